@@ -1,0 +1,360 @@
+//! What is known about a backup: `manifest.json` inside it, `backup-metadata.json` beside it.
+
+use anyhow::{Context, Result, bail, ensure};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::content_digest::ContentDigest;
+
+/// Schema of `manifest.json`, the last member of the tar.
+pub const MANIFEST_SCHEMA: &str = "backup-manifest/1";
+/// Schema of `backup-metadata.json`.
+pub const METADATA_SCHEMA: &str = "backup-metadata/1";
+/// Name of the metadata file beside a backup.
+pub const METADATA_FILE: &str = "backup-metadata.json";
+
+/// `mongodb-backup-<id>.tar.gz`, with `.age` when encrypted.
+pub fn backup_file_name(id: &str, encrypted: bool) -> String {
+    format!(
+        "mongodb-backup-{id}.tar.gz{}",
+        if encrypted { ".age" } else { "" }
+    )
+}
+
+/// `YYYYMMDD-HHMMSS`: it becomes part of file names, so nothing else is accepted.
+pub fn check_backup_id(id: &str) -> Result<()> {
+    let shape = id
+        .bytes()
+        .enumerate()
+        .all(|(at, b)| if at == 8 { b == b'-' } else { b.is_ascii_digit() });
+    ensure!(
+        id.len() == 15 && shape,
+        "a backup id looks like 20250131-235959, not {id:?}"
+    );
+    Ok(())
+}
+
+/// What the archive inside a backup holds. Written before the file is complete, so it cannot know the file's hash.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub schema: String,
+    /// Backup id.
+    pub id: String,
+    pub created: DateTime<Utc>,
+    /// Versions as the archive's header states them.
+    pub server_version: String,
+    pub tool_version: String,
+    /// Length of the archive stream, all pieces together.
+    pub archive_bytes: u64,
+    /// Size of every piece but the last.
+    pub piece_bytes: u64,
+    pub pieces: u64,
+    pub namespaces: Vec<NamespaceRecord>,
+}
+
+/// One collection, view or time-series collection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceRecord {
+    /// Empty for the oplog.
+    pub database: String,
+    pub collection: String,
+    #[serde(rename = "type")]
+    pub kind: NamespaceKind,
+    pub documents: u64,
+    /// Bytes of the raw documents.
+    pub bytes: u64,
+    /// CRC-64/XZ over the documents in archive order, 16 hexadecimal digits.
+    pub crc: String,
+    pub content_digest: ContentDigest,
+    /// Collection options as mongodump wrote them (canonical extended JSON).
+    pub options: serde_json::Value,
+    /// Indexes as mongodump wrote them (canonical extended JSON).
+    pub indexes: Vec<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+}
+
+impl NamespaceRecord {
+    /// `database.collection`, as people and mongodump write it.
+    pub fn name(&self) -> String {
+        namespace_name(&self.database, &self.collection)
+    }
+}
+
+/// `database.collection`; the oplog has no database.
+pub fn namespace_name(database: &str, collection: &str) -> String {
+    if database.is_empty() {
+        collection.to_owned()
+    } else {
+        format!("{database}.{collection}")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NamespaceKind {
+    Collection,
+    View,
+    Timeseries,
+}
+
+/// Everything known about a backup, also what only came to be known after the file was complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupMetadata {
+    pub schema: String,
+    pub id: String,
+    /// When the dump began.
+    pub timestamp: DateTime<Utc>,
+    /// Name of the backup file.
+    pub file: String,
+    /// Size in bytes of the file as stored.
+    pub size: u64,
+    /// SHA-256 of the file as stored, 64 hexadecimal digits.
+    pub hash: String,
+    pub encrypted: bool,
+    /// Public keys (age or ssh) that the file was encrypted to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
+    pub server_version: String,
+    pub tool_version: String,
+    pub consistency: Consistency,
+    pub archive_bytes: u64,
+    pub documents: u64,
+    pub namespaces: Vec<NamespaceRecord>,
+    /// Last successful check of the whole file; a backup without one does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub storage: Vec<StoragePlace>,
+    /// What went wrong without making the backup worthless (an optional upload, a collection dropped meanwhile).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// SHA-256 of this file's text with these 64 digits as zeros: a damaged record must not lead to a wrong backup.
+    #[serde(default = "unset_checksum")]
+    checksum: String,
+}
+
+/// Which moment the data belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consistency {
+    pub kind: ConsistencyKind,
+    /// Why it is this kind.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConsistencyKind {
+    /// All collections as of one moment (the oplog is in the archive).
+    PointInTime,
+    /// Each collection as it was read, one after the other.
+    PerCollection,
+}
+
+/// One place that has the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoragePlace {
+    /// `directory`, `github` or `azure`.
+    pub kind: String,
+    /// Path, artifact or blob: what `backup fetch` needs to find it.
+    pub location: String,
+    /// When this place will or may delete it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<DateTime<Utc>>,
+    /// Whether size and digest were read back after the upload.
+    pub verified: bool,
+}
+
+fn unset_checksum() -> String {
+    "0".repeat(64)
+}
+
+impl BackupMetadata {
+    /// Metadata of a backup just taken, from its manifest and the facts about the file.
+    pub fn new(manifest: &Manifest, file: StoredFile, consistency: Consistency) -> Self {
+        Self {
+            schema: METADATA_SCHEMA.to_owned(),
+            id: manifest.id.clone(),
+            timestamp: manifest.created,
+            file: backup_file_name(&manifest.id, file.encrypted),
+            size: file.size,
+            hash: file.sha256,
+            encrypted: file.encrypted,
+            recipients: file.recipients,
+            server_version: manifest.server_version.clone(),
+            tool_version: manifest.tool_version.clone(),
+            consistency,
+            archive_bytes: manifest.archive_bytes,
+            documents: manifest.namespaces.iter().map(|n| n.documents).sum(),
+            namespaces: manifest.namespaces.clone(),
+            verified: None,
+            storage: Vec::new(),
+            warnings: Vec::new(),
+            checksum: unset_checksum(),
+        }
+    }
+
+    /// The text of `backup-metadata.json`, with its checksum.
+    pub fn to_text(&self) -> Result<String> {
+        let blank = Self {
+            checksum: unset_checksum(),
+            ..self.clone()
+        };
+        let text =
+            serde_json::to_string_pretty(&blank).context("cannot write backup metadata as JSON")? + "\n";
+        let sum = hex(&Sha256::digest(text.as_bytes()));
+        with_checksum(&text, &unset_checksum(), &sum)
+    }
+
+    /// Reads `backup-metadata.json`; refuses a text that differs in any byte from what was written.
+    pub fn from_text(text: &str) -> Result<Self> {
+        let read: Self = serde_json::from_str(text).context("backup metadata is not readable")?;
+        ensure!(
+            read.schema == METADATA_SCHEMA,
+            "backup metadata has schema {:?}, not {METADATA_SCHEMA}",
+            read.schema
+        );
+        let blank = with_checksum(text, &read.checksum, &unset_checksum())?;
+        ensure!(
+            hex(&Sha256::digest(blank.as_bytes())) == read.checksum,
+            "backup metadata was changed or damaged after it was written: its checksum does not match"
+        );
+        check_backup_id(&read.id)?;
+        ensure!(
+            read.file == backup_file_name(&read.id, read.encrypted),
+            "backup metadata names a wrong file: {:?}",
+            read.file
+        );
+        Ok(read)
+    }
+}
+
+/// What is known of a file once it is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    pub size: u64,
+    /// SHA-256 of the file as stored, in hexadecimal.
+    pub sha256: String,
+    pub encrypted: bool,
+    pub recipients: Vec<String>,
+}
+
+fn with_checksum(text: &str, from: &str, to: &str) -> Result<String> {
+    let field = |sum: &str| format!("\"checksum\": \"{sum}\"");
+    // The last field of the object: a collection option that looks like it comes earlier.
+    let Some(at) = text.rfind(&field(from)) else {
+        bail!("backup metadata has no checksum where it belongs")
+    };
+    Ok(format!(
+        "{}{}{}",
+        &text[..at],
+        field(to),
+        &text[at + field(from).len()..]
+    ))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata() -> BackupMetadata {
+        let namespace = NamespaceRecord {
+            database: "app".into(),
+            collection: "users".into(),
+            kind: NamespaceKind::Collection,
+            documents: 2,
+            bytes: 64,
+            crc: "995dc9bbdf1939fa".into(),
+            content_digest: ContentDigest::of(b"x"),
+            options: serde_json::json!({ "checksum": "0".repeat(64) }),
+            indexes: vec![serde_json::json!({ "v": 2, "key": { "b": 1, "a": 1 }, "name": "b_1_a_1" })],
+            uuid: None,
+        };
+        let manifest = Manifest {
+            schema: MANIFEST_SCHEMA.into(),
+            id: "20250131-235959".into(),
+            created: "2025-01-31T23:59:59Z".parse().unwrap(),
+            server_version: "8.0.0".into(),
+            tool_version: "100.12.2".into(),
+            archive_bytes: 100,
+            piece_bytes: 4096,
+            pieces: 1,
+            namespaces: vec![namespace],
+        };
+        let file = StoredFile {
+            size: 9,
+            sha256: hex(&[7; 32]),
+            encrypted: true,
+            recipients: vec!["age1x".into()],
+        };
+        let reason = "the server has no oplog".into();
+        BackupMetadata::new(
+            &manifest,
+            file,
+            Consistency {
+                kind: ConsistencyKind::PerCollection,
+                reason,
+            },
+        )
+    }
+
+    #[test]
+    fn metadata_round_trips_and_can_be_extended() {
+        let read = BackupMetadata::from_text(&metadata().to_text().unwrap()).unwrap();
+        assert_eq!(read.namespaces, metadata().namespaces);
+        assert_eq!(read.documents, 2);
+        let extended = BackupMetadata {
+            verified: Some(read.timestamp),
+            ..read
+        };
+        let again = BackupMetadata::from_text(&extended.to_text().unwrap()).unwrap();
+        assert_eq!(again.verified, extended.verified);
+    }
+
+    #[test]
+    fn every_changed_byte_is_found() {
+        let text = metadata().to_text().unwrap();
+        for at in 0..text.len() {
+            for bit in [0x01, 0x20] {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] ^= bit;
+                let found = String::from_utf8(bytes).map_or(true, |t| BackupMetadata::from_text(&t).is_err());
+                assert!(found, "byte {at}");
+            }
+            assert!(BackupMetadata::from_text(&text[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn ids_are_dates_and_nothing_else() {
+        check_backup_id("20250131-235959").unwrap();
+        for bad in [
+            "",
+            "20250131235959",
+            "20250131-23595",
+            "../50131-235959",
+            "20250131-2359599",
+            "2025013a-235959",
+        ] {
+            assert!(check_backup_id(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            backup_file_name("20250131-235959", true),
+            "mongodb-backup-20250131-235959.tar.gz.age"
+        );
+    }
+}

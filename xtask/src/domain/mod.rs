@@ -1,0 +1,4 @@
+//! Pure values and rules: no file, process or network is touched here.
+
+pub mod content_digest;
+pub mod manifest;
