@@ -1,2 +1,15 @@
+//! `cargo xtask`: releases that can be taken back, code and data together.
+//!
+//! The library exists for the tests, the benchmarks and the fuzz targets; people run the binary.
+
 pub mod archive;
+pub mod commands;
+pub mod config;
+pub mod context;
 pub mod domain;
+pub mod engine;
+pub mod error;
+pub mod exec;
+pub mod report;
+pub mod secret;
+pub mod tools;

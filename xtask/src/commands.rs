@@ -1,0 +1,60 @@
+//! The command line: one file per subcommand, which reads like the runbook.
+
+pub mod completions;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::context::Context;
+use crate::report::{self, Format};
+
+/// Releases that can be taken back, code and data together.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// The environment to work on; `default_environment` of pipeline.toml unless given
+    #[arg(long, global = true, value_name = "NAME")]
+    pub env: Option<String>,
+    /// The form of the result on stdout; progress goes to stderr
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub format: Format,
+    /// Give every confirmation
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// Say every command that is run
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+impl Common {
+    /// Reads the configuration of the repository that we are in.
+    pub fn context(&self) -> Result<Context> {
+        Context::load(self.env.as_deref(), self.format, self.yes)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {}
+
+/// Runs the command; the exit code of a success that is not plain (health: not healthy) is the command's own.
+pub fn dispatch(cli: Cli) -> Result<ExitCode> {
+    report::set_verbose(cli.common.verbose);
+    crate::exec::install_signal_handler()?;
+    match cli.command {
+        Command::Completions(args) => {
+            completions::run(&args);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! One environment of `pipeline.toml`: its platforms, database and variables.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// `[environments.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Release tags are `<tag_prefix>-YYYYMMDD-HHMMSS`.
+    pub tag_prefix: String,
+    /// Whether changing this environment needs a typed confirmation or `--yes`.
+    #[serde(default)]
+    pub protected: bool,
+    pub railway: Railway,
+    pub vercel: Vercel,
+    pub mongodb: Mongodb,
+    /// Secrets that a deploy sets as variables on the platforms.
+    #[serde(default)]
+    pub variables: Vec<Variable>,
+}
+
+/// The backend.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Railway {
+    /// Project, environment and service ids.
+    pub project: String,
+    pub environment: String,
+    pub service: String,
+    /// Environment variable with the project token.
+    pub token: String,
+    /// Folder that is uploaded, relative to the root.
+    pub source: PathBuf,
+    /// The address that users reach.
+    pub url: String,
+    /// How long one deployment may take.
+    #[serde(default = "default_deploy_s")]
+    pub deploy_s: u64,
+}
+
+/// The frontend.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vercel {
+    /// Team id (`team_…`): the CLI ignores `VERCEL_ORG_ID` for promote, rollback and inspect.
+    pub org: String,
+    pub project: String,
+    /// Environment variable with the token.
+    pub token: String,
+    /// Folder of the frontend, relative to the root.
+    pub source: PathBuf,
+    /// The production domain, as Vercel knows it.
+    pub domain: String,
+    /// The address that users reach; `https://<domain>` unless set.
+    pub url: Option<String>,
+    /// The address of a staged deployment, with `{host}` for its host name.
+    #[serde(default = "default_staged_url")]
+    pub staged_url: String,
+    /// Environment variable with the protection bypass secret for staged deployments.
+    pub protection_bypass: Option<String>,
+    /// How long one deployment may take.
+    #[serde(default = "default_deploy_s")]
+    pub deploy_s: u64,
+}
+
+impl Vercel {
+    /// The address that users reach.
+    pub fn public_url(&self) -> String {
+        self.url
+            .clone()
+            .unwrap_or_else(|| format!("https://{}", self.domain))
+    }
+
+    /// The address of a staged deployment.
+    pub fn staged_url(&self, host: &str) -> String {
+        self.staged_url.replace("{host}", host)
+    }
+}
+
+/// The database.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mongodb {
+    /// Environment variable with the connection string.
+    pub uri: String,
+    /// The one database that is backed up and restored.
+    pub database: String,
+}
+
+/// One variable on the platforms whose value is a secret of ours.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// Environment variable that holds the value here.
+    pub secret: String,
+    /// Its name on Railway, where the backend needs it.
+    pub railway: Option<String>,
+    /// Its name on Vercel, where the frontend needs it.
+    pub vercel: Option<String>,
+}
+
+fn default_deploy_s() -> u64 {
+    420
+}
+
+fn default_staged_url() -> String {
+    "https://{host}".into()
+}

@@ -1,0 +1,47 @@
+//! Errors in configuration files: file, line, column, and the key that was probably meant.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde::de::DeserializeOwned;
+
+use crate::error::Stop;
+
+/// Keys less alike than this are not suggested.
+const LEAST_LIKENESS: f64 = 0.75;
+
+/// Parses a strict TOML file; an error is a usage error that names file, line and column.
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|error| {
+        let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
+        let message = error.message().trim();
+        let hint = did_you_mean(message)
+            .map(|key| format!(" (did you mean `{key}`?)"))
+            .unwrap_or_default();
+        Stop::usage(format!("{}:{line}:{column}: {message}{hint}", path.display()))
+            .live("nothing was changed")
+            .next(format!("correct {} and run the command again", path.display()))
+            .into()
+    })
+}
+
+/// Line and column of a byte offset, both from 1; columns count characters, as editors do.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
+}
+
+/// Serde lists what it expected in backticks: "unknown field `x`, expected one of `a`, `b`".
+fn did_you_mean(message: &str) -> Option<&str> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let given = message.starts_with("unknown").then(|| quoted.next()).flatten()?;
+    quoted
+        .map(|key| (strsim::jaro_winkler(given, key), key))
+        .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, key)| key)
+}

@@ -1,0 +1,107 @@
+//! What every command needs: the repository, its configuration, the environment asked for, the output format.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::config::{Config, Environment};
+use crate::error::Stop;
+use crate::report::Format;
+use crate::secret::Secret;
+
+/// Where the configuration lies below the root of the repository.
+pub const PIPELINE_FILE: &str = "infrastructure/pipeline.toml";
+
+/// One invocation's surroundings. Cheap to clone: threads get their own.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Root of the repository: the folder that holds [`PIPELINE_FILE`].
+    pub root: PathBuf,
+    pub config: Config,
+    /// Name of the environment that the command works on.
+    pub env_name: String,
+    pub format: Format,
+    /// `--yes`: confirmations are given.
+    pub yes: bool,
+}
+
+impl Context {
+    /// Finds the repository above the current folder and reads its configuration.
+    pub fn load(env_name: Option<&str>, format: Format, yes: bool) -> Result<Self> {
+        let here = std::env::current_dir().context("cannot tell the current folder")?;
+        let root = find_root(&here)?;
+        let config = Config::read(&root.join(PIPELINE_FILE))?;
+        let env_name = env_name.unwrap_or(&config.default_environment).to_owned();
+        let context = Self {
+            root,
+            config,
+            env_name,
+            format,
+            yes,
+        };
+        context.env_checked()?;
+        Ok(context)
+    }
+
+    /// The environment's configuration.
+    ///
+    /// # Panics
+    /// Never: [`Context::load`] refuses a name that the configuration lacks.
+    pub fn env(&self) -> &Environment {
+        self.env_checked().expect("checked when the context was loaded")
+    }
+
+    fn env_checked(&self) -> Result<&Environment> {
+        self.config.environments.get(&self.env_name).ok_or_else(|| {
+            let known: Vec<&str> = self.config.environments.keys().map(String::as_str).collect();
+            Stop::usage(format!("{PIPELINE_FILE} has no environment `{}`", self.env_name))
+                .next(format!("choose one of: {}", known.join(", ")))
+                .into()
+        })
+    }
+
+    /// The secret that the configuration names; a usage error where the variable is not set or empty.
+    pub fn secret(&self, variable: &str) -> Result<Secret> {
+        self.secret_if_set(variable).ok_or_else(|| {
+            Stop::usage(format!("the environment variable {variable} is not set or empty"))
+                .live("nothing was changed")
+                .next(format!(
+                    "set {variable} (it is named in {PIPELINE_FILE}) and run the command again"
+                ))
+                .into()
+        })
+    }
+
+    /// The secret, where the variable is set and not empty.
+    pub fn secret_if_set(&self, variable: &str) -> Option<Secret> {
+        std::env::var(variable)
+            .ok()
+            .filter(|value| !value.is_empty())
+            .map(Secret::new)
+    }
+
+    /// Folder for local state (journals, downloaded backups, reports): made when missing, never committed.
+    pub fn state_dir(&self, part: &str) -> Result<PathBuf> {
+        let dir = self.root.join(&self.config.state_dir).join(part);
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+        Ok(dir)
+    }
+
+    /// A shell whose commands run in the root of the repository.
+    pub fn shell(&self) -> Result<xshell::Shell> {
+        let sh = xshell::Shell::new().context("cannot start a shell")?;
+        sh.change_dir(&self.root);
+        Ok(sh)
+    }
+}
+
+fn find_root(from: &Path) -> Result<PathBuf> {
+    from.ancestors()
+        .find(|dir| dir.join(PIPELINE_FILE).is_file())
+        .map(Path::to_path_buf)
+        .ok_or_else(|| {
+            Stop::usage(format!("no {PIPELINE_FILE} here or in a folder above"))
+                .next("run the command inside the repository, or see docs/SETUP.md to make that file")
+                .into()
+        })
+}

@@ -1,0 +1,1 @@
+//! The one shape of an operation: preflight, execute, journal, ledger.

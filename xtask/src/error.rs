@@ -1,0 +1,143 @@
+//! Errors that say, beside what failed, how the program ends and what the operator does next.
+//!
+//! Everything is `anyhow::Error`; an error that decides the exit code has a [`Stop`] in its chain.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How a command ends when it does not succeed. The numbers are part of the interface: workflows branch on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// 1: failed, and nothing live was changed (health: not healthy).
+    Failed,
+    /// 2: wrong usage or configuration.
+    Usage,
+    /// 3: refused by a lock, an approval, a confirmation or a safety rule.
+    Refused,
+    /// 4: stopped midway; the state is recorded, `--resume` or `--undo` go on from it.
+    Midway,
+}
+
+impl Ending {
+    /// The process exit code.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Midway => 4,
+        }
+    }
+}
+
+/// An error with an ending, the state of the live system, and the command to run next.
+#[derive(Debug)]
+pub struct Stop {
+    pub ending: Ending,
+    pub what: String,
+    pub live: Option<String>,
+    pub next: Option<String>,
+}
+
+impl Stop {
+    fn new(ending: Ending, what: impl Into<String>) -> Self {
+        Self {
+            ending,
+            what: what.into(),
+            live: None,
+            next: None,
+        }
+    }
+
+    /// Failed before anything live was changed (exit 1).
+    pub fn failed(what: impl Into<String>) -> Self {
+        Self::new(Ending::Failed, what)
+    }
+
+    /// Wrong usage or configuration (exit 2).
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(Ending::Usage, what)
+    }
+
+    /// Refused by a lock, an approval or a safety rule (exit 3).
+    pub fn refused(what: impl Into<String>) -> Self {
+        Self::new(Ending::Refused, what)
+    }
+
+    /// Stopped midway (exit 4): say with [`Stop::live`] what is live, with [`Stop::next`] how to go on.
+    pub fn midway(what: impl Into<String>) -> Self {
+        Self::new(Ending::Midway, what)
+    }
+
+    /// What state the live system is in now.
+    #[must_use]
+    pub fn live(mut self, live: impl Into<String>) -> Self {
+        self.live = Some(live.into());
+        self
+    }
+
+    /// The exact command to run next, or what to change.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// Writes the error for an operator: the chain of what failed, the live state, the next command.
+pub fn render(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error:#}");
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        if let Some(live) = &stop.live {
+            text.push_str("\n  live: ");
+            text.push_str(live);
+        }
+        if let Some(next) = &stop.next {
+            text.push_str("\n  next: ");
+            text.push_str(next);
+        }
+    }
+    crate::secret::scrub(&text)
+}
+
+/// The exit code that the error asks for: 1 where nothing in its chain says otherwise.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let ending = error
+        .downcast_ref::<Stop>()
+        .map_or(Ending::Failed, |stop| stop.ending);
+    ExitCode::from(ending.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn ending_and_next_command_survive_added_context() {
+        let result: anyhow::Result<()> = Err(Stop::midway("the swap stopped after 2 of 5 collections")
+            .live("two collections hold the backup")
+            .next("cargo xtask restore --resume 20260102-030405-ab12")
+            .into());
+        let error = result.context("cannot restore").unwrap_err();
+        assert_eq!(
+            error.downcast_ref::<Stop>().map(|stop| stop.ending),
+            Some(Ending::Midway)
+        );
+        assert_eq!(
+            render(&error),
+            "error: cannot restore: the swap stopped after 2 of 5 collections\n  \
+             live: two collections hold the backup\n  \
+             next: cargo xtask restore --resume 20260102-030405-ab12"
+        );
+    }
+}

@@ -1,0 +1,72 @@
+use super::*;
+use xshell::{Shell, cmd};
+
+fn shell() -> Shell {
+    Shell::new().expect("the current folder is readable")
+}
+
+#[test]
+fn a_failure_names_the_command_its_code_and_its_last_lines() {
+    let sh = shell();
+    let error = Exec::new(cmd!(sh, "sh -c 'echo first >&2; echo last >&2; exit 7'"))
+        .run()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`sh -c 'echo first >&2; echo last >&2; exit 7'` ended with exit code 7\n    | first\n    | last"
+    );
+}
+
+#[test]
+fn a_child_sees_only_what_it_was_given() {
+    let sh = shell();
+    let secret = Secret::new("s3cret-value");
+    let seen = Exec::new(cmd!(sh, "env"))
+        .env("GIVEN", "1")
+        .secret_env("TOKEN", &secret)
+        .read()
+        .unwrap();
+    assert!(seen.contains("GIVEN=1") && seen.contains("TOKEN=s3cret-value"));
+    assert!(
+        !seen.contains("CARGO_PKG_NAME"),
+        "cargo's own variables must not reach children"
+    );
+}
+
+#[test]
+fn a_child_past_its_deadline_is_stopped_with_its_grandchildren() {
+    let sh = shell();
+    // The grandchild holds standard output open: without ending the group the read would last as long as it.
+    let started = Instant::now();
+    let error = Exec::new(cmd!(sh, "sh -c 'sleep 600 & sleep 600'"))
+        .deadline(Duration::from_millis(200))
+        .read()
+        .unwrap_err();
+    assert!(error.to_string().contains("did not end within"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(300));
+}
+
+#[test]
+fn secrets_are_scrubbed_from_errors() {
+    let sh = shell();
+    let secret = Secret::new("hunter2-hunter2");
+    let error = Exec::new(cmd!(sh, "sh -c 'echo $P >&2; exit 1'"))
+        .secret_env("P", &secret)
+        .run()
+        .unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+}
+
+#[test]
+fn input_reaches_the_child_and_a_failed_producer_ends_it() {
+    let sh = shell();
+    assert_eq!(Exec::new(cmd!(sh, "cat")).stdin("abc").read().unwrap(), "abc");
+    let (produced, finished) = Exec::new(cmd!(sh, "cat"))
+        .stream_in::<()>(|pipe| {
+            pipe.write_all(b"half")?;
+            bail!("the source broke")
+        })
+        .unwrap();
+    assert_eq!(produced.unwrap_err().to_string(), "the source broke");
+    assert_ne!(finished.code, Some(0));
+}

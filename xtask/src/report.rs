@@ -1,0 +1,116 @@
+//! What people and programs read: stdout is the result (text or JSON), stderr is progress.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::secret::scrub;
+
+/// The form of the result on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+static VERBOSE: OnceLock<bool> = OnceLock::new();
+
+/// `--verbose`: each command that is run is said on stderr.
+pub fn set_verbose(verbose: bool) {
+    VERBOSE.get_or_init(|| verbose);
+}
+
+/// One line of progress on stderr, scrubbed.
+pub fn progress(line: &str) {
+    // A closed stderr must not end an operation midway.
+    writeln!(std::io::stderr(), "{}", scrub(line)).ok();
+}
+
+/// A detail on stderr, with `--verbose` only.
+pub fn trace(line: &str) {
+    if VERBOSE.get().copied().unwrap_or(false) {
+        progress(line);
+    }
+}
+
+/// Whether colour is wanted on stderr.
+pub fn colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stderr().is_terminal()
+}
+
+/// A value together with the name of its schema, as every JSON that we write.
+#[derive(Serialize)]
+struct Document<'a, T: Serialize> {
+    schema: &'a str,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+/// The one JSON writer: two spaces, `"schema"` first, a newline at the end.
+pub fn to_json<T: Serialize>(schema: &str, body: &T) -> Result<String> {
+    let mut text = serde_json::to_string_pretty(&Document { schema, body })
+        .with_context(|| format!("cannot write {schema} as JSON"))?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// The result of a command on stdout: JSON of `body`, or the text for people.
+pub fn emit<T: Serialize>(
+    format: Format,
+    schema: &str,
+    body: &T,
+    text: impl FnOnce() -> String,
+) -> Result<()> {
+    let shown = match format {
+        Format::Json => to_json(schema, body)?,
+        Format::Text => text(),
+    };
+    std::io::stdout()
+        .write_all(shown.as_bytes())
+        .context("cannot write the result to stdout")
+}
+
+/// Appends Markdown to the step summary, where GitHub Actions gives us one.
+pub fn step_summary(markdown: &str) -> Result<()> {
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") else {
+        return Ok(());
+    };
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .context("cannot open the step summary")?;
+    file.write_all(scrub(markdown).as_bytes())
+        .context("cannot write the step summary")
+}
+
+/// A table for a terminal: columns padded with spaces, no lines.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut table = comfy_table::Table::new();
+    table
+        .load_preset(comfy_table::presets::NOTHING)
+        .set_header(header.iter().copied());
+    table.add_rows(rows);
+    table.lines().fold(String::new(), |mut text, line| {
+        writeln!(text, "{}", line.trim_end()).expect("writing to a string");
+        text
+    })
+}
+
+/// Bytes for people, in decimal units.
+pub fn bytes(count: u64) -> String {
+    indicatif::DecimalBytes(count).to_string()
+}
+
+/// A duration for people: `850 ms`, `12.3 s`, `4 min 05 s`.
+pub fn duration_ms(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
+        _ => format!("{} min {:02} s", ms / 60_000, ms % 60_000 / 1_000),
+    }
+}
