@@ -45,7 +45,10 @@ impl Common {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Print the completion script of a shell
+    Completions(completions::Args),
+}
 
 /// Runs the command; the exit code of a success that is not plain (health: not healthy) is the command's own.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
