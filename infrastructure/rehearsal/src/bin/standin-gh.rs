@@ -1,0 +1,5 @@
+//! Stands in for `gh`.
+
+fn main() -> std::process::ExitCode {
+    rehearsal::standins::gh::main()
+}

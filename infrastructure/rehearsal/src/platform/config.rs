@@ -1,0 +1,121 @@
+//! What the simulated world contains at the start.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The configuration file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Config {
+    pub(super) railway: Railway,
+    pub(super) vercel: Vercel,
+    pub(super) github: GitHub,
+}
+
+/// One service of one project on Railway.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Railway {
+    pub(super) project: String,
+    #[serde(default = "default_project_name")]
+    pub(super) project_name: String,
+    pub(super) environment: String,
+    pub(super) environment_name: String,
+    pub(super) service: String,
+    #[serde(default = "default_service_name")]
+    pub(super) service_name: String,
+    /// Project token of that environment.
+    pub(super) token: String,
+    /// Account token, where there is one.
+    #[serde(default)]
+    pub(super) account_token: Option<String>,
+    /// It is not documented whether a project token may roll back.
+    #[serde(default = "yes")]
+    pub(super) project_token_may_roll_back: bool,
+    #[serde(default)]
+    pub(super) variables: BTreeMap<String, String>,
+    /// Variables whose values nobody can read back.
+    #[serde(default)]
+    pub(super) sealed: Vec<String>,
+    /// How long the image of a removed deployment is kept.
+    #[serde(default = "default_retention_ms")]
+    pub(super) image_retention_ms: i64,
+    #[serde(default = "default_healthcheck_timeout_ms")]
+    pub(super) healthcheck_timeout_ms: u64,
+    /// How long a build takes at least.
+    #[serde(default)]
+    pub(super) build_ms: u64,
+}
+
+/// One project on Vercel.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Vercel {
+    pub(super) org: String,
+    #[serde(default = "default_slug")]
+    pub(super) slug: String,
+    pub(super) project: String,
+    #[serde(default = "default_project_name")]
+    pub(super) project_name: String,
+    pub(super) token: String,
+    pub(super) domain: String,
+    #[serde(default)]
+    pub(super) variables: BTreeMap<String, String>,
+    /// On this plan only the previous production deployment can be rolled back to.
+    #[serde(default)]
+    pub(super) hobby: bool,
+}
+
+/// One repository on GitHub.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GitHub {
+    pub(super) owner: String,
+    pub(super) repo: String,
+    pub(super) token: String,
+    #[serde(default)]
+    pub(super) private: bool,
+    /// Who the token belongs to.
+    #[serde(default = "default_user")]
+    pub(super) user: String,
+    #[serde(default)]
+    pub(super) collaborators: Vec<String>,
+    #[serde(default = "default_retention_days")]
+    pub(super) artifact_retention_days: i64,
+    #[serde(default)]
+    pub(super) secrets: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_project_name() -> String {
+    "sample".to_owned()
+}
+
+fn default_service_name() -> String {
+    "backend".to_owned()
+}
+
+fn default_slug() -> String {
+    "rehearsal".to_owned()
+}
+
+fn default_user() -> String {
+    "operator".to_owned()
+}
+
+/// Railway's Pro plan: 120 hours.
+fn default_retention_ms() -> i64 {
+    120 * 3_600_000
+}
+
+fn default_healthcheck_timeout_ms() -> u64 {
+    30_000
+}
+
+fn default_retention_days() -> i64 {
+    90
+}

@@ -1,0 +1,87 @@
+//! The rehearsal's own view: what happened, and what is to go wrong.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::{Value, json};
+
+use super::World;
+use super::faults::Fault;
+use crate::http::server::Handler;
+use crate::http::{Request, Response};
+
+/// The control address.
+pub(super) struct Control {
+    world: Arc<World>,
+}
+
+impl Control {
+    pub(super) fn new(world: Arc<World>) -> Self {
+        Self { world }
+    }
+
+    fn report(&self) -> Value {
+        let shared = &self.world.shared;
+        json!({
+            "requests": shared.journal.entries(),
+            "unimplemented": shared.journal.unimplemented(),
+            "faults": shared.faults.list(),
+            "slack": self.world.services.messages(),
+            "railway": self.world.railway.report(),
+            "vercel": self.world.vercel.report(),
+            "github": self.world.github.report(),
+        })
+    }
+
+    fn act(&self, request: &Request) -> Result<Value> {
+        let world = &self.world;
+        let body = if request.body.is_empty() {
+            json!({})
+        } else {
+            request.json()?
+        };
+        let text = |name: &str| -> Result<&str> {
+            body[name]
+                .as_str()
+                .with_context(|| format!("{name} (text) is missing"))
+        };
+        match request.path.as_str() {
+            "/faults" => {
+                let fault: Fault = serde_json::from_value(body).context("not a fault")?;
+                world.shared.faults.add(fault);
+            }
+            "/faults/release" => world.shared.faults.release(body["id"].as_str()),
+            "/faults/clear" => world.shared.faults.clear(),
+            "/clock" => world
+                .shared
+                .clock
+                .advance(body["advance_ms"].as_i64().context("advance_ms is missing")?),
+            "/railway/purge-image" => world.railway.purge_image(text("deployment")?)?,
+            "/railway/crash" => world.railway.crash(text("deployment")?)?,
+            "/expire" => world.github.expire_artifacts(body["name"].as_str()),
+            "/services/status" => {
+                world
+                    .services
+                    .set_status(text("page")?, text("component")?, text("status")?);
+            }
+            path => match path.strip_prefix("/github/") {
+                Some(what) => world.github.control(what, &body)?,
+                None => return Err(anyhow!("there is no control {path}")),
+            },
+        }
+        Ok(json!({"done": true}))
+    }
+}
+
+impl Handler for Control {
+    fn handle(&self, request: &Request) -> Response {
+        match (request.method.as_str(), request.path.as_str()) {
+            ("GET", "/report") => Response::json(200, &self.report()),
+            ("POST", _) => match self.act(request) {
+                Ok(answer) => Response::json(200, &answer),
+                Err(error) => Response::json(400, &json!({"error": format!("{error:#}")})),
+            },
+            _ => Response::json(404, &json!({"error": "GET /report or POST a control"})),
+        }
+    }
+}

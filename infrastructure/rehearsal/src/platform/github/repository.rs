@@ -1,0 +1,142 @@
+//! The repository, its people, and the checks of a commit.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{Endpoint, GitHub, counted, id_of, list, not_found, user_value};
+use crate::http::router::Captures;
+use crate::http::{Request, Response};
+
+pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
+    ("GET /user", GitHub::user),
+    ("GET /users/{login}", GitHub::user_by_login),
+    ("GET /rate_limit", GitHub::rate_limit),
+    ("GET /repos/{owner}/{repo}", GitHub::repository),
+    ("GET /repos/{owner}/{repo}/collaborators", GitHub::collaborators),
+    (
+        "GET /repos/{owner}/{repo}/collaborators/{login}",
+        GitHub::is_collaborator,
+    ),
+    (
+        "GET /repos/{owner}/{repo}/collaborators/{login}/permission",
+        GitHub::permission,
+    ),
+    (
+        "GET /repos/{owner}/{repo}/commits/{commit}/check-runs",
+        GitHub::check_runs,
+    ),
+    (
+        "GET /repos/{owner}/{repo}/commits/{commit}/status",
+        GitHub::commit_status,
+    ),
+];
+
+impl GitHub {
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn user(&self, _: &Request, _: &Captures) -> Result<Response> {
+        Ok(Response::json(200, &user_value(&self.config.user)))
+    }
+
+    fn people(&self) -> Vec<&str> {
+        let mut people = vec![self.config.owner.as_str(), self.config.user.as_str()];
+        people.extend(self.config.collaborators.iter().map(String::as_str));
+        people.sort_unstable();
+        people.dedup();
+        people
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn user_by_login(&self, _: &Request, captures: &Captures) -> Result<Response> {
+        let known = self.people().contains(&captures[0].as_str());
+        Ok(if known {
+            Response::json(200, &user_value(&captures[0]))
+        } else {
+            not_found()
+        })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn rate_limit(&self, _: &Request, _: &Captures) -> Result<Response> {
+        let reset = self.shared.clock.now().timestamp() + 3600;
+        let rate = json!({"limit": 5000, "used": 0, "remaining": 5000, "reset": reset});
+        Ok(Response::json(
+            200,
+            &json!({"resources": {"core": rate}, "rate": rate}),
+        ))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn repository(&self, _: &Request, _: &Captures) -> Result<Response> {
+        let config = &self.config;
+        let full_name = format!("{}/{}", config.owner, config.repo);
+        let visibility = if config.private { "private" } else { "public" };
+        Ok(Response::json(
+            200,
+            &json!({
+                "id": id_of(&full_name), "node_id": "R_rehearsal", "name": config.repo, "full_name": full_name,
+                "owner": user_value(&config.owner), "private": config.private, "visibility": visibility,
+                "default_branch": "main", "archived": false, "disabled": false,
+                "html_url": format!("https://github.com/{full_name}"),
+                "permissions": {"admin": true, "maintain": true, "push": true, "triage": true, "pull": true},
+            }),
+        ))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn collaborators(&self, request: &Request, _: &Captures) -> Result<Response> {
+        let people: Vec<Value> = self
+            .people()
+            .into_iter()
+            .map(|login| {
+                let mut value = user_value(login);
+                value["role_name"] = Value::from("admin");
+                value["permissions"] = json!({"admin": true, "push": true, "pull": true});
+                value
+            })
+            .collect();
+        Ok(list(request, &people))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn is_collaborator(&self, _: &Request, captures: &Captures) -> Result<Response> {
+        let known = self.people().contains(&captures[0].as_str());
+        Ok(if known { Response::empty(204) } else { not_found() })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn permission(&self, _: &Request, captures: &Captures) -> Result<Response> {
+        let permission = if self.people().contains(&captures[0].as_str()) {
+            "admin"
+        } else {
+            "read"
+        };
+        let body =
+            json!({"permission": permission, "role_name": permission, "user": user_value(&captures[0])});
+        Ok(Response::json(200, &body))
+    }
+
+    fn checks(&self, commit: &str) -> Vec<Value> {
+        let state = self.state();
+        let green = || vec![json!({"name": "ci", "status": "completed", "conclusion": "success"})];
+        let mut runs = state.checks.get(commit).cloned().unwrap_or_else(green);
+        for (index, run) in runs.iter_mut().enumerate() {
+            run["id"] = Value::from(index + 1);
+            run["head_sha"] = Value::from(commit);
+            run["app"] = json!({"id": 15368, "slug": "github-actions", "name": "GitHub Actions"});
+        }
+        runs
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn check_runs(&self, request: &Request, captures: &Captures) -> Result<Response> {
+        Ok(counted(request, "check_runs", &self.checks(&captures[0])))
+    }
+
+    /// Commit statuses are the older kind of checks: this repository has none, which GitHub calls "pending".
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    #[expect(clippy::unused_self, reason = "an endpoint like the others")]
+    fn commit_status(&self, _: &Request, captures: &Captures) -> Result<Response> {
+        let body = json!({"state": "pending", "statuses": [], "total_count": 0, "sha": captures[0]});
+        Ok(Response::json(200, &body))
+    }
+}

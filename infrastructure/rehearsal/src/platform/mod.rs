@@ -1,0 +1,116 @@
+//! The outside world on one machine: Railway, Vercel, GitHub, status pages and a Slack webhook.
+
+mod clock;
+mod config;
+mod control;
+mod faults;
+mod github;
+mod journal;
+mod observed;
+mod railway;
+mod services;
+mod vercel;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::http::server::{serve_tcp, serve_unix};
+use crate::process;
+use clock::Clock;
+use config::Config;
+use faults::Faults;
+use journal::Journal;
+use observed::Observed;
+
+/// The longest path of a unix socket that every system takes.
+const MAX_SOCKET_PATH_BYTES: usize = 100;
+
+/// What all simulated platforms share.
+#[derive(Debug, Default)]
+struct Shared {
+    clock: Clock,
+    journal: Journal,
+    faults: Faults,
+}
+
+/// Everything that is simulated.
+struct World {
+    shared: Arc<Shared>,
+    railway: Arc<railway::Railway>,
+    vercel: Arc<vercel::Vercel>,
+    github: Arc<github::GitHub>,
+    services: Arc<services::Services>,
+}
+
+/// Runs until standard input ends or a signal comes, then ends every child.
+pub fn run(state: &Path, config: &Path) -> Result<()> {
+    let stop = process::watch_for_stop()?;
+    let text =
+        std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
+    let config: Config =
+        serde_json::from_str(&text).with_context(|| format!("{} is not valid", config.display()))?;
+    std::fs::create_dir_all(state).with_context(|| format!("cannot create {}", state.display()))?;
+    let world = Arc::new(World::new(state, config)?);
+    let addresses = start(&world, state)?;
+    println!("{addresses}");
+    // A failed sender means that no watcher is left: end as well.
+    let _ = stop.recv();
+    world.railway.shut_down();
+    Ok(())
+}
+
+impl World {
+    fn new(state: &Path, config: Config) -> Result<Self> {
+        let shared = Arc::new(Shared::default());
+        Ok(Self {
+            railway: Arc::new(railway::Railway::new(config.railway, Arc::clone(&shared), state)?),
+            vercel: Arc::new(vercel::Vercel::new(config.vercel, Arc::clone(&shared), state)?),
+            github: Arc::new(github::GitHub::new(config.github, Arc::clone(&shared))),
+            services: Arc::new(services::Services::default()),
+            shared,
+        })
+    }
+}
+
+/// Binds everything and returns where it is.
+fn start(world: &Arc<World>, state: &Path) -> Result<Value> {
+    let socket = state.join("gh.sock");
+    if socket.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
+        bail!(
+            "the path of the socket is too long for this system, choose a shorter folder: {}",
+            socket.display()
+        );
+    }
+    let shared = &world.shared;
+    let railway = serve_tcp(Arc::new(Observed::new(
+        Arc::clone(&world.railway),
+        Arc::clone(shared),
+    )))?;
+    let vercel = serve_tcp(Arc::new(Observed::new(
+        Arc::clone(&world.vercel),
+        Arc::clone(shared),
+    )))?;
+    serve_unix(
+        &socket,
+        Arc::new(Observed::new(Arc::clone(&world.github), Arc::clone(shared))),
+    )?;
+    let services = serve_tcp(Arc::new(Observed::new(
+        Arc::clone(&world.services),
+        Arc::clone(shared),
+    )))?;
+    let backend = serve_tcp(Arc::new(world.railway.stable_address()))?;
+    let frontend = serve_tcp(Arc::new(world.vercel.production_domain()))?;
+    let control = serve_tcp(Arc::new(control::Control::new(Arc::clone(world))))?;
+    Ok(json!({
+        "railway_proxy": format!("http://{railway}"),
+        "vercel_api": format!("http://{vercel}"),
+        "github_socket": socket,
+        "services": format!("http://{services}"),
+        "backend": format!("http://{backend}"),
+        "frontend": format!("http://{frontend}"),
+        "control": format!("http://{control}"),
+    }))
+}

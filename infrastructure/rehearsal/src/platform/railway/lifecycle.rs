@@ -1,0 +1,326 @@
+//! From an upload to a process behind the stable address, and back to an earlier image.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+use super::deployment::{Deployment, Status};
+use super::{Railway, new_id};
+use crate::hex::hex;
+use crate::http::client::{Client, Route};
+use crate::process;
+
+/// The path that has to answer 200 before a deployment goes live.
+const HEALTHCHECK_PATH: &str = "/api/health";
+/// Between two attempts at it.
+const HEALTHCHECK_INTERVAL: Duration = Duration::from_millis(25);
+/// Between two looks whether a process still runs.
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+/// What a process gets to end by itself.
+const DRAIN: Duration = Duration::from_secs(3);
+
+impl Railway {
+    /// Takes an upload; the deployment goes on by itself.
+    pub(super) fn deploy_upload(self: &Arc<Self>, archive: &[u8], message: &str) -> Result<String> {
+        let id = new_id()?;
+        let image = self.folder.join("images").join(&id);
+        unpack(archive, &image).context("the upload is not a gzipped tar archive")?;
+        let variables = self.state().variables.clone();
+        let deployment = Deployment {
+            id: id.clone(),
+            status: Status::Initializing,
+            created_ms: self.shared.clock.now_ms(),
+            message: message.to_owned(),
+            reason: "deploy",
+            image_digest: None,
+            image,
+            variables,
+            removed_ms: None,
+            history: Vec::new(),
+        };
+        let digest = format!("sha256:{}", hex(&Sha256::digest(archive)));
+        self.begin(deployment, digest);
+        Ok(id)
+    }
+
+    /// Makes a new deployment of an earlier one's image and variables.
+    pub(super) fn roll_back(self: &Arc<Self>, target: &str) -> Result<()> {
+        let now_ms = self.shared.clock.now_ms();
+        let source = {
+            let mut state = self.state();
+            let found = state
+                .deployments
+                .iter()
+                .find(|deployment| deployment.id == target);
+            let source = found.context("Deployment not found")?.clone();
+            if !source.can_roll_back(now_ms, self.config.image_retention_ms) {
+                bail!("Deployment is not available for rollback");
+            }
+            // The service's variables go back too, so that the next deployment does not surprise.
+            state.variables.clone_from(&source.variables);
+            source
+        };
+        let digest = source.image_digest.clone().context("Deployment has no image")?;
+        self.start_copy(&source, "rollback", digest)
+    }
+
+    /// Deploys the live image again, with the variables as they are now.
+    pub(super) fn redeploy_live(self: &Arc<Self>) -> Result<()> {
+        let source = {
+            let state = self.state();
+            let live = state
+                .deployments
+                .iter()
+                .find(|deployment| Some(&deployment.id) == state.live.as_ref());
+            let Some(live) = live else { return Ok(()) };
+            Deployment {
+                variables: state.variables.clone(),
+                ..live.clone()
+            }
+        };
+        let digest = source.image_digest.clone().context("Deployment has no image")?;
+        self.start_copy(&source, "redeploy", digest)
+    }
+
+    fn start_copy(self: &Arc<Self>, source: &Deployment, reason: &'static str, digest: String) -> Result<()> {
+        let copy = Deployment {
+            id: new_id()?,
+            status: Status::Queued,
+            created_ms: self.shared.clock.now_ms(),
+            reason,
+            image_digest: None,
+            removed_ms: None,
+            history: Vec::new(),
+            ..source.clone()
+        };
+        self.begin(copy, digest);
+        Ok(())
+    }
+
+    fn begin(self: &Arc<Self>, mut deployment: Deployment, digest: String) {
+        deployment.enter(deployment.status, deployment.created_ms);
+        let id = deployment.id.clone();
+        self.state().deployments.push(deployment);
+        let railway = Arc::clone(self);
+        thread::spawn(move || {
+            let _turn = railway
+                .turn
+                .lock()
+                .expect("no thread panics while it holds this lock");
+            if let Err(error) = railway.go_live(&id, digest) {
+                railway.note(&id, &format!("{error:#}"));
+                railway.stop_child(&id);
+                railway.fail(&id);
+            }
+        });
+    }
+
+    fn go_live(self: &Arc<Self>, id: &str, digest: String) -> Result<()> {
+        self.enter(id, Status::Building);
+        thread::sleep(Duration::from_millis(self.config.build_ms));
+        let deployment = self.find(id)?;
+        if !deployment.image.join("app.toml").is_file() {
+            bail!("build failed: no app.toml in the root of the upload");
+        }
+        self.change(id, |deployment| deployment.image_digest = Some(digest));
+        self.enter(id, Status::Deploying);
+        let address = self.start_child(&deployment)?;
+        self.wait_until_healthy(id, address)?;
+        self.make_live(id, address);
+        self.watch(id.to_owned());
+        Ok(())
+    }
+
+    /// Starts the application with its variables as its only environment; it says where it listens.
+    fn start_child(&self, deployment: &Deployment) -> Result<SocketAddr> {
+        let log = File::create(self.log_path(&deployment.id)).context("cannot create the log")?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg("sample-backend")
+            .arg(&deployment.image)
+            .current_dir(&deployment.image)
+            .env_clear()
+            .envs(&deployment.variables)
+            .env("PORT", "0")
+            .env("RAILWAY_DEPLOYMENT_ID", &deployment.id)
+            .env("RAILWAY_ENVIRONMENT_NAME", &self.config.environment_name)
+            .env("RAILWAY_GIT_COMMIT_MESSAGE", &deployment.message)
+            .env("RAILWAY_GIT_COMMIT_SHA", deployment.commit().unwrap_or_default())
+            // The application ends when this pipe does: so it cannot outlive a simulator that was killed.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut state = self.state();
+        if state.ended {
+            bail!("the simulator is ending");
+        }
+        let mut child = process::spawn_group(&mut command)?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        state.children.insert(deployment.id.clone(), child);
+        drop(state);
+        self.first_line(stdout)
+    }
+
+    fn first_line(&self, stdout: std::process::ChildStdout) -> Result<SocketAddr> {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let deadline = Duration::from_millis(self.config.healthcheck_timeout_ms);
+        let line = receiver
+            .recv_timeout(deadline)
+            .context("crashed: the application did not say where it listens")?;
+        let address = line
+            .strip_prefix("listening on ")
+            .with_context(|| format!("unexpected output: {line}"))?;
+        address
+            .parse()
+            .with_context(|| format!("not an address: {address}"))
+    }
+
+    fn wait_until_healthy(&self, id: &str, address: SocketAddr) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_millis(self.config.healthcheck_timeout_ms);
+        let client = Client::new(Route::Direct(address.to_string())).timeout(Duration::from_secs(5));
+        while Instant::now() < deadline {
+            if matches!(client.get(HEALTHCHECK_PATH), Ok(response) if response.status == 200) {
+                return Ok(());
+            }
+            if self.has_exited(id) {
+                bail!("crashed: the application ended");
+            }
+            thread::sleep(HEALTHCHECK_INTERVAL);
+        }
+        bail!("{HEALTHCHECK_PATH} did not answer 200 in time")
+    }
+
+    /// Switches the stable address, then ends what it served before: no request is without an answer.
+    fn make_live(&self, id: &str, address: SocketAddr) {
+        self.proxy.switch(Some(address));
+        let previous = self.state().live.replace(id.to_owned());
+        self.enter(id, Status::Success);
+        let was_live = |id: &String| {
+            self.find(id)
+                .is_ok_and(|deployment| deployment.status == Status::Success)
+        };
+        if let Some(previous) = previous.filter(was_live) {
+            self.enter(&previous, Status::Removing);
+            self.stop_child(&previous);
+            self.enter(&previous, Status::Removed);
+        }
+    }
+
+    /// A live process that ends without being told has crashed.
+    fn watch(self: &Arc<Self>, id: String) {
+        let railway = Arc::clone(self);
+        thread::spawn(move || {
+            while railway
+                .find(&id)
+                .is_ok_and(|deployment| deployment.status == Status::Success)
+            {
+                if railway.has_exited(&id) {
+                    railway.stop_child(&id);
+                    if railway
+                        .find(&id)
+                        .is_ok_and(|deployment| deployment.status == Status::Success)
+                    {
+                        railway.enter(&id, Status::Crashed);
+                        railway.proxy.switch(None);
+                    }
+                    return;
+                }
+                thread::sleep(WATCH_INTERVAL);
+            }
+        });
+    }
+
+    fn has_exited(&self, id: &str) -> bool {
+        self.state()
+            .children
+            .get_mut(id)
+            .is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    fn stop_child(&self, id: &str) {
+        let child = self.state().children.remove(id);
+        if let Some(mut child) = child {
+            drop(child.stdin.take());
+            // It is killed when it does not end; nothing more can be done.
+            let _ = process::end_group(&mut child, DRAIN);
+        }
+    }
+
+    fn fail(&self, id: &str) {
+        let crashed = std::fs::read_to_string(self.log_path(id)).is_ok_and(|log| log.contains("crashed:"));
+        self.enter(id, if crashed { Status::Crashed } else { Status::Failed });
+    }
+
+    /// Ends every process; none is started afterwards.
+    pub(in crate::platform) fn shut_down(&self) {
+        let ids: Vec<String> = {
+            let mut state = self.state();
+            state.ended = true;
+            state.children.keys().cloned().collect()
+        };
+        for id in ids {
+            self.stop_child(&id);
+        }
+    }
+
+    fn enter(&self, id: &str, status: Status) {
+        let now_ms = self.shared.clock.now_ms();
+        self.change(id, |deployment| deployment.enter(status, now_ms));
+    }
+
+    fn change(&self, id: &str, change: impl FnOnce(&mut Deployment)) {
+        if let Some(deployment) = self
+            .state()
+            .deployments
+            .iter_mut()
+            .find(|deployment| deployment.id == id)
+        {
+            change(deployment);
+        }
+    }
+
+    pub(super) fn find(&self, id: &str) -> Result<Deployment> {
+        let state = self.state();
+        state
+            .deployments
+            .iter()
+            .find(|deployment| deployment.id == id)
+            .cloned()
+            .context("Deployment not found")
+    }
+
+    fn log_path(&self, id: &str) -> std::path::PathBuf {
+        self.folder.join("logs").join(format!("{id}.log"))
+    }
+
+    fn note(&self, id: &str, message: &str) {
+        use std::io::Write as _;
+        let file = File::options().create(true).append(true).open(self.log_path(id));
+        if let Ok(mut file) = file {
+            // The log is for people who look for the cause; the status already says what happened.
+            let _ = writeln!(file, "{message}");
+        }
+    }
+}
+
+fn unpack(archive: &[u8], folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+    archive.unpack(folder)?;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Railway: one service whose deployments really run.
+
+mod deployment;
+mod graphql;
+mod lifecycle;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::config;
+use super::observed::Simulated;
+use crate::hex::hex;
+use crate::http::proxy::ReverseProxy;
+use crate::http::router::matches;
+use crate::http::{Request, Response};
+use deployment::Deployment;
+
+const HOST: &str = "backboard.railway.com";
+const GRAPHQL: [&str; 2] = ["POST /graphql/v2", "POST /graphql/internal"];
+const UP: &str = "POST /project/{project}/environment/{environment}/up";
+
+/// The simulated service.
+pub(super) struct Railway {
+    config: config::Railway,
+    shared: Arc<Shared>,
+    folder: PathBuf,
+    proxy: ReverseProxy,
+    state: Mutex<State>,
+    /// One deployment goes live at a time, in order.
+    turn: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    variables: BTreeMap<String, String>,
+    deployments: Vec<Deployment>,
+    /// Processes of deployments that run.
+    children: BTreeMap<String, Child>,
+    /// What the stable address serves.
+    live: Option<String>,
+    /// Nothing may be started any more.
+    ended: bool,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    ProjectToken,
+    Account,
+}
+
+impl Railway {
+    pub(super) fn new(config: config::Railway, shared: Arc<Shared>, state: &Path) -> Result<Self> {
+        let folder = state.join("railway");
+        for name in ["images", "logs"] {
+            std::fs::create_dir_all(folder.join(name))
+                .context("cannot create the folder of the simulator")?;
+        }
+        let initial = State {
+            variables: config.variables.clone(),
+            ..State::default()
+        };
+        let folder = folder.canonicalize()?;
+        Ok(Self {
+            config,
+            shared,
+            folder,
+            proxy: ReverseProxy::default(),
+            state: Mutex::new(initial),
+            turn: Mutex::new(()),
+        })
+    }
+
+    pub(super) fn stable_address(&self) -> ReverseProxy {
+        self.proxy.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("no thread panics while it holds this lock")
+    }
+
+    /// Removes the image of a deployment, as the end of its retention would.
+    pub(super) fn purge_image(&self, id: &str) -> Result<()> {
+        let state = self.state();
+        let found = state.deployments.iter().find(|deployment| deployment.id == id);
+        let image = &found
+            .with_context(|| format!("there is no deployment {id}"))?
+            .image;
+        std::fs::remove_dir_all(image).with_context(|| format!("cannot remove {}", image.display()))
+    }
+
+    /// Kills the process of a deployment.
+    pub(super) fn crash(&self, id: &str) -> Result<()> {
+        let mut state = self.state();
+        let child = state
+            .children
+            .get_mut(id)
+            .with_context(|| format!("deployment {id} does not run"))?;
+        child.kill().context("cannot kill it")
+    }
+
+    pub(super) fn report(&self) -> Value {
+        let state = self.state();
+        json!({
+            "live": state.live,
+            "deployments": state.deployments.iter().map(Deployment::report).collect::<Vec<_>>(),
+            "children": state.children.iter().map(|(id, child)| json!({"deployment": id, "pid": child.id()}))
+                .collect::<Vec<_>>(),
+            "variables": state.variables.keys().collect::<Vec<_>>(),
+        })
+    }
+
+    fn caller(&self, request: &Request) -> Option<Caller> {
+        if request.headers.get("project-access-token") == Some(&self.config.token) {
+            return Some(Caller::ProjectToken);
+        }
+        let account = self.config.account_token.as_deref()?;
+        (request.bearer() == Some(account)).then_some(Caller::Account)
+    }
+
+    fn upload(self: &Arc<Self>, request: &Request, captures: &[String]) -> Response {
+        let refuse = |status: u16, message: &str| Response::json(status, &json!({"message": message}));
+        if self.caller(request).is_none() {
+            return refuse(401, "Unauthorized");
+        }
+        let right = captures[0] == self.config.project && captures[1] == self.config.environment;
+        if !right || request.param("serviceId") != Some(&self.config.service) {
+            return refuse(404, "Project not found");
+        }
+        let message = request.param("message").unwrap_or_default();
+        match self.deploy_upload(&request.body, message) {
+            Ok(id) => {
+                let base = format!(
+                    "https://railway.com/project/{}/service/{}",
+                    captures[0], self.config.service
+                );
+                Response::json(
+                    200,
+                    &json!({
+                        "deploymentId": id,
+                        "url": format!("{base}?id={id}"),
+                        "logsUrl": format!("{base}?id={id}&environmentId={}", captures[1]),
+                        "deploymentDomain": "backend.up.railway.example",
+                    }),
+                )
+            }
+            Err(error) => refuse(400, &format!("{error:#}")),
+        }
+    }
+}
+
+impl Simulated for Arc<Railway> {
+    const PLATFORM: &'static str = "railway";
+
+    /// `up`, or the name of the GraphQL field.
+    fn operation(&self, request: &Request) -> String {
+        if matches(UP, request).is_some() {
+            return "up".to_owned();
+        }
+        schema::parse(request)
+            .ok()
+            .and_then(|operation| operation.fields.first().map(|field| field.name.clone()))
+            .unwrap_or_else(|| format!("{} {}", request.method, request.path))
+    }
+
+    fn answer(&self, request: &Request) -> Response {
+        let host = request.host.split(':').next().unwrap_or_default();
+        if host != HOST {
+            return Response::text(501, &format!("the proxy leads to {HOST} only, not to {host}"));
+        }
+        if let Some(captures) = matches(UP, request) {
+            return self.upload(request, &captures);
+        }
+        if GRAPHQL.iter().any(|pattern| matches(pattern, request).is_some()) {
+            return schema::answer(self, request);
+        }
+        Response::json(501, &json!({"message": "not implemented"}))
+    }
+}
+
+/// Identifiers as the platform makes them.
+fn new_id() -> Result<String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = hex(&bytes);
+    Ok(format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    ))
+}

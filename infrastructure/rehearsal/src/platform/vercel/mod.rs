@@ -1,0 +1,361 @@
+//! Vercel: one project with staged deployments, each really served, and one production domain.
+
+mod answers;
+mod deployment;
+mod site;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::{Value, json};
+use sha1::Digest as _;
+
+use super::Shared;
+use super::config;
+use super::observed::Simulated;
+use crate::hex::hex;
+use crate::http::router::{Captures, matches};
+use crate::http::{Request, Response};
+use deployment::{Deployment, Wanted};
+use site::Site;
+
+/// The simulated project.
+pub(super) struct Vercel {
+    config: config::Vercel,
+    shared: Arc<Shared>,
+    folder: PathBuf,
+    domain: Site,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    deployments: Vec<Deployment>,
+    /// Uploaded files by their SHA-1.
+    files: BTreeMap<String, Vec<u8>>,
+    variables: Vec<Variable>,
+    /// What the production domain serves.
+    live: Option<String>,
+    /// What it served before, oldest first.
+    earlier: Vec<String>,
+    last_alias_request: Value,
+    /// Off after a rollback, on again after a promotion.
+    assigns_domains: bool,
+}
+
+struct Variable {
+    id: String,
+    key: String,
+    value: String,
+    kind: String,
+    targets: Vec<String>,
+    updated_ms: i64,
+}
+
+type Endpoint = fn(&Vercel, &Request, &Captures) -> Response;
+
+/// Every endpoint that is simulated.
+const ENDPOINTS: [(&str, Endpoint); 18] = [
+    ("GET /v2/user", Vercel::user),
+    ("GET /v1/teams", Vercel::teams),
+    ("GET /v2/teams", Vercel::teams),
+    ("GET /teams/{team}", Vercel::team),
+    ("GET /v2/teams/{team}", Vercel::team),
+    ("GET /v9/projects/{project}", Vercel::project),
+    ("GET /projects/{project}", Vercel::project),
+    ("POST /v2/files", Vercel::upload_file),
+    ("POST /v13/deployments", Vercel::create_deployment),
+    ("GET /v13/deployments/{deployment}", Vercel::deployment),
+    ("GET /v11/deployments/{deployment}/builds", Vercel::builds),
+    ("GET /v3/now/deployments/{deployment}/events", Vercel::events),
+    (
+        "POST /v10/projects/{project}/promote/{deployment}",
+        Vercel::promote,
+    ),
+    (
+        "POST /v9/projects/{project}/rollback/{deployment}",
+        Vercel::roll_back,
+    ),
+    ("GET /v3/env/pull/{project}/{target}", Vercel::pull_variables),
+    ("GET /v10/projects/{project}/env", Vercel::list_variables),
+    ("POST /v10/projects/{project}/env", Vercel::add_variable),
+    ("GET /v6/deployments", Vercel::list_deployments),
+];
+
+impl Simulated for Arc<Vercel> {
+    const PLATFORM: &'static str = "vercel";
+
+    fn operation(&self, request: &Request) -> String {
+        let known = ENDPOINTS
+            .iter()
+            .find(|(pattern, _)| matches(pattern, request).is_some());
+        known.map_or_else(
+            || format!("{} {}", request.method, request.path),
+            |(pattern, _)| (*pattern).to_owned(),
+        )
+    }
+
+    fn answer(&self, request: &Request) -> Response {
+        let found = ENDPOINTS
+            .iter()
+            .find_map(|(pattern, endpoint)| matches(pattern, request).map(|captures| (endpoint, captures)));
+        let Some((endpoint, captures)) = found else {
+            return error(501, "not_implemented", "not implemented");
+        };
+        if request.bearer() != Some(&self.config.token) {
+            return error(403, "forbidden", "Not authorized");
+        }
+        let team = request.param("teamId").or(request.param("slug"));
+        if team.is_some_and(|team| team != self.config.org && team != self.config.slug) {
+            return error(403, "forbidden", "You don't have permission to access this team.");
+        }
+        endpoint(self, request, &captures)
+    }
+}
+
+fn error(status: u16, code: &str, message: &str) -> Response {
+    Response::json(status, &json!({"error": {"code": code, "message": message}}))
+}
+
+impl Vercel {
+    pub(super) fn new(config: config::Vercel, shared: Arc<Shared>, state: &Path) -> Result<Self> {
+        let folder = state.join("vercel");
+        std::fs::create_dir_all(&folder).context("cannot create the folder of the simulator")?;
+        let now_ms = shared.clock.now_ms();
+        let variables = config
+            .variables
+            .iter()
+            .enumerate()
+            .map(|(index, (key, value))| Variable {
+                id: format!("env_{index}"),
+                key: key.clone(),
+                value: value.clone(),
+                kind: "encrypted".to_owned(),
+                targets: vec!["production".to_owned()],
+                updated_ms: now_ms,
+            });
+        let initial = State {
+            variables: variables.collect(),
+            assigns_domains: true,
+            ..State::default()
+        };
+        let folder = folder.canonicalize()?;
+        Ok(Self {
+            config,
+            shared,
+            folder,
+            domain: Site::default(),
+            state: Mutex::new(initial),
+        })
+    }
+
+    /// The address that stands for the production domain.
+    pub(super) fn production_domain(&self) -> Site {
+        self.domain.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("no thread panics while it holds this lock")
+    }
+
+    pub(super) fn report(&self) -> Value {
+        let state = self.state();
+        let deployments: Vec<Value> = state
+            .deployments
+            .iter()
+            .map(|one| {
+                json!({"id": one.id, "url": one.url, "readyState": one.state, "target": one.target, "meta": one.meta,
+                       "wasLive": one.was_live, "error": one.error})
+            })
+            .collect();
+        json!({
+            "live": state.live,
+            "domain": self.config.domain,
+            "deployments": deployments,
+            "autoAssignCustomDomains": state.assigns_domains,
+            "lastAliasRequest": state.last_alias_request,
+            "variables": state.variables.iter().map(|one| &one.key).collect::<Vec<_>>(),
+        })
+    }
+
+    fn upload_file(&self, request: &Request, _: &Captures) -> Response {
+        let announced = request
+            .headers
+            .get("x-now-digest")
+            .or(request.headers.get("x-vercel-digest"));
+        let Some(announced) = announced else {
+            return error(400, "bad_request", "Missing `x-now-digest` header");
+        };
+        let actual = hex(&sha1::Sha1::digest(&request.body));
+        if announced != actual {
+            return error(400, "bad_request", "The digest does not match the file");
+        }
+        self.state().files.insert(actual, request.body.clone());
+        Response::json(200, &json!({"urls": []}))
+    }
+
+    fn create_deployment(&self, request: &Request, _: &Captures) -> Response {
+        match self.try_create(request) {
+            Ok(response) => response,
+            Err(problem) => error(400, "bad_request", &format!("{problem:#}")),
+        }
+    }
+
+    fn try_create(&self, request: &Request) -> Result<Response> {
+        let body = request.json()?;
+        let project = body["project"].as_str().or(body["name"].as_str());
+        if project.is_some_and(|project| !self.is_project(project)) {
+            return Ok(error(404, "not_found", "Project not found"));
+        }
+        let wanted = Wanted::parse(&body)?;
+        let mut state = self.state();
+        let missing = wanted.missing(&state.files);
+        if !missing.is_empty() {
+            let message = format!("Missing {} files", missing.len());
+            let problem = json!({"code": "missing_files", "message": message, "missing": missing});
+            return Ok(Response::json(400, &json!({"error": problem})));
+        }
+        let id = new_id("dpl_")?;
+        let (url, folder, problem) = deployment::publish(&id, &wanted, &state.files, &self.folder.join(&id))?;
+        let made = Deployment {
+            id: id.clone(),
+            url,
+            target: wanted.target,
+            state: if problem.is_none() { "READY" } else { "ERROR" },
+            created_ms: self.shared.clock.now_ms(),
+            meta: wanted.meta,
+            folder,
+            error: problem,
+            takes_domain: wanted.takes_domain,
+            was_live: false,
+        };
+        let goes_live =
+            made.state == "READY" && made.is_production() && made.takes_domain && state.assigns_domains;
+        state.deployments.push(made.clone());
+        if goes_live {
+            self.make_live(&mut state, &id);
+        }
+        Ok(Response::json(200, &self.deployment_value(&state, &made)))
+    }
+
+    /// Gives the production domain to a deployment.
+    fn make_live(&self, state: &mut State, id: &str) {
+        let Some(deployment) = state.deployments.iter_mut().find(|one| one.id == id) else {
+            return;
+        };
+        deployment.was_live = true;
+        self.domain.switch(id, &deployment.folder);
+        if let Some(previous) = state.live.replace(id.to_owned()) {
+            state.earlier.push(previous);
+        }
+    }
+
+    fn promote(&self, request: &Request, captures: &Captures) -> Response {
+        let _ = request;
+        self.alias(captures, "promote", 201)
+    }
+
+    fn roll_back(&self, request: &Request, captures: &Captures) -> Response {
+        let _ = request;
+        self.alias(captures, "rollback", 201)
+    }
+
+    fn alias(&self, captures: &Captures, kind: &str, done: u16) -> Response {
+        if !self.is_project(&captures[0]) {
+            return error(404, "not_found", "Project not found");
+        }
+        let mut state = self.state();
+        let Some(target) = state
+            .deployments
+            .iter()
+            .find(|one| one.id == captures[1])
+            .cloned()
+        else {
+            return error(404, "not_found", "Deployment not found");
+        };
+        if target.state != "READY" || !target.is_production() {
+            return error(
+                400,
+                "bad_request",
+                "The deployment is not a ready production deployment",
+            );
+        }
+        if state.live.as_deref() == Some(&target.id) {
+            let message = "This deployment is already the current production deployment";
+            return error(409, "conflict", message);
+        }
+        if kind == "rollback" && !target.was_live {
+            return error(
+                422,
+                "unprocessable_entity",
+                "The deployment was never in production",
+            );
+        }
+        if kind == "rollback" && self.config.hobby && state.earlier.last() != Some(&target.id) {
+            let message = "Hobby accounts can roll back to the previous production deployment only";
+            return error(402, "upgrade_required", message);
+        }
+        let from = state.live.clone();
+        self.make_live(&mut state, &target.id);
+        state.assigns_domains = kind == "promote";
+        state.last_alias_request = json!({
+            "fromDeploymentId": from, "toDeploymentId": target.id, "jobStatus": "succeeded", "type": kind,
+            "requestedAt": self.shared.clock.now_ms(),
+        });
+        Response::json(done, &json!({}))
+    }
+
+    fn add_variable(&self, request: &Request, captures: &Captures) -> Response {
+        if !self.is_project(&captures[0]) {
+            return error(404, "not_found", "Project not found");
+        }
+        match self.try_add_variable(request) {
+            Ok(response) => response,
+            Err(problem) => error(400, "bad_request", &format!("{problem:#}")),
+        }
+    }
+
+    fn try_add_variable(&self, request: &Request) -> Result<Response> {
+        let body = request.json()?;
+        let key = body["key"].as_str().context("`key` is missing")?;
+        let value = body["value"].as_str().context("`value` is missing")?;
+        let kind = body["type"].as_str().unwrap_or("encrypted");
+        let targets: Vec<String> = match &body["target"] {
+            Value::String(one) => vec![one.clone()],
+            Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => return Err(anyhow!("`target` is missing")),
+        };
+        let mut state = self.state();
+        let same = |one: &Variable| one.key == key && one.targets == targets;
+        if state.variables.iter().any(same) {
+            if request.param("upsert") != Some("true") {
+                let message = format!("A variable with the name `{key}` already exists for the target");
+                return Ok(error(400, "ENV_CONFLICT", &message));
+            }
+            state.variables.retain(|one| !same(one));
+        }
+        let id = new_id("env_")?;
+        let updated_ms = self.shared.clock.now_ms();
+        let variable = Variable {
+            id: id.clone(),
+            key: key.to_owned(),
+            value: value.to_owned(),
+            kind: kind.to_owned(),
+            targets: targets.clone(),
+            updated_ms,
+        };
+        state.variables.push(variable);
+        let created = json!({"id": id, "key": key, "type": kind, "target": targets, "updatedAt": updated_ms});
+        Ok(Response::json(201, &json!({"created": created, "failed": []})))
+    }
+}
+
+fn new_id(prefix: &str) -> Result<String> {
+    let mut bytes = [0_u8; 14];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
+    Ok(format!("{prefix}{}", hex(&bytes)))
+}

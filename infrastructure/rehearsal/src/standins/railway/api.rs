@@ -1,0 +1,194 @@
+//! Requests to Railway's API, as the real program sends them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde_json::{Map, Value, json};
+
+use super::Target;
+use crate::http::Response;
+use crate::http::client::{Client, Route};
+use crate::http::message::encode;
+use crate::standins::variable;
+
+const HOST: &str = "backboard.railway.com";
+
+/// The API with its credentials.
+pub(super) struct Api {
+    client: Client,
+    has_project_token: bool,
+}
+
+impl Api {
+    /// Reached through `HTTPS_PROXY`: a stand-in never speaks to the real platform.
+    pub(super) fn from_environment() -> Result<Self> {
+        let proxy = variable("HTTPS_PROXY").context("stand-in: HTTPS_PROXY does not lead to a simulator")?;
+        let proxy = proxy
+            .strip_prefix("http://")
+            .context("stand-in: HTTPS_PROXY is not an http:// address")?;
+        let route = Route::Proxied {
+            proxy: proxy.trim_end_matches('/').to_owned(),
+            host: HOST.to_owned(),
+        };
+        let timeout_s = variable("RAILWAY_HTTP_TIMEOUT")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(90);
+        let client = Client::new(route)
+            .timeout(Duration::from_secs(timeout_s))
+            .header("x-source", "CLI 5.71.0");
+        // A project token beats the account token, even when it is set and empty.
+        let has_project_token = std::env::var_os("RAILWAY_TOKEN").is_some();
+        let client = match (std::env::var("RAILWAY_TOKEN"), variable("RAILWAY_API_TOKEN")) {
+            (Ok(token), _) => client.header("project-access-token", &token),
+            (_, Some(token)) => client.header("authorization", &format!("Bearer {token}")),
+            _ => bail!("Unauthorized. Please login with `railway login`"),
+        };
+        Ok(Self {
+            client,
+            has_project_token,
+        })
+    }
+
+    pub(super) fn post(&self, body: &Value) -> Result<Response> {
+        self.client.send_json("POST", "/graphql/v2", body).map_err(|_| {
+            anyhow!("Failed to fetch: error sending request for url (https://{HOST}/graphql/v2)")
+        })
+    }
+
+    /// One named operation; a GraphQL error becomes its message.
+    fn ask(&self, name: &str, document: &str, variables: &Value) -> Result<Value> {
+        let response =
+            self.post(&json!({"operationName": name, "query": document, "variables": variables}))?;
+        if response.status == 401 || response.status == 403 {
+            bail!("Unauthorized. Please login with `railway login`");
+        }
+        if response.status == 429 {
+            bail!("You are being ratelimited. Please try again later");
+        }
+        let mut body = response
+            .parse()
+            .map_err(|_| anyhow!("Failed to fetch: error decoding response body"))?;
+        if let Some(message) = body["errors"][0]["message"].as_str() {
+            if message.to_lowercase().contains("not authorized") {
+                let hint = if self.has_project_token {
+                    "Unauthorized. Please check that your RAILWAY_TOKEN is valid and has access to the resource you're trying to use."
+                } else {
+                    "Unauthorized. Please login with `railway login`"
+                };
+                bail!("{hint}");
+            }
+            bail!("{message}");
+        }
+        if !(200..300).contains(&response.status) {
+            bail!("Failed to fetch: HTTP status {}", response.status);
+        }
+        Ok(body["data"].take())
+    }
+
+    pub(super) fn me(&self) -> Result<Value> {
+        Ok(self.ask("UserMeta", "query UserMeta { me { name email } }", &json!({}))?["me"].take())
+    }
+
+    fn token(&self) -> Result<Value> {
+        let document =
+            "query ProjectToken { projectToken { id project { id name } environment { id name } } }";
+        Ok(self.ask("ProjectToken", document, &json!({}))?["projectToken"].take())
+    }
+
+    pub(super) fn token_project(&self) -> Result<String> {
+        self.token()?["project"]["id"]
+            .as_str()
+            .map(str::to_owned)
+            .context("an unexpected answer")
+    }
+
+    pub(super) fn token_environment(&self) -> Result<String> {
+        self.token()?["environment"]["id"]
+            .as_str()
+            .map(str::to_owned)
+            .context("an unexpected answer")
+    }
+
+    pub(super) fn project(&self, id: &str) -> Result<Value> {
+        let document = "query Project($id: String!) { project(id: $id) { id name \
+                        environments { edges { node { id name } } } services { edges { node { id name } } } } }";
+        Ok(self.ask("Project", document, &json!({"id": id}))?["project"].take())
+    }
+
+    /// As `deployment list --json` prints them.
+    pub(super) fn deployments(&self, target: &Target, first: i64) -> Result<Vec<Value>> {
+        let document = "query Deployments($input: DeploymentListInput!, $first: Int) { \
+                        deployments(input: $input, first: $first) { edges { node { id createdAt status meta } } } }";
+        let input = json!({"serviceId": target.service, "environmentId": target.environment});
+        let data = self.ask("Deployments", document, &json!({"input": input, "first": first}))?;
+        let edges = data["deployments"]["edges"]
+            .as_array()
+            .context("an unexpected answer")?;
+        let shape = |node: &Value| json!({"id": node["id"], "status": node["status"], "createdAt": node["createdAt"], "meta": node["meta"]});
+        Ok(edges.iter().map(|edge| shape(&edge["node"])).collect())
+    }
+
+    /// Sealed variables come without their value.
+    pub(super) fn variables(&self, target: &Target) -> Result<Map<String, Value>> {
+        let document = "query VariablesForServiceDeployment($environmentId: String!, $projectId: String!, \
+                        $serviceId: String!) { variablesForServiceDeployment(environmentId: $environmentId, \
+                        projectId: $projectId, serviceId: $serviceId) }";
+        let variables = json!({"environmentId": target.environment, "projectId": target.project, "serviceId": target.service});
+        let mut data = self.ask("VariablesForServiceDeployment", document, &variables)?;
+        match data["variablesForServiceDeployment"].take() {
+            Value::Object(variables) => Ok(variables),
+            _ => bail!("an unexpected answer"),
+        }
+    }
+
+    pub(super) fn set_variable(
+        &self,
+        target: &Target,
+        key: &str,
+        value: &str,
+        skip_deploys: bool,
+    ) -> Result<()> {
+        let document = "mutation VariableCollectionUpsert($projectId: String!, $serviceId: String!, \
+                        $environmentId: String!, $variables: EnvironmentVariables!, $skipDeploys: Boolean) { \
+                        variableCollectionUpsert(input: {projectId: $projectId, serviceId: $serviceId, \
+                        environmentId: $environmentId, variables: $variables, skipDeploys: $skipDeploys}) }";
+        let variables = json!({
+            "projectId": target.project,
+            "environmentId": target.environment,
+            "serviceId": target.service,
+            "variables": {key: value},
+            "skipDeploys": skip_deploys.then_some(true),
+        });
+        self.ask("VariableCollectionUpsert", document, &variables)?;
+        Ok(())
+    }
+
+    pub(super) fn upload(&self, target: &Target, message: Option<&str>, archive: &[u8]) -> Result<Value> {
+        let mut path = format!(
+            "/project/{}/environment/{}/up?serviceId={}",
+            target.project, target.environment, target.service
+        );
+        if let Some(message) = message {
+            path.extend(["&message=", &encode(message)]);
+        }
+        let response = self
+            .client
+            .send("POST", &path, &[("content-type", "application/gzip")], archive)
+            .map_err(|_| anyhow!("error sending request for url (https://{HOST}{path})"))?;
+        match response.status {
+            200..=299 => response
+                .parse()
+                .map_err(|_| anyhow!("error decoding response body")),
+            404 => bail!("Failed to upload code. Project or environment not found"),
+            413 => bail!("Failed to upload code. File too large ({} bytes)", archive.len()),
+            status => {
+                let body = response.parse().ok();
+                let message = body
+                    .as_ref()
+                    .and_then(|body| body["message"].as_str())
+                    .unwrap_or_default();
+                bail!("Failed to upload code with status code {status}: {message}")
+            }
+        }
+    }
+}
