@@ -1,18 +1,33 @@
-//! Backups as files: `mongodump --archive` streams, read without belief.
+//! Backups as files: `mongodump --archive` streams, read without belief, stored so that stock tools can restore them.
+//!
+//! [`store()`] takes a backup in one pass, [`verify()`] reads one whole and compares everything that is known about it,
+//! [`ContainerReader`] gives the archive back for a restore.
 
 mod bson;
+pub mod container;
 pub mod crc;
 pub mod digest;
+pub mod keys;
 pub mod names;
 mod prelude;
 pub mod reader;
+mod scan;
 mod source;
+mod store;
+mod verify;
 
+#[cfg(test)]
+mod container_tests;
 #[cfg(test)]
 mod reader_tests;
 #[cfg(test)]
 mod testing;
 
+pub use container::{ContainerOptions, ContainerReader, FileDigest, remove_abandoned, verify_file};
 pub use digest::{Check, ContentDigest, DigestPool};
+pub use keys::{Identities, Recipients};
 pub use prelude::{Prelude, PreludeNamespace};
 pub use reader::{ArchiveReader, Event};
+pub use scan::{OnProgress, Progress};
+pub use store::{StoredBackup, store};
+pub use verify::{VerifyReport, verify};

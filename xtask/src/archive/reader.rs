@@ -104,9 +104,9 @@ impl<R: Read> ArchiveReader<R> {
         self.source.offset()
     }
 
-    /// The stream below.
-    pub fn inner(&self) -> &R {
-        self.source.inner()
+    /// The stream below and all that was learned; to be called at the end.
+    pub fn into_parts(self) -> (R, Prelude, Vec<NamespaceState>) {
+        (self.source.into_inner(), self.prelude, self.states)
     }
 
     /// The next part of the archive; `None` once all of it was read and every rule held.

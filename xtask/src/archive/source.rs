@@ -67,8 +67,8 @@ impl<R: Read> Source<R> {
         &self.buffer[from..self.start]
     }
 
-    pub(super) fn inner(&self) -> &R {
-        &self.inner
+    pub(super) fn into_inner(self) -> R {
+        self.inner
     }
 
     fn make_room(&mut self) {

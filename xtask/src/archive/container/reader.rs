@@ -1,0 +1,327 @@
+//! Reads a backup file back: a stream of bytes as mongodump wrote it, every layer checked.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use super::input::{FileDigest, HashedFile};
+use super::ordered::Drain;
+use super::tar_member::{self, BLOCK_BYTES};
+use super::{MANIFEST_NAME, MAX_MANIFEST_BYTES, MAX_PIECE_BYTES, decompress, piece_name};
+use crate::archive::keys::Identities;
+use crate::domain::manifest::{MANIFEST_SCHEMA, Manifest, check_backup_id};
+
+/// First line of every age file.
+const AGE_START: &[u8] = b"age-encryption.org/v1\n";
+const READ_BYTES: usize = 256 * 1024;
+/// A tar ends in two blocks of zeros; other tools pad it to a multiple of their record size.
+const MAX_TAR_END_BYTES: usize = 1024 * 1024;
+
+/// Size and SHA-256 of a file as it is.
+pub fn digest_file(path: &Path) -> Result<FileDigest> {
+    HashedFile::open(path)?
+        .finish()
+        .with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Checks size and SHA-256 of a file as stored, before anything in it is used.
+pub fn verify_file(path: &Path, expected: &FileDigest) -> Result<()> {
+    let found = digest_file(path)?;
+    ensure!(
+        found.size == expected.size,
+        "{} has {} bytes, but {} were stored: it is not the whole file",
+        path.display(),
+        found.size,
+        expected.size
+    );
+    ensure!(
+        found.sha256 == expected.sha256,
+        "{} is damaged or another file: its SHA-256 is {}, not {}",
+        path.display(),
+        found.sha256,
+        expected.sha256
+    );
+    Ok(())
+}
+
+/// Streams the archive out of a backup file. The end of the stream is reached only if everything was in order,
+/// the manifest included.
+pub struct ContainerReader {
+    content: Content,
+    file: HashedFile,
+    feeding: Option<JoinHandle<()>>,
+    state: State,
+    pieces: u64,
+    archive_bytes: u64,
+    /// Sizes of the first and the latest piece; a latest piece smaller than the first must be the last.
+    piece_bytes: (u64, u64),
+    manifest: Option<Manifest>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A tar header is next.
+    Header,
+    /// Inside a piece: bytes of it that are left, and the padding after it.
+    Piece {
+        left: u64,
+        padding: usize,
+    },
+    End,
+    Failed,
+}
+
+impl ContainerReader {
+    /// Opens a backup; `identities` are needed for an encrypted one. `workers` threads unpack.
+    pub fn open(path: &Path, identities: Option<&Identities>, workers: usize) -> Result<Self> {
+        let file = HashedFile::open(path)?;
+        let source =
+            decrypt(file.clone(), identities).with_context(|| format!("cannot open {}", path.display()))?;
+        let (drain, feeding) = decompress::start(source, workers);
+        Ok(Self {
+            content: Content {
+                drain: Some(drain),
+                part: Vec::new(),
+                at: 0,
+            },
+            file,
+            feeding: Some(feeding),
+            state: State::Header,
+            pieces: 0,
+            archive_bytes: 0,
+            piece_bytes: (0, 0),
+            manifest: None,
+        })
+    }
+
+    /// The manifest, once the stream was read to its end.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    /// Stops reading and returns the digest of the whole file as stored, whatever was wrong inside it.
+    pub fn finish(mut self) -> Result<FileDigest> {
+        // The thread stops when nobody takes its results; only then is the rest of the file ours to read.
+        self.content.drain = None;
+        if let Some(feeding) = self.feeding.take() {
+            feeding
+                .join()
+                .map_err(|_| anyhow!("the thread that reads the backup panicked"))?;
+        }
+        self.file.clone().finish().context("cannot read the backup")
+    }
+
+    fn next_member(&mut self) -> Result<State> {
+        let mut header = [0; BLOCK_BYTES];
+        self.content
+            .read_exact(&mut header)
+            .context("the tar ends before the manifest")?;
+        let (name, length) = tar_member::parse(&header)?;
+        let padding = tar_member::padding(length);
+        if name == MANIFEST_NAME {
+            let manifest = self.content.read_manifest(length, padding)?;
+            self.check_manifest(&manifest)?;
+            self.manifest = Some(manifest);
+            return Ok(State::End);
+        }
+        let expected = piece_name(self.pieces);
+        ensure!(
+            name == expected,
+            "the tar has a member {name:?} where {expected:?} should be"
+        );
+        ensure!(
+            length > 0 && length <= MAX_PIECE_BYTES as u64,
+            "piece {name:?} has the impossible size {length}"
+        );
+        let (first, latest) = self.piece_bytes;
+        ensure!(
+            first == latest,
+            "piece {:?} is not the last but smaller than the others",
+            self.pieces - 1
+        );
+        ensure!(
+            self.pieces == 0 || length <= first,
+            "piece {name:?} is larger than the others"
+        );
+        self.piece_bytes = (if self.pieces == 0 { length } else { first }, length);
+        self.pieces += 1;
+        self.archive_bytes += length;
+        Ok(State::Piece {
+            left: length,
+            padding,
+        })
+    }
+
+    fn check_manifest(&self, manifest: &Manifest) -> Result<()> {
+        ensure!(
+            manifest.schema == MANIFEST_SCHEMA,
+            "the manifest has the unknown schema {:?}",
+            manifest.schema
+        );
+        check_backup_id(&manifest.id)?;
+        let stated = (manifest.pieces, manifest.archive_bytes);
+        ensure!(
+            stated == (self.pieces, self.archive_bytes),
+            "the manifest states (pieces, bytes) {stated:?}, the tar has {:?}",
+            (self.pieces, self.archive_bytes)
+        );
+        let first = self.piece_bytes.0;
+        let right = if self.pieces > 1 {
+            first == manifest.piece_bytes
+        } else {
+            first <= manifest.piece_bytes
+        };
+        ensure!(
+            right,
+            "the manifest states pieces of {} bytes, the tar has {first}",
+            manifest.piece_bytes
+        );
+        Ok(())
+    }
+
+    fn advance(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.state {
+                State::Header => self.state = self.next_member()?,
+                State::Piece { left: 0, padding } => {
+                    self.content.read_zeros(padding)?;
+                    self.state = State::Header;
+                }
+                State::Piece { left, padding } => {
+                    let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    let count = self.content.read(&mut buffer[..wanted])?;
+                    ensure!(
+                        count > 0 || wanted == 0,
+                        "the tar ends inside piece {}",
+                        self.pieces - 1
+                    );
+                    self.state = State::Piece {
+                        left: left - count as u64,
+                        padding,
+                    };
+                    return Ok(count);
+                }
+                State::End => return Ok(0),
+                State::Failed => bail!("reading the backup failed before"),
+            }
+        }
+    }
+}
+
+impl Read for ContainerReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.advance(buffer).map_err(|error| {
+            self.state = State::Failed;
+            io::Error::other(error)
+        })
+    }
+}
+
+impl fmt::Debug for ContainerReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContainerReader({:?}, piece {})", self.state, self.pieces)
+    }
+}
+
+fn decrypt(file: HashedFile, identities: Option<&Identities>) -> Result<Box<dyn BufRead + Send>> {
+    let mut file = BufReader::with_capacity(READ_BYTES, file);
+    let encrypted = file.fill_buf()?.starts_with(AGE_START);
+    if !encrypted {
+        return Ok(Box::new(file));
+    }
+    let identities = identities.context("it is encrypted, and no key (age identity) was given")?;
+    let decryptor = age::Decryptor::new_buffered(file).context("its encryption header is damaged")?;
+    let plain = decryptor
+        .decrypt(identities.iter())
+        .map_err(|error| match error {
+            age::DecryptError::NoMatchingKeys => anyhow!("it was encrypted to other keys than the one given"),
+            other => anyhow!("it cannot be decrypted: {other}"),
+        })?;
+    Ok(Box::new(BufReader::with_capacity(READ_BYTES, plain)))
+}
+
+/// The uncompressed tar.
+struct Content {
+    drain: Option<Drain<Vec<u8>>>,
+    part: Vec<u8>,
+    at: usize,
+}
+
+impl Content {
+    /// Some bytes; none only at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        while self.at == self.part.len() {
+            let Some(part) = self.drain.as_mut().and_then(Iterator::next) else {
+                return Ok(0);
+            };
+            (self.part, self.at) = (part?, 0);
+        }
+        let count = buffer.len().min(self.part.len() - self.at);
+        buffer[..count].copy_from_slice(&self.part[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+
+    fn read_exact(&mut self, mut buffer: &mut [u8]) -> Result<()> {
+        while !buffer.is_empty() {
+            let count = self.read(buffer)?;
+            ensure!(count > 0, "the tar is cut short");
+            buffer = &mut buffer[count..];
+        }
+        Ok(())
+    }
+
+    fn read_zeros(&mut self, count: usize) -> Result<()> {
+        let mut zeros = vec![1; count];
+        self.read_exact(&mut zeros)?;
+        ensure!(
+            zeros.iter().all(|byte| *byte == 0),
+            "the padding in the tar is not zero"
+        );
+        Ok(())
+    }
+
+    fn read_manifest(&mut self, length: u64, padding: usize) -> Result<Manifest> {
+        ensure!(
+            length <= MAX_MANIFEST_BYTES,
+            "the manifest has the impossible size {length}"
+        );
+        let length = usize::try_from(length)?;
+        let mut text = Vec::new();
+        // Grows with what arrives, not with what the header claims.
+        while text.len() < length {
+            let from = text.len();
+            text.resize(length.min(from + READ_BYTES), 0);
+            self.read_exact(&mut text[from..])
+                .context("the manifest is cut short")?;
+        }
+        self.read_zeros(padding)?;
+        self.check_end()?;
+        serde_json::from_slice(&text).context("the manifest is not readable")
+    }
+
+    fn check_end(&mut self) -> Result<()> {
+        let mut rest = [0; 4096];
+        let mut length = 0;
+        loop {
+            let count = self.read(&mut rest)?;
+            if count == 0 {
+                break;
+            }
+            ensure!(
+                rest[..count].iter().all(|byte| *byte == 0),
+                "the tar has something after the manifest"
+            );
+            length += count;
+            ensure!(length <= MAX_TAR_END_BYTES, "the tar goes on after the manifest");
+        }
+        ensure!(
+            length >= 2 * BLOCK_BYTES && length.is_multiple_of(BLOCK_BYTES),
+            "the tar has no end"
+        );
+        Ok(())
+    }
+}

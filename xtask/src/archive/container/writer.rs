@@ -1,0 +1,207 @@
+//! Writes a backup file from a stream of bytes.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::gzip::MemberWriter;
+use super::ordered::{self, Feeder};
+use super::tar_member::{self, BLOCK_BYTES};
+use super::{
+    MANIFEST_NAME, MAX_MANIFEST_BYTES, MAX_PIECE_BYTES, PendingFile, default_workers, output, piece_name,
+};
+use crate::archive::keys::Recipients;
+use crate::domain::manifest::{StoredFile, backup_file_name, check_backup_id};
+
+/// How a backup file is written.
+#[derive(Debug)]
+pub struct ContainerOptions {
+    pub folder: PathBuf,
+    /// Backup id; makes the file's name.
+    pub id: String,
+    /// Who can read it; `None` writes it in the clear.
+    pub recipients: Option<Recipients>,
+    /// Bytes of the stream per piece: a multiple of 512.
+    pub piece_bytes: usize,
+    /// Compression level of libdeflate, 0 to 12.
+    pub level: u8,
+    /// Compressing threads.
+    pub workers: usize,
+}
+
+impl ContainerOptions {
+    /// The usual piece size, level and number of threads.
+    pub fn new(folder: impl Into<PathBuf>, id: impl Into<String>, recipients: Option<Recipients>) -> Self {
+        Self {
+            folder: folder.into(),
+            id: id.into(),
+            recipients,
+            piece_bytes: 4 * 1024 * 1024,
+            level: 2,
+            workers: default_workers(),
+        }
+    }
+}
+
+/// Cuts what is written to it into pieces, compresses them on all cores and stores them in order.
+///
+/// Dropped without [`ContainerWriter::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct ContainerWriter {
+    feeder: Option<Feeder<Vec<u8>, Vec<u8>>>,
+    output: Option<JoinHandle<Result<(u64, String)>>>,
+    file: Option<PendingFile>,
+    /// Room for a tar header, then the piece being filled.
+    piece: Vec<u8>,
+    piece_bytes: usize,
+    pieces: u64,
+    archive_bytes: u64,
+    recipients: Vec<String>,
+}
+
+impl ContainerWriter {
+    /// Creates the temporary file and starts the threads.
+    pub fn create(options: &ContainerOptions) -> Result<Self> {
+        check_backup_id(&options.id)?;
+        let piece_bytes = options.piece_bytes;
+        let fits =
+            (BLOCK_BYTES..=MAX_PIECE_BYTES).contains(&piece_bytes) && piece_bytes.is_multiple_of(BLOCK_BYTES);
+        ensure!(
+            fits,
+            "pieces of {piece_bytes} bytes: use a multiple of {BLOCK_BYTES}, at most {MAX_PIECE_BYTES}"
+        );
+        MemberWriter::new(options.level)?;
+        let level = options.level;
+        let encryptor = options
+            .recipients
+            .as_ref()
+            .map(Recipients::encryptor)
+            .transpose()?;
+        let name = backup_file_name(&options.id, encryptor.is_some());
+        let (file, handle) = PendingFile::create(&options.folder, &name, &options.id)?;
+        let (feeder, members) = ordered::pool(options.workers, || {
+            let mut writer = MemberWriter::new(level);
+            move |content: Vec<u8>| match &mut writer {
+                Ok(writer) => writer.member(&content),
+                Err(error) => Err(anyhow!("{error:#}")),
+            }
+        });
+        let output = std::thread::spawn(move || output::write_all(members, handle, encryptor));
+        Ok(Self {
+            feeder: Some(feeder),
+            output: Some(output),
+            file: Some(file),
+            piece: vec![0; BLOCK_BYTES],
+            piece_bytes,
+            pieces: 0,
+            archive_bytes: 0,
+            recipients: options
+                .recipients
+                .as_ref()
+                .map_or_else(Vec::new, |r| r.texts().to_vec()),
+        })
+    }
+
+    /// Size of every piece but the last.
+    pub fn piece_bytes(&self) -> u64 {
+        self.piece_bytes as u64
+    }
+
+    /// Ends the stream: no more can be written. Returns its length and the number of pieces, for the manifest.
+    pub fn end_stream(&mut self) -> Result<(u64, u64)> {
+        if self.piece.len() > BLOCK_BYTES {
+            self.submit_piece()?;
+        }
+        Ok((self.archive_bytes, self.pieces))
+    }
+
+    /// Writes the manifest and waits until everything is on the disk. The file still has its temporary name.
+    pub fn finish(mut self, manifest: &[u8]) -> Result<(PendingFile, StoredFile)> {
+        self.end_stream()?;
+        ensure!(
+            manifest.len() as u64 <= MAX_MANIFEST_BYTES,
+            "the manifest is too large: {} bytes",
+            manifest.len()
+        );
+        let mut end = tar_member::header(MANIFEST_NAME, manifest.len() as u64)?.to_vec();
+        end.extend(manifest);
+        // Two blocks of zeros end a tar.
+        end.resize(
+            end.len() + tar_member::padding(manifest.len() as u64) + 2 * BLOCK_BYTES,
+            0,
+        );
+        for part in end.chunks(MAX_PIECE_BYTES) {
+            self.submit(part.to_vec())?;
+        }
+        let (size, sha256) = self.join()?;
+        let file = self.file.take().context("the backup file was finished before")?;
+        let recipients = std::mem::take(&mut self.recipients);
+        Ok((
+            file,
+            StoredFile {
+                size,
+                sha256,
+                encrypted: !recipients.is_empty(),
+                recipients,
+            },
+        ))
+    }
+
+    fn submit_piece(&mut self) -> Result<()> {
+        let fresh = Vec::with_capacity(self.piece_bytes + BLOCK_BYTES);
+        let mut piece = std::mem::replace(&mut self.piece, fresh);
+        self.piece.resize(BLOCK_BYTES, 0);
+        let length = (piece.len() - BLOCK_BYTES) as u64;
+        piece[..BLOCK_BYTES].copy_from_slice(&tar_member::header(&piece_name(self.pieces), length)?);
+        piece.resize(piece.len() + tar_member::padding(length), 0);
+        self.pieces += 1;
+        self.archive_bytes += length;
+        self.submit(piece)
+    }
+
+    fn submit(&mut self, content: Vec<u8>) -> Result<()> {
+        let feeder = self
+            .feeder
+            .as_ref()
+            .context("the backup file is already closed")?;
+        if feeder.submit(content).is_ok() {
+            return Ok(());
+        }
+        // The output stopped: only it knows why.
+        self.join()?;
+        Err(anyhow!("writing the backup stopped early"))
+    }
+
+    fn join(&mut self) -> Result<(u64, String)> {
+        self.feeder = None;
+        let output = self.output.take().context("writing the backup failed before")?;
+        output
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("the thread that writes the backup panicked")))
+    }
+}
+
+impl Write for ContainerWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let full = self.piece_bytes + BLOCK_BYTES;
+        let count = bytes.len().min(full - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..count]);
+        if self.piece.len() == full {
+            self.submit_piece().map_err(io::Error::other)?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for ContainerWriter {
+    fn drop(&mut self) {
+        // Wait for the output, so that nothing writes any more when the temporary file is removed.
+        let _ = self.join();
+    }
+}
