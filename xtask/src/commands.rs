@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, which reads like the runbook.
 
 pub mod completions;
+pub mod tools;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ impl Common {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Find the outside programs: on PATH, in the cache, or built from a pin
+    Tools(tools::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
 }
@@ -55,9 +58,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     report::set_verbose(cli.common.verbose);
     crate::exec::install_signal_handler()?;
     match cli.command {
-        Command::Completions(args) => {
-            completions::run(&args);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Tools(args) => tools::run(&args, &cli.common)?,
+        Command::Completions(args) => completions::run(&args),
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -28,8 +28,7 @@ pub struct Context {
 impl Context {
     /// Finds the repository above the current folder and reads its configuration.
     pub fn load(env_name: Option<&str>, format: Format, yes: bool) -> Result<Self> {
-        let here = std::env::current_dir().context("cannot tell the current folder")?;
-        let root = find_root(&here)?;
+        let root = repository_root()?;
         let config = Config::read(&root.join(PIPELINE_FILE))?;
         let env_name = env_name.unwrap_or(&config.default_environment).to_owned();
         let context = Self {
@@ -95,8 +94,10 @@ impl Context {
     }
 }
 
-fn find_root(from: &Path) -> Result<PathBuf> {
-    from.ancestors()
+/// The folder that holds [`PIPELINE_FILE`]: the current one, or the nearest above it.
+pub fn repository_root() -> Result<PathBuf> {
+    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    here.ancestors()
         .find(|dir| dir.join(PIPELINE_FILE).is_file())
         .map(Path::to_path_buf)
         .ok_or_else(|| {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -99,6 +100,51 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         writeln!(text, "{}", line.trim_end()).expect("writing to a string");
         text
     })
+}
+
+/// Says that something long goes on: a spinner with the elapsed time on a terminal, else a line now and then.
+/// Ends when dropped.
+#[derive(Debug)]
+pub struct Ticker {
+    spinner: indicatif::ProgressBar,
+    stop: Option<std::sync::mpsc::Sender<()>>,
+}
+
+/// A line this often where there is no terminal.
+const TICK: Duration = Duration::from_secs(20);
+
+impl Ticker {
+    pub fn start(what: impl Into<String>) -> Self {
+        let what = what.into();
+        if std::io::stderr().is_terminal() {
+            let style = indicatif::ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+                .unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner());
+            let spinner = indicatif::ProgressBar::new_spinner()
+                .with_style(style)
+                .with_message(what);
+            spinner.enable_steady_tick(Duration::from_millis(120));
+            return Self { spinner, stop: None };
+        }
+        progress(&what);
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let started = std::time::Instant::now();
+            while stopped.recv_timeout(TICK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                progress(&format!("{what}: {} s so far", started.elapsed().as_secs()));
+            }
+        });
+        Self {
+            spinner: indicatif::ProgressBar::hidden(),
+            stop: Some(stop),
+        }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop = None;
+        self.spinner.finish_and_clear();
+    }
 }
 
 /// Bytes for people, in decimal units.

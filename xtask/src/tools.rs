@@ -1,1 +1,3 @@
 //! One file per command line program: typed arguments in, typed facts out; its traps and proofs live there.
+
+pub mod resolve;

@@ -1,0 +1,44 @@
+//! `cargo xtask tools [NAME…]`: the outside programs, found or built.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Common;
+use crate::report;
+use crate::tools::resolve::{Origin, Tool, resolve};
+
+/// Options of `tools`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only these tools
+    names: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Tools {
+    tools: Vec<Tool>,
+}
+
+/// Finds the tools, builds what is missing, prints the table.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let root = crate::context::repository_root()?;
+    let found = Tools {
+        tools: resolve(&root, &args.names)?,
+    };
+    report::emit(common.format, "tools/1", &found, || {
+        let rows = found.tools.iter().map(|tool| {
+            let from = match tool.from {
+                Origin::Path => "PATH",
+                Origin::Cache => "cache",
+                Origin::Built => "built now",
+            };
+            vec![
+                tool.name.clone(),
+                tool.version.clone(),
+                from.into(),
+                tool.path.display().to_string(),
+            ]
+        });
+        report::table(&["tool", "version", "from", "path"], &rows.collect::<Vec<_>>())
+    })
+}

@@ -1,0 +1,339 @@
+//! Finding the outside programs: on PATH, in the cache, or built from the pins in `infrastructure/tools/tools.toml`.
+//!
+//! The cache lies outside `target` (a `cargo clean` must not cost ten minutes), is keyed by the pin, and is filled by
+//! renaming a finished folder into place under a lock: two runs at once build once, and nothing is ever half there.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use xshell::{Shell, cmd};
+
+use crate::error::Stop;
+use crate::exec::Exec;
+use crate::report;
+
+/// Folder of the pins, below the root of the repository.
+const PINS_DIR: &str = "infrastructure/tools";
+/// A build from source may take this long on a slow machine.
+const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
+/// What the toolchains need of our environment to find their caches and settings.
+const TOOLCHAIN_ENV: &[&str] = &[
+    "GOPATH",
+    "GOCACHE",
+    "GOMODCACHE",
+    "GOPROXY",
+    "GOSUMDB",
+    "GOFLAGS",
+    "GOTOOLCHAIN",
+    "GOROOT",
+    "GONOSUMDB",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "CC",
+    "CXX",
+    "CFLAGS",
+    "CXXFLAGS",
+];
+/// What to install for a program that a build needs.
+const PREREQUISITES: &[(&str, &str)] = &[
+    ("go", "golang (1.24 or newer)"),
+    ("cargo", "rustup"),
+    ("cmake", "cmake"),
+    ("ninja", "ninja-build"),
+    ("cc", "build-essential"),
+];
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pins {
+    tool: Vec<Pin>,
+}
+
+/// One `[[tool]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pin {
+    name: String,
+    /// Names looked for on PATH, the first found is taken; the build makes the last.
+    programs: Vec<String>,
+    /// Arguments that print the version.
+    version: Vec<String>,
+    /// What to install, where there is no build.
+    package: Option<String>,
+    go: Option<GoBuild>,
+    cargo: Option<CargoBuild>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GoBuild {
+    /// Folder with go.mod and go.sum.
+    module: String,
+    build: String,
+    #[serde(default)]
+    ldflags: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CargoBuild {
+    #[serde(rename = "crate")]
+    krate: String,
+    version: String,
+    flags: Vec<String>,
+    #[serde(default)]
+    needs: Vec<String>,
+}
+
+/// Where a tool was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    Path,
+    Cache,
+    /// Built now, and kept in the cache.
+    Built,
+}
+
+/// A program that can be run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tool {
+    pub name: String,
+    pub version: String,
+    pub path: PathBuf,
+    pub from: Origin,
+}
+
+/// Finds every pinned tool, or those named; builds what is missing.
+pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
+    let file = root.join(PINS_DIR).join("tools.toml");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let pins: Pins = crate::config::parse_toml(&file, &text)?;
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| pins.tool.iter().all(|pin| pin.name != **name))
+    {
+        let known: Vec<&str> = pins.tool.iter().map(|pin| pin.name.as_str()).collect();
+        return Err(Stop::usage(format!("no tool is called `{unknown}`"))
+            .next(format!("choose among: {}", known.join(", ")))
+            .into());
+    }
+    let wanted = pins
+        .tool
+        .iter()
+        .filter(|pin| names.is_empty() || names.contains(&pin.name));
+    wanted.map(|pin| pin.resolve(root)).collect()
+}
+
+impl Pin {
+    fn resolve(&self, root: &Path) -> Result<Tool> {
+        let (path, from) = self
+            .locate(root)
+            .with_context(|| format!("cannot provide {}", self.name))?;
+        let version = self.version_of(&path)?;
+        Ok(Tool {
+            name: self.name.clone(),
+            version,
+            path,
+            from,
+        })
+    }
+
+    fn locate(&self, root: &Path) -> Result<(PathBuf, Origin)> {
+        if let Some(path) = self
+            .programs
+            .iter()
+            .find_map(|program| which::which(program).ok())
+        {
+            return Ok((path, Origin::Path));
+        }
+        if self.go.is_none() && self.cargo.is_none() {
+            let package = self.package.as_deref().unwrap_or(&self.name);
+            return Err(missing(&self.name, package));
+        }
+        let cache = cache_dir()?;
+        let entry = cache.join(format!("{}-{}", self.name, self.key(root)?));
+        let program = entry
+            .join("bin")
+            .join(self.programs.last().context("a tool has at least one program")?);
+        if program.is_file() {
+            return Ok((program, Origin::Cache));
+        }
+        let lock =
+            File::create(entry.with_extension("lock")).context("cannot make the lock file of the cache")?;
+        lock.lock().context("cannot lock the cache")?;
+        if program.is_file() {
+            return Ok((program, Origin::Cache));
+        }
+        self.build_into(root, &cache, &entry)?;
+        Ok((program, Origin::Built))
+    }
+
+    /// Builds in a folder beside the entry and renames it into place.
+    fn build_into(&self, root: &Path, cache: &Path, entry: &Path) -> Result<()> {
+        let building = tempfile::Builder::new()
+            .prefix(".building-")
+            .tempdir_in(cache)
+            .context("cannot make a folder in the cache")?;
+        let _ticker = report::Ticker::start(format!(
+            "building {} (once; kept in {})",
+            self.name,
+            cache.display()
+        ));
+        let sh = Shell::new().context("cannot start a shell")?;
+        if let Some(go) = &self.go {
+            go.build(
+                &sh,
+                root,
+                &building
+                    .path()
+                    .join("bin")
+                    .join(&self.programs[self.programs.len() - 1]),
+            )?;
+        } else if let Some(cargo) = &self.cargo {
+            cargo.build(&sh, building.path())?;
+        }
+        if entry.exists() {
+            // Without its program it is a left-over of an earlier format, under our lock nobody uses it.
+            std::fs::remove_dir_all(entry).context("cannot clear a damaged entry of the cache")?;
+        }
+        std::fs::rename(building.path(), entry).context("cannot move the finished build into the cache")
+    }
+
+    /// The key of the cache: everything that decides what is built.
+    fn key(&self, root: &Path) -> Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(std::env::consts::ARCH);
+        hash.update(std::env::consts::OS);
+        hash.update(format!("{:?}{:?}{:?}", self.programs, self.go, self.cargo));
+        if let Some(go) = &self.go {
+            for file in ["go.mod", "go.sum"] {
+                let path = go.dir(root).join(file);
+                hash.update(std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
+            }
+        }
+        Ok(hash
+            .finalize()
+            .iter()
+            .take(8)
+            .fold(String::new(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").expect("writing to a string");
+                hex
+            }))
+    }
+
+    /// The first number with a dot in what the program prints: `mongodump version: 100.12.2` → `100.12.2`.
+    fn version_of(&self, path: &Path) -> Result<String> {
+        let sh = Shell::new().context("cannot start a shell")?;
+        let args = &self.version;
+        let finished = Exec::new(cmd!(sh, "{path} {args...}"))
+            .deadline(Duration::from_secs(20))
+            .output()?
+            .checked()?;
+        let words = finished.stdout.split(|c: char| c.is_whitespace() || c == ',');
+        let number = words
+            .map(|word| word.trim_start_matches('v'))
+            .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()));
+        Ok(number.unwrap_or("unknown").to_owned())
+    }
+}
+
+impl GoBuild {
+    fn dir(&self, root: &Path) -> PathBuf {
+        root.join(PINS_DIR).join(&self.module)
+    }
+
+    /// `go build` in a module with a complete go.sum needs neither a version list nor a checksum database.
+    fn build(&self, sh: &Shell, root: &Path, output: &Path) -> Result<()> {
+        require(&["go".to_owned()])?;
+        sh.change_dir(self.dir(root));
+        let (package, ldflags) = (&self.build, &self.ldflags);
+        Exec::new(cmd!(
+            sh,
+            "go build -trimpath -ldflags {ldflags} -o {output} {package}"
+        ))
+        .inherit(TOOLCHAIN_ENV)
+        .deadline(BUILD_DEADLINE)
+        .run()
+    }
+}
+
+impl CargoBuild {
+    fn build(&self, sh: &Shell, into: &Path) -> Result<()> {
+        require(&self.needs)?;
+        let (krate, version, flags) = (&self.krate, &self.version, &self.flags);
+        // The version must be named: a bare install takes a placeholder. The build's own target folder goes with it.
+        let target = into.join("target");
+        Exec::new(cmd!(
+            sh,
+            "cargo install {krate} --version {version} {flags...} --root {into}"
+        ))
+        .env("CARGO_TARGET_DIR", &target)
+        .inherit(TOOLCHAIN_ENV)
+        .deadline(BUILD_DEADLINE)
+        .run()?;
+        std::fs::remove_dir_all(&target).context("cannot remove the build's intermediate files")
+    }
+}
+
+/// Every missing prerequisite in one error.
+fn require(programs: &[String]) -> Result<()> {
+    let absent: Vec<&str> = programs
+        .iter()
+        .filter(|program| which::which(program).is_err())
+        .map(String::as_str)
+        .collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let packages = absent.iter().map(|program| {
+        PREREQUISITES
+            .iter()
+            .find(|(name, _)| name == program)
+            .map_or(*program, |(_, package)| *package)
+    });
+    Err(missing(
+        &absent.join(", "),
+        &packages.collect::<Vec<_>>().join(", "),
+    ))
+}
+
+fn missing(program: &str, package: &str) -> anyhow::Error {
+    Stop::usage(format!("{program} is not on PATH"))
+        .live("nothing was changed")
+        .next(format!("install the package {package} and run the command again"))
+        .into()
+}
+
+/// `$XDG_CACHE_HOME/cargo-xtask/tools`, or the same below `~/.cache`.
+fn cache_dir() -> Result<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .filter(|dir| !dir.is_empty())
+        .map(PathBuf::from);
+    let home = std::env::var_os("HOME")
+        .filter(|dir| !dir.is_empty())
+        .map(|dir| PathBuf::from(dir).join(".cache"));
+    let Some(base) = base.or(home) else {
+        bail!("neither XDG_CACHE_HOME nor HOME is set: no place for the cache")
+    };
+    let dir = base.join("cargo-xtask").join("tools");
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// PATH with the folders of these tools in front.
+pub fn path_with(tools: &[Tool]) -> Result<std::ffi::OsString> {
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    for tool in tools.iter().filter(|tool| tool.from != Origin::Path) {
+        dirs.extend(tool.path.parent().map(Path::to_path_buf));
+    }
+    dirs.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    std::env::join_paths(dirs).context("a folder of PATH has a colon in its name")
+}
