@@ -2,3 +2,4 @@
 
 pub mod content_digest;
 pub mod manifest;
+pub mod operation;

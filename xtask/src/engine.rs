@@ -1,1 +1,3 @@
 //! The one shape of an operation: preflight, execute, journal, ledger.
+
+pub mod journal;

@@ -59,6 +59,23 @@ pub fn to_json<T: Serialize>(schema: &str, body: &T) -> Result<String> {
     Ok(text)
 }
 
+/// The one-line form, for journals and records. Secrets are blanked out string by string: done on the whole line, the
+/// search for URL passwords would run across the quotes of several values.
+pub fn json_line<T: Serialize>(body: &T) -> Result<String> {
+    let mut value = serde_json::to_value(body).context("cannot write a record as JSON")?;
+    scrub_strings(&mut value);
+    Ok(format!("{value}\n"))
+}
+
+fn scrub_strings(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => *text = scrub(text),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(scrub_strings),
+        serde_json::Value::Object(entries) => entries.values_mut().for_each(scrub_strings),
+        _ => {}
+    }
+}
+
 /// The result of a command on stdout: JSON of `body`, or the text for people.
 pub fn emit<T: Serialize>(
     format: Format,
