@@ -1,5 +1,6 @@
-//! Pure values and rules: no file, process or network is touched here.
+//! Pure values and rules; no input or output, and nothing from the other modules.
 
 pub mod content_digest;
 pub mod manifest;
 pub mod operation;
+pub mod release;

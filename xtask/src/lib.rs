@@ -13,3 +13,4 @@ pub mod exec;
 pub mod report;
 pub mod secret;
 pub mod tools;
+pub mod wait;

@@ -1,0 +1,249 @@
+//! Releases: what is recorded of each in its tag, and the rules that follow from their order.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Schema of the record at the end of a tag's message.
+pub const RELEASE_SCHEMA: &str = "release/1";
+
+/// What a tag's message ends with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    pub schema: String,
+    pub tag: String,
+    pub environment: String,
+    /// The operation that made it.
+    pub operation: String,
+    pub created: DateTime<Utc>,
+    pub commit: String,
+    pub railway: OnRailway,
+    pub vercel: OnVercel,
+    /// Taken just before this release: the last state that the release before it wrote.
+    pub backup: Option<BackupRef>,
+    pub approvers: Vec<String>,
+    pub actor: String,
+    pub reason: Option<String>,
+    pub health: Health,
+    pub variables: Vec<VariableFingerprint>,
+    /// SHA-256 over collections, options and indexes; `None` where the database could not be read.
+    pub schema_fingerprint: Option<String>,
+    /// The release that this one took back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_of: Option<String>,
+    /// The release that this one brought back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<String>,
+    pub timings_ms: BTreeMap<String, u64>,
+}
+
+/// The backend of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnRailway {
+    pub deployment: String,
+    pub image_digest: Option<String>,
+}
+
+/// The frontend of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnVercel {
+    pub deployment: String,
+}
+
+/// A backup, with the hash that it must have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRef {
+    pub id: String,
+    /// SHA-256 of the file as stored.
+    pub hash: String,
+}
+
+/// What the checks after promotion said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    Healthy,
+    Unhealthy,
+    /// Could not be told.
+    Unknown,
+}
+
+/// A variable's name with a keyed hash of its value, never the value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VariableFingerprint {
+    pub name: String,
+    pub fingerprint: String,
+}
+
+/// `<prefix>-YYYYMMDD-HHMMSS`.
+pub fn tag_name(prefix: &str, at: DateTime<Utc>) -> String {
+    format!("{prefix}-{}", at.format("%Y%m%d-%H%M%S"))
+}
+
+/// Checks the form of a tag name and gives its time.
+pub fn tag_time(prefix: &str, tag: &str) -> Result<DateTime<Utc>> {
+    let form = || format!("a release tag looks like {prefix}-20250131-235959, not {tag:?}");
+    let stamp = tag
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .with_context(form)?;
+    ensure!(stamp.len() == 15, form());
+    let time = NaiveDateTime::parse_from_str(stamp, "%Y%m%d-%H%M%S").with_context(form)?;
+    Ok(time.and_utc())
+}
+
+impl Release {
+    /// The tag's message: a line for people, then the record.
+    pub fn message(&self) -> Result<String> {
+        let what = match &self.restores {
+            Some(restored) => format!("Rollback to {restored}"),
+            None => format!("Release of {}", &self.commit[..self.commit.len().min(12)]),
+        };
+        let why = self
+            .reason
+            .as_deref()
+            .map(|reason| format!("\n\nReason: {}", one_line(reason)))
+            .unwrap_or_default();
+        let record = serde_json::to_string_pretty(self).context("cannot write the release record as JSON")?;
+        Ok(format!("{what}{why}\n\n{record}\n"))
+    }
+
+    /// Reads the record back out of a tag's message.
+    pub fn from_message(tag: &str, message: &str) -> Result<Self> {
+        let start = message
+            .find("\n{\n")
+            .with_context(|| format!("the tag {tag} has no release record"))?;
+        let release: Self = serde_json::from_str(&message[start..])
+            .with_context(|| format!("the release record of {tag} is not readable"))?;
+        ensure!(
+            release.schema == RELEASE_SCHEMA,
+            "the record of {tag} has schema {:?}",
+            release.schema
+        );
+        ensure!(
+            release.tag == tag,
+            "the record in the tag {tag} is that of {}",
+            release.tag
+        );
+        Ok(release)
+    }
+
+    /// Hash of the record: the ledger keeps it, so that a tag made anew with another record is found out.
+    pub fn sha256(&self) -> Result<String> {
+        let record = serde_json::to_vec(self).context("cannot write the release record as JSON")?;
+        Ok(hex(&Sha256::digest(record)))
+    }
+
+    /// The commit in short, for people.
+    pub fn short_commit(&self) -> &str {
+        &self.commit[..self.commit.len().min(9)]
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a string");
+            text
+        })
+}
+
+/// The backup that belongs to a target is the one taken just before the *next* release replaced it: the last
+/// state that the target's code wrote. `releases` are in order of time.
+pub fn backup_of<'a>(releases: &'a [Release], target: &str) -> Option<&'a BackupRef> {
+    let at = releases.iter().position(|release| release.tag == target)?;
+    releases.get(at + 1)?.backup.as_ref()
+}
+
+/// The releases that a rollback offers: once healthy, not what is live, and not taken back since; newest first.
+pub fn known_good(releases: &[Release]) -> Vec<&Release> {
+    let Some((live, earlier)) = releases.split_last() else {
+        return Vec::new();
+    };
+    let taken_back: Vec<&str> = releases
+        .iter()
+        .filter_map(|release| release.rollback_of.as_deref())
+        .collect();
+    let good = |release: &&Release| {
+        release.health == Health::Healthy
+            && !taken_back.contains(&release.tag.as_str())
+            && release.restores.is_none()
+            && live.restores.as_deref() != Some(&release.tag)
+    };
+    earlier.iter().rev().filter(good).collect()
+}
+
+/// Whether the database goes back with the code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "database")]
+pub enum Verdict {
+    Keep { why: String },
+    Restore { why: String },
+}
+
+/// What was asked for with `--database`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatabaseChoice {
+    /// Keep it when migrations and schema are the same in both releases, else restore it
+    #[default]
+    Auto,
+    Restore,
+    Keep,
+}
+
+/// Facts that decide about the database.
+#[derive(Debug, Clone)]
+pub struct SchemaFacts<'a> {
+    /// Migration files that differ between the two commits; `None` where that could not be told.
+    pub changed_migrations: Option<Vec<String>>,
+    pub target_schema: Option<&'a str>,
+    pub live_schema: Option<&'a str>,
+}
+
+/// Rule 2: keep when migrations and schema fingerprint are the same in both releases; otherwise restore, as also
+/// when unknown.
+pub fn verdict(choice: DatabaseChoice, facts: &SchemaFacts<'_>) -> Verdict {
+    let restore = |why: String| Verdict::Restore { why };
+    match choice {
+        DatabaseChoice::Restore => return restore("asked for with --database restore".into()),
+        DatabaseChoice::Keep => {
+            return Verdict::Keep {
+                why: "asked for with --database keep".into(),
+            };
+        }
+        DatabaseChoice::Auto => {}
+    }
+    match &facts.changed_migrations {
+        None => return restore("it could not be told whether migrations differ".into()),
+        Some(changed) if !changed.is_empty() => {
+            return restore(format!("migrations differ: {}", changed.join(", ")));
+        }
+        Some(_) => {}
+    }
+    match (facts.target_schema, facts.live_schema) {
+        (Some(target), Some(live)) if target == live => Verdict::Keep {
+            why: "migrations and schema are the same in both releases".into(),
+        },
+        (Some(_), Some(_)) => restore("the schema differs (collections, options or indexes)".into()),
+        _ => restore("the schema of one release is unknown".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

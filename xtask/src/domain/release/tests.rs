@@ -1,0 +1,134 @@
+use super::*;
+
+fn release(tag: &str) -> Release {
+    Release {
+        schema: RELEASE_SCHEMA.into(),
+        tag: tag.into(),
+        environment: "production".into(),
+        operation: "20250101-000000-abcd".into(),
+        created: "2025-01-01T00:00:00Z".parse().unwrap(),
+        commit: "0123456789abcdef".into(),
+        railway: OnRailway {
+            deployment: "d".into(),
+            image_digest: None,
+        },
+        vercel: OnVercel {
+            deployment: "dpl".into(),
+        },
+        backup: Some(BackupRef {
+            id: format!("before-{tag}"),
+            hash: "h".into(),
+        }),
+        approvers: vec![],
+        actor: "ann".into(),
+        reason: None,
+        health: Health::Healthy,
+        variables: vec![],
+        schema_fingerprint: Some("s".into()),
+        rollback_of: None,
+        restores: None,
+        timings_ms: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn a_record_survives_its_tag_and_a_wrong_one_is_refused() {
+    let mut original = release("prod-20250101-000000");
+    original.reason = Some("prices\nare `null`; $(rm -rf ~)".into());
+    let message = original.message().unwrap();
+    assert_eq!(Release::from_message(&original.tag, &message).unwrap(), original);
+    let cases = [
+        ("prod-20250101-000001", message.clone(), "is that of"),
+        (
+            "prod-20250101-000000",
+            "Release\n\nno record".into(),
+            "has no release record",
+        ),
+        (
+            "prod-20250101-000000",
+            message.replace("release/1", "release/9"),
+            "schema",
+        ),
+        (
+            "prod-20250101-000000",
+            message.replace("\"commit\"", "\"comit\""),
+            "not readable",
+        ),
+    ];
+    for (tag, message, expected) in cases {
+        let error = format!("{:#}", Release::from_message(tag, &message).unwrap_err());
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn tag_names_are_times() {
+    let time = tag_time("prod", "prod-20250131-235959").unwrap();
+    assert_eq!(tag_name("prod", time), "prod-20250131-235959");
+    for wrong in [
+        "prod-20250131-235960x",
+        "prod-20251331-000000",
+        "staging-20250131-235959",
+        "prod20250131-235959",
+        "prod-2025",
+    ] {
+        assert!(tag_time("prod", wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn the_backup_of_a_target_is_the_one_before_the_next_release() {
+    let releases = [release("a"), release("b"), release("c")];
+    assert_eq!(backup_of(&releases, "a").unwrap().id, "before-b");
+    assert_eq!(backup_of(&releases, "b").unwrap().id, "before-c");
+    assert_eq!(backup_of(&releases, "c"), None);
+    assert_eq!(backup_of(&releases, "x"), None);
+}
+
+#[test]
+fn offered_are_healthy_releases_that_nobody_took_back() {
+    let mut sick = release("b");
+    sick.health = Health::Unhealthy;
+    let mut taken_back = release("c");
+    taken_back.health = Health::Healthy;
+    let mut back = release("d");
+    back.rollback_of = Some("c".into());
+    back.restores = Some("a".into());
+    let releases = [release("a"), sick, taken_back, back, release("e"), release("f")];
+    let offered: Vec<&str> = known_good(&releases)
+        .iter()
+        .map(|release| release.tag.as_str())
+        .collect();
+    assert_eq!(offered, ["e", "a"]);
+}
+
+#[test]
+fn the_database_goes_back_unless_it_is_known_to_be_the_same() {
+    let facts =
+        |changed: Option<&[&str]>, target: Option<&'static str>, live: Option<&'static str>| SchemaFacts {
+            changed_migrations: changed.map(|paths| paths.iter().map(ToString::to_string).collect()),
+            target_schema: target,
+            live_schema: live,
+        };
+    let cases = [
+        (facts(Some(&[]), Some("s"), Some("s")), false),
+        (facts(Some(&["m/2.json"]), Some("s"), Some("s")), true),
+        (facts(Some(&[]), Some("s"), Some("t")), true),
+        (facts(Some(&[]), None, Some("s")), true),
+        (facts(Some(&[]), Some("s"), None), true),
+        (facts(None, Some("s"), Some("s")), true),
+    ];
+    for (facts, restores) in cases {
+        let verdict = verdict(DatabaseChoice::Auto, &facts);
+        assert_eq!(
+            matches!(verdict, Verdict::Restore { .. }),
+            restores,
+            "{facts:?}: {verdict:?}"
+        );
+    }
+    let unknown = facts(None, None, None);
+    assert!(matches!(
+        verdict(DatabaseChoice::Keep, &unknown),
+        Verdict::Keep { .. }
+    ));
+}

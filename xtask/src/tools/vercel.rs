@@ -1,0 +1,234 @@
+//! `vercel`, as of 60.1: the frontend's platform.
+//!
+//! Traps: exit 0 of `promote` and `rollback` is only a hint, so success is proved by asking which deployment the
+//! production domain serves. `promote` of a preview builds a new deployment. `VERCEL_ORG_ID` is ignored by promote,
+//! rollback and inspect: `--scope` is always given. `inspect --wait` exits 0 on a timeout. `--token` would show
+//! in the list of processes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use xshell::{Shell, cmd};
+
+use crate::config;
+use crate::context::Context;
+use crate::error::Stop;
+use crate::exec::Exec;
+use crate::secret::Secret;
+use crate::wait;
+
+const POLL: Duration = Duration::from_millis(300);
+const QUERY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the domain may take to serve what was promoted.
+const ALIAS_DEADLINE: Duration = Duration::from_secs(300);
+
+/// One deployment of the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    pub id: String,
+    /// Host name of its own address.
+    pub url: String,
+    pub ready_state: String,
+    pub target: Option<String>,
+}
+
+impl Deployment {
+    /// Whether it can be given the production domain: anything else would be built anew by `promote`.
+    pub fn is_promotable(&self) -> bool {
+        self.ready_state == "READY" && self.target.as_deref() == Some("production")
+    }
+}
+
+/// The project of one environment.
+#[derive(Debug, Clone)]
+pub struct Vercel {
+    sh: Shell,
+    place: config::Vercel,
+    token: Secret,
+}
+
+impl Vercel {
+    pub fn open(ctx: &Context) -> Result<Self> {
+        let place = ctx.env().vercel.clone();
+        Ok(Self {
+            sh: ctx.shell()?,
+            token: ctx.secret(&place.token)?,
+            place,
+        })
+    }
+
+    /// The deployment that the production domain serves now; `None` where it serves none yet.
+    pub fn serving(&self) -> Result<Option<Deployment>> {
+        match self.inspect(&self.place.domain) {
+            Ok(deployment) => Ok(Some(deployment)),
+            Err(error) if is_unknown(&error) => Ok(None),
+            Err(error) => Err(error).context("cannot ask which deployment the production domain serves"),
+        }
+    }
+
+    /// A deployment by its id or host name.
+    pub fn inspect(&self, name: &str) -> Result<Deployment> {
+        let (sh, org) = (&self.sh, &self.place.org);
+        wait::retry(may_pass, || {
+            self.prepared(cmd!(sh, "vercel inspect {name} --json --scope {org}"))
+                .json::<Deployment>()
+        })
+    }
+
+    /// Builds the folder and uploads it as a production deployment that no domain serves yet.
+    pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<Deployment> {
+        let deadline = Duration::from_secs(self.place.deploy_s);
+        let (sh, org) = (self.sh.clone(), &self.place.org);
+        sh.change_dir(folder);
+        let run = |command| self.prepared(command).deadline(deadline);
+        run(cmd!(
+            sh,
+            "vercel pull --yes --environment=production --scope {org}"
+        ))
+        .run()?;
+        run(cmd!(sh, "vercel build --prod --yes"))
+            .run()
+            .context("cannot build the frontend")?;
+        let (ours, sha) = (format!("release={release}"), format!("gitSha={commit}"));
+        let answer: Value = run(cmd!(
+            sh,
+            "vercel deploy --prebuilt --prod --skip-domain --archive=tgz --no-wait --json --yes --non-interactive --scope {org} -m {ours} -m {sha}"
+        ))
+        .json()
+        .context("cannot upload the frontend")?;
+        // With --non-interactive the deployment is wrapped: {status, deployment, next}.
+        let deployment = answer.get("deployment").unwrap_or(&answer);
+        let id = deployment["id"]
+            .as_str()
+            .context("vercel deployed without saying the id")?;
+        self.ready(id)
+    }
+
+    /// Waits until a deployment is ready.
+    pub fn ready(&self, id: &str) -> Result<Deployment> {
+        let deadline = Duration::from_secs(self.place.deploy_s);
+        wait::until(
+            &format!("the end of the Vercel deployment {id}"),
+            deadline,
+            POLL,
+            || {
+                let deployment = self.inspect(id)?;
+                match deployment.ready_state.as_str() {
+                    "READY" => Ok(Some(deployment)),
+                    "ERROR" | "CANCELED" => {
+                        bail!(
+                            "the Vercel deployment {id} ended as {}: see its logs on Vercel",
+                            deployment.ready_state
+                        )
+                    }
+                    _ => Ok(None),
+                }
+            },
+        )
+    }
+
+    /// Gives the production domain to a staged deployment, and proves it by asking the domain.
+    pub fn promote(&self, id: &str) -> Result<Deployment> {
+        self.point_domain_at(id, "promote")
+    }
+
+    /// Gives the production domain back to an earlier deployment, and proves it. Vercel then stops assigning the
+    /// domain to new deployments until the next promotion.
+    pub fn roll_back(&self, id: &str) -> Result<Deployment> {
+        self.point_domain_at(id, "rollback")
+    }
+
+    fn point_domain_at(&self, id: &str, verb: &str) -> Result<Deployment> {
+        // Already done? The platform answers 409 to a second request.
+        if let Some(serving) = self.serving()?.filter(|serving| serving.id == id) {
+            return Ok(serving);
+        }
+        let target = self.inspect(id)?;
+        if !target.is_promotable() {
+            bail!(
+                "the Vercel deployment {id} cannot be given the domain: it is {} for {}",
+                target.ready_state,
+                target.target.as_deref().unwrap_or("preview")
+            );
+        }
+        let (sh, org) = (&self.sh, &self.place.org);
+        let asked = self
+            .prepared(cmd!(sh, "vercel {verb} {id} --yes --timeout 5m --scope {org}"))
+            .deadline(ALIAS_DEADLINE)
+            .output()?;
+        if asked.code != Some(0) && needs_better_plan(&asked.stderr_tail) {
+            return Err(Stop::failed(format!("Vercel refused the {verb} to {id}: {}", asked.error()))
+                .live("the production domain serves what it served before")
+                .next("the plan allows only the previous deployment: upgrade it, or promote in Vercel's dashboard")
+                .into());
+        }
+        // Neither 0 nor 1 proves anything: the domain is asked.
+        let appears = if asked.code == Some(0) {
+            ALIAS_DEADLINE
+        } else {
+            Duration::from_secs(10)
+        };
+        let proof = wait::until("the change of the production domain", appears, POLL, || {
+            Ok(self.serving()?.filter(|serving| serving.id == id))
+        });
+        proof.map_err(|absent| {
+            if asked.code == Some(0) {
+                absent
+            } else {
+                asked.error()
+            }
+        })
+    }
+
+    /// Sets one secret variable of production; a build must follow for it to count.
+    pub fn set_variable(&self, name: &str, value: &Secret) -> Result<()> {
+        let (sh, org) = (self.sh.clone(), &self.place.org);
+        // The CLI waits only half a second for stdin: our pipe is filled before it looks.
+        self.prepared(cmd!(
+            sh,
+            "vercel env add {name} production --force --type secret --yes --scope {org}"
+        ))
+        .stdin(value.expose())
+        .run()
+        .with_context(|| format!("cannot set the variable {name} on Vercel"))
+    }
+
+    fn prepared(&self, command: xshell::Cmd<'_>) -> Exec {
+        Exec::new(command)
+            .secret_env("VERCEL_TOKEN", &self.token)
+            .env("VERCEL_ORG_ID", &self.place.org)
+            .env("VERCEL_PROJECT_ID", &self.place.project)
+            .env("VERCEL_TELEMETRY_DISABLED", "1")
+            .env("NO_UPDATE_NOTIFIER", "1")
+            .env("CI", "1")
+            .deadline(QUERY_DEADLINE)
+    }
+}
+
+fn is_unknown(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}").to_lowercase();
+    text.contains("can't find the deployment") || text.contains("not found")
+}
+
+/// A refusal does not pass; a lost connection, a rate limit or a fault of the platform may.
+fn may_pass(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}").to_lowercase();
+    let refused = [
+        "not authorized",
+        "not valid",
+        "forbidden",
+        "cannot start",
+        "interrupted",
+    ];
+    !is_unknown(error) && !refused.iter().any(|word| text.contains(word))
+}
+
+fn needs_better_plan(stderr: &[String]) -> bool {
+    stderr
+        .iter()
+        .any(|line| line.contains("402") || line.to_lowercase().contains("upgrade"))
+}
