@@ -6,6 +6,7 @@ pub mod archive;
 pub mod commands;
 pub mod config;
 pub mod context;
+pub mod database;
 pub mod domain;
 pub mod engine;
 pub mod error;

@@ -1,0 +1,114 @@
+//! The few changes that a restore makes. Each first asks whether it was made already: all can be repeated.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mongodb::bson::{Bson, Document, doc};
+use serde::{Deserialize, Serialize};
+
+use super::{Live, server_code};
+use crate::domain::inventory::OWN_PREFIXES;
+use crate::domain::manifest::NamespaceKind;
+
+/// `NamespaceNotFound`, `NamespaceExists`.
+const NOT_FOUND: i32 = 26;
+const EXISTS: i32 = 48;
+
+/// How a renaming ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renamed {
+    Done,
+    /// There is nothing of the old name.
+    NotThere,
+    /// There is something of the new name; nothing was changed.
+    Taken,
+}
+
+/// What a view is made of, as extended JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ViewDefinition {
+    pub options: Bson,
+}
+
+impl Live {
+    /// Renames a collection within the database. Never replaces anything.
+    pub fn rename(&self, from: &str, to: &str) -> Result<Renamed> {
+        let full = |name: &str| format!("{}.{name}", self.name());
+        let command = doc! { "renameCollection": full(from), "to": full(to), "dropTarget": false };
+        match self.admin(command) {
+            Ok(_) => Ok(Renamed::Done),
+            Err(error) => match server_code(&error) {
+                Some(NOT_FOUND) => Ok(Renamed::NotThere),
+                Some(EXISTS) => Ok(Renamed::Taken),
+                _ => Err(error.context(format!("cannot rename `{from}` to `{to}`"))),
+            },
+        }
+    }
+
+    /// Drops a collection that a restore made or moved aside; no other name is accepted.
+    pub fn drop_own(&self, collection: &str) -> Result<()> {
+        ensure!(
+            OWN_PREFIXES.iter().any(|prefix| collection.starts_with(prefix)),
+            "`{collection}` is not a collection that a restore made: it is not dropped"
+        );
+        self.drop_unchecked(collection)
+    }
+
+    /// The definition of a view; `None` where there is nothing of this name.
+    pub fn view(&self, name: &str) -> Result<Option<ViewDefinition>> {
+        let Some(listed) = self.listed()?.remove(name) else {
+            return Ok(None);
+        };
+        ensure!(listed.kind == NamespaceKind::View, "`{name}` is not a view");
+        Ok(Some(ViewDefinition {
+            options: Bson::Document(listed.options),
+        }))
+    }
+
+    /// Makes a view; one of the same definition is left as it is.
+    pub fn create_view(&self, name: &str, definition: &ViewDefinition) -> Result<()> {
+        if self.view(name)?.as_ref() == Some(definition) {
+            return Ok(());
+        }
+        let Bson::Document(options) = &definition.options else {
+            bail!("the definition of the view `{name}` is not a document");
+        };
+        let mut command = doc! { "create": name };
+        command.extend(options.clone());
+        self.command(command)
+            .map(drop)
+            .with_context(|| format!("cannot create the view `{name}`"))
+    }
+
+    /// Drops a view, whose definition the caller has; a collection of that name is refused.
+    pub fn drop_view(&self, name: &str) -> Result<()> {
+        if self.view(name)?.is_some() {
+            self.drop_unchecked(name)?;
+        }
+        Ok(())
+    }
+
+    fn drop_unchecked(&self, name: &str) -> Result<()> {
+        match self.command(doc! { "drop": name }) {
+            Err(error) if server_code(&error) != Some(NOT_FOUND) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Builds indexes; those that exist are left as they are.
+    pub fn create_indexes(&self, collection: &str, indexes: &[Document]) -> Result<()> {
+        if indexes.is_empty() {
+            return Ok(());
+        }
+        let indexes: Vec<Bson> = indexes.iter().cloned().map(Bson::Document).collect();
+        self.command(doc! { "createIndexes": collection, "indexes": indexes })
+            .map(drop)
+            .with_context(|| format!("cannot build the indexes of `{collection}`"))
+    }
+
+    /// Sets after how many seconds a TTL index lets documents expire.
+    pub fn set_expiry(&self, collection: &str, index: &str, expire_after_s: Bson) -> Result<()> {
+        let index_change = doc! { "name": index, "expireAfterSeconds": expire_after_s };
+        self.command(doc! { "collMod": collection, "index": index_change })
+            .map(drop)
+            .with_context(|| format!("cannot set the expiry of index `{index}` of `{collection}`"))
+    }
+}

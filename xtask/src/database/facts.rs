@@ -1,0 +1,117 @@
+//! What a preflight asks of the server.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use mongodb::bson::{Bson, Document, doc};
+use serde::Serialize;
+
+use super::Live;
+use super::inventory::whole;
+
+/// The server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Server {
+    pub host: String,
+    pub version: String,
+    /// Whether it is a member of a replica set, and so has an oplog.
+    pub replica_set: Option<String>,
+}
+
+/// Room on the server's disk, where it tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Space {
+    pub total_bytes: u64,
+    pub free_bytes: u64,
+}
+
+/// What our user may do with the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Privileges {
+    /// The server does not check users, or does not tell.
+    Unknown,
+    Actions(BTreeSet<String>),
+}
+
+impl Live {
+    /// Asks for versions and topology.
+    pub fn server(&self) -> Result<Server> {
+        let build = self.command(doc! { "buildInfo": 1 })?;
+        let hello = self.command(doc! { "hello": 1 })?;
+        Ok(Server {
+            host: self.host.clone(),
+            version: build
+                .get_str("version")
+                .context("the server does not tell its version")?
+                .to_owned(),
+            replica_set: hello.get_str("setName").ok().map(str::to_owned),
+        })
+    }
+
+    /// Room on the disk; `None` where the server does not tell (Atlas shared tiers).
+    pub fn space(&self) -> Result<Option<Space>> {
+        let stats = self.command(doc! { "dbStats": 1 })?;
+        let number = |name: &str| stats.get(name).map(whole).filter(|n| *n > 0);
+        Ok(number("fsTotalSize")
+            .zip(number("fsUsedSize"))
+            .map(|(total, used)| Space {
+                total_bytes: total,
+                free_bytes: total.saturating_sub(used),
+            }))
+    }
+
+    /// The collections on which an index is being built now; `None` where our user may not ask.
+    pub fn index_builds(&self) -> Option<Vec<String>> {
+        let stages = vec![
+            doc! { "$currentOp": { "allUsers": true } },
+            doc! { "$match": { "$or": [
+                { "command.createIndexes": { "$exists": true } }, { "msg": { "$regex": "^Index Build" } },
+            ] } },
+        ];
+        let pipeline = doc! { "aggregate": 1, "pipeline": stages, "cursor": {} };
+        let answer = self.admin(pipeline).ok()?;
+        let batch = answer.get_document("cursor").ok()?.get_array("firstBatch").ok()?;
+        let prefix = format!("{}.", self.name());
+        let found = batch
+            .iter()
+            .filter_map(|operation| operation.as_document()?.get_str("ns").ok())
+            .filter(|namespace| namespace.starts_with(&prefix));
+        Some(found.map(str::to_owned).collect())
+    }
+
+    /// What our user may do with this database.
+    pub fn privileges(&self) -> Privileges {
+        let Ok(status) = self.admin(doc! { "connectionStatus": 1, "showPrivileges": true }) else {
+            return Privileges::Unknown;
+        };
+        self.actions(&status)
+            .map_or(Privileges::Unknown, Privileges::Actions)
+    }
+
+    fn actions(&self, status: &Document) -> Option<BTreeSet<String>> {
+        let info = status.get_document("authInfo").ok()?;
+        if info.get_array("authenticatedUsers").ok()?.is_empty() {
+            return None;
+        }
+        let privileges = info.get_array("authenticatedUserPrivileges").ok()?;
+        let mine = privileges.iter().filter_map(Bson::as_document).filter(|p| {
+            p.get_document("resource")
+                .is_ok_and(|resource| self.covers(resource))
+        });
+        let actions = mine
+            .filter_map(|p| p.get_array("actions").ok())
+            .flatten()
+            .filter_map(Bson::as_str);
+        Some(actions.map(str::to_owned).collect())
+    }
+
+    /// Whether a privilege's resource is all of this database: its ordinary collections, or everything.
+    fn covers(&self, resource: &Document) -> bool {
+        if resource.get_bool("anyResource").unwrap_or(false) {
+            return true;
+        }
+        let text = |name| resource.get_str(name).ok();
+        let database = text("db").is_some_and(|db| db.is_empty() || db == self.name());
+        database && text("collection") == Some("")
+    }
+}

@@ -1,0 +1,163 @@
+//! The inventory of a live database.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use serde_json::Value;
+
+use super::{Live, server_code};
+use crate::archive::{Check, DigestPool};
+use crate::domain::inventory::{self, CollectionFacts, Inventory, is_application, normal_options};
+use crate::domain::manifest::NamespaceKind;
+
+/// Threads that hash while one reads: a second one gains nothing, the driver reads slower than one core hashes two.
+const HASHING_THREADS: usize = 2;
+/// `NamespaceNotFound`.
+const NOT_FOUND: i32 = 26;
+
+/// Whether an inventory reads all documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digests {
+    /// Counts and sizes as the server states them.
+    None,
+    /// Every document is read: exact counts, bytes and content digests.
+    Full,
+}
+
+/// One collection as the server lists it.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub kind: NamespaceKind,
+    /// Options as the server keeps them.
+    pub options: Document,
+}
+
+impl Live {
+    /// All collections and views, those of the server and those that restores left included.
+    pub fn listed(&self) -> Result<BTreeMap<String, Listed>> {
+        let listing = || format!("cannot list the collections of `{}`", self.name());
+        let mut cursor = self
+            .database
+            .run_cursor_command(doc! { "listCollections": 1, "cursor": {} })
+            .run()
+            .with_context(listing)?;
+        let mut found = BTreeMap::new();
+        while cursor.advance().with_context(listing)? {
+            let entry: Document = cursor.deserialize_current().with_context(listing)?;
+            let kind = match entry.get_str("type") {
+                Ok("view") => NamespaceKind::View,
+                Ok("timeseries") => NamespaceKind::Timeseries,
+                _ => NamespaceKind::Collection,
+            };
+            let name = entry.get_str("name").with_context(listing)?.to_owned();
+            let options = entry.get_document("options").cloned().unwrap_or_default();
+            found.insert(name, Listed { kind, options });
+        }
+        Ok(found)
+    }
+
+    /// What the database holds, without what belongs to the server or to restores.
+    pub fn inventory(&self, digests: Digests) -> Result<Inventory> {
+        self.inventory_of(digests, |name| is_application(name).then(|| name.to_owned()))
+    }
+
+    /// What those collections hold for which `named` gives the name to list them by.
+    pub fn inventory_of(
+        &self,
+        digests: Digests,
+        named: impl Fn(&str) -> Option<String>,
+    ) -> Result<Inventory> {
+        let mut collections = BTreeMap::new();
+        for (name, listed) in self.listed()? {
+            if let Some(shown) = named(&name) {
+                collections.insert(shown, self.facts_of(&name, &listed, digests)?);
+            }
+        }
+        Ok(Inventory { collections })
+    }
+
+    fn facts_of(&self, name: &str, listed: &Listed, digests: Digests) -> Result<CollectionFacts> {
+        let mut facts = CollectionFacts {
+            kind: listed.kind,
+            documents: 0,
+            bytes: 0,
+            indexes: BTreeMap::new(),
+            options: normal_options(&plain(&listed.options)),
+            content_digest: None,
+        };
+        if listed.kind == NamespaceKind::View {
+            return Ok(facts);
+        }
+        let indexes = self.indexes(name)?;
+        let indexes = indexes.iter().map(plain);
+        facts.indexes = indexes
+            .filter_map(|index| inventory::normal_index(&index))
+            .collect();
+        if listed.kind == NamespaceKind::Collection && digests == Digests::Full {
+            let mut pool = DigestPool::new(HASHING_THREADS, Check::Outline);
+            self.scan(name, |document| {
+                facts.documents += 1;
+                facts.bytes += document.len() as u64;
+                pool.push(0, document)
+            })?;
+            let digest = pool.finish()?.get(&0).copied().unwrap_or_default();
+            facts.content_digest = Some(digest);
+        } else {
+            (facts.documents, facts.bytes) = self.stated_size(name)?;
+        }
+        Ok(facts)
+    }
+
+    /// The indexes of a collection as the server lists them.
+    pub fn indexes(&self, collection: &str) -> Result<Vec<Document>> {
+        let listing = || format!("cannot list the indexes of `{}.{collection}`", self.name());
+        let cursor = self
+            .database
+            .run_cursor_command(doc! { "listIndexes": collection, "cursor": {} })
+            .run();
+        let mut cursor = match cursor.map_err(anyhow::Error::from) {
+            Ok(cursor) => cursor,
+            // Dropped between two questions.
+            Err(error) if server_code(&error) == Some(NOT_FOUND) => return Ok(Vec::new()),
+            Err(error) => return Err(error.context(listing())),
+        };
+        let mut indexes = Vec::new();
+        while cursor.advance().with_context(listing)? {
+            indexes.push(cursor.deserialize_current().with_context(listing)?);
+        }
+        Ok(indexes)
+    }
+
+    /// Documents and bytes as the server's statistics state them: at once, and right on an idle server.
+    fn stated_size(&self, collection: &str) -> Result<(u64, u64)> {
+        let documents = self
+            .database
+            .collection::<RawDocumentBuf>(collection)
+            .estimated_document_count()
+            .run();
+        let documents = documents.with_context(|| format!("cannot count `{}.{collection}`", self.name()))?;
+        // Statistics may need a role that counting does not: a size of 0 hurts nobody.
+        let stats = self.command(doc! { "collStats": collection });
+        let bytes = stats.ok().as_ref().and_then(|s| s.get("size")).map_or(0, whole);
+        Ok((documents, bytes))
+    }
+}
+
+/// A number of whatever type, not below 0.
+pub(super) fn whole(value: &Bson) -> u64 {
+    match value {
+        Bson::Int32(n) => u64::try_from(*n).unwrap_or(0),
+        Bson::Int64(n) => u64::try_from(*n).unwrap_or(0),
+        // Saturates, which is what is wanted of a statistic.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Bson::Double(n) => *n as u64,
+        _ => 0,
+    }
+}
+
+/// A document as plain JSON.
+fn plain(document: &Document) -> Value {
+    let value = serde_json::to_value(document).unwrap_or(Value::Null);
+    inventory::plain(&value)
+}

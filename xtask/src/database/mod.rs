@@ -1,0 +1,112 @@
+//! The live database, through the official driver: facts, digests, and the few changes that a restore makes.
+
+mod changes;
+mod facts;
+mod inventory;
+mod scan;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use mongodb::bson::{Document, doc};
+use mongodb::options::ClientOptions;
+use mongodb::sync::{Client, Database};
+
+use crate::error::Stop;
+use crate::secret::Secret;
+
+pub use changes::{Renamed, ViewDefinition};
+pub use facts::{Privileges, Server, Space};
+pub use inventory::Digests;
+pub use scan::id_filter;
+
+/// How long a server may take to be found.
+const SELECTION_DEADLINE: Duration = Duration::from_secs(10);
+/// How long one connection may take to be made.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+const APP_NAME: &str = "cargo-xtask";
+
+/// One database on a server that answered.
+#[derive(Debug, Clone)]
+pub struct Live {
+    client: Client,
+    database: Database,
+    host: String,
+}
+
+impl Live {
+    /// Connects and waits for an answer. Errors name the host, never the connection string.
+    pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
+        let mut options = ClientOptions::parse(uri.expose())
+            .run()
+            .map_err(|error| unusable(&error))?;
+        options.server_selection_timeout.get_or_insert(SELECTION_DEADLINE);
+        options.connect_timeout.get_or_insert(CONNECT_DEADLINE);
+        options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
+        let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+        let host = hosts.join(",");
+        let client = Client::with_options(options).map_err(|error| unusable(&error))?;
+        let live = Self {
+            database: client.database(database),
+            client,
+            host,
+        };
+        live.command(doc! { "ping": 1 }).map_err(|error| {
+            Stop::failed(format!("no MongoDB server answers at {}: {error:#}", live.host))
+                .live("nothing was changed")
+                .next(
+                    "check the connection string's host, user and network access, and run the command again",
+                )
+        })?;
+        Ok(live)
+    }
+
+    /// Name of the database.
+    pub fn name(&self) -> &str {
+        self.database.name()
+    }
+
+    /// The hosts of the connection string, without user and password.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The driver's handle of the database.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Runs a command on the database.
+    fn command(&self, command: Document) -> Result<Document> {
+        let name = command.keys().next().cloned().unwrap_or_default();
+        self.database
+            .run_command(command)
+            .run()
+            .with_context(|| format!("the server refused `{name}` on `{}`", self.name()))
+    }
+
+    /// Runs a command on the database `admin`.
+    fn admin(&self, command: Document) -> Result<Document> {
+        let name = command.keys().next().cloned().unwrap_or_default();
+        self.client
+            .database("admin")
+            .run_command(command)
+            .run()
+            .with_context(|| format!("the server refused `{name}`"))
+    }
+}
+
+/// The server's error code, where the error is one of the server's.
+pub(crate) fn server_code(error: &anyhow::Error) -> Option<i32> {
+    let error = error.downcast_ref::<mongodb::error::Error>()?;
+    match error.kind.as_ref() {
+        mongodb::error::ErrorKind::Command(command) => Some(command.code),
+        _ => None,
+    }
+}
+
+fn unusable(error: &mongodb::error::Error) -> Stop {
+    Stop::usage(format!("the MongoDB connection string is not usable: {error}"))
+        .live("nothing was changed")
+        .next("correct the secret that `[environments.*.mongodb] uri` names")
+}

@@ -1,0 +1,318 @@
+//! What a database holds, as facts that can be compared: between a backup and a live database, or before and after.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use mongodb::bson::Bson;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::content_digest::ContentDigest;
+use super::manifest::{NamespaceKind, NamespaceRecord};
+
+/// Prefixes of collections that a restore keeps beside the live ones; they belong to no backup and no comparison.
+pub const OWN_PREFIXES: [&str; 4] = ["__new_", "__old_", "__late_", "__plan_"];
+
+/// Whether a collection is data of the application: neither one of the server nor one that a restore left.
+pub fn is_application(collection: &str) -> bool {
+    !collection.starts_with("system.") && !OWN_PREFIXES.iter().any(|prefix| collection.starts_with(prefix))
+}
+
+/// All collections and views of one database.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inventory {
+    pub collections: BTreeMap<String, CollectionFacts>,
+}
+
+/// One collection or view.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CollectionFacts {
+    pub kind: NamespaceKind,
+    pub documents: u64,
+    /// Bytes of the raw documents.
+    pub bytes: u64,
+    /// By name, normalised.
+    pub indexes: BTreeMap<String, Value>,
+    /// By name, normalised.
+    pub options: BTreeMap<String, Value>,
+    /// Not known where nobody read the documents, and for views.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_digest: Option<ContentDigest>,
+}
+
+/// One thing in which a database is not as expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    pub collection: String,
+    #[serde(flatten)]
+    pub aspect: Aspect,
+}
+
+/// What differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "differs", rename_all = "kebab-case")]
+pub enum Aspect {
+    /// Expected, and not there.
+    Missing,
+    /// There, and not expected.
+    Unexpected,
+    /// A view instead of a collection, and the like.
+    Kind,
+    Documents {
+        expected: u64,
+        found: u64,
+    },
+    /// As many documents, but not the same ones.
+    Content,
+    Index {
+        name: String,
+    },
+    Option {
+        name: String,
+    },
+}
+
+impl Aspect {
+    /// Whether it is about documents: those change while an application writes, the rest does not.
+    pub fn is_data(&self) -> bool {
+        matches!(self, Self::Documents { .. } | Self::Content)
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: ", self.collection)?;
+        match &self.aspect {
+            Aspect::Missing => f.write_str("is missing"),
+            Aspect::Unexpected => f.write_str("is there and was not expected"),
+            Aspect::Kind => f.write_str("is of another type"),
+            Aspect::Documents { expected, found } => {
+                write!(f, "{found} documents instead of {expected}")
+            }
+            Aspect::Content => f.write_str("as many documents, but not the same ones"),
+            Aspect::Index { name } => write!(f, "index `{name}` differs"),
+            Aspect::Option { name } => write!(f, "option `{name}` differs"),
+        }
+    }
+}
+
+impl Inventory {
+    /// What a backup holds of one database.
+    pub fn of_backup(namespaces: &[NamespaceRecord], database: &str) -> Self {
+        let own = namespaces
+            .iter()
+            .filter(|n| n.database == database && is_application(&n.collection));
+        let collections = own.map(|n| (n.collection.clone(), CollectionFacts::of_record(n)));
+        Self {
+            collections: collections.collect(),
+        }
+    }
+
+    /// Everything in which `found` is not as `self`.
+    pub fn compare(&self, found: &Self) -> Vec<Difference> {
+        let names: BTreeSet<&String> = self.collections.keys().chain(found.collections.keys()).collect();
+        let mut differences = Vec::new();
+        for name in names {
+            let aspects = match (self.collections.get(name), found.collections.get(name)) {
+                (Some(expected), Some(found)) => expected.compare(found),
+                (Some(_), None) => vec![Aspect::Missing],
+                (None, _) => vec![Aspect::Unexpected],
+            };
+            differences.extend(aspects.into_iter().map(|aspect| Difference {
+                collection: name.clone(),
+                aspect,
+            }));
+        }
+        differences
+    }
+}
+
+impl CollectionFacts {
+    /// What a backup says of a collection.
+    pub fn of_record(record: &NamespaceRecord) -> Self {
+        let indexes = record
+            .indexes
+            .iter()
+            .filter_map(|index| normal_index(&plain(index)));
+        let options = plain(&record.options);
+        Self {
+            kind: record.kind,
+            documents: record.documents,
+            bytes: record.bytes,
+            indexes: indexes.collect(),
+            options: normal_options(&options),
+            content_digest: (record.kind == NamespaceKind::Collection).then_some(record.content_digest),
+        }
+    }
+
+    fn compare(&self, found: &Self) -> Vec<Aspect> {
+        if self.kind != found.kind {
+            return vec![Aspect::Kind];
+        }
+        let mut aspects = Vec::new();
+        let digests = self.content_digest.zip(found.content_digest);
+        if self.documents != found.documents && self.kind == NamespaceKind::Collection {
+            aspects.push(Aspect::Documents {
+                expected: self.documents,
+                found: found.documents,
+            });
+        } else if digests.is_some_and(|(expected, found)| expected != found) {
+            aspects.push(Aspect::Content);
+        }
+        let differing = |a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>| {
+            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let differing = names
+                .into_iter()
+                .filter(|name| text_of(a.get(*name)) != text_of(b.get(*name)));
+            differing.cloned().collect::<Vec<_>>()
+        };
+        let indexes = differing(&self.indexes, &found.indexes).into_iter();
+        aspects.extend(indexes.map(|name| Aspect::Index { name }));
+        let options = differing(&self.options, &found.options).into_iter();
+        aspects.extend(options.map(|name| Aspect::Option { name }));
+        aspects
+    }
+}
+
+/// As text, because maps compare without regard to order, and the order of an index key matters.
+fn text_of(value: Option<&Value>) -> Option<String> {
+    value.map(Value::to_string)
+}
+
+/// Extended JSON in whatever spelling as plain JSON: a number is a number, `1`, `1.0` or `{"$numberInt": "1"}`.
+pub fn plain(value: &Value) -> Value {
+    let bson = serde_json::from_value::<Bson>(value.clone());
+    let plain = bson.ok().and_then(|bson| serde_json::to_value(bson).ok());
+    whole_numbers(plain.unwrap_or_else(|| value.clone()))
+}
+
+fn whole_numbers(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let whole = number
+                .as_f64()
+                .filter(|n| number.is_f64() && n.fract() == 0.0 && n.abs() < 9e15);
+            // Exact: below 2^53 every whole double is an integer.
+            #[allow(clippy::cast_possible_truncation)]
+            whole.map_or(Value::Number(number), |n| Value::from(n as i64))
+        }
+        Value::Array(items) => items.into_iter().map(whole_numbers).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(key, value)| (key, whole_numbers(value)));
+            Value::Object(fields.collect())
+        }
+        other => other,
+    }
+}
+
+/// Name and normal form of an index, from plain JSON. `ns`, `v` and `background` say nothing about what it does.
+pub fn normal_index(index: &Value) -> Option<(String, Value)> {
+    let fields = index.as_object()?;
+    let name = fields.get("name")?.as_str()?.to_owned();
+    let mut kept: BTreeMap<&String, &Value> = fields.iter().collect();
+    kept.retain(|key, _| !matches!(key.as_str(), "ns" | "v" | "background" | "name"));
+    let normal: Map<String, Value> = kept
+        .into_iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    Some((name, Value::Object(normal)))
+}
+
+/// Options by name, from plain JSON; those that the server sets by itself are left out.
+pub fn normal_options(options: &Value) -> BTreeMap<String, Value> {
+    let fields = options.as_object().into_iter().flatten();
+    fields
+        .filter(|(name, _)| !matches!(name.as_str(), "uuid" | "autoIndexId" | "flags" | "temp"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn facts() -> CollectionFacts {
+        let index = json!({ "v": 2, "key": { "b": 1, "a": -1 }, "name": "b_1_a_-1" });
+        CollectionFacts {
+            kind: NamespaceKind::Collection,
+            documents: 2,
+            bytes: 64,
+            indexes: normal_index(&plain(&index)).into_iter().collect(),
+            options: normal_options(&json!({ "capped": true })),
+            content_digest: Some(ContentDigest::of(b"x")),
+        }
+    }
+
+    fn differences(change: impl FnOnce(&mut CollectionFacts)) -> Vec<String> {
+        let inventory = |facts| Inventory {
+            collections: BTreeMap::from([("c".to_owned(), facts)]),
+        };
+        let mut changed = facts();
+        change(&mut changed);
+        let found = inventory(facts()).compare(&inventory(changed));
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_aspect_is_told() {
+        type Change = fn(&mut CollectionFacts);
+        let cases: [(Change, &[&str]); 8] = [
+            (|_| (), &[]),
+            (|f| f.bytes = 1, &[]),
+            (|f| f.content_digest = None, &[]),
+            (|f| f.documents = 3, &["`c`: 3 documents instead of 2"]),
+            (
+                |f| f.content_digest = Some(ContentDigest::of(b"y")),
+                &["`c`: as many documents, but not the same ones"],
+            ),
+            (|f| f.kind = NamespaceKind::View, &["`c`: is of another type"]),
+            (|f| f.indexes.clear(), &["`c`: index `b_1_a_-1` differs"]),
+            (
+                |f| drop(f.options.insert("max".into(), json!(1))),
+                &["`c`: option `max` differs"],
+            ),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(differences(change), expected);
+        }
+    }
+
+    #[test]
+    fn the_order_of_an_index_key_matters() {
+        let swapped = json!({ "v": 2, "key": { "a": -1, "b": 1 }, "name": "b_1_a_-1" });
+        let found = differences(|f| f.indexes = normal_index(&plain(&swapped)).into_iter().collect());
+        assert_eq!(found, ["`c`: index `b_1_a_-1` differs"]);
+    }
+
+    #[test]
+    fn spellings_of_numbers_and_what_the_server_adds_do_not_matter() {
+        for spelling in [
+            json!({ "$numberInt": "1" }),
+            json!({ "$numberLong": "1" }),
+            json!({ "$numberDouble": "1.0" }),
+            json!(1),
+        ] {
+            let index = json!({ "name": "b_1_a_-1", "ns": "app.c", "v": 1, "background": true,
+                "key": { "b": spelling, "a": -1 } });
+            let found = differences(|f| f.indexes = normal_index(&plain(&index)).into_iter().collect());
+            assert!(found.is_empty(), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn missing_and_unexpected_collections() {
+        let one = Inventory {
+            collections: BTreeMap::from([("a".to_owned(), facts())]),
+        };
+        let other = Inventory {
+            collections: BTreeMap::from([("b".to_owned(), facts())]),
+        };
+        let found: Vec<String> = one.compare(&other).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["`a`: is missing", "`b`: is there and was not expected"]);
+        assert!(!is_application("__old_20260102-030405-ab12_users"));
+        assert!(!is_application("system.views"));
+        assert!(is_application("_migrations") && is_application("old_users"));
+    }
+}
