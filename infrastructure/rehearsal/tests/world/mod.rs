@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub const REHEARSAL: &str = env!("CARGO_BIN_EXE_rehearsal");
-pub const TIMEOUT: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A database server of its own.
 pub struct Server {

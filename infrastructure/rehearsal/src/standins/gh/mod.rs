@@ -63,8 +63,8 @@ enum AuthCommand {
 #[derive(Debug, Args)]
 struct Repository {
     /// OWNER/REPO
-    #[arg(short = 'R', long = "repo")]
-    name: Option<String>,
+    #[arg(short = 'R', long)]
+    repo: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,7 +136,7 @@ fn secret(command: &SecretCommand) -> Result<u8> {
             env,
             json,
         } => {
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             let path = match env {
                 Some(name) => github.repo_path(&format!("/environments/{name}/secrets?per_page=100")),
                 None => github.repo_path("/actions/secrets?per_page=100"),
@@ -161,7 +161,7 @@ fn secret(command: &SecretCommand) -> Result<u8> {
             std::io::stdin()
                 .read_to_string(&mut value)
                 .context("failed to read from standard input")?;
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             let key = github.json("GET", &github.repo_path("/actions/secrets/public-key"), None)?;
             // The real program seals the value; nobody here opens it, so a digest says as much.
             let sealed = BASE64.encode(Sha256::digest(value.trim_end_matches(['\r', '\n'])));
@@ -210,6 +210,12 @@ fn snake_case(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_arguments_are_well_defined() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
 
     #[test]
     fn json_fields_have_the_names_of_gh() {

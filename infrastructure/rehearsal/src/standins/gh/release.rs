@@ -85,7 +85,7 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             verify_tag: _,
             latest,
         } => {
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             let notes = match notes_file {
                 Some(path) => {
                     std::fs::read_to_string(path).with_context(|| format!("open {}", path.display()))?
@@ -103,7 +103,7 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             files,
             repository,
         } => {
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             let release = by_tag(&github, tag)?;
             upload(&github, &release, files)?;
         }
@@ -114,7 +114,7 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             dir,
             clobber,
         } => {
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             download(&github, &by_tag(&github, tag)?, pattern, dir, *clobber)?;
         }
         Command::View {
@@ -122,14 +122,14 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             repository,
             json,
         } => {
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             println!("{}", pick(&by_tag(&github, tag)?, json)?);
         }
         Command::Delete { tag, repository, yes } => {
             if !yes {
                 bail!("--yes required when not running interactively");
             }
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             let release = by_tag(&github, tag)?;
             github.json(
                 "DELETE",

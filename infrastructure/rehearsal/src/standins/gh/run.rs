@@ -48,7 +48,7 @@ pub(super) enum Command {
         repository: Repository,
         #[arg(short, long)]
         name: Vec<String>,
-        #[arg(short, long, default_value = ".")]
+        #[arg(short = 'D', long, default_value = ".")]
         dir: PathBuf,
     },
 }
@@ -63,7 +63,7 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             limit,
             json,
         } => {
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             let mut path = format!("/actions/runs?per_page={limit}&exclude_pull_requests=true");
             for (name, value) in [("status", status), ("branch", branch), ("head_sha", commit)] {
                 if let Some(value) = value {
@@ -82,12 +82,12 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             repository,
             json,
         } => {
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             let answer = github.json("GET", &github.repo_path(&format!("/actions/runs/{run}")), None)?;
             println!("{}", pick(&answer, json)?);
         }
         Command::Cancel { run, repository } => {
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             let found = github.json("GET", &github.repo_path(&format!("/actions/runs/{run}")), None)?;
             let workflow = github.repo_path(&format!("/actions/workflows/{}", found["workflow_id"]));
             github.json("GET", &workflow, None)?;
@@ -105,7 +105,7 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             name,
             dir,
         } => {
-            let github = GitHub::from_environment(repository.name.as_deref())?;
+            let github = GitHub::from_environment(repository.repo.as_deref())?;
             download(&github, run, name, dir)?;
         }
     }

@@ -348,3 +348,14 @@ fn read_stdin() -> Result<String> {
         .context("Failed to read stdin")?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_defined() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+}

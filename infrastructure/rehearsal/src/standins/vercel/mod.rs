@@ -172,3 +172,14 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Env { command } => commands::env(global, command),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_defined() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,279 @@
+//! The GitHub side: checks, environments, approvals, runs, artifacts, releases, secrets.
+
+mod world;
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+use world::{World, text};
+
+fn api(world: &World, arguments: &[&str]) -> Value {
+    world.json("gh", &[&["api"], arguments].concat())
+}
+
+#[test]
+fn checks_and_approvals_are_what_was_set() {
+    let world = World::start();
+    let checks = "repos/{owner}/{repo}/commits/abc/check-runs";
+    assert_eq!(api(&world, &[checks])["check_runs"][0]["conclusion"], "success");
+    let red =
+        json!({"commit": "abc", "runs": [{"name": "ci", "status": "completed", "conclusion": "failure"}]});
+    world.control("/github/checks", &red);
+    assert_eq!(api(&world, &[checks])["check_runs"][0]["conclusion"], "failure");
+
+    world.control(
+        "/github/runs",
+        &json!({"id": 5, "actor": "ann", "waiting_for": ["approval-1"]}),
+    );
+    let pending = api(
+        &world,
+        &["repos/{owner}/{repo}/actions/runs/5/pending_deployments"],
+    );
+    assert_eq!(pending[0]["environment"]["name"], "approval-1");
+    world.control(
+        "/github/approvals",
+        &json!({"run": 5, "user": "bob", "environment": "approval-1"}),
+    );
+    let approvals = api(&world, &["repos/{owner}/{repo}/actions/runs/5/approvals"]);
+    assert_eq!(approvals[0]["state"], "approved");
+    assert_eq!(approvals[0]["user"]["login"], "bob");
+    assert_eq!(
+        api(
+            &world,
+            &["repos/{owner}/{repo}/actions/runs/5/pending_deployments"]
+        ),
+        json!([])
+    );
+
+    let waiting = world.json(
+        "gh",
+        &[
+            "run",
+            "list",
+            "--status",
+            "waiting",
+            "--json",
+            "databaseId,status",
+        ],
+    );
+    assert_eq!(waiting, json!([{"databaseId": 5, "status": "waiting"}]));
+    assert!(
+        world
+            .ok("gh", &["run", "cancel", "5"])
+            .contains("Request to cancel workflow 5 submitted")
+    );
+    assert_eq!(
+        world.json("gh", &["run", "view", "5", "--json", "conclusion"]),
+        json!({"conclusion": "cancelled"})
+    );
+    let again = world.run("gh", &["run", "cancel", "5"]);
+    assert!(
+        !again.status.success() && text(&again).contains("Cannot cancel"),
+        "{}",
+        text(&again)
+    );
+}
+
+#[test]
+fn environments_are_created_as_asked() {
+    let world = World::start();
+    let path = "repos/{owner}/{repo}/environments/production";
+    let missing = world.run("gh", &["api", path]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(
+        text(&missing).contains("gh: Not Found (HTTP 404)"),
+        "{}",
+        text(&missing)
+    );
+
+    let body = json!({
+        "wait_timer": 0, "prevent_self_review": true, "reviewers": [{"type": "User", "login": "ann"}],
+        "deployment_branch_policy": {"protected_branches": false, "custom_branch_policies": true},
+    });
+    let put = ["api", "-X", "PUT", path, "--input", "-"];
+    let output = world.run_with_input("gh", &put, body.to_string().as_bytes());
+    assert!(output.status.success(), "{}", text(&output));
+    let found = api(&world, &[path]);
+    let rule = found["protection_rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|rule| rule["type"] == "required_reviewers");
+    let rule = rule.unwrap();
+    assert_eq!(
+        (
+            &rule["prevent_self_review"],
+            &rule["reviewers"][0]["reviewer"]["login"]
+        ),
+        (&json!(true), &json!("ann"))
+    );
+    let policies = format!("{path}/deployment-branch-policies");
+    api(&world, &[&policies, "-f", "name=main"]);
+    assert_eq!(api(&world, &[&policies])["branch_policies"][0]["name"], "main");
+
+    let private = World::with(|config| config["github"]["private"] = json!(true));
+    let output = private.run_with_input("gh", &put, body.to_string().as_bytes());
+    assert!(
+        text(&output).contains("billing plan"),
+        "private repositories have no required reviewers: {}",
+        text(&output)
+    );
+}
+
+fn zip_of(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    writer
+        .start_file(name, zip::write::SimpleFileOptions::default())
+        .unwrap();
+    writer.write_all(content).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn artifacts_come_back_until_they_expire() {
+    use base64::Engine as _;
+    let world = World::start();
+    let zip = base64::prelude::BASE64_STANDARD.encode(zip_of("backup.age", b"bytes of the backup"));
+    world.control(
+        "/github/artifacts",
+        &json!({"name": "backup-1", "run": 9, "zip": zip, "retention_days": 400}),
+    );
+    let listed = api(&world, &["repos/{owner}/{repo}/actions/artifacts?name=backup-1"]);
+    assert_eq!(
+        (&listed["total_count"], &listed["artifacts"][0]["expired"]),
+        (&json!(1), &json!(false))
+    );
+    world.ok("gh", &["run", "download", "9", "-n", "backup-1", "-D", "out"]);
+    assert_eq!(
+        std::fs::read(world.folder.path().join("out/backup.age")).unwrap(),
+        b"bytes of the backup"
+    );
+    let bytes = world
+        .run("gh", &["api", "repos/{owner}/{repo}/actions/artifacts/1001/zip"])
+        .stdout;
+    assert_eq!(bytes, zip_of("backup.age", b"bytes of the backup"));
+
+    world.control("/clock", &json!({"advance_ms": 91_i64 * 86_400_000}));
+    let listed = api(&world, &["repos/{owner}/{repo}/actions/artifacts?name=backup-1"]);
+    assert_eq!(
+        listed["artifacts"][0]["expired"], true,
+        "400 days were silently reduced to 90"
+    );
+    let gone = world.run("gh", &["run", "download", "9", "-n", "backup-1"]);
+    assert!(text(&gone).contains("no valid artifacts"), "{}", text(&gone));
+}
+
+#[test]
+fn releases_carry_files() {
+    let world = World::start();
+    let file = world.folder.path().join("backup.age");
+    std::fs::write(&file, b"12345").unwrap();
+    let file = file.to_str().unwrap();
+    let url = world.ok(
+        "gh",
+        &[
+            "release",
+            "create",
+            "prod-1",
+            file,
+            "--title",
+            "t",
+            "--notes",
+            "n",
+            "--verify-tag",
+        ],
+    );
+    assert!(url.contains("/releases/tag/prod-1"), "{url}");
+    let shown = world.json(
+        "gh",
+        &["release", "view", "prod-1", "--json", "tagName,isDraft,assets"],
+    );
+    assert_eq!(
+        (&shown["isDraft"], &shown["assets"][0]["size"]),
+        (&json!(false), &json!(5))
+    );
+    world.ok(
+        "gh",
+        &["release", "download", "prod-1", "-p", "backup.age", "-D", "down"],
+    );
+    assert_eq!(
+        std::fs::read(world.folder.path().join("down/backup.age")).unwrap(),
+        b"12345"
+    );
+    let twice = world.run("gh", &["release", "upload", "prod-1", file]);
+    assert!(text(&twice).contains("already_exists"), "{}", text(&twice));
+    world.ok("gh", &["release", "delete", "prod-1", "--yes"]);
+    let gone = world.run("gh", &["release", "view", "prod-1", "--json", "tagName"]);
+    assert!(text(&gone).contains("release not found"), "{}", text(&gone));
+}
+
+#[test]
+fn secrets_have_names_only() {
+    let world = World::start();
+    let set = world.run_with_input("gh", &["secret", "set", "PROD_TOKEN"], b"marked-value");
+    assert!(set.status.success(), "{}", text(&set));
+    assert_eq!(
+        world.json("gh", &["secret", "list", "--json", "name"]),
+        json!([{"name": "PROD_TOKEN"}])
+    );
+    assert!(!world.report().to_string().contains("marked-value"));
+}
+
+#[test]
+fn pages_are_followed() {
+    let world = World::start();
+    for run in 0..7 {
+        world.control("/github/runs", &json!({"id": run + 1}));
+    }
+    let path = "repos/{owner}/{repo}/actions/runs?per_page=3";
+    let pages = world.json("gh", &["api", "--paginate", "--slurp", path]);
+    let counts: Vec<usize> = pages
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|page| page["workflow_runs"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(counts, [3, 3, 1]);
+}
+
+#[test]
+fn what_is_wrong_is_refused() {
+    let world = World::start();
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["variable", "list"], 2, "unrecognized subcommand"),
+        (&["api", "user", "--nope"], 2, "unexpected argument"),
+        (&["api", "repos/other/name"], 1, "HTTP 404"),
+        (&["api", "repos/{owner}/{repo}/hooks"], 1, "HTTP 501"),
+        (&["release", "delete", "x"], 1, "--yes required"),
+        (&["run", "view", "77", "--json", "status"], 1, "HTTP 404"),
+    ];
+    for (arguments, code, message) in cases {
+        let output = world.run("gh", arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {}",
+            text(&output)
+        );
+        assert!(
+            text(&output).contains(message),
+            "{arguments:?}: {}",
+            text(&output)
+        );
+    }
+    assert_eq!(
+        world.report()["unimplemented"],
+        json!(["github: GET /repos/o/r/hooks"])
+    );
+    let wrong = world
+        .command("gh")
+        .args(["auth", "status"])
+        .env("GH_TOKEN", "x")
+        .output()
+        .unwrap();
+    assert!(
+        !wrong.status.success() && text(&wrong).contains("invalid"),
+        "{}",
+        text(&wrong)
+    );
+}
