@@ -236,7 +236,11 @@ fn what_is_wrong_is_refused() {
         json!(["railway: POST /graphql/v2"]),
         "a call that nobody simulates is reported"
     );
+}
 
+#[test]
+fn tokens_count_as_for_the_real_program() {
+    let world = World::start();
     let with = |name: &str, value: &str| {
         let mut command = world.command("railway");
         command.arg("whoami").env_remove("RAILWAY_TOKEN").env(name, value);

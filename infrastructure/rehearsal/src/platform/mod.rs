@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod faults;
 mod github;
+mod graphql;
 mod journal;
 mod observed;
 mod railway;

@@ -52,10 +52,19 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    fn parse(body: &Value, now: Option<&Environment>) -> Result<Self> {
+    fn parse(body: &Value, now: Option<&Environment>, people: &[&str]) -> Result<Self> {
         let reviewers = body["reviewers"].as_array().cloned().unwrap_or_default();
         if reviewers.len() > MAX_REVIEWERS {
             bail!("Validation Failed: at most {MAX_REVIEWERS} reviewers");
+        }
+        let known = |one: &Value| {
+            one["type"] != "User"
+                || people
+                    .iter()
+                    .any(|login| one["login"] == *login || one["id"] == id_of(login))
+        };
+        if !reviewers.iter().all(known) {
+            bail!("Failed to validate reviewers: a user is not a collaborator");
         }
         let policy = &body["deployment_branch_policy"];
         if policy.is_object() && policy["protected_branches"] == policy["custom_branch_policies"] {
@@ -109,21 +118,18 @@ impl GitHub {
             state.environments.remove(name);
             return Ok(());
         }
-        let environment = Environment::parse(body, state.environments.get(name))?;
+        let environment = Environment::parse(body, state.environments.get(name), &self.people())?;
         state.environments.insert(name.to_owned(), environment);
         Ok(())
     }
 
     fn environment_value(&self, name: &str, environment: &Environment) -> Value {
-        let people = std::iter::once(&self.config.owner)
-            .chain(&self.config.collaborators)
-            .chain([&self.config.user]);
-        let people: Vec<&String> = people.collect();
+        let people = self.people();
         let reviewer = |value: &Value| {
             let by_id = people
                 .iter()
                 .find(|login| Some(id_of(login)) == value["id"].as_u64());
-            let login = value["login"].as_str().or(by_id.map(|login| login.as_str()));
+            let login = value["login"].as_str().or(by_id.copied());
             match (value["type"].as_str(), login) {
                 (Some("User") | None, Some(login)) => json!({"type": "User", "reviewer": user_value(login)}),
                 _ => {
@@ -176,7 +182,8 @@ impl GitHub {
             request.json()?
         };
         let mut state = self.state();
-        let mut environment = Environment::parse(&body, state.environments.get(&captures[0]))?;
+        let mut environment =
+            Environment::parse(&body, state.environments.get(&captures[0]), &self.people())?;
         if self.config.private && !environment.reviewers.is_empty() {
             // Only Enterprise has required reviewers in private repositories.
             return Ok(message(

@@ -59,11 +59,16 @@ const TABLES: [&[(&str, Endpoint)]; 5] = [
 ];
 
 fn find(request: &Request) -> Option<(&'static str, Endpoint, Captures)> {
+    // What can be read can be asked for without its body.
+    let mut request = request.clone();
+    if request.method == "HEAD" {
+        "GET".clone_into(&mut request.method);
+    }
     TABLES
         .iter()
         .flat_map(|table| table.iter())
         .find_map(|(pattern, endpoint)| {
-            matches(pattern, request).map(|captures| (*pattern, *endpoint, captures))
+            matches(pattern, &request).map(|captures| (*pattern, *endpoint, captures))
         })
 }
 

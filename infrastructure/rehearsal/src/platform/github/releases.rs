@@ -8,6 +8,7 @@ use super::{Endpoint, GitHub, list, message, not_found, user_value};
 use crate::hex::hex;
 use crate::http::router::Captures;
 use crate::http::{Request, Response};
+use crate::platform::graphql::Field;
 
 pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("GET /repos/{owner}/{repo}/releases", GitHub::list_releases),
@@ -47,6 +48,7 @@ struct Asset {
     name: String,
     content_type: String,
     bytes: Vec<u8>,
+    created: String,
 }
 
 impl GitHub {
@@ -75,7 +77,8 @@ impl GitHub {
         let digest = hex(&Sha256::digest(&asset.bytes));
         json!({"id": asset.id, "name": asset.name, "size": asset.bytes.len(), "content_type": asset.content_type,
                "state": "uploaded", "digest": format!("sha256:{digest}"),
-               "url": format!("{}/assets/{}", self.base(), asset.id)})
+               "url": format!("{}/assets/{}", self.base(), asset.id), "created_at": asset.created,
+               "updated_at": asset.created, "browser_download_url": format!("https://github.com/assets/{}", asset.id)})
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
@@ -136,6 +139,23 @@ impl GitHub {
         Ok(found.map_or_else(not_found, |one| Response::json(200, &self.release_value(&one))))
     }
 
+    /// The release of a tag as GraphQL shows it, drafts included.
+    pub(super) fn draft_release(&self, fields: &[Field]) -> Value {
+        let asked = fields.iter().find(|field| field.name == "release");
+        let tag = asked
+            .and_then(|field| field.arguments.get("tagName"))
+            .and_then(Value::as_str);
+        let state = self.state();
+        let found = state
+            .releases
+            .iter()
+            .find(|one| one.fields["tag_name"].as_str() == tag);
+        found.map_or(
+            Value::Null,
+            |one| json!({"databaseId": one.id, "isDraft": one.fields["draft"]}),
+        )
+    }
+
     /// Drafts cannot be found by their tag.
     #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
     fn release_by_tag(&self, _: &Request, captures: &Captures) -> Result<Response> {
@@ -188,6 +208,7 @@ impl GitHub {
             .get("content-type")
             .unwrap_or("application/octet-stream")
             .to_owned();
+        let now = self.now();
         let mut state = self.state();
         let id = state.id();
         let Some(release) = state
@@ -205,6 +226,7 @@ impl GitHub {
             name,
             content_type,
             bytes: request.body.clone(),
+            created: now,
         };
         release.assets.push(asset.clone());
         drop(state);

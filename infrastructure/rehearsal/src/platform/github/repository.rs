@@ -1,13 +1,16 @@
 //! The repository, its people, and the checks of a commit.
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Endpoint, GitHub, counted, id_of, list, not_found, user_value};
+use super::{Endpoint, GitHub, counted, id_of, list, message, not_found, user_value};
 use crate::http::router::Captures;
 use crate::http::{Request, Response};
+use crate::platform::graphql;
 
 pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
+    ("GET /", GitHub::root),
+    ("POST /graphql", GitHub::graphql),
     ("GET /user", GitHub::user),
     ("GET /users/{login}", GitHub::user_by_login),
     ("GET /rate_limit", GitHub::rate_limit),
@@ -32,12 +35,38 @@ pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
 ];
 
 impl GitHub {
+    /// Programs look here for what the token may do.
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    #[expect(clippy::unused_self, reason = "an endpoint like the others")]
+    fn root(&self, _: &Request, _: &Captures) -> Result<Response> {
+        let body = json!({"current_user_url": "https://api.github.com/user"});
+        Ok(Response::json(200, &body).header("x-oauth-scopes", "repo, workflow, read:org"))
+    }
+
+    /// The two questions that gh asks in GraphQL: who am I, and is there a draft of this release.
+    fn graphql(&self, request: &Request, _: &Captures) -> Result<Response> {
+        let operation = graphql::parse_body(&request.json()?)?;
+        let mut data = Map::new();
+        for field in &operation.fields {
+            let value = match field.name.as_str() {
+                "viewer" => user_value(&self.config.user),
+                "repository" => json!({"release": self.draft_release(&field.fields)}),
+                other => return Ok(message(501, &format!("the simulator has no field {other:?}"))),
+            };
+            match graphql::project(&value, &field.fields) {
+                Ok(value) => data.insert(field.alias.clone(), value),
+                Err(error) => return Ok(message(501, &format!("{error:#}"))),
+            };
+        }
+        Ok(Response::json(200, &json!({"data": data})))
+    }
+
     #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
     fn user(&self, _: &Request, _: &Captures) -> Result<Response> {
         Ok(Response::json(200, &user_value(&self.config.user)))
     }
 
-    fn people(&self) -> Vec<&str> {
+    pub(super) fn people(&self) -> Vec<&str> {
         let mut people = vec![self.config.owner.as_str(), self.config.user.as_str()];
         people.extend(self.config.collaborators.iter().map(String::as_str));
         people.sort_unstable();

@@ -1,7 +1,6 @@
 //! Railway: one service whose deployments really run.
 
 mod deployment;
-mod graphql;
 mod lifecycle;
 mod schema;
 

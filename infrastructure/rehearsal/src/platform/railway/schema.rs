@@ -6,18 +6,14 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 
 use super::deployment::{Deployment, Status};
-use super::graphql::{self, Field, Operation};
 use super::{Caller, Railway};
 use crate::http::{Request, Response};
 use crate::platform::clock::iso;
+use crate::platform::graphql::{self, Field, Operation};
 
-/// Parses the operation of a request.
+/// The operation of a request.
 pub(super) fn parse(request: &Request) -> Result<Operation> {
-    let body = request.json()?;
-    let empty = Map::new();
-    let variables = body["variables"].as_object().unwrap_or(&empty);
-    let document = body["query"].as_str().context("query is missing")?;
-    graphql::parse(document, body["operationName"].as_str(), variables)
+    graphql::parse_body(&request.json()?)
 }
 
 /// Why a field has no value.

@@ -176,6 +176,11 @@ impl Vercel {
         value
     }
 
+    #[expect(clippy::unused_self, reason = "an endpoint like the others")]
+    pub(super) fn custom_environments(&self, _: &Request, _: &Captures) -> Response {
+        Response::json(200, &json!({"environments": []}))
+    }
+
     /// Secrets cannot be read back: only their names are there.
     pub(super) fn pull_variables(&self, _: &Request, captures: &Captures) -> Response {
         if !self.is_project(&captures[0]) {

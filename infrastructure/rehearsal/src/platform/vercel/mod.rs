@@ -57,7 +57,7 @@ struct Variable {
 type Endpoint = fn(&Vercel, &Request, &Captures) -> Response;
 
 /// Every endpoint that is simulated.
-const ENDPOINTS: [(&str, Endpoint); 18] = [
+const ENDPOINTS: [(&str, Endpoint); 19] = [
     ("GET /v2/user", Vercel::user),
     ("GET /v1/teams", Vercel::teams),
     ("GET /v2/teams", Vercel::teams),
@@ -65,6 +65,10 @@ const ENDPOINTS: [(&str, Endpoint); 18] = [
     ("GET /v2/teams/{team}", Vercel::team),
     ("GET /v9/projects/{project}", Vercel::project),
     ("GET /projects/{project}", Vercel::project),
+    (
+        "GET /projects/{project}/custom-environments",
+        Vercel::custom_environments,
+    ),
     ("POST /v2/files", Vercel::upload_file),
     ("POST /v13/deployments", Vercel::create_deployment),
     ("GET /v13/deployments/{deployment}", Vercel::deployment),

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::client::GitHub;
 use crate::http::Response;
@@ -132,7 +132,7 @@ fn fields(options: &Options) -> Result<Map<String, Value>> {
     Ok(fields)
 }
 
-/// `a`, `a[b]` and `a[]`, as gh nests them.
+/// `a`, `a[b]`, `a[]` and `a[][b]`, as gh nests them: the last adds to the list's last object until that has the key.
 fn insert(fields: &mut Map<String, Value>, key: &str, value: Value) -> Result<()> {
     let Some((name, rest)) = key.split_once('[') else {
         fields.insert(key.to_owned(), value);
@@ -141,22 +141,38 @@ fn insert(fields: &mut Map<String, Value>, key: &str, value: Value) -> Result<()
     let inner = rest
         .strip_suffix(']')
         .with_context(|| format!("invalid key: {key:?}"))?;
-    if inner.contains(['[', ']']) {
-        bail!("gh (stand-in): deeper nested keys are not supported: {key:?}");
-    }
-    if inner.is_empty() {
-        let list = fields.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-        list.as_array_mut()
-            .with_context(|| format!("expected array type under {name:?}"))?
-            .push(value);
-    } else {
-        let object = fields.entry(name).or_insert_with(|| Value::Object(Map::new()));
-        object
-            .as_object_mut()
-            .with_context(|| format!("expected map type under {name:?}"))?
-            .insert(inner.to_owned(), value);
+    match inner.split_once("][") {
+        Some(("", part)) if !part.contains(['[', ']']) => {
+            let list = list_of(fields, name)?;
+            match list
+                .last_mut()
+                .and_then(Value::as_object_mut)
+                .filter(|newest| !newest.contains_key(part))
+            {
+                Some(newest) => {
+                    newest.insert(part.to_owned(), value);
+                }
+                None => list.push(json!({part: value})),
+            }
+        }
+        Some(_) => bail!("gh (stand-in): deeper nested keys are not supported: {key:?}"),
+        None if inner.is_empty() => list_of(fields, name)?.push(value),
+        None if inner.contains(['[', ']']) => bail!("invalid key: {key:?}"),
+        None => {
+            let object = fields.entry(name).or_insert_with(|| json!({}));
+            let object = object
+                .as_object_mut()
+                .with_context(|| format!("expected map type under {name:?}"))?;
+            object.insert(inner.to_owned(), value);
+        }
     }
     Ok(())
+}
+
+fn list_of<'a>(fields: &'a mut Map<String, Value>, name: &str) -> Result<&'a mut Vec<Value>> {
+    let list = fields.entry(name).or_insert_with(|| json!([]));
+    list.as_array_mut()
+        .with_context(|| format!("expected array type under {name:?}"))
 }
 
 fn body(options: &Options, method: &str, path: &mut String, fields: Map<String, Value>) -> Result<Vec<u8>> {
@@ -218,17 +234,24 @@ fn print(options: &Options, response: &Response) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn keys_nest_as_in_gh() {
         let mut fields = Map::new();
-        for (key, value) in [("a", "1"), ("l[]", "2"), ("l[]", "3"), ("o[x]", "4")] {
+        for (key, value) in [
+            ("a", "1"),
+            ("l[]", "2"),
+            ("l[]", "3"),
+            ("o[x]", "4"),
+            ("r[][t]", "5"),
+            ("r[][i]", "6"),
+            ("r[][t]", "7"),
+        ] {
             insert(&mut fields, key, Value::from(value)).unwrap();
         }
         assert_eq!(
             Value::Object(fields.clone()),
-            json!({"a": "1", "l": ["2", "3"], "o": {"x": "4"}})
+            json!({"a": "1", "l": ["2", "3"], "o": {"x": "4"}, "r": [{"t": "5", "i": "6"}, {"t": "7"}]})
         );
         assert!(insert(&mut fields, "a[]", Value::Null).is_err());
         assert!(insert(&mut fields, "a[", Value::Null).is_err());

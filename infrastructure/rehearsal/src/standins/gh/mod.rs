@@ -191,9 +191,20 @@ fn pick(value: &Value, fields: &str) -> Result<Value> {
         let Some(found) = value.get(&api_name) else {
             bail!("Unknown JSON field: {field:?}")
         };
-        out.insert(field.to_owned(), found.clone());
+        let shown = match found.as_array() {
+            Some(assets) if field == "assets" => assets.iter().map(asset).collect(),
+            _ => found.clone(),
+        };
+        out.insert(field.to_owned(), shown);
     }
     Ok(Value::Object(out))
+}
+
+/// A release's file, by gh's own names.
+fn asset(value: &Value) -> Value {
+    json!({"apiUrl": value["url"], "contentType": value["content_type"], "createdAt": value["created_at"],
+           "name": value["name"], "size": value["size"], "state": value["state"], "updatedAt": value["updated_at"],
+           "url": value["browser_download_url"]})
 }
 
 fn snake_case(name: &str) -> String {

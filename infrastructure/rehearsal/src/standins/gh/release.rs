@@ -143,6 +143,20 @@ pub(super) fn run(command: &Command) -> Result<u8> {
 
 /// With files: a draft first, published once all of them are there.
 fn create(github: &GitHub, mut body: Value, files: &[PathBuf], draft: bool) -> Result<()> {
+    let tag = body["tag_name"].as_str().unwrap_or_default().to_owned();
+    if !files.is_empty()
+        && github
+            .send(
+                "HEAD",
+                &github.repo_path(&format!("/releases/tags/{tag}")),
+                &[],
+                &[],
+            )?
+            .status
+            == 200
+    {
+        bail!("a release with the same tag name already exists: {tag}");
+    }
     body["draft"] = Value::from(draft || !files.is_empty());
     let release = github.json("POST", &github.repo_path("/releases"), Some(&body))?;
     if !files.is_empty() {

@@ -83,12 +83,20 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             json,
         } => {
             let github = GitHub::from_environment(repository.repo.as_deref())?;
-            let answer = github.json("GET", &github.repo_path(&format!("/actions/runs/{run}")), None)?;
+            let answer = github.json(
+                "GET",
+                &github.repo_path(&format!("/actions/runs/{run}?exclude_pull_requests=true")),
+                None,
+            )?;
             println!("{}", pick(&answer, json)?);
         }
         Command::Cancel { run, repository } => {
             let github = GitHub::from_environment(repository.repo.as_deref())?;
-            let found = github.json("GET", &github.repo_path(&format!("/actions/runs/{run}")), None)?;
+            let found = github.json(
+                "GET",
+                &github.repo_path(&format!("/actions/runs/{run}?exclude_pull_requests=true")),
+                None,
+            )?;
             let workflow = github.repo_path(&format!("/actions/workflows/{}", found["workflow_id"]));
             github.json("GET", &workflow, None)?;
             let path = github.repo_path(&format!("/actions/runs/{run}/cancel"));

@@ -96,26 +96,36 @@ impl Api {
         accept(&response)
     }
 
-    /// What every command asks first.
-    pub(super) fn introduce(&self) -> Result<Value> {
-        let user = self.client.get("/v2/user")?;
-        let user = accept(&user)?["user"].take();
-        if self.team.is_some() {
-            let teams = accept(&self.client.get("/v1/teams")?)?;
-            let known = |team: &Value| {
-                self.team
-                    .as_deref()
-                    .is_some_and(|wanted| team["id"] == wanted || team["slug"] == wanted)
-            };
-            if !teams["teams"]
-                .as_array()
-                .is_some_and(|teams| teams.iter().any(known))
-            {
-                bail!("The specified scope does not exist");
-            }
-        }
-        Ok(user)
+    /// What every command asks first: who this is, and the name of the team that it works in.
+    pub(super) fn introduce(&self) -> Result<Introduction> {
+        let user = accept(&self.client.get("/v2/user")?)?["user"].take();
+        let name = user["username"]
+            .as_str()
+            .context("an unexpected answer")?
+            .to_owned();
+        let Some(wanted) = self.team.as_deref() else {
+            return Ok(Introduction {
+                context: name.clone(),
+                user: name,
+            });
+        };
+        let teams = accept(&self.client.get("/v1/teams")?)?;
+        let known = |team: &&Value| team["id"] == wanted || team["slug"] == wanted;
+        let team = teams["teams"].as_array().into_iter().flatten().find(known);
+        let slug = team
+            .and_then(|team| team["slug"].as_str())
+            .context("The specified scope does not exist")?;
+        Ok(Introduction {
+            user: name,
+            context: slug.to_owned(),
+        })
     }
+}
+
+/// Who works, and in which team.
+pub(super) struct Introduction {
+    pub(super) user: String,
+    pub(super) context: String,
 }
 
 /// The body of a good answer.

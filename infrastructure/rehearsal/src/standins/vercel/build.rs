@@ -22,7 +22,11 @@ pub(super) fn pull(global: &Global, yes: bool, environment: &str) -> Result<u8> 
     let (api, project) = Api::linked(global)?;
     api.introduce()?;
     let settings = api.json("GET", &format!("/v9/projects/{project}"), None)?;
-    let pulled = api.json("GET", &format!("/v3/env/pull/{project}/{environment}"), None)?;
+    let pulled = api.json(
+        "GET",
+        &format!("/v3/env/pull/{project}/{environment}?source=vercel-cli%3Apull"),
+        None,
+    )?;
     std::fs::create_dir_all(".vercel")?;
     let mut lines = String::from("# Created by Vercel CLI\n");
     for (name, value) in pulled["env"].as_object().context("an unexpected answer")? {

@@ -16,8 +16,7 @@ const POLL: Duration = Duration::from_millis(100);
 const RECENT_MS: i64 = 180_000;
 
 pub(super) fn whoami(global: &Global) -> Result<u8> {
-    let user = Api::new(global)?.introduce()?;
-    println!("{}", user["username"].as_str().context("an unexpected answer")?);
+    println!("{}", Api::new(global)?.introduce()?.user);
     Ok(0)
 }
 
@@ -38,7 +37,7 @@ fn parse_timeout(text: &str) -> Result<Duration> {
 pub(super) fn inspect(global: &Global, name: &str, wait: bool, timeout: &str, as_json: bool) -> Result<u8> {
     let timeout = parse_timeout(timeout)?;
     let api = Api::new(global)?;
-    api.introduce()?;
+    let context = api.introduce()?.context;
     let host = name
         .trim_start_matches("https://")
         .trim_start_matches("http://")
@@ -47,10 +46,7 @@ pub(super) fn inspect(global: &Global, name: &str, wait: bool, timeout: &str, as
         api.json("GET", &format!("/v13/deployments/{host}"), None)
             .map_err(|error| match error.downcast::<Refusal>() {
                 Ok(refusal) if refusal.status == 404 => {
-                    anyhow::anyhow!(
-                        "Can't find the deployment \"{host}\" under the context \"{}\"",
-                        scope_name(global)
-                    )
+                    anyhow::anyhow!("Can't find the deployment \"{host}\" under the context \"{context}\"")
                 }
                 Ok(refusal) => refusal.into(),
                 Err(error) => error,
@@ -74,11 +70,19 @@ pub(super) fn inspect(global: &Global, name: &str, wait: bool, timeout: &str, as
     let id = found["id"].as_str().context("an unexpected answer")?;
     let builds = api.json("GET", &format!("/v11/deployments/{id}/builds"), None)?;
     if as_json {
-        let shown = json!({
-            "id": found["id"], "name": found["name"], "url": found["url"], "target": found["target"],
-            "readyState": found["readyState"], "createdAt": found["createdAt"], "aliases": found["alias"],
-            "builds": builds["builds"], "contextName": scope_name(global),
-        });
+        let mut shown = json!({});
+        for name in ["id", "name", "url", "target", "readyState", "createdAt"] {
+            shown[name] = found[name].clone();
+        }
+        // Only what is there is shown.
+        let shown_lists = [("aliases", &found["alias"]), ("builds", &builds["builds"])];
+        for (name, list) in shown_lists
+            .into_iter()
+            .filter(|(_, list)| list.as_array().is_some_and(|list| !list.is_empty()))
+        {
+            shown[name] = list.clone();
+        }
+        shown["contextName"] = Value::from(context);
         println!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
         eprintln!(
@@ -90,10 +94,6 @@ pub(super) fn inspect(global: &Global, name: &str, wait: bool, timeout: &str, as
         found["readyState"].as_str(),
         Some("ERROR" | "CANCELED")
     )))
-}
-
-fn scope_name(global: &Global) -> &str {
-    global.scope.as_deref().unwrap_or("operator")
 }
 
 /// Promotes or rolls back, then waits for what the project says about its last request. Exit code 0 proves nothing.
@@ -163,6 +163,9 @@ fn wait_for_alias(api: &Api, project: &str, name: &str, kind: &str, deadline: In
         }
         match status {
             "succeeded" => {
+                let to = api.json("GET", &format!("/v13/deployments/{to}"), None)?["url"]
+                    .as_str()
+                    .map_or_else(|| to.to_owned(), |url| format!("{url} ({to})"));
                 let done = if kind == "promote" {
                     "promoted"
                 } else {
@@ -192,24 +195,20 @@ fn wait_for_alias(api: &Api, project: &str, name: &str, kind: &str, deadline: In
 pub(super) fn env(global: &Global, command: &EnvCommand) -> Result<u8> {
     let (api, project) = Api::linked(global)?;
     api.introduce()?;
+    api.json("GET", &format!("/v9/projects/{project}"), None)?;
+    let list = |query: &str| -> Result<Value> {
+        let list = api.json("GET", &format!("/v10/projects/{project}/env?{query}"), None)?;
+        api.json("GET", &format!("/projects/{project}/custom-environments"), None)?;
+        Ok(list)
+    };
     match command {
         EnvCommand::Ls { environment, json } => {
-            let path = match environment {
-                Some(target) => format!("/v10/projects/{project}/env?target={target}"),
-                None => format!("/v10/projects/{project}/env"),
-            };
-            let list = api.json("GET", &path, None)?;
-            if *json {
-                println!("{}", serde_json::to_string_pretty(&list)?);
-            } else {
-                for one in list["envs"].as_array().into_iter().flatten() {
-                    println!(
-                        "{}\tEncrypted\t{}",
-                        one["key"].as_str().unwrap_or_default(),
-                        one["target"]
-                    );
-                }
-            }
+            let target = environment
+                .as_ref()
+                .map(|target| format!("target={target}&"))
+                .unwrap_or_default();
+            let list = list(&format!("{target}source=vercel-cli%3Aenv%3Als"))?;
+            print_variables(list["envs"].as_array().context("an unexpected answer")?, *json)?;
         }
         EnvCommand::Add {
             name,
@@ -218,10 +217,45 @@ pub(super) fn env(global: &Global, command: &EnvCommand) -> Result<u8> {
             kind,
             yes: _,
         } => {
+            list("source=vercel-cli%3Aenv%3Aadd")?;
             add_variable(&api, &project, name, environment, *force, kind.as_deref())?;
         }
     }
     Ok(0)
+}
+
+/// Values of secrets are not in the list at all.
+fn print_variables(list: &[Value], as_json: bool) -> Result<()> {
+    if !as_json {
+        for one in list {
+            let kind = if one["type"] == "sensitive" {
+                "Secret"
+            } else {
+                "Config"
+            };
+            println!(
+                " {}     {kind}    {}",
+                one["key"].as_str().unwrap_or_default(),
+                one["target"]
+            );
+        }
+        return Ok(());
+    }
+    let shown: Vec<Value> = list
+        .iter()
+        .map(|one| {
+            let mut shown = json!({"key": one["key"]});
+            if one["type"] != "sensitive" {
+                shown["value"] = one["value"].clone();
+            }
+            for name in ["type", "target", "createdAt", "updatedAt"] {
+                shown[name] = one[name].clone();
+            }
+            shown
+        })
+        .collect();
+    println!("{}", serde_json::to_string_pretty(&json!({"envs": shown}))?);
+    Ok(())
 }
 
 fn add_variable(

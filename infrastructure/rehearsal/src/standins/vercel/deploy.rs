@@ -135,12 +135,15 @@ fn print(options: &DeployOptions, non_interactive: bool, made: &Value) -> Result
         print!("https://{}", text("url"));
         return Ok(());
     }
+    let (host, ready) = (text("url"), made["readyState"] == "READY");
     let deployment = json!({
-        "id": made["id"], "url": format!("https://{}", text("url")), "inspectorUrl": made["inspectorUrl"],
+        "id": made["id"], "url": format!("https://{host}"), "inspectorUrl": made["inspectorUrl"],
         "readyState": made["readyState"], "target": made["target"],
     });
     let shown = if non_interactive {
-        json!({"status": "ok", "deployment": deployment, "message": "Deployment created.", "next": []})
+        let message = format!("Deployment {host} {}.", if ready { "ready" } else { "created" });
+        let inspect = json!({"command": format!("vercel inspect {host}"), "when": "Inspect deployment"});
+        json!({"status": "ok", "deployment": deployment, "message": message, "next": [inspect]})
     } else {
         deployment
     };

@@ -47,8 +47,16 @@ struct Definition {
 /// Marks a variable in parsed arguments until its value is put in.
 const VARIABLE: &str = "\u{0}variable";
 
-/// Parses a request's document and picks the operation that is meant.
-pub(super) fn parse(document: &str, name: Option<&str>, variables: &Map<String, Value>) -> Result<Operation> {
+/// Parses the operation of a request's body `{query, variables, operationName}`.
+pub(super) fn parse_body(body: &Value) -> Result<Operation> {
+    let empty = Map::new();
+    let variables = body["variables"].as_object().unwrap_or(&empty);
+    let document = body["query"].as_str().context("query is missing")?;
+    parse(document, body["operationName"].as_str(), variables)
+}
+
+/// Parses a document and picks the operation that is meant.
+fn parse(document: &str, name: Option<&str>, variables: &Map<String, Value>) -> Result<Operation> {
     let mut parser = Parser {
         tokens: tokenize(document)?,
         at: 0,
