@@ -107,6 +107,7 @@ fn start(world: &Arc<World>, state: &Path) -> Result<Value> {
     let control = serve_tcp(Arc::new(control::Control::new(Arc::clone(world))))?;
     Ok(json!({
         "railway_proxy": format!("http://{railway}"),
+        "railway_ca": state.join(railway::CA_FILE),
         "vercel_api": format!("http://{vercel}"),
         "github_socket": socket,
         "services": format!("http://{services}"),

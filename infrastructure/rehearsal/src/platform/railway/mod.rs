@@ -3,8 +3,10 @@
 mod deployment;
 mod lifecycle;
 mod schema;
+mod tls;
 
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,10 +20,13 @@ use super::observed::Simulated;
 use crate::hex::hex;
 use crate::http::proxy::ReverseProxy;
 use crate::http::router::matches;
+use crate::http::server::Handler;
 use crate::http::{Request, Response};
 use deployment::Deployment;
 
 const HOST: &str = "backboard.railway.com";
+/// The certificate to trust, in the simulator's folder.
+pub(super) const CA_FILE: &str = "ca.pem";
 const GRAPHQL: [&str; 2] = ["POST /graphql/v2", "POST /graphql/internal"];
 const UP: &str = "POST /project/{project}/environment/{environment}/up";
 
@@ -31,6 +36,7 @@ pub(super) struct Railway {
     shared: Arc<Shared>,
     folder: PathBuf,
     proxy: ReverseProxy,
+    tls: tls::Tls,
     state: Mutex<State>,
     /// One deployment goes live at a time, in order.
     turn: Mutex<()>,
@@ -72,6 +78,7 @@ impl Railway {
             shared,
             folder,
             proxy: ReverseProxy::default(),
+            tls: tls::Tls::new(HOST, &state.join(CA_FILE))?,
             state: Mutex::new(initial),
             turn: Mutex::new(()),
         })
@@ -176,6 +183,10 @@ impl Simulated for Arc<Railway> {
         if host != HOST {
             return Response::text(501, &format!("the proxy leads to {HOST} only, not to {host}"));
         }
+        if request.headers.get("upgrade").is_some() {
+            // Without its WebSocket the real program polls.
+            return Response::text(400, "no WebSocket here");
+        }
         if let Some(captures) = matches(UP, request) {
             return self.upload(request, &captures);
         }
@@ -183,6 +194,14 @@ impl Simulated for Arc<Railway> {
             return schema::answer(self, request);
         }
         Response::json(501, &json!({"message": "not implemented"}))
+    }
+
+    /// The real program comes by `CONNECT`; other hosts (telemetry, updates) find nobody.
+    fn tunnel(&self, authority: &str, stream: TcpStream, inside: &dyn Handler) {
+        if authority.split(':').next() == Some(HOST) {
+            // How a client ends its connection is its own affair.
+            let _ = self.tls.serve(stream, inside);
+        }
     }
 }
 
