@@ -1,7 +1,9 @@
 //! Pure values and rules; no input or output, and nothing from the other modules.
 
+pub mod commit;
 pub mod content_digest;
 pub mod inventory;
+pub mod ledger;
 pub mod manifest;
 pub mod operation;
 pub mod release;

@@ -1,5 +1,6 @@
 //! One file per command line program: typed arguments in, typed facts out; its traps and proofs live there.
 
+pub mod git;
 pub mod railway;
 pub mod resolve;
 pub mod vercel;

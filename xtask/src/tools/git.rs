@@ -1,0 +1,246 @@
+//! `git`: the repository we release from, its remote, release tags, and the chain of commits that the ledger is.
+//!
+//! Nothing here depends on the user's configuration for correctness (identity, signing, hooks), yet the configuration
+//! is read: credentials and rewritten URLs live there. Nothing ever pushes with force.
+
+mod chain;
+mod tags;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use xshell::cmd;
+
+pub use chain::Message;
+pub use tags::Tag;
+
+use crate::context::Context;
+use crate::domain::commit::CommitId;
+use crate::exec::{Exec, Finished};
+
+/// For what reads and writes the repository on this machine.
+const LOCAL_DEADLINE: Duration = Duration::from_secs(30);
+/// For what talks to the remote.
+const REMOTE_DEADLINE: Duration = Duration::from_secs(60);
+/// Ways to authenticate that users and workflows set by the environment.
+const AUTHENTICATION: &[&str] = &[
+    "SSH_AUTH_SOCK",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_ASKPASS",
+    "SSH_ASKPASS",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_KEY_0",
+    "GIT_CONFIG_VALUE_0",
+    "GIT_CONFIG_KEY_1",
+    "GIT_CONFIG_VALUE_1",
+];
+/// Two processes that fetch in one clone at once can meet on a reference; the second attempt finds it unlocked.
+const FETCH_ATTEMPTS: u32 = 3;
+
+/// A clone and the remote that releases are recorded on.
+#[derive(Debug, Clone)]
+pub struct Git {
+    root: PathBuf,
+    remote: String,
+}
+
+impl Git {
+    /// The repository of this invocation.
+    pub fn open(ctx: &Context) -> Self {
+        Self::at(&ctx.root, &ctx.config.git.remote)
+    }
+
+    /// The repository in this folder.
+    pub fn at(root: &Path, remote: &str) -> Self {
+        Self {
+            root: root.to_owned(),
+            remote: remote.to_owned(),
+        }
+    }
+
+    /// The same remote, seen from another work tree.
+    #[must_use]
+    pub fn in_worktree(&self, path: &Path) -> Self {
+        Self::at(path, &self.remote)
+    }
+
+    /// The commit that is checked out.
+    pub fn head(&self) -> Result<CommitId> {
+        self.resolve("HEAD")
+    }
+
+    /// The commit that a name stands for.
+    pub fn resolve(&self, name: &str) -> Result<CommitId> {
+        let spec = format!("{name}^{{commit}}");
+        let text = self
+            .local(&["rev-parse", "--verify", "--quiet", "--end-of-options", &spec])?
+            .read()
+            .with_context(|| format!("the repository has no commit `{name}`"))?;
+        Ok(text.parse()?)
+    }
+
+    /// Paths that differ from the commit that is checked out: changed, staged and untracked ones (an upload of the
+    /// folder would take them along), without those that `.gitignore` names.
+    pub fn uncommitted(&self) -> Result<Vec<String>> {
+        let text = self
+            .local(&["status", "--porcelain=v1", "--no-renames", "-z"])?
+            .read()?;
+        Ok(text
+            .split('\0')
+            .filter_map(|entry| entry.get(3..).map(str::to_owned))
+            .collect())
+    }
+
+    /// Whether the work tree is exactly the commit that is checked out.
+    pub fn is_clean(&self) -> Result<bool> {
+        Ok(self.uncommitted()?.is_empty())
+    }
+
+    /// Whether the remote's branch contains the commit that is checked out.
+    pub fn is_pushed(&self, branch: &str) -> Result<bool> {
+        let remote = self.fetch(branch)?;
+        self.is_ancestor(&self.head()?, &remote)
+    }
+
+    /// Fetches the remote's branch and gives its commit. No branch or tag of the user changes.
+    pub fn fetch(&self, branch: &str) -> Result<CommitId> {
+        let kept = format!("refs/xtask/heads/{branch}");
+        self.fetch_specs(&[&format!("+refs/heads/{branch}:{kept}")])
+            .with_context(|| format!("cannot fetch branch {branch} of {}", self.remote))?;
+        self.resolve(&kept)
+    }
+
+    /// Whether `descendant` contains `ancestor`. An error in a shallow clone, where git cannot know.
+    pub fn is_ancestor(&self, ancestor: &CommitId, descendant: &CommitId) -> Result<bool> {
+        let asked = self
+            .local(&[
+                "merge-base",
+                "--is-ancestor",
+                ancestor.as_str(),
+                descendant.as_str(),
+            ])?
+            .output()?;
+        match asked.code {
+            Some(0) => Ok(true),
+            Some(1) if !self.is_shallow()? => Ok(false),
+            Some(1) => {
+                bail!("the clone is shallow: run `git fetch --unshallow`, in a workflow set `fetch-depth: 0`")
+            }
+            _ => Err(asked.error()),
+        }
+    }
+
+    fn is_shallow(&self) -> Result<bool> {
+        Ok(self.local(&["rev-parse", "--is-shallow-repository"])?.read()? == "true")
+    }
+
+    /// Paths that differ between two commits, below any of `paths` (all where that is empty).
+    pub fn changed_paths(&self, from: &CommitId, to: &CommitId, paths: &[String]) -> Result<Vec<String>> {
+        let mut args = vec![
+            "diff",
+            "--name-only",
+            "--no-renames",
+            "--no-ext-diff",
+            "-z",
+            from.as_str(),
+            to.as_str(),
+            "--",
+        ];
+        args.extend(paths.iter().map(String::as_str));
+        let text = self.local(&args)?.read()?;
+        Ok(text
+            .split('\0')
+            .filter(|path| !path.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Checks a commit out into a folder of its own.
+    pub fn worktree_add(&self, path: &Path, commit: &CommitId) -> Result<()> {
+        let path = path.to_str().context("the work tree's path is not UTF-8")?;
+        self.remote_capable(&["worktree", "add", "--detach", "--quiet", path, commit.as_str()])?
+            .run()
+            .with_context(|| format!("cannot check {} out", commit.short()))
+    }
+
+    /// Removes such a folder, whatever is in it.
+    pub fn worktree_remove(&self, path: &Path) -> Result<()> {
+        let path = path.to_str().context("the work tree's path is not UTF-8")?;
+        self.local(&["worktree", "remove", "--force", path])?.run()
+    }
+
+    /// The remote's address, without a password.
+    pub fn remote_url(&self) -> Result<String> {
+        let url = self.local(&["remote", "get-url", &self.remote])?.read()?;
+        Ok(crate::secret::scrub(&url))
+    }
+
+    /// Fetches with these refspecs and nothing else: no tags, no `FETCH_HEAD`.
+    fn fetch_specs(&self, specs: &[&str]) -> Result<()> {
+        let mut args = vec![
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+            &self.remote,
+        ];
+        args.extend(specs);
+        let mut attempt = 1;
+        loop {
+            let fetched = self.remote_capable(&args)?.output()?;
+            if fetched.code == Some(0) {
+                return Ok(());
+            }
+            if attempt == FETCH_ATTEMPTS || !met_on_a_lock(&fetched) {
+                return Err(fetched.error());
+            }
+            attempt += 1;
+        }
+    }
+
+    fn local(&self, args: &[&str]) -> Result<Exec> {
+        Ok(self.command(args)?.deadline(LOCAL_DEADLINE))
+    }
+
+    fn remote_capable(&self, args: &[&str]) -> Result<Exec> {
+        Ok(self
+            .command(args)?
+            .deadline(REMOTE_DEADLINE)
+            .inherit(AUTHENTICATION))
+    }
+
+    fn command(&self, args: &[&str]) -> Result<Exec> {
+        let sh = xshell::Shell::new().context("cannot start a shell")?;
+        sh.change_dir(&self.root);
+        // Housekeeping in the background would outlive the command, and be killed with its group.
+        let command = cmd!(
+            sh,
+            "git -c gc.auto=0 -c maintenance.auto=false -c core.quotePath=false {args...}"
+        );
+        Ok(Exec::new(command)
+            .env("LC_ALL", "C")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_AUTHOR_NAME", "cargo xtask")
+            .env("GIT_AUTHOR_EMAIL", "xtask@invalid")
+            .env("GIT_COMMITTER_NAME", "cargo xtask")
+            .env("GIT_COMMITTER_EMAIL", "xtask@invalid"))
+    }
+}
+
+fn met_on_a_lock(fetched: &Finished) -> bool {
+    fetched
+        .stderr_tail
+        .iter()
+        .any(|line| line.contains("cannot lock ref") || line.contains(".lock': File exists"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! A chain of commits without files below a reference of its own: each commit's message is one record.
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Git;
+use crate::domain::commit::CommitId;
+
+/// The longest part of a chain that is read at once.
+const LIMIT_BYTES: usize = 512 << 20;
+
+/// One commit of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub commit: CommitId,
+    pub text: String,
+}
+
+impl Git {
+    /// What a reference of the remote points to.
+    pub fn remote_ref(&self, name: &str) -> Result<Option<CommitId>> {
+        let text = self
+            .remote_capable(&["ls-remote", "--refs", &self.remote, name])?
+            .read()
+            .with_context(|| format!("cannot ask the remote {} for {name}", self.remote))?;
+        // The pattern also matches the end of longer names.
+        text.lines()
+            .filter_map(|line| line.split_once('\t'))
+            .find(|(_, found)| *found == name)
+            .map(|(commit, _)| {
+                commit
+                    .parse()
+                    .context("the remote named something else than a commit")
+            })
+            .transpose()
+    }
+
+    /// Makes sure that a commit of the remote's reference is here. What was fetched is remembered below `refs/xtask/`,
+    /// so that the next fetch brings only what is new.
+    pub fn fetch_chain(&self, name: &str, commit: &CommitId) -> Result<()> {
+        if !self.has(commit)? {
+            self.fetch_specs(&[name])
+                .with_context(|| format!("cannot fetch {name} of {}", self.remote))?;
+            if !self.has(commit)? {
+                bail!("{name} of {} lost its commit {}", self.remote, commit.short());
+            }
+        }
+        let seen = format!("refs/xtask/seen/{}", name.trim_start_matches("refs/"));
+        // Only saves time: another process may be writing the same reference now.
+        self.local(&["update-ref", &seen, commit.as_str()])?.output()?;
+        Ok(())
+    }
+
+    fn has(&self, commit: &CommitId) -> Result<bool> {
+        let asked = self.local(&["cat-file", "-e", commit.as_str()])?.output()?;
+        Ok(asked.code == Some(0))
+    }
+
+    /// The messages of the chain after `from` (or from its first commit) up to `to`, oldest first.
+    pub fn messages(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Message>> {
+        let range = match from {
+            Some(from) => format!("{from}..{to}"),
+            None => to.to_string(),
+        };
+        let args = [
+            "log",
+            "-z",
+            "--reverse",
+            "--first-parent",
+            "--encoding=UTF-8",
+            "--format=%H%x00%B",
+            &range,
+            "--",
+        ];
+        let (bytes, finished) = self
+            .local(&args)?
+            .stream_out(|stdout| crate::exec::read_bounded(stdout, LIMIT_BYTES))?;
+        finished.checked()?;
+        let text = String::from_utf8(bytes?).context("the chain has a message that is not UTF-8")?;
+        let mut parts = text.split_terminator('\0');
+        let mut messages = Vec::new();
+        while let (Some(commit), Some(text)) = (parts.next(), parts.next()) {
+            messages.push(Message {
+                commit: commit.parse()?,
+                text: text.to_owned(),
+            });
+        }
+        Ok(messages)
+    }
+
+    /// Makes the commit that continues a chain. Nothing is visible to others before [`Git::push_commit`].
+    pub fn commit_message(&self, parent: Option<&CommitId>, text: &str) -> Result<CommitId> {
+        let tree = self
+            .local(&["hash-object", "-t", "tree", "-w", "--stdin"])?
+            .stdin("")
+            .read()?;
+        let mut args = vec!["commit-tree", "--no-gpg-sign", &tree];
+        if let Some(parent) = parent {
+            args.extend(["-p", parent.as_str()]);
+        }
+        let commit = self.local(&args)?.stdin(text).read()?;
+        Ok(commit.parse()?)
+    }
+
+    /// Pushes a commit to a reference of the remote, without force: refused unless the reference points to one of its
+    /// ancestors. After an error the reference may or may not have moved; only reading it again tells.
+    pub fn push_commit(&self, commit: &CommitId, name: &str) -> Result<()> {
+        let spec = format!("{commit}:{name}");
+        self.remote_capable(&[
+            "push",
+            "--quiet",
+            "--no-verify",
+            "--no-follow-tags",
+            "--recurse-submodules=no",
+            &self.remote,
+            &spec,
+        ])?
+        .run()
+    }
+}

@@ -1,0 +1,185 @@
+//! Release tags: annotated, and read from the remote, whatever tags the clone has.
+
+use anyhow::{Context as _, Result, bail};
+use chrono::{DateTime, Utc};
+
+use super::Git;
+use crate::domain::commit::CommitId;
+
+/// Where the remote's tags are kept here: the user's own tags stay as they are.
+const KEPT: &str = "refs/xtask/tags";
+
+/// A tag of the remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    pub name: String,
+    /// The commit it marks; `None` where it marks something else.
+    pub commit: Option<CommitId>,
+    /// Its message; `None` for a tag without one (lightweight).
+    pub message: Option<String>,
+    pub tagged_at: Option<DateTime<Utc>>,
+}
+
+impl Git {
+    /// The remote's tags `<prefix>-…`, sorted by name.
+    pub fn list_tags(&self, prefix: &str) -> Result<Vec<Tag>> {
+        let specs = format!("+refs/tags/{prefix}-*:{KEPT}/{prefix}-*");
+        self.fetch_specs(&["--prune", &specs])
+            .with_context(|| format!("cannot fetch the tags {prefix}-* of {}", self.remote))?;
+        self.kept_tags(&format!("{KEPT}/{prefix}-*"))
+    }
+
+    /// One tag of the remote; `None` where the remote has none of this name.
+    pub fn tag(&self, name: &str) -> Result<Option<Tag>> {
+        let kept = format!("{KEPT}/{name}");
+        if self.remote_tag(name)?.is_none() {
+            return Ok(None);
+        }
+        self.fetch_specs(&[&format!("+refs/tags/{name}:{kept}")])
+            .with_context(|| format!("cannot fetch the tag {name} of {}", self.remote))?;
+        Ok(self.kept_tags(&kept)?.pop())
+    }
+
+    /// The whole message of an annotated tag of the remote.
+    pub fn tag_message(&self, name: &str) -> Result<String> {
+        self.existing(name)?
+            .message
+            .with_context(|| format!("the tag {name} has no message"))
+    }
+
+    /// The commit that a tag of the remote marks.
+    pub fn commit_of(&self, name: &str) -> Result<CommitId> {
+        self.existing(name)?
+            .commit
+            .with_context(|| format!("the tag {name} marks no commit"))
+    }
+
+    /// Makes an annotated tag in this clone. One that is there already with the same message and commit is kept.
+    pub fn create_annotated_tag(&self, name: &str, message: &str, commit: &CommitId) -> Result<()> {
+        let made = self
+            .local(&[
+                "tag",
+                "--annotate",
+                "--no-sign",
+                "--cleanup=verbatim",
+                "--file=-",
+                "--",
+                name,
+                commit.as_str(),
+            ])?
+            .stdin(message)
+            .output()?;
+        if made.code == Some(0) {
+            return Ok(());
+        }
+        let there = self.kept_tags(&format!("refs/tags/{name}"))?.pop();
+        let same = there.is_some_and(|tag| {
+            tag.commit.as_ref() == Some(commit)
+                && tag
+                    .message
+                    .is_some_and(|text| text.trim_end() == message.trim_end())
+        });
+        if same { Ok(()) } else { Err(made.error()) }
+    }
+
+    /// Pushes a tag of this clone, and proves that the remote has it. One that differs there is an error.
+    pub fn push_tag(&self, name: &str) -> Result<()> {
+        let spec = format!("refs/tags/{name}:refs/tags/{name}");
+        let ours = self
+            .local(&[
+                "rev-parse",
+                "--verify",
+                "--quiet",
+                "--end-of-options",
+                &format!("refs/tags/{name}"),
+            ])?
+            .read()
+            .with_context(|| format!("this clone has no tag {name}"))?;
+        let pushed = self
+            .remote_capable(&[
+                "push",
+                "--quiet",
+                "--no-verify",
+                "--no-follow-tags",
+                &self.remote,
+                &spec,
+            ])?
+            .output()?;
+        // The remote has the last word: a push that failed may have arrived, by this attempt or an earlier one.
+        match self.remote_tag(name)? {
+            Some(theirs) if theirs == ours => Ok(()),
+            Some(_) => bail!("the remote {} has another tag {name}", self.remote),
+            None => match pushed.checked() {
+                Err(error) => Err(error),
+                Ok(_) => bail!(
+                    "the push of {name} succeeded, yet {} does not have it",
+                    self.remote
+                ),
+            },
+        }
+    }
+
+    fn existing(&self, name: &str) -> Result<Tag> {
+        self.tag(name)?
+            .with_context(|| format!("the remote {} has no tag {name}", self.remote))
+    }
+
+    fn remote_tag(&self, name: &str) -> Result<Option<String>> {
+        let full = format!("refs/tags/{name}");
+        let text = self
+            .remote_capable(&["ls-remote", "--refs", &self.remote, &full])?
+            .read()?;
+        Ok(text
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .find(|(_, found)| *found == full)
+            .map(|(object, _)| object.to_owned()))
+    }
+
+    fn kept_tags(&self, pattern: &str) -> Result<Vec<Tag>> {
+        // The size before the message: it may contain anything that could serve as a separator.
+        let format = "%(refname:lstrip=-1)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)%00\
+                      %(taggerdate:iso-strict)%00%(contents:size)%00%(contents)";
+        let listed = self
+            .local(&[
+                "for-each-ref",
+                "--sort=refname",
+                &format!("--format={format}"),
+                pattern,
+            ])?
+            .output()?
+            .checked()?;
+        let mut rest = listed.stdout.as_str();
+        let mut tags = Vec::new();
+        while !rest.is_empty() {
+            let (tag, after) = parse_tag(rest).context("git listed a tag in a form that is not known")?;
+            tags.push(tag);
+            rest = after;
+        }
+        Ok(tags)
+    }
+}
+
+/// Takes one tag off the list; `None` where the list has another form.
+fn parse_tag(list: &str) -> Option<(Tag, &str)> {
+    let mut fields = list.splitn(8, '\0');
+    let (name, kind, object) = (fields.next()?, fields.next()?, fields.next()?);
+    let (target_kind, target, tagged_at) = (fields.next()?, fields.next()?, fields.next()?);
+    let size: usize = fields.next()?.parse().ok()?;
+    let (message, after) = fields.next()?.split_at_checked(size)?;
+    let annotated = kind == "tag";
+    let (marked_kind, marked) = if annotated {
+        (target_kind, target)
+    } else {
+        (kind, object)
+    };
+    let tag = Tag {
+        name: name.to_owned(),
+        commit: (marked_kind == "commit").then(|| marked.parse().ok()).flatten(),
+        message: annotated.then(|| message.to_owned()),
+        tagged_at: DateTime::parse_from_rfc3339(tagged_at)
+            .ok()
+            .map(|time| time.with_timezone(&Utc)),
+    };
+    Some((tag, after.strip_prefix('\n')?))
+}

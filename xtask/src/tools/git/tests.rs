@@ -1,0 +1,138 @@
+use std::process::Command;
+
+use super::*;
+
+/// A bare repository and clones of it, on a machine without any git configuration.
+struct World {
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let world = Self { dir };
+        world.git(
+            ".",
+            &["init", "--quiet", "--bare", "--initial-branch=main", "remote.git"],
+        );
+        world
+    }
+
+    fn git(&self, dir: &str, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=Ann", "-c", "user.email=ann@example.com"])
+            .args(args)
+            .current_dir(self.dir.path().join(dir))
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn clone(&self, name: &str) -> Git {
+        self.git(".", &["clone", "--quiet", "remote.git", name]);
+        Git::at(&self.dir.path().join(name), "origin")
+    }
+
+    fn commit(&self, clone: &str, file: &str, text: &str) -> CommitId {
+        let path = self.dir.path().join(clone).join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self.git(clone, &["add", "--all"]);
+        self.git(clone, &["commit", "--quiet", "--message", text]);
+        self.git(clone, &["rev-parse", "HEAD"]).parse().unwrap()
+    }
+}
+
+#[test]
+fn clean_pushed_and_changed_are_told_apart() {
+    let world = World::new();
+    let git = world.clone("a");
+    let first = world.commit("a", "backend/app", "one");
+    world.git("a", &["push", "--quiet", "origin", "HEAD:main"]);
+    assert!(git.is_clean().unwrap() && git.is_pushed("main").unwrap());
+
+    let second = world.commit("a", "backend/migrations/ä 1", "two");
+    assert!(!git.is_pushed("main").unwrap());
+    assert!(git.is_ancestor(&first, &second).unwrap() && !git.is_ancestor(&second, &first).unwrap());
+    let below = |path: &str| git.changed_paths(&first, &second, &[path.to_owned()]).unwrap();
+    assert_eq!(below("backend/migrations"), ["backend/migrations/ä 1"]);
+    assert!(below("frontend").is_empty());
+
+    std::fs::write(world.dir.path().join("a/new file"), "").unwrap();
+    assert_eq!(git.uncommitted().unwrap(), ["new file"]);
+}
+
+#[test]
+fn a_shallow_clone_does_not_claim_to_know_ancestors() {
+    let world = World::new();
+    world.clone("a");
+    let first = world.commit("a", "f", "one");
+    world.commit("a", "f", "two");
+    world.git("a", &["push", "--quiet", "origin", "HEAD:main"]);
+    let url = format!("file://{}/remote.git", world.dir.path().display());
+    world.git(".", &["clone", "--quiet", "--depth=1", &url, "shallow"]);
+    let shallow = Git::at(&world.dir.path().join("shallow"), "origin");
+    let head = shallow.head().unwrap();
+    shallow.is_ancestor(&first, &head).unwrap_err();
+}
+
+#[test]
+fn tags_of_the_remote_keep_their_message_and_never_change() {
+    let world = World::new();
+    let git = world.clone("a");
+    let first = world.commit("a", "f", "one");
+    let second = world.commit("a", "f", "two");
+    let message = "Release\n\n# not a comment\n\n{\"schema\":\"release/1\"}\n";
+    let name = "prod-20260102-030405";
+    assert!(git.tag(name).unwrap().is_none());
+    git.create_annotated_tag(name, message, &first).unwrap();
+    git.create_annotated_tag(name, message, &first).unwrap();
+    git.create_annotated_tag(name, message, &second).unwrap_err();
+    git.push_tag(name).unwrap();
+    git.push_tag(name).unwrap();
+    git.create_annotated_tag("prod-20260102-030406", "\n\n\0\n".trim_matches('\0'), &second)
+        .unwrap();
+    git.push_tag("prod-20260102-030406").unwrap();
+    world.git("a", &["push", "--quiet", "origin", "HEAD:refs/tags/prod-light"]);
+    world.git("a", &["push", "--quiet", "origin", "HEAD:refs/tags/staging-1"]);
+
+    let other = world.clone("b");
+    world.git("b", &["tag", "--force", name, second.as_str()]);
+    let tags = other.list_tags("prod").unwrap();
+    let names: Vec<&str> = tags.iter().map(|tag| tag.name.as_str()).collect();
+    assert_eq!(names, [name, "prod-20260102-030406", "prod-light"]);
+    assert_eq!(tags[0].message.as_deref(), Some(message));
+    assert_eq!(tags[0].commit.as_ref(), Some(&first));
+    assert!(tags[0].tagged_at.is_some());
+    assert_eq!(tags[2].message, None);
+    assert_eq!(other.commit_of(name).unwrap(), first);
+    assert_eq!(other.tag_message(name).unwrap(), message);
+    // The user's own tag of the same name is untouched, and is not taken for the remote's.
+    assert_eq!(other.resolve(name).unwrap(), second);
+    other.push_tag(name).unwrap_err();
+}
+
+#[test]
+fn a_chain_grows_by_one_writer_at_a_time() {
+    let world = World::new();
+    let (a, b) = (world.clone("a"), world.clone("b"));
+    let name = "refs/xtask/ledger/production";
+    assert_eq!(a.remote_ref(name).unwrap(), None);
+    let first = a.commit_message(None, "one: \"ä\"\n\n# two\n").unwrap();
+    a.push_commit(&first, name).unwrap();
+    let loser = b.commit_message(None, "other").unwrap();
+    b.push_commit(&loser, name).unwrap_err();
+    b.fetch_chain(name, &first).unwrap();
+    let second = b.commit_message(Some(&first), "two").unwrap();
+    b.push_commit(&second, name).unwrap();
+    let late = a.commit_message(Some(&first), "late").unwrap();
+    a.push_commit(&late, name).unwrap_err();
+    assert_eq!(a.remote_ref(name).unwrap().as_ref(), Some(&second));
+    a.fetch_chain(name, &second).unwrap();
+    let all = a.messages(None, &second).unwrap();
+    let texts: Vec<&str> = all.iter().map(|message| message.text.trim_end()).collect();
+    assert_eq!(texts, ["one: \"ä\"\n\n# two", "two"]);
+    assert_eq!(a.messages(Some(&first), &second).unwrap().len(), 1);
+}
