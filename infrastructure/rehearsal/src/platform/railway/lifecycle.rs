@@ -27,6 +27,18 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// What a process gets to end by itself.
 const DRAIN: Duration = Duration::from_secs(3);
 
+/// The application ended by itself.
+#[derive(Debug)]
+struct Exited;
+
+impl std::fmt::Display for Exited {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("the application ended")
+    }
+}
+
+impl std::error::Error for Exited {}
+
 impl Railway {
     /// Takes an upload; the deployment goes on by itself.
     pub(super) fn deploy_upload(self: &Arc<Self>, archive: &[u8], message: &str) -> Result<String> {
@@ -118,7 +130,14 @@ impl Railway {
             if let Err(error) = railway.go_live(&id, digest) {
                 railway.note(&id, &format!("{error:#}"));
                 railway.stop_child(&id);
-                railway.fail(&id);
+                railway.enter(
+                    &id,
+                    if error.is::<Exited>() {
+                        Status::Crashed
+                    } else {
+                        Status::Failed
+                    },
+                );
             }
         });
     }
@@ -179,9 +198,12 @@ impl Railway {
             }
         });
         let deadline = Duration::from_millis(self.config.healthcheck_timeout_ms);
-        let line = receiver
-            .recv_timeout(deadline)
-            .context("crashed: the application did not say where it listens")?;
+        let line = match receiver.recv_timeout(deadline) {
+            Ok(line) => line,
+            // Its output ended: so does it.
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Exited.into()),
+            Err(mpsc::RecvTimeoutError::Timeout) => bail!("the application did not say where it listens"),
+        };
         let address = line
             .strip_prefix("listening on ")
             .with_context(|| format!("unexpected output: {line}"))?;
@@ -198,7 +220,7 @@ impl Railway {
                 return Ok(());
             }
             if self.has_exited(id) {
-                bail!("crashed: the application ended");
+                return Err(Exited.into());
             }
             thread::sleep(HEALTHCHECK_INTERVAL);
         }
@@ -249,7 +271,7 @@ impl Railway {
         self.state()
             .children
             .get_mut(id)
-            .is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+            .is_some_and(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
     fn stop_child(&self, id: &str) {
@@ -259,11 +281,6 @@ impl Railway {
             // It is killed when it does not end; nothing more can be done.
             let _ = process::end_group(&mut child, DRAIN);
         }
-    }
-
-    fn fail(&self, id: &str) {
-        let crashed = std::fs::read_to_string(self.log_path(id)).is_ok_and(|log| log.contains("crashed:"));
-        self.enter(id, if crashed { Status::Crashed } else { Status::Failed });
     }
 
     /// Ends every process; none is started afterwards.

@@ -195,16 +195,21 @@ fn edges(nodes: Vec<Value>) -> Value {
 
 fn project(railway: &Railway) -> Value {
     let config = &railway.config;
+    let instances = edges(vec![service_instance(railway)]);
+    let environment = json!({
+        "id": config.environment, "name": config.environment_name, "deletedAt": null, "canAccess": true,
+        "isEphemeral": false, "unmergedChangesCount": 0, "serviceInstances": instances,
+    });
+    let service = json!({"id": config.service, "name": config.service_name, "icon": null, "serviceInstances": instances});
     json!({
         "id": config.project,
         "name": config.project_name,
         "deletedAt": null,
+        "team": null,
+        "workspaceId": "workspace-id",
         "workspace": {"id": "workspace-id", "name": "Rehearsal"},
-        "environments": edges(vec![json!({
-            "id": config.environment, "name": config.environment_name, "deletedAt": null, "canAccess": true,
-            "serviceInstances": edges(vec![service_instance(railway)]),
-        })]),
-        "services": edges(vec![json!({"id": config.service, "name": config.service_name})]),
+        "environments": edges(vec![environment]),
+        "services": edges(vec![service]),
         "plugins": edges(Vec::new()),
         "volumes": edges(Vec::new()),
     })
@@ -232,6 +237,11 @@ fn service_instance(railway: &Railway) -> Value {
         "healthcheckTimeout": 300,
         "overlapSeconds": null,
         "drainingSeconds": null,
+        "source": {"repo": null, "image": null},
+        "startCommand": null,
+        "cronSchedule": null,
+        "sleepApplication": false,
+        "domains": {"serviceDomains": [], "customDomains": []},
         "activeDeployments": active.iter().map(|one| deployment_value(railway, one)).collect::<Vec<_>>(),
         "latestDeployment": latest.map(|one| deployment_value(railway, &one)),
     })

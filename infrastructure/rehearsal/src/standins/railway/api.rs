@@ -176,19 +176,16 @@ impl Api {
             .send("POST", &path, &[("content-type", "application/gzip")], archive)
             .map_err(|_| anyhow!("error sending request for url (https://{HOST}{path})"))?;
         match response.status {
-            200..=299 => response
+            200 => response
                 .parse()
                 .map_err(|_| anyhow!("error decoding response body")),
-            404 => bail!("Failed to upload code. Project or environment not found"),
-            413 => bail!("Failed to upload code. File too large ({} bytes)", archive.len()),
-            status => {
-                let body = response.parse().ok();
-                let message = body
-                    .as_ref()
-                    .and_then(|body| body["message"].as_str())
-                    .unwrap_or_default();
-                bail!("Failed to upload code with status code {status}: {message}")
-            }
+            400 => bail!("{}", response.parse()?["message"].as_str().unwrap_or_default()),
+            413 => bail!(
+                "Failed to upload code. File too large ({} bytes): {}",
+                archive.len(),
+                String::from_utf8_lossy(&response.body)
+            ),
+            status => bail!("Failed to upload code with status code {status}"),
         }
     }
 }

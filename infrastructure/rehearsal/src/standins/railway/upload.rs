@@ -13,8 +13,8 @@ const ALWAYS_IGNORED: [&str; 2] = [".git", "node_modules"];
 ///
 /// `.gitignore` counts only inside a git repository, and deployed trees are none: a `.env` in them would be uploaded.
 pub(super) fn pack(folder: &Path) -> Result<Vec<u8>> {
-    if !folder.is_dir() {
-        bail!("prefix not found: {}", folder.display());
+    if !folder.exists() {
+        bail!("Failed to read `{}` for upload: no such path", folder.display());
     }
     let rules = match std::fs::read_to_string(folder.join(".railwayignore")) {
         Ok(text) => text
