@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, which reads like the runbook.
 
+pub mod backup;
 pub mod completions;
 pub mod tools;
 
@@ -47,6 +48,8 @@ impl Common {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Take, verify, list and find backups of the database
+    Backup(backup::Args),
     /// Find the outside programs: on PATH, in the cache, or built from a pin
     Tools(tools::Args),
     /// Print the completion script of a shell
@@ -58,6 +61,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     report::set_verbose(cli.common.verbose);
     crate::exec::install_signal_handler()?;
     match cli.command {
+        Command::Backup(args) => backup::run(args, &cli.common.context()?)?,
         Command::Tools(args) => tools::run(&args, &cli.common)?,
         Command::Completions(args) => completions::run(&args),
     }

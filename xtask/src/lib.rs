@@ -3,6 +3,7 @@
 //! The library exists for the tests, the benchmarks and the fuzz targets; people run the binary.
 
 pub mod archive;
+pub mod backup;
 pub mod commands;
 pub mod config;
 pub mod context;
@@ -11,6 +12,7 @@ pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod exec;
+pub mod places;
 pub mod report;
 pub mod secret;
 pub mod tools;

@@ -1,6 +1,8 @@
 //! One file per command line program: typed arguments in, typed facts out; its traps and proofs live there.
 
 pub mod git;
+pub mod mongo_config;
+pub mod mongodump;
 pub mod railway;
 pub mod resolve;
 pub mod vercel;

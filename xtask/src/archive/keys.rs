@@ -88,6 +88,18 @@ impl Identities {
         Ok(Self { keys })
     }
 
+    /// A new key and its public side, which nobody else ever has.
+    pub fn ephemeral() -> (Self, String) {
+        let key = age::x25519::Identity::generate();
+        let public = key.to_public().to_string();
+        (
+            Self {
+                keys: vec![Box::new(key)],
+            },
+            public,
+        )
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &dyn age::Identity> {
         self.keys.iter().map(|key| key.as_ref() as &dyn age::Identity)
     }

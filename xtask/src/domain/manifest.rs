@@ -109,6 +109,12 @@ pub struct BackupMetadata {
     pub id: String,
     /// When the dump began.
     pub timestamp: DateTime<Utc>,
+    /// Environment of pipeline.toml whose database this is: two environments may use one name for their database.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub environment: String,
+    /// What it was taken for: by hand, before which release, before which restore.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub purpose: String,
     /// Name of the backup file.
     pub file: String,
     /// Size in bytes of the file as stored.
@@ -182,6 +188,8 @@ impl BackupMetadata {
             schema: METADATA_SCHEMA.to_owned(),
             id: manifest.id.clone(),
             timestamp: manifest.created,
+            environment: String::new(),
+            purpose: String::new(),
             file: backup_file_name(&manifest.id, file.encrypted),
             size: file.size,
             hash: file.sha256,

@@ -1,0 +1,193 @@
+//! `cargo xtask backup`: take, verify, list and find backups.
+
+mod copies;
+mod create;
+mod list;
+mod meter;
+mod refusal;
+mod source;
+mod verify;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::archive::{FileDigest, Identities, verify_file};
+use crate::backup::BackupFile;
+use crate::config::Place;
+use crate::context::Context;
+use crate::domain::manifest::BackupMetadata;
+use crate::error::Stop;
+use crate::places::directory::Directory;
+use crate::report;
+
+pub use create::{Timings, create_timed};
+pub use list::{Listed, list};
+pub use verify::{resolve, verify};
+
+/// Options of `backup`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    create: CreateArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Take a backup and read it back (what `backup` alone does)
+    Create(CreateArgs),
+    /// Read backups whole and compare everything that is known about them
+    Verify(verify::Args),
+    /// What is kept where
+    List,
+}
+
+#[derive(Debug, clap::Args)]
+struct CreateArgs {
+    /// Accept a database without documents
+    #[arg(long)]
+    allow_empty: bool,
+    /// What it is taken for; shown by `backup list`
+    #[arg(long, default_value = "by hand")]
+    purpose: String,
+}
+
+/// How a backup is taken.
+#[derive(Debug, Clone)]
+pub struct CreateOptions {
+    /// A database without documents is no error.
+    pub allow_empty: bool,
+    /// What it is taken for, for people.
+    pub purpose: String,
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    path: String,
+    metadata: &'a BackupMetadata,
+    timings: Timings,
+}
+
+/// Runs the subcommand; without one, takes a backup.
+pub fn run(args: Args, ctx: &Context) -> Result<()> {
+    match args.action.unwrap_or(Action::Create(args.create)) {
+        Action::Create(args) => run_create(args, ctx),
+        Action::Verify(args) => verify::run(&args, ctx),
+        Action::List => list::run(ctx),
+    }
+}
+
+/// Takes a backup of the environment's database. It counts only because it was read back whole.
+pub fn create(ctx: &Context, options: &CreateOptions) -> Result<BackupFile> {
+    create_timed(ctx, options).map(|(backup, _)| backup)
+}
+
+fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
+    let options = CreateOptions {
+        allow_empty: args.allow_empty,
+        purpose: args.purpose,
+    };
+    let (backup, timings) = create_timed(ctx, &options)?;
+    let created = Created {
+        path: backup.path.display().to_string(),
+        metadata: &backup.metadata,
+        timings,
+    };
+    report::emit(ctx.format, "backup/1", &created, || text(&backup, timings))
+}
+
+fn text(backup: &BackupFile, timings: Timings) -> String {
+    let metadata = &backup.metadata;
+    let kind = if metadata.encrypted {
+        "encrypted"
+    } else {
+        "not encrypted"
+    };
+    let mut lines = vec![
+        format!(
+            "backup {}: {} documents of {} collections, {} stored as {} ({kind})",
+            metadata.id,
+            metadata.documents,
+            metadata.namespaces.len(),
+            report::bytes(metadata.archive_bytes),
+            report::bytes(metadata.size),
+        ),
+        format!("  file: {}", backup.path.display()),
+        format!("  sha256: {}", metadata.hash),
+        "  verified: read back whole, every digest equal".to_owned(),
+        format!("  consistency: per collection ({})", metadata.consistency.reason),
+    ];
+    let copies = metadata.storage.iter().skip(1);
+    lines.extend(copies.map(|place| format!("  copy: {} {}", place.kind, place.location)));
+    lines.extend(
+        metadata
+            .warnings
+            .iter()
+            .map(|warning| format!("  warning: {warning}")),
+    );
+    lines.push(format!(
+        "  time: {} (dump {}, verify {}, copies {})\n",
+        report::duration_ms(timings.total_ms),
+        report::duration_ms(timings.dump_ms),
+        report::duration_ms(timings.verify_ms),
+        report::duration_ms(timings.copies_ms)
+    ));
+    lines.join("\n")
+}
+
+/// The backup with this id from the first place that has it, its size and SHA-256 checked.
+pub fn find(ctx: &Context, id: &str) -> Result<BackupFile> {
+    for directory in directories(ctx)? {
+        if let Some(backup) = directory.get(id)? {
+            let stored = FileDigest {
+                size: backup.metadata.size,
+                sha256: backup.metadata.hash.clone(),
+            };
+            verify_file(&backup.path, &stored)?;
+            return Ok(backup);
+        }
+    }
+    Err(Stop::failed(format!("no place has a backup {id}"))
+        .live("nothing was changed")
+        .next("see what there is with: cargo xtask backup list")
+        .into())
+}
+
+/// The keys that open encrypted backups, where this machine has them.
+pub fn identities(ctx: &Context) -> Result<Option<Identities>> {
+    let Some(variable) = &ctx.config.backup.identity else {
+        return Ok(None);
+    };
+    let Some(secret) = ctx.secret_if_set(variable) else {
+        return Ok(None);
+    };
+    Identities::parse(secret.expose())
+        .map(Some)
+        .with_context(|| format!("the environment variable {variable} holds no usable age identity"))
+}
+
+/// The folders that keep backups: those configured, and the one for local state where backups of other places land.
+fn directories(ctx: &Context) -> Result<Vec<Directory>> {
+    let configured = ctx.config.backup.places.iter().filter_map(|place| match place {
+        Place::Directory { path, .. } => Some(ctx.root.join(path)),
+        _ => None,
+    });
+    let local = ctx.state_dir("backups")?;
+    configured.chain([local]).map(Directory::open).collect()
+}
+
+/// Where a new backup is written: the first folder that is required, else the first, else the one for local state.
+fn first_directory(ctx: &Context) -> Result<Directory> {
+    let directory = |wanted: bool| {
+        ctx.config.backup.places.iter().find_map(|place| match place {
+            Place::Directory { path, required } if *required || !wanted => Some(ctx.root.join(path)),
+            _ => None,
+        })
+    };
+    match directory(true).or_else(|| directory(false)) {
+        Some(path) => Directory::open(path),
+        None => Directory::open(ctx.state_dir("backups")?),
+    }
+}

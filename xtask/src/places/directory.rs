@@ -1,0 +1,198 @@
+//! A folder that keeps backups: `<folder>/<id>/` with the file and its metadata.
+//!
+//! A backup is built in `<folder>/.partial-<id>/` and gets its name when it is whole and verified, file and metadata
+//! at once. The partial folder is locked while its maker lives, so what a crash left is known and removed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use chrono::{DateTime, Duration, Utc};
+
+use crate::archive::{FileDigest, verify_file};
+use crate::backup::{BackupFile, sync_folder};
+use crate::domain::manifest::{METADATA_FILE, check_backup_id};
+
+const PARTIAL_PREFIX: &str = ".partial-";
+/// How many seconds in a row may be taken by other backups before we give up.
+const TRIES: u32 = 120;
+
+/// The folder of a place.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// The folder, made when missing. Readable by its owner only: a backup holds everything the database does.
+    pub fn open(path: PathBuf) -> Result<Self> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder
+            .create(&path)
+            .with_context(|| format!("cannot make the folder {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the backup is, or would be.
+    pub fn folder_of(&self, id: &str) -> PathBuf {
+        self.path.join(id)
+    }
+
+    /// Reserves an id, the time in UTC or the next free second, and gives the folder to build the backup in.
+    pub fn reserve(&self, now: DateTime<Utc>) -> Result<Partial> {
+        self.remove_abandoned()?;
+        for later in 0..TRIES {
+            let created = now + Duration::seconds(i64::from(later));
+            if let Some(partial) = self.partial(&created.format("%Y%m%d-%H%M%S").to_string(), created)? {
+                return Ok(partial);
+            }
+        }
+        bail!(
+            "every backup id of the next {TRIES} seconds is taken in {}",
+            self.path.display()
+        )
+    }
+
+    /// The folder to build the backup `id` in; `None` where the id is taken.
+    pub fn partial(&self, id: &str, created: DateTime<Utc>) -> Result<Option<Partial>> {
+        check_backup_id(id)?;
+        let target = self.folder_of(id);
+        let path = self.path.join(format!("{PARTIAL_PREFIX}{id}"));
+        if target.exists() {
+            return Ok(None);
+        }
+        match std::fs::create_dir(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot make the folder {}", path.display()));
+            }
+        }
+        let lock = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        lock.try_lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(Some(Partial {
+            id: id.to_owned(),
+            created,
+            path,
+            target,
+            _lock: lock,
+        }))
+    }
+
+    /// Copies a backup here, and reads the copy back.
+    pub fn put(&self, backup: &BackupFile) -> Result<PathBuf> {
+        let metadata = &backup.metadata;
+        let Some(partial) = self.partial(&metadata.id, metadata.timestamp)? else {
+            bail!("{} exists already", self.folder_of(&metadata.id).display())
+        };
+        let copy = partial.path().join(&metadata.file);
+        std::fs::copy(&backup.path, &copy)
+            .and_then(|_| File::open(&copy)?.sync_all())
+            .with_context(|| format!("cannot copy the backup to {}", copy.display()))?;
+        let stored = FileDigest {
+            size: metadata.size,
+            sha256: metadata.hash.clone(),
+        };
+        verify_file(&copy, &stored).context("the copy is not what was copied")?;
+        crate::backup::write_metadata(partial.path(), metadata)?;
+        partial.expose()
+    }
+
+    /// Ids of the backups here, oldest first.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        let cannot = || format!("cannot list {}", self.path.display());
+        let mut ids = Vec::new();
+        for entry in self.path.read_dir().with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if check_backup_id(&name).is_ok() && entry.path().join(METADATA_FILE).is_file() {
+                ids.push(name);
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The backup with this id, if it is here.
+    pub fn get(&self, id: &str) -> Result<Option<BackupFile>> {
+        check_backup_id(id)?;
+        let folder = self.folder_of(id);
+        if folder.join(METADATA_FILE).is_file() {
+            BackupFile::in_folder(&folder).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Removes the backup: its metadata first, so that half of it is never taken for all of it.
+    pub fn remove(&self, id: &str) -> Result<()> {
+        check_backup_id(id)?;
+        let folder = self.folder_of(id);
+        std::fs::remove_file(folder.join(METADATA_FILE))
+            .and_then(|()| std::fs::remove_dir_all(&folder))
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+        sync_folder(&self.path)
+    }
+
+    /// Removes partial folders whose maker no longer lives.
+    fn remove_abandoned(&self) -> Result<()> {
+        let cannot = || format!("cannot clear {}", self.path.display());
+        for entry in self.path.read_dir().with_context(cannot)? {
+            let path = entry.with_context(cannot)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let abandoned = name.starts_with(PARTIAL_PREFIX)
+                && File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok());
+            if abandoned {
+                std::fs::remove_dir_all(&path).with_context(cannot)?;
+                crate::report::progress(&format!(
+                    "removed {}, which a broken off backup left",
+                    path.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A backup being built; dropped without [`Partial::expose`], it is removed.
+#[derive(Debug)]
+pub struct Partial {
+    pub id: String,
+    pub created: DateTime<Utc>,
+    path: PathBuf,
+    target: PathBuf,
+    _lock: File,
+}
+
+impl Partial {
+    /// The folder to write to.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the whole folder its final name.
+    pub fn expose(self) -> Result<PathBuf> {
+        sync_folder(&self.path)?;
+        // A folder that holds something is never replaced by a rename.
+        std::fs::rename(&self.path, &self.target)
+            .with_context(|| format!("cannot give the backup its name {}", self.target.display()))?;
+        let target = self.target.clone();
+        sync_folder(target.parent().unwrap_or(Path::new(".")))?;
+        Ok(target)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Exposed, it is no longer there.
+        std::fs::remove_dir_all(&self.path).ok();
+    }
+}
