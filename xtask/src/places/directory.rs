@@ -28,7 +28,6 @@ impl Directory {
     pub fn open(path: PathBuf) -> Result<Self> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
-        #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder
             .create(&path)

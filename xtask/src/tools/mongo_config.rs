@@ -3,7 +3,9 @@
 //! The file is readable by its owner only, in a folder of its own, and is removed when this value is dropped: drop it
 //! as soon as the tool has read it.
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result};
 
@@ -20,9 +22,10 @@ impl ConfigFile {
     /// Writes the connection string for a tool that is given `--db database`.
     pub fn write(uri: &Secret, database: &str) -> Result<Self> {
         let uri = for_database(uri, database);
-        // tempfile makes folders with mode 0700 and files with mode 0600.
+        // tempfile makes files with mode 0600, but folders as the umask allows.
         let folder = tempfile::Builder::new()
             .prefix("xtask-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .context("cannot make a private folder for the tool's configuration")?;
         let mut file = tempfile::Builder::new()
@@ -124,10 +127,8 @@ mod tests {
         );
     }
 
-    #[cfg(unix)]
     #[test]
     fn only_the_owner_reads_the_file_and_it_goes_away() {
-        use std::os::unix::fs::PermissionsExt as _;
         let config = ConfigFile::write(&Secret::new("mongodb://u:quo\"te@h"), "shop").unwrap();
         let path = config.path().to_owned();
         let mode = |p: &std::path::Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
