@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod completions;
+pub mod ledger;
 pub mod tools;
 
 use std::process::ExitCode;
@@ -50,6 +51,8 @@ impl Common {
 pub enum Command {
     /// Take, verify, list and find backups of the database
     Backup(backup::Args),
+    /// Show who did what to this environment, why, and how it ended
+    Ledger(ledger::Args),
     /// Find the outside programs: on PATH, in the cache, or built from a pin
     Tools(tools::Args),
     /// Print the completion script of a shell
@@ -62,6 +65,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     crate::exec::install_signal_handler()?;
     match cli.command {
         Command::Backup(args) => backup::run(args, &cli.common.context()?)?,
+        Command::Ledger(args) => ledger::run(&args, &cli.common)?,
         Command::Tools(args) => tools::run(&args, &cli.common)?,
         Command::Completions(args) => completions::run(&args),
     }

@@ -1,3 +1,4 @@
 //! The one shape of an operation: preflight, execute, journal, ledger.
 
 pub mod journal;
+pub mod ledger;

@@ -47,6 +47,7 @@ const FETCH_ATTEMPTS: u32 = 3;
 pub struct Git {
     root: PathBuf,
     remote: String,
+    remote_deadline: Duration,
 }
 
 impl Git {
@@ -60,7 +61,15 @@ impl Git {
         Self {
             root: root.to_owned(),
             remote: remote.to_owned(),
+            remote_deadline: REMOTE_DEADLINE,
         }
+    }
+
+    /// Gives up on the remote earlier or later than usual.
+    #[must_use]
+    pub fn with_remote_deadline(mut self, deadline: Duration) -> Self {
+        self.remote_deadline = deadline;
+        self
     }
 
     /// The same remote, seen from another work tree.
@@ -212,7 +221,7 @@ impl Git {
     fn remote_capable(&self, args: &[&str]) -> Result<Exec> {
         Ok(self
             .command(args)?
-            .deadline(REMOTE_DEADLINE)
+            .deadline(self.remote_deadline)
             .inherit(AUTHENTICATION))
     }
 

@@ -1,0 +1,137 @@
+//! `cargo xtask ledger`: who did what to this environment, why, and how it ended.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use chrono::Utc;
+use serde::Serialize;
+
+use super::Common;
+use crate::domain::ledger::{Operation, Void};
+use crate::domain::operation::OperationId;
+use crate::engine::ledger::Ledger;
+use crate::error::Stop;
+use crate::report;
+
+/// Options of `ledger`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this operation, with its steps
+    operation: Option<OperationId>,
+    /// How many operations to show, counted from the last one
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    last: usize,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    environment: &'a str,
+    /// Oldest first.
+    operations: &'a [Operation],
+    /// Events that were not allowed when they were written, and have no effect.
+    void: &'a [Void],
+}
+
+/// Reads the ledger from the remote and shows it.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let ctx = common.context()?;
+    let state = Ledger::open(&ctx).state()?;
+    let operations: Vec<Operation> = match &args.operation {
+        Some(id) => vec![find(&state.operations, id)?],
+        None => state.operations[state.operations.len().saturating_sub(args.last)..].to_vec(),
+    };
+    let shown = Shown {
+        environment: &ctx.env_name,
+        operations: &operations,
+        void: &state.void,
+    };
+    report::emit(common.format, "ledger/1", &shown, || match &args.operation {
+        Some(_) => operations.iter().map(details).collect(),
+        None if operations.is_empty() => format!("the ledger of {} is empty\n", ctx.env_name),
+        None => overview(&operations),
+    })
+}
+
+fn find(operations: &[Operation], id: &OperationId) -> Result<Operation> {
+    let found = operations.iter().find(|operation| operation.id == *id);
+    found.cloned().ok_or_else(|| {
+        Stop::usage(format!("the ledger has no operation {id}"))
+            .next("`cargo xtask ledger --last 100` shows the operations that it has")
+            .into()
+    })
+}
+
+fn overview(operations: &[Operation]) -> String {
+    let rows: Vec<Vec<String>> = operations
+        .iter()
+        .map(|operation| {
+            vec![
+                operation.id.to_string(),
+                operation.started.kind.clone(),
+                operation.started.target.clone(),
+                state(operation),
+                operation.holder.user.clone(),
+                one_line(&operation.started.reason),
+            ]
+        })
+        .collect();
+    report::table(&["operation", "kind", "target", "state", "who", "why"], &rows)
+}
+
+fn details(operation: &Operation) -> String {
+    let mut text = format!(
+        "{} {} of {}: {}\n  who   {}\n  why   {}\n  plan  {}\n  began {}\n",
+        operation.started.kind,
+        operation.id,
+        operation.started.target,
+        state(operation),
+        operation.holder,
+        one_line(&operation.started.reason),
+        operation.started.plan_sha256,
+        operation.started_at.format("%F %T UTC"),
+    );
+    for step in &operation.steps {
+        writeln!(
+            text,
+            "  {:>7}  {}  {}",
+            elapsed(operation, step.at),
+            step.name,
+            step.facts
+        )
+        .expect("writing to a string");
+    }
+    if let Some(end) = &operation.ended {
+        writeln!(
+            text,
+            "  {:>7}  {}  {}",
+            elapsed(operation, end.at),
+            end.outcome,
+            end.facts
+        )
+        .expect("writing to a string");
+    }
+    text
+}
+
+fn elapsed(operation: &Operation, at: chrono::DateTime<Utc>) -> String {
+    let ms = (at - operation.started_at).num_milliseconds();
+    format!("+{}", report::duration_ms(u64::try_from(ms).unwrap_or(0)))
+}
+
+/// Free text as one line: a line break must not start what looks like a row, or a workflow command, of ours.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+fn state(operation: &Operation) -> String {
+    match (&operation.superseded_by, &operation.ended) {
+        (Some(by), _) => format!("replaced by {by}"),
+        (None, Some(end)) => end.outcome.to_string(),
+        (None, None) => {
+            let seen_s = (Utc::now() - operation.last_seen).num_seconds().max(0);
+            format!("unfinished, last seen {seen_s} s ago")
+        }
+    }
+}

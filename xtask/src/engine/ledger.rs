@@ -1,0 +1,282 @@
+//! The ledger: `refs/xtask/ledger/<environment>` on the git remote, a chain of commits pushed without force.
+//!
+//! A push is refused when somebody else was first, so the chain is at once the lock, the journal that survives a lost
+//! runner, and the audit log. What the events mean is in [`crate::domain::ledger`]; here they are carried.
+
+mod chain;
+mod held;
+mod holder;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use chrono::{TimeDelta, Utc};
+use serde_json::Value;
+
+use chain::Chain;
+pub use held::Held;
+use holder::Life;
+
+use crate::context::Context;
+use crate::domain::ledger::{Body, Event, Holder, Lease, Operation, Started, State};
+use crate::domain::operation::OperationId;
+use crate::error::Stop;
+use crate::tools::git::Git;
+
+/// How long a holder counts as alive after its last event.
+const LEASE: Duration = Duration::from_secs(90);
+/// How often a holder says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// How far the clocks of two machines may be apart (`doctor` warns earlier).
+const SKEW: Duration = Duration::from_secs(30);
+/// One command to the remote; several fit into a lease.
+const REMOTE_DEADLINE: Duration = Duration::from_secs(20);
+/// How often beginning is tried again when others append meanwhile.
+const ATTEMPTS: u32 = 100;
+
+/// The clocks of the lock.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    pub lease: Duration,
+    pub heartbeat: Duration,
+    pub skew: Duration,
+    pub remote_deadline: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: LEASE,
+            heartbeat: HEARTBEAT,
+            skew: SKEW,
+            remote_deadline: REMOTE_DEADLINE,
+        }
+    }
+}
+
+/// What is about to begin.
+#[derive(Debug, Clone)]
+pub struct Start {
+    pub kind: String,
+    pub reason: String,
+    pub target: String,
+    pub plan_sha256: String,
+    pub plan: Value,
+    /// The unfinished operation that this one replaces, where the plan was made knowing of it. Without it, an operation
+    /// that was left after its first recorded step must be resumed or undone before anything else begins.
+    pub over: Option<OperationId>,
+}
+
+/// The ledger of one environment.
+#[derive(Debug)]
+pub struct Ledger {
+    chain: Chain,
+    timing: Timing,
+    environment: String,
+}
+
+impl Ledger {
+    /// The ledger of this invocation's environment.
+    pub fn open(ctx: &Context) -> Self {
+        Self::with_timing(Git::open(ctx), &ctx.env_name, Timing::default())
+    }
+
+    /// The ledger of an environment with other clocks.
+    pub fn with_timing(git: Git, environment: &str, timing: Timing) -> Self {
+        Self {
+            chain: Chain::new(git.with_remote_deadline(timing.remote_deadline), environment),
+            timing,
+            environment: environment.to_owned(),
+        }
+    }
+
+    /// Every event so far, read from the remote.
+    pub fn events(&mut self) -> Result<Vec<Event>> {
+        self.chain.refresh()?;
+        Ok(self.chain.events().to_vec())
+    }
+
+    /// What the events mean, read from the remote.
+    pub fn state(&mut self) -> Result<State> {
+        self.chain.refresh()?;
+        Ok(self.chain.state().clone())
+    }
+
+    /// Takes the lock for a new operation. Refused (exit 3) while somebody else holds it.
+    pub fn begin(&mut self, start: Start) -> Result<Held> {
+        let id = OperationId::new();
+        for _ in 0..ATTEMPTS {
+            self.chain.refresh()?;
+            let supersedes = match self.chain.state().unfinished().cloned() {
+                None => None,
+                Some(before) => {
+                    self.refuse_if_held(&before)?;
+                    self.refuse_to_forget(&before, start.over.as_ref())?;
+                    Some(before.fence)
+                }
+            };
+            let body = Body::Started(Started {
+                kind: start.kind.clone(),
+                reason: start.reason.clone(),
+                target: start.target.clone(),
+                plan_sha256: start.plan_sha256.clone(),
+                plan: start.plan.clone(),
+                holder: holder::this_process(),
+                lease_ms: self.lease_ms(),
+                supersedes,
+            });
+            if let Some(held) = self.become_holder(&id, body)? {
+                return Ok(held);
+            }
+        }
+        Err(self.too_busy())
+    }
+
+    /// Goes on with an unfinished operation as its new holder. Refused (exit 3) while its holder may be alive.
+    pub fn resume(&mut self, id: &OperationId, reason: &str) -> Result<Held> {
+        for _ in 0..ATTEMPTS {
+            self.chain.refresh()?;
+            let Some(operation) = self.chain.state().unfinished().cloned() else {
+                return Err(self.nothing_to_resume(id));
+            };
+            if operation.id != *id {
+                return Err(self.nothing_to_resume(id));
+            }
+            self.refuse_if_held(&operation)?;
+            let body = Body::TakenOver {
+                from: operation.fence,
+                holder: holder::this_process(),
+                lease_ms: self.lease_ms(),
+                reason: reason.to_owned(),
+            };
+            if let Some(held) = self.become_holder(id, body)? {
+                return Ok(held);
+            }
+        }
+        Err(self.too_busy())
+    }
+
+    fn become_holder(&mut self, id: &OperationId, body: Body) -> Result<Option<Held>> {
+        let asked = held::Clock::now();
+        let fence = self.chain.state().seq + 1;
+        let appended = self.chain.append(id, fence, body, held::ATTEMPTS)?;
+        if !appended || !self.chain.state().holds(id, fence) {
+            return Ok(None);
+        }
+        Ok(Some(Held::start(
+            self.chain.clone(),
+            id.clone(),
+            fence,
+            self.timing,
+            asked,
+        )?))
+    }
+
+    fn lease_ms(&self) -> u64 {
+        u64::try_from(self.timing.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn refuse_if_held(&mut self, operation: &Operation) -> Result<()> {
+        if operation.ended.is_some() || holder::life(&operation.holder) == Life::Dead {
+            return Ok(());
+        }
+        let skew = TimeDelta::from_std(self.timing.skew).context("the clocks' skew is too large")?;
+        match operation.lease(Utc::now(), skew) {
+            Lease::None | Lease::Expired => Ok(()),
+            Lease::Running => Err(self.busy(operation)),
+            Lease::ClockAhead if self.silent_for_a_lease(operation)? => Ok(()),
+            Lease::ClockAhead => Err(self.busy(operation)),
+        }
+    }
+
+    /// Where the holder's clock is ahead of ours its times tell nothing: whether it lives is seen by watching.
+    fn silent_for_a_lease(&mut self, operation: &Operation) -> Result<bool> {
+        let lease = Duration::from_millis(operation.lease_ms).min(self.timing.lease * 2) + self.timing.skew;
+        crate::report::progress(&format!(
+            "the last event of {} is from the future: watching for {} s whether its holder lives",
+            operation.id,
+            lease.as_secs()
+        ));
+        let (since, seq) = (Instant::now(), self.chain.state().seq);
+        while since.elapsed() < lease {
+            std::thread::sleep(Duration::from_secs(1).min(lease / 4));
+            self.chain.refresh()?;
+            if self.chain.state().seq != seq {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn refuse_to_forget(&self, before: &Operation, over: Option<&OperationId>) -> Result<()> {
+        if before.steps.is_empty() || over == Some(&before.id) {
+            return Ok(());
+        }
+        let (kind, id) = (&before.started.kind, &before.id);
+        let last = before.steps.last().map_or("", |step| step.name.as_str());
+        Err(Stop::refused(format!(
+            "{kind} {id} of {} was left unfinished after its step `{last}`: {}",
+            before.holder, before.started.reason
+        ))
+        .live(format!("as {kind} {id} left it; this command changed nothing"))
+        .next(format!(
+            "cargo xtask {kind} --resume {id}, or cargo xtask {kind} --undo {id}"
+        ))
+        .into())
+    }
+
+    fn busy(&self, operation: &Operation) -> anyhow::Error {
+        Stop::refused(format!(
+            "{} of {} is under way: {} began it at {} UTC ({}), last seen {} s ago",
+            operation.started.kind,
+            self.environment,
+            describe(&operation.holder),
+            operation.started_at.format("%F %T"),
+            operation.started.reason,
+            (Utc::now() - operation.last_seen).num_seconds().max(0)
+        ))
+        .live("this command changed nothing")
+        .next(format!(
+            "wait for {} to end and run the command again; `cargo xtask ledger` shows it. If its holder died, its lease \
+             runs out {} s after it was last seen",
+            operation.id,
+            operation.lease_ms / 1_000 + self.timing.skew.as_secs()
+        ))
+        .into()
+    }
+
+    fn nothing_to_resume(&self, id: &OperationId) -> anyhow::Error {
+        let state = self.chain.state();
+        let known = state.operations.iter().find(|one| one.id == *id);
+        let why = match known {
+            None => format!("the ledger of {} has no operation {id}", self.environment),
+            Some(operation) => match (&operation.superseded_by, &operation.ended) {
+                (Some(by), _) => format!("operation {id} was replaced by {by}"),
+                (None, Some(end)) => format!("operation {id} has ended: {}", end.outcome),
+                (None, None) => format!("operation {id} is not the last one"),
+            },
+        };
+        Stop::refused(why)
+            .live("this command changed nothing")
+            .next("`cargo xtask ledger` shows the operations and which one is unfinished")
+            .into()
+    }
+
+    fn too_busy(&self) -> anyhow::Error {
+        Stop::refused(format!(
+            "others wrote to the ledger of {} during all of {ATTEMPTS} attempts",
+            self.environment
+        ))
+        .live("this command changed nothing")
+        .next("run the command again")
+        .into()
+    }
+}
+
+fn describe(holder: &Holder) -> String {
+    if holder.process == holder::this_process().process {
+        format!("this process ({})", holder.pid)
+    } else {
+        holder.to_string()
+    }
+}

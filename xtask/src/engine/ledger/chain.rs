@@ -1,0 +1,169 @@
+//! The chain of events as far as it was read, and appending to it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::commit::CommitId;
+use crate::domain::ledger::{Body, Event, State};
+use crate::domain::operation::OperationId;
+use crate::report::json_line;
+use crate::tools::git::{Git, Message};
+
+const SCHEMA: &str = "ledger-event/1";
+/// The pause before an event is sent a second time; it doubles.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An event as it is written: the last line of the commit's message.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    schema: String,
+    #[serde(flatten)]
+    event: Event,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Chain {
+    git: Git,
+    reference: String,
+    environment: String,
+    head: Option<CommitId>,
+    events: Vec<Event>,
+    /// The commit of each event.
+    commits: Vec<CommitId>,
+    state: State,
+}
+
+impl Chain {
+    pub(super) fn new(git: Git, environment: &str) -> Self {
+        Self {
+            git,
+            reference: format!("refs/xtask/ledger/{environment}"),
+            environment: environment.to_owned(),
+            head: None,
+            events: Vec::new(),
+            commits: Vec::new(),
+            state: State::default(),
+        }
+    }
+
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Reads what was appended since the last time.
+    pub(super) fn refresh(&mut self) -> Result<()> {
+        let head = self.git.remote_ref(&self.reference)?;
+        if head == self.head {
+            return Ok(());
+        }
+        let Some(head) = head else {
+            bail!(
+                "the ledger {} of the remote is gone, and it was there before",
+                self.reference
+            );
+        };
+        self.git.fetch_chain(&self.reference, &head)?;
+        let messages = self.git.messages(self.head.as_ref(), &head)?;
+        let events = messages.iter().map(parse).collect::<Result<Vec<Event>>>()?;
+        for (event, message) in events.into_iter().zip(messages) {
+            self.push(event, message.commit);
+        }
+        self.head = Some(head);
+        Ok(())
+    }
+
+    /// Appends one event where the chain has not grown since it was read. `false`: somebody else was first; the chain
+    /// is then read up to now. `attempts` bounds how often a remote that cannot be reached is asked; the same commit is
+    /// sent each time, so an event whose answer was lost is never there twice.
+    pub(super) fn append(
+        &mut self,
+        operation: &OperationId,
+        fence: u64,
+        body: Body,
+        attempts: u32,
+    ) -> Result<bool> {
+        let event = Event {
+            seq: self.state.seq + 1,
+            at: Utc::now(),
+            operation: operation.clone(),
+            fence,
+            body,
+        };
+        let message = self.message(&event)?;
+        let commit = self.git.commit_message(self.head.as_ref(), &message)?;
+        let (parent, place) = (self.head.clone(), self.commits.len());
+        let mut attempt = 1;
+        loop {
+            let Err(error) = self.git.push_commit(&commit, &self.reference) else {
+                self.head = Some(commit.clone());
+                self.push(event, commit);
+                return Ok(true);
+            };
+            // Whatever the push said, the remote knows: it may have arrived with only the answer lost.
+            let read = self.refresh();
+            if self.commits.get(place) == Some(&commit) {
+                return Ok(true);
+            }
+            if read.is_ok() && self.head != parent {
+                return Ok(false);
+            }
+            if attempt >= attempts || crate::exec::interrupted() {
+                return Err(error).context("the ledger's remote did not take an event");
+            }
+            std::thread::sleep(PAUSE * 2u32.pow(attempt - 1));
+            attempt += 1;
+        }
+    }
+
+    fn push(&mut self, event: Event, commit: CommitId) {
+        self.state.apply(&event);
+        self.events.push(event);
+        self.commits.push(commit);
+    }
+
+    /// The message: a line for people who read the log, then the record.
+    fn message(&self, event: &Event) -> Result<String> {
+        let what = match &event.body {
+            Body::Started(started) => format!("{} started", started.kind),
+            Body::Step { name, .. } => format!("step done: {name}"),
+            Body::Heartbeat => "heartbeat".to_owned(),
+            Body::Finished { outcome, .. } => outcome.to_string(),
+            Body::TakenOver { .. } => "taken over".to_owned(),
+        };
+        let record = Record {
+            schema: SCHEMA.to_owned(),
+            event: event.clone(),
+        };
+        Ok(format!(
+            "{} {}: {what}\n\n{}",
+            self.environment,
+            event.operation,
+            json_line(&record)?
+        ))
+    }
+}
+
+fn parse(message: &Message) -> Result<Event> {
+    let record = message.text.trim_end().lines().next_back().unwrap_or_default();
+    let record: Record = serde_json::from_str(record).with_context(|| {
+        format!(
+            "commit {} of the ledger is not an event that this version knows",
+            message.commit.short()
+        )
+    })?;
+    if record.schema != SCHEMA {
+        bail!(
+            "commit {} of the ledger was written by another version ({})",
+            message.commit.short(),
+            record.schema
+        );
+    }
+    Ok(record.event)
+}

@@ -1,0 +1,235 @@
+//! The lock while it is held: steps, heartbeat, and the proof before each live change that it is still ours.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::chain::Chain;
+use super::{Timing, describe};
+use crate::domain::ledger::{Body, Outcome};
+use crate::domain::operation::OperationId;
+use crate::error::Stop;
+
+/// How often an event is sent again when the remote cannot be reached.
+pub(super) const ATTEMPTS: u32 = 4;
+
+/// The lock of an environment. Dropped without [`Held::finish`], its lease simply runs out.
+#[derive(Debug)]
+pub struct Held {
+    id: OperationId,
+    shared: Arc<Shared>,
+    /// Dropped, it ends the heartbeat.
+    _beating: mpsc::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    id: OperationId,
+    fence: u64,
+    timing: Timing,
+    /// One writer at a time: the heartbeat and the steps continue the same chain.
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    chain: Chain,
+    /// When the last event that arrived was about to be sent: the lease counts from there.
+    renewed: Clock,
+    ended: bool,
+}
+
+/// A moment by both clocks: the monotonic one stands still while a laptop sleeps, the other one can be set.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Clock {
+    pub(super) fn now() -> Self {
+        Self {
+            monotonic: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+
+    /// What is left of a lease that began then, by the clock that leaves less.
+    fn left_of(&self, lease: Duration) -> Duration {
+        let by_wall = self.wall.elapsed().unwrap_or_default();
+        lease.saturating_sub(self.monotonic.elapsed().max(by_wall))
+    }
+}
+
+impl Held {
+    pub(super) fn start(
+        chain: Chain,
+        id: OperationId,
+        fence: u64,
+        timing: Timing,
+        renewed: Clock,
+    ) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            id: id.clone(),
+            fence,
+            timing,
+            inner: Mutex::new(Inner {
+                chain,
+                renewed,
+                ended: false,
+            }),
+        });
+        let (beating, stopped) = mpsc::channel();
+        let beats = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("heartbeat".into())
+            .spawn(move || beats.beat(&stopped))
+            .context("cannot start the heartbeat")?;
+        Ok(Self {
+            id,
+            shared,
+            _beating: beating,
+        })
+    }
+
+    pub fn id(&self) -> &OperationId {
+        &self.id
+    }
+
+    /// The fencing token: grows with every change of holder.
+    pub fn fence(&self) -> u64 {
+        self.shared.fence
+    }
+
+    /// The steps that this operation has recorded, by earlier holders too.
+    pub fn steps(&self) -> Vec<crate::domain::ledger::Step> {
+        let inner = self.shared.lock();
+        let held = inner.chain.state().held();
+        held.map(|operation| operation.steps.clone()).unwrap_or_default()
+    }
+
+    /// Records a step that is done, or one that is about to change something live.
+    pub fn step(&self, name: &str, facts: Value) -> Result<()> {
+        let body = Body::Step {
+            name: name.to_owned(),
+            facts,
+        };
+        self.shared
+            .append(&mut self.shared.lock(), &body, ATTEMPTS)
+            .with_context(|| format!("cannot record the step {name} in the ledger"))
+    }
+
+    /// Proves that the lock is still ours, with time left to act: to be called right before each live change.
+    pub fn check(&self) -> Result<()> {
+        self.shared.check()
+    }
+
+    /// Records the end and lets go of the lock.
+    pub fn finish(self, outcome: Outcome, facts: Value) -> Result<()> {
+        let mut inner = self.shared.lock();
+        self.shared
+            .append(&mut inner, &Body::Finished { outcome, facts }, ATTEMPTS)
+            .context("cannot record the end of the operation in the ledger")?;
+        inner.ended = true;
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The least that must be left of the lease before something live is changed.
+    fn margin(&self) -> Duration {
+        self.timing.lease / 4
+    }
+
+    fn check(&self) -> Result<()> {
+        let mut inner = self.lock();
+        if inner.renewed.left_of(self.timing.lease) < self.timing.lease / 2 {
+            self.append(&mut inner, &Body::Heartbeat, ATTEMPTS)
+                .context("cannot renew the lease before a live change")?;
+        } else if let Err(error) = inner.chain.refresh() {
+            // Nobody can have taken over while the lease runs; and one that stays cut off is found at the half of it.
+            crate::report::trace(&format!("the ledger cannot be read now: {error:#}"));
+        }
+        self.still_ours(&inner)?;
+        let left = inner.renewed.left_of(self.timing.lease);
+        if left < self.margin() {
+            return Err(self.too_late(left));
+        }
+        Ok(())
+    }
+
+    /// Appends an event of the holder.
+    fn append(&self, inner: &mut Inner, body: &Body, attempts: u32) -> Result<()> {
+        loop {
+            self.still_ours(inner)?;
+            let asked = Clock::now();
+            if inner.chain.append(&self.id, self.fence, body.clone(), attempts)? {
+                inner.renewed = asked;
+                return Ok(());
+            }
+        }
+    }
+
+    fn still_ours(&self, inner: &Inner) -> Result<()> {
+        let state = inner.chain.state();
+        if state.holds(&self.id, self.fence) {
+            return Ok(());
+        }
+        let now = state.operations.last();
+        let who = now.map_or_else(
+            || "somebody else".to_owned(),
+            |last| format!("{} ({} {})", describe(&last.holder), last.started.kind, last.id),
+        );
+        Err(Stop::midway(format!(
+            "the lock of {} was taken over by {who}: this process must not go on",
+            self.id
+        ))
+        .live("in the hands of the new holder")
+        .next("cargo xtask ledger")
+        .into())
+    }
+
+    fn too_late(&self, left: Duration) -> anyhow::Error {
+        Stop::midway(format!(
+            "only {} s are left of the lease of {}, too few to change something live",
+            left.as_secs(),
+            self.id
+        ))
+        .next("see `cargo xtask ledger`, then run the operation again with --resume")
+        .into()
+    }
+
+    fn beat(&self, stopped: &mpsc::Receiver<()>) {
+        let mut pause = self.timing.heartbeat;
+        while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            let mut inner = self.lock();
+            if inner.ended {
+                return;
+            }
+            let quiet = self.timing.lease - inner.renewed.left_of(self.timing.lease);
+            if quiet < self.timing.heartbeat / 2 {
+                // A step has just said that we are alive.
+                pause = self.timing.heartbeat;
+                continue;
+            }
+            match self.append(&mut inner, &Body::Heartbeat, 1) {
+                Ok(()) => pause = self.timing.heartbeat,
+                Err(error) if error.downcast_ref::<Stop>().is_some() => {
+                    crate::report::progress(&format!("warning: {error:#}"));
+                    return;
+                }
+                Err(error) => {
+                    crate::report::trace(&format!("the heartbeat did not arrive: {error:#}"));
+                    pause = self.timing.heartbeat / 4;
+                }
+            }
+        }
+    }
+}
