@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod completions;
 pub mod ledger;
+pub mod restore;
 pub mod tools;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ pub enum Command {
     Backup(backup::Args),
     /// Show who did what to this environment, why, and how it ended
     Ledger(ledger::Args),
+    /// Put a backup in the place of the live data, or take that back
+    Restore(restore::Args),
     /// Find the outside programs: on PATH, in the cache, or built from a pin
     Tools(tools::Args),
     /// Print the completion script of a shell
@@ -66,6 +69,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Backup(args) => backup::run(args, &cli.common.context()?)?,
         Command::Ledger(args) => ledger::run(&args, &cli.common)?,
+        Command::Restore(args) => restore::run(&args, &cli.common.context()?)?,
         Command::Tools(args) => tools::run(&args, &cli.common)?,
         Command::Completions(args) => completions::run(&args),
     }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod exec;
 pub mod places;
 pub mod report;
+pub mod restore;
 pub mod secret;
 pub mod tools;
 pub mod wait;

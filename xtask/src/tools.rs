@@ -3,6 +3,7 @@
 pub mod git;
 pub mod mongo_config;
 pub mod mongodump;
+pub mod mongorestore;
 pub mod railway;
 pub mod resolve;
 pub mod vercel;

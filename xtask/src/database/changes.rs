@@ -1,7 +1,9 @@
 //! The few changes that a restore makes. Each first asks whether it was made already: all can be repeated.
 
-use anyhow::{Context as _, Result, bail, ensure};
-use mongodb::bson::{Bson, Document, doc};
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+use mongodb::bson::{Bson, Document, deserialize_from_slice, doc, serialize_to_vec};
 use serde::{Deserialize, Serialize};
 
 use super::{Live, server_code};
@@ -22,10 +24,37 @@ pub enum Renamed {
     Taken,
 }
 
-/// What a view is made of, as extended JSON.
+/// What a view is made of. In journals it stands as BSON in hexadecimal: JSON would change the types of numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ViewDefinition {
-    pub options: Bson,
+    pub options: Document,
+}
+
+impl From<ViewDefinition> for String {
+    fn from(definition: ViewDefinition) -> Self {
+        // A document that came from the server can be written again.
+        let bytes = serialize_to_vec(&definition.options).unwrap_or_default();
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a string");
+            text
+        })
+    }
+}
+
+impl TryFrom<String> for ViewDefinition {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let bytes = (0..text.len()).step_by(2).map(|at| {
+            let digits = text.get(at..at + 2).context("half a byte")?;
+            u8::from_str_radix(digits, 16).context("not hexadecimal")
+        });
+        let bytes = bytes.collect::<Result<Vec<u8>>>()?;
+        Ok(Self {
+            options: deserialize_from_slice(&bytes).context("a view's definition is damaged")?,
+        })
+    }
 }
 
 impl Live {
@@ -59,7 +88,7 @@ impl Live {
         };
         ensure!(listed.kind == NamespaceKind::View, "`{name}` is not a view");
         Ok(Some(ViewDefinition {
-            options: Bson::Document(listed.options),
+            options: listed.options,
         }))
     }
 
@@ -68,11 +97,8 @@ impl Live {
         if self.view(name)?.as_ref() == Some(definition) {
             return Ok(());
         }
-        let Bson::Document(options) = &definition.options else {
-            bail!("the definition of the view `{name}` is not a document");
-        };
         let mut command = doc! { "create": name };
-        command.extend(options.clone());
+        command.extend(definition.options.clone());
         self.command(command)
             .map(drop)
             .with_context(|| format!("cannot create the view `{name}`"))
@@ -105,7 +131,7 @@ impl Live {
     }
 
     /// Sets after how many seconds a TTL index lets documents expire.
-    pub fn set_expiry(&self, collection: &str, index: &str, expire_after_s: Bson) -> Result<()> {
+    pub fn set_expiry(&self, collection: &str, index: &str, expire_after_s: i64) -> Result<()> {
         let index_change = doc! { "name": index, "expireAfterSeconds": expire_after_s };
         self.command(doc! { "collMod": collection, "index": index_change })
             .map(drop)

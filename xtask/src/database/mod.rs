@@ -17,7 +17,7 @@ use crate::secret::Secret;
 
 pub use changes::{Renamed, ViewDefinition};
 pub use facts::{Privileges, Server, Space};
-pub use inventory::Digests;
+pub use inventory::{Digests, Listed};
 pub use scan::id_filter;
 
 /// How long a server may take to be found.

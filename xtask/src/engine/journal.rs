@@ -110,9 +110,13 @@ impl Journal {
 
 /// Reads the journal of an operation without locking it; empty where there is none.
 pub fn read<T: DeserializeOwned>(ctx: &Context, id: &OperationId) -> Result<Vec<T>> {
-    let path = ctx.state_dir("operations")?.join(id.as_str()).join(FILE_NAME);
-    match File::open(&path) {
-        Ok(mut file) => parse(&read_whole(&mut file, &path)?, &path),
+    read_file(&ctx.state_dir("operations")?.join(id.as_str()).join(FILE_NAME))
+}
+
+/// Reads the journal in this file without locking it; empty where there is none.
+pub fn read_file<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    match File::open(path) {
+        Ok(mut file) => parse(&read_whole(&mut file, path)?, path),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("cannot open the journal {}", path.display())),
     }

@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 use regex::Regex;
 use xshell::{Shell, cmd};
 
+pub use crate::domain::inventory::OWN_PREFIXES;
 use crate::exec::{Exec, Finished};
 use crate::report;
 use crate::secret::Secret;
@@ -22,9 +23,6 @@ use crate::tools::mongo_config::ConfigFile;
 
 /// A dump that takes longer is stopped.
 const DEADLINE: Duration = Duration::from_hours(6);
-
-/// Names that a restore of ours gives to collections beside the live ones; they are no part of the database's data.
-pub const OWN_PREFIXES: [&str; 4] = ["__new_", "__old_", "__late_", "__plan_"];
 
 /// `done dumping` lines: with backticks since 100.16, without before.
 static DONE: LazyLock<Regex> = LazyLock::new(|| {

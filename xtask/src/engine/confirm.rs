@@ -1,0 +1,36 @@
+//! Confirmations: `--yes`, or the name typed on a terminal. Without either the answer is no.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::{Context as _, Result};
+
+use crate::context::Context;
+use crate::error::Stop;
+
+/// Asks the operator to type `name` before a protected environment is changed.
+pub fn confirm(ctx: &Context, what: &str, name: &str) -> Result<()> {
+    if ctx.yes || !ctx.env().protected {
+        return Ok(());
+    }
+    let refused = |why: &str| {
+        Stop::refused(format!("{what} was not confirmed: {why}"))
+            .live("nothing was changed")
+            .next("run the command again and type the name, or add --yes")
+    };
+    if !std::io::stdin().is_terminal() {
+        return Err(refused("there is no terminal to ask on").into());
+    }
+    let mut stderr = std::io::stderr();
+    write!(stderr, "type {name} to confirm: ")
+        .and_then(|()| stderr.flush())
+        .context("cannot ask on the terminal")?;
+    let mut typed = String::new();
+    std::io::stdin()
+        .read_line(&mut typed)
+        .context("cannot read the answer")?;
+    if typed.trim() == name {
+        Ok(())
+    } else {
+        Err(refused("something else was typed").into())
+    }
+}

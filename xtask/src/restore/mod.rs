@@ -1,0 +1,21 @@
+//! A restore that can be taken back: the backup is restored beside the live collections, proved equal, then swapped in by
+//! renaming. What was live stays under other names until it is forgotten.
+//!
+//! [`prepare()`] changes nothing live; [`swap()`] is the moment; [`resume`] and [`undo()`] start from any point at which
+//! a process was killed, because every step asks the server what is there.
+
+mod backup_file;
+mod leftovers;
+pub mod names;
+mod preflight;
+mod prepare;
+mod record;
+mod swap;
+mod undo;
+
+pub use leftovers::{Known, forget, list};
+pub use preflight::{Preflight, preflight};
+pub use prepare::{Prepared, connect, prepare};
+pub use record::Phase;
+pub use swap::{Swapped, SwappedCollection, resume, swap};
+pub use undo::{Undone, undo};

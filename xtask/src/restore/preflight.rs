@@ -1,0 +1,207 @@
+//! Everything that can be known to stand in the way, found before anything is changed and told all at once.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::names::{self, Role};
+use crate::archive::names::restore_problems;
+use crate::backup::BackupFile;
+use crate::context::Context;
+use crate::database::{Live, Privileges};
+use crate::domain::inventory::{Inventory, is_application};
+use crate::domain::manifest::NamespaceKind;
+use crate::domain::operation::OperationId;
+
+/// What a restore does with the database, as the server's roles name it.
+const NEEDED_ACTIONS: [&str; 8] = [
+    "find",
+    "insert",
+    "createCollection",
+    "createIndex",
+    "dropCollection",
+    "renameCollectionSameDB",
+    "collMod",
+    "listCollections",
+];
+/// The second copy needs room for its documents and indexes; the server compresses, so this is generous.
+const SPACE_FACTOR_PERCENT: u64 = 130;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Preflight {
+    /// Each of them forbids the restore.
+    pub problems: Vec<String>,
+    /// Things that could not be found out, or that the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Looks at backup and server. Changes nothing.
+pub fn preflight(
+    ctx: &Context,
+    live: &Live,
+    backup: &BackupFile,
+    operation: &OperationId,
+) -> Result<Preflight> {
+    let mut found = Preflight::default();
+    found.environment(ctx, backup);
+    found.backup(live, backup, operation);
+    found.versions(live, backup)?;
+    found.leftovers(live, operation)?;
+    found.roles(live);
+    found.space(live, backup)?;
+    match live.index_builds() {
+        None => found.warn("whether an index is being built cannot be asked with this user".into()),
+        Some(builds) => {
+            for namespace in builds {
+                found.problem(format!(
+                    "an index of `{namespace}` is being built: renaming would fail"
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Preflight {
+    fn problem(&mut self, text: String) {
+        if !self.problems.contains(&text) {
+            self.problems.push(text);
+        }
+    }
+
+    fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
+
+    fn environment(&mut self, ctx: &Context, backup: &BackupFile) {
+        let from = &backup.metadata.environment;
+        if from.is_empty() {
+            self.warn("the backup does not say which environment it was taken of".into());
+        } else if *from != ctx.env_name {
+            self.problem(format!(
+                "the backup was taken of the environment `{from}`, and this is `{}`",
+                ctx.env_name
+            ));
+        }
+    }
+
+    fn backup(&mut self, live: &Live, backup: &BackupFile, operation: &OperationId) {
+        let namespaces = &backup.metadata.namespaces;
+        if Inventory::of_backup(namespaces, live.name())
+            .collections
+            .is_empty()
+        {
+            self.problem(format!(
+                "the backup holds nothing of the database `{}`",
+                live.name()
+            ));
+        }
+        for namespace in namespaces {
+            let (database, collection) = (&namespace.database, &namespace.collection);
+            if database.is_empty() {
+                self.problem(
+                    "the backup has an oplog: only `mongorestore --oplogReplay` restores it to its moment"
+                        .into(),
+                );
+                continue;
+            }
+            for why in restore_problems(database, collection, Some(live.name())) {
+                self.problem(why);
+            }
+            if !is_application(collection) {
+                self.problem(format!("`{collection}` has a name that only a restore gives"));
+            }
+            if !names::fits(operation, live.name(), collection) {
+                self.problem(format!(
+                    "`{collection}` has a name too long to be kept beside the live one"
+                ));
+            }
+            if namespace.kind == NamespaceKind::Timeseries {
+                self.problem(format!(
+                    "`{collection}` is a time-series collection, which cannot be renamed: \
+                     see \"Time-series collections\" in docs/RESTORE.md"
+                ));
+            }
+        }
+    }
+
+    fn versions(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
+        let server = live.server()?.version;
+        let dumped = &backup.metadata.server_version;
+        match (major_minor(&server), major_minor(dumped)) {
+            (Some(server_is), Some(dumped_is)) if server_is < dumped_is => self.problem(format!(
+                "the server ({server}) is older than the one that was dumped ({dumped})"
+            )),
+            (Some(_), Some(_)) => {}
+            _ => self.warn(format!("cannot compare the versions {server:?} and {dumped:?}")),
+        }
+        Ok(())
+    }
+
+    /// An operation with shadow *and* old collections stopped in the middle of its swap.
+    fn leftovers(&mut self, live: &Live, operation: &OperationId) -> Result<()> {
+        let mut roles: BTreeMap<OperationId, Vec<Role>> = BTreeMap::new();
+        for name in live.listed()?.keys() {
+            if let Some((id, role, _)) = names::parse(name) {
+                roles.entry(id).or_default().push(role);
+            }
+        }
+        for (id, roles) in roles {
+            if id == *operation {
+                continue;
+            }
+            if roles.contains(&Role::Old) && roles.contains(&Role::Shadow) {
+                self.problem(format!(
+                    "restore {id} stopped midway: `cargo xtask restore --resume {id}` or `--undo {id}` first"
+                ));
+            } else {
+                self.warn(format!(
+                    "restore {id} left {} collections: `cargo xtask restore --forget {id}` drops them",
+                    roles.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn roles(&mut self, live: &Live) {
+        let Privileges::Actions(actions) = live.privileges() else {
+            return;
+        };
+        let missing: Vec<&str> = NEEDED_ACTIONS
+            .iter()
+            .filter(|action| !actions.contains(**action))
+            .copied()
+            .collect();
+        if !missing.is_empty() {
+            self.problem(format!(
+                "the database user may not {} on `{}` (Atlas: give it `readWriteAnyDatabase` and `dbAdmin`)",
+                missing.join(", "),
+                live.name()
+            ));
+        }
+    }
+
+    fn space(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
+        let bytes: u64 = backup.metadata.namespaces.iter().map(|n| n.bytes).sum();
+        let needed = bytes / 100 * SPACE_FACTOR_PERCENT;
+        match live.space()? {
+            None => self.warn("the server does not tell how much room it has for the second copy".into()),
+            Some(space) if space.free_bytes < needed => self.problem(format!(
+                "the second copy needs about {}, the server has {}",
+                crate::report::bytes(needed),
+                crate::report::bytes(space.free_bytes)
+            )),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// `8.0.4-rc1` → (8, 0).
+fn major_minor(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}

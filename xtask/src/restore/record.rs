@@ -1,0 +1,232 @@
+//! What a restore writes into its journal, and the state that the lines of a journal amount to.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::database::ViewDefinition;
+use crate::domain::inventory::{Difference, Inventory};
+use crate::domain::operation::OperationId;
+use crate::engine::journal::{Journal, operation_dir, read_file};
+
+/// Apart from the journal of the deploy or rollback that a restore may be part of.
+pub const FILE_NAME: &str = "restore.jsonl";
+
+/// One line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Record {
+    /// What is restored into what.
+    Planned(Planned),
+    /// The backup file was read whole and is as recorded.
+    Verified,
+    /// From here on shadow collections may exist.
+    ShadowBegun,
+    /// Every document was accepted by the server.
+    ShadowFilled {
+        documents: u64,
+        ms: u64,
+    },
+    /// Documents, indexes and options of the shadow are those of the backup.
+    ShadowCompared {
+        ms: u64,
+    },
+    /// From here on live collections may have been moved.
+    SwapBegun(SwapPlan),
+    /// A step of the swap is about to be made, or was made.
+    Before {
+        step: Step,
+    },
+    After {
+        step: Step,
+        ms: u64,
+    },
+    /// All steps were made.
+    Swapped,
+    /// The live database was read again; what was found beside documents that the application wrote since.
+    Compared {
+        written_since: Vec<Difference>,
+    },
+    /// What only the old state had was exported.
+    Rescued {
+        path: PathBuf,
+        documents: u64,
+    },
+    /// A step back is about to be made, or was made.
+    UndoBegun {
+        before: Inventory,
+    },
+    Undoing {
+        step: Step,
+    },
+    Undone {
+        written_since: Vec<Difference>,
+    },
+    /// The old collections were dropped.
+    Forgotten,
+}
+
+/// What is restored into what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Planned {
+    pub backup: PathBuf,
+    pub backup_id: String,
+    pub environment: String,
+    pub database: String,
+    pub host: String,
+}
+
+/// Everything that the swap does, in order; written before its first step and enough for going back.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SwapPlan {
+    pub steps: Vec<Step>,
+}
+
+/// One change. Each can be repeated: whether it was made is asked of the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Step {
+    /// The live collection goes aside.
+    Aside { collection: String },
+    /// The restored collection takes the live name.
+    Bring { collection: String },
+    /// The live view goes; its definition is here.
+    DropView {
+        view: String,
+        definition: ViewDefinition,
+    },
+    /// The backup's view is made.
+    MakeView {
+        view: String,
+        definition: ViewDefinition,
+    },
+    /// A TTL index begins to let documents expire.
+    ArmExpiry {
+        collection: String,
+        index: String,
+        expire_after_s: i64,
+    },
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Nothing live was touched.
+    Preparing,
+    /// Restored beside the live collections and compared; nothing live was touched.
+    Prepared,
+    /// Some live collections may have been replaced.
+    Swapping,
+    /// The backup is live, the old collections stand beside it.
+    Swapped,
+    /// Some collections may have been put back.
+    Undoing,
+    /// What was live before is live again.
+    Undone,
+    /// The collections beside the live ones were dropped.
+    Forgotten,
+}
+
+impl Phase {
+    /// For people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Preparing => "stopped before the swap",
+            Self::Prepared => "ready to swap",
+            Self::Swapping => "stopped midway",
+            Self::Swapped => "done",
+            Self::Undoing => "undo stopped midway",
+            Self::Undone => "taken back",
+            Self::Forgotten => "forgotten",
+        }
+    }
+}
+
+/// What the lines of a journal amount to.
+#[derive(Debug, Clone)]
+pub struct History {
+    pub planned: Option<Planned>,
+    pub swap: Option<SwapPlan>,
+    pub phase: Phase,
+    pub compared: bool,
+    pub rescued: Option<PathBuf>,
+    pub undo_before: Option<Inventory>,
+}
+
+impl History {
+    pub fn of(records: &[Record]) -> Self {
+        let mut history = Self {
+            planned: None,
+            swap: None,
+            phase: Phase::Preparing,
+            compared: false,
+            rescued: None,
+            undo_before: None,
+        };
+        for record in records {
+            history.add(record);
+        }
+        history
+    }
+
+    /// Takes one more line into account.
+    pub fn add(&mut self, record: &Record) {
+        match record {
+            Record::Planned(planned) => self.planned = Some(planned.clone()),
+            Record::ShadowBegun => self.phase = Phase::Preparing,
+            Record::ShadowCompared { .. } => self.phase = Phase::Prepared,
+            Record::SwapBegun(plan) => {
+                self.swap = Some(plan.clone());
+                self.phase = Phase::Swapping;
+            }
+            Record::Swapped => self.phase = Phase::Swapped,
+            Record::Compared { .. } => self.compared = true,
+            Record::Rescued { path, .. } => self.rescued = Some(path.clone()),
+            Record::UndoBegun { before } => {
+                self.undo_before = Some(before.clone());
+                self.phase = Phase::Undoing;
+            }
+            Record::Undone { .. } => self.phase = Phase::Undone,
+            Record::Forgotten => self.phase = Phase::Forgotten,
+            Record::Verified
+            | Record::ShadowFilled { .. }
+            | Record::Before { .. }
+            | Record::After { .. }
+            | Record::Undoing { .. } => {}
+        }
+    }
+}
+
+/// A restore's journal, open for writing, and what it amounts to.
+#[derive(Debug)]
+pub struct Log {
+    journal: Journal,
+    pub history: History,
+}
+
+impl Log {
+    /// Opens the journal of the operation, new or left by a process that ended.
+    pub fn open(ctx: &Context, operation: &OperationId) -> Result<Self> {
+        let mut journal = Journal::open_file(operation_dir(ctx, operation)?.join(FILE_NAME))?;
+        let history = History::of(&journal.read()?);
+        Ok(Self { journal, history })
+    }
+
+    /// Writes one line; it is on the disk when this returns.
+    pub fn write(&mut self, record: &Record) -> Result<()> {
+        self.journal
+            .append(record)
+            .context("cannot record the step: nothing was done")?;
+        self.history.add(record);
+        Ok(())
+    }
+}
+
+/// What the journal of an operation amounts to, without holding it.
+pub fn read(ctx: &Context, operation: &OperationId) -> Result<History> {
+    let records = read_file(&operation_dir(ctx, operation)?.join(FILE_NAME))?;
+    Ok(History::of(&records))
+}

@@ -1,0 +1,354 @@
+//! The swap: live → old, shadow → live, collection by collection. Each step is recorded before and after, and can be
+//! repeated, because it asks the server what is there.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mongodb::bson::Document;
+use serde::Serialize;
+
+use super::names::{self, Role};
+use super::prepare::{self, Prepared, connect, document, elapsed_ms, expiries, split_written, told};
+use super::record::{Log, Phase, Record, Step, SwapPlan};
+use crate::backup::BackupFile;
+use crate::context::Context;
+use crate::database::{Digests, Listed, Live, Renamed, ViewDefinition};
+use crate::domain::inventory::{self, Difference, Inventory, is_application, normal_options};
+use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
+use crate::domain::operation::OperationId;
+use crate::error::Stop;
+use crate::report;
+
+/// So many collections of one name may writers make in the moment of the swap before we give up.
+const MAX_LATE: usize = 100;
+
+/// A restored database.
+#[derive(Debug, Serialize)]
+pub struct Swapped {
+    pub operation: OperationId,
+    pub backup_id: String,
+    pub collections: Vec<SwappedCollection>,
+    /// From the first renaming to the last.
+    pub total_ms: u64,
+    /// Documents that the application wrote after the swap, as differences from the backup.
+    pub written_since: Vec<Difference>,
+}
+
+/// One collection's moment of absence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SwappedCollection {
+    pub collection: String,
+    pub unavailable_ms: u64,
+}
+
+/// Replaces the live collections by the restored ones and proves it from outside.
+pub fn swap(mut prepared: Prepared) -> Result<Swapped> {
+    let plan = plan(&prepared)?;
+    prepared.log.write(&Record::SwapBegun(plan))?;
+    finish(
+        &prepared.live,
+        &prepared.backup,
+        &prepared.operation,
+        &mut prepared.log,
+    )
+}
+
+/// Goes on with an operation that was stopped, wherever it was.
+pub fn resume(ctx: &Context, operation: &OperationId) -> Result<Swapped> {
+    let mut log = existing(ctx, operation)?;
+    let planned = log.history.planned.clone();
+    let planned = planned.with_context(|| format!("restore {operation} had not begun"))?;
+    if log.history.phase >= Phase::Undoing {
+        return Err(
+            Stop::refused(format!("restore {operation} was taken back or forgotten"))
+                .live("what was live before it")
+                .next(format!("cargo xtask restore {}", planned.backup.display()))
+                .into(),
+        );
+    }
+    let backup = BackupFile::at(&planned.backup)?;
+    if log.history.swap.is_none() {
+        drop(log);
+        return swap(prepare::prepare(ctx, &backup, operation)?);
+    }
+    let live = connect(ctx)?;
+    same_target(&live, operation, &planned.database)?;
+    finish(&live, &backup, operation, &mut log)
+}
+
+pub(super) fn same_target(live: &Live, operation: &OperationId, database: &str) -> Result<()> {
+    ensure!(
+        live.name() == database,
+        Stop::refused(format!("restore {operation} was of the database `{database}`"))
+            .live("nothing was changed")
+            .next("choose the environment of that database with --env")
+    );
+    Ok(())
+}
+
+/// The journal of an operation that must exist.
+pub(super) fn existing(ctx: &Context, operation: &OperationId) -> Result<Log> {
+    let known = crate::engine::journal::operations(ctx)?.contains(operation);
+    ensure!(
+        known,
+        Stop::usage(format!("there is no restore {operation} in this folder"))
+            .live("nothing was changed")
+            .next("`cargo xtask restore --list` shows them")
+    );
+    Log::open(ctx, operation)
+}
+
+/// What the swap will do, from what is live now.
+fn plan(prepared: &Prepared) -> Result<SwapPlan> {
+    let live = prepared.live.listed()?;
+    let backup: BTreeMap<&str, &NamespaceRecord> = prepared
+        .namespaces()
+        .map(|n| (n.collection.as_str(), n))
+        .collect();
+    let mut plan = SwapPlan::default();
+    for (name, listed) in live.iter().filter(|(name, _)| is_application(name)) {
+        let wanted = backup.get(name.as_str());
+        let definition = ViewDefinition {
+            options: listed.options.clone(),
+        };
+        match listed.kind {
+            NamespaceKind::View => {
+                let same = wanted.is_some_and(|w| {
+                    w.kind == NamespaceKind::View && view_of(w).is_ok_and(|v| is_view(listed, &v))
+                });
+                if !same {
+                    plan.steps.push(Step::DropView {
+                        view: name.clone(),
+                        definition,
+                    });
+                }
+            }
+            NamespaceKind::Collection if wanted.is_none_or(|w| w.kind != NamespaceKind::Collection) => {
+                plan.steps.push(Step::Aside {
+                    collection: name.clone(),
+                });
+            }
+            // Goes aside just before its successor comes; time-series collections stay.
+            NamespaceKind::Collection | NamespaceKind::Timeseries => {}
+        }
+    }
+    for (name, record) in &backup {
+        if record.kind == NamespaceKind::Collection {
+            let collection = (*name).to_owned();
+            if live
+                .get(*name)
+                .is_some_and(|l| l.kind == NamespaceKind::Collection)
+            {
+                plan.steps.push(Step::Aside {
+                    collection: collection.clone(),
+                });
+            }
+            plan.steps.push(Step::Bring { collection });
+        }
+    }
+    for (name, record) in &backup {
+        if record.kind == NamespaceKind::View {
+            let (view, definition) = ((*name).to_owned(), view_of(record)?);
+            // One that stays as it is must not be dropped by an undo either.
+            let there = live.get(*name).is_some_and(|l| is_view(l, &definition));
+            if !there {
+                plan.steps.push(Step::MakeView { view, definition });
+            }
+        }
+        for (index, expire_after_s) in expiries(record)? {
+            plan.steps.push(Step::ArmExpiry {
+                collection: (*name).to_owned(),
+                index,
+                expire_after_s,
+            });
+        }
+    }
+    Ok(plan)
+}
+
+/// Whether it is a view of this definition, however numbers are spelt.
+fn is_view(listed: &Listed, definition: &ViewDefinition) -> bool {
+    let plain = |options: &Document| {
+        serde_json::to_value(options).map(|value| normal_options(&inventory::plain(&value)))
+    };
+    let own = plain(&listed.options);
+    listed.kind == NamespaceKind::View
+        && matches!((own, plain(&definition.options)), (Ok(own), Ok(wanted)) if text(&own) == text(&wanted))
+}
+
+/// As text: in a pipeline the order of keys matters.
+fn text(options: &BTreeMap<String, serde_json::Value>) -> String {
+    options.iter().fold(String::new(), |text, (name, value)| {
+        format!("{text}{name}:{value},")
+    })
+}
+
+fn view_of(record: &NamespaceRecord) -> Result<ViewDefinition> {
+    let options = document(&record.options).with_context(|| format!("the view `{}`", record.name()))?;
+    Ok(ViewDefinition { options })
+}
+
+/// Makes every step that is not made yet, compares, and says how to go on where it cannot.
+fn finish(live: &Live, backup: &BackupFile, operation: &OperationId, log: &mut Log) -> Result<Swapped> {
+    let plan = log.history.swap.clone().context("the swap has no plan")?;
+    let (collections, total_ms) =
+        run(live, operation, log, &plan).map_err(|error| midway(operation, &error))?;
+    let written_since = compare(live, backup, log, &plan).map_err(|error| midway(operation, &error))?;
+    Ok(Swapped {
+        operation: operation.clone(),
+        backup_id: backup.metadata.id.clone(),
+        collections,
+        total_ms,
+        written_since,
+    })
+}
+
+fn run(
+    live: &Live,
+    operation: &OperationId,
+    log: &mut Log,
+    plan: &SwapPlan,
+) -> Result<(Vec<SwappedCollection>, u64)> {
+    let started = Instant::now();
+    let mut collections = Vec::new();
+    if log.history.phase >= Phase::Swapped {
+        return Ok((collections, 0));
+    }
+    // The collection that went aside and waits for its successor.
+    let mut gone: Option<(String, Instant)> = None;
+    for step in &plan.steps {
+        // A signal is heard before a collection goes, not between its going and its successor's coming.
+        if !matches!(step, Step::Bring { .. }) {
+            crate::exec::check_interrupted()?;
+        }
+        log.write(&Record::Before { step: step.clone() })?;
+        let step_started = Instant::now();
+        if !matches!(step, Step::Bring { collection } if gone.as_ref().is_some_and(|(c, _)| c == collection))
+        {
+            gone = None;
+        }
+        take(live, operation, step)?;
+        if let Step::Aside { collection } = step {
+            gone = Some((collection.clone(), step_started));
+        }
+        if let Step::Bring { collection } = step {
+            let gone_since = gone.take().map_or(step_started, |(_, since)| since);
+            collections.push(SwappedCollection {
+                collection: collection.clone(),
+                unavailable_ms: elapsed_ms(gone_since),
+            });
+        }
+        log.write(&Record::After {
+            step: step.clone(),
+            ms: elapsed_ms(step_started),
+        })?;
+    }
+    log.write(&Record::Swapped)?;
+    Ok((collections, elapsed_ms(started)))
+}
+
+fn take(live: &Live, operation: &OperationId, step: &Step) -> Result<()> {
+    match step {
+        Step::Aside { collection } => aside(live, operation, collection),
+        Step::Bring { collection } => bring(live, operation, collection),
+        Step::DropView { view, .. } => match live.listed()?.get(view).map(|l| l.kind) {
+            Some(NamespaceKind::View) => live.drop_view(view),
+            // Already dropped, and perhaps replaced by the collection of that name.
+            _ => Ok(()),
+        },
+        Step::MakeView { view, definition } => live.create_view(view, definition),
+        Step::ArmExpiry {
+            collection,
+            index,
+            expire_after_s,
+        } => live.set_expiry(collection, index, *expire_after_s),
+    }
+}
+
+/// Done before where the old name is there: what has the live name then came later.
+fn aside(live: &Live, operation: &OperationId, collection: &str) -> Result<()> {
+    let old = names::old(operation, collection);
+    match live.rename(collection, &old)? {
+        Renamed::Done | Renamed::Taken => Ok(()),
+        Renamed::NotThere => {
+            ensure!(
+                live.listed()?.contains_key(&old),
+                "the live collection `{collection}` has gone, and not through this restore"
+            );
+            Ok(())
+        }
+    }
+}
+
+fn bring(live: &Live, operation: &OperationId, collection: &str) -> Result<()> {
+    let shadow = names::shadow(operation, collection);
+    for _ in 0..MAX_LATE {
+        match live.rename(&shadow, collection)? {
+            Renamed::Done => return Ok(()),
+            Renamed::NotThere => {
+                let there = live.listed()?.contains_key(collection);
+                ensure!(there, "the restored collection `{shadow}` has gone");
+                return Ok(());
+            }
+            Renamed::Taken => move_late(live, operation, collection)?,
+        }
+    }
+    bail!("writers make `{collection}` anew faster than it can be replaced: stop them")
+}
+
+/// Gives way to what a writer made under the live name: it is kept, under a name of its own.
+pub(super) fn move_late(live: &Live, operation: &OperationId, collection: &str) -> Result<()> {
+    let listed = live.listed()?;
+    let free = (0..MAX_LATE)
+        .map(|number| names::late(operation, number, collection))
+        .find(|name| !listed.contains_key(name));
+    let free = free.with_context(|| format!("writers made `{collection}` too often"))?;
+    live.rename(collection, &free).map(drop)
+}
+
+/// Reads the live database as any client would. Documents may have been written since; all else must be the backup's.
+fn compare(live: &Live, backup: &BackupFile, log: &mut Log, plan: &SwapPlan) -> Result<Vec<Difference>> {
+    if log.history.compared {
+        return Ok(Vec::new());
+    }
+    let _ticker = report::Ticker::start("reading the restored database again");
+    let mut expected = Inventory::of_backup(&backup.metadata.namespaces, live.name());
+    let mut found = live.inventory(Digests::Full)?;
+    // What the swap leaves alone is not compared either.
+    let stays = |facts: &crate::domain::inventory::CollectionFacts| facts.kind == NamespaceKind::Timeseries;
+    expected.collections.retain(|_, facts| !stays(facts));
+    found.collections.retain(|_, facts| !stays(facts));
+    let (written_since, wrong) = split_written(expected.compare(&found));
+    ensure!(
+        wrong.is_empty(),
+        "after {} steps the database is not as the backup says: {}",
+        plan.steps.len(),
+        told(&wrong)
+    );
+    log.write(&Record::Compared {
+        written_since: written_since.clone(),
+    })?;
+    Ok(written_since)
+}
+
+fn midway(operation: &OperationId, error: &anyhow::Error) -> anyhow::Error {
+    Stop::midway(format!("the swap stopped: {error:#}"))
+        .live("collections of the backup and of before may be mixed; nothing is lost")
+        .next(format!(
+            "cargo xtask restore --resume {operation}   (or --undo {operation})"
+        ))
+        .into()
+}
+
+/// Whether an operation has collections of this role.
+pub(super) fn with_role(live: &Live, operation: &OperationId, wanted: Role) -> Result<Vec<(String, String)>> {
+    let listed = live.listed()?;
+    let own = listed.keys().filter_map(|name| match names::parse(name) {
+        Some((id, role, collection)) if id == *operation && role == wanted => {
+            Some((name.clone(), collection.to_owned()))
+        }
+        _ => None,
+    });
+    Ok(own.collect())
+}

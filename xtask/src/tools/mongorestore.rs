@@ -1,0 +1,223 @@
+//! `mongorestore`: an archive stream into collections of other names, beside the live ones.
+//!
+//! Never with `--drop`: with a typing error in the renaming it drops what it should have left alone. So the renaming is
+//! checked with a dry run first. Exit code 0 is not proof: documents that the server refuses are only counted in the
+//! last line, and an option `--nsInclude` that matches nothing is a success too.
+
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Write};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use regex::Regex;
+use xshell::{Cmd, Shell, cmd};
+
+use crate::exec::{Exec, Finished};
+use crate::report;
+use crate::secret::{Secret, scrub};
+use crate::tools::mongo_config::ConfigFile;
+
+/// A restore that takes longer is stopped.
+const DEADLINE: Duration = Duration::from_hours(6);
+/// The dry run reads only the archive's beginning.
+const DRY_RUN_DEADLINE: Duration = Duration::from_mins(5);
+/// Names in one run; more would not fit an argument list.
+const MAX_EXCLUDED: usize = 2_000;
+
+/// `N document(s) restored successfully. M document(s) failed to restore.`
+static LAST_LINE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(\d+) document\(s\) restored successfully\. (\d+) document\(s\) failed to restore\.")
+        .expect("the pattern is a constant")
+});
+
+/// What is restored, from where to where.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub uri: &'a Secret,
+    /// The database in the archive, and the one that it goes to.
+    pub from_database: &'a str,
+    pub to_database: &'a str,
+    /// Put before the name of every collection.
+    pub prefix: &'a str,
+    /// Collections that must arrive, by their names in the archive.
+    pub collections: &'a [String],
+    /// Names in the archive that are left out (views: they are not renamed inside).
+    pub excluded: &'a [String],
+    /// Take documents that the collection's own validator refuses: the live collection has them too.
+    pub bypass_validation: bool,
+    /// Collections at once, and inserting threads for each.
+    pub parallel: usize,
+}
+
+/// What mongorestore said that it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    pub documents: u64,
+    pub duration: Duration,
+}
+
+/// Where each namespace of the archive would go, without changing anything: an error unless it is exactly as requested.
+pub fn check_renaming(
+    sh: &Shell,
+    request: &Request,
+    feed: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let config = ConfigFile::write(request.uri, request.to_database)?;
+    let found = Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = Arc::clone(&found);
+    let exec = Exec::new(request.command(sh, &config, &["--dryRun", "-vv"])?)
+        .deadline(DRY_RUN_DEADLINE)
+        .on_stderr(move |line| {
+            if let Some((_, renaming)) = line.split_once("found collection ")
+                && renaming.contains(" bson to restore to ")
+            {
+                let renaming = renaming.replace('`', "");
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(renaming);
+            }
+        });
+    let (written, finished) = exec.stream_in(|pipe| match feed(pipe) {
+        // It stops reading after the beginning.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        other => other,
+    })?;
+    written?;
+    finished.checked().context("the dry run of the restore failed")?;
+    let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+    let expected = request.collections.iter().map(|name| request.renaming(name));
+    let expected: BTreeSet<String> = expected.collect();
+    if let Some(strange) = found.difference(&expected).next() {
+        bail!("mongorestore would restore {strange}: that is not what was asked for");
+    }
+    if let Some(missing) = expected.difference(&found).next() {
+        bail!("mongorestore would not restore {missing}");
+    }
+    Ok(())
+}
+
+/// Restores what `feed` writes. Success is exit code 0 and a last line without failures.
+pub fn restore(
+    sh: &Shell,
+    request: &Request,
+    feed: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<Restored> {
+    let config = Arc::new(Mutex::new(Some(ConfigFile::write(
+        request.uri,
+        request.to_database,
+    )?)));
+    let last = Arc::new(Mutex::new(None));
+    let (read, seen) = (Arc::clone(&config), Arc::clone(&last));
+    let exec = {
+        let config = config.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = config.as_ref().context("the configuration is gone")?;
+        Exec::new(request.command(sh, config, &[])?)
+    };
+    let exec = exec.deadline(DEADLINE).on_stderr(move |line| {
+        report::trace(line);
+        // Its first line comes after it has read its configuration: the file need not stay on the disk.
+        read.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(counts) = parse_last_line(line) {
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(counts);
+        }
+    });
+    let (written, finished) = exec.stream_in(|pipe| feed(pipe))?;
+    let counts = *last.lock().unwrap_or_else(PoisonError::into_inner);
+    judge(written, &finished, counts)
+}
+
+fn judge(written: Result<()>, finished: &Finished, counts: Option<(u64, u64)>) -> Result<Restored> {
+    match written {
+        // It closed its input because it failed: its own words say why.
+        Err(error) if is_broken_pipe(&error) => {
+            return Err(finished.error()).context("the restore broke off");
+        }
+        Err(error) => return Err(error),
+        Ok(()) if finished.code != Some(0) => return Err(finished.error()).context("the restore failed"),
+        Ok(()) => {}
+    }
+    let (documents, failed) = counts.context("mongorestore did not say how many documents it restored")?;
+    ensure!(
+        failed == 0,
+        "{failed} documents could not be restored, {documents} were"
+    );
+    Ok(Restored {
+        documents,
+        duration: finished.duration,
+    })
+}
+
+impl Request<'_> {
+    fn command<'sh>(&self, sh: &'sh Shell, config: &ConfigFile, more: &[&str]) -> Result<Cmd<'sh>> {
+        ensure!(
+            self.excluded.len() <= MAX_EXCLUDED,
+            "{} views are more than one run can leave out",
+            self.excluded.len()
+        );
+        let (from, to) = (escaped(self.from_database), escaped(self.to_database));
+        let prefix = self.prefix;
+        let path = config.path();
+        let excluded = self.excluded.iter();
+        let excluded: Vec<String> = excluded
+            .map(|name| format!("--nsExclude={from}.{}", escaped(name)))
+            .collect();
+        let bypass = self.bypass_validation.then_some("--bypassDocumentValidation");
+        let parallel = self.parallel.to_string();
+        // Indexes are ours to build: a TTL index must not let documents expire before they were compared.
+        let command = cmd!(
+            sh,
+            "mongorestore --config {path} --archive --nsInclude={from}.* {excluded...} --nsFrom={from}.*
+             --nsTo={to}.{prefix}* --stopOnError --noIndexRestore {bypass...} --numParallelCollections={parallel}
+             --numInsertionWorkersPerCollection={parallel}"
+        );
+        Ok(command.args(more))
+    }
+
+    /// The words of the dry run for one collection, without the backticks that only newer versions print.
+    fn renaming(&self, collection: &str) -> String {
+        let (from, to, prefix) = (self.from_database, self.to_database, self.prefix);
+        let line = format!("{from}.{collection} bson to restore to {to}.{prefix}{collection}");
+        scrub(&line.replace('`', ""))
+    }
+}
+
+/// A name inside a pattern of the tools: `*` and `$` mean something there.
+fn escaped(name: &str) -> String {
+    let special = |c: char| matches!(c, '*' | '$' | '\\');
+    name.chars().fold(String::new(), |mut text, c| {
+        if special(c) {
+            text.push('\\');
+        }
+        text.push(c);
+        text
+    })
+}
+
+fn parse_last_line(line: &str) -> Option<(u64, u64)> {
+    let found = LAST_LINE.captures(line)?;
+    Some((found[1].parse().ok()?, found[2].parse().ok()?))
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_read_and_names_in_patterns_are_escaped() {
+        let line = "2026-01-02T03:04:05.678+0000\t376 document(s) restored successfully. 2 document(s) failed to restore.";
+        assert_eq!(parse_last_line(line), Some((376, 2)));
+        assert_eq!(
+            parse_last_line("finished restoring a.b (3 documents, 0 failures)"),
+            None
+        );
+        assert_eq!(escaped(r"a*b$c\d"), r"a\*b\$c\\d");
+    }
+}
