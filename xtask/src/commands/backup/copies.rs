@@ -44,7 +44,9 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
     if changed {
         for place in &backup.metadata.storage {
             let folder = std::path::Path::new(&place.location);
-            backup::write_metadata(folder, &backup.metadata).context("cannot record the copies")?;
+            backup::write_metadata(folder, &backup.metadata).context(
+                "the backup is good and has its copies, but its metadata cannot say where they are",
+            )?;
         }
     }
     if failed.is_empty() {

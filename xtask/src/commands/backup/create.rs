@@ -22,7 +22,7 @@ use crate::domain::manifest::{
 };
 use crate::error::Stop;
 use crate::exec::check_interrupted;
-use crate::places::directory::Partial;
+use crate::places::directory::{Directory, Partial};
 use crate::report;
 use crate::secret::{Secret, scrub};
 use crate::tools::mongodump;
@@ -43,6 +43,18 @@ pub struct Timings {
 /// Takes a backup, and says how long it took.
 pub fn create_timed(ctx: &Context, options: &CreateOptions) -> Result<(BackupFile, Timings)> {
     let started = Instant::now();
+    let place = first_directory(ctx)?;
+    let (mut backup, mut timings) =
+        take(ctx, options, &place).map_err(|error| refusal::explain(error, &ctx.env().mongodb.database))?;
+    let step = Instant::now();
+    super::copies::copy_to_other_places(ctx, &place, &mut backup)?;
+    timings.copies_ms = elapsed_ms(step);
+    timings.total_ms = elapsed_ms(started);
+    Ok((backup, timings))
+}
+
+/// A verified backup in the first place.
+fn take(ctx: &Context, options: &CreateOptions, place: &Directory) -> Result<(BackupFile, Timings)> {
     let mut timings = Timings::default();
     let database = ctx.env().mongodb.database.as_str();
     let consistency = consistency(ctx.config.backup.oplog, database)?;
@@ -52,15 +64,13 @@ pub fn create_timed(ctx: &Context, options: &CreateOptions) -> Result<(BackupFil
     if before.is_empty() && !options.allow_empty {
         return Err(nothing_there(&source, database));
     }
-    let place = first_directory(ctx)?;
     require_room(place.path(), &before)?;
     let partial = place.reserve(Utc::now())?;
     let keys = Keys::of(ctx)?;
 
     let step = Instant::now();
     report::progress(&format!("backing up `{database}` as {}", partial.id));
-    let stored = dump(ctx, &uri, &partial, keys.recipients, &before)
-        .map_err(|error| refusal::explain(error, database))?;
+    let stored = dump(ctx, &uri, &partial, keys.recipients, &before)?;
     timings.dump_ms = elapsed_ms(step);
     let after = source.collections()?;
     let mut warnings = compare_listings(database, &stored.manifest.namespaces, &before, &after)?;
@@ -94,12 +104,7 @@ pub fn create_timed(ctx: &Context, options: &CreateOptions) -> Result<(BackupFil
     backup::write_metadata(partial.path(), &metadata)?;
     let folder = partial.expose()?;
     let path = folder.join(&metadata.file);
-    let mut backup = BackupFile { path, metadata };
-    let step = Instant::now();
-    super::copies::copy_to_other_places(ctx, &place, &mut backup)?;
-    timings.copies_ms = elapsed_ms(step);
-    timings.total_ms = elapsed_ms(started);
-    Ok((backup, timings))
+    Ok((BackupFile { path, metadata }, timings))
 }
 
 /// One pass; what mongodump says it dumped is compared with what was counted.

@@ -9,7 +9,6 @@ use mongodb::options::ClientOptions;
 use mongodb::results::CollectionType;
 use mongodb::sync::{Client, Database};
 
-use super::refusal;
 use crate::domain::manifest::NamespaceKind;
 use crate::secret::Secret;
 use crate::tools::mongodump::OWN_PREFIXES;
@@ -40,14 +39,13 @@ impl Source {
             database.run_command(doc! { "ping": 1 }).run()?;
             Ok(Self { client, database })
         };
-        connect().map_err(|error| refusal::explain(error.into(), database))
+        Ok(connect()?)
     }
 
     /// The application's collections and views.
     pub(super) fn collections(&self) -> Result<BTreeMap<String, Stated>> {
         self.listed()
             .with_context(|| format!("cannot list the collections of `{}`", self.database.name()))
-            .map_err(|error| refusal::explain(error, self.database.name()))
     }
 
     fn listed(&self) -> Result<BTreeMap<String, Stated>> {
