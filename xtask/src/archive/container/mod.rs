@@ -14,6 +14,9 @@ mod reader;
 mod tar_member;
 mod writer;
 
+#[cfg(test)]
+mod hostile_tests;
+
 pub use file::{PendingFile, remove_abandoned};
 pub use input::FileDigest;
 pub use reader::{ContainerReader, digest_file, verify_file};

@@ -117,8 +117,7 @@ impl ContainerReader {
     fn next_member(&mut self) -> Result<State> {
         let mut header = [0; BLOCK_BYTES];
         self.content
-            .read_exact(&mut header)
-            .context("the tar ends before the manifest")?;
+            .read_exact(&mut header, "the tar ends before the manifest")?;
         let (name, length) = tar_member::parse(&header)?;
         let padding = tar_member::padding(length);
         if name == MANIFEST_NAME {
@@ -265,10 +264,10 @@ impl Content {
         Ok(count)
     }
 
-    fn read_exact(&mut self, mut buffer: &mut [u8]) -> Result<()> {
+    fn read_exact(&mut self, mut buffer: &mut [u8], otherwise: &'static str) -> Result<()> {
         while !buffer.is_empty() {
             let count = self.read(buffer)?;
-            ensure!(count > 0, "the tar is cut short");
+            ensure!(count > 0, otherwise);
             buffer = &mut buffer[count..];
         }
         Ok(())
@@ -276,7 +275,7 @@ impl Content {
 
     fn read_zeros(&mut self, count: usize) -> Result<()> {
         let mut zeros = vec![1; count];
-        self.read_exact(&mut zeros)?;
+        self.read_exact(&mut zeros, "the tar is cut short")?;
         ensure!(
             zeros.iter().all(|byte| *byte == 0),
             "the padding in the tar is not zero"
@@ -295,8 +294,7 @@ impl Content {
         while text.len() < length {
             let from = text.len();
             text.resize(length.min(from + READ_BYTES), 0);
-            self.read_exact(&mut text[from..])
-                .context("the manifest is cut short")?;
+            self.read_exact(&mut text[from..], "the manifest is cut short")?;
         }
         self.read_zeros(padding)?;
         self.check_end()?;

@@ -35,8 +35,11 @@ pub(super) fn parse(bytes: &[u8; BLOCK_BYTES]) -> Result<(String, u64)> {
     let own = &header.as_old().cksum;
     let sum: u32 = bytes.iter().map(|b| u32::from(*b)).sum();
     let own: u32 = own.iter().map(|b| u32::from(*b)).sum();
+    let stated = header
+        .cksum()
+        .context("a tar header is damaged: it has no checksum")?;
     ensure!(
-        header.cksum()? == sum - own + 8 * u32::from(b' '),
+        stated == sum - own + 8 * u32::from(b' '),
         "a tar header is damaged: its checksum differs"
     );
     ensure!(

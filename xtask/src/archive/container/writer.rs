@@ -1,5 +1,6 @@
 //! Writes a backup file from a stream of bytes.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -74,7 +75,6 @@ impl ContainerWriter {
             "pieces of {piece_bytes} bytes: use a multiple of {BLOCK_BYTES}, at most {MAX_PIECE_BYTES}"
         );
         MemberWriter::new(options.level)?;
-        let level = options.level;
         let encryptor = options
             .recipients
             .as_ref()
@@ -82,6 +82,16 @@ impl ContainerWriter {
             .transpose()?;
         let name = backup_file_name(&options.id, encryptor.is_some());
         let (file, handle) = PendingFile::create(&options.folder, &name, &options.id)?;
+        Ok(Self::start(options, encryptor, file, handle))
+    }
+
+    fn start(
+        options: &ContainerOptions,
+        encryptor: Option<age::Encryptor>,
+        file: PendingFile,
+        handle: File,
+    ) -> Self {
+        let level = options.level;
         let (feeder, members) = ordered::pool(options.workers, || {
             let mut writer = MemberWriter::new(level);
             move |content: Vec<u8>| match &mut writer {
@@ -90,19 +100,19 @@ impl ContainerWriter {
             }
         });
         let output = std::thread::spawn(move || output::write_all(members, handle, encryptor));
-        Ok(Self {
+        Self {
             feeder: Some(feeder),
             output: Some(output),
             file: Some(file),
             piece: vec![0; BLOCK_BYTES],
-            piece_bytes,
+            piece_bytes: options.piece_bytes,
             pieces: 0,
             archive_bytes: 0,
             recipients: options
                 .recipients
                 .as_ref()
                 .map_or_else(Vec::new, |r| r.texts().to_vec()),
-        })
+        }
     }
 
     /// Size of every piece but the last.
@@ -204,5 +214,73 @@ impl Drop for ContainerWriter {
     fn drop(&mut self) {
         // Wait for the output, so that nothing writes any more when the temporary file is removed.
         let _ = self.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::keys::Recipients;
+
+    /// `/dev/full` refuses every write as a full disk does.
+    #[test]
+    fn a_full_disk_is_the_error_and_leaves_nothing() {
+        let key = age::x25519::Identity::generate().to_public().to_string();
+        for recipients in [None, Some(Recipients::parse(&[key]).unwrap())] {
+            for bytes in [10, 50_000_000] {
+                let folder = tempfile::tempdir().unwrap();
+                let options = ContainerOptions {
+                    workers: 2,
+                    ..ContainerOptions::new(folder.path(), "id", None)
+                };
+                let (file, _) = PendingFile::create(folder.path(), "backup", "id").unwrap();
+                let full = File::options().write(true).open("/dev/full").unwrap();
+                let encryptor = recipients.as_ref().map(|keys| keys.encryptor().unwrap());
+                let mut writer = ContainerWriter::start(&options, encryptor, file, full);
+                let written = writer.write_all(&vec![7; bytes]).map_err(anyhow::Error::from);
+                let error = match written {
+                    Ok(()) => writer.finish(b"{}").unwrap_err(),
+                    Err(error) => {
+                        drop(writer);
+                        error
+                    }
+                };
+                assert!(format!("{error:#}").contains("No space left"), "{error:#}");
+                assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn impossible_options_are_refused_before_a_file_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let usual = || ContainerOptions::new(folder.path(), "20250131-235959", None);
+        let cases = [
+            ContainerOptions {
+                piece_bytes: 0,
+                ..usual()
+            },
+            ContainerOptions {
+                piece_bytes: 1000,
+                ..usual()
+            },
+            ContainerOptions {
+                piece_bytes: MAX_PIECE_BYTES + 512,
+                ..usual()
+            },
+            ContainerOptions { level: 13, ..usual() },
+            ContainerOptions {
+                id: "../x".into(),
+                ..usual()
+            },
+            ContainerOptions {
+                folder: folder.path().join("none"),
+                ..usual()
+            },
+        ];
+        for options in cases {
+            assert!(ContainerWriter::create(&options).is_err(), "{options:?}");
+        }
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
 }
