@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod completions;
+pub mod health;
 pub mod ledger;
 pub mod restore;
 pub mod tools;
@@ -58,6 +59,8 @@ pub enum Command {
     Restore(restore::Args),
     /// Find the outside programs: on PATH, in the cache, or built from a pin
     Tools(tools::Args),
+    /// Check code, data, speed and platforms from outside; exit 0 only for healthy
+    Health(health::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
 }
@@ -71,6 +74,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Ledger(args) => ledger::run(&args, &cli.common)?,
         Command::Restore(args) => restore::run(&args, &cli.common.context()?)?,
         Command::Tools(args) => tools::run(&args, &cli.common)?,
+        Command::Health(args) => return health::run(&cli.common, &args),
         Command::Completions(args) => completions::run(&args),
     }
     Ok(ExitCode::SUCCESS)

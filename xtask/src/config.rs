@@ -299,6 +299,7 @@ fn default_azure_connection() -> String {
 
 /// Parses any of our strict TOML files; the error names file, line, column and the key that was probably meant.
 pub use error::parse as parse_toml;
+pub use error::{hint, mistakes};
 
 #[cfg(test)]
 mod tests;

@@ -7,3 +7,4 @@ pub mod ledger;
 pub mod manifest;
 pub mod operation;
 pub mod release;
+pub mod verdict;

@@ -12,6 +12,7 @@ pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod exec;
+pub mod health;
 pub mod places;
 pub mod report;
 pub mod restore;

@@ -25,6 +25,29 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     })
 }
 
+/// The error of mistakes that only show once the file is parsed: each with the byte offset where it is.
+pub fn mistakes(path: &Path, text: &str, mut found: Vec<(usize, String)>) -> anyhow::Error {
+    found.sort();
+    let lines: Vec<String> = found
+        .iter()
+        .map(|(offset, message)| {
+            let (line, column) = position(text, *offset);
+            format!("{}:{line}:{column}: {message}", path.display())
+        })
+        .collect();
+    Stop::usage(lines.join("\n"))
+        .live("nothing was changed")
+        .next(format!("correct {} and run the command again", path.display()))
+        .into()
+}
+
+/// The known word most like the one given, as a hint at the end of a message.
+pub fn hint<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(given, known.into_iter())
+        .map(|word| format!(" (did you mean `{word}`?)"))
+        .unwrap_or_default()
+}
+
 /// Line and column of a byte offset, both from 1; columns count characters, as editors do.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
@@ -39,7 +62,11 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 fn did_you_mean(message: &str) -> Option<&str> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let given = message.starts_with("unknown").then(|| quoted.next()).flatten()?;
-    quoted
+    nearest(given, quoted)
+}
+
+fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
         .map(|key| (strsim::jaro_winkler(given, key), key))
         .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
         .max_by(|a, b| a.0.total_cmp(&b.0))

@@ -1,0 +1,186 @@
+//! Health checks that can say no: what `health.toml` lists, looked at from outside, judged into one verdict.
+
+mod expect;
+mod file;
+mod http;
+mod network;
+mod order;
+mod plan;
+mod probe;
+mod problem;
+pub mod render;
+mod report;
+mod runner;
+mod template;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+pub use file::Group;
+pub use report::{Attempt, CheckReport, ExpectedRelease, HealthReport, SCHEMA, Timings};
+
+use crate::context::Context;
+use crate::domain::verdict::{Outcome, Severity, Verdict, judge};
+use crate::error::Stop;
+use plan::Plan;
+use template::Values;
+
+/// Where the checks are, below the root of the repository.
+pub const HEALTH_FILE: &str = "infrastructure/health.toml";
+/// The largest file that is read.
+const FILE_LIMIT_BYTES: usize = 1 << 20;
+/// The header that lets requests past the protection of staged deployments.
+const BYPASS_HEADER: &str = "x-vercel-protection-bypass";
+
+/// What is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Only this group, and what it depends on.
+    pub only: Option<Group>,
+    /// What both sides must be.
+    pub release: Option<ExpectedRelease>,
+    /// In place of the configured addresses: a staged deployment is checked before it is promoted.
+    pub frontend_url: Option<String>,
+    pub backend_url: Option<String>,
+    /// The longest that all checks may take, where less than the file says.
+    pub deadline: Option<Duration>,
+}
+
+/// Reads the file anew and runs the checks once. An error means a mistake in configuration; whatever the checks see is
+/// in the report.
+pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
+    let mut plan = read_plan(ctx)?;
+    if let Some(group) = request.only {
+        plan.only(group);
+        if plan.checks.is_empty() {
+            return Err(Stop::usage(format!(
+                "{HEALTH_FILE} has no check in the group `{}`",
+                group.word()
+            ))
+            .next(format!("add one to {HEALTH_FILE}, or leave --only out"))
+            .into());
+        }
+    }
+    let environment = ctx.env();
+    let address = |given: &Option<String>, configured: String| {
+        let address = given.clone().unwrap_or(configured);
+        address.trim_end_matches('/').to_owned()
+    };
+    let secrets: BTreeMap<_, _> = plan
+        .secrets
+        .iter()
+        .filter_map(|name| Some((name.clone(), ctx.secret_if_set(name)?)))
+        .collect();
+    let values = Values::new(
+        address(&request.backend_url, environment.railway.url.clone()),
+        address(&request.frontend_url, environment.vercel.public_url()),
+        request.release.clone(),
+        secrets,
+    );
+    let bypass = environment.vercel.protection_bypass.as_ref();
+    let frontend_headers: Vec<(String, String)> = bypass
+        .filter(|_| request.frontend_url.is_some())
+        .and_then(|name| ctx.secret_if_set(name))
+        .map(|secret| (BYPASS_HEADER.to_owned(), secret.expose().to_owned()))
+        .into_iter()
+        .collect();
+    let client = http::Client::new()?;
+    let started_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let started = Instant::now();
+    let deadline = request
+        .deadline
+        .map_or(plan.deadline, |given| given.min(plan.deadline));
+    let scene = probe::Scene {
+        ctx,
+        client: &client,
+        values: &values,
+        deadline: started + deadline,
+        frontend_headers: &frontend_headers,
+    };
+    let checks = runner::run(&plan, &scene, started);
+    let verdict = judge(checks.iter().map(|check| (check.severity, check.outcome)));
+    Ok(HealthReport {
+        environment: ctx.env_name.clone(),
+        release: request.release.clone(),
+        started_at,
+        duration_ms: report::ms(started.elapsed()),
+        slowest_chain_ms: slowest_chain_ms(&plan, &checks),
+        verdict,
+        summary: summary(verdict, &checks),
+        checks,
+        backend: values.backend,
+        frontend: values.frontend,
+    })
+}
+
+fn read_plan(ctx: &Context) -> Result<Plan> {
+    let path = ctx.root.join(HEALTH_FILE);
+    let file = std::fs::File::open(&path).map_err(|error| {
+        Stop::usage(format!("cannot open {HEALTH_FILE}: {error}"))
+            .next("write it: the file of that name in the project's repository is a commented start")
+    })?;
+    let bytes = crate::exec::read_bounded(file, FILE_LIMIT_BYTES)
+        .with_context(|| format!("cannot read {HEALTH_FILE}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| Stop::usage(format!("{HEALTH_FILE} is not UTF-8")))?;
+    Plan::parse(std::path::Path::new(HEALTH_FILE), &text)
+}
+
+/// The longest sum of durations along the dependencies.
+fn slowest_chain_ms(plan: &Plan, checks: &[CheckReport]) -> f64 {
+    fn chain(plan: &Plan, checks: &[CheckReport], index: usize, known: &mut [Option<f64>]) -> f64 {
+        if let Some(known) = known[index] {
+            return known;
+        }
+        let before = plan.checks[index]
+            .depends_on
+            .iter()
+            .map(|&needed| chain(plan, checks, needed, known))
+            .fold(0.0, f64::max);
+        let total = before + checks[index].duration_ms;
+        known[index] = Some(total);
+        total
+    }
+    let mut known = vec![None; checks.len()];
+    (0..checks.len())
+        .map(|index| chain(plan, checks, index, &mut known))
+        .fold(0.0, f64::max)
+}
+
+/// Why the verdict is what it is, in one sentence.
+fn summary(verdict: Verdict, checks: &[CheckReport]) -> String {
+    let counted = |wanted: &[Outcome], severity| {
+        let is = |check: &&CheckReport| check.severity == severity && wanted.contains(&check.outcome);
+        checks.iter().filter(is).collect::<Vec<_>>()
+    };
+    let bad = [Outcome::Failed, Outcome::Unknown, Outcome::Skipped];
+    let warnings = counted(&bad, Severity::Warning).len();
+    let also = match warnings {
+        0 => String::new(),
+        1 => ", with 1 warning".to_owned(),
+        count => format!(", with {count} warnings"),
+    };
+    let first = |outcome: Outcome| {
+        let found = counted(&[outcome], Severity::Critical);
+        let more = match found.len() {
+            0 | 1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        found
+            .first()
+            .map(|check| format!("`{}`: {}{more}", check.name, check.message))
+    };
+    match verdict {
+        Verdict::Healthy => {
+            let passed = counted(&[Outcome::Passed], Severity::Critical).len();
+            format!("healthy: {passed} critical checks passed{also}")
+        }
+        Verdict::Unhealthy => format!("unhealthy: {}", first(Outcome::Failed).unwrap_or_default()),
+        Verdict::Unknown => {
+            let why = first(Outcome::Unknown).or_else(|| first(Outcome::Skipped));
+            let why = why.unwrap_or_else(|| "no critical check ran".to_owned());
+            format!("unknown, we could not look: {why}")
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The database itself, through the driver: reachable, writable, quick, with the roles and the room it needs.
+//!
+//! The driver has no time limit for a server that accepts a connection and then says nothing, so the questions are
+//! asked on a thread of their own that is left behind when the time is over.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::error::ErrorKind;
+use mongodb::options::ClientOptions;
+use mongodb::sync::Client;
+use serde_json::json;
+
+use super::{Look, Scene};
+use crate::domain::verdict::Outcome;
+use crate::health::file;
+use crate::health::problem::Problem;
+use crate::health::report::{Timings, ms, percentile};
+use crate::secret::Secret;
+
+/// The one marker document: overwritten by each run, so that it never grows.
+const MARKER_ID: &str = "xtask-health";
+
+#[derive(Debug, Clone)]
+pub(in crate::health) struct Database {
+    pub file: file::Database,
+    pub filter: Document,
+    pub timeout: Duration,
+}
+
+impl Database {
+    pub(super) fn look(&self, scene: &Scene<'_>) -> Look {
+        let mongodb = &scene.ctx.env().mongodb;
+        let Some(uri) = scene.ctx.secret_if_set(&mongodb.uri) else {
+            let message = format!("the environment variable {} is not set or empty", mongodb.uri);
+            return Look::of(&Problem::Unknown(message));
+        };
+        let timeout = scene.timeout(self.timeout);
+        let (sender, receiver) = mpsc::channel();
+        let (probe, name) = (self.clone(), mongodb.database.clone());
+        let started = Instant::now();
+        std::thread::spawn(move || {
+            let look = probe.ask(&uri, &name, timeout);
+            // Nobody listens any more once the time is over.
+            sender.send(look).ok();
+        });
+        let mut look = receiver.recv_timeout(timeout).unwrap_or_else(|_| {
+            let limit_s = timeout.as_secs_f64();
+            Look::of(&Problem::Failed(format!(
+                "the database did not answer within {limit_s:.1} s"
+            )))
+        });
+        look.timings = Timings {
+            total_ms: ms(started.elapsed()),
+            ..look.timings
+        };
+        look.budget_ms = self.file.p95_ms.map(|ms| ms as f64);
+        look
+    }
+
+    fn ask(&self, uri: &Secret, name: &str, timeout: Duration) -> Look {
+        let mut look = Look::new(Outcome::Passed, "");
+        match self.questions(uri, name, timeout, &mut look) {
+            Ok(()) => {}
+            Err(problem) => {
+                look.outcome = problem.outcome();
+                problem.message().clone_into(&mut look.message);
+            }
+        }
+        look
+    }
+
+    fn questions(&self, uri: &Secret, name: &str, timeout: Duration, look: &mut Look) -> Result<(), Problem> {
+        let started = Instant::now();
+        let mut options = ClientOptions::parse(uri.expose())
+            .run()
+            .map_err(|error| explain("the connection string cannot be used", &error))?;
+        options.server_selection_timeout = Some(timeout);
+        options.connect_timeout = Some(timeout);
+        options.app_name = Some("xtask-health".into());
+        let client = Client::with_options(options)
+            .map_err(|error| explain("the connection cannot be made", &error))?;
+        let database = client.database(name);
+        let hello = database
+            .run_command(doc! {"hello": 1})
+            .run()
+            .map_err(|error| explain("cannot connect", &error))?;
+        look.timings.connect_ms = Some(ms(started.elapsed()));
+        let is_primary = hello.get_bool("isWritablePrimary").unwrap_or(false);
+        look.fact("writable_primary", is_primary);
+        look.fact("replica_set", hello.get_str("setName").unwrap_or_default());
+        if self.file.primary && !is_primary {
+            return Err(Problem::Failed(
+                "the server that was reached takes no writes".into(),
+            ));
+        }
+        self.check_latency(&database, look)?;
+        self.check_roles(&database, look)?;
+        self.check_storage(&database, look)?;
+        self.check_marker(&database)
+    }
+
+    fn check_latency(&self, database: &mongodb::sync::Database, look: &mut Look) -> Result<(), Problem> {
+        let collection = database.collection::<Document>(self.file.collection.get_ref());
+        let wanted = self.file.min_documents;
+        let mut times_ms = Vec::new();
+        for _ in 0..self.file.samples {
+            let started = Instant::now();
+            let found = collection
+                .find(self.filter.clone())
+                .limit(i64::from(wanted.max(1)))
+                .projection(doc! {"_id": 1})
+                .run()
+                .and_then(|cursor| cursor.collect::<Result<Vec<_>, _>>())
+                .map_err(|error| explain("the test query failed", &error))?;
+            times_ms.push(ms(started.elapsed()));
+            if found.len() < wanted as usize {
+                return Err(Problem::Failed(format!(
+                    "the test query finds {} documents in {} instead of at least {wanted}",
+                    found.len(),
+                    self.file.collection
+                )));
+            }
+        }
+        times_ms.sort_by(f64::total_cmp);
+        let at = |percent| percentile(&times_ms, percent).unwrap_or_default();
+        let (p50, p95) = (at(50), at(95));
+        look.fact("samples", times_ms.len());
+        look.fact("p50_ms", json!(p50));
+        look.fact("p95_ms", json!(p95));
+        look.measured_ms = Some(p95);
+        look.message = format!("p95 {p95:.1} ms, p50 {p50:.1} ms over {} queries", times_ms.len());
+        match self.file.p95_ms {
+            Some(budget_ms) if p95 > budget_ms as f64 => Err(Problem::Failed(format!(
+                "the query's p95 is {p95:.1} ms, at most {budget_ms} ms are allowed"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_roles(&self, database: &mongodb::sync::Database, look: &mut Look) -> Result<(), Problem> {
+        let status = database.run_command(doc! {"connectionStatus": 1}).run();
+        let status = match status {
+            Ok(status) => status,
+            // Only told where it is asked for.
+            Err(_) if self.file.roles.is_empty() => return Ok(()),
+            Err(error) => return Err(explain("the roles cannot be read", &error)),
+        };
+        let roles: Vec<String> = status
+            .get_document("authInfo")
+            .and_then(|info| info.get_array("authenticatedUserRoles"))
+            .map(|roles| {
+                let name = |role: &Bson| role.as_document()?.get_str("role").ok().map(str::to_owned);
+                roles.iter().filter_map(name).collect()
+            })
+            .unwrap_or_default();
+        look.fact("roles", roles.clone());
+        match self.file.roles.iter().find(|role| !roles.contains(role)) {
+            Some(absent) => Err(Problem::Failed(format!(
+                "the database's user lacks the role `{absent}`: it has {}",
+                if roles.is_empty() {
+                    "none".to_owned()
+                } else {
+                    roles.join(", ")
+                }
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_storage(&self, database: &mongodb::sync::Database, look: &mut Look) -> Result<(), Problem> {
+        let stats = database.run_command(doc! {"dbStats": 1}).run();
+        let number = |name: &str| match stats.as_ref().ok()?.get(name)? {
+            Bson::Double(number) => Some(*number),
+            Bson::Int32(number) => Some(f64::from(*number)),
+            #[allow(clippy::cast_precision_loss, reason = "a percentage is made of it")]
+            Bson::Int64(number) => Some(*number as f64),
+            _ => None,
+        };
+        let total = number("fsTotalSize").filter(|total| *total > 0.0);
+        let free_percent = total
+            .zip(number("fsUsedSize"))
+            .map(|(total, used)| (total - used) / total * 100.0);
+        if let Some(free_percent) = free_percent {
+            look.fact("free_percent", json!((free_percent * 10.0).round() / 10.0));
+        }
+        match (self.file.min_free_percent, free_percent) {
+            (Some(least), Some(free)) if free < least => Err(Problem::Failed(format!(
+                "{free:.1} % of the storage are left, at least {least} % are wanted"
+            ))),
+            (Some(_), None) => Err(Problem::Unknown(
+                "the server does not tell how much storage is left".into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_marker(&self, database: &mongodb::sync::Database) -> Result<(), Problem> {
+        let Some(name) = &self.file.marker_collection else {
+            return Ok(());
+        };
+        let collection = database.collection::<Document>(name.get_ref());
+        let written = chrono::Utc::now().to_rfc3339();
+        collection
+            .replace_one(doc! {"_id": MARKER_ID}, doc! {"_id": MARKER_ID, "at": &written})
+            .upsert(true)
+            .run()
+            .map_err(|error| explain("the marker cannot be written", &error))?;
+        let read = collection
+            .find_one(doc! {"_id": MARKER_ID})
+            .run()
+            .map_err(|error| explain("the marker cannot be read", &error))?;
+        match read.as_ref().and_then(|marker| marker.get_str("at").ok()) {
+            Some(read) if read == written => Ok(()),
+            // Two runs at once write the same marker: a later one is as good a proof.
+            Some(read) if read > written.as_str() => Ok(()),
+            _ => Err(Problem::Failed(
+                "the marker that was written is not the one read back".into(),
+            )),
+        }
+    }
+}
+
+/// No name, no TLS, no reachable server or a refused login leave it open whether the database works; a refused
+/// connection and a failed command do not.
+fn explain(what: &str, error: &mongodb::error::Error) -> Problem {
+    let message = format!("{what}: {}", crate::health::expect::cut(&error.to_string()));
+    match error.kind.as_ref() {
+        ErrorKind::ServerSelection { message: detail, .. } if detail.contains("refused") => {
+            Problem::Failed(message)
+        }
+        ErrorKind::ServerSelection { .. }
+        | ErrorKind::Authentication { .. }
+        | ErrorKind::DnsResolve { .. }
+        | ErrorKind::InvalidArgument { .. }
+        | ErrorKind::InvalidTlsConfig { .. } => Problem::Unknown(message),
+        _ => Problem::Failed(message),
+    }
+}

@@ -1,0 +1,151 @@
+//! The kinds of checks. Each looks once; how often is the runner's business.
+
+mod database;
+mod document;
+mod frontend;
+mod http;
+mod release;
+mod status_page;
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+pub(super) use database::Database;
+pub(super) use frontend::Frontend;
+pub(super) use http::HttpProbe;
+pub(super) use release::Release;
+pub(super) use status_page::StatusPage;
+
+use super::http::{Answer, Broken, Client, Request};
+use super::problem::Problem;
+use super::report::Timings;
+use super::template::{Missing, Values};
+use crate::context::Context;
+use crate::domain::verdict::Outcome;
+
+/// One of the kinds.
+#[derive(Debug)]
+pub(super) enum Probe {
+    Http(HttpProbe),
+    Frontend(Frontend),
+    Database(Database),
+    StatusPage(StatusPage),
+    Release(Box<Release>),
+}
+
+/// What a probe works with.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub ctx: &'a Context,
+    pub client: &'a Client,
+    pub values: &'a Values,
+    /// When all checks must have ended.
+    pub deadline: Instant,
+    /// For staged deployments of the frontend: the header that lets us past their protection.
+    pub frontend_headers: &'a [(String, String)],
+}
+
+impl Scene<'_> {
+    /// The time for one request: its own, or what is left of the run's.
+    fn timeout(&self, own: Duration) -> Duration {
+        own.min(self.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn get(&self, url: String, timeout: Duration, body_limit_bytes: u64) -> Result<Answer, Broken> {
+        let mut request = Request::get(url, self.timeout(timeout), body_limit_bytes);
+        if is_below(&request.url, &self.values.frontend) {
+            request.headers = self.frontend_headers.to_vec();
+        }
+        self.client.send(&request)
+    }
+}
+
+/// Whether an address belongs to the origin of another.
+fn is_below(url: &str, base: &str) -> bool {
+    match (url::Url::parse(url), url::Url::parse(base)) {
+        (Ok(url), Ok(base)) => url.origin() == base.origin(),
+        _ => false,
+    }
+}
+
+/// What one look saw.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub outcome: Outcome,
+    pub message: String,
+    pub status: Option<u16>,
+    pub bytes: Option<u64>,
+    pub timings: Timings,
+    pub measured_ms: Option<f64>,
+    pub budget_ms: Option<f64>,
+    pub link: Option<String>,
+    pub facts: Map<String, Value>,
+}
+
+impl Look {
+    fn new(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            message: message.into(),
+            status: None,
+            bytes: None,
+            timings: Timings::default(),
+            measured_ms: None,
+            budget_ms: None,
+            link: None,
+            facts: Map::new(),
+        }
+    }
+
+    /// What could not even be sent.
+    pub(super) fn of(problem: &Problem) -> Self {
+        Self::new(problem.outcome(), problem.message())
+    }
+
+    fn of_broken(broken: &Broken) -> Self {
+        Self {
+            status: broken.status,
+            timings: broken.timings,
+            ..Self::of(&broken.problem)
+        }
+    }
+
+    fn of_answer(outcome: Outcome, message: impl Into<String>, answer: &Answer) -> Self {
+        Self {
+            status: Some(answer.status),
+            bytes: Some(answer.body.len() as u64),
+            timings: answer.timings,
+            ..Self::new(outcome, message)
+        }
+    }
+
+    fn fact(&mut self, name: &str, value: impl Into<Value>) {
+        self.facts.insert(name.to_owned(), value.into());
+    }
+}
+
+impl Probe {
+    pub(super) fn look(&self, scene: &Scene<'_>) -> Look {
+        let look = match self {
+            Self::Http(probe) => probe.look(scene),
+            Self::Frontend(probe) => probe.look(scene),
+            Self::Database(probe) => Ok(probe.look(scene)),
+            Self::StatusPage(probe) => probe.look(scene),
+            Self::Release(probe) => probe.look(scene),
+        };
+        look.unwrap_or_else(|missing| Look::of(&missing.into()))
+    }
+}
+
+impl From<Missing> for Problem {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Secret(name) => {
+                Self::Unknown(format!("the environment variable {name} is not set or empty"))
+            }
+            Missing::Release(fact) => Self::NotAsked(format!("no {fact} of a release was asked for")),
+            Missing::Capture(name) => Self::Unknown(format!("`{name}` was not captured")),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Why a request brought no answer, and whether that is the other side's fault or only means that we could not look.
+
+use std::io;
+use std::time::Duration;
+
+use crate::domain::verdict::Outcome;
+
+/// How an attempt went wrong.
+#[derive(Debug, Clone)]
+pub(super) enum Problem {
+    Failed(String),
+    /// We could not look.
+    Unknown(String),
+    NotAsked(String),
+}
+
+impl Problem {
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Failed(_) => Outcome::Failed,
+            Self::Unknown(_) => Outcome::Unknown,
+            Self::NotAsked(_) => Outcome::NotAsked,
+        }
+    }
+
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Self::Failed(message) | Self::Unknown(message) | Self::NotAsked(message) => message,
+        }
+    }
+}
+
+/// How far a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Resolving,
+    Connecting,
+    /// In the TLS handshake.
+    Securing,
+    Exchanging,
+}
+
+/// Says what happened. No name, no route and no TLS leave it open whether the system works; a refused or broken
+/// connection, a late or a malformed answer are seen faults.
+pub(super) fn explain(
+    error: &ureq::Error,
+    stage: Stage,
+    body_limit_bytes: u64,
+    timeout: Duration,
+) -> Problem {
+    use Problem::{Failed, Unknown};
+    let limit_s = timeout.as_secs_f64();
+    match (error, stage) {
+        (ureq::Error::HostNotFound, _) => Unknown("the host's name cannot be resolved".into()),
+        (ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl, _) => {
+            Unknown(format!("the proxy does not connect: {error}"))
+        }
+        (ureq::Error::Timeout(_), Stage::Resolving) => {
+            Unknown(format!("the host's name was not resolved within {limit_s:.1} s"))
+        }
+        (ureq::Error::Timeout(_), Stage::Connecting) => {
+            Unknown(format!("no connection within {limit_s:.1} s"))
+        }
+        (_, Stage::Securing) => Unknown(format!("no secure connection: {error}")),
+        (ureq::Error::Timeout(_), Stage::Exchanging) => {
+            Failed(format!("no whole answer within {limit_s:.1} s"))
+        }
+        (ureq::Error::BodyExceedsLimit(_), _) => {
+            Failed(format!("the body is larger than {body_limit_bytes} bytes"))
+        }
+        (ureq::Error::LargeResponseHeader(_, limit), _) => {
+            Failed(format!("the answer's head is larger than {limit} bytes"))
+        }
+        (ureq::Error::Io(source), _) => explain_io(source),
+        (ureq::Error::Decompress(_, source), _) => Failed(format!("the body cannot be unpacked: {source}")),
+        (ureq::Error::Protocol(source), _) => Failed(format!("the answer is not proper HTTP: {source}")),
+        (other, _) => Failed(format!("the request failed: {other}")),
+    }
+}
+
+fn explain_io(error: &io::Error) -> Problem {
+    use Problem::{Failed, Unknown};
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Failed("the connection was refused".into()),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            Failed("the connection was broken".into())
+        }
+        io::ErrorKind::UnexpectedEof => {
+            Failed("the connection was closed before the answer was whole".into())
+        }
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown => {
+            Unknown("there is no route to the host".into())
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::AddrNotAvailable => {
+            Unknown(format!("the network cannot be used: {error}"))
+        }
+        _ => Failed(format!("the connection failed: {error}")),
+    }
+}

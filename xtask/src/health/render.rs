@@ -1,0 +1,158 @@
+//! A report for people: a table with bars of times against budgets, and Markdown for the step summary.
+
+use std::fmt::Write as _;
+
+use super::report::{CheckReport, HealthReport};
+use crate::domain::verdict::{Outcome, Severity};
+use crate::report;
+
+/// Cells of a full bar: the budget.
+const BAR_CELLS: usize = 10;
+const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+
+/// The table, and the verdict below it.
+pub fn text(report: &HealthReport) -> String {
+    let rows: Vec<Vec<String>> = report
+        .checks
+        .iter()
+        .map(|check| {
+            vec![
+                sign(check).to_owned(),
+                check.group.word().to_owned(),
+                check.name.clone(),
+                time(check),
+                check
+                    .measured_ms
+                    .zip(check.budget_ms)
+                    .map(|(ms, budget_ms)| bar(ms, budget_ms))
+                    .unwrap_or_default(),
+                message(check),
+            ]
+        })
+        .collect();
+    let mut text = report::table(&["", "group", "check", "time", "of budget", ""], &rows);
+    writeln!(text, "\n{}", report.summary).expect("writing to a string");
+    writeln!(
+        text,
+        "{} checks in {}; the slowest chain took {}",
+        report.checks.len(),
+        duration(report.duration_ms),
+        duration(report.slowest_chain_ms)
+    )
+    .expect("writing to a string");
+    text
+}
+
+/// The step summary.
+pub fn markdown(report: &HealthReport) -> String {
+    let mut text = format!(
+        "### Health of {}: {}\n\n{}\n\n| | group | check | time | of budget | |\n|---|---|---|---|---|---|\n",
+        report.environment,
+        report.verdict.word(),
+        escape(&report.summary)
+    );
+    for check in &report.checks {
+        let mark = match check.outcome {
+            Outcome::Passed => "✅",
+            Outcome::Failed if check.severity == Severity::Critical => "❌",
+            Outcome::Failed | Outcome::Unknown => "⚠️",
+            Outcome::Skipped | Outcome::NotAsked => "⏭️",
+        };
+        let bar = check
+            .measured_ms
+            .zip(check.budget_ms)
+            .map(|(ms, budget_ms)| format!("`{}`", bar(ms, budget_ms)))
+            .unwrap_or_default();
+        writeln!(
+            text,
+            "| {mark} | {} | {} | {} | {bar} | {} |",
+            check.group.word(),
+            escape(&check.name),
+            time(check),
+            escape(&message(check))
+        )
+        .expect("writing to a string");
+    }
+    text.push('\n');
+    text
+}
+
+const fn sign(check: &CheckReport) -> &'static str {
+    match (check.outcome, check.severity) {
+        (Outcome::Passed, _) => "ok",
+        (Outcome::Failed, Severity::Critical) => "FAILED",
+        (Outcome::Failed, Severity::Warning) => "warning",
+        (Outcome::Unknown, _) => "unknown",
+        (Outcome::Skipped, _) => "skipped",
+        (Outcome::NotAsked, _) => "-",
+    }
+}
+
+fn message(check: &CheckReport) -> String {
+    let mut message = check.message.clone();
+    if check.attempts_total > 1 {
+        write!(message, " ({} attempts)", check.attempts_total).expect("writing to a string");
+    }
+    if let Some(link) = check.link.as_ref().filter(|_| check.outcome != Outcome::Passed) {
+        write!(message, " {link}").expect("writing to a string");
+    }
+    message
+}
+
+fn time(check: &CheckReport) -> String {
+    check.measured_ms.map(duration).unwrap_or_default()
+}
+
+/// Whole milliseconds, or a tenth below ten.
+pub fn duration(ms: f64) -> String {
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a duration is never negative"
+        )]
+        report::duration_ms(ms.round() as u64)
+    }
+}
+
+/// Ten cells are the budget; what is over it is drawn as an arrow.
+fn bar(ms: f64, budget_ms: f64) -> String {
+    let share = if budget_ms > 0.0 {
+        ms / budget_ms
+    } else {
+        f64::INFINITY
+    };
+    let percent = format!("{:>4.0} %", (share * 100.0).min(9_999.0));
+    if share > 1.0 {
+        return format!("{}▶{percent}", "█".repeat(BAR_CELLS));
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 80"
+    )]
+    let eighths = (share * (BAR_CELLS * 8) as f64).round() as usize;
+    let drawn = format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8]);
+    let empty = BAR_CELLS + 1 - eighths.div_ceil(8);
+    format!("{drawn}{}{percent}", " ".repeat(empty))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_shows_the_share_of_the_budget() {
+        assert_eq!(bar(250.0, 500.0), "█████        50 %");
+        assert_eq!(bar(0.0, 500.0), "              0 %");
+        assert_eq!(bar(500.0, 500.0), "██████████  100 %");
+        assert_eq!(bar(501.0, 500.0), "██████████▶ 100 %");
+        assert_eq!(bar(6.0, 500.0), "▏             1 %");
+    }
+}

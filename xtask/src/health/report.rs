@@ -1,0 +1,125 @@
+//! The result of a run, as it is written to JSON: schema `health-report/1`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Group;
+use crate::domain::verdict::{Outcome, Severity, Verdict};
+
+/// Name of the schema.
+pub const SCHEMA: &str = "health-report/1";
+
+/// What both sides must be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedRelease {
+    pub commit: String,
+    /// The release tag, for messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub railway_deployment: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vercel_deployment: Option<String>,
+}
+
+/// Everything that one run saw.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HealthReport {
+    pub environment: String,
+    pub backend: String,
+    pub frontend: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ExpectedRelease>,
+    pub started_at: String,
+    pub duration_ms: f64,
+    /// The longest path through the dependencies: what the run would take with no other check beside it.
+    pub slowest_chain_ms: f64,
+    pub verdict: Verdict,
+    /// One sentence: why the verdict is what it is.
+    pub summary: String,
+    pub checks: Vec<CheckReport>,
+}
+
+/// What one check saw.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CheckReport {
+    pub name: String,
+    pub group: Group,
+    pub severity: Severity,
+    pub outcome: Outcome,
+    pub message: String,
+    /// A page with more, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// The time that counts against the budget: the slowest answer, the percentile or the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_ms: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_ms: Option<f64>,
+    /// From the start of the run.
+    pub started_ms: f64,
+    pub duration_ms: f64,
+    /// All attempts; the list below keeps the first and the last ones.
+    pub attempts_total: u32,
+    pub attempts: Vec<Attempt>,
+    /// What this kind of check found: percentiles, assets, versions, roles.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub facts: Map<String, Value>,
+}
+
+/// One try of a check.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attempt {
+    /// From the start of the run.
+    pub at_ms: f64,
+    pub outcome: Outcome,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Of the slowest request of the attempt.
+    pub timings: Timings,
+}
+
+/// The phases of a request in milliseconds; connection phases are missing where a connection was used again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_ms: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_ms: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_ms: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<f64>,
+    pub total_ms: f64,
+}
+
+/// Milliseconds with three decimals: microseconds are the finest that means anything here.
+pub(super) fn ms(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The percentile of sorted values by the nearest rank: always one of the values, never between two.
+pub(super) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let values: Vec<f64> = (1..=20).map(f64::from).collect();
+        assert_eq!(percentile(&values, 50), Some(10.0));
+        assert_eq!(percentile(&values, 95), Some(19.0));
+        assert_eq!(percentile(&values, 99), Some(20.0));
+        assert_eq!(percentile(&values[..1], 95), Some(1.0));
+        assert_eq!(percentile(&[], 95), None);
+    }
+}
