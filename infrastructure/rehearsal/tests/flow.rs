@@ -37,6 +37,7 @@ fn a_release_goes_out_and_back() {
         "the platform's own check does not find the fault"
     );
     assert_eq!(world.settled(&v1), "REMOVED");
+    assert_eq!(world.child_pids().len(), 1, "a removed deployment does not run");
     let (_, listing) = world.backend("/api/properties?limit=5");
     assert!(
         listing["items"]

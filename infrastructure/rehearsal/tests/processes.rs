@@ -49,8 +49,9 @@ fn leashed(script: &str) -> (std::process::Child, Vec<u32>) {
 #[test]
 fn a_leash_ends_the_whole_group_when_its_input_ends() {
     for script in [
-        "sleep 60 & echo $$ $!; wait",
-        "trap '' TERM; sleep 60 & echo $$ $!; wait",
+        "sleep 100 & echo $$ $!; wait",
+        "trap '' TERM; sleep 100 & echo $$ $!; wait",
+        "(trap '' TERM; exec sleep 100) & echo $$ $!; wait",
     ] {
         let (mut child, pids) = leashed(script);
         assert_eq!(pids.len(), 2);
@@ -63,7 +64,7 @@ fn a_leash_ends_the_whole_group_when_its_input_ends() {
 #[test]
 fn a_leash_ends_its_program_when_it_is_told_or_killed() {
     for signal in ["TERM", "INT", "KILL"] {
-        let (mut child, pids) = leashed("echo $$; exec sleep 60");
+        let (mut child, pids) = leashed("echo $$; exec sleep 100");
         let status = Command::new("/bin/sh")
             .args(["-c", &format!("kill -{signal} {}", child.id())])
             .status()
