@@ -2,6 +2,13 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use mongodb::bson::{Bson, Document, deserialize_from_slice, doc};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
 use common::{World, change, seed};
 
 #[test]
@@ -29,4 +36,141 @@ fn a_restore_gives_back_the_backup_and_an_undo_what_was_live() {
 
     let young = world.fails(3, &["restore", "--resume", operation]);
     assert!(young.contains("taken back"), "{young}");
+}
+
+/// Documents of every collection, by collection and `_id`, as raw bytes.
+type Snapshot = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+
+fn snapshot(world: &World) -> Snapshot {
+    let live = world.live();
+    let names = world.inventory().collections.into_keys();
+    let collections = names.map(|name| {
+        let mut documents = BTreeMap::new();
+        let keep = |raw: &[u8]| {
+            let document: Document = deserialize_from_slice(raw)?;
+            let id = document.get("_id").unwrap();
+            let id = format!("{:?} {}", id.element_type(), serde_json::to_value(id)?);
+            documents.insert(id, raw.to_vec());
+            Ok(())
+        };
+        live.scan(&name, keep).unwrap();
+        (name, documents)
+    });
+    collections.collect()
+}
+
+/// The same numbers from two maps in memory.
+fn naive(before: &Snapshot, now: &Snapshot) -> BTreeMap<String, [(u64, u64); 3]> {
+    let none = BTreeMap::new();
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let mut losses = BTreeMap::new();
+    for name in names {
+        let (then, now) = (before.get(name).unwrap_or(&none), now.get(name).unwrap_or(&none));
+        let mut counts = [(0, 0); 3];
+        let mut add = |fate: usize, raw: &[u8]| {
+            counts[fate].0 += 1;
+            counts[fate].1 += raw.len() as u64;
+        };
+        for (id, raw) in now {
+            match then.get(id) {
+                None => add(0, raw),
+                Some(old) if old != raw => add(1, raw),
+                Some(_) => {}
+            }
+        }
+        then.iter()
+            .filter(|(id, _)| !now.contains_key(*id))
+            .for_each(|(_, raw)| add(2, raw));
+        if counts != [(0, 0); 3] {
+            losses.insert(name.clone(), counts);
+        }
+    }
+    losses
+}
+
+fn previewed(world: &World, backup: &Path) -> BTreeMap<String, [(u64, u64); 3]> {
+    let plan = world.ok(&["restore", backup.to_str().unwrap(), "--plan"]);
+    let losses = plan["loss"]["collections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|loss| {
+            let counts = ["created", "changed", "deleted"].map(|fate| {
+                (
+                    loss[fate]["documents"].as_u64().unwrap(),
+                    loss[fate]["bytes"].as_u64().unwrap(),
+                )
+            });
+            (loss["collection"].as_str().unwrap().to_owned(), counts)
+        });
+    losses.collect()
+}
+
+/// Random writes: ids of many types, documents that change, go and come back.
+fn write_at_random(world: &World, random: &mut StdRng, rounds: usize) {
+    for _ in 0..rounds {
+        let name = ["a", "b", "c.d", "é e"][random.random_range(0..4)];
+        let collection = world.collection(name);
+        let n: i32 = random.random_range(0..40);
+        let id = match random.random_range(0..4) {
+            0 => Bson::Int32(n),
+            1 => Bson::String(n.to_string()),
+            2 => Bson::Document(doc! { "x": n, "y": [n] }),
+            _ => Bson::DateTime(mongodb::bson::DateTime::from_millis(i64::from(n))),
+        };
+        let filter = xtask::database::id_filter(id.clone());
+        if random.random_bool(0.25) {
+            collection.delete_one(filter).run().unwrap();
+        } else {
+            let size = random.random_range(0..60);
+            let document = doc! { "_id": id, "v": random.random_range(0..3), "t": "x".repeat(size) };
+            collection
+                .replace_one(filter, document)
+                .upsert(true)
+                .run()
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn random_databases_the_preview_is_exact_and_restore_and_undo_are_complete() {
+    let world = World::new();
+    for seed in 0..4 {
+        let mut random = StdRng::seed_from_u64(seed);
+        write_at_random(&world, &mut random, 150);
+        let (then, backed_up) = (snapshot(&world), world.inventory());
+        let backup = world.backup();
+        write_at_random(&world, &mut random, 120);
+        let (now, changed) = (snapshot(&world), world.inventory());
+
+        assert_eq!(previewed(&world, &backup), naive(&then, &now), "seed {seed}");
+        let restored = world.ok(&["restore", backup.to_str().unwrap()]);
+        assert_eq!(backed_up.compare(&world.inventory()), [], "seed {seed}");
+        assert_eq!(snapshot(&world), then, "seed {seed}");
+        world.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
+        assert_eq!(changed.compare(&world.inventory()), [], "seed {seed}");
+        assert_eq!(snapshot(&world), now, "seed {seed}");
+    }
+}
+
+#[test]
+fn examples_name_ids_and_fields_and_values_only_when_asked() {
+    let world = World::new();
+    seed(&world);
+    let backup = world.backup();
+    change(&world);
+    let backup = backup.to_str().unwrap();
+    let plan = world.ok(&["restore", backup, "--plan"]);
+    let text = plan["loss"].to_string();
+    assert!(
+        text.contains(r#""fields":["visits"]"#) && text.contains(r#""id":"new""#),
+        "{text}"
+    );
+    assert!(!text.contains("@example.com"), "{text}");
+    let shown = world.ok(&["restore", backup, "--plan", "--show-values"])["loss"].to_string();
+    assert!(
+        shown.contains("new@example.com") && shown.contains("user0@example.com"),
+        "{shown}"
+    );
 }

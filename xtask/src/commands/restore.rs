@@ -11,12 +11,11 @@ use serde::Serialize;
 use crate::backup::BackupFile;
 use crate::commands::backup;
 use crate::context::Context;
-use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::operation::OperationId;
 use crate::engine::confirm::confirm;
 use crate::error::Stop;
 use crate::report;
-use crate::restore::{self, Known, Preflight, Swapped, Undone};
+use crate::restore::{self, Count, Delta, Example, Fate, Known, LossPreview, Preflight, Swapped, Undone};
 
 /// Options of `restore`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +39,12 @@ pub struct Args {
     /// Show what would be done and lost; change nothing
     #[arg(long, requires = "backup")]
     plan: bool,
+    /// Show whole documents as examples of what would be lost, not only ids and field names
+    #[arg(long, requires = "backup")]
+    show_values: bool,
+    /// Compare every document with the backup, or only counts
+    #[arg(long, value_enum, default_value_t, requires = "backup")]
+    delta: Delta,
 }
 
 /// What a restore would do.
@@ -49,8 +54,8 @@ struct Plan {
     database: String,
     documents: u64,
     bytes: u64,
-    /// In which the backup differs from what is live now.
-    differences: Vec<Difference>,
+    /// What live has and would lose.
+    loss: LossPreview,
     #[serde(flatten)]
     preflight: Preflight,
 }
@@ -73,7 +78,7 @@ pub fn run(args: &Args, ctx: &Context) -> Result<()> {
     }
     let backup = backup::resolve(ctx, args.backup.as_deref().unwrap_or_default())?;
     let operation = OperationId::new();
-    let plan = plan(ctx, &backup, &operation)?;
+    let plan = plan(ctx, args, &backup, &operation)?;
     if args.plan {
         return report::emit(ctx.format, "restore-plan/1", &plan, || plan_text(&plan));
     }
@@ -102,16 +107,14 @@ fn confirm_change(ctx: &Context, what: &str) -> Result<()> {
     confirm(ctx, what, &ctx.env().mongodb.database)
 }
 
-fn plan(ctx: &Context, backup: &BackupFile, operation: &OperationId) -> Result<Plan> {
+fn plan(ctx: &Context, args: &Args, backup: &BackupFile, operation: &OperationId) -> Result<Plan> {
     let live = restore::connect(ctx)?;
-    let expected = Inventory::of_backup(&backup.metadata.namespaces, live.name());
-    let found = live.inventory(crate::database::Digests::None)?;
     Ok(Plan {
         backup_id: backup.metadata.id.clone(),
         database: live.name().to_owned(),
         documents: backup.metadata.documents,
         bytes: backup.metadata.archive_bytes,
-        differences: expected.compare(&found),
+        loss: restore::preview(ctx, backup, args.delta, args.show_values)?,
         preflight: restore::preflight(ctx, &live, backup, operation)?,
     })
 }
@@ -124,9 +127,7 @@ fn plan_text(plan: &Plan) -> String {
         report::bytes(plan.bytes),
         plan.database
     );
-    for difference in &plan.differences {
-        writeln!(text, "  live now differs: {difference}").expect("writing to a string");
-    }
+    loss_text(&plan.loss, &mut text);
     for warning in &plan.preflight.warnings {
         writeln!(text, "  warning: {warning}").expect("writing to a string");
     }
@@ -134,6 +135,52 @@ fn plan_text(plan: &Plan) -> String {
         writeln!(text, "  problem: {problem}").expect("writing to a string");
     }
     text
+}
+
+fn loss_text(loss: &LossPreview, text: &mut String) {
+    let count = |count: Count| format!("{} ({})", count.documents, report::bytes(count.bytes));
+    if !loss.collections.is_empty() {
+        let rows = loss.collections.iter().map(|c| {
+            let name = c.collection.clone();
+            vec![name, count(c.created), count(c.changed), count(c.deleted)]
+        });
+        let header = [
+            "collection",
+            "created since: lost",
+            "changed since: as before",
+            "deleted since: back",
+        ];
+        text.push_str(&report::table(&header, &rows.collect::<Vec<_>>()));
+    } else if loss.exact {
+        text.push_str("  every document is live as it is in the backup\n");
+    }
+    for collection in &loss.collections {
+        for example in &collection.examples {
+            example_text(&collection.collection, example, text);
+        }
+    }
+    for difference in &loss.structure {
+        writeln!(text, "  live now: {difference}").expect("writing to a string");
+    }
+}
+
+fn example_text(collection: &str, example: &Example, text: &mut String) {
+    let fate = match example.fate {
+        Fate::Created => "created",
+        Fate::Changed => "changed",
+        Fate::Deleted => "deleted",
+    };
+    let fields = if example.fields.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", example.fields.join(", "))
+    };
+    writeln!(text, "  {fate} `{collection}` _id {}{fields}", example.id).expect("writing to a string");
+    for (side, document) in [("live", &example.live), ("backup", &example.backup)] {
+        if let Some(document) = document {
+            writeln!(text, "    {side}: {document}").expect("writing to a string");
+        }
+    }
 }
 
 fn swapped(ctx: &Context, done: &Swapped) -> Result<()> {

@@ -1,0 +1,279 @@
+//! What a restore would lose: the documents that live has and the backup has not, that differ, that live lacks.
+//!
+//! An archive holds documents in the server's order, not by `_id`: so both sides are read once, each on a core of its own,
+//! reduced to key and digest, sorted in flat memory and merged.
+
+mod examples;
+mod key;
+mod sorter;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use self::sorter::{Entry, Sorted, Sorter};
+use super::backup_file;
+use super::prepare::connect;
+use crate::archive::{ArchiveReader, Event};
+use crate::backup::BackupFile;
+use crate::context::Context;
+use crate::database::{Digests, Live};
+use crate::domain::inventory::{Difference, Inventory, is_application};
+use crate::domain::manifest::NamespaceKind;
+use crate::exec::check_interrupted;
+use crate::report;
+
+/// Examples of each kind and collection.
+const EXAMPLES: usize = 3;
+
+/// How closely the two sides are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Delta {
+    /// Every document.
+    #[default]
+    Full,
+    /// Only the numbers that the server states: for very large data.
+    Counts,
+}
+
+/// What would be lost, and what else would change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LossPreview {
+    /// Collections with documents that are not on both sides alike; empty where only counts were compared.
+    pub collections: Vec<CollectionLoss>,
+    /// Collections, views, indexes and options that are not on both sides alike; with counts alone also numbers.
+    pub structure: Vec<Difference>,
+    /// Whether every document was compared.
+    pub exact: bool,
+}
+
+/// One collection.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CollectionLoss {
+    pub collection: String,
+    /// Live has them, the backup has not: written since.
+    pub created: Count,
+    /// On both sides, with other content.
+    pub changed: Count,
+    /// The backup has them, live has not: deleted since.
+    pub deleted: Count,
+    pub examples: Vec<Example>,
+}
+
+/// So many documents; bytes as they are live, for deleted ones as they are in the backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    pub documents: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    Created,
+    Changed,
+    Deleted,
+}
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Example {
+    pub fate: Fate,
+    pub id: Value,
+    /// Names of the fields that differ, with dots into embedded documents.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// Whole documents, only where values were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Value>,
+}
+
+impl LossPreview {
+    /// Documents of all collections: created, changed, deleted.
+    pub fn totals(&self) -> [Count; 3] {
+        let sum = |count: fn(&CollectionLoss) -> Count| {
+            self.collections
+                .iter()
+                .map(count)
+                .fold(Count::default(), |a, b| Count {
+                    documents: a.documents + b.documents,
+                    bytes: a.bytes + b.bytes,
+                })
+        };
+        [sum(|c| c.created), sum(|c| c.changed), sum(|c| c.deleted)]
+    }
+}
+
+/// Compares the backup with what is live now. Changes nothing.
+pub fn preview(ctx: &Context, backup: &BackupFile, delta: Delta, show_values: bool) -> Result<LossPreview> {
+    let live = connect(ctx)?;
+    let expected = Inventory::of_backup(&backup.metadata.namespaces, live.name());
+    let found = live.inventory(Digests::None)?;
+    let mut structure = expected.compare(&found);
+    if delta == Delta::Counts {
+        return Ok(LossPreview {
+            collections: Vec::new(),
+            structure,
+            exact: false,
+        });
+    }
+    structure.retain(|difference| !difference.aspect.is_data());
+    let _ticker = report::Ticker::start("comparing the backup with what is live");
+    let names = names(&expected, &found);
+    let folder = ctx.state_dir("tmp")?;
+    let (of_backup, of_live) = both_sides(ctx, backup, &live, &names, &folder)?;
+    let merged = merge(of_backup, of_live, names.len())?;
+    let collections = examples::describe(ctx, backup, &live, &names, merged, show_values)?;
+    Ok(LossPreview {
+        collections,
+        structure,
+        exact: true,
+    })
+}
+
+/// Every collection that holds documents on either side.
+fn names(expected: &Inventory, found: &Inventory) -> Vec<String> {
+    let collections = expected.collections.iter().chain(&found.collections);
+    let names: BTreeSet<&String> = collections
+        .filter(|(_, facts)| facts.kind == NamespaceKind::Collection)
+        .map(|(name, _)| name)
+        .collect();
+    names.into_iter().cloned().collect()
+}
+
+fn both_sides(
+    ctx: &Context,
+    backup: &BackupFile,
+    live: &Live,
+    names: &[String],
+    folder: &Path,
+) -> Result<(Sorted, Sorted)> {
+    std::thread::scope(|scope| {
+        let of_backup = scope.spawn(|| read_backup(ctx, backup, live.name(), names, folder));
+        let of_live = read_live(live, names, folder);
+        let of_backup = of_backup
+            .join()
+            .map_err(|_| anyhow!("the thread that reads the backup panicked"))?;
+        Ok((of_backup?, of_live?))
+    })
+}
+
+fn read_live(live: &Live, names: &[String], folder: &Path) -> Result<Sorted> {
+    let mut sorter = Sorter::new(folder);
+    let listed = live.listed()?;
+    for (number, name) in names.iter().enumerate() {
+        if listed
+            .get(name)
+            .is_some_and(|l| l.kind == NamespaceKind::Collection)
+        {
+            live.scan(name, |document| sorter.push(&key::entry(number, document)?))?;
+        }
+    }
+    sorter.finish()
+}
+
+fn read_backup(
+    ctx: &Context,
+    backup: &BackupFile,
+    database: &str,
+    names: &[String],
+    folder: &Path,
+) -> Result<Sorted> {
+    let mut sorter = Sorter::new(folder);
+    each_document(ctx, backup, database, names, |number, document| {
+        sorter.push(&key::entry(number, document)?).map(|()| true)
+    })?;
+    sorter.finish()
+}
+
+/// Gives every document of the backup with the number of its collection to `visit`, until it says `false`.
+fn each_document(
+    ctx: &Context,
+    backup: &BackupFile,
+    database: &str,
+    names: &[String],
+    mut visit: impl FnMut(usize, &[u8]) -> Result<bool>,
+) -> Result<()> {
+    let mut reader = ArchiveReader::new(backup_file::open(ctx, backup)?)?;
+    let numbers: Vec<Option<usize>> = reader
+        .prelude()
+        .namespaces
+        .iter()
+        .map(|n| {
+            let own = n.database == database && is_application(&n.collection);
+            own.then(|| names.binary_search(&n.collection).ok()).flatten()
+        })
+        .collect();
+    while let Some(event) = reader.next_event()? {
+        let Event::Documents {
+            namespace,
+            mut documents,
+            ..
+        } = event
+        else {
+            continue;
+        };
+        let Some(number) = numbers.get(namespace).copied().flatten() else {
+            continue;
+        };
+        while let Some(length) = documents.first_chunk::<4>() {
+            let length = u32::from_le_bytes(*length) as usize;
+            ensure!(length <= documents.len(), "a document of the archive is cut");
+            let (document, rest) = documents.split_at(length);
+            if !visit(number, document)? {
+                return Ok(());
+            }
+            documents = rest;
+        }
+        check_interrupted()?;
+    }
+    Ok(())
+}
+
+/// What the merge finds of one collection: counts, and the keys of its examples.
+#[derive(Debug, Clone, Default)]
+struct Merged {
+    counts: [Count; 3],
+    keys: Vec<(Fate, Vec<u8>)>,
+}
+
+fn merge(mut of_backup: Sorted, mut of_live: Sorted, collections: usize) -> Result<Vec<Merged>> {
+    let mut merged = vec![Merged::default(); collections];
+    let mut backup = of_backup.next()?;
+    let mut live = of_live.next()?;
+    loop {
+        let (fate, entry): (Option<Fate>, Entry) = match (backup.take(), live.take()) {
+            (None, None) => return Ok(merged),
+            (Some(b), Some(l)) if b.key == l.key => {
+                backup = of_backup.next()?;
+                live = of_live.next()?;
+                ((b.digest != l.digest).then_some(Fate::Changed), l)
+            }
+            (Some(b), l) if l.as_ref().is_none_or(|l| b.key < l.key) => {
+                live = l;
+                backup = of_backup.next()?;
+                (Some(Fate::Deleted), b)
+            }
+            (b, l) => {
+                backup = b;
+                live = of_live.next()?;
+                (Some(Fate::Created), l.context("one side ended twice")?)
+            }
+        };
+        let Some(fate) = fate else { continue };
+        let collection = merged
+            .get_mut(key::collection_of(&entry.key)?)
+            .context("a key of no collection")?;
+        let count = &mut collection.counts[fate as usize];
+        count.documents += 1;
+        count.bytes += u64::from(entry.bytes);
+        if count.documents <= EXAMPLES as u64 {
+            collection.keys.push((fate, entry.key));
+        }
+    }
+}
