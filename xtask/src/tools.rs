@@ -1,5 +1,7 @@
 //! One file per command line program: typed arguments in, typed facts out; its traps and proofs live there.
 
+pub mod az;
+pub mod gh_release;
 pub mod git;
 pub mod mongo_config;
 pub mod mongodump;

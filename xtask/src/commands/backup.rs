@@ -2,8 +2,10 @@
 
 mod copies;
 mod create;
+mod fetch;
 mod list;
 mod meter;
+mod prune;
 mod refusal;
 mod source;
 mod verify;
@@ -18,6 +20,7 @@ use crate::context::Context;
 use crate::domain::manifest::BackupMetadata;
 use crate::error::Stop;
 use crate::places::directory::Directory;
+use crate::places::{self, Keeper};
 use crate::report;
 
 pub use create::{Timings, create_timed};
@@ -42,6 +45,10 @@ enum Action {
     Verify(verify::Args),
     /// What is kept where
     List,
+    /// Get a backup from the first place that has it
+    Fetch(fetch::Args),
+    /// Delete what is older than the retention; without --yes, say what would go
+    Prune,
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,6 +83,8 @@ pub fn run(args: Args, ctx: &Context) -> Result<()> {
         Action::Create(args) => run_create(args, ctx),
         Action::Verify(args) => verify::run(&args, ctx),
         Action::List => list::run(ctx),
+        Action::Fetch(args) => fetch::run(&args, ctx),
+        Action::Prune => prune::run(ctx),
     }
 }
 
@@ -137,22 +146,42 @@ fn text(backup: &BackupFile, timings: Timings) -> String {
     lines.join("\n")
 }
 
-/// The backup with this id from the first place that has it, its size and SHA-256 checked.
+/// The backup with this id from the first place that has it undamaged: its size and SHA-256 are checked.
 pub fn find(ctx: &Context, id: &str) -> Result<BackupFile> {
+    let mut damaged = None;
     for directory in directories(ctx)? {
-        if let Some(backup) = directory.get(id)? {
-            let stored = FileDigest {
-                size: backup.metadata.size,
-                sha256: backup.metadata.hash.clone(),
-            };
-            verify_file(&backup.path, &stored)?;
-            return Ok(backup);
+        match whole_in(&directory, id) {
+            Ok(None) => {}
+            Ok(Some(backup)) => return Ok(backup),
+            Err(error) => {
+                report::progress(&format!("warning: {}: {error:#}", directory.path().display()));
+                damaged = Some(error);
+            }
         }
     }
-    Err(Stop::failed(format!("no place has a backup {id}"))
+    if let Some(backup) = fetch::from_afar(ctx, id)? {
+        return Ok(backup);
+    }
+    let what = damaged.map_or_else(
+        || format!("no place has a backup {id}"),
+        |error| format!("no place has an undamaged backup {id}: {error:#}"),
+    );
+    Err(Stop::failed(what)
         .live("nothing was changed")
         .next("see what there is with: cargo xtask backup list")
         .into())
+}
+
+fn whole_in(directory: &Directory, id: &str) -> Result<Option<BackupFile>> {
+    let Some(backup) = directory.get(id)? else {
+        return Ok(None);
+    };
+    let expected = FileDigest {
+        size: backup.metadata.size,
+        sha256: backup.metadata.hash.clone(),
+    };
+    verify_file(&backup.path, &expected)?;
+    Ok(Some(backup))
 }
 
 /// The keys that open encrypted backups, where this machine has them.
@@ -176,6 +205,22 @@ fn directories(ctx: &Context) -> Result<Vec<Directory>> {
     });
     let local = ctx.state_dir("backups")?;
     configured.chain([local]).map(Directory::open).collect()
+}
+
+/// All places, ready for use.
+type Keepers = Vec<Box<dyn Keeper>>;
+
+/// The places of pipeline.toml, and the folder for local state.
+fn keepers(ctx: &Context) -> Result<Keepers> {
+    let configured = ctx
+        .config
+        .backup
+        .places
+        .iter()
+        .map(|place| places::open(ctx, place));
+    let local = Directory::open(ctx.state_dir("backups")?)?;
+    let local: Box<dyn Keeper> = Box::new(local);
+    configured.chain([Ok(local)]).collect()
 }
 
 /// Where a new backup is written: the first folder that is required, else the first, else the one for local state.

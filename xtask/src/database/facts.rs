@@ -48,6 +48,11 @@ impl Live {
         })
     }
 
+    /// Names of the databases that our user may see; none where it may not ask.
+    pub fn databases(&self) -> Vec<String> {
+        self.client.list_database_names().run().unwrap_or_default()
+    }
+
     /// Room on the disk; `None` where the server does not tell (Atlas shared tiers).
     pub fn space(&self) -> Result<Option<Space>> {
         let stats = self.command(doc! { "dbStats": 1 })?;

@@ -4,14 +4,16 @@
 //! at once. The partial folder is locked while its maker lives, so what a crash left is known and removed.
 
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Duration, Utc};
 
 use crate::archive::{FileDigest, verify_file};
-use crate::backup::{BackupFile, sync_folder};
-use crate::domain::manifest::{METADATA_FILE, check_backup_id};
+use crate::backup::{BackupFile, sync_folder, write_metadata};
+use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
+use crate::places::{Consume, Keeper};
 
 const PARTIAL_PREFIX: &str = ".partial-";
 /// How many seconds in a row may be taken by other backups before we give up.
@@ -86,40 +88,6 @@ impl Directory {
         }))
     }
 
-    /// Copies a backup here, and reads the copy back.
-    pub fn put(&self, backup: &BackupFile) -> Result<PathBuf> {
-        let metadata = &backup.metadata;
-        let Some(partial) = self.partial(&metadata.id, metadata.timestamp)? else {
-            bail!("{} exists already", self.folder_of(&metadata.id).display())
-        };
-        let copy = partial.path().join(&metadata.file);
-        std::fs::copy(&backup.path, &copy)
-            .and_then(|_| File::open(&copy)?.sync_all())
-            .with_context(|| format!("cannot copy the backup to {}", copy.display()))?;
-        let stored = FileDigest {
-            size: metadata.size,
-            sha256: metadata.hash.clone(),
-        };
-        verify_file(&copy, &stored).context("the copy is not what was copied")?;
-        crate::backup::write_metadata(partial.path(), metadata)?;
-        partial.expose()
-    }
-
-    /// Ids of the backups here, oldest first.
-    pub fn ids(&self) -> Result<Vec<String>> {
-        let cannot = || format!("cannot list {}", self.path.display());
-        let mut ids = Vec::new();
-        for entry in self.path.read_dir().with_context(cannot)? {
-            let entry = entry.with_context(cannot)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if check_backup_id(&name).is_ok() && entry.path().join(METADATA_FILE).is_file() {
-                ids.push(name);
-            }
-        }
-        ids.sort();
-        Ok(ids)
-    }
-
     /// The backup with this id, if it is here.
     pub fn get(&self, id: &str) -> Result<Option<BackupFile>> {
         check_backup_id(id)?;
@@ -129,16 +97,6 @@ impl Directory {
         } else {
             Ok(None)
         }
-    }
-
-    /// Removes the backup: its metadata first, so that half of it is never taken for all of it.
-    pub fn remove(&self, id: &str) -> Result<()> {
-        check_backup_id(id)?;
-        let folder = self.folder_of(id);
-        std::fs::remove_file(folder.join(METADATA_FILE))
-            .and_then(|()| std::fs::remove_dir_all(&folder))
-            .with_context(|| format!("cannot remove {}", folder.display()))?;
-        sync_folder(&self.path)
     }
 
     /// Removes partial folders whose maker no longer lives.
@@ -158,6 +116,76 @@ impl Directory {
             }
         }
         Ok(())
+    }
+}
+
+impl Keeper for Directory {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn ids(&self) -> Result<Vec<String>> {
+        let cannot = || format!("cannot list {}", self.path.display());
+        let mut ids = Vec::new();
+        for entry in self.path.read_dir().with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if check_backup_id(&name).is_ok() && entry.path().join(METADATA_FILE).is_file() {
+                ids.push(name);
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn metadata(&self, id: &str) -> Result<Option<BackupMetadata>> {
+        Ok(self.get(id)?.map(|backup| backup.metadata))
+    }
+
+    fn put(&self, backup: &BackupFile) -> Result<StoragePlace> {
+        let metadata = &backup.metadata;
+        let Some(partial) = self.partial(&metadata.id, metadata.timestamp)? else {
+            bail!("{} exists already", self.folder_of(&metadata.id).display())
+        };
+        let copy = partial.path().join(&metadata.file);
+        std::fs::copy(&backup.path, &copy)
+            .and_then(|_| File::open(&copy)?.sync_all())
+            .with_context(|| format!("cannot copy the backup to {}", copy.display()))?;
+        let expected = FileDigest {
+            size: metadata.size,
+            sha256: metadata.hash.clone(),
+        };
+        verify_file(&copy, &expected).context("the copy is not what was copied")?;
+        write_metadata(partial.path(), metadata)?;
+        Ok(stored(&partial.expose()?))
+    }
+
+    fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()> {
+        let path = self.folder_of(&metadata.id).join(&metadata.file);
+        let mut file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        file.seek(SeekFrom::Start(offset_bytes))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        consume(&mut file)
+    }
+
+    fn remove(&self, id: &str) -> Result<()> {
+        check_backup_id(id)?;
+        let folder = self.folder_of(id);
+        // The metadata first: half of a backup must not be taken for all of it.
+        std::fs::remove_file(folder.join(METADATA_FILE))
+            .and_then(|()| std::fs::remove_dir_all(&folder))
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+        sync_folder(&self.path)
+    }
+}
+
+/// How metadata name a backup in a folder.
+pub fn stored(folder: &Path) -> StoragePlace {
+    StoragePlace {
+        kind: "directory".into(),
+        location: folder.display().to_string(),
+        expires: None,
+        verified: true,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod world;
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -297,7 +298,6 @@ fn a_signal_ends_everything_and_leaves_nothing() {
     );
     repo.wrap("mongodump", &script);
     let mut command = repo.command(&["backup"]);
-    use std::os::unix::process::CommandExt as _;
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -367,7 +367,7 @@ fn refusals_say_what_to_do_and_hide_the_password() {
         .says("next: ")
         .never_says("ss-w0rd");
     repo.set("LOCAL_MONGODB_URI", "not a connection string with ss-w0rd");
-    repo.xtask(&["backup"]).code(1).never_says("ss-w0rd");
+    repo.xtask(&["backup"]).code(2).never_says("ss-w0rd");
     repo.set("LOCAL_MONGODB_URI", &uri("stranger", "p%40ss-w0rd"));
     repo.xtask(&["backup"])
         .code(1)

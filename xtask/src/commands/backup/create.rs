@@ -11,18 +11,18 @@ use serde::Serialize;
 
 use super::meter::Meter;
 use super::refusal;
-use super::source::{Source, Stated, is_application};
+use super::source::{self, Listing};
 use super::{CreateOptions, first_directory, identities};
 use crate::archive::{self, Check, ContainerOptions, Identities, Recipients, StoredBackup};
 use crate::backup::{self, BackupFile};
 use crate::config::Oplog;
 use crate::context::Context;
-use crate::domain::manifest::{
-    BackupMetadata, Consistency, ConsistencyKind, NamespaceKind, NamespaceRecord, StoragePlace,
-};
+use crate::database::Live;
+use crate::domain::inventory::is_application;
+use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, NamespaceKind, NamespaceRecord};
 use crate::error::Stop;
 use crate::exec::check_interrupted;
-use crate::places::directory::{Directory, Partial};
+use crate::places::directory::{self, Directory, Partial};
 use crate::report;
 use crate::secret::{Secret, scrub};
 use crate::tools::mongodump;
@@ -59,20 +59,21 @@ fn take(ctx: &Context, options: &CreateOptions, place: &Directory) -> Result<(Ba
     let database = ctx.env().mongodb.database.as_str();
     let consistency = consistency(ctx.config.backup.oplog, database)?;
     let uri = ctx.secret(&ctx.env().mongodb.uri)?;
-    let source = Source::connect(&uri, database)?;
-    let before = source.collections()?;
+    let live = source::connect(&uri, database)?;
+    let before = source::list(&live)?;
+    let size_bytes = source::size_bytes(&live);
     if before.is_empty() && !options.allow_empty {
-        return Err(nothing_there(&source, database));
+        return Err(nothing_there(&live, database));
     }
-    require_room(place.path(), &before)?;
+    require_room(place.path(), size_bytes)?;
     let partial = place.reserve(Utc::now())?;
     let keys = Keys::of(ctx)?;
 
     let step = Instant::now();
     report::progress(&format!("backing up `{database}` as {}", partial.id));
-    let stored = dump(ctx, &uri, &partial, keys.recipients, &before)?;
+    let stored = dump(ctx, &uri, &partial, keys.recipients, size_bytes)?;
     timings.dump_ms = elapsed_ms(step);
-    let after = source.collections()?;
+    let after = source::list(&live)?;
     let mut warnings = compare_listings(database, &stored.manifest.namespaces, &before, &after)?;
     ensure_not_empty(&stored, options)?;
     let documents: u64 = stored.manifest.namespaces.iter().map(|n| n.documents).sum();
@@ -95,12 +96,7 @@ fn take(ctx: &Context, options: &CreateOptions, place: &Directory) -> Result<(Ba
     check_interrupted()?;
 
     let target = place.folder_of(&partial.id);
-    metadata.storage.push(StoragePlace {
-        kind: "directory".into(),
-        location: target.display().to_string(),
-        expires: None,
-        verified: true,
-    });
+    metadata.storage.push(directory::stored(&target));
     backup::write_metadata(partial.path(), &metadata)?;
     let folder = partial.expose()?;
     let path = folder.join(&metadata.file);
@@ -113,11 +109,11 @@ fn dump(
     uri: &Secret,
     partial: &Partial,
     recipients: Option<Recipients>,
-    before: &BTreeMap<String, Stated>,
+    size_bytes: u64,
 ) -> Result<StoredBackup> {
     let options = ContainerOptions::new(partial.path(), partial.id.as_str(), recipients);
     let database = &ctx.env().mongodb.database;
-    let mut meter = Meter::new("dump", before.values().map(|stated| stated.bytes).sum());
+    let mut meter = Meter::new("dump", size_bytes);
     let dumped = mongodump::archive(&ctx.shell()?, uri, database, |stream: &mut dyn Read| {
         archive::store(stream, &options, partial.created, &mut |progress| {
             meter.at(progress);
@@ -163,8 +159,8 @@ fn compare_counts(namespaces: &[NamespaceRecord], said: &BTreeMap<String, u64>) 
 fn compare_listings(
     database: &str,
     namespaces: &[NamespaceRecord],
-    before: &BTreeMap<String, Stated>,
-    after: &BTreeMap<String, Stated>,
+    before: &Listing,
+    after: &Listing,
 ) -> Result<Vec<String>> {
     let dumped: BTreeMap<&str, NamespaceKind> = namespaces
         .iter()
@@ -175,10 +171,10 @@ fn compare_listings(
         anyhow::bail!("the archive holds `{}`, which was not asked for", foreign.name());
     }
     let mut warnings = Vec::new();
-    for (name, stated) in before {
+    for (name, listed) in before {
         match (dumped.get(name.as_str()), after.get(name)) {
             (Some(kind), _) => ensure!(
-                *kind == stated.kind,
+                kind == listed,
                 "`{name}` is another type of collection in the archive than on the server"
             ),
             (None, Some(_)) => anyhow::bail!(
@@ -295,8 +291,8 @@ fn consistency(oplog: Oplog, database: &str) -> Result<Consistency> {
     })
 }
 
-fn nothing_there(source: &Source, database: &str) -> anyhow::Error {
-    let others: Vec<String> = source
+fn nothing_there(live: &Live, database: &str) -> anyhow::Error {
+    let others: Vec<String> = live
         .databases()
         .into_iter()
         .filter(|name| !matches!(name.as_str(), "admin" | "config" | "local"))
@@ -313,9 +309,8 @@ fn nothing_there(source: &Source, database: &str) -> anyhow::Error {
 }
 
 /// A full disk is found while writing too, but then minutes are lost.
-fn require_room(folder: &Path, collections: &BTreeMap<String, Stated>) -> Result<()> {
-    let total: u64 = collections.values().map(|stated| stated.bytes).sum();
-    let needed = total / 100 * ESTIMATED_RATIO_PERCENT + SPARE_BYTES;
+fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
+    let needed = size_bytes / 100 * ESTIMATED_RATIO_PERCENT + SPARE_BYTES;
     let stat = rustix::fs::statvfs(folder)
         .with_context(|| format!("cannot ask for the free room in {}", folder.display()))?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
@@ -326,7 +321,7 @@ fn require_room(folder: &Path, collections: &BTreeMap<String, Stated>) -> Result
         "{} has {} free, and a backup of {} of documents needs about {}",
         folder.display(),
         report::bytes(free),
-        report::bytes(total),
+        report::bytes(size_bytes),
         report::bytes(needed)
     ))
     .live("nothing was changed, and no backup was made")

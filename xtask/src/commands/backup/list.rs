@@ -6,7 +6,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::directories;
+use super::{Keepers, keepers};
 use crate::context::Context;
 use crate::domain::manifest::BackupMetadata;
 use crate::report;
@@ -23,51 +23,57 @@ pub struct Listed {
     pub encrypted: bool,
     pub verified: Option<DateTime<Utc>>,
     pub places: Vec<String>,
-    #[serde(skip)]
-    pub metadata: BackupMetadata,
 }
 
+/// Every backup that could be listed.
 #[derive(Serialize)]
-struct List {
-    backups: Vec<Listed>,
+pub(super) struct Listing {
+    pub backups: Vec<Listed>,
     /// Places or backups that could not be read.
-    problems: Vec<String>,
+    pub problems: Vec<String>,
 }
 
 /// Every backup of every place, oldest first. Copies of one backup are one entry.
 pub fn list(ctx: &Context) -> Result<Vec<Listed>> {
-    let list = read(ctx)?;
-    for problem in &list.problems {
+    let listing = read_all(&keepers(ctx)?);
+    for problem in &listing.problems {
         report::progress(&format!("warning: {problem}"));
     }
-    Ok(list.backups)
+    Ok(listing.backups)
 }
 
-fn read(ctx: &Context) -> Result<List> {
+pub(super) fn read_all(keepers: &Keepers) -> Listing {
     let mut found: BTreeMap<String, Listed> = BTreeMap::new();
     let mut problems = Vec::new();
-    for directory in directories(ctx)? {
-        for id in directory.ids()? {
-            let place = directory.path().display().to_string();
-            match directory.get(&id) {
-                Ok(Some(backup)) => found
-                    .entry(id)
-                    .or_insert_with(|| Listed::of(backup.metadata))
-                    .places
-                    .push(place),
+    for keeper in keepers {
+        let place = keeper.name();
+        let ids = keeper.ids().unwrap_or_else(|error| {
+            problems.push(format!("{place}: {error:#}"));
+            Vec::new()
+        });
+        for id in ids {
+            if let Some(known) = found.get_mut(&id) {
+                known.places.push(place.clone());
+                continue;
+            }
+            match keeper.metadata(&id) {
+                Ok(Some(metadata)) => {
+                    found.insert(id, Listed::of(&metadata, &place));
+                }
+                // Deleted between two questions.
                 Ok(None) => {}
                 Err(error) => problems.push(format!("{id} in {place}: {error:#}")),
             }
         }
     }
-    Ok(List {
+    Listing {
         backups: found.into_values().collect(),
         problems,
-    })
+    }
 }
 
 impl Listed {
-    fn of(metadata: BackupMetadata) -> Self {
+    fn of(metadata: &BackupMetadata, place: &str) -> Self {
         Self {
             id: metadata.id.clone(),
             timestamp: metadata.timestamp,
@@ -77,14 +83,13 @@ impl Listed {
             documents: metadata.documents,
             encrypted: metadata.encrypted,
             verified: metadata.verified,
-            places: Vec::new(),
-            metadata,
+            places: vec![place.to_owned()],
         }
     }
 }
 
 pub(super) fn run(ctx: &Context) -> Result<()> {
-    let list = read(ctx)?;
+    let list = read_all(&keepers(ctx)?);
     report::emit(ctx.format, "backup-list/1", &list, || {
         let rows = list.backups.iter().map(|backup| {
             vec![

@@ -44,14 +44,24 @@ pub(super) fn explain(error: anyhow::Error, database: &str) -> anyhow::Error {
         return error;
     }
     let text = format!("{error:#}");
-    let cause = CAUSES
+    let stop = known(&text, database)
+        .unwrap_or_else(|| Stop::failed(format!("cannot back up `{database}`: {text}")));
+    stop.live(UNCHANGED).into()
+}
+
+/// The same for an error of connecting, which has an ending already, but knows less of the cause.
+pub(super) fn explain_connection(error: anyhow::Error, database: &str) -> anyhow::Error {
+    match known(&format!("{error:#}"), database) {
+        Some(stop) => stop.live(UNCHANGED).into(),
+        None => error,
+    }
+}
+
+const UNCHANGED: &str = "nothing was changed, and no backup was made";
+
+fn known(text: &str, database: &str) -> Option<Stop> {
+    let (_, what, next) = CAUSES
         .iter()
-        .find(|(signs, _, _)| signs.iter().any(|sign| text.contains(sign)));
-    let stop = match cause {
-        Some((_, what, next)) => {
-            Stop::failed(format!("cannot back up `{database}`: {what}: {text}")).next(*next)
-        }
-        None => Stop::failed(format!("cannot back up `{database}`: {text}")),
-    };
-    stop.live("nothing was changed, and no backup was made").into()
+        .find(|(signs, _, _)| signs.iter().any(|sign| text.contains(sign)))?;
+    Some(Stop::failed(format!("cannot back up `{database}`: {what}: {text}")).next(*next))
 }

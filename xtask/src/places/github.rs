@@ -1,0 +1,164 @@
+//! Backups on GitHub: drafts of releases, and artifacts that workflows uploaded.
+//!
+//! Whoever may read a repository may not read its drafts, but many more people may than those who may read the
+//! database: so nothing is uploaded that is not encrypted.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::{Consume, Keeper};
+use crate::backup::{BackupFile, parse_metadata};
+use crate::context::{Context, PIPELINE_FILE};
+use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
+use crate::error::Stop;
+use crate::exec::read_bounded;
+use crate::tools::gh_release::{Asset, Files, Release};
+
+/// Drafts are named by this and the backup's id.
+const TAG_PREFIX: &str = "backup-";
+/// The most that GitHub takes for one file of a release.
+const LIMIT_BYTES: u64 = 2 << 30;
+const METADATA_LIMIT_BYTES: usize = 64 << 20;
+
+/// The drafts of one repository that hold backups.
+#[derive(Debug)]
+pub struct Releases {
+    files: Files,
+    repository: String,
+}
+
+impl Releases {
+    pub fn open(ctx: &Context) -> Result<Self> {
+        let github = ctx.config.github.as_ref().ok_or_else(|| {
+            Stop::usage(format!(
+                "{PIPELINE_FILE} keeps backups on GitHub, but names no repository"
+            ))
+            .live("nothing was changed")
+            .next("add [github] repository = \"owner/name\"")
+        })?;
+        Ok(Self {
+            files: Files::new(ctx.shell()?, &github.repository),
+            repository: github.repository.clone(),
+        })
+    }
+
+    /// Downloads what a workflow uploaded as the artifact `mongodb-backup-<id>`; `false` where there is none.
+    pub fn download_artifact(&self, id: &str, into: &Path) -> Result<bool> {
+        check_backup_id(id)?;
+        let Some(artifact) = self.files.artifact(&format!("mongodb-backup-{id}"))? else {
+            return Ok(false);
+        };
+        self.files.download_artifact(&artifact, into)?;
+        Ok(true)
+    }
+
+    fn draft(&self, id: &str) -> Result<Option<Release>> {
+        check_backup_id(id)?;
+        let tag = format!("{TAG_PREFIX}{id}");
+        let all = self.files.releases()?;
+        Ok(all.into_iter().find(|release| release.tag_name == tag))
+    }
+
+    fn asset(&self, id: &str, name: &str) -> Result<Option<Asset>> {
+        let assets = self.draft(id)?.map(|release| release.assets).unwrap_or_default();
+        Ok(assets.into_iter().find(|asset| is_complete(asset, name)))
+    }
+}
+
+fn is_complete(asset: &Asset, name: &str) -> bool {
+    asset.name == name && asset.state == "uploaded"
+}
+
+impl Keeper for Releases {
+    fn name(&self) -> String {
+        format!("github {}", self.repository)
+    }
+
+    fn ids(&self) -> Result<Vec<String>> {
+        let complete = |release: &Release| {
+            release
+                .assets
+                .iter()
+                .any(|asset| is_complete(asset, METADATA_FILE))
+        };
+        let all = self.files.releases()?;
+        let mut ids: Vec<String> = all
+            .iter()
+            .filter(|release| complete(release))
+            .filter_map(|release| release.tag_name.strip_prefix(TAG_PREFIX))
+            .filter(|id| check_backup_id(id).is_ok())
+            .map(str::to_owned)
+            .collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn metadata(&self, id: &str) -> Result<Option<BackupMetadata>> {
+        let Some(asset) = self.asset(id, METADATA_FILE)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        self.files.read(&asset, 0, &mut |stream| {
+            bytes = read_bounded(stream, METADATA_LIMIT_BYTES)?;
+            Ok(())
+        })?;
+        let metadata = parse_metadata(bytes).context("the metadata on GitHub are damaged")?;
+        ensure!(
+            metadata.id == id,
+            "the metadata on GitHub belong to backup {}",
+            metadata.id
+        );
+        Ok(Some(metadata))
+    }
+
+    fn put(&self, backup: &BackupFile) -> Result<StoragePlace> {
+        let metadata = &backup.metadata;
+        if !metadata.encrypted {
+            bail!("only encrypted backups go to GitHub: set backup.recipients in {PIPELINE_FILE}");
+        }
+        ensure!(
+            metadata.size < LIMIT_BYTES,
+            "GitHub takes files below 2 GiB, and this one has {} bytes: use another place",
+            metadata.size
+        );
+        let tag = format!("{TAG_PREFIX}{}", metadata.id);
+        let title = format!("Backup {} of {}", metadata.id, metadata.environment);
+        let record = backup.folder().join(METADATA_FILE);
+        self.files.create_draft(&tag, &title, &[&backup.path, &record])?;
+        let asset = self
+            .asset(&metadata.id, &metadata.file)?
+            .context("GitHub does not list the file that was uploaded")?;
+        ensure!(
+            asset.size == metadata.size,
+            "GitHub has {} bytes of {}",
+            asset.size,
+            metadata.size
+        );
+        if let Some(digest) = &asset.digest {
+            let expected = format!("sha256:{}", metadata.hash);
+            ensure!(
+                *digest == expected,
+                "GitHub has a file with the digest {digest}, not {expected}"
+            );
+        }
+        Ok(StoragePlace {
+            kind: "github".into(),
+            location: format!("draft {tag} of {}", self.repository),
+            expires: None,
+            verified: asset.digest.is_some(),
+        })
+    }
+
+    fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()> {
+        let asset = self
+            .asset(&metadata.id, &metadata.file)?
+            .context("GitHub has the metadata, but not the file")?;
+        self.files.read(&asset, offset_bytes, consume)
+    }
+
+    fn remove(&self, id: &str) -> Result<()> {
+        let draft = self.draft(id)?.context("GitHub does not have it any more")?;
+        self.files.delete(&draft)
+    }
+}
