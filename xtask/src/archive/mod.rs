@@ -23,7 +23,7 @@ mod reader_tests;
 #[cfg(test)]
 mod testing;
 
-pub use container::{ContainerOptions, ContainerReader, FileDigest, remove_abandoned, verify_file};
+pub use container::{ContainerOptions, ContainerReader, FileDigest, verify_file};
 pub use digest::{Check, ContentDigest, DigestPool};
 pub use keys::{Identities, Recipients};
 pub use prelude::{Prelude, PreludeNamespace};

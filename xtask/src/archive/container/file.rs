@@ -13,8 +13,6 @@ const PARTIAL_SUFFIX: &str = ".partial";
 #[derive(Debug)]
 pub struct PendingFile {
     partial: TempPath,
-    /// Holds a lock while we live, so that [`remove_abandoned`] can tell a crash from work under way.
-    lock: File,
     target: PathBuf,
 }
 
@@ -33,18 +31,7 @@ impl PendingFile {
             .tempfile_in(folder)
             .with_context(|| format!("cannot create a file in {}", folder.display()))?;
         let (file, partial) = partial.into_parts();
-        file.try_lock().context("cannot lock the new backup file")?;
-        let lock = file
-            .try_clone()
-            .context("cannot keep a handle on the new backup file")?;
-        Ok((
-            Self {
-                partial,
-                lock,
-                target,
-            },
-            file,
-        ))
+        Ok((Self { partial, target }, file))
     }
 
     /// Where the file will be.
@@ -54,11 +41,7 @@ impl PendingFile {
 
     /// Gives the file its final name; refuses to overwrite another.
     pub fn commit(self) -> Result<PathBuf> {
-        let Self {
-            partial,
-            lock,
-            target,
-        } = self;
+        let Self { partial, target } = self;
         let exposed = partial
             .persist_noclobber(&target)
             .map_err(|failure| failure.error);
@@ -73,36 +56,8 @@ impl PendingFile {
                     target.display()
                 )
             })?;
-        drop(lock);
         Ok(target)
     }
-}
-
-/// Removes temporary files that a killed process left in `folder`, never those of one that still runs. Returns
-/// their names.
-pub fn remove_abandoned(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut removed = Vec::new();
-    for entry in folder
-        .read_dir()
-        .with_context(|| format!("cannot list {}", folder.display()))?
-    {
-        let path = entry
-            .with_context(|| format!("cannot list {}", folder.display()))?
-            .path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        if !(name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)) {
-            continue;
-        }
-        let Ok(file) = File::open(&path) else { continue };
-        if file.try_lock().is_ok() {
-            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-            removed.push(path);
-        }
-    }
-    Ok(removed)
 }
 
 #[cfg(test)]
@@ -144,17 +99,5 @@ mod tests {
         assert_eq!(names(folder.path()), ["backup"]);
         assert_eq!(std::fs::read(folder.path().join("backup")).unwrap(), b"older");
         assert!(PendingFile::create(folder.path(), "backup", "id").is_err());
-    }
-
-    #[test]
-    fn abandoned_files_go_and_living_ones_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        let dead = folder.path().join(".mongodb-backup-20250101-000000.abc.partial");
-        std::fs::write(&dead, b"half").unwrap();
-        std::fs::write(folder.path().join("other.partial"), b"not ours").unwrap();
-        let (living, _file) = PendingFile::create(folder.path(), "backup", "id").unwrap();
-        assert_eq!(remove_abandoned(folder.path()).unwrap(), [dead]);
-        assert_eq!(names(folder.path()).len(), 2);
-        living.commit().unwrap();
     }
 }

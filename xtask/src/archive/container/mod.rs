@@ -17,7 +17,7 @@ mod writer;
 #[cfg(test)]
 mod hostile_tests;
 
-pub use file::{PendingFile, remove_abandoned};
+pub use file::PendingFile;
 pub use input::FileDigest;
 pub use reader::{ContainerReader, digest_file, verify_file};
 pub use writer::{ContainerOptions, ContainerWriter};
