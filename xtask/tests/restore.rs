@@ -5,7 +5,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mongodb::bson::{Bson, Document, deserialize_from_slice, doc};
+use mongodb::bson::{Bson, Document, deserialize_from_slice, doc, serialize_to_vec};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -173,4 +173,170 @@ fn examples_name_ids_and_fields_and_values_only_when_asked() {
         shown.contains("new@example.com") && shown.contains("user0@example.com"),
         "{shown}"
     );
+}
+
+#[test]
+fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
+    let world = World::new();
+    seed(&world);
+    let backup = world.backup();
+    change(&world);
+    let restored = world.ok(&["restore", backup.to_str().unwrap(), "--quiesce"]);
+    assert!(world.root().join("writers-go-on").is_file());
+    // 66 or 67 of 200 users changed and one was created, one payment was made; deleted ones are in the backup.
+    let changed_users = (7..200).filter(|n| n % 3 == 0).count() as u64;
+    assert_eq!(restored["rescue"]["documents"], changed_users + 2, "{restored}");
+    let rescue = restored["rescue"]["path"].as_str().unwrap();
+
+    // In the way of the created user's unique key.
+    let taken = doc! { "_id": "other", "email": "new@example.com" };
+    world.collection("users").insert_one(taken).run().unwrap();
+    let before = world.collection("users").count_documents(doc! {}).run().unwrap();
+    let done = world.ok(&["restore", "--reinsert", rescue]);
+    assert_eq!(
+        done["inserted"],
+        serde_json::json!({ "payments": 1, "users": 0 }),
+        "{done}"
+    );
+    assert_eq!(done["conflicts"], changed_users + 1, "{done}");
+    let by_email = done["listed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["id"] == "new")
+        .unwrap();
+    assert!(by_email["why"].as_str().unwrap().contains("email"), "{by_email}");
+    assert_eq!(
+        world.collection("users").count_documents(doc! {}).run().unwrap(),
+        before
+    );
+    assert!(
+        world
+            .collection("payments")
+            .find_one(doc! { "_id": 1 })
+            .run()
+            .unwrap()
+            .is_some()
+    );
+}
+
+/// Every document that a writer was told is stored must be somewhere afterwards.
+#[test]
+fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
+    let world = World::new();
+    seed(&world);
+    let backup = world.backup();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let acknowledged: Vec<String> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2)
+            .map(|writer| {
+                let (world, stop) = (&world, &stop);
+                let users = world.collection("users");
+                scope.spawn(move || {
+                    let mut stored = Vec::new();
+                    for n in 0.. {
+                        if stop.load(std::sync::atomic::Ordering::SeqCst) {
+                            break;
+                        }
+                        let id = format!("w{writer}-{n}");
+                        let document = doc! { "_id": &id, "email": &id };
+                        if users.insert_one(document).run().is_ok() {
+                            stored.push(id);
+                        }
+                    }
+                    let _ = world;
+                    stored
+                })
+            })
+            .collect();
+        world.ok(&["restore", backup.to_str().unwrap()]);
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        writers
+            .into_iter()
+            .flat_map(|writer| writer.join().unwrap())
+            .collect()
+    });
+    let mut kept = BTreeSet::new();
+    let live = world.live();
+    for name in world.database().list_collection_names().run().unwrap() {
+        let of_users = name == "users" || name.ends_with("_users") && !name.contains("active");
+        if of_users {
+            let mut keep = |raw: &[u8]| {
+                let document: Document = deserialize_from_slice(raw)?;
+                kept.extend(document.get_str("_id").ok().map(str::to_owned));
+                Ok(())
+            };
+            live.scan(&name, &mut keep).unwrap();
+        }
+    }
+    let lost: Vec<&String> = acknowledged.iter().filter(|id| !kept.contains(*id)).collect();
+    assert!(acknowledged.len() > 10, "the writers did not write");
+    assert!(
+        lost.is_empty(),
+        "{} of {} lost: {lost:?}",
+        lost.len(),
+        acknowledged.len()
+    );
+}
+
+/// An archive with one collection of this database and name.
+fn archive_of(database: &str, collection: &str) -> Vec<u8> {
+    let names = [collection.to_owned()];
+    let mut writer =
+        xtask::archive::writer::ArchiveWriter::new(Vec::new(), "8.0.4", database, &names).unwrap();
+    writer.collection(collection).unwrap();
+    writer
+        .document(&serialize_to_vec(&doc! { "_id": 1 }).unwrap())
+        .unwrap();
+    writer.finish().unwrap()
+}
+
+#[test]
+fn hostile_archives_never_reach_live_collections() {
+    let world = World::new();
+    seed(&world);
+    let before = world.inventory();
+    let names = [
+        (common::DATABASE, "../../etc/passwd"),
+        (common::DATABASE, "system.users"),
+        (common::DATABASE, "__old_20260102-030405-ab12_users"),
+        (common::DATABASE, "a\nb"),
+        ("admin", "users"),
+        ("other", "users"),
+    ];
+    for (database, collection) in names {
+        let backup = world.store(&archive_of(database, collection));
+        let said = world.fails(3, &["restore", backup.to_str().unwrap()]);
+        assert!(said.contains("problem"), "{database} {collection}: {said}");
+    }
+    // A flipped byte anywhere in the file that the metadata describe.
+    let backup = world.store(&archive_of(common::DATABASE, "users"));
+    let file = std::fs::read_dir(&backup).unwrap().map(|f| f.unwrap().path());
+    let file = file
+        .into_iter()
+        .find(|f| f.extension().is_some_and(|e| e == "gz"))
+        .unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    world.fails(1, &["restore", backup.to_str().unwrap()]);
+    assert_eq!(before.compare(&world.inventory()), []);
+    let names = world.database().list_collection_names().run().unwrap();
+    assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
+}
+
+#[test]
+fn without_a_confirmation_nothing_happens() {
+    let world = World::new();
+    seed(&world);
+    let backup = world.backup();
+    change(&world);
+    let before = world.inventory();
+    let output = world
+        .xtask(&["restore", backup.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", common::told(&output));
+    assert_eq!(before.compare(&world.inventory()), []);
 }

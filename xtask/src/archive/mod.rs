@@ -15,6 +15,7 @@ mod scan;
 mod source;
 mod store;
 mod verify;
+pub mod writer;
 
 #[cfg(test)]
 mod container_tests;

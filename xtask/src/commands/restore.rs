@@ -33,6 +33,15 @@ pub struct Args {
     /// Drop what was live before a restore
     #[arg(long, value_name = "OPERATION", group = "what")]
     forget: Option<OperationId>,
+    /// Put documents of a rescue file back where their `_id` and unique keys are free
+    #[arg(long, value_name = "RESCUE", group = "what")]
+    reinsert: Option<String>,
+    /// Only this collection of the rescue file
+    #[arg(long, requires = "reinsert")]
+    collection: Option<String>,
+    /// Run the hooks of pipeline.toml that keep writers away during the swap
+    #[arg(long, conflicts_with_all = ["forget", "list", "reinsert"])]
+    quiesce: bool,
     /// Show the restores of this database and what they left in it
     #[arg(long, group = "what")]
     list: bool,
@@ -64,14 +73,17 @@ struct Plan {
 pub fn run(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.undo {
         confirm_change(ctx, &format!("undo of restore {operation}"))?;
-        return undone(ctx, &restore::undo(ctx, operation)?);
+        return undone(ctx, &around(args, ctx, || restore::undo(ctx, operation))?);
     }
     if let Some(operation) = &args.resume {
         confirm_change(ctx, &format!("going on with restore {operation}"))?;
-        return swapped(ctx, &restore::resume(ctx, operation)?);
+        return swapped(ctx, &around(args, ctx, || restore::resume(ctx, operation))?);
     }
     if let Some(operation) = &args.forget {
         return forget(ctx, operation);
+    }
+    if let Some(rescue) = &args.reinsert {
+        return reinsert(ctx, rescue, args.collection.as_deref());
     }
     if args.list {
         return list(ctx);
@@ -100,7 +112,43 @@ pub fn run(args: &Args, ctx: &Context) -> Result<()> {
     };
     backup::create(ctx, &safety)?;
     let prepared = restore::prepare(ctx, &backup, &operation)?;
-    swapped(ctx, &restore::swap(prepared)?)
+    swapped(ctx, &around(args, ctx, || restore::swap(prepared))?)
+}
+
+/// Between the hooks, where they are asked for.
+fn around<T>(args: &Args, ctx: &Context, swap: impl FnOnce() -> Result<T>) -> Result<T> {
+    if args.quiesce {
+        restore::quiesced(ctx, swap)
+    } else {
+        swap()
+    }
+}
+
+fn reinsert(ctx: &Context, rescue: &str, only: Option<&str>) -> Result<()> {
+    let file = backup::resolve(ctx, rescue)?;
+    confirm_change(ctx, &format!("putting documents of {} back", file.path.display()))?;
+    let done = restore::reinsert(ctx, &file, only)?;
+    report::emit(ctx.format, "restore-reinsert/1", &done, || {
+        let mut text = String::new();
+        for (collection, count) in &done.inserted {
+            writeln!(text, "{count} documents put back into `{collection}`").expect("writing to a string");
+        }
+        for conflict in &done.listed {
+            writeln!(
+                text,
+                "not put back: `{}` _id {}: {}",
+                conflict.collection, conflict.id, conflict.why
+            )
+            .expect("writing to a string");
+        }
+        writeln!(
+            text,
+            "{} conflicts; a document in the way is never changed",
+            done.conflicts
+        )
+        .expect("writing to a string");
+        text
+    })
 }
 
 fn confirm_change(ctx: &Context, what: &str) -> Result<()> {
@@ -202,6 +250,15 @@ fn swapped(ctx: &Context, done: &Swapped) -> Result<()> {
         }
         for difference in &done.written_since {
             writeln!(text, "written since: {difference}").expect("writing to a string");
+        }
+        if let Some(rescue) = &done.rescue {
+            writeln!(
+                text,
+                "{} documents that only the old state had: {}",
+                rescue.documents,
+                rescue.path.display()
+            )
+            .expect("writing to a string");
         }
         writeln!(text,
             "to take it back: cargo xtask restore --undo {0}\nto drop what was live before: cargo xtask restore --forget {0}",

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
-use mongodb::bson::{Bson, Document, deserialize_from_slice, doc, serialize_to_vec};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, deserialize_from_slice, doc, serialize_to_vec};
+use mongodb::error::ErrorKind;
 use serde::{Deserialize, Serialize};
 
 use super::{Live, server_code};
@@ -13,6 +14,9 @@ use crate::domain::manifest::NamespaceKind;
 /// `NamespaceNotFound`, `NamespaceExists`.
 const NOT_FOUND: i32 = 26;
 const EXISTS: i32 = 48;
+/// `DuplicateKey`, `DocumentValidationFailure`.
+const DUPLICATE_KEY: i32 = 11000;
+const INVALID: i32 = 121;
 
 /// How a renaming ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +116,52 @@ impl Live {
         Ok(())
     }
 
+    /// Inserts documents whose `_id` and unique keys are free; gives the place and the reason of each one refused.
+    pub fn insert_where_free(
+        &self,
+        collection: &str,
+        documents: &[RawDocumentBuf],
+    ) -> Result<Vec<(usize, String)>> {
+        let inserting = || format!("cannot insert into `{}.{collection}`", self.name());
+        let target = self.database.collection::<RawDocumentBuf>(collection);
+        let Err(error) = target.insert_many(documents).ordered(false).run() else {
+            return Ok(Vec::new());
+        };
+        let ErrorKind::InsertMany(failed) = error.kind.as_ref() else {
+            return Err(error).with_context(inserting);
+        };
+        if failed.write_concern_error.is_some() {
+            return Err(error).with_context(inserting);
+        }
+        let refused = failed.write_errors.iter().flatten();
+        Ok(refused.map(|e| (e.index, refusal(e.code, &e.message))).collect())
+    }
+
+    /// Keeps lines of text under a name of a restore's own: what another machine needs to go on.
+    pub fn keep_lines(&self, collection: &str, lines: &[String]) -> Result<()> {
+        let target = self.database.collection::<Document>(collection);
+        for (number, line) in lines.iter().enumerate() {
+            let number = i64::try_from(number)?;
+            target
+                .replace_one(doc! { "_id": number }, doc! { "_id": number, "line": line })
+                .upsert(true)
+                .run()
+                .with_context(|| format!("cannot write `{}.{collection}`", self.name()))?;
+        }
+        Ok(())
+    }
+
+    /// The lines that were kept; none where there is no such collection.
+    pub fn kept_lines(&self, collection: &str) -> Result<Vec<String>> {
+        let mut lines = std::collections::BTreeMap::new();
+        self.scan(collection, |raw| {
+            let kept: Document = deserialize_from_slice(raw)?;
+            lines.insert(kept.get_i64("_id")?, kept.get_str("line")?.to_owned());
+            Ok(())
+        })?;
+        Ok(lines.into_values().collect())
+    }
+
     fn drop_unchecked(&self, name: &str) -> Result<()> {
         match self.command(doc! { "drop": name }) {
             Err(error) if server_code(&error) != Some(NOT_FOUND) => Err(error),
@@ -136,5 +186,18 @@ impl Live {
         self.command(doc! { "collMod": collection, "index": index_change })
             .map(drop)
             .with_context(|| format!("cannot set the expiry of index `{index}` of `{collection}`"))
+    }
+}
+
+/// The server's words name the values of keys: only the index is told.
+fn refusal(code: i32, message: &str) -> String {
+    let index = message
+        .split_once("index: ")
+        .and_then(|(_, rest)| rest.split_whitespace().next());
+    match (code, index) {
+        (DUPLICATE_KEY, Some(index)) => format!("the key of index `{index}` is taken"),
+        (DUPLICATE_KEY, None) => "a unique key is taken".into(),
+        (INVALID, _) => "the collection's validator refuses it".into(),
+        (code, _) => format!("the server refuses it (code {code})"),
     }
 }

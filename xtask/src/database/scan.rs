@@ -15,12 +15,22 @@ const CHECK_EVERY: u64 = 4_096;
 
 impl Live {
     /// Gives every document of a collection, in the server's natural order, to `visit`.
-    pub fn scan(&self, collection: &str, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub fn scan(&self, collection: &str, visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.scan_where(collection, doc! {}, visit)
+    }
+
+    /// Gives every document that the filter finds to `visit`.
+    pub fn scan_where(
+        &self,
+        collection: &str,
+        filter: Document,
+        mut visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let reading = || format!("cannot read `{}.{collection}`", self.name());
         let mut cursor = self
             .database
             .collection::<RawDocumentBuf>(collection)
-            .find(doc! {})
+            .find(filter)
             .batch_size(BATCH_DOCUMENTS)
             .no_cursor_timeout(true)
             .selection_criteria(SelectionCriteria::ReadPreference(

@@ -31,6 +31,7 @@ const MAX_PARALLEL: usize = 4;
 pub struct Prepared {
     pub operation: OperationId,
     pub backup: BackupFile,
+    pub(super) ctx: Context,
     pub(super) live: Live,
     pub(super) log: Log,
     pub documents: u64,
@@ -78,6 +79,7 @@ pub fn prepare(ctx: &Context, backup: &BackupFile, operation: &OperationId) -> R
     let mut prepared = Prepared {
         operation: operation.clone(),
         backup: backup.clone(),
+        ctx: ctx.clone(),
         live,
         log,
         documents: 0,

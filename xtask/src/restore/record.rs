@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::rescue::Rescue;
 use crate::context::Context;
 use crate::database::ViewDefinition;
 use crate::domain::inventory::{Difference, Inventory};
@@ -51,8 +52,7 @@ pub enum Record {
     },
     /// What only the old state had was exported.
     Rescued {
-        path: PathBuf,
-        documents: u64,
+        rescue: Option<Rescue>,
     },
     /// A step back is about to be made, or was made.
     UndoBegun {
@@ -152,7 +152,8 @@ pub struct History {
     pub swap: Option<SwapPlan>,
     pub phase: Phase,
     pub compared: bool,
-    pub rescued: Option<PathBuf>,
+    /// `Some(None)`: there was nothing to rescue.
+    pub rescued: Option<Option<Rescue>>,
     pub undo_before: Option<Inventory>,
 }
 
@@ -184,7 +185,7 @@ impl History {
             }
             Record::Swapped => self.phase = Phase::Swapped,
             Record::Compared { .. } => self.compared = true,
-            Record::Rescued { path, .. } => self.rescued = Some(path.clone()),
+            Record::Rescued { rescue } => self.rescued = Some(rescue.clone()),
             Record::UndoBegun { before } => {
                 self.undo_before = Some(before.clone());
                 self.phase = Phase::Undoing;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::names::{self, Role};
 use super::prepare::{self, Prepared, connect, document, elapsed_ms, expiries, split_written, told};
 use super::record::{Log, Phase, Record, Step, SwapPlan};
+use super::rescue::{self, Rescue};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::{Digests, Listed, Live, Renamed, ViewDefinition};
@@ -33,6 +34,8 @@ pub struct Swapped {
     pub total_ms: u64,
     /// Documents that the application wrote after the swap, as differences from the backup.
     pub written_since: Vec<Difference>,
+    /// What only the old state had, in a file of its own.
+    pub rescue: Option<Rescue>,
 }
 
 /// One collection's moment of absence.
@@ -46,7 +49,9 @@ pub struct SwappedCollection {
 pub fn swap(mut prepared: Prepared) -> Result<Swapped> {
     let plan = plan(&prepared)?;
     prepared.log.write(&Record::SwapBegun(plan))?;
+    keep_plan(&prepared.live, &prepared.operation, &prepared.log)?;
     finish(
+        &prepared.ctx,
         &prepared.live,
         &prepared.backup,
         &prepared.operation,
@@ -56,7 +61,8 @@ pub fn swap(mut prepared: Prepared) -> Result<Swapped> {
 
 /// Goes on with an operation that was stopped, wherever it was.
 pub fn resume(ctx: &Context, operation: &OperationId) -> Result<Swapped> {
-    let mut log = existing(ctx, operation)?;
+    let live = connect(ctx)?;
+    let mut log = existing(ctx, &live, operation)?;
     let planned = log.history.planned.clone();
     let planned = planned.with_context(|| format!("restore {operation} had not begun"))?;
     if log.history.phase >= Phase::Undoing {
@@ -72,9 +78,8 @@ pub fn resume(ctx: &Context, operation: &OperationId) -> Result<Swapped> {
         drop(log);
         return swap(prepare::prepare(ctx, &backup, operation)?);
     }
-    let live = connect(ctx)?;
     same_target(&live, operation, &planned.database)?;
-    finish(&live, &backup, operation, &mut log)
+    finish(ctx, &live, &backup, operation, &mut log)
 }
 
 pub(super) fn same_target(live: &Live, operation: &OperationId, database: &str) -> Result<()> {
@@ -87,16 +92,35 @@ pub(super) fn same_target(live: &Live, operation: &OperationId, database: &str) 
     Ok(())
 }
 
-/// The journal of an operation that must exist.
-pub(super) fn existing(ctx: &Context, operation: &OperationId) -> Result<Log> {
+/// Keeps what was planned in the database too: a runner is lost with its disk, and the next one must be able to go back.
+fn keep_plan(live: &Live, operation: &OperationId, log: &Log) -> Result<()> {
+    let planned = log.history.planned.clone().map(Record::Planned);
+    let swap = log.history.swap.clone().map(Record::SwapBegun);
+    let lines = [planned, swap].into_iter().flatten();
+    let lines: Vec<String> = lines.map(|r| report::json_line(&r)).collect::<Result<_>>()?;
+    live.keep_lines(&names::plan(operation), &lines)
+}
+
+/// The journal of an operation that must exist: here, or begun from what was kept in the database.
+pub(super) fn existing(ctx: &Context, live: &Live, operation: &OperationId) -> Result<Log> {
     let known = crate::engine::journal::operations(ctx)?.contains(operation);
+    let kept = live.kept_lines(&names::plan(operation))?;
     ensure!(
-        known,
-        Stop::usage(format!("there is no restore {operation} in this folder"))
-            .live("nothing was changed")
-            .next("`cargo xtask restore --list` shows them")
+        known || !kept.is_empty(),
+        Stop::usage(format!(
+            "there is no restore {operation} here or in `{}`",
+            live.name()
+        ))
+        .live("nothing was changed")
+        .next("cargo xtask restore --list")
     );
-    Log::open(ctx, operation)
+    let mut log = Log::open(ctx, operation)?;
+    if log.history.planned.is_none() {
+        for line in kept {
+            log.write(&serde_json::from_str(&line).context("the plan kept in the database is damaged")?)?;
+        }
+    }
+    Ok(log)
 }
 
 /// What the swap will do, from what is live now.
@@ -190,17 +214,26 @@ fn view_of(record: &NamespaceRecord) -> Result<ViewDefinition> {
 }
 
 /// Makes every step that is not made yet, compares, and says how to go on where it cannot.
-fn finish(live: &Live, backup: &BackupFile, operation: &OperationId, log: &mut Log) -> Result<Swapped> {
+fn finish(
+    ctx: &Context,
+    live: &Live,
+    backup: &BackupFile,
+    operation: &OperationId,
+    log: &mut Log,
+) -> Result<Swapped> {
     let plan = log.history.swap.clone().context("the swap has no plan")?;
     let (collections, total_ms) =
         run(live, operation, log, &plan).map_err(|error| midway(operation, &error))?;
     let written_since = compare(live, backup, log, &plan).map_err(|error| midway(operation, &error))?;
+    let rescue =
+        rescue::after_swap(ctx, live, backup, operation, log).map_err(|error| midway(operation, &error))?;
     Ok(Swapped {
         operation: operation.clone(),
         backup_id: backup.metadata.id.clone(),
         collections,
         total_ms,
         written_since,
+        rescue,
     })
 }
 

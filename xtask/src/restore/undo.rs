@@ -31,7 +31,8 @@ pub struct Undone {
 
 /// Puts back what was live before.
 pub fn undo(ctx: &Context, operation: &OperationId) -> Result<Undone> {
-    let mut log = existing(ctx, operation)?;
+    let live = connect(ctx)?;
+    let mut log = existing(ctx, &live, operation)?;
     let planned = log.history.planned.clone();
     let planned = planned.with_context(|| format!("restore {operation} had not begun"))?;
     ensure!(
@@ -40,7 +41,6 @@ pub fn undo(ctx: &Context, operation: &OperationId) -> Result<Undone> {
             .live("what restore made live")
             .next("restore the safety backup that was taken before it: `cargo xtask backup list`")
     );
-    let live = connect(ctx)?;
     same_target(&live, operation, &planned.database)?;
     let Some(plan) = log.history.swap.clone() else {
         // Nothing live was touched: only the unfinished copies are in the way.

@@ -341,6 +341,12 @@ pub fn change(world: &World) {
 const PIPELINE: &str = r#"
 schema = "pipeline/1"
 default_environment = "production"
+[restore]
+keep_old_hours = 0
+[restore.quiesce]
+before = ["touch", "writers-stopped"]
+after = ["mv", "writers-stopped", "writers-go-on"]
+deadline_s = 20
 [[backup.places]]
 kind = "directory"
 path = "backups"

@@ -7,10 +7,12 @@ mod examples;
 mod key;
 mod sorter;
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use mongodb::bson::Bson;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -126,7 +128,8 @@ pub fn preview(ctx: &Context, backup: &BackupFile, delta: Delta, show_values: bo
     let _ticker = report::Ticker::start("comparing the backup with what is live");
     let names = names(&expected, &found);
     let folder = ctx.state_dir("tmp")?;
-    let (of_backup, of_live) = both_sides(ctx, backup, &live, &names, &folder)?;
+    let as_named = |name: &str| Some(name.to_owned());
+    let (of_backup, of_live) = both_sides(ctx, backup, &live, &names, &folder, &as_named)?;
     let merged = merge(of_backup, of_live, names.len())?;
     let collections = examples::describe(ctx, backup, &live, &names, merged, show_values)?;
     Ok(LossPreview {
@@ -152,10 +155,11 @@ fn both_sides(
     live: &Live,
     names: &[String],
     folder: &Path,
+    stands_as: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Sorted, Sorted)> {
     std::thread::scope(|scope| {
         let of_backup = scope.spawn(|| read_backup(ctx, backup, live.name(), names, folder));
-        let of_live = read_live(live, names, folder);
+        let of_live = read_live(live, names, folder, stands_as);
         let of_backup = of_backup
             .join()
             .map_err(|_| anyhow!("the thread that reads the backup panicked"))?;
@@ -163,15 +167,19 @@ fn both_sides(
     })
 }
 
-fn read_live(live: &Live, names: &[String], folder: &Path) -> Result<Sorted> {
+fn read_live(
+    live: &Live,
+    names: &[String],
+    folder: &Path,
+    stands_as: &dyn Fn(&str) -> Option<String>,
+) -> Result<Sorted> {
     let mut sorter = Sorter::new(folder);
     let listed = live.listed()?;
     for (number, name) in names.iter().enumerate() {
-        if listed
-            .get(name)
-            .is_some_and(|l| l.kind == NamespaceKind::Collection)
-        {
-            live.scan(name, |document| sorter.push(&key::entry(number, document)?))?;
+        let Some(full) = stands_as(name) else { continue };
+        let kind = listed.get(&full).map(|l| l.kind);
+        if kind == Some(NamespaceKind::Collection) {
+            live.scan(&full, |document| sorter.push(&key::entry(number, document)?))?;
         }
     }
     sorter.finish()
@@ -192,7 +200,7 @@ fn read_backup(
 }
 
 /// Gives every document of the backup with the number of its collection to `visit`, until it says `false`.
-fn each_document(
+pub(super) fn each_document(
     ctx: &Context,
     backup: &BackupFile,
     database: &str,
@@ -242,30 +250,47 @@ struct Merged {
     keys: Vec<(Fate, Vec<u8>)>,
 }
 
-fn merge(mut of_backup: Sorted, mut of_live: Sorted, collections: usize) -> Result<Vec<Merged>> {
+/// One document that is not on both sides alike.
+pub(super) struct Differing {
+    pub(super) collection: usize,
+    pub(super) fate: Fate,
+    pub(super) id: Bson,
+}
+
+/// What differs between the backup and collections that stand aside (their names, and the names they are compared by),
+/// collection by collection.
+pub(super) fn differing(
+    ctx: &Context,
+    backup: &BackupFile,
+    live: &Live,
+    names: &[String],
+    aside: &[(String, String)],
+) -> Result<impl Iterator<Item = Result<Differing>>> {
+    let folder = ctx.state_dir("tmp")?;
+    let stands_as = |name: &str| {
+        aside
+            .iter()
+            .find(|(_, n)| n == name)
+            .map(|(full, _)| full.clone())
+    };
+    let (of_backup, of_aside) = both_sides(ctx, backup, live, names, &folder, &stands_as)?;
+    let mut steps = Steps::new(of_backup, of_aside)?;
+    Ok(std::iter::from_fn(move || {
+        steps.next().transpose().map(|found| {
+            let (fate, entry) = found?;
+            Ok(Differing {
+                collection: key::collection_of(&entry.key)?,
+                fate,
+                id: key::id_of(&entry.key)?,
+            })
+        })
+    }))
+}
+
+fn merge(of_backup: Sorted, of_live: Sorted, collections: usize) -> Result<Vec<Merged>> {
     let mut merged = vec![Merged::default(); collections];
-    let mut backup = of_backup.next()?;
-    let mut live = of_live.next()?;
-    loop {
-        let (fate, entry): (Option<Fate>, Entry) = match (backup.take(), live.take()) {
-            (None, None) => return Ok(merged),
-            (Some(b), Some(l)) if b.key == l.key => {
-                backup = of_backup.next()?;
-                live = of_live.next()?;
-                ((b.digest != l.digest).then_some(Fate::Changed), l)
-            }
-            (Some(b), l) if l.as_ref().is_none_or(|l| b.key < l.key) => {
-                live = l;
-                backup = of_backup.next()?;
-                (Some(Fate::Deleted), b)
-            }
-            (b, l) => {
-                backup = b;
-                live = of_live.next()?;
-                (Some(Fate::Created), l.context("one side ended twice")?)
-            }
-        };
-        let Some(fate) = fate else { continue };
+    let mut steps = Steps::new(of_backup, of_live)?;
+    while let Some((fate, entry)) = steps.next()? {
         let collection = merged
             .get_mut(key::collection_of(&entry.key)?)
             .context("a key of no collection")?;
@@ -274,6 +299,59 @@ fn merge(mut of_backup: Sorted, mut of_live: Sorted, collections: usize) -> Resu
         count.bytes += u64::from(entry.bytes);
         if count.documents <= EXAMPLES as u64 {
             collection.keys.push((fate, entry.key));
+        }
+    }
+    Ok(merged)
+}
+
+/// Both sides, in the order of their keys.
+struct Steps {
+    of_backup: Sorted,
+    of_live: Sorted,
+    backup: Option<Entry>,
+    live: Option<Entry>,
+}
+
+impl Steps {
+    fn new(mut of_backup: Sorted, mut of_live: Sorted) -> Result<Self> {
+        let (backup, live) = (of_backup.next()?, of_live.next()?);
+        Ok(Self {
+            of_backup,
+            of_live,
+            backup,
+            live,
+        })
+    }
+
+    /// The next document that is not on both sides alike: as it is live, a deleted one as it is in the backup.
+    fn next(&mut self) -> Result<Option<(Fate, Entry)>> {
+        loop {
+            let order = match (&self.backup, &self.live) {
+                (None, None) => return Ok(None),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(backup), Some(live)) => backup.key.cmp(&live.key),
+            };
+            let then = if order == Ordering::Greater {
+                None
+            } else {
+                let next = self.of_backup.next()?;
+                std::mem::replace(&mut self.backup, next)
+            };
+            let now = if order == Ordering::Less {
+                None
+            } else {
+                let next = self.of_live.next()?;
+                std::mem::replace(&mut self.live, next)
+            };
+            match (then, now) {
+                (Some(then), None) => return Ok(Some((Fate::Deleted, then))),
+                (None, Some(now)) => return Ok(Some((Fate::Created, now))),
+                (Some(then), Some(now)) if then.digest != now.digest => {
+                    return Ok(Some((Fate::Changed, now)));
+                }
+                _ => {}
+            }
         }
     }
 }

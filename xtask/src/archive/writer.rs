@@ -1,0 +1,119 @@
+//! Writes an archive as mongodump does, for what we export ourselves: mongorestore reads it.
+
+use std::io::Write;
+
+use anyhow::{Context as _, Result};
+use mongodb::bson::{Document, doc, serialize_to_vec};
+
+use super::crc::Crc64;
+
+const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
+const TERMINATOR: [u8; 4] = [0xff; 4];
+const FORMAT_VERSION: &str = "0.1";
+
+/// An archive under way: namespaces come one after the other, in the order they were announced.
+#[derive(Debug)]
+pub struct ArchiveWriter<W> {
+    out: W,
+    database: String,
+    open: Option<(String, Crc64)>,
+}
+
+impl<W: Write> ArchiveWriter<W> {
+    /// Writes the beginning, which names every collection that follows. They get no options and no index but that of `_id`.
+    pub fn new(mut out: W, server_version: &str, database: &str, collections: &[String]) -> Result<Self> {
+        let header = doc! {
+            "concurrent_collections": 1_i32,
+            "version": FORMAT_VERSION,
+            "server_version": server_version,
+            "tool_version": concat!("cargo-xtask ", env!("CARGO_PKG_VERSION")),
+        };
+        out.write_all(&MAGIC)?;
+        write(&mut out, &header)?;
+        for collection in collections {
+            let index = serde_json::json!({ "v": { "$numberInt": "2" }, "key": { "_id": { "$numberInt": "1" } }, "name": "_id_" });
+            let metadata = serde_json::json!({
+                "options": {}, "indexes": [index], "uuid": "", "collectionName": collection, "type": "collection",
+            });
+            let entry = doc! {
+                "db": database, "collection": collection, "metadata": metadata.to_string(), "size": 0_i32, "type": "collection",
+            };
+            write(&mut out, &entry)?;
+        }
+        out.write_all(&TERMINATOR)?;
+        Ok(Self {
+            out,
+            database: database.to_owned(),
+            open: None,
+        })
+    }
+
+    /// Begins a collection; the one before it is closed.
+    pub fn collection(&mut self, name: &str) -> Result<()> {
+        self.close()?;
+        self.open = Some((name.to_owned(), Crc64::new()));
+        self.block(name, false, 0)
+    }
+
+    /// Adds a document to the collection that was begun.
+    pub fn document(&mut self, raw: &[u8]) -> Result<()> {
+        let (_, crc) = self.open.as_mut().context("a document before its collection")?;
+        crc.update(raw);
+        self.out.write_all(raw).context("cannot write the archive")
+    }
+
+    /// Closes the last collection.
+    pub fn finish(mut self) -> Result<W> {
+        self.close()?;
+        self.out.flush().context("cannot write the archive")?;
+        Ok(self.out)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let Some((name, crc)) = self.open.take() else {
+            return Ok(());
+        };
+        self.out.write_all(&TERMINATOR)?;
+        self.block(&name, true, crc.value().cast_signed())?;
+        self.out
+            .write_all(&TERMINATOR)
+            .context("cannot write the archive")
+    }
+
+    fn block(&mut self, name: &str, ends: bool, crc: i64) -> Result<()> {
+        let header = doc! { "db": &self.database, "collection": name, "EOF": ends, "CRC": crc };
+        write(&mut self.out, &header)
+    }
+}
+
+fn write(out: &mut impl Write, document: &Document) -> Result<()> {
+    out.write_all(&serialize_to_vec(document)?)
+        .context("cannot write the archive")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{ArchiveReader, Event};
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let names = ["a".to_owned(), "empty".to_owned(), "ü b".to_owned()];
+        let mut writer = ArchiveWriter::new(Vec::new(), "8.0.4", "app", &names).unwrap();
+        let document = |n: i32| serialize_to_vec(&doc! { "_id": n }).unwrap();
+        for (name, count) in names.iter().zip([3, 0, 1]) {
+            writer.collection(name).unwrap();
+            (0..count).for_each(|n| writer.document(&document(n)).unwrap());
+        }
+        let bytes = writer.finish().unwrap();
+        let mut reader = ArchiveReader::new(bytes.as_slice()).unwrap();
+        let mut counts = [0; 3];
+        while let Some(event) = reader.next_event().unwrap() {
+            if let Event::Documents { namespace, count, .. } = event {
+                counts[namespace] += count;
+            }
+        }
+        assert_eq!(counts, [3, 0, 1]);
+        assert_eq!(reader.prelude().namespaces[2].collection, "ü b");
+    }
+}

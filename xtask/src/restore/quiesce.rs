@@ -1,0 +1,52 @@
+//! Hooks around the swap that keep writers away, for example a maintenance switch.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use xshell::cmd;
+
+use crate::config::Quiesce;
+use crate::context::Context;
+use crate::error::Stop;
+use crate::exec::Exec;
+use crate::report;
+
+/// Runs `swap` between the two hooks of pipeline.toml. The second runs also where the swap failed: an error must not leave
+/// an application in maintenance.
+pub fn quiesced<T>(ctx: &Context, swap: impl FnOnce() -> Result<T>) -> Result<T> {
+    let Some(hooks) = &ctx.config.restore.quiesce else {
+        return Err(
+            Stop::usage("--quiesce needs the hooks `[restore.quiesce]` in pipeline.toml")
+                .live("nothing was changed")
+                .next("write `before`, `after` and `deadline_s` there, or leave --quiesce out")
+                .into(),
+        );
+    };
+    let began = hook(ctx, hooks, &hooks.before).context("cannot stop the writers");
+    let swapped = began.and_then(|()| swap());
+    let ended = hook(ctx, hooks, &hooks.after);
+    match (swapped, ended) {
+        (swapped, Ok(())) => swapped,
+        (swapped, Err(error)) => {
+            let outcome = match &swapped {
+                Ok(_) => "the restore is done".to_owned(),
+                Err(why) => format!("the restore failed too ({why:#})"),
+            };
+            Err(Stop::midway(format!("cannot let the writers go on: {error:#}"))
+                .live(outcome)
+                .next(format!("run it by hand: {}", hooks.after.join(" ")))
+                .into())
+        }
+    }
+}
+
+fn hook(ctx: &Context, hooks: &Quiesce, command: &[String]) -> Result<()> {
+    let Some((program, args)) = command.split_first() else {
+        return Ok(());
+    };
+    report::progress(&format!("running {}", command.join(" ")));
+    let sh = ctx.shell()?;
+    Exec::new(cmd!(sh, "{program} {args...}"))
+        .deadline(Duration::from_secs(hooks.deadline_s))
+        .run()
+}
