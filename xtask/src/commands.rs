@@ -2,9 +2,14 @@
 
 pub mod backup;
 pub mod completions;
+pub mod doctor;
+pub mod gate;
 pub mod health;
 pub mod ledger;
+pub mod notify;
 pub mod restore;
+pub mod setup;
+pub mod tests;
 pub mod tools;
 
 use std::process::ExitCode;
@@ -57,6 +62,16 @@ pub enum Command {
     Ledger(ledger::Args),
     /// Put a backup in the place of the live data, or take that back
     Restore(restore::Args),
+    /// Look whether a deploy and a rollback would work now
+    Doctor(doctor::Args),
+    /// Make the GitHub repository what the pipeline needs
+    Setup(setup::Args),
+    /// Run the product's own tests
+    Test(tests::Args),
+    /// Ask for approvals, prove them, end what waited too long
+    Gate(gate::Args),
+    /// Tell people what happened
+    Notify(notify::Args),
     /// Find the outside programs: on PATH, in the cache, or built from a pin
     Tools(tools::Args),
     /// Check code, data, speed and platforms from outside; exit 0 only for healthy
@@ -73,6 +88,11 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Backup(args) => backup::run(args, &cli.common.context()?)?,
         Command::Ledger(args) => ledger::run(&args, &cli.common)?,
         Command::Restore(args) => restore::run(&args, &cli.common.context()?)?,
+        Command::Doctor(args) => doctor::run(&args, &cli.common)?,
+        Command::Setup(args) => setup::run(&args, &cli.common)?,
+        Command::Test(args) => tests::run(&args, &cli.common)?,
+        Command::Gate(args) => gate::run(&args, &cli.common)?,
+        Command::Notify(args) => notify::run(&args, &cli.common)?,
         Command::Tools(args) => tools::run(&args, &cli.common)?,
         Command::Health(args) => return health::run(&cli.common, &args),
         Command::Completions(args) => completions::run(&args),

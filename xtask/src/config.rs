@@ -44,6 +44,9 @@ pub struct Config {
     pub notify: Notify,
     #[serde(default)]
     pub budgets: Budgets,
+    /// The product's own test suites, by name.
+    #[serde(default)]
+    pub tests: BTreeMap<String, Suite>,
     pub environments: BTreeMap<String, Environment>,
 }
 
@@ -52,6 +55,21 @@ pub struct Config {
 pub enum Schema {
     #[serde(rename = "pipeline/1")]
     V1,
+}
+
+/// One test suite: program and arguments, no shell.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// Folder it runs in, relative to the root.
+    pub dir: PathBuf,
+    pub command: Vec<String>,
+    #[serde(default = "default_suite_s")]
+    pub deadline_s: u64,
+}
+
+fn default_suite_s() -> u64 {
+    1_800
 }
 
 /// Where releases and the ledger are recorded.
@@ -226,6 +244,8 @@ pub struct Approval {
     pub max_age_hours: u32,
     /// GitHub environments whose reviewers approve, one after the other.
     pub environments: Vec<String>,
+    /// Logins of the reviewers of an environment, as `setup` sets them; left alone where none are named.
+    pub reviewers: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for Approval {
@@ -235,6 +255,7 @@ impl Default for Approval {
             required: 2,
             max_age_hours: 24,
             environments: vec!["production-approval-1".into(), "production-approval-2".into()],
+            reviewers: BTreeMap::new(),
         }
     }
 }

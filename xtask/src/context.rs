@@ -86,6 +86,15 @@ impl Context {
         Ok(dir)
     }
 
+    /// Who runs this: the person behind a workflow run (also of a re-run), or the user here.
+    pub fn actor(&self) -> String {
+        let names = ["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"];
+        let found = names
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        found.unwrap_or_else(|| "unknown".to_owned())
+    }
+
     /// A shell whose commands run in the root of the repository.
     pub fn shell(&self) -> Result<xshell::Shell> {
         let sh = xshell::Shell::new().context("cannot start a shell")?;

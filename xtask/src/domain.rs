@@ -1,5 +1,6 @@
 //! Pure values and rules; no input or output, and nothing from the other modules.
 
+pub mod approval;
 pub mod commit;
 pub mod content_digest;
 pub mod inventory;

@@ -2,6 +2,7 @@
 
 pub mod az;
 pub mod gh_release;
+pub mod gh;
 pub mod git;
 pub mod mongo_config;
 pub mod mongodump;

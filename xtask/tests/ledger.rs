@@ -47,7 +47,10 @@ fn world() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     git(dir.path(), &["init", "--quiet", "--bare", "remote.git"]);
     // Housekeeping of the remote would only take time here.
-    git(&dir.path().join("remote.git"), &["config", "receive.autogc", "false"]);
+    git(
+        &dir.path().join("remote.git"),
+        &["config", "receive.autogc", "false"],
+    );
     dir
 }
 

@@ -12,6 +12,9 @@ use crate::tools::resolve::{Origin, Tool, resolve};
 pub struct Args {
     /// Only these tools
     names: Vec<String>,
+    /// Print the folders that they are in, one a line
+    #[arg(long)]
+    paths: bool,
 }
 
 #[derive(Serialize)]
@@ -25,6 +28,14 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let found = Tools {
         tools: resolve(&root, &args.names)?,
     };
+    if args.paths {
+        let folders: std::collections::BTreeSet<_> =
+            found.tools.iter().filter_map(|tool| tool.path.parent()).collect();
+        for folder in folders {
+            println!("{}", folder.display());
+        }
+        return Ok(());
+    }
     report::emit(common.format, "tools/1", &found, || {
         let rows = found.tools.iter().map(|tool| {
             let from = match tool.from {

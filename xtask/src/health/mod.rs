@@ -48,6 +48,11 @@ pub struct Request {
     pub deadline: Option<Duration>,
 }
 
+/// Reads the file and checks all of it, without sending anything.
+pub fn check_file(ctx: &Context) -> Result<()> {
+    read_plan(ctx).map(drop)
+}
+
 /// Reads the file anew and runs the checks once. An error means a mistake in configuration; whatever the checks see is
 /// in the report.
 pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {

@@ -26,6 +26,9 @@ const REMOTE_DEADLINE: Duration = Duration::from_secs(60);
 /// Ways to authenticate that users and workflows set by the environment.
 const AUTHENTICATION: &[&str] = &[
     "SSH_AUTH_SOCK",
+    // `gh auth git-credential` as a credential helper reads these.
+    "GH_TOKEN",
+    "GITHUB_TOKEN",
     "GIT_SSH",
     "GIT_SSH_COMMAND",
     "GIT_ASKPASS",

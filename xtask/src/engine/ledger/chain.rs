@@ -14,7 +14,7 @@ use crate::tools::git::{Git, Message};
 
 const SCHEMA: &str = "ledger-event/1";
 /// The pause before an event is sent a second time; it doubles.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// An event as it is written: the last line of the commit's message.
 #[derive(Serialize, Deserialize)]

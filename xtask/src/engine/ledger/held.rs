@@ -14,7 +14,7 @@ use crate::domain::operation::OperationId;
 use crate::error::Stop;
 
 /// How often an event is sent again when the remote cannot be reached.
-pub(super) const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 7;
 
 /// The lock of an environment. Dropped without [`Held::finish`], its lease simply runs out.
 #[derive(Debug)]

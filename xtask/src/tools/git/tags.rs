@@ -1,5 +1,7 @@
 //! Release tags: annotated, and read from the remote, whatever tags the clone has.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 
@@ -80,6 +82,47 @@ impl Git {
                     .is_some_and(|text| text.trim_end() == message.trim_end())
         });
         if same { Ok(()) } else { Err(made.error()) }
+    }
+
+    /// Makes a tag signed with the user's own key (ssh or gpg, as his git is set up).
+    pub fn create_signed_tag(&self, name: &str, message: &str, commit: &CommitId) -> Result<()> {
+        let args = [
+            "tag",
+            "--sign",
+            "--cleanup=verbatim",
+            "--file=-",
+            "--",
+            name,
+            commit.as_str(),
+        ];
+        self.remote_capable(&args)?
+            .inherit(&["GNUPGHOME", "GPG_TTY"])
+            .stdin(message)
+            .run()
+            .context("cannot sign: set gpg.format and user.signingKey in your git configuration")
+    }
+
+    /// Whose ssh key signed a tag of the remote that was listed before; `None` where it is unsigned, damaged, or the
+    /// key is not one of `allowed_signers`.
+    pub fn signer(&self, name: &str, allowed_signers: &Path) -> Result<Option<String>> {
+        let signers = allowed_signers
+            .to_str()
+            .context("the path of the approvers is not UTF-8")?;
+        let allowed = format!("gpg.ssh.allowedSignersFile={signers}");
+        let kept = format!("{KEPT}/{name}");
+        let said = self.local(&["-c", &allowed, "verify-tag", &kept])?.output()?;
+        // The principal is the file's own text; the exit code covers revoked and expired keys.
+        let principal = said.stderr_tail.iter().find_map(|line| {
+            let rest = line.strip_prefix("Good \"git\" signature for ")?;
+            rest.split_once(" with ").map(|(who, _)| who.to_owned())
+        });
+        Ok(principal.filter(|_| said.code == Some(0)))
+    }
+
+    /// The address of a commit's author.
+    pub fn author_email(&self, commit: &CommitId) -> Result<String> {
+        self.local(&["show", "--no-patch", "--format=%ae", commit.as_str()])?
+            .read()
     }
 
     /// Pushes a tag of this clone, and proves that the remote has it. One that differs there is an error.

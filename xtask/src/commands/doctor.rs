@@ -1,0 +1,155 @@
+//! `cargo xtask doctor`: one page, read only: would a deploy and a rollback work now, and if not, what mends it.
+
+mod github;
+mod here;
+mod platforms;
+
+pub use here::required_secrets;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Common;
+use crate::context::Context;
+use crate::error::Stop;
+use crate::report;
+
+/// Options of `doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only read the configuration files
+    #[arg(long)]
+    config_only: bool,
+}
+
+/// What was looked at, and what was found.
+#[derive(Debug, Clone, Serialize)]
+struct Line {
+    subject: String,
+    state: State,
+    found: String,
+    /// What mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Ok,
+    Warning,
+    Problem,
+}
+
+#[derive(Serialize)]
+struct Page {
+    environment: String,
+    problems: usize,
+    warnings: usize,
+    lines: Vec<Line>,
+}
+
+impl Line {
+    fn ok(subject: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::new(State::Ok, subject, found, None)
+    }
+
+    fn warning(subject: impl Into<String>, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::new(State::Warning, subject, found, Some(fix.into()))
+    }
+
+    fn problem(subject: impl Into<String>, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::new(State::Problem, subject, found, Some(fix.into()))
+    }
+
+    fn new(
+        state: State,
+        subject: impl Into<String>,
+        found: impl Into<String>,
+        fix: Option<String>,
+    ) -> Self {
+        Self {
+            subject: subject.into(),
+            state,
+            found: crate::secret::scrub(&found.into()),
+            fix,
+        }
+    }
+
+    /// A problem out of an error: its own next command is the fix, where it has one.
+    fn error(subject: impl Into<String>, error: &anyhow::Error, fix: &str) -> Self {
+        let next = error.downcast_ref::<Stop>().and_then(|stop| stop.next.clone());
+        Self::problem(subject, format!("{error:#}"), next.unwrap_or_else(|| fix.to_owned()))
+    }
+}
+
+/// Looks at everything, prints the page; exit 1 where there is a problem.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let ctx = common.context()?;
+    let page = page(&ctx, args.config_only);
+    report::emit(common.format, "doctor/1", &page, || text(&page))?;
+    if page.problems == 0 {
+        return Ok(());
+    }
+    Err(Stop::failed(format!("{} problems", page.problems))
+        .live("nothing was changed")
+        .next("do what each line says, then run `cargo xtask doctor` again")
+        .into())
+}
+
+fn page(ctx: &Context, config_only: bool) -> Page {
+    let mut looks: Vec<fn(&Context) -> Vec<Line>> = vec![here::configuration];
+    if !config_only {
+        looks.extend([
+            here::tools as fn(&Context) -> Vec<Line>,
+            here::secrets,
+            here::repository,
+            here::backups,
+            platforms::railway,
+            platforms::vercel,
+            platforms::database,
+            github::github,
+        ]);
+    }
+    // Each waits for another part of the world.
+    let lines: Vec<Line> = std::thread::scope(|scope| {
+        let looking: Vec<_> = looks
+            .into_iter()
+            .map(|look| scope.spawn(move || look(ctx)))
+            .collect();
+        looking
+            .into_iter()
+            .flat_map(|look| {
+                look.join().unwrap_or_else(|_| {
+                    vec![Line::problem("doctor", "a look ended in a panic", "report this as a defect")]
+                })
+            })
+            .collect()
+    });
+    let count = |state: State| lines.iter().filter(|line| line.state == state).count();
+    Page {
+        environment: ctx.env_name.clone(),
+        problems: count(State::Problem),
+        warnings: count(State::Warning),
+        lines,
+    }
+}
+
+fn text(page: &Page) -> String {
+    let mut text = String::new();
+    for line in &page.lines {
+        let mark = match line.state {
+            State::Ok => "ok     ",
+            State::Warning => "warning",
+            State::Problem => "PROBLEM",
+        };
+        text += &format!("{mark}  {}: {}\n", line.subject, line.found);
+        if let Some(fix) = &line.fix {
+            text += &format!("         fix: {fix}\n");
+        }
+    }
+    text + &format!(
+        "{}: {} problems, {} warnings\n",
+        page.environment, page.problems, page.warnings
+    )
+}

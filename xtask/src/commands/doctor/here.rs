@@ -1,0 +1,156 @@
+//! What can be told on this machine: files, programs, secrets, the clone, backups, leftovers.
+
+use chrono::{TimeDelta, Utc};
+
+use super::Line;
+use crate::context::Context;
+use crate::engine::ledger::Ledger;
+use crate::report;
+use crate::tools::git::Git;
+
+/// What the commands run, and how it comes onto a machine.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("git", "install git"),
+    ("gh", "install GitHub's gh"),
+    ("railway", "cargo install railwayapp --locked"),
+    ("vercel", "npm install --global vercel"),
+    ("mongodump", "cargo xtask tools"),
+    ("mongorestore", "cargo xtask tools"),
+];
+/// A backup older than this deserves a word.
+const OLD_BACKUP: TimeDelta = TimeDelta::days(8);
+/// Free room that a warning starts at.
+const LITTLE_ROOM_BYTES: u64 = 2_000_000_000;
+
+pub(super) fn configuration(ctx: &Context) -> Vec<Line> {
+    let mut lines = vec![Line::ok(
+        "pipeline.toml",
+        format!("{} environments", ctx.config.environments.len()),
+    )];
+    lines.push(match crate::health::check_file(ctx) {
+        Ok(()) => Line::ok("health.toml", "valid"),
+        Err(error) => Line::error("health.toml", &error, "mend infrastructure/health.toml"),
+    });
+    if ctx.config.backup.recipients.is_empty() {
+        lines.push(Line::warning(
+            "backups",
+            "not encrypted",
+            "set backup.recipients in pipeline.toml to the age or ssh keys that may read them",
+        ));
+    }
+    if ctx.config.approval.required < 2 && ctx.env().protected {
+        lines.push(Line::warning(
+            "approvals",
+            format!("{} required", ctx.config.approval.required),
+            "set approval.required = 2 in pipeline.toml",
+        ));
+    }
+    lines
+}
+
+pub(super) fn tools(_: &Context) -> Vec<Line> {
+    PROGRAMS
+        .iter()
+        .map(|(name, install)| match which::which(name) {
+            Ok(path) => Line::ok(*name, path.display().to_string()),
+            Err(_) => Line::problem(*name, "not on PATH", *install),
+        })
+        .collect()
+}
+
+/// Every environment variable that must hold a secret.
+pub fn required_secrets(ctx: &Context) -> Vec<String> {
+    let environment = ctx.env();
+    let mut names = vec![
+        environment.railway.token.clone(),
+        environment.vercel.token.clone(),
+        environment.mongodb.uri.clone(),
+    ];
+    names.extend(environment.variables.iter().map(|variable| variable.secret.clone()));
+    if !ctx.config.backup.recipients.is_empty() {
+        names.extend(ctx.config.backup.identity.clone());
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+pub(super) fn secrets(ctx: &Context) -> Vec<Line> {
+    let missing: Vec<String> = required_secrets(ctx)
+        .into_iter()
+        .filter(|name| ctx.secret_if_set(name).is_none())
+        .collect();
+    if missing.is_empty() {
+        return vec![Line::ok("secrets", "all are set here")];
+    }
+    vec![Line::problem(
+        "secrets",
+        format!("not set here: {}", missing.join(", ")),
+        "set these environment variables",
+    )]
+}
+
+pub(super) fn repository(ctx: &Context) -> Vec<Line> {
+    let git = Git::open(ctx);
+    let mut lines = Vec::new();
+    let branch = &ctx.config.git.branch;
+    lines.push(match git.is_pushed(branch) {
+        Ok(true) => Line::ok("commit", format!("is on the remote's {branch}")),
+        Ok(false) => Line::warning("commit", format!("is not on the remote's {branch}"), "git push"),
+        Err(error) => Line::error("commit", &error, "check the git remote and its credentials"),
+    });
+    lines.push(match Ledger::open(ctx).state() {
+        Err(error) => Line::error("ledger", &error, "check the git remote and its credentials"),
+        Ok(state) => match state.unfinished() {
+            None => Line::ok("ledger", format!("{} operations, none unfinished", state.operations.len())),
+            Some(left) => Line::warning(
+                "ledger",
+                format!(
+                    "{} {} of {} is unfinished, last seen {} UTC",
+                    left.started.kind,
+                    left.id,
+                    left.holder,
+                    left.last_seen.format("%F %T")
+                ),
+                format!(
+                    "if nobody works on it: cargo xtask {0} --resume {1}, or cargo xtask {0} --undo {1}",
+                    left.started.kind, left.id
+                ),
+            ),
+        },
+    });
+    lines.extend(room(ctx));
+    lines
+}
+
+fn room(ctx: &Context) -> Option<Line> {
+    let stat = rustix::fs::statvfs(&ctx.root).ok()?;
+    let free = stat.f_bavail * stat.f_frsize;
+    let found = format!("{} free", report::bytes(free));
+    Some(if free < LITTLE_ROOM_BYTES {
+        Line::warning("disk", found, "make room: a backup and its check must fit")
+    } else {
+        Line::ok("disk", found)
+    })
+}
+
+pub(super) fn backups(ctx: &Context) -> Vec<Line> {
+    let all = match crate::commands::backup::list(ctx) {
+        Ok(all) => all,
+        Err(error) => return vec![Line::error("backups", &error, "check the places in pipeline.toml")],
+    };
+    let verified = all
+        .iter()
+        .filter(|one| one.environment == ctx.env_name)
+        .filter_map(|one| Some((one, one.verified?)))
+        .max_by_key(|(one, _)| one.timestamp);
+    vec![match verified {
+        None => Line::warning("last verified backup", "none", "cargo xtask backup"),
+        Some((one, _)) if Utc::now() - one.timestamp > OLD_BACKUP => Line::warning(
+            "last verified backup",
+            format!("{} is {} days old", one.id, (Utc::now() - one.timestamp).num_days()),
+            "cargo xtask backup",
+        ),
+        Some((one, _)) => Line::ok("last verified backup", one.id.clone()),
+    }]
+}

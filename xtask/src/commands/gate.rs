@@ -1,0 +1,169 @@
+//! `cargo xtask gate`: nothing is released before enough other people have approved exactly this plan.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Common;
+use crate::context::Context;
+use crate::engine::approval;
+use crate::engine::notify::{self, Delivery, Event, Notice};
+use crate::report;
+
+/// Options of `gate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Record the plan that this workflow run asks approval for, and tell the approvers
+    Request {
+        /// What `deploy --plan --format json` printed
+        plan: PathBuf,
+    },
+    /// Prove that enough people other than the author approved this plan in time; exit 3 if not
+    Verify {
+        /// What `deploy --plan --format json` printed
+        plan: PathBuf,
+        /// The workflow run; this one unless given
+        #[arg(long)]
+        run: Option<u64>,
+    },
+    /// Approve a plan with a signed tag
+    Approve {
+        /// What `deploy --plan --format json` printed
+        plan: PathBuf,
+    },
+    /// Cancel the runs that have waited for an approval for too long
+    Sweep,
+}
+
+#[derive(Serialize)]
+struct Requested {
+    plan_sha256: String,
+    run: u64,
+    notified: Vec<Delivery>,
+}
+
+#[derive(Serialize)]
+struct Approved {
+    plan_sha256: String,
+    approvers: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Tagged {
+    plan_sha256: String,
+    tag: String,
+}
+
+#[derive(Serialize)]
+struct Swept {
+    cancelled: Vec<u64>,
+    notified: Vec<Delivery>,
+}
+
+/// Does what the subcommand says.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let ctx = common.context()?;
+    match &args.command {
+        Command::Request { plan } => request(&ctx, &approval::plan_hash(plan)?),
+        Command::Verify { plan, run } => verify(&ctx, approval::plan_hash(plan)?, *run),
+        Command::Approve { plan } => {
+            let plan_sha256 = approval::plan_hash(plan)?;
+            let tag = approval::approve(&ctx, &plan_sha256)?;
+            let tagged = Tagged { plan_sha256, tag };
+            report::emit(ctx.format, "gate-approve/1", &tagged, || {
+                format!("approved: tag {} was signed and pushed\n", tagged.tag)
+            })
+        }
+        Command::Sweep => sweep(&ctx),
+    }
+}
+
+fn request(ctx: &Context, plan_sha256: &str) -> Result<()> {
+    let request = approval::request(ctx, plan_sha256)?;
+    let notice = Notice {
+        event: Event::ApprovalWaiting,
+        title: format!("A release to {} waits for approval", ctx.env_name),
+        facts: vec![
+            ("asked by".into(), request.requested_by.clone()),
+            (
+                "approvals needed".into(),
+                ctx.config.approval.required.to_string(),
+            ),
+            ("plan".into(), request.plan_sha256.clone()),
+        ],
+        link: notify::run_link(),
+        next: None,
+    };
+    let requested = Requested {
+        plan_sha256: request.plan_sha256,
+        run: request.run,
+        notified: notify::send(ctx, &notice),
+    };
+    report::step_summary(&format!(
+        "Approval asked for plan `{}`: {} people other than {} within {} h.\n",
+        requested.plan_sha256,
+        ctx.config.approval.required,
+        request.requested_by.replace(['`', '<', '\n'], " "),
+        ctx.config.approval.max_age_hours,
+    ))?;
+    report::emit(ctx.format, "gate-request/1", &requested, || {
+        format!(
+            "run {} asks approval for plan {}\n",
+            requested.run, requested.plan_sha256
+        )
+    })
+}
+
+fn verify(ctx: &Context, plan_sha256: String, run: Option<u64>) -> Result<()> {
+    let approved = Approved {
+        approvers: approval::verify(ctx, &plan_sha256, run)?,
+        plan_sha256,
+    };
+    report::emit(ctx.format, "gate-verify/1", &approved, || {
+        format!(
+            "plan {} is approved by {}\n",
+            approved.plan_sha256,
+            if approved.approvers.is_empty() {
+                "nobody: none is required".into()
+            } else {
+                approved.approvers.join(", ")
+            }
+        )
+    })
+}
+
+fn sweep(ctx: &Context) -> Result<()> {
+    let cancelled = approval::sweep(ctx)?;
+    let mut notified = Vec::new();
+    for run in &cancelled {
+        notified.extend(notify::send(
+            ctx,
+            &Notice {
+                event: Event::ApprovalExpired,
+                title: format!("A release to {} was not approved in time", ctx.env_name),
+                facts: vec![("started by".into(), run.authors().join(", "))],
+                link: Some(run.html_url.clone()),
+                next: Some("start the workflow again".into()),
+            },
+        ));
+    }
+    let swept = Swept {
+        cancelled: cancelled.iter().map(|run| run.id).collect(),
+        notified,
+    };
+    report::emit(ctx.format, "gate-sweep/1", &swept, || {
+        let mut text = format!("{} runs cancelled\n", swept.cancelled.len());
+        for run in &cancelled {
+            writeln!(text, "  {}", run.html_url).expect("writing to a string");
+        }
+        text
+    })
+}

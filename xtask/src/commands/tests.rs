@@ -1,0 +1,91 @@
+//! `cargo xtask test NAME`: the product's own tests, as pipeline.toml names them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use xshell::cmd;
+
+use super::Common;
+use crate::config::Suite;
+use crate::context::Context;
+use crate::error::Stop;
+use crate::exec::Exec;
+use crate::report;
+
+/// Options of `test`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only these suites
+    suites: Vec<String>,
+    /// Print the names as an output of a workflow step
+    #[arg(long, conflicts_with = "suites")]
+    list_github_matrix: bool,
+}
+
+#[derive(Serialize)]
+struct Passed {
+    suite: String,
+    duration_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Tested {
+    passed: Vec<Passed>,
+}
+
+/// Runs the suites one after the other to the first that fails.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let ctx = common.context()?;
+    if args.list_github_matrix {
+        let names: Vec<&String> = ctx.config.tests.keys().collect();
+        println!("suites={}", serde_json::to_string(&names)?);
+        return Ok(());
+    }
+    let mut tested = Tested { passed: Vec::new() };
+    for name in chosen(&ctx, &args.suites)? {
+        tested.passed.push(run_suite(&ctx, &name)?);
+    }
+    report::emit(common.format, "test/1", &tested, || {
+        let lines = tested.passed.iter();
+        lines
+            .map(|one| format!("{} passed in {}\n", one.suite, report::duration_ms(one.duration_ms)))
+            .collect()
+    })
+}
+
+fn chosen(ctx: &Context, asked: &[String]) -> Result<Vec<String>> {
+    let known: Vec<String> = ctx.config.tests.keys().cloned().collect();
+    if let Some(wrong) = asked.iter().find(|name| !known.contains(name)) {
+        return Err(Stop::usage(format!("pipeline.toml has no test suite `{wrong}`"))
+            .next(format!("choose from: {}", known.join(", ")))
+            .into());
+    }
+    Ok(if asked.is_empty() { known } else { asked.to_vec() })
+}
+
+fn run_suite(ctx: &Context, name: &str) -> Result<Passed> {
+    let suite: &Suite = &ctx.config.tests[name];
+    let (program, arguments) = suite
+        .command
+        .split_first()
+        .with_context(|| format!("the test suite {name} has an empty command"))?;
+    let sh = ctx.shell()?;
+    sh.change_dir(&suite.dir);
+    let _ticker = report::Ticker::start(format!("{name}…"));
+    let finished = Exec::new(cmd!(sh, "{program} {arguments...}"))
+        .deadline(Duration::from_secs(suite.deadline_s))
+        .on_stderr(report::trace)
+        .output()?;
+    let duration_ms = u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX);
+    if finished.code != Some(0) {
+        return Err(Stop::failed(format!("the tests {name} failed: {:#}", finished.error()))
+            .live("nothing was changed")
+            .next(format!("mend them and run `cargo xtask test {name}`"))
+            .into());
+    }
+    Ok(Passed {
+        suite: name.to_owned(),
+        duration_ms,
+    })
+}

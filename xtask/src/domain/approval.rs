@@ -1,0 +1,194 @@
+//! When a plan counts as approved.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Schema of a recorded request.
+pub const REQUEST_SCHEMA: &str = "approval-request/1";
+
+/// What was put before the approvers: recorded before the first of them is asked, and never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub schema: String,
+    pub environment: String,
+    /// The workflow run, where GitHub asks the approvers.
+    pub run: u64,
+    pub plan_sha256: String,
+    pub requested_at: DateTime<Utc>,
+    pub requested_by: String,
+}
+
+/// What the configuration demands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Distinct people other than the authors.
+    pub required: u32,
+    pub max_age: TimeDelta,
+}
+
+/// One person's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voice {
+    pub who: String,
+    pub approves: bool,
+    /// The plan it is bound to.
+    pub plan_sha256: String,
+    /// From when on it counts as given.
+    pub at: DateTime<Utc>,
+}
+
+/// Why a plan is not approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    Rejected {
+        by: String,
+    },
+    TooFew {
+        counted: Vec<String>,
+        required: u32,
+        passed_over: Vec<String>,
+    },
+}
+
+/// The distinct people who approved this plan in time, none of whom is an author.
+pub fn judge(
+    rules: &Rules,
+    plan_sha256: &str,
+    authors: &[&str],
+    voices: &[Voice],
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, Refusal> {
+    let mut counted = BTreeSet::new();
+    let mut passed_over = Vec::new();
+    for voice in voices {
+        let who = &voice.who;
+        let age = now - voice.at;
+        // Logins and addresses are compared as GitHub and mail do: without regard to case.
+        let name = who.to_lowercase();
+        if voice.plan_sha256 != plan_sha256 {
+            passed_over.push(format!("{who} approved another plan"));
+        } else if !voice.approves {
+            return Err(Refusal::Rejected { by: who.clone() });
+        } else if authors.iter().any(|author| author.to_lowercase() == name) {
+            passed_over.push(format!("{who} is the author"));
+        } else if age > rules.max_age {
+            passed_over.push(format!("the approval of {who} is {} h old", age.num_hours()));
+        } else if !counted.insert(name) {
+            passed_over.push(format!("{who} counts once"));
+        }
+    }
+    if counted.len() >= rules.required as usize {
+        return Ok(counted.into_iter().collect());
+    }
+    Err(Refusal::TooFew {
+        counted: counted.into_iter().collect(),
+        required: rules.required,
+        passed_over,
+    })
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rejected { by } => write!(f, "{by} rejected the plan"),
+            Self::TooFew {
+                counted,
+                required,
+                passed_over,
+            } => {
+                write!(f, "{} of {required} approvals count", counted.len())?;
+                if !counted.is_empty() {
+                    write!(f, " ({})", counted.join(", "))?;
+                }
+                passed_over.iter().try_for_each(|why| write!(f, "; {why}"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = "aa";
+
+    fn voice(who: &str) -> Voice {
+        Voice {
+            who: who.into(),
+            approves: true,
+            plan_sha256: PLAN.into(),
+            at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn said(voices: &[Voice], after: TimeDelta) -> String {
+        let rules = Rules {
+            required: 2,
+            max_age: TimeDelta::hours(24),
+        };
+        match judge(
+            &rules,
+            PLAN,
+            &["dev", "Runner"],
+            voices,
+            DateTime::UNIX_EPOCH + after,
+        ) {
+            Ok(people) => people.join("+"),
+            Err(refusal) => refusal.to_string(),
+        }
+    }
+
+    #[test]
+    fn two_distinct_people_other_than_the_authors_approve_this_plan_within_a_day() {
+        let (ann, bob) = (voice("ann"), voice("bob"));
+        let other_plan = Voice {
+            plan_sha256: "bb".into(),
+            ..bob.clone()
+        };
+        let rejected = Voice {
+            approves: false,
+            ..bob.clone()
+        };
+        let day = TimeDelta::hours(24);
+        let cases: &[(&[Voice], TimeDelta, &str)] = &[
+            (&[ann.clone(), bob.clone()], day, "ann+bob"),
+            (&[], day, "0 of 2 approvals count"),
+            (&[ann.clone()], day, "1 of 2 approvals count (ann)"),
+            (
+                &[ann.clone(), voice("DEV")],
+                day,
+                "1 of 2 approvals count (ann); DEV is the author",
+            ),
+            (
+                &[ann.clone(), voice("runner")],
+                day,
+                "1 of 2 approvals count (ann); runner is the author",
+            ),
+            (
+                &[ann.clone(), voice("Ann")],
+                day,
+                "1 of 2 approvals count (ann); Ann counts once",
+            ),
+            (
+                &[ann.clone(), other_plan],
+                day,
+                "1 of 2 approvals count (ann); bob approved another plan",
+            ),
+            (
+                &[ann.clone(), bob.clone(), rejected],
+                day,
+                "bob rejected the plan",
+            ),
+            (
+                &[ann, bob],
+                day + TimeDelta::seconds(1),
+                "0 of 2 approvals count; the approval of ann is 24 h old; the approval of bob is 24 h old",
+            ),
+        ];
+        for (voices, after, expected) in cases {
+            assert_eq!(said(voices, *after), *expected);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Approvals: asking for them, and proving them from outside before something live is changed. Everything that cannot
+//! be proved counts as not approved.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use chrono::{TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::config::ApprovalMethod;
+use crate::context::Context;
+use crate::domain::approval::{REQUEST_SCHEMA, Request, Rules, Voice, judge};
+use crate::error::Stop;
+use crate::report;
+use crate::tools::gh::{GitHub, Run};
+use crate::tools::git::Git;
+
+/// Keys whose signatures approve, in the form of ssh's allowed signers.
+pub const APPROVERS_FILE: &str = "infrastructure/approvers";
+/// Schema of the message of a signed approval.
+const APPROVAL_SCHEMA: &str = "approval/1";
+
+/// The message of a signed approval.
+#[derive(Debug, Serialize, Deserialize)]
+struct Signed {
+    schema: String,
+    environment: String,
+    plan_sha256: String,
+    at: chrono::DateTime<Utc>,
+}
+
+/// Records, once and for all, which plan this workflow run asks approval for.
+pub fn request(ctx: &Context, plan_sha256: &str) -> Result<Request> {
+    let request = Request {
+        schema: REQUEST_SCHEMA.into(),
+        environment: ctx.env_name.clone(),
+        run: this_run()?,
+        plan_sha256: plan_sha256.to_owned(),
+        requested_at: Utc::now(),
+        requested_by: ctx.actor(),
+    };
+    let git = Git::open(ctx);
+    let text = format!(
+        "approval of {} asked by run {}\n\n{}",
+        request.environment,
+        request.run,
+        report::json_line(&request)?
+    );
+    let commit = git.commit_message(None, &text)?;
+    let pushed = git.push_commit(&commit, &reference(ctx, request.run));
+    match recorded(ctx, request.run)? {
+        Some(there) if there.plan_sha256 == request.plan_sha256 => Ok(there),
+        Some(there) => Err(refused(format!(
+            "run {} has asked approval for another plan ({})",
+            request.run, there.plan_sha256
+        ))
+        .next("start a new run of the workflow")
+        .into()),
+        None => Err(pushed
+            .err()
+            .unwrap_or_else(|| anyhow::anyhow!("the remote lost the request"))),
+    }
+}
+
+/// The people who approved this plan: at least as many as the configuration demands, proved now. Refused (exit 3)
+/// otherwise, also where it cannot be told.
+pub fn verify(ctx: &Context, plan_sha256: &str, run: Option<u64>) -> Result<Vec<String>> {
+    if ctx.config.approval.required == 0 {
+        return Ok(Vec::new());
+    }
+    let (authors, voices) = match ctx.config.approval.method {
+        ApprovalMethod::Github => on_github(ctx, run),
+        ApprovalMethod::SignedTag => signed(ctx, plan_sha256),
+    }
+    .map_err(|error| match error.downcast::<Stop>() {
+        Ok(stop) => anyhow::Error::from(stop),
+        Err(error) => refused(format!("it cannot be told who approved: {error:#}"))
+            .next("run the command again when GitHub and the git remote answer")
+            .into(),
+    })?;
+    let authors: Vec<&str> = authors.iter().map(String::as_str).collect();
+    judge(&rules(ctx), plan_sha256, &authors, &voices, Utc::now()).map_err(|refusal| {
+        refused(format!(
+            "the plan {} is not approved: {refusal}",
+            short(plan_sha256)
+        ))
+        .next(next(ctx))
+        .into()
+    })
+}
+
+/// Cancels the runs that have waited for an approval longer than one counts.
+pub fn sweep(ctx: &Context) -> Result<Vec<Run>> {
+    let github = GitHub::open(ctx)?;
+    let oldest = Utc::now() - rules(ctx).max_age;
+    let mut cancelled = Vec::new();
+    for run in github.waiting_runs()? {
+        // Asked again: it may have been approved since the list was made.
+        if run.created_at < oldest && github.run(run.id)?.status == "waiting" {
+            github.cancel(run.id)?;
+            cancelled.push(run);
+        }
+    }
+    Ok(cancelled)
+}
+
+/// Approves a plan with a signed tag, as whoever git signs for.
+pub fn approve(ctx: &Context, plan_sha256: &str) -> Result<String> {
+    let git = Git::open(ctx);
+    let signed = Signed {
+        schema: APPROVAL_SCHEMA.into(),
+        environment: ctx.env_name.clone(),
+        plan_sha256: plan_sha256.to_owned(),
+        at: Utc::now(),
+    };
+    let name = format!("{}-{:08x}", tag_prefix(plan_sha256), rand::random::<u32>());
+    let message = format!("Approval for {}\n\n{}", ctx.env_name, report::json_line(&signed)?);
+    git.create_signed_tag(&name, &message, &git.head()?)?;
+    git.push_tag(&name)?;
+    Ok(name)
+}
+
+fn on_github(ctx: &Context, run: Option<u64>) -> Result<(Vec<String>, Vec<Voice>)> {
+    let id = run.map_or_else(this_run, Ok)?;
+    let github = GitHub::open(ctx)?;
+    let run = github.run(id)?;
+    if run.run_attempt != 1 {
+        // Reviews of the first attempt stay in the list, and nothing tells them from those of this one.
+        return Err(refused(format!(
+            "run {id} is a re-run, whose approvals cannot be told apart"
+        ))
+        .next("start a new run of the workflow")
+        .into());
+    }
+    let request = recorded(ctx, id)?.ok_or_else(|| {
+        refused(format!("run {id} has put no plan before the approvers"))
+            .next("start a new run of the workflow: its job `request` does that")
+    })?;
+    let gates = &ctx.config.approval.environments;
+    let voices = github
+        .approvals(id)?
+        .iter()
+        .filter(|approval| approval.state != "pending")
+        .filter(|approval| {
+            approval
+                .environments()
+                .any(|name| gates.iter().any(|gate| gate == name))
+        })
+        .map(|approval| Voice {
+            who: approval.login().to_owned(),
+            approves: approval.state == "approved",
+            plan_sha256: request.plan_sha256.clone(),
+            // GitHub tells no time: the request is the earliest that it can be.
+            at: request.requested_at,
+        })
+        .collect();
+    let mut authors: Vec<String> = run.authors().into_iter().map(str::to_owned).collect();
+    authors.push(request.requested_by);
+    Ok((authors, voices))
+}
+
+fn signed(ctx: &Context, plan_sha256: &str) -> Result<(Vec<String>, Vec<Voice>)> {
+    let git = Git::open(ctx);
+    let approvers = ctx.root.join(APPROVERS_FILE);
+    let mut voices = Vec::new();
+    for tag in git.list_tags(&tag_prefix(plan_sha256))? {
+        let Some(who) = git.signer(&tag.name, &approvers)? else {
+            report::progress(&format!(
+                "warning: {} is not signed by a key of {APPROVERS_FILE}",
+                tag.name
+            ));
+            continue;
+        };
+        let record = tag.message.as_deref().and_then(|message| {
+            message
+                .lines()
+                .find_map(|line| serde_json::from_str::<Signed>(line).ok())
+        });
+        let Some(record) = record.filter(|record| {
+            record.schema == APPROVAL_SCHEMA && record.environment == ctx.env_name && record.at <= Utc::now()
+        }) else {
+            continue;
+        };
+        voices.push(Voice {
+            who,
+            approves: true,
+            plan_sha256: record.plan_sha256,
+            at: record.at,
+        });
+    }
+    Ok((vec![git.author_email(&git.head()?)?, ctx.actor()], voices))
+}
+
+fn recorded(ctx: &Context, run: u64) -> Result<Option<Request>> {
+    let git = Git::open(ctx);
+    let name = reference(ctx, run);
+    let Some(commit) = git.remote_ref(&name)? else {
+        return Ok(None);
+    };
+    git.fetch_chain(&name, &commit)?;
+    let messages = git.messages(None, &commit)?;
+    let text = messages
+        .first()
+        .map(|message| message.text.trim_end())
+        .unwrap_or_default();
+    let request: Request = serde_json::from_str(text.lines().next_back().unwrap_or_default())
+        .with_context(|| format!("the approval request {name} is not readable"))?;
+    let right = request.run == run && request.environment == ctx.env_name && request.schema == REQUEST_SCHEMA;
+    Ok(right.then_some(request))
+}
+
+fn reference(ctx: &Context, run: u64) -> String {
+    format!("refs/xtask/gate/{}/{run}", ctx.env_name)
+}
+
+fn tag_prefix(plan_sha256: &str) -> String {
+    format!("approval-{}", short(plan_sha256))
+}
+
+fn short(plan_sha256: &str) -> &str {
+    plan_sha256.get(..16).unwrap_or(plan_sha256)
+}
+
+fn rules(ctx: &Context) -> Rules {
+    Rules {
+        required: ctx.config.approval.required,
+        max_age: TimeDelta::hours(ctx.config.approval.max_age_hours.into()),
+    }
+}
+
+fn this_run() -> Result<u64> {
+    std::env::var("GITHUB_RUN_ID")
+        .ok()
+        .and_then(|id| id.parse().ok())
+        .ok_or_else(|| {
+            refused(
+                "approvals by GitHub's reviewers exist only for a workflow run (GITHUB_RUN_ID is not set)",
+            )
+            .next("start the workflow, or set approval.method = \"signed-tag\" in pipeline.toml")
+            .into()
+        })
+}
+
+fn next(ctx: &Context) -> String {
+    match ctx.config.approval.method {
+        ApprovalMethod::Github => "ask the reviewers of a new run of the workflow".into(),
+        ApprovalMethod::SignedTag => {
+            format!("each approver runs `cargo xtask gate approve PLAN`; keys are in {APPROVERS_FILE}")
+        }
+    }
+}
+
+fn refused(what: impl Into<String>) -> Stop {
+    Stop::refused(what).live("nothing was changed")
+}
+
+/// The plan's hash out of the JSON that `--plan --format json` prints; computed again, so that file and hash agree.
+pub fn plan_hash(file: &Path) -> Result<String> {
+    use sha2::Digest as _;
+
+    #[derive(Deserialize)]
+    struct Planned {
+        plan: serde_json::Value,
+        plan_sha256: String,
+    }
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let planned: Planned = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not what `--plan --format json` prints", file.display()))?;
+    let bytes = serde_json::to_vec(&planned.plan).context("cannot write the plan as JSON")?;
+    let computed = crate::domain::release::hex(&sha2::Sha256::digest(bytes));
+    if computed == planned.plan_sha256 {
+        Ok(computed)
+    } else {
+        Err(refused(format!(
+            "the plan in {} does not have the hash it claims",
+            file.display()
+        ))
+        .next("make the plan again with `--plan --format json`")
+        .into())
+    }
+}

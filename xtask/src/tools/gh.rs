@@ -1,0 +1,193 @@
+//! `gh`: the repository on GitHub. Its token comes from our environment (`GH_TOKEN`, or `gh auth login`).
+
+mod runs;
+mod settings;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use xshell::cmd;
+
+use crate::context::{Context, PIPELINE_FILE};
+use crate::error::Stop;
+use crate::exec::{Exec, Finished};
+use crate::wait;
+
+pub use runs::{Approval, Run};
+pub use settings::{Protection, Retention, Ruleset};
+
+const QUERY_DEADLINE: Duration = Duration::from_secs(60);
+/// What `gh` needs of our environment to find its settings and its token.
+const GH_ENV: &[&str] = &[
+    "GH_TOKEN",
+    "GITHUB_TOKEN",
+    "GH_CONFIG_DIR",
+    "GH_HOST",
+    "GITHUB_API_URL",
+];
+
+/// The repository.
+#[derive(Debug, Clone)]
+pub struct GitHub {
+    root: PathBuf,
+    repository: String,
+}
+
+/// The checks of one commit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Checks {
+    check_runs: Vec<CheckRun>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct CheckRun {
+    name: String,
+    status: String,
+    conclusion: Option<String>,
+}
+
+impl CheckRun {
+    fn is_green(&self) -> bool {
+        self.status == "completed"
+            && matches!(
+                self.conclusion.as_deref(),
+                Some("success" | "neutral" | "skipped")
+            )
+    }
+}
+
+impl Checks {
+    /// Whether there are checks, and all of them passed.
+    pub fn is_green(&self) -> bool {
+        !self.check_runs.is_empty() && self.check_runs.iter().all(CheckRun::is_green)
+    }
+
+    /// The checks that are not green, for people.
+    pub fn summary(&self) -> String {
+        if self.check_runs.is_empty() {
+            return "none has run".into();
+        }
+        let bad = self.check_runs.iter().filter(|run| !run.is_green());
+        bad.map(|run| {
+            format!(
+                "{} is {}",
+                run.name,
+                run.conclusion.as_deref().unwrap_or(&run.status)
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(", ")
+    }
+}
+
+impl GitHub {
+    pub fn open(ctx: &Context) -> Result<Self> {
+        let github = ctx.config.github.as_ref().ok_or_else(|| {
+            Stop::usage(format!("{PIPELINE_FILE} names no GitHub repository"))
+                .next("add [github] repository = \"owner/name\"")
+        })?;
+        Ok(Self {
+            root: ctx.root.clone(),
+            repository: github.repository.clone(),
+        })
+    }
+
+    /// The checks of a commit.
+    pub fn checks(&self, commit: &str) -> Result<Checks> {
+        self.get(&format!("commits/{commit}/check-runs?per_page=100"))?
+            .with_context(|| format!("GitHub does not know the commit {commit}"))
+    }
+
+    /// `owner/name`.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// Reads below the repository; `None` where there is no such thing (or the token may not see it).
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let path = format!("repos/{}/{path}", self.repository);
+        self.get_absolute(path.trim_end_matches('/'))
+    }
+
+    fn get_absolute<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let answer = wait::retry(may_pass, || {
+            let sh = self.shell()?;
+            let finished = self.prepared(cmd!(sh, "gh api {path}")).output()?;
+            if said(&finished, "(HTTP 404)") {
+                return Ok(None);
+            }
+            finished.checked().map(Some)
+        });
+        let Some(finished) = answer.with_context(|| format!("cannot ask GitHub for {path}"))? else {
+            return Ok(None);
+        };
+        serde_json::from_str(&finished.stdout)
+            .map(Some)
+            .with_context(|| format!("GitHub answered {path} in a form that is not known"))
+    }
+
+    /// Changes something below the repository. Never repeated by itself: the caller reads and decides.
+    fn send(&self, method: &str, path: &str, body: &Value) -> Result<()> {
+        let path = format!("repos/{}/{path}", self.repository);
+        let sh = self.shell()?;
+        self.prepared(cmd!(sh, "gh api --method {method} {path} --input -"))
+            .stdin(body.to_string())
+            .run()
+            .with_context(|| format!("GitHub refused {method} {path}"))
+    }
+
+    fn shell(&self) -> Result<xshell::Shell> {
+        let sh = xshell::Shell::new().context("cannot start a shell")?;
+        sh.change_dir(&self.root);
+        Ok(sh)
+    }
+
+    fn prepared(&self, command: xshell::Cmd<'_>) -> Exec {
+        Exec::new(command)
+            .inherit(GH_ENV)
+            .env("GH_PROMPT_DISABLED", "1")
+            .env("GH_NO_UPDATE_NOTIFIER", "1")
+            .deadline(QUERY_DEADLINE)
+    }
+}
+
+fn said(finished: &Finished, what: &str) -> bool {
+    finished.stderr_tail.iter().any(|line| line.contains(what))
+}
+
+/// Whether a read may succeed when it is asked again.
+fn may_pass(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    ["(HTTP 429)", "(HTTP 5", "connection", "timeout", "EOF"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_finished_and_good_checks_are_green() {
+        let checks = |runs: &[(&str, Option<&str>)]| Checks {
+            check_runs: runs
+                .iter()
+                .map(|(status, conclusion)| CheckRun {
+                    name: "test".into(),
+                    status: (*status).into(),
+                    conclusion: conclusion.map(str::to_owned),
+                })
+                .collect(),
+        };
+        let good = ("completed", Some("success"));
+        assert!(checks(&[good, ("completed", Some("skipped"))]).is_green());
+        assert!(!checks(&[]).is_green());
+        assert!(!checks(&[good, ("in_progress", None)]).is_green());
+        assert!(!checks(&[good, ("completed", Some("failure"))]).is_green());
+        assert_eq!(checks(&[good, ("queued", None)]).summary(), "test is queued");
+    }
+}
