@@ -1,8 +1,8 @@
 //! One file per command line program: typed arguments in, typed facts out; its traps and proofs live there.
 
 pub mod az;
-pub mod gh_release;
 pub mod gh;
+pub mod gh_release;
 pub mod git;
 pub mod mongo_config;
 pub mod mongodump;

@@ -62,12 +62,7 @@ impl Line {
         Self::new(State::Problem, subject, found, Some(fix.into()))
     }
 
-    fn new(
-        state: State,
-        subject: impl Into<String>,
-        found: impl Into<String>,
-        fix: Option<String>,
-    ) -> Self {
+    fn new(state: State, subject: impl Into<String>, found: impl Into<String>, fix: Option<String>) -> Self {
         Self {
             subject: subject.into(),
             state,
@@ -79,7 +74,11 @@ impl Line {
     /// A problem out of an error: its own next command is the fix, where it has one.
     fn error(subject: impl Into<String>, error: &anyhow::Error, fix: &str) -> Self {
         let next = error.downcast_ref::<Stop>().and_then(|stop| stop.next.clone());
-        Self::problem(subject, format!("{error:#}"), next.unwrap_or_else(|| fix.to_owned()))
+        Self::problem(
+            subject,
+            format!("{error:#}"),
+            next.unwrap_or_else(|| fix.to_owned()),
+        )
     }
 }
 
@@ -121,7 +120,11 @@ fn page(ctx: &Context, config_only: bool) -> Page {
             .into_iter()
             .flat_map(|look| {
                 look.join().unwrap_or_else(|_| {
-                    vec![Line::problem("doctor", "a look ended in a panic", "report this as a defect")]
+                    vec![Line::problem(
+                        "doctor",
+                        "a look ended in a panic",
+                        "report this as a defect",
+                    )]
                 })
             })
             .collect()

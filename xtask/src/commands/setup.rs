@@ -60,7 +60,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         for change in &changes {
             report::progress(&format!("will: {change}"));
         }
-        confirm(&ctx, &format!("setting up {}", github.repository()), github.repository())?;
+        confirm(
+            &ctx,
+            &format!("setting up {}", github.repository()),
+            github.repository(),
+        )?;
         for change in &changes {
             change
                 .apply(&ctx, &github)
@@ -130,7 +134,13 @@ pub fn wanted(ctx: &Context, github: &GitHub) -> Result<Vec<Change>> {
 
 fn environment(ctx: &Context, github: &GitHub, name: &str, changes: &mut Vec<Change>) -> Result<()> {
     let found = github.environment(name)?;
-    let reviewers = ctx.config.approval.reviewers.get(name).cloned().unwrap_or_default();
+    let reviewers = ctx
+        .config
+        .approval
+        .reviewers
+        .get(name)
+        .cloned()
+        .unwrap_or_default();
     let right = found.as_ref().is_some_and(|found| {
         let mut now = found.reviewers();
         let mut wanted = reviewers.clone();

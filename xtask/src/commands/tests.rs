@@ -49,7 +49,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     report::emit(common.format, "test/1", &tested, || {
         let lines = tested.passed.iter();
         lines
-            .map(|one| format!("{} passed in {}\n", one.suite, report::duration_ms(one.duration_ms)))
+            .map(|one| {
+                format!(
+                    "{} passed in {}\n",
+                    one.suite,
+                    report::duration_ms(one.duration_ms)
+                )
+            })
             .collect()
     })
 }
@@ -79,10 +85,12 @@ fn run_suite(ctx: &Context, name: &str) -> Result<Passed> {
         .output()?;
     let duration_ms = u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX);
     if finished.code != Some(0) {
-        return Err(Stop::failed(format!("the tests {name} failed: {:#}", finished.error()))
-            .live("nothing was changed")
-            .next(format!("mend them and run `cargo xtask test {name}`"))
-            .into());
+        return Err(
+            Stop::failed(format!("the tests {name} failed: {:#}", finished.error()))
+                .live("nothing was changed")
+                .next(format!("mend them and run `cargo xtask test {name}`"))
+                .into(),
+        );
     }
     Ok(Passed {
         suite: name.to_owned(),

@@ -18,7 +18,13 @@ pub(super) fn github(ctx: &Context) -> Vec<Line> {
             "add [github] repository = \"owner/name\"",
         )];
     }
-    look(ctx).unwrap_or_else(|error| vec![Line::error("github", &error, "check GH_TOKEN, or run `gh auth login`")])
+    look(ctx).unwrap_or_else(|error| {
+        vec![Line::error(
+            "github",
+            &error,
+            "check GH_TOKEN, or run `gh auth login`",
+        )]
+    })
 }
 
 fn look(ctx: &Context) -> Result<Vec<Line>> {
@@ -57,7 +63,10 @@ fn look(ctx: &Context) -> Result<Vec<Line>> {
             .map(|change| Line::warning("github settings", change.to_string(), FIX)),
     );
     if lines.is_empty() {
-        lines.push(Line::ok("github", format!("{} is set up as configured", github.repository())));
+        lines.push(Line::ok(
+            "github",
+            format!("{} is set up as configured", github.repository()),
+        ));
     }
     Ok(lines)
 }

@@ -66,7 +66,12 @@ pub fn required_secrets(ctx: &Context) -> Vec<String> {
         environment.vercel.token.clone(),
         environment.mongodb.uri.clone(),
     ];
-    names.extend(environment.variables.iter().map(|variable| variable.secret.clone()));
+    names.extend(
+        environment
+            .variables
+            .iter()
+            .map(|variable| variable.secret.clone()),
+    );
     if !ctx.config.backup.recipients.is_empty() {
         names.extend(ctx.config.backup.identity.clone());
     }
@@ -102,7 +107,10 @@ pub(super) fn repository(ctx: &Context) -> Vec<Line> {
     lines.push(match Ledger::open(ctx).state() {
         Err(error) => Line::error("ledger", &error, "check the git remote and its credentials"),
         Ok(state) => match state.unfinished() {
-            None => Line::ok("ledger", format!("{} operations, none unfinished", state.operations.len())),
+            None => Line::ok(
+                "ledger",
+                format!("{} operations, none unfinished", state.operations.len()),
+            ),
             Some(left) => Line::warning(
                 "ledger",
                 format!(
@@ -137,7 +145,13 @@ fn room(ctx: &Context) -> Option<Line> {
 pub(super) fn backups(ctx: &Context) -> Vec<Line> {
     let all = match crate::commands::backup::list(ctx) {
         Ok(all) => all,
-        Err(error) => return vec![Line::error("backups", &error, "check the places in pipeline.toml")],
+        Err(error) => {
+            return vec![Line::error(
+                "backups",
+                &error,
+                "check the places in pipeline.toml",
+            )];
+        }
     };
     let verified = all
         .iter()
@@ -148,7 +162,11 @@ pub(super) fn backups(ctx: &Context) -> Vec<Line> {
         None => Line::warning("last verified backup", "none", "cargo xtask backup"),
         Some((one, _)) if Utc::now() - one.timestamp > OLD_BACKUP => Line::warning(
             "last verified backup",
-            format!("{} is {} days old", one.id, (Utc::now() - one.timestamp).num_days()),
+            format!(
+                "{} is {} days old",
+                one.id,
+                (Utc::now() - one.timestamp).num_days()
+            ),
             "cargo xtask backup",
         ),
         Some((one, _)) => Line::ok("last verified backup", one.id.clone()),

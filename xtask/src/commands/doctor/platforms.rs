@@ -40,7 +40,10 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
         let place = &ctx.env().mongodb;
         let live = Live::connect(&ctx.secret(&place.uri)?, &place.database)?;
         let server = live.server()?;
-        let mut lines = vec![Line::ok("database", format!("MongoDB {} at {}", server.version, server.host))];
+        let mut lines = vec![Line::ok(
+            "database",
+            format!("MongoDB {} at {}", server.version, server.host),
+        )];
         let names = live.listed()?;
         let old: BTreeSet<String> = names
             .keys()
@@ -61,6 +64,9 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
         });
         Ok(lines)
     };
-    let fix = format!("check {} and the network access of the cluster", ctx.env().mongodb.uri);
+    let fix = format!(
+        "check {} and the network access of the cluster",
+        ctx.env().mongodb.uri
+    );
     look().unwrap_or_else(|error| vec![Line::error("database", &error, &fix)])
 }
