@@ -1,14 +1,23 @@
 //! `cargo xtask health`: is the system working, and is it the release that we think it is?
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde::Serialize;
 
 use super::Common;
+use crate::context::Context;
+use crate::domain::commit::CommitId;
+use crate::domain::release::Release;
 use crate::domain::verdict::Verdict;
-use crate::error::Stop;
-use crate::health::{self, ExpectedRelease, Group, Request};
+use crate::error::{Ending, Stop};
+use crate::health::compare::{self, Comparison};
+use crate::health::watch::{self, Pace};
+use crate::health::{self, ExpectedRelease, Group, HealthReport, Request};
 use crate::report;
+use crate::tools::git::Git;
 
 /// Options of `health`.
 #[derive(Debug, clap::Args)]
@@ -16,43 +25,112 @@ pub struct Args {
     /// Only the checks of this group, and what they depend on
     #[arg(long, value_enum, value_name = "GROUP")]
     only: Option<Group>,
-    /// The commit that backend and frontend must be
-    #[arg(long, value_name = "COMMIT")]
+    /// The release that backend and frontend must be: a release tag, or a full commit id
+    #[arg(long, value_name = "TAG")]
     release: Option<String>,
+    /// Look again and again; print changes only, and a summary when interrupted
+    #[arg(long, conflicts_with_all = ["compare", "junit"])]
+    watch: bool,
+    /// Seconds from one look to the next
+    #[arg(long, requires = "watch", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    every: Duration,
+    /// Stop watching after so many seconds
+    #[arg(long = "for", requires = "watch", value_name = "SECONDS", value_parser = seconds)]
+    for_at_most: Option<Duration>,
+    /// Say what got slower or broke since this report (written by `--format json`)
+    #[arg(long, value_name = "REPORT")]
+    compare: Option<PathBuf>,
+    /// Write the report as JUnit XML, too
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
 }
 
-/// Runs the checks once; exit 0 only for healthy.
+/// A report with what changed since another.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    report: &'a HealthReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<&'a Comparison>,
+}
+
+/// Runs the checks; exit 0 only for healthy.
 pub fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     let ctx = common.context()?;
-    let release = args.release.as_deref().map(expected).transpose()?;
+    let earlier = args.compare.as_deref().map(compare::read).transpose()?;
     let request = Request {
         only: args.only,
-        release,
+        release: args
+            .release
+            .as_deref()
+            .map(|release| expected(&ctx, release))
+            .transpose()?,
         ..Request::default()
     };
+    if args.watch {
+        return keep_watching(&ctx, &request, args);
+    }
     let report = health::run(&ctx, &request)?;
     crate::exec::check_interrupted()?;
-    report::emit(ctx.format, health::SCHEMA, &report, || {
-        health::render::text(&report)
+    let comparison = earlier.map(|earlier| Comparison::of(&earlier, &report));
+    let shown = Shown {
+        report: &report,
+        comparison: comparison.as_ref(),
+    };
+    report::emit(ctx.format, health::SCHEMA, &shown, || {
+        let compared = comparison.as_ref().map(Comparison::text).unwrap_or_default();
+        health::render::text(&report) + &compared
     })?;
     report::step_summary(&health::render::markdown(&report))?;
-    Ok(exit_code(report.verdict))
+    if let Some(path) = &args.junit {
+        std::fs::write(path, health::junit::xml(&report))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(exit_code(Some(report.verdict)))
 }
 
-fn exit_code(verdict: Verdict) -> ExitCode {
+fn keep_watching(ctx: &Context, request: &Request, args: &Args) -> Result<ExitCode> {
+    let pace = Pace {
+        every: args.every,
+        for_at_most: args.for_at_most,
+    };
+    let summary = watch::watch(ctx, request, pace)?;
+    report::emit(ctx.format, watch::SCHEMA, &summary, || summary.text())?;
+    Ok(exit_code(summary.last))
+}
+
+fn exit_code(verdict: Option<Verdict>) -> ExitCode {
     match verdict {
-        Verdict::Healthy => ExitCode::SUCCESS,
-        Verdict::Unhealthy | Verdict::Unknown => ExitCode::from(crate::error::Ending::Failed.code()),
+        Some(Verdict::Healthy) => ExitCode::SUCCESS,
+        Some(Verdict::Unhealthy | Verdict::Unknown) | None => ExitCode::from(Ending::Failed.code()),
     }
 }
 
-fn expected(release: &str) -> Result<ExpectedRelease> {
-    let is_commit = release.len() == 40 && release.chars().all(|c| c.is_ascii_hexdigit());
-    if !is_commit {
-        return Err(Stop::usage(format!("`{release}` is not a full commit id")).into());
+/// What the release's record says, or the commit alone.
+fn expected(ctx: &Context, release: &str) -> Result<ExpectedRelease> {
+    if release.parse::<CommitId>().is_ok() {
+        return Ok(ExpectedRelease {
+            commit: release.to_owned(),
+            ..ExpectedRelease::default()
+        });
     }
+    let found = Git::open(ctx)
+        .tag(release)
+        .with_context(|| format!("cannot look up the release {release}"))?;
+    let message = found.and_then(|tag| tag.message).ok_or_else(|| {
+        Stop::usage(format!("there is no release `{release}`")).next("see the releases: cargo xtask releases")
+    })?;
+    let record = Release::from_message(release, &message)?;
     Ok(ExpectedRelease {
-        commit: release.to_owned(),
-        ..ExpectedRelease::default()
+        commit: record.commit,
+        tag: Some(record.tag),
+        version: None,
+        railway_deployment: Some(record.railway.deployment),
+        vercel_deployment: Some(record.vercel.deployment),
     })
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "not a number of seconds".to_owned())
 }

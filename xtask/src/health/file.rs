@@ -96,6 +96,7 @@ pub(super) struct CheckEntry {
     pub database: Option<Spanned<Database>>,
     pub status_page: Option<Spanned<StatusPage>>,
     pub release: Option<Spanned<Release>>,
+    pub serving: Option<Spanned<Serving>>,
 }
 
 /// For how long a check that does not pass is tried again.
@@ -258,6 +259,13 @@ pub(super) struct Release {
     /// `<meta name="…">` of the frontend.
     pub marker: String,
     pub marker_is: MarkerIs,
+    pub timeout_ms: Option<Spanned<u64>>,
+}
+
+/// Which deployments the production domains serve, asked of the platforms.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Serving {
     pub timeout_ms: Option<Spanned<u64>>,
 }
 

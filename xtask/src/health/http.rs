@@ -83,10 +83,9 @@ impl<In: Transport> Connector<In> for Mark {
         note(|phases| {
             let since = phases.mark.map(|mark| now - mark);
             match self {
-                Self::Start => {}
                 Self::Connected => phases.connect = since,
                 Self::Secured if details.needs_tls() => phases.tls = since,
-                Self::Secured => {}
+                Self::Start | Self::Secured => {}
             }
             phases.mark = Some(now);
         });
@@ -251,7 +250,7 @@ impl Client {
         })
     }
 
-    fn exchange_once(&self, request: &Request, url: &Url, left: Duration) -> Result<Answer, Cut> {
+    fn exchange_once(&self, request: &Request, url: &Url, left: Duration) -> Result<Answer, Box<Cut>> {
         PHASES.set(Phases::default());
         let started = Instant::now();
         let mut builder = ureq::http::Request::builder()
@@ -273,12 +272,14 @@ impl Client {
             }),
         };
         let (mut timings, stage, was_kept) = phases(url);
-        let cut = |error, status, timings| Cut {
-            error,
-            stage,
-            status,
-            timings,
-            was_kept,
+        let cut = |error, status, timings| {
+            Box::new(Cut {
+                error,
+                stage,
+                status,
+                timings,
+                was_kept,
+            })
         };
         let response = sent.map_err(|error| cut(error, None, timings))?;
         timings.first_byte_ms = Some(ms(started.elapsed()));

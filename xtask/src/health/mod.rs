@@ -1,8 +1,12 @@
 //! Health checks that can say no: what `health.toml` lists, looked at from outside, judged into one verdict.
 
+pub mod compare;
+mod compile;
+mod compile_probes;
 mod expect;
 mod file;
 mod http;
+pub mod junit;
 mod network;
 mod order;
 mod plan;
@@ -12,6 +16,7 @@ pub mod render;
 mod report;
 mod runner;
 mod template;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -103,6 +108,8 @@ pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
         values: &values,
         deadline: started + deadline,
         frontend_headers: &frontend_headers,
+        backend_is_other: request.backend_url.is_some(),
+        frontend_is_other: request.frontend_url.is_some(),
     };
     let checks = runner::run(&plan, &scene, started);
     let verdict = judge(checks.iter().map(|check| (check.severity, check.outcome)));

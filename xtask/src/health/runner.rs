@@ -226,7 +226,7 @@ fn scrub_value(value: serde_json::Value, scene: &Scene<'_>) -> serde_json::Value
     }
 }
 
-fn wait(pause: Duration) {
+pub(super) fn wait(pause: Duration) {
     let until = Instant::now() + pause;
     while !crate::exec::interrupted() {
         let left = until.saturating_duration_since(Instant::now());

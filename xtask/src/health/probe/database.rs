@@ -76,8 +76,9 @@ impl Database {
         let mut options = ClientOptions::parse(uri.expose())
             .run()
             .map_err(|error| explain("the connection string cannot be used", &error))?;
-        options.server_selection_timeout = Some(timeout);
-        options.connect_timeout = Some(timeout);
+        // Shorter than our own limit: the driver then says itself what stood in the way.
+        options.server_selection_timeout = Some(timeout * 3 / 4);
+        options.connect_timeout = Some(timeout / 2);
         options.app_name = Some("xtask-health".into());
         let client = Client::with_options(options)
             .map_err(|error| explain("the connection cannot be made", &error))?;
@@ -112,7 +113,7 @@ impl Database {
                 .limit(i64::from(wanted.max(1)))
                 .projection(doc! {"_id": 1})
                 .run()
-                .and_then(|cursor| cursor.collect::<Result<Vec<_>, _>>())
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(|error| explain("the test query failed", &error))?;
             times_ms.push(ms(started.elapsed()));
             if found.len() < wanted as usize {

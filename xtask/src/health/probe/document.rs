@@ -159,14 +159,13 @@ fn tag(text: &str) -> Option<Tag<'_>> {
         if let Some(given) = rest.strip_prefix('=') {
             let given = given.trim_start();
             let quote = given.chars().next().filter(|c| "\"'".contains(*c));
-            let (found, after) = match quote {
-                Some(quote) => given[1..].split_once(quote).unwrap_or((&given[1..], "")),
-                None => {
-                    let end = given
-                        .find(|c: char| c.is_ascii_whitespace() || c == '>')
-                        .unwrap_or(given.len());
-                    given.split_at(end)
-                }
+            let (found, after) = if let Some(quote) = quote {
+                given[1..].split_once(quote).unwrap_or((&given[1..], ""))
+            } else {
+                let end = given
+                    .find(|c: char| c.is_ascii_whitespace() || c == '>')
+                    .unwrap_or(given.len());
+                given.split_at(end)
             };
             found.clone_into(&mut value);
             rest = after;

@@ -62,7 +62,7 @@ impl HttpProbe {
 
     fn with_budget(&self, mut look: Look) -> Look {
         look.budget_ms = self.expect.p95_ms.or(self.expect.max_ms).map(|ms| ms as f64);
-        if self.expect.p95_ms.is_none() {
+        if self.expect.p95_ms.is_none() && look.status.is_some() {
             look.measured_ms = Some(look.timings.total_ms);
         }
         look

@@ -5,6 +5,7 @@ mod document;
 mod frontend;
 mod http;
 mod release;
+mod serving;
 mod status_page;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ pub(super) use database::Database;
 pub(super) use frontend::Frontend;
 pub(super) use http::HttpProbe;
 pub(super) use release::Release;
+pub(super) use serving::Serving;
 pub(super) use status_page::StatusPage;
 
 use super::http::{Answer, Broken, Client, Request};
@@ -32,6 +34,7 @@ pub(super) enum Probe {
     Database(Database),
     StatusPage(StatusPage),
     Release(Box<Release>),
+    Serving(Serving),
 }
 
 /// What a probe works with.
@@ -44,6 +47,9 @@ pub(super) struct Scene<'a> {
     pub deadline: Instant,
     /// For staged deployments of the frontend: the header that lets us past their protection.
     pub frontend_headers: &'a [(String, String)],
+    /// Other addresses than the configured ones are looked at: what the domains serve is then beside the point.
+    pub backend_is_other: bool,
+    pub frontend_is_other: bool,
 }
 
 impl Scene<'_> {
@@ -133,6 +139,7 @@ impl Probe {
             Self::Database(probe) => Ok(probe.look(scene)),
             Self::StatusPage(probe) => probe.look(scene),
             Self::Release(probe) => probe.look(scene),
+            Self::Serving(probe) => probe.look(scene),
         };
         look.unwrap_or_else(|missing| Look::of(&missing.into()))
     }
