@@ -230,7 +230,7 @@ fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
     let acknowledged: Vec<String> = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..2)
             .map(|writer| {
-                let (world, stop) = (&world, &stop);
+                let stop = &stop;
                 let users = world.collection("users");
                 scope.spawn(move || {
                     let mut stored = Vec::new();
@@ -244,7 +244,6 @@ fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
                             stored.push(id);
                         }
                     }
-                    let _ = world;
                     stored
                 })
             })

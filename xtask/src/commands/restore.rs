@@ -19,6 +19,7 @@ use crate::restore::{self, Count, Delta, Example, Fate, Known, LossPreview, Pref
 
 /// Options of `restore`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub struct Args {
     /// A backup: its id, its file or its folder

@@ -295,3 +295,43 @@ pub(super) fn split_written(differences: Vec<Difference>) -> (Vec<Difference>, V
         .into_iter()
         .partition(|d| d.aspect.is_data() || d.aspect == Aspect::Unexpected)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::content_digest::ContentDigest;
+
+    fn record() -> NamespaceRecord {
+        NamespaceRecord {
+            database: "app".into(),
+            collection: "sessions".into(),
+            kind: NamespaceKind::Collection,
+            documents: 0,
+            bytes: 0,
+            crc: String::new(),
+            content_digest: ContentDigest::default(),
+            options: json!({}),
+            indexes: vec![
+                json!({ "v": { "$numberInt": "2" }, "key": { "_id": { "$numberInt": "1" } }, "name": "_id_" }),
+                json!({ "v": { "$numberInt": "2" }, "key": { "seen": { "$numberInt": "1" } }, "name": "seen",
+                        "expireAfterSeconds": { "$numberInt": "60" }, "ns": "app.sessions" }),
+                json!({ "key": { "b": { "$numberInt": "1" }, "a": { "$numberInt": "-1" } }, "name": "b_a" }),
+            ],
+            uuid: None,
+        }
+    }
+
+    #[test]
+    fn ttl_indexes_let_nothing_expire_before_the_swap_sets_their_expiry() {
+        let built = indexes_to_build(&record()).unwrap();
+        let names: Vec<&str> = built.iter().map(|index| index.get_str("name").unwrap()).collect();
+        assert_eq!(names, ["seen", "b_a"]);
+        assert_eq!(built[0].get_i32("expireAfterSeconds").unwrap(), NEVER_S);
+        assert!(!built[0].contains_key("ns"));
+        let key: Vec<&String> = built[1].get_document("key").unwrap().keys().collect();
+        assert_eq!(key, ["b", "a"]);
+        assert_eq!(expiries(&record()).unwrap(), [("seen".to_owned(), 60)]);
+    }
+}

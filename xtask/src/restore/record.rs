@@ -152,8 +152,9 @@ pub struct History {
     pub swap: Option<SwapPlan>,
     pub phase: Phase,
     pub compared: bool,
-    /// `Some(None)`: there was nothing to rescue.
-    pub rescued: Option<Option<Rescue>>,
+    /// Whether what only the old state had was looked for; there may have been nothing.
+    pub rescued: bool,
+    pub rescue: Option<Rescue>,
     pub undo_before: Option<Inventory>,
 }
 
@@ -164,7 +165,8 @@ impl History {
             swap: None,
             phase: Phase::Preparing,
             compared: false,
-            rescued: None,
+            rescued: false,
+            rescue: None,
             undo_before: None,
         };
         for record in records {
@@ -185,7 +187,10 @@ impl History {
             }
             Record::Swapped => self.phase = Phase::Swapped,
             Record::Compared { .. } => self.compared = true,
-            Record::Rescued { rescue } => self.rescued = Some(rescue.clone()),
+            Record::Rescued { rescue } => {
+                self.rescued = true;
+                self.rescue.clone_from(rescue);
+            }
             Record::UndoBegun { before } => {
                 self.undo_before = Some(before.clone());
                 self.phase = Phase::Undoing;

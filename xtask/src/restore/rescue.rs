@@ -42,8 +42,8 @@ pub(super) fn after_swap(
     operation: &OperationId,
     log: &mut Log,
 ) -> Result<Option<Rescue>> {
-    if let Some(done) = &log.history.rescued {
-        return Ok(done.clone());
+    if log.history.rescued {
+        return Ok(log.history.rescue.clone());
     }
     let rescue = export(ctx, live, file, operation).context("cannot write the rescue file")?;
     log.write(&Record::Rescued {

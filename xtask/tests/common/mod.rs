@@ -68,7 +68,7 @@ impl Server {
     }
 
     fn start_at(data: &Path, port: u16) -> Self {
-        let server = program(&["secantusd-rs", "mongod"]);
+        let server = program(&["mongod", "secantusd-rs"]);
         std::fs::create_dir_all(data).unwrap();
         let ours = server.ends_with("secantusd-rs");
         // A real mongod has no free port of its own choosing.
@@ -278,7 +278,7 @@ pub fn seed(world: &World) {
         { "key": { "email": 1 }, "name": "email", "unique": true },
         { "key": { "visits": -1, "email": 1 }, "name": "visits", "partialFilterExpression": { "active": true } },
     ] });
-    // Long expired: would vanish from the shadow if the index worked there.
+    // Far from expiring here: how TTL indexes are kept from working in the shadow is tested where they are made.
     let old = mongodb::bson::DateTime::from_millis(0);
     let sessions: Vec<Document> = (0..50)
         .map(|n| doc! { "_id": format!("s{n}"), "seen": old })

@@ -178,9 +178,9 @@ mod tests {
                 sorter.push(&entry).unwrap();
                 expected.push(entry);
             }
-            let mut sorted = sorter.finish().unwrap();
+            let mut entries = sorter.finish().unwrap();
             let mut found = Vec::new();
-            while let Some(entry) = sorted.next().unwrap() {
+            while let Some(entry) = entries.next().unwrap() {
                 found.push(entry);
             }
             assert!(found.is_sorted_by(|a, b| a.key <= b.key));
