@@ -153,7 +153,7 @@ fn repeat(check: &Check, scene: &Scene<'_>, started: Instant) -> CheckReport {
                 "the time for all checks was over before this one".into(),
             ))
         };
-        let outcome = look.outcome;
+        let (outcome, is_final) = (look.outcome, look.is_final);
         take(&mut report, look, at_ms, scene);
         if outcome == Outcome::Passed {
             successes += 1;
@@ -163,7 +163,7 @@ fn repeat(check: &Check, scene: &Scene<'_>, started: Instant) -> CheckReport {
         }
         let is_last = match outcome {
             Outcome::Passed => successes >= check.consecutive,
-            Outcome::NotAsked => true,
+            _ if is_final => true,
             _ => Instant::now() + pause > give_up,
         };
         if is_last || Instant::now() >= scene.deadline || crate::exec::interrupted() {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::render::duration;
@@ -83,7 +84,7 @@ pub fn watch(ctx: &Context, request: &Request, pace: Pace) -> Result<Summary> {
             break;
         }
         for line in tally.take(&report) {
-            say(ctx.format, &line);
+            say(ctx.format, &line)?;
         }
         let next = pace.every.saturating_sub(begun.elapsed());
         if pace
@@ -98,11 +99,12 @@ pub fn watch(ctx: &Context, request: &Request, pace: Pace) -> Result<Summary> {
 }
 
 /// Changes are the result in text; in JSON only the summary is.
-fn say(format: Format, line: &str) {
+fn say(format: Format, line: &str) -> Result<()> {
     match format {
-        Format::Text => println!("{line}"),
+        Format::Text => writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")?,
         Format::Json => crate::report::progress(line),
     }
+    Ok(())
 }
 
 impl Tally {

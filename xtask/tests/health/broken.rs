@@ -148,7 +148,7 @@ fn network() -> Vec<Case> {
     let silent = || {
         serve(|_, _| {
             loop {
-                std::thread::park()
+                std::thread::park();
             }
         })
     };

@@ -200,9 +200,10 @@ fn a_run_takes_no_longer_than_its_slowest_chain() {
         ("f", "\"d\", \"e\""),
         ("g", ""),
     ] {
-        health += &format!(
-            "[check.{name}]\ngroup = \"api\"\ndepends_on = [{needs}]\n[check.{name}.http]\nurl = \"${{backend}}/\"\n"
-        );
+        let check = format!("[check.{name}]\ngroup = \"api\"\ndepends_on = [{needs}]\n");
+        health.push_str(&check);
+        let http = format!("[check.{name}.http]\nurl = \"${{backend}}/\"\n");
+        health.push_str(&http);
     }
     let backend = format!("http://{server}");
     let (_, report) = Repository::new(&backend, &backend, &health).json(&[]);
@@ -219,7 +220,7 @@ fn a_run_takes_no_longer_than_its_slowest_chain() {
 fn the_time_for_all_checks_is_kept() {
     let server = serve(|_, _| {
         loop {
-            std::thread::park()
+            std::thread::park();
         }
     });
     let backend = format!("http://{server}");
@@ -400,4 +401,30 @@ fn conforms(root: &Value, schema: &Value, value: &Value, at: &str) {
         Some("integer") => assert!(value.is_u64(), "{at}"),
         _ => {}
     }
+}
+
+/// Deploy looks at a staged frontend while the old backend is live: the two differ, and that is no fault.
+#[test]
+fn a_staged_side_is_not_compared_with_the_live_one() {
+    use xtask::context::Context;
+    use xtask::domain::verdict::{Outcome, Verdict};
+    let old = format!("http://{}", release(OLD, "1.0"));
+    let new = format!("http://{}", release(NEW, "2.0"));
+    let repository = Repository::new(&old, &old, RELEASE);
+    let config = xtask::config::Config::read(&repository.path("infrastructure/pipeline.toml")).unwrap();
+    let ctx = Context {
+        root: repository.path(""),
+        config,
+        env_name: "test".into(),
+        format: xtask::report::Format::Json,
+        yes: true,
+    };
+    let request = xtask::health::Request {
+        frontend_url: Some(new.clone()),
+        ..Default::default()
+    };
+    let report = xtask::health::run(&ctx, &request).unwrap();
+    assert_eq!(report.verdict, Verdict::Healthy, "{}", report.summary);
+    assert_eq!(report.frontend, new);
+    assert_eq!(report.checks[1].outcome, Outcome::NotAsked);
 }

@@ -17,6 +17,7 @@ use crate::domain::verdict::Outcome;
 use crate::health::file;
 use crate::health::problem::Problem;
 use crate::health::report::{Timings, ms, percentile};
+use crate::health::template::Missing;
 use crate::secret::Secret;
 
 /// The one marker document: overwritten by each run, so that it never grows.
@@ -33,8 +34,7 @@ impl Database {
     pub(super) fn look(&self, scene: &Scene<'_>) -> Look {
         let mongodb = &scene.ctx.env().mongodb;
         let Some(uri) = scene.ctx.secret_if_set(&mongodb.uri) else {
-            let message = format!("the environment variable {} is not set or empty", mongodb.uri);
-            return Look::of(&Problem::Unknown(message));
+            return Look::missing(Missing::Secret(mongodb.uri.clone()));
         };
         let timeout = scene.timeout(self.timeout);
         let (sender, receiver) = mpsc::channel();

@@ -87,6 +87,8 @@ pub(super) struct Look {
     pub budget_ms: Option<f64>,
     pub link: Option<String>,
     pub facts: Map<String, Value>,
+    /// Looking again cannot change it: something is missing on our side.
+    pub is_final: bool,
 }
 
 impl Look {
@@ -101,12 +103,21 @@ impl Look {
             budget_ms: None,
             link: None,
             facts: Map::new(),
+            is_final: false,
         }
     }
 
     /// What could not even be sent.
     pub(super) fn of(problem: &Problem) -> Self {
         Self::new(problem.outcome(), problem.message())
+    }
+
+    /// What is missing on our side before anything can be sent.
+    fn missing(missing: Missing) -> Self {
+        Self {
+            is_final: true,
+            ..Self::of(&missing.into())
+        }
     }
 
     fn of_broken(broken: &Broken) -> Self {
@@ -141,7 +152,7 @@ impl Probe {
             Self::Release(probe) => probe.look(scene),
             Self::Serving(probe) => probe.look(scene),
         };
-        look.unwrap_or_else(|missing| Look::of(&missing.into()))
+        look.unwrap_or_else(|missing| Look::missing(missing))
     }
 }
 
