@@ -428,3 +428,102 @@ fn a_staged_side_is_not_compared_with_the_live_one() {
     assert_eq!(report.frontend, new);
     assert_eq!(report.checks[1].outcome, Outcome::NotAsked);
 }
+
+fn git(repository: &Repository, args: &[&str]) {
+    let output = std::process::Command::new("git")
+        .args(["-c", "user.name=test", "-c", "user.email=test@example.com"])
+        .args(args)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", repository.path(""))
+        .current_dir(repository.path(""))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{args:?}: {}", told(&output));
+}
+
+/// The tag's record says what both sides must be; without the platforms' tokens their own word stays unknown.
+#[test]
+fn a_release_is_asked_for_by_its_tag() {
+    let backend = format!("http://{}", release(NEW, "2.0"));
+    let serving = "[check.serving]\ngroup = \"release\"\n[check.serving.serving]\n";
+    let repository = Repository::new(&backend, &backend, &format!("{RELEASE}{serving}"));
+    let record = |commit: &str, deployment: &str| {
+        format!(
+            r#"Release
+
+{{
+"schema":"release/1","tag":"test-20260102-030405","environment":"test","operation":"20260102-030405-ab12",
+"created":"2026-01-02T03:04:05Z","commit":"{commit}","railway":{{"deployment":"{deployment}","image_digest":null}},
+"vercel":{{"deployment":"dpl_1"}},"backup":null,"approvers":[],"actor":"a","reason":null,"health":"healthy","variables":[],
+"schema_fingerprint":null,"timings_ms":{{}}}}
+"#
+        )
+    };
+    git(&repository, &["init", "--quiet", "--bare", "origin.git"]);
+    git(&repository, &["init", "--quiet"]);
+    git(&repository, &["remote", "add", "origin", "origin.git"]);
+    git(
+        &repository,
+        &["commit", "--quiet", "--allow-empty", "--message", "x"],
+    );
+    let table = [
+        (record(NEW, "d1"), "unknown", "passed", "backend 2.0"),
+        (
+            record(OLD, "d1"),
+            "unhealthy",
+            "failed",
+            "the backend's commit is 2222",
+        ),
+        (
+            record(NEW, "d2"),
+            "unhealthy",
+            "failed",
+            "the backend's deployment is d1 instead of d2",
+        ),
+    ];
+    for (message, verdict, outcome, said) in table {
+        git(
+            &repository,
+            &[
+                "tag",
+                "--force",
+                "--annotate",
+                "test-20260102-030405",
+                "--message",
+                &message,
+            ],
+        );
+        git(
+            &repository,
+            &["push", "--quiet", "--force", "origin", "test-20260102-030405"],
+        );
+        let (code, report) = repository.json(&["--release", "test-20260102-030405"]);
+        let it = check(&report, "release");
+        assert_eq!(
+            (code, &report["verdict"]),
+            (1, &Value::from(verdict)),
+            "{report:#}"
+        );
+        assert_eq!(it["outcome"], outcome);
+        assert!(it["message"].as_str().unwrap().contains(said), "{it:#}");
+        let serving = check(&report, "serving");
+        assert!(
+            serving["message"]
+                .as_str()
+                .unwrap()
+                .contains("RAILWAY is not set"),
+            "{serving:#}"
+        );
+    }
+    let output = repository
+        .health(&["--release", "test-20270102-030405"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(
+        told(&output).contains("there is no release `test-20270102-030405`"),
+        "{}",
+        told(&output)
+    );
+}
