@@ -198,7 +198,7 @@ impl Exec {
         self,
         consume: impl FnOnce(PipeReader) -> Result<T>,
     ) -> Result<(Result<T>, Finished)> {
-        let (stdout, child) = self.start(false)?;
+        let (stdout, mut child) = self.start(false)?;
         let consumed = consume(stdout);
         if consumed.is_err() {
             child.end();
@@ -280,6 +280,7 @@ impl Exec {
             handle,
             group,
             watchdog,
+            ending: None,
             stdin,
             stderr,
             started,
@@ -295,6 +296,8 @@ struct Child {
     handle: duct::Handle,
     group: Group,
     watchdog: Watchdog,
+    /// Set once we ended it ourselves.
+    ending: Option<Watchdog>,
     stdin: Option<PipeWriter>,
     stderr: std::thread::JoinHandle<Vec<String>>,
     started: Instant,
@@ -310,8 +313,9 @@ impl Child {
         self.stdin.as_ref().and_then(|pipe| pipe.try_clone().ok())
     }
 
-    fn end(&self) {
-        self.group.terminate();
+    /// Ends the child: asked first, killed where it does not obey in time.
+    fn end(&mut self) {
+        self.ending = Some(self.group.watch(Duration::ZERO));
     }
 
     fn wait(mut self) -> Result<(Finished, ExitStatus)> {
@@ -322,6 +326,7 @@ impl Child {
             .with_context(|| format!("cannot wait for `{}`", self.command))?;
         let status = output.status;
         let in_time = self.watchdog.stop();
+        self.ending = None;
         // Grandchildren that outlive the child would hold its pipes open.
         self.group.kill();
         let stderr_tail = self.stderr.join().unwrap_or_default();

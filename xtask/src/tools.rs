@@ -5,6 +5,7 @@ pub mod gh;
 pub mod gh_release;
 pub mod git;
 pub mod mongo_config;
+pub mod mongo_server;
 pub mod mongodump;
 pub mod mongorestore;
 pub mod railway;

@@ -2,6 +2,7 @@
 
 mod copies;
 mod create;
+mod drill;
 mod fetch;
 mod list;
 mod meter;
@@ -47,6 +48,8 @@ enum Action {
     List,
     /// Get a backup from the first place that has it
     Fetch(fetch::Args),
+    /// Restore a backup into a scratch server, compare everything, measure the time
+    Drill(drill::Args),
     /// Delete what is older than the retention; without --yes, say what would go
     Prune,
 }
@@ -84,6 +87,7 @@ pub fn run(args: Args, ctx: &Context) -> Result<()> {
         Action::Verify(args) => verify::run(&args, ctx),
         Action::List => list::run(ctx),
         Action::Fetch(args) => fetch::run(&args, ctx),
+        Action::Drill(args) => drill::run(&args, ctx),
         Action::Prune => prune::run(ctx),
     }
 }

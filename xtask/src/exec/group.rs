@@ -36,10 +36,6 @@ impl Group {
         Self(leader)
     }
 
-    pub(super) fn terminate(&self) {
-        self.signal(Signal::TERM);
-    }
-
     pub(super) fn kill(&self) {
         self.signal(Signal::KILL);
     }

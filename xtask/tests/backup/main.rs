@@ -1,5 +1,7 @@
 //! Backups against a real server, the real mongodump, and stock tools.
 
+mod places;
+mod schema;
 mod world;
 
 use std::os::unix::process::CommandExt as _;

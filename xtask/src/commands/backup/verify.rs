@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::meter::Meter;
-use super::{find, identities};
+use super::{drill, find, identities};
 use crate::archive::{self, Check, VerifyReport};
 use crate::backup::BackupFile;
 use crate::context::Context;
@@ -19,6 +19,9 @@ pub struct Args {
     /// Backup ids, files or folders
     #[arg(required = true)]
     backups: Vec<String>,
+    /// Restore each into a scratch server too, and compare documents, indexes and options there
+    #[arg(long)]
+    deep: bool,
 }
 
 #[derive(Serialize)]
@@ -59,7 +62,11 @@ pub fn resolve(ctx: &Context, named: &str) -> Result<BackupFile> {
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
     let verified = Verified {
-        backups: args.backups.iter().map(|named| one(ctx, named)).collect(),
+        backups: args
+            .backups
+            .iter()
+            .map(|named| one(ctx, named, args.deep))
+            .collect(),
     };
     report::emit(ctx.format, "backup-verify/1", &verified, || text(&verified))?;
     let bad: Vec<&str> = verified
@@ -77,9 +84,8 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
         .into())
 }
 
-fn one(ctx: &Context, named: &str) -> One {
-    let outcome = resolve(ctx, named).and_then(|backup| verify(ctx, &backup));
-    match outcome {
+fn one(ctx: &Context, named: &str, deep: bool) -> One {
+    match examine(ctx, named, deep) {
         Ok(report) => One {
             backup: named.to_owned(),
             good: report.is_good(),
@@ -93,6 +99,20 @@ fn one(ctx: &Context, named: &str) -> One {
             error: Some(format!("{error:#}")),
         },
     }
+}
+
+fn examine(ctx: &Context, named: &str, deep: bool) -> Result<VerifyReport> {
+    let backup = resolve(ctx, named)?;
+    let mut report = verify(ctx, &backup)?;
+    if deep && report.is_good() {
+        let drill = drill::scratch(ctx, &backup)?;
+        report.checked.push(format!(
+            "restored into a scratch server ({}): documents, indexes and options of {} collections",
+            drill.server, drill.collections
+        ));
+        report.problems.extend(drill.differences);
+    }
+    Ok(report)
 }
 
 fn text(verified: &Verified) -> String {

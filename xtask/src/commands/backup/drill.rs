@@ -1,0 +1,283 @@
+//! `backup drill`: restores a backup into a scratch server and compares everything, against the clock.
+//!
+//! A backup that was read back is whole; one that was restored is known to be of use. Meant for a weekly workflow.
+
+use std::io::{Read as _, Write};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use mongodb::bson::{Bson, Document};
+use rand::seq::IndexedRandom as _;
+use serde::Serialize;
+
+use super::create::elapsed_ms;
+use super::{identities, list, resolve, verify};
+use crate::archive::ContainerReader;
+use crate::archive::container::default_workers;
+use crate::backup::BackupFile;
+use crate::context::Context;
+use crate::database::{Digests, Live};
+use crate::domain::inventory::Inventory;
+use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
+use crate::error::Stop;
+use crate::exec::check_interrupted;
+use crate::report;
+use crate::secret::Secret;
+use crate::tools::{mongo_server, mongorestore};
+
+const COPY_BYTES: usize = 256 << 10;
+const MAX_PARALLEL: usize = 4;
+
+/// Options of `backup drill`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The backup (id, file or folder); the newest of the environment unless given
+    backup: Option<String>,
+    /// Any backup of the environment instead of the newest
+    #[arg(long, conflicts_with = "backup")]
+    random: bool,
+    /// Environment variable with the connection string of an empty scratch server; one is started here unless given
+    #[arg(long, value_name = "VARIABLE")]
+    uri_env: Option<String>,
+}
+
+/// What a drill found.
+#[derive(Debug, Serialize)]
+pub(super) struct Drill {
+    pub backup: String,
+    pub good: bool,
+    pub documents: u64,
+    pub collections: usize,
+    /// Everything in which the restored database is not as recorded.
+    pub differences: Vec<String>,
+    pub server: String,
+    pub verify_ms: u64,
+    pub restore_ms: u64,
+    pub compare_ms: u64,
+    /// Verify, restore and compare together.
+    pub total_ms: u64,
+    pub budget_ms: u64,
+    pub within_budget: bool,
+}
+
+pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
+    let backup = choose(args, ctx)?;
+    let drill = match &args.uri_env {
+        Some(variable) => drill(ctx, &backup, &ctx.secret(variable)?)?,
+        None => scratch(ctx, &backup)?,
+    };
+    report::step_summary(&markdown(&drill))?;
+    report::emit(ctx.format, "backup-drill/1", &drill, || text(&drill))?;
+    if drill.good && drill.within_budget {
+        return Ok(());
+    }
+    let what = if drill.good {
+        format!(
+            "the restore took {} of the {} it may take",
+            report::duration_ms(drill.total_ms),
+            report::duration_ms(drill.budget_ms)
+        )
+    } else {
+        format!("what was restored of {} is not what was backed up", drill.backup)
+    };
+    Err(Stop::failed(what)
+        .live("nothing live was touched")
+        .next("take a new backup and drill again; if it fails again, do not deploy")
+        .into())
+}
+
+fn choose(args: &Args, ctx: &Context) -> Result<BackupFile> {
+    if let Some(named) = &args.backup {
+        return resolve(ctx, named);
+    }
+    let mut ids: Vec<String> = list(ctx)?
+        .into_iter()
+        .filter(|backup| backup.environment == ctx.env_name && backup.verified.is_some())
+        .map(|backup| backup.id)
+        .collect();
+    if args.random {
+        ids = ids.choose(&mut rand::rng()).cloned().into_iter().collect();
+    }
+    let id = ids.pop().ok_or_else(|| {
+        Stop::failed(format!("there is no verified backup of {}", ctx.env_name))
+            .live("nothing was changed")
+            .next("cargo xtask backup create")
+    })?;
+    resolve(ctx, &id)
+}
+
+/// The drill on a server that is started for it and gone afterwards.
+pub(super) fn scratch(ctx: &Context, backup: &BackupFile) -> Result<Drill> {
+    mongo_server::with_scratch(ctx, |uri| drill(ctx, backup, uri))
+}
+
+fn drill(ctx: &Context, backup: &BackupFile, uri: &Secret) -> Result<Drill> {
+    let database = database_of(backup)?;
+    let live = Live::connect(uri, &database)?;
+    if !live.listed()?.is_empty() {
+        return Err(
+            Stop::refused(format!("`{database}` on {} is not empty", live.host()))
+                .live("nothing was changed")
+                .next("name a server without this database: a drill must never meet live data")
+                .into(),
+        );
+    }
+    let started = Instant::now();
+    let whole = verify(ctx, backup)?;
+    ensure!(
+        whole.is_good(),
+        "the backup is damaged: {}",
+        whole.problems.join("; ")
+    );
+    let verify_ms = elapsed_ms(started);
+
+    let step = Instant::now();
+    fill(ctx, backup, uri, &database)?;
+    let expected = Inventory::of_backup(&backup.metadata.namespaces, &database);
+    let restore_data_ms = elapsed_ms(step);
+
+    // The documents before the indexes: one that lets documents expire must not do so before they are compared.
+    let step = Instant::now();
+    report::progress("comparing what was restored with what was backed up");
+    let data = expected.compare(&live.inventory(Digests::Full)?);
+    let mut differences: Vec<String> = data
+        .iter()
+        .filter(|difference| difference.aspect.is_data())
+        .map(ToString::to_string)
+        .collect();
+    let compare_data_ms = elapsed_ms(step);
+
+    let step = Instant::now();
+    build_indexes(&live, backup)?;
+    let restore_ms = restore_data_ms + elapsed_ms(step);
+    let step = Instant::now();
+    let structure = expected.compare(&live.inventory(Digests::None)?);
+    let structure = structure.iter().filter(|difference| !difference.aspect.is_data());
+    differences.extend(structure.map(ToString::to_string));
+    let budget_ms = ctx.config.budgets.restore_s * 1_000;
+    let total_ms = elapsed_ms(started);
+    Ok(Drill {
+        backup: backup.metadata.id.clone(),
+        good: differences.is_empty(),
+        documents: backup.metadata.documents,
+        collections: expected.collections.len(),
+        differences,
+        server: live.server()?.version,
+        verify_ms,
+        restore_ms,
+        compare_ms: compare_data_ms + elapsed_ms(step),
+        total_ms,
+        budget_ms,
+        within_budget: total_ms <= budget_ms,
+    })
+}
+
+fn database_of(backup: &BackupFile) -> Result<String> {
+    let mut databases: Vec<&String> = backup.metadata.namespaces.iter().map(|n| &n.database).collect();
+    databases.dedup();
+    match databases[..] {
+        [database] => Ok(database.clone()),
+        _ => anyhow::bail!(
+            "the backup holds {} databases, and a drill takes one",
+            databases.len()
+        ),
+    }
+}
+
+fn fill(ctx: &Context, backup: &BackupFile, uri: &Secret, database: &str) -> Result<()> {
+    let names = |kind: NamespaceKind| -> Vec<String> {
+        let of_kind = backup.metadata.namespaces.iter().filter(|n| n.kind == kind);
+        of_kind.map(|n| n.collection.clone()).collect()
+    };
+    let request = mongorestore::Request {
+        uri,
+        from_database: database,
+        to_database: database,
+        prefix: "",
+        collections: &names(NamespaceKind::Collection),
+        excluded: &[],
+        bypass_validation: true,
+        parallel: default_workers().min(MAX_PARALLEL),
+    };
+    let _ticker = report::Ticker::start(format!(
+        "restoring {} documents into the scratch server",
+        backup.metadata.documents
+    ));
+    mongorestore::restore(&ctx.shell()?, &request, |pipe| copy_archive(ctx, backup, pipe))?;
+    Ok(())
+}
+
+fn copy_archive(ctx: &Context, backup: &BackupFile, into: &mut dyn Write) -> Result<()> {
+    let keys = identities(ctx)?;
+    let mut reader = ContainerReader::open(&backup.path, keys.as_ref(), default_workers())?;
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        let count = reader.read(&mut buffer).context("cannot read the backup")?;
+        if count == 0 {
+            return Ok(());
+        }
+        check_interrupted()?;
+        into.write_all(&buffer[..count])
+            .context("cannot hand on the archive")?;
+    }
+}
+
+fn build_indexes(live: &Live, backup: &BackupFile) -> Result<()> {
+    let _ticker = report::Ticker::start("building indexes");
+    let collections = backup.metadata.namespaces.iter();
+    for namespace in collections.filter(|n| n.kind == NamespaceKind::Collection) {
+        let indexes = secondary_indexes(namespace)
+            .with_context(|| format!("an index of `{}` is not readable", namespace.name()))?;
+        live.create_indexes(&namespace.collection, &indexes)?;
+    }
+    Ok(())
+}
+
+/// Those that the server does not make by itself.
+fn secondary_indexes(namespace: &NamespaceRecord) -> Result<Vec<Document>> {
+    let mut indexes = Vec::new();
+    for index in &namespace.indexes {
+        let index: Bson = serde_json::from_value(index.clone())?;
+        let mut index = index.as_document().context("it is no document")?.clone();
+        index.remove("ns");
+        let own = index.get_str("name").is_ok_and(|name| name == "_id_");
+        if !own && !index.get_bool("clustered").unwrap_or(false) {
+            indexes.push(index);
+        }
+    }
+    Ok(indexes)
+}
+
+fn text(drill: &Drill) -> String {
+    let mut lines = vec![format!(
+        "drill of {}: {} documents of {} collections restored into a scratch server ({}): {}\n",
+        drill.backup,
+        drill.documents,
+        drill.collections,
+        drill.server,
+        if drill.good {
+            "everything equal"
+        } else {
+            "NOT EQUAL"
+        }
+    )];
+    lines.extend(
+        drill
+            .differences
+            .iter()
+            .map(|what| format!("  differs: {what}\n")),
+    );
+    lines.push(format!(
+        "  time: {} of {} (verify {}, restore {}, compare {})\n",
+        report::duration_ms(drill.total_ms),
+        report::duration_ms(drill.budget_ms),
+        report::duration_ms(drill.verify_ms),
+        report::duration_ms(drill.restore_ms),
+        report::duration_ms(drill.compare_ms)
+    ));
+    lines.concat()
+}
+
+fn markdown(drill: &Drill) -> String {
+    format!("### Backup drill\n\n```\n{}```\n", text(drill))
+}

@@ -1,0 +1,257 @@
+//! Places other than one folder, and what is done with backups afterwards.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+
+use crate::schema;
+use crate::world::{Outcome, Repo, Server, files_below, tool};
+
+fn one_document() -> Server {
+    let server = Server::start();
+    let collection = server.database().collection::<Document>("users");
+    collection.insert_one(doc! { "a": 1 }).run().unwrap();
+    server
+}
+
+fn backup(repo: &Repo) -> Value {
+    repo.xtask(&["--format", "json", "backup"]).ok().json()
+}
+
+#[test]
+fn metadata_follow_their_schema() {
+    let server = one_document();
+    let repo = Repo::new(&server.uri());
+    let path = PathBuf::from(backup(&repo)["path"].as_str().unwrap());
+    let read =
+        |path: &Path| -> Value { serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap() };
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../infrastructure/schemas/backup-metadata.schema.json");
+    let schema = read(&root);
+    let mut metadata = read(&path.with_file_name("backup-metadata.json"));
+    assert_eq!(
+        schema::problems(&schema, &schema, &metadata, ""),
+        Vec::<String>::new()
+    );
+    metadata["hash"] = json!("0");
+    metadata["namespaces"][0]["type"] = json!("table");
+    metadata["more"] = json!(1);
+    assert_eq!(schema::problems(&schema, &schema, &metadata, "").len(), 3);
+}
+
+#[test]
+fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
+    let server = one_document();
+    let repo = Repo::new(&server.uri());
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+            .args(args);
+        repo.surround(&mut command);
+        Outcome::of(&mut command).ok();
+    };
+    git(&["init", "-q"]);
+    git(&["init", "-q", "--bare", "remote.git"]);
+    git(&["remote", "add", "origin", "remote.git"]);
+    git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+
+    let ids: Vec<String> = (0..3)
+        .map(|_| backup(&repo)["metadata"]["id"].as_str().unwrap().to_owned())
+        .collect();
+    repo.configure("retention_days = 0");
+    git(&[
+        "tag",
+        "-a",
+        "local-20260101-000000",
+        "-m",
+        &json!({ "backup": { "id": ids[1] } }).to_string(),
+    ]);
+    git(&["push", "-q", "origin", "local-20260101-000000"]);
+    let plan = repo.xtask(&["--format", "json", "backup", "prune"]).ok().json();
+    let deleted = |plan: &Value| -> Vec<bool> {
+        plan["backups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["delete"] == true)
+            .collect()
+    };
+    assert_eq!(deleted(&plan), [true, false, false], "{plan}");
+    assert_eq!(
+        files_below(&repo.root().join("backups")).len(),
+        6,
+        "a plan deletes nothing"
+    );
+    repo.xtask(&["--yes", "backup", "prune"])
+        .ok()
+        .says("deleted")
+        .says("needs it")
+        .says("the last verified one");
+    repo.xtask(&["backup", "list"])
+        .ok()
+        .never_says(&ids[0])
+        .says(&ids[1])
+        .says(&ids[2]);
+    git(&["remote", "set-url", "origin", "nowhere.git"]);
+    repo.xtask(&["--yes", "backup", "prune"])
+        .code(1)
+        .says("which backups the releases need");
+}
+
+#[test]
+fn a_drill_restores_and_compares_everything() {
+    let server = Server::start();
+    crate::fill(&server.database());
+    let repo = Repo::new(&server.uri());
+    // The pins, so that the program finds the server.
+    let pins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infrastructure/tools/tools.toml");
+    std::fs::create_dir(repo.root().join("infrastructure/tools")).unwrap();
+    std::fs::copy(pins, repo.root().join("infrastructure/tools/tools.toml")).unwrap();
+    backup(&repo);
+    let drill = repo.xtask(&["--format", "json", "backup", "drill"]).ok().json();
+    assert_eq!(
+        (&drill["good"], &drill["collections"]),
+        (&json!(true), &json!(11)),
+        "{drill}"
+    );
+    assert_eq!(drill["differences"], json!([]));
+
+    // Never into a database that holds something.
+    let mut repo = repo;
+    repo.set("LIVE", &server.uri());
+    repo.xtask(&["backup", "drill", "--uri-env", "LIVE"])
+        .code(3)
+        .says("is not empty");
+}
+
+/// The simulator of GitHub; ends when its standard input does.
+struct Platform {
+    child: Child,
+    socket: String,
+}
+
+impl Platform {
+    fn start(folder: &Path) -> Self {
+        let config = json!({
+            "railway": { "project": "p", "environment": "e", "environment_name": "local", "service": "s", "token": "t" },
+            "vercel": { "org": "team_x", "project": "prj_x", "token": "t", "domain": "www.example.org" },
+            "github": { "owner": "o", "repo": "r", "token": "token-of-github" },
+        });
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("world.json"), config.to_string()).unwrap();
+        let mut child = Command::new(built("rehearsal"))
+            .arg("platform")
+            .arg("--state")
+            .arg(folder.join("s"))
+            .arg("--config")
+            .arg(folder.join("world.json"))
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(child.stdout.as_mut().unwrap()),
+            &mut line,
+        )
+        .unwrap();
+        let addresses: Value = serde_json::from_str(&line).unwrap();
+        let socket = addresses["github_socket"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{addresses}"))
+            .to_owned();
+        Self { child, socket }
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().ok();
+    }
+}
+
+/// A program of the workspace, built beside ours.
+fn built(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name(name);
+    assert!(
+        path.is_file(),
+        "{} is not built: test the whole workspace",
+        path.display()
+    );
+    path
+}
+
+#[test]
+fn github_keeps_encrypted_backups_and_gives_them_back() {
+    let server = one_document();
+    let mut repo = Repo::new(&server.uri());
+    let platform = Platform::start(&repo.root().join("p"));
+    let wrappers = repo.root().join("wrappers");
+    std::fs::create_dir_all(&wrappers).unwrap();
+    std::os::unix::fs::symlink(built("standin-gh"), wrappers.join("gh")).unwrap();
+    repo.path.push(wrappers);
+    let gh = repo.root().join("gh");
+    std::fs::create_dir_all(&gh).unwrap();
+    std::fs::write(
+        gh.join("config.yml"),
+        format!("http_unix_socket: {}\n", platform.socket),
+    )
+    .unwrap();
+    repo.set("GH_CONFIG_DIR", gh.to_str().unwrap());
+    repo.set("GH_TOKEN", "token-of-github");
+
+    let places = "[[backup.places]]\nkind = \"directory\"\npath = \"backups\"\nrequired = true\n[[backup.places]]\nkind = \"github\"\nrequired = true\n[github]\nrepository = \"o/r\"\n";
+    repo.configure(places);
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("only encrypted backups go to GitHub");
+    std::fs::remove_dir_all(repo.root().join("backups")).unwrap();
+
+    let generated = Outcome::of(&mut Command::new(tool("age-keygen"))).ok();
+    let secret = generated
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("AGE-SECRET-KEY"))
+        .unwrap();
+    let public = generated
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("# public key: "))
+        .unwrap();
+    repo.set("KEY", secret);
+    repo.configure(&format!(
+        "recipients = [\"{public}\"]\nidentity = \"KEY\"\n{places}"
+    ));
+    let created = backup(&repo);
+    let id = created["metadata"]["id"].as_str().unwrap().to_owned();
+    let stored = created["metadata"]["storage"].as_array().unwrap();
+    assert_eq!(
+        (stored.len(), &stored[1]["kind"], &stored[1]["verified"]),
+        (2, &json!("github"), &json!(true))
+    );
+
+    std::fs::remove_dir_all(repo.root().join("backups")).unwrap();
+    repo.xtask(&["backup", "list"]).ok().says(&id).says("github o/r");
+    let fetched = repo.xtask(&["backup", "fetch", &id]).ok().stdout;
+    assert!(fetched.contains(".xtask/backups/"), "{fetched}");
+    repo.xtask(&["backup", "verify", &id]).ok();
+
+    // Half of a download that broke off is gone on with, and a wrong half is thrown away.
+    let whole = std::fs::read(fetched.trim()).unwrap();
+    let local = repo.root().join(".xtask/backups");
+    std::fs::remove_dir_all(local.join(&id)).unwrap();
+    let partial = local.join(format!(".fetch-{id}"));
+    std::fs::create_dir_all(&partial).unwrap();
+    let name = Path::new(fetched.trim()).file_name().unwrap().to_owned();
+    std::fs::write(partial.join(&name), vec![7; whole.len() / 2]).unwrap();
+    repo.xtask(&["backup", "fetch", &id]).ok();
+    assert_eq!(std::fs::read(fetched.trim()).unwrap(), whole);
+    repo.xtask(&["backup", "fetch", "20200101-000000"])
+        .code(1)
+        .says("no place has a backup");
+}
