@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -94,25 +94,25 @@ fn download(ctx: &Context, keeper: &dyn Keeper, metadata: BackupMetadata) -> Res
         .with_context(|| format!("another process is fetching {} already", metadata.id))?;
     let file = folder.join(&metadata.file);
     let begun = file.metadata().is_ok_and(|file| file.len() > 0);
-    if let Err(error) = transfer(keeper, &metadata, &file) {
-        let complete = file.metadata().is_ok_and(|file| file.len() >= metadata.size);
-        // What broke off is kept and gone on with; what came whole and is wrong is not.
-        if !complete {
-            return Err(error);
-        }
+    // What broke off is kept and gone on with; what came whole and is wrong is not.
+    if !transfer(keeper, &metadata, &file)? {
         std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
-        if !begun {
-            return Err(error);
-        }
+        let wrong = || {
+            format!(
+                "what {} delivers is not the backup that was stored",
+                keeper.name()
+            )
+        };
+        ensure!(begun, wrong());
         report::progress("the earlier part of the download does not fit: starting again");
-        transfer(keeper, &metadata, &file)?;
+        ensure!(transfer(keeper, &metadata, &file)?, wrong());
     }
     write_metadata(&folder, &metadata)?;
     expose(&local, &folder, metadata)
 }
 
-/// Appends what is missing of the file. The digest covers all of it, also what was there.
-fn transfer(keeper: &dyn Keeper, metadata: &BackupMetadata, path: &Path) -> Result<()> {
+/// Appends what is missing of the file; says whether all of it, what was there included, is what was stored.
+fn transfer(keeper: &dyn Keeper, metadata: &BackupMetadata, path: &Path) -> Result<bool> {
     let cannot = || format!("cannot write {}", path.display());
     let mut hash = Sha256::new();
     let mut file = OpenOptions::new()
@@ -123,7 +123,8 @@ fn transfer(keeper: &dyn Keeper, metadata: &BackupMetadata, path: &Path) -> Resu
         .with_context(cannot)?;
     let mut size = std::io::copy(&mut file, &mut hash).with_context(cannot)?;
     let mut meter = Meter::new("fetch", metadata.size);
-    if size < metadata.size {
+    let mut too_much = false;
+    let read = if size < metadata.size {
         keeper.read(metadata, size, &mut |stream| {
             let mut buffer = vec![0; READ_BYTES];
             loop {
@@ -133,11 +134,9 @@ fn transfer(keeper: &dyn Keeper, metadata: &BackupMetadata, path: &Path) -> Resu
                 }
                 check_interrupted()?;
                 size += count as u64;
-                ensure!(
-                    size <= metadata.size,
-                    "more arrives than the {} bytes of the backup",
-                    metadata.size
-                );
+                // Some servers deliver all of a file when asked for the rest of it.
+                too_much = size > metadata.size;
+                ensure!(!too_much, "more arrives than was stored");
                 file.write_all(&buffer[..count]).with_context(cannot)?;
                 hash.update(&buffer[..count]);
                 meter.at(Progress {
@@ -145,19 +144,21 @@ fn transfer(keeper: &dyn Keeper, metadata: &BackupMetadata, path: &Path) -> Resu
                     bytes: size,
                 });
             }
-        })?;
+        })
+    } else {
+        Ok(())
+    };
+    if too_much {
+        return Ok(false);
     }
+    read?;
     file.sync_all().with_context(cannot)?;
-    let hash = format!("{:x}", hash.finalize());
-    if size != metadata.size || hash != metadata.hash {
-        bail!(
-            "what {} delivered is not the backup: {size} bytes with the digest {hash}, not {} with {}",
-            keeper.name(),
-            metadata.size,
-            metadata.hash
-        );
-    }
-    Ok(())
+    ensure!(
+        size >= metadata.size,
+        "{size} of {} bytes arrived: run the command again to go on",
+        metadata.size
+    );
+    Ok(size == metadata.size && format!("{:x}", hash.finalize()) == metadata.hash)
 }
 
 /// What a workflow uploaded: GitHub knows it by name, the file and its metadata are in it.

@@ -93,12 +93,12 @@ fn judge(
     let last: BTreeSet<&str> = last_verified(backups);
     let oldest = now - Duration::days(i64::from(retention_days));
     let verdict = |backup: &Listed| {
-        let (delete, why) = if backup.timestamp >= oldest {
-            (false, format!("younger than {retention_days} days"))
-        } else if last.contains(backup.id.as_str()) {
+        let (delete, why) = if last.contains(backup.id.as_str()) {
             (false, format!("the last verified one of {}", backup.environment))
         } else if let Some(tag) = needed.get(&backup.id) {
             (false, format!("the release {tag} needs it"))
+        } else if backup.timestamp >= oldest {
+            (false, format!("younger than {retention_days} days"))
         } else {
             (true, format!("older than {retention_days} days"))
         };
