@@ -164,6 +164,11 @@ impl Drop for Ticker {
     }
 }
 
+/// Each row as a line.
+pub fn lines(rows: &[String]) -> String {
+    rows.iter().fold(String::new(), |text, row| text + row + "\n")
+}
+
 /// Bytes for people, in decimal units.
 pub fn bytes(count: u64) -> String {
     indicatif::DecimalBytes(count).to_string()

@@ -4,10 +4,12 @@ mod github;
 mod here;
 mod platforms;
 
-pub use here::required_secrets;
+use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde::Serialize;
+
+pub use here::required_secrets;
 
 use super::Common;
 use crate::context::Context;
@@ -146,13 +148,16 @@ fn text(page: &Page) -> String {
             State::Warning => "warning",
             State::Problem => "PROBLEM",
         };
-        text += &format!("{mark}  {}: {}\n", line.subject, line.found);
+        writeln!(text, "{mark}  {}: {}", line.subject, line.found).expect("writing to a string");
         if let Some(fix) = &line.fix {
-            text += &format!("         fix: {fix}\n");
+            writeln!(text, "         fix: {fix}").expect("writing to a string");
         }
     }
-    text + &format!(
-        "{}: {} problems, {} warnings\n",
+    writeln!(
+        text,
+        "{}: {} problems, {} warnings",
         page.environment, page.problems, page.warnings
     )
+    .expect("writing to a string");
+    text
 }

@@ -60,10 +60,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         deliveries: notify::send(&ctx, &notice),
     };
     report::emit(common.format, "notify/1", &told, || {
-        let lines = told.deliveries.iter();
-        lines
-            .map(|one| format!("{}: {}\n", one.channel, one.detail))
-            .collect()
+        let rows = told.deliveries.iter();
+        let rows: Vec<String> = rows
+            .map(|one| format!("{}: {}", one.channel, one.detail))
+            .collect();
+        report::lines(&rows)
     })?;
     if args.test && !told.deliveries.iter().all(|one| one.delivered) {
         return Err(Stop::failed("the test message was not delivered")

@@ -184,13 +184,13 @@ impl Change {
             }
             Self::Retention { days, .. } => github.set_retention(*days),
             Self::ProtectTags { name, pattern } => github.protect_tags(name, pattern),
-            Self::Secret { name } => match ctx.secret_if_set(name) {
-                Some(value) => github.set_secret(name, &value),
-                None => {
-                    report::progress(&format!("{name} is not set here: it stays missing"));
-                    Ok(())
+            Self::Secret { name } => {
+                if let Some(value) = ctx.secret_if_set(name) {
+                    return github.set_secret(name, &value);
                 }
-            },
+                report::progress(&format!("{name} is not set here: it stays missing"));
+                Ok(())
+            }
         }
     }
 }
@@ -259,6 +259,7 @@ fn text(outcome: &Outcome) -> String {
         return format!("{} is set up as configured\n", outcome.repository);
     }
     let word = if outcome.applied { "did" } else { "would" };
-    let lines = outcome.changes.iter();
-    lines.map(|change| format!("{word}: {change}\n")).collect()
+    let rows = outcome.changes.iter();
+    let rows: Vec<String> = rows.map(|change| format!("{word}: {change}")).collect();
+    report::lines(&rows)
 }

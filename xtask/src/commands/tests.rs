@@ -47,16 +47,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         tested.passed.push(run_suite(&ctx, &name)?);
     }
     report::emit(common.format, "test/1", &tested, || {
-        let lines = tested.passed.iter();
-        lines
-            .map(|one| {
-                format!(
-                    "{} passed in {}\n",
-                    one.suite,
-                    report::duration_ms(one.duration_ms)
-                )
-            })
-            .collect()
+        let rows = tested.passed.iter();
+        let rows: Vec<String> = rows
+            .map(|one| format!("{} passed in {}", one.suite, report::duration_ms(one.duration_ms)))
+            .collect();
+        report::lines(&rows)
     })
 }
 

@@ -155,7 +155,7 @@ mod tests {
         let cases: &[(&[Voice], TimeDelta, &str)] = &[
             (&[ann.clone(), bob.clone()], day, "ann+bob"),
             (&[], day, "0 of 2 approvals count"),
-            (&[ann.clone()], day, "1 of 2 approvals count (ann)"),
+            (std::slice::from_ref(&ann), day, "1 of 2 approvals count (ann)"),
             (
                 &[ann.clone(), voice("DEV")],
                 day,

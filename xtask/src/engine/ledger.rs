@@ -105,26 +105,33 @@ impl Ledger {
     /// Takes the lock for a new operation. Refused (exit 3) while somebody else holds it.
     pub fn begin(&mut self, start: Start) -> Result<Held> {
         let id = OperationId::new();
+        let Start {
+            kind,
+            reason,
+            target,
+            plan_sha256,
+            plan,
+            over,
+        } = start;
+        let mut started = Started {
+            kind,
+            reason,
+            target,
+            plan_sha256,
+            plan,
+            holder: holder::this_process(),
+            lease_ms: self.lease_ms(),
+            supersedes: None,
+        };
         for _ in 0..ATTEMPTS {
             self.chain.refresh()?;
-            let supersedes = match self.chain.state().unfinished().cloned() {
-                None => None,
-                Some(before) => {
-                    self.refuse_if_held(&before)?;
-                    self.refuse_to_forget(&before, start.over.as_ref())?;
-                    Some(before.fence)
-                }
-            };
-            let body = Body::Started(Started {
-                kind: start.kind.clone(),
-                reason: start.reason.clone(),
-                target: start.target.clone(),
-                plan_sha256: start.plan_sha256.clone(),
-                plan: start.plan.clone(),
-                holder: holder::this_process(),
-                lease_ms: self.lease_ms(),
-                supersedes,
-            });
+            let before = self.chain.state().unfinished().cloned();
+            if let Some(before) = &before {
+                self.refuse_if_held(before)?;
+                refuse_to_forget(before, over.as_ref())?;
+            }
+            started.supersedes = before.map(|before| before.fence);
+            let body = Body::Started(started.clone());
             if let Some(held) = self.become_holder(&id, body)? {
                 return Ok(held);
             }
@@ -183,9 +190,8 @@ impl Ledger {
         let skew = TimeDelta::from_std(self.timing.skew).context("the clocks' skew is too large")?;
         match operation.lease(Utc::now(), skew) {
             Lease::None | Lease::Expired => Ok(()),
-            Lease::Running => Err(self.busy(operation)),
             Lease::ClockAhead if self.silent_for_a_lease(operation)? => Ok(()),
-            Lease::ClockAhead => Err(self.busy(operation)),
+            Lease::ClockAhead | Lease::Running => Err(self.busy(operation)),
         }
     }
 
@@ -206,23 +212,6 @@ impl Ledger {
             }
         }
         Ok(true)
-    }
-
-    fn refuse_to_forget(&self, before: &Operation, over: Option<&OperationId>) -> Result<()> {
-        if before.steps.is_empty() || over == Some(&before.id) {
-            return Ok(());
-        }
-        let (kind, id) = (&before.started.kind, &before.id);
-        let last = before.steps.last().map_or("", |step| step.name.as_str());
-        Err(Stop::refused(format!(
-            "{kind} {id} of {} was left unfinished after its step `{last}`: {}",
-            before.holder, before.started.reason
-        ))
-        .live(format!("as {kind} {id} left it; this command changed nothing"))
-        .next(format!(
-            "cargo xtask {kind} --resume {id}, or cargo xtask {kind} --undo {id}"
-        ))
-        .into())
     }
 
     fn busy(&self, operation: &Operation) -> anyhow::Error {
@@ -271,6 +260,23 @@ impl Ledger {
         .next("run the command again")
         .into()
     }
+}
+
+fn refuse_to_forget(before: &Operation, over: Option<&OperationId>) -> Result<()> {
+    if before.steps.is_empty() || over == Some(&before.id) {
+        return Ok(());
+    }
+    let (kind, id) = (&before.started.kind, &before.id);
+    let last = before.steps.last().map_or("", |step| step.name.as_str());
+    Err(Stop::refused(format!(
+        "{kind} {id} of {} was left unfinished after its step `{last}`: {}",
+        before.holder, before.started.reason
+    ))
+    .live(format!("as {kind} {id} left it; this command changed nothing"))
+    .next(format!(
+        "cargo xtask {kind} --resume {id}, or cargo xtask {kind} --undo {id}"
+    ))
+    .into())
 }
 
 fn describe(holder: &Holder) -> String {

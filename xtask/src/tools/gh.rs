@@ -20,7 +20,7 @@ use crate::wait;
 pub use runs::{Approval, Run};
 pub use settings::{Protection, Retention, Ruleset};
 
-const QUERY_DEADLINE: Duration = Duration::from_secs(60);
+const QUERY_DEADLINE: Duration = Duration::from_mins(1);
 /// What `gh` needs of our environment to find its settings and its token.
 const GH_ENV: &[&str] = &[
     "GH_TOKEN",

@@ -22,7 +22,7 @@ use crate::exec::{Exec, Finished};
 /// For what reads and writes the repository on this machine.
 const LOCAL_DEADLINE: Duration = Duration::from_secs(30);
 /// For what talks to the remote.
-const REMOTE_DEADLINE: Duration = Duration::from_secs(60);
+const REMOTE_DEADLINE: Duration = Duration::from_mins(1);
 /// Ways to authenticate that users and workflows set by the environment.
 const AUTHENTICATION: &[&str] = &[
     "SSH_AUTH_SOCK",

@@ -57,10 +57,15 @@ impl Clock {
         }
     }
 
-    /// What is left of a lease that began then, by the clock that leaves less.
-    fn left_of(&self, lease: Duration) -> Duration {
+    /// How long ago it was, by the clock that says more.
+    fn age(&self) -> Duration {
         let by_wall = self.wall.elapsed().unwrap_or_default();
-        lease.saturating_sub(self.monotonic.elapsed().max(by_wall))
+        self.monotonic.elapsed().max(by_wall)
+    }
+
+    /// What is left of a lease that began then.
+    fn left_of(&self, lease: Duration) -> Duration {
+        lease.saturating_sub(self.age())
     }
 }
 
@@ -213,7 +218,7 @@ impl Shared {
             if inner.ended {
                 return;
             }
-            let quiet = self.timing.lease - inner.renewed.left_of(self.timing.lease);
+            let quiet = inner.renewed.age();
             if quiet < self.timing.heartbeat / 2 {
                 // A step has just said that we are alive.
                 pause = self.timing.heartbeat;

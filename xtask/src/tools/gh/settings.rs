@@ -13,8 +13,8 @@ use crate::secret::Secret;
 pub struct Protection {
     #[serde(default)]
     pub can_admins_bypass: bool,
-    #[serde(default)]
-    protection_rules: Vec<Rule>,
+    #[serde(default, rename = "protection_rules")]
+    rules: Vec<Rule>,
     deployment_branch_policy: Option<BranchPolicy>,
 }
 
@@ -46,7 +46,7 @@ impl Protection {
             let text = one.reviewer["login"].as_str().or(one.reviewer["slug"].as_str());
             text.map(str::to_owned)
         };
-        let rules = self.protection_rules.iter();
+        let rules = self.rules.iter();
         rules
             .flat_map(|rule| rule.reviewers.iter().filter_map(name))
             .collect()
@@ -54,7 +54,7 @@ impl Protection {
 
     /// Whether nobody approves his own run.
     pub fn prevents_self_review(&self) -> bool {
-        self.protection_rules
+        self.rules
             .iter()
             .any(|rule| rule.kind == "required_reviewers" && rule.prevent_self_review)
     }
