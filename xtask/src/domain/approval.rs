@@ -182,7 +182,7 @@ mod tests {
                 "bob rejected the plan",
             ),
             (
-                &[ann, bob],
+                &[ann.clone(), bob],
                 day + TimeDelta::seconds(1),
                 "0 of 2 approvals count; the approval of ann is 24 h old; the approval of bob is 24 h old",
             ),

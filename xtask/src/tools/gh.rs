@@ -116,7 +116,7 @@ impl GitHub {
     fn get_absolute<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let answer = wait::retry(may_pass, || {
             let sh = self.shell()?;
-            let finished = self.prepared(cmd!(sh, "gh api {path}")).output()?;
+            let finished = Self::prepared(cmd!(sh, "gh api {path}")).output()?;
             if said(&finished, "(HTTP 404)") {
                 return Ok(None);
             }
@@ -134,7 +134,7 @@ impl GitHub {
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<()> {
         let path = format!("repos/{}/{path}", self.repository);
         let sh = self.shell()?;
-        self.prepared(cmd!(sh, "gh api --method {method} {path} --input -"))
+        Self::prepared(cmd!(sh, "gh api --method {method} {path} --input -"))
             .stdin(body.to_string())
             .run()
             .with_context(|| format!("GitHub refused {method} {path}"))
@@ -146,7 +146,7 @@ impl GitHub {
         Ok(sh)
     }
 
-    fn prepared(&self, command: xshell::Cmd<'_>) -> Exec {
+    fn prepared(command: xshell::Cmd<'_>) -> Exec {
         Exec::new(command)
             .inherit(GH_ENV)
             .env("GH_PROMPT_DISABLED", "1")

@@ -190,7 +190,7 @@ impl GitHub {
     /// Sets a secret of the repository; the value goes through standard input.
     pub fn set_secret(&self, name: &str, value: &Secret) -> Result<()> {
         let (sh, repository) = (self.shell()?, &self.repository);
-        self.prepared(cmd!(sh, "gh secret set {name} --repo {repository}"))
+        Self::prepared(cmd!(sh, "gh secret set {name} --repo {repository}"))
             .stdin(value.expose())
             .run()
     }
