@@ -1,13 +1,18 @@
 //! The command line: one file per subcommand, which reads like the runbook.
 
 pub mod backup;
+pub mod ci;
 pub mod completions;
+pub mod deploy;
 pub mod doctor;
 pub mod gate;
 pub mod health;
 pub mod ledger;
 pub mod notify;
+pub mod rehearse;
+pub mod releases;
 pub mod restore;
+pub mod rollback;
 pub mod setup;
 pub mod tests;
 pub mod tools;
@@ -56,12 +61,22 @@ impl Common {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Rehearse a release and its rollback on this machine, no account needed
+    Rehearse(rehearse::Args),
+    /// Release what is on the main branch: backup, staged frontend, backend, promotion, record
+    Deploy(deploy::Args),
+    /// Take code and data back to an earlier release
+    Rollback(rollback::Args),
+    /// List the releases, what is live, and what can be gone back to
+    Releases(releases::Args),
+    /// Check code, data, speed and platforms; exit 0 only when healthy
+    Health(health::Args),
     /// Take, verify, list and find backups of the database
     Backup(backup::Args),
+    /// Restore the database from a backup, beside the live data and then in its place
+    Restore(restore::Args),
     /// Show who did what to this environment, why, and how it ended
     Ledger(ledger::Args),
-    /// Put a backup in the place of the live data, or take that back
-    Restore(restore::Args),
     /// Look whether a deploy and a rollback would work now
     Doctor(doctor::Args),
     /// Make the GitHub repository what the pipeline needs
@@ -74,27 +89,33 @@ pub enum Command {
     Notify(notify::Args),
     /// Find the outside programs: on PATH, in the cache, or built from a pin
     Tools(tools::Args),
-    /// Check code, data, speed and platforms from outside; exit 0 only for healthy
-    Health(health::Args),
+    /// Run every check of this repository, as continuous integration does
+    Ci(ci::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
 }
 
-/// Runs the command; the exit code of a success that is not plain (health: not healthy) is the command's own.
+/// Runs the command; errors decide the exit code.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     report::set_verbose(cli.common.verbose);
     crate::exec::install_signal_handler()?;
+    let common = &cli.common;
     match cli.command {
-        Command::Backup(args) => backup::run(args, &cli.common.context()?)?,
-        Command::Ledger(args) => ledger::run(&args, &cli.common)?,
-        Command::Restore(args) => restore::run(&args, &cli.common.context()?)?,
-        Command::Doctor(args) => doctor::run(&args, &cli.common)?,
-        Command::Setup(args) => setup::run(&args, &cli.common)?,
-        Command::Test(args) => tests::run(&args, &cli.common)?,
-        Command::Gate(args) => gate::run(&args, &cli.common)?,
-        Command::Notify(args) => notify::run(&args, &cli.common)?,
-        Command::Tools(args) => tools::run(&args, &cli.common)?,
-        Command::Health(args) => return health::run(&cli.common, &args),
+        Command::Rehearse(args) => rehearse::run(&args, common)?,
+        Command::Deploy(args) => deploy::run(&args, common)?,
+        Command::Rollback(args) => rollback::run(&args, common)?,
+        Command::Releases(args) => releases::run(&args, common)?,
+        Command::Health(args) => return health::run(common, &args),
+        Command::Backup(args) => backup::run(args, &common.context()?)?,
+        Command::Restore(args) => restore::run(&args, &common.context()?)?,
+        Command::Ledger(args) => ledger::run(&args, common)?,
+        Command::Doctor(args) => doctor::run(&args, common)?,
+        Command::Setup(args) => setup::run(&args, common)?,
+        Command::Test(args) => tests::run(&args, common)?,
+        Command::Gate(args) => gate::run(&args, common)?,
+        Command::Notify(args) => notify::run(&args, common)?,
+        Command::Tools(args) => tools::run(&args, common)?,
+        Command::Ci(args) => ci::run(&args, common)?,
         Command::Completions(args) => completions::run(&args),
     }
     Ok(ExitCode::SUCCESS)

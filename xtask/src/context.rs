@@ -79,13 +79,6 @@ impl Context {
             .map(Secret::new)
     }
 
-    /// Folder for local state (journals, downloaded backups, reports): made when missing, never committed.
-    pub fn state_dir(&self, part: &str) -> Result<PathBuf> {
-        let dir = self.root.join(&self.config.state_dir).join(part);
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
-        Ok(dir)
-    }
-
     /// Who runs this: the person behind a workflow run (also of a re-run), or the user here.
     pub fn actor(&self) -> String {
         let names = ["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"];
@@ -95,11 +88,16 @@ impl Context {
         found.unwrap_or_else(|| "unknown".to_owned())
     }
 
+    /// Folder for local state (journals, downloaded backups, reports): made when missing, never committed.
+    pub fn state_dir(&self, part: &str) -> Result<PathBuf> {
+        let dir = self.root.join(&self.config.state_dir).join(part);
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+        Ok(dir)
+    }
+
     /// A shell whose commands run in the root of the repository.
     pub fn shell(&self) -> Result<xshell::Shell> {
-        let sh = xshell::Shell::new().context("cannot start a shell")?;
-        sh.change_dir(&self.root);
-        Ok(sh)
+        crate::exec::shell_in(&self.root)
     }
 }
 

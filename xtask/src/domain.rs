@@ -8,4 +8,5 @@ pub mod ledger;
 pub mod manifest;
 pub mod operation;
 pub mod release;
+pub mod timeline;
 pub mod verdict;

@@ -1,7 +1,13 @@
 //! The one shape of an operation: preflight, execute, journal, ledger.
 
 pub mod approval;
+pub mod checkout;
 pub mod confirm;
 pub mod journal;
 pub mod ledger;
 pub mod notify;
+pub mod operation;
+pub mod platforms;
+pub mod preflight;
+pub mod releases;
+pub mod variables;

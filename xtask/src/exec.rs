@@ -5,6 +5,7 @@
 //! `duct`'s own `kill` misses grandchildren (the shims of npm), so children lead a process group and the
 //! group is ended; and what they print is read here, line by line, because `duct`'s captures have no bound.
 
+mod background;
 mod group;
 mod output;
 
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+pub use background::Background;
 use group::{Group, Watchdog};
 pub use group::{check_interrupted, install_signal_handler, interrupted};
 use output::{LineCallback, collect_stderr, collect_stdout};
@@ -227,6 +229,16 @@ impl Exec {
         Ok((produced, finished))
     }
 
+    /// Starts a server: its output goes to the log file, its standard input stays open as a leash. Returns when
+    /// `ready` recognises a line of its standard output; the deadline is for that.
+    pub fn background<T: Send + 'static>(
+        self,
+        log: &std::path::Path,
+        ready: impl Fn(&str) -> Option<T> + Send + 'static,
+    ) -> Result<(Background, T)> {
+        Background::start(self, log, ready)
+    }
+
     /// The command line for people, scrubbed.
     fn display(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args).map(|word| {
@@ -273,7 +285,8 @@ impl Exec {
             .with_context(|| format!("cannot start `{command}`"))?;
         let group = Group::of(&handle.pids());
         let on_stderr = self.on_stderr.take();
-        let stderr = std::thread::spawn(move || collect_stderr(stderr_reader, TAIL_LINES, on_stderr));
+        let stderr =
+            std::thread::spawn(move || collect_stderr(stderr_reader, TAIL_LINES, on_stderr.as_ref()));
         let watchdog = group.watch(self.deadline);
         let child = Child {
             command,
@@ -393,6 +406,13 @@ fn indented(lines: &[String]) -> String {
     lines
         .iter()
         .fold(String::new(), |text, line| text + "\n    | " + line)
+}
+
+/// A shell whose commands run in this folder. `Shell` is not `Sync`: it is made where it is used.
+pub fn shell_in(dir: &std::path::Path) -> Result<xshell::Shell> {
+    let sh = xshell::Shell::new().context("cannot tell the current folder")?;
+    sh.change_dir(dir);
+    Ok(sh)
 }
 
 /// Reads at most `limit_bytes`; more is an error, not a cut.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use crate::domain::timeline::Timing;
 use crate::secret::scrub;
 
 /// The form of the result on stdout.
@@ -167,6 +168,26 @@ impl Drop for Ticker {
 /// Each row as a line.
 pub fn lines(rows: &[String]) -> String {
     rows.iter().fold(String::new(), |text, row| text + row + "\n")
+}
+
+/// The steps of an operation with their times beside their budgets; `*` marks the chain that decided.
+pub fn timeline(timings: &[Timing]) -> String {
+    let rows: Vec<Vec<String>> = timings
+        .iter()
+        .map(|timing| {
+            let budget = timing.budget_ms.map(duration_ms).unwrap_or_default();
+            let mark = if timing.critical { "*" } else { "" };
+            let start = format!("+{}", duration_ms(timing.start_ms));
+            vec![
+                mark.into(),
+                timing.step.clone(),
+                start,
+                duration_ms(timing.duration_ms),
+                budget,
+            ]
+        })
+        .collect();
+    table(&["", "step", "start", "took", "budget"], &rows)
 }
 
 /// Bytes for people, in decimal units.

@@ -98,14 +98,14 @@ fn missing_or_mixed_data_beside_a_plain_mongorestore() {
     println!(
         "{} documents of {} bytes in 3 collections",
         3 * documents(),
-        archive.len() / 3 / documents() as usize
+        archive.len() / 3 / usize::try_from(documents()).unwrap()
     );
     println!("mongorestore --drop: {total:.1?}, missing or mixed {bad:.2?}");
 
     fill(&world, 2);
     let mut report = serde_json::Value::Null;
     let (total, bad) = with_reader(&world, || {
-        report = world.ok(&["restore", backup.to_str().unwrap(), "--delta", "counts"])
+        report = world.ok(&["restore", backup.to_str().unwrap(), "--delta", "counts"]);
     });
     println!(
         "xtask restore: {total:.1?}, missing or mixed {bad:.2?}; as it says: {}",

@@ -186,7 +186,8 @@ fn plan_text(plan: &Plan) -> String {
     text
 }
 
-fn loss_text(loss: &LossPreview, text: &mut String) {
+/// What would be lost, for people.
+pub fn loss_text(loss: &LossPreview, text: &mut String) {
     let count = |count: Count| format!("{} ({})", count.documents, report::bytes(count.bytes));
     if !loss.collections.is_empty() {
         let rows = loss.collections.iter().map(|c| {

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use anyhow::{Context as _, Result};
 use mongodb::bson::Bson;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::content_digest::ContentDigest;
 use super::manifest::{NamespaceKind, NamespaceRecord};
+use super::release::hex;
 
 /// Prefixes of collections that a restore keeps beside the live ones; they belong to no backup and no comparison.
 pub const OWN_PREFIXES: [&str; 4] = ["__new_", "__old_", "__late_", "__plan_"];
@@ -97,6 +100,17 @@ impl fmt::Display for Difference {
 }
 
 impl Inventory {
+    /// SHA-256 over the names, kinds, options and indexes of all collections: the same where only documents differ.
+    pub fn schema_fingerprint(&self) -> Result<String> {
+        let shape = self
+            .collections
+            .iter()
+            .map(|(name, facts)| (name, facts.kind, &facts.options, &facts.indexes));
+        let text =
+            serde_json::to_vec(&shape.collect::<Vec<_>>()).context("cannot write the schema as JSON")?;
+        Ok(hex(&Sha256::digest(text)))
+    }
+
     /// What a backup holds of one database.
     pub fn of_backup(namespaces: &[NamespaceRecord], database: &str) -> Self {
         let own = namespaces

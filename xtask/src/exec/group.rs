@@ -45,7 +45,8 @@ impl Group {
         let leader = self.0;
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            if stopped.recv_timeout(deadline) != Err(RecvTimeoutError::Timeout) {
+            // `Duration::MAX`: no deadline, for servers.
+            if deadline == Duration::MAX || stopped.recv_timeout(deadline) != Err(RecvTimeoutError::Timeout) {
                 return true;
             }
             signal_group(leader, Signal::TERM);

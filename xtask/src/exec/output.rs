@@ -37,7 +37,7 @@ pub(super) fn collect_stdout(reader: PipeReader, limit_bytes: usize) -> Result<S
 pub(super) fn collect_stderr(
     reader: PipeReader,
     tail_lines: usize,
-    callback: Option<LineCallback>,
+    callback: Option<&LineCallback>,
 ) -> Vec<String> {
     let mut reader = BufReader::new(reader);
     let mut tail = VecDeque::with_capacity(tail_lines);
@@ -52,7 +52,7 @@ pub(super) fn collect_stderr(
         if text.is_empty() {
             continue;
         }
-        if let Some(callback) = &callback {
+        if let Some(callback) = callback {
             callback(&text);
         }
         if tail.len() == tail_lines {

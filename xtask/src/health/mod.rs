@@ -46,9 +46,8 @@ pub struct Request {
     pub only: Option<Group>,
     /// What both sides must be.
     pub release: Option<ExpectedRelease>,
-    /// In place of the configured addresses: a staged deployment is checked before it is promoted.
+    /// Address of a staged frontend, in place of the configured one: only the page is looked at.
     pub frontend_url: Option<String>,
-    pub backend_url: Option<String>,
     /// The longest that all checks may take, where less than the file says.
     pub deadline: Option<Duration>,
 }
@@ -63,7 +62,7 @@ pub fn check_file(ctx: &Context) -> Result<()> {
 pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
     let mut plan = read_plan(ctx)?;
     if let Some(group) = request.only {
-        plan.only(group);
+        plan.only(|check| check.group == group);
         if plan.checks.is_empty() {
             return Err(Stop::usage(format!(
                 "{HEALTH_FILE} has no check in the group `{}`",
@@ -73,19 +72,23 @@ pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
             .into());
         }
     }
+    if request.frontend_url.is_some() {
+        // The backend that belongs to a staged page is not up yet.
+        plan.only(|check| matches!(check.probe, probe::Probe::Frontend(_)));
+    }
     let environment = ctx.env();
-    let address = |given: &Option<String>, configured: String| {
-        let address = given.clone().unwrap_or(configured);
-        address.trim_end_matches('/').to_owned()
-    };
+    let frontend = request
+        .frontend_url
+        .clone()
+        .unwrap_or_else(|| environment.vercel.public_url());
     let secrets: BTreeMap<_, _> = plan
         .secrets
         .iter()
         .filter_map(|name| Some((name.clone(), ctx.secret_if_set(name)?)))
         .collect();
     let values = Values::new(
-        address(&request.backend_url, environment.railway.url.clone()),
-        address(&request.frontend_url, environment.vercel.public_url()),
+        environment.railway.url.trim_end_matches('/').to_owned(),
+        frontend.trim_end_matches('/').to_owned(),
         request.release.clone(),
         secrets,
     );
@@ -108,8 +111,6 @@ pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
         values: &values,
         deadline: started + deadline,
         frontend_headers: &frontend_headers,
-        backend_is_other: request.backend_url.is_some(),
-        frontend_is_other: request.frontend_url.is_some(),
     };
     let checks = runner::run(&plan, &scene, started);
     let verdict = judge(checks.iter().map(|check| (check.severity, check.outcome)));

@@ -50,8 +50,8 @@ impl Plan {
     }
 
     /// Keeps the checks of a group and all that they depend on.
-    pub(super) fn only(&mut self, group: Group) {
-        let mut keep: Vec<bool> = self.checks.iter().map(|check| check.group == group).collect();
+    pub(super) fn only(&mut self, wanted: impl Fn(&Check) -> bool) {
+        let mut keep: Vec<bool> = self.checks.iter().map(wanted).collect();
         // Dependencies have no cycles, so this ends at the latest after as many rounds as there are checks.
         let mut changed = true;
         while changed {

@@ -5,18 +5,19 @@
 //! `RAILWAY_API_TOKEN`. `RAILWAY_HTTP_TIMEOUT` covers the whole upload. Exit codes prove nothing: the deployment's
 //! status is asked for.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use crate::config;
 use crate::context::Context;
 use crate::error::Stop;
-use crate::exec::Exec;
+use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
 use crate::wait;
 
@@ -71,7 +72,7 @@ enum Phase {
 /// The service of one environment.
 #[derive(Debug, Clone)]
 pub struct Railway {
-    sh: Shell,
+    root: PathBuf,
     place: config::Railway,
     token: Secret,
 }
@@ -80,7 +81,7 @@ impl Railway {
     pub fn open(ctx: &Context) -> Result<Self> {
         let place = ctx.env().railway.clone();
         Ok(Self {
-            sh: ctx.shell()?,
+            root: ctx.root.clone(),
             token: ctx.secret(&place.token)?,
             place,
         })
@@ -135,7 +136,7 @@ impl Railway {
 
     /// The newest deployments first.
     pub fn deployments(&self) -> Result<Vec<Deployment>> {
-        let (sh, limit) = (&self.sh, LIST_LIMIT.to_string());
+        let (sh, limit) = (&shell_in(&self.root)?, LIST_LIMIT.to_string());
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
         wait::retry(may_pass, || {
@@ -159,7 +160,7 @@ impl Railway {
         if let Some(earlier) = self.by_message(&message)? {
             return Ok(earlier);
         }
-        let sh = &self.sh;
+        let sh = &shell_in(&self.root)?;
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
         let upload = self.prepared(cmd!(
@@ -187,7 +188,7 @@ impl Railway {
             .into_iter()
             .map(|deployment| deployment.id)
             .collect();
-        let sh = &self.sh;
+        let sh = &shell_in(&self.root)?;
         let (mutation, id) = (
             "mutation($id:String!){deploymentRollback(id:$id)}",
             format!("id={}", target.id),
@@ -238,9 +239,10 @@ impl Railway {
         )
     }
 
-    /// The values of the service's variables; `None` for a sealed one.
-    pub fn variables(&self) -> Result<Vec<(String, Option<Secret>)>> {
-        let sh = &self.sh;
+    /// The values of some of the service's variables; `None` for a sealed one. The others are ordinary words, and
+    /// must not become secrets that are blanked out of every message.
+    pub fn variables(&self, wanted: &[&str]) -> Result<BTreeMap<String, Option<Secret>>> {
+        let sh = &shell_in(&self.root)?;
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
         let listed: serde_json::Map<String, Value> = wait::retry(may_pass, || {
@@ -250,15 +252,17 @@ impl Railway {
             ))
             .json()
         })?;
-        Ok(listed
+        let ours = listed
             .into_iter()
+            .filter(|(name, _)| wanted.contains(&name.as_str()));
+        Ok(ours
             .map(|(name, value)| (name, value.as_str().map(Secret::new)))
             .collect())
     }
 
     /// Sets one variable for the next deployment, without starting one.
     pub fn set_variable(&self, name: &str, value: &Secret) -> Result<()> {
-        let sh = &self.sh;
+        let sh = &shell_in(&self.root)?;
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
         self.prepared(cmd!(
@@ -279,7 +283,7 @@ impl Railway {
 
     /// A read through GraphQL, repeated where the fault may pass.
     fn query(&self, document: &str, variables: &[(&str, &str)]) -> Result<Value> {
-        let sh = &self.sh;
+        let sh = &shell_in(&self.root)?;
         let given = variables
             .iter()
             .flat_map(|(name, value)| ["--raw-var".to_owned(), format!("{name}={value}")]);

@@ -5,18 +5,18 @@
 //! rollback and inspect: `--scope` is always given. `inspect --wait` exits 0 on a timeout. `--token` would show
 //! in the list of processes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use crate::config;
 use crate::context::Context;
 use crate::error::Stop;
-use crate::exec::Exec;
+use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
 use crate::wait;
 
@@ -46,7 +46,7 @@ impl Deployment {
 /// The project of one environment.
 #[derive(Debug, Clone)]
 pub struct Vercel {
-    sh: Shell,
+    root: PathBuf,
     place: config::Vercel,
     token: Secret,
 }
@@ -55,7 +55,7 @@ impl Vercel {
     pub fn open(ctx: &Context) -> Result<Self> {
         let place = ctx.env().vercel.clone();
         Ok(Self {
-            sh: ctx.shell()?,
+            root: ctx.root.clone(),
             token: ctx.secret(&place.token)?,
             place,
         })
@@ -72,7 +72,7 @@ impl Vercel {
 
     /// A deployment by its id or host name.
     pub fn inspect(&self, name: &str) -> Result<Deployment> {
-        let (sh, org) = (&self.sh, &self.place.org);
+        let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
         wait::retry(may_pass, || {
             self.prepared(cmd!(sh, "vercel inspect {name} --json --scope {org}"))
                 .json::<Deployment>()
@@ -82,8 +82,7 @@ impl Vercel {
     /// Builds the folder and uploads it as a production deployment that no domain serves yet.
     pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<Deployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
-        let (sh, org) = (self.sh.clone(), &self.place.org);
-        sh.change_dir(folder);
+        let (sh, org) = (&shell_in(folder)?, &self.place.org);
         let run = |command| self.prepared(command).deadline(deadline);
         run(cmd!(
             sh,
@@ -155,7 +154,7 @@ impl Vercel {
                 target.target.as_deref().unwrap_or("preview")
             );
         }
-        let (sh, org) = (&self.sh, &self.place.org);
+        let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
         let asked = self
             .prepared(cmd!(sh, "vercel {verb} {id} --yes --timeout 5m --scope {org}"))
             .deadline(ALIAS_DEADLINE)
@@ -186,7 +185,7 @@ impl Vercel {
 
     /// Sets one secret variable of production; a build must follow for it to count.
     pub fn set_variable(&self, name: &str, value: &Secret) -> Result<()> {
-        let (sh, org) = (self.sh.clone(), &self.place.org);
+        let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
         // The CLI waits only half a second for stdin: our pipe is filled before it looks.
         self.prepared(cmd!(
             sh,

@@ -47,9 +47,6 @@ pub(super) struct Scene<'a> {
     pub deadline: Instant,
     /// For staged deployments of the frontend: the header that lets us past their protection.
     pub frontend_headers: &'a [(String, String)],
-    /// Other addresses than the configured ones are looked at: what the domains serve is then beside the point.
-    pub backend_is_other: bool,
-    pub frontend_is_other: bool,
 }
 
 impl Scene<'_> {
@@ -152,7 +149,7 @@ impl Probe {
             Self::Release(probe) => probe.look(scene),
             Self::Serving(probe) => probe.look(scene),
         };
-        look.unwrap_or_else(|missing| Look::missing(missing))
+        look.unwrap_or_else(Look::missing)
     }
 }
 

@@ -24,12 +24,8 @@ impl Serving {
     /// Without deployments to compare with there is nothing to ask: a run by hand then needs no platform's token.
     pub(super) fn look(&self, scene: &Scene<'_>) -> Result<Look, Missing> {
         let release = scene.values.release.as_ref();
-        let wanted_railway = release
-            .and_then(|release| release.railway_deployment.as_deref())
-            .filter(|_| !scene.backend_is_other);
-        let wanted_vercel = release
-            .and_then(|release| release.vercel_deployment.as_deref())
-            .filter(|_| !scene.frontend_is_other);
+        let wanted_railway = release.and_then(|release| release.railway_deployment.as_deref());
+        let wanted_vercel = release.and_then(|release| release.vercel_deployment.as_deref());
         if wanted_railway.is_none() && wanted_vercel.is_none() {
             return Err(Missing::Release("deployment"));
         }

@@ -1,0 +1,159 @@
+//! `cargo xtask ci`: everything that must hold before a change lands. It installs what it needs.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::Serialize;
+use xshell::{Shell, cmd};
+
+use super::Common;
+use crate::error::Stop;
+use crate::exec::Exec;
+use crate::report;
+use crate::tools::resolve::{path_with, resolve};
+
+/// A stage that takes longer hangs.
+const STAGE_DEADLINE: Duration = Duration::from_secs(40 * 60);
+/// Documents of the short rehearsal.
+const REHEARSAL_DOCUMENTS: &str = "2000";
+/// What cargo and rustup need of our environment.
+const CARGO_ENV: &[&str] = &[
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "CARGO_TARGET_DIR",
+    "RUSTFLAGS",
+];
+
+/// Options of `ci`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only these stages
+    #[arg(value_enum)]
+    stages: Vec<Stage>,
+}
+
+/// In the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Stage {
+    Tools,
+    Format,
+    Clippy,
+    Build,
+    Test,
+    Rehearse,
+}
+
+const ALL: &[Stage] = &[
+    Stage::Tools,
+    Stage::Format,
+    Stage::Clippy,
+    Stage::Build,
+    Stage::Test,
+    Stage::Rehearse,
+];
+
+#[derive(Serialize)]
+struct Report {
+    stages: Vec<Ended>,
+}
+
+#[derive(Serialize)]
+struct Ended {
+    stage: Stage,
+    passed: bool,
+    duration_ms: u64,
+}
+
+/// Runs the stages to the first that fails; one line each.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let root = crate::context::repository_root()?;
+    let sh = Shell::new()?;
+    sh.change_dir(&root);
+    let mut report = Report { stages: Vec::new() };
+    let wanted = ALL
+        .iter()
+        .filter(|stage| args.stages.is_empty() || args.stages.contains(stage));
+    let mut failure = None;
+    for &stage in wanted {
+        let began = Instant::now();
+        let outcome = stage.run(&sh, &root);
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let word = if outcome.is_ok() { "passed" } else { "FAILED" };
+        report::progress(&format!(
+            "{:<9} {word} in {}",
+            stage.name(),
+            report::duration_ms(duration_ms)
+        ));
+        report.stages.push(Ended {
+            stage,
+            passed: outcome.is_ok(),
+            duration_ms,
+        });
+        if let Err(error) = outcome {
+            failure = Some(error.context(format!("the stage `{}` failed", stage.name())));
+            break;
+        }
+    }
+    report::emit(common.format, "ci/1", &report, || {
+        let passed = report.stages.iter().filter(|stage| stage.passed).count();
+        format!(
+            "{passed} stages passed, {} failed\n",
+            report.stages.len() - passed
+        )
+    })?;
+    failure.map_or(Ok(()), |error| {
+        Err(Stop::failed(format!("{error:#}"))
+            .next("mend it and run `cargo xtask ci` again")
+            .into())
+    })
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Format => "format",
+            Self::Clippy => "clippy",
+            Self::Build => "build",
+            Self::Test => "test",
+            Self::Rehearse => "rehearse",
+        }
+    }
+
+    fn run(self, sh: &Shell, root: &Path) -> Result<()> {
+        let command = match self {
+            Self::Tools => return resolve(root, &[]).map(drop),
+            Self::Format => cmd!(sh, "cargo fmt --all --check"),
+            Self::Clippy => cmd!(
+                sh,
+                "cargo clippy --workspace --all-targets --locked -- --deny warnings"
+            ),
+            Self::Build => cmd!(sh, "cargo build --workspace --all-targets --locked"),
+            Self::Test => cmd!(sh, "cargo test --workspace --locked"),
+            Self::Rehearse => cmd!(sh, "cargo xtask rehearse --documents {REHEARSAL_DOCUMENTS}"),
+        };
+        let tools = resolve(root, &[])?;
+        let _ticker = report::Ticker::start(format!("{}…", self.name()));
+        let finished = Exec::new(command)
+            .env("PATH", path_with(&tools)?)
+            .inherit(CARGO_ENV)
+            .deadline(STAGE_DEADLINE)
+            .on_stderr(report::trace)
+            .output()?;
+        // The runners' closing lines are what a reader of a CI log looks for.
+        for line in finished.stdout.lines().filter(|line| closing(line)) {
+            report::progress(line);
+        }
+        if finished.code != Some(0) {
+            report::progress(&finished.stdout);
+        }
+        finished.checked().map(drop)
+    }
+}
+
+fn closing(line: &str) -> bool {
+    line.starts_with("test result:") || line.contains(" FAILED")
+}

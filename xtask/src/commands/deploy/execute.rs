@@ -1,0 +1,277 @@
+//! The steps of a deploy. What can be prepared and proved hidden comes first; what users see changes last.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+
+use super::plan::Plan;
+use crate::commands::backup::{self, CreateOptions};
+use crate::context::Context;
+use crate::database::{Digests, Live};
+use crate::domain::release::{BackupRef, Health, OnVercel, RELEASE_SCHEMA, Release};
+use crate::domain::verdict::{Outcome, Severity, Verdict};
+use crate::engine::checkout::Checkout;
+use crate::engine::operation::{Operation, Reach};
+use crate::engine::platforms::{Platforms, join, on_railway};
+use crate::engine::releases::{Releases, publish};
+use crate::engine::variables::Variables;
+use crate::health::{self, ExpectedRelease, Group, HealthReport};
+use crate::tools::railway;
+
+/// A staged frontend.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Staged {
+    deployment: String,
+    host: String,
+}
+
+/// Everything that the steps share.
+struct Deploy<'a> {
+    ctx: &'a Context,
+    plan: &'a Plan,
+    operation: &'a Operation,
+    platforms: Platforms,
+}
+
+/// Does the plan; the release that is live at the end is recorded, healthy or not.
+pub fn execute(ctx: &Context, plan: &Plan, operation: &Operation, releases: &Releases) -> Result<Release> {
+    let deploy = Deploy {
+        ctx,
+        plan,
+        operation,
+        platforms: Platforms::open(ctx)?,
+    };
+    let (backup, staged) = deploy.prepare()?;
+    deploy.check_staged(&staged)?;
+    deploy.set_variables()?;
+    let backend = deploy.backend_up()?;
+    let seen = deploy.check_backend(&backend)?;
+    let (frontend, health) = if seen == Health::Healthy {
+        deploy.promote(&staged)?;
+        (
+            OnVercel {
+                deployment: staged.deployment.clone(),
+            },
+            deploy.check_all(&backend, &staged)?,
+        )
+    } else {
+        // Not promoted: users keep the old frontend, and what is live is recorded as it is.
+        (deploy.frontend_as_it_is()?, seen)
+    };
+    deploy.record(releases, &backend, frontend, backup, health)
+}
+
+impl Deploy<'_> {
+    /// Backup and frontend have nothing to do with each other: both at once.
+    fn prepare(&self) -> Result<(BackupRef, Staged)> {
+        let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
+        std::thread::scope(|scope| {
+            let staged = scope.spawn(|| self.stage_frontend(&checkout));
+            let backup = self.take_backup();
+            let staged = join(staged);
+            Ok((backup?, staged?))
+        })
+    }
+
+    fn take_backup(&self) -> Result<BackupRef> {
+        let budget = Some(self.ctx.config.budgets.backup_s);
+        self.operation.step("backup", Reach::Hidden, budget, || {
+            let purpose = format!("before the release of {}", self.plan.commit);
+            let backup = backup::create(
+                self.ctx,
+                &CreateOptions {
+                    allow_empty: false,
+                    purpose,
+                },
+            )?;
+            Ok(BackupRef {
+                id: backup.metadata.id.clone(),
+                hash: backup.metadata.hash.clone(),
+            })
+        })
+    }
+
+    fn stage_frontend(&self, checkout: &Checkout) -> Result<Staged> {
+        let budget = Some(self.ctx.config.budgets.redeploy_s);
+        self.operation.step("stage frontend", Reach::Hidden, budget, || {
+            let folder = checkout.path(&self.ctx.env().vercel.source);
+            let id = self.operation.id.as_str();
+            let staged = self.platforms.vercel.stage(&folder, id, &self.plan.commit)?;
+            Ok(Staged {
+                deployment: staged.id,
+                host: staged.url,
+            })
+        })
+    }
+
+    /// A page that does not load is found while nobody sees it.
+    fn check_staged(&self, staged: &Staged) -> Result<()> {
+        self.operation
+            .step("check staged frontend", Reach::Hidden, None, || {
+                let url = self.ctx.env().vercel.staged_url(&staged.host);
+                let request = health::Request {
+                    frontend_url: Some(url),
+                    ..Default::default()
+                };
+                let report = health::run(self.ctx, &request)?;
+                match report.verdict {
+                    Verdict::Healthy => Ok(()),
+                    verdict => bail!(
+                        "the staged frontend is {}: {}",
+                        verdict.word(),
+                        failures(&report).join("; ")
+                    ),
+                }
+            })
+    }
+
+    fn set_variables(&self) -> Result<()> {
+        let names = &self.plan.variables;
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.operation.step("set variables", Reach::Hidden, None, || {
+            Variables::read(self.ctx)?.set(&self.platforms.railway, names)
+        })
+    }
+
+    /// From here on users see the new backend, and its migrations run.
+    fn backend_up(&self) -> Result<railway::Deployment> {
+        let budget = Some(self.ctx.config.budgets.redeploy_s);
+        let id: String = self.operation.step("upload backend", Reach::Live, budget, || {
+            let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
+            let folder = checkout.path(Path::new(&self.ctx.env().railway.source));
+            self.platforms
+                .railway
+                .up(&folder, self.operation.id.as_str(), &self.plan.commit)
+        })?;
+        self.operation.step("backend serves", Reach::Live, budget, || {
+            self.platforms.railway.wait(&id)
+        })
+    }
+
+    fn check_backend(&self, backend: &railway::Deployment) -> Result<Health> {
+        self.operation.step("check backend", Reach::Hidden, None, || {
+            // Features stand on the API, the login and the data.
+            let only = Some(Group::Features);
+            let release = Some(self.expected(backend, None));
+            let report = health::run(
+                self.ctx,
+                &health::Request {
+                    only,
+                    release,
+                    ..Default::default()
+                },
+            )?;
+            Ok(told(&report))
+        })
+    }
+
+    fn promote(&self, staged: &Staged) -> Result<()> {
+        self.operation.step(
+            "promote frontend",
+            Reach::Live,
+            Some(self.ctx.config.budgets.redeploy_s),
+            || self.platforms.vercel.promote(&staged.deployment).map(drop),
+        )
+    }
+
+    fn check_all(&self, backend: &railway::Deployment, staged: &Staged) -> Result<Health> {
+        self.operation.step("check release", Reach::Hidden, None, || {
+            let release = Some(self.expected(backend, Some(staged)));
+            let report = health::run(
+                self.ctx,
+                &health::Request {
+                    release,
+                    ..Default::default()
+                },
+            )?;
+            Ok(told(&report))
+        })
+    }
+
+    fn frontend_as_it_is(&self) -> Result<OnVercel> {
+        let serving = self.platforms.vercel.serving()?;
+        Ok(OnVercel {
+            deployment: serving.map(|deployment| deployment.id).unwrap_or_default(),
+        })
+    }
+
+    fn expected(&self, backend: &railway::Deployment, staged: Option<&Staged>) -> ExpectedRelease {
+        ExpectedRelease {
+            commit: self.plan.commit.clone(),
+            tag: None,
+            version: None,
+            railway_deployment: Some(backend.id.clone()),
+            vercel_deployment: staged.map(|staged| staged.deployment.clone()),
+        }
+    }
+
+    fn record(
+        &self,
+        releases: &Releases,
+        backend: &railway::Deployment,
+        frontend: OnVercel,
+        backup: BackupRef,
+        health: Health,
+    ) -> Result<Release> {
+        self.operation.step("record release", Reach::Live, None, || {
+            let release = Release {
+                schema: RELEASE_SCHEMA.into(),
+                tag: releases.next_tag(self.ctx),
+                environment: self.ctx.env_name.clone(),
+                operation: self.operation.id.to_string(),
+                created: Utc::now(),
+                commit: self.plan.commit.clone(),
+                railway: on_railway(backend),
+                vercel: frontend,
+                backup: Some(backup),
+                approvers: Vec::new(),
+                actor: self.ctx.actor(),
+                reason: None,
+                health,
+                variables: Variables::read(self.ctx)?.fingerprints()?,
+                schema_fingerprint: schema_fingerprint(self.ctx),
+                rollback_of: None,
+                restores: None,
+                timings_ms: self.operation.durations_ms(),
+            };
+            publish(self.ctx, &release)?;
+            Ok(release)
+        })
+    }
+}
+
+/// Fingerprint of the live schema, or `None` where the database could not be read: a rollback then restores.
+pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
+    let place = &ctx.env().mongodb;
+    let inventory = Live::connect(&ctx.secret(&place.uri).ok()?, &place.database)
+        .and_then(|live| live.inventory(Digests::None));
+    inventory
+        .ok()
+        .and_then(|inventory| inventory.schema_fingerprint().ok())
+}
+
+/// What the critical checks saw, for people.
+fn failures(report: &HealthReport) -> Vec<String> {
+    let failed = report.checks.iter().filter(|check| {
+        check.severity == Severity::Critical && matches!(check.outcome, Outcome::Failed | Outcome::Unknown)
+    });
+    failed
+        .map(|check| format!("{}: {}", check.name, check.message))
+        .collect()
+}
+
+/// What a health report means for the record.
+pub fn told(report: &HealthReport) -> Health {
+    for failure in failures(report) {
+        crate::report::progress(&format!("    {failure}"));
+    }
+    match report.verdict {
+        Verdict::Healthy => Health::Healthy,
+        Verdict::Unhealthy => Health::Unhealthy,
+        Verdict::Unknown => Health::Unknown,
+    }
+}

@@ -1,0 +1,152 @@
+//! What a deploy will do: facts, the plan made of them, and everything that speaks against it.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::domain::release::Release;
+use crate::engine::platforms::Platforms;
+use crate::engine::preflight::Preflight;
+use crate::engine::releases::Releases;
+use crate::engine::variables::Variables;
+use crate::report;
+use crate::tools::gh::GitHub;
+use crate::tools::git::Git;
+
+/// The plan; its SHA-256 is what approvals are bound to, so it holds no times and no random names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub environment: String,
+    pub commit: String,
+    /// The release that this one replaces.
+    pub replaces: Option<String>,
+    /// Migration files that differ from that release.
+    pub migrations: Vec<String>,
+    /// Variables whose value will be set on the backend's platform.
+    pub variables: Vec<String>,
+    /// People who must approve.
+    pub approvals: u32,
+    pub notes: Vec<String>,
+}
+
+/// Observes the world, plans, and collects every problem.
+pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(Plan, Releases)> {
+    let mut preflight = Preflight::default();
+    let git = Git::open(ctx);
+    let commit = git.head()?;
+    check_repository(ctx, &git, &mut preflight);
+    if ctx.config.git.require_ci {
+        let ci = GitHub::open(ctx).and_then(|github| github.checks(commit.as_str()));
+        if let Some(checks) = preflight.check("the commit's checks on GitHub", ci) {
+            preflight.require(checks.is_green(), || {
+                format!("the checks of {commit} are not green: {}", checks.summary())
+            });
+        }
+    }
+    let releases = Releases::read(ctx)?;
+    let last = releases.newest();
+    let mut notes = Vec::new();
+    if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
+        preflight.check("the backend's token", platforms.railway.check_token());
+        if let (Some(serving), Some(last)) = (preflight.check("what serves now", platforms.serving()), last) {
+            notes.extend(
+                serving
+                    .drift_from(last)
+                    .into_iter()
+                    .map(|drift| format!("drift: {drift}")),
+            );
+        }
+    }
+    preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
+    let variables = preflight
+        .check("the variables", differing(ctx, last))
+        .unwrap_or_default();
+    check_taken_back(&releases, commit.as_str(), allow_rolled_back, &mut preflight);
+    let migrations = match last {
+        Some(last) => {
+            let since = git.resolve(&last.commit)?;
+            git.changed_paths(&since, &commit, &ctx.config.migrations.paths)?
+        }
+        None => Vec::new(),
+    };
+    preflight.finish("the deploy")?;
+    let plan = Plan {
+        environment: ctx.env_name.clone(),
+        commit: commit.as_str().to_owned(),
+        replaces: last.map(|release| release.tag.clone()),
+        migrations,
+        variables,
+        approvals: ctx.config.approval.required,
+        notes,
+    };
+    Ok((plan, releases))
+}
+
+fn check_repository(ctx: &Context, git: &Git, preflight: &mut Preflight) {
+    if let Some(changes) = preflight.check("the work tree", git.uncommitted()) {
+        preflight.require(changes.is_empty(), || {
+            format!("there are changes that are not committed: {}", changes.join(", "))
+        });
+    }
+    let branch = &ctx.config.git.branch;
+    if let Some(pushed) = preflight.check("the remote branch", git.is_pushed(branch)) {
+        preflight.require(pushed, || {
+            format!("the commit is not on the remote's branch {branch}: push it first")
+        });
+    }
+}
+
+fn differing(ctx: &Context, last: Option<&Release>) -> Result<Vec<String>> {
+    Variables::read(ctx)?.differing(&Platforms::open(ctx)?.railway, last)
+}
+
+/// What was taken back once is not put out again by accident.
+fn check_taken_back(releases: &Releases, commit: &str, allowed: bool, preflight: &mut Preflight) {
+    let taken_back = releases.all.iter().find(|release| {
+        release.commit == commit
+            && releases
+                .all
+                .iter()
+                .any(|later| later.rollback_of.as_deref() == Some(release.tag.as_str()))
+    });
+    if let Some(release) = taken_back {
+        preflight.require(allowed, || {
+            format!(
+                "this commit was rolled back as {}: deploy a mended one, or add --allow-rolled-back",
+                release.tag
+            )
+        });
+    }
+}
+
+impl Plan {
+    /// The plan for people.
+    pub fn text(&self) -> String {
+        let list = |items: &[String]| {
+            if items.is_empty() {
+                "none".to_owned()
+            } else {
+                items.join(", ")
+            }
+        };
+        let mut rows = vec![
+            vec!["commit".to_owned(), self.commit.clone()],
+            vec![
+                "replaces".to_owned(),
+                self.replaces
+                    .clone()
+                    .unwrap_or_else(|| "nothing: the first release".into()),
+            ],
+            vec!["migrations".to_owned(), list(&self.migrations)],
+            vec!["variables to set".to_owned(), list(&self.variables)],
+            vec!["approvals needed".to_owned(), self.approvals.to_string()],
+        ];
+        rows.extend(
+            self.notes
+                .iter()
+                .map(|note| vec!["note".to_owned(), note.clone()]),
+        );
+        report::table(&["deploy to", &self.environment], &rows)
+    }
+}

@@ -1,0 +1,186 @@
+//! The proof of a rehearsal: what is asked of the database, the platforms and the git remote themselves.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use serde_json::Value;
+use xshell::{Shell, cmd};
+
+use super::world::{DATABASE, World};
+use crate::backup::BackupFile;
+use crate::database::{Digests, Live};
+use crate::domain::inventory::Inventory;
+use crate::domain::manifest::BackupMetadata;
+use crate::secret::Secret;
+
+/// What was shown to hold.
+#[derive(Debug, Serialize)]
+pub struct Proof {
+    collections: usize,
+    documents: u64,
+    /// What differed from the backup before the rollback: so the comparison can say no.
+    differed_before: Vec<String>,
+    /// Documents that were written after the backup and are found in the collections set aside.
+    kept_of_later_writes: u64,
+    backend_version: String,
+    frontend_serves_target: bool,
+    tags: Vec<String>,
+}
+
+impl Proof {
+    /// Before the rollback: the database must differ from the newest backup that a release was taken with.
+    pub fn before(world: &World) -> Result<(BackupMetadata, Self)> {
+        let backup = newest_backup(world)?;
+        let differences = differences(world, &backup)?;
+        ensure!(
+            !differences.is_empty(),
+            "the database equals the backup before the rollback: the proof could not fail"
+        );
+        let proof = Self {
+            collections: backup.namespaces.len(),
+            documents: backup.documents,
+            differed_before: differences,
+            kept_of_later_writes: 0,
+            backend_version: String::new(),
+            frontend_serves_target: false,
+            tags: Vec::new(),
+        };
+        Ok((backup, proof))
+    }
+
+    /// After the rollback: data, platforms and records agree with the release gone back to.
+    pub fn after(
+        &mut self,
+        world: &World,
+        backup: &BackupMetadata,
+        written: u64,
+        tags: &[&str],
+    ) -> Result<()> {
+        let differences = differences(world, backup)?;
+        ensure!(
+            differences.is_empty(),
+            "the database differs from the backup:\n  {}",
+            differences.join("\n  ")
+        );
+        self.kept_of_later_writes = kept(world, backup)?;
+        ensure!(
+            self.kept_of_later_writes == written,
+            "users wrote {written} documents after the backup, {} of them are in the collections set aside",
+            self.kept_of_later_writes
+        );
+        self.ask_platforms(world)?;
+        for tag in tags {
+            self.check_tag(world, tag)?;
+        }
+        let seen = world.platform_report()?;
+        let unknown = &seen["unimplemented"];
+        ensure!(
+            unknown.as_array().is_some_and(Vec::is_empty),
+            "the platforms were asked what they do not know: {unknown}"
+        );
+        Ok(())
+    }
+
+    /// Both stable addresses are read as a user would.
+    fn ask_platforms(&mut self, world: &World) -> Result<()> {
+        let health: Value = get(&format!("{}/api/health", world.addresses.backend))?
+            .body_mut()
+            .read_json()?;
+        self.backend_version = health["version"]
+            .as_str()
+            .context("the backend does not say its version")?
+            .to_owned();
+        ensure!(
+            self.backend_version == "1.0.0",
+            "the backend serves {}",
+            self.backend_version
+        );
+        let page = get(&world.addresses.frontend)?.body_mut().read_to_string()?;
+        self.frontend_serves_target = page.contains("name=\"release\" content=\"1.0.0\"");
+        ensure!(
+            self.frontend_serves_target,
+            "the frontend does not serve the first release"
+        );
+        Ok(())
+    }
+
+    fn check_tag(&mut self, world: &World, tag: &str) -> Result<()> {
+        let sh = Shell::new().context("cannot start a shell")?;
+        sh.change_dir(world.folder.join("origin.git"));
+        let message = world
+            .in_world(cmd!(sh, "git for-each-ref --format=%(contents) refs/tags/{tag}"))
+            .read()?;
+        crate::domain::release::Release::from_message(tag, &message)?;
+        self.tags.push(tag.to_owned());
+        Ok(())
+    }
+
+    /// The proof for people.
+    pub fn text(&self) -> String {
+        format!(
+            "proved: {} collections with {} documents, their indexes and options equal the backup (before the rollback {} \
+             differed); {} documents that users wrote after the backup are kept; the backend serves {}, the frontend too; \
+             the records of {} are on the remote\n",
+            self.collections,
+            self.documents,
+            self.differed_before.len(),
+            self.kept_of_later_writes,
+            self.backend_version,
+            self.tags.join(", "),
+        )
+    }
+}
+
+fn live(world: &World) -> Result<Live> {
+    Live::connect(&Secret::new(&world.uri), DATABASE)
+}
+
+/// The newest backup in the place of the rehearsal.
+fn newest_backup(world: &World) -> Result<BackupMetadata> {
+    let place = world.folder.join("backups");
+    let folders = std::fs::read_dir(&place).with_context(|| format!("cannot list {}", place.display()))?;
+    let newest = folders
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .max()
+        .context("there is no backup")?;
+    Ok(BackupFile::in_folder(&newest)?.metadata)
+}
+
+/// Every difference between the backup and the live database, with the collection's name.
+fn differences(world: &World, backup: &BackupMetadata) -> Result<Vec<String>> {
+    let found = live(world)?.inventory(Digests::Full)?;
+    let wanted = Inventory::of_backup(&backup.namespaces, DATABASE);
+    Ok(wanted.compare(&found).iter().map(ToString::to_string).collect())
+}
+
+/// Properties in the collections set aside that the backup has not: what users wrote after it.
+fn kept(world: &World, backup: &BackupMetadata) -> Result<u64> {
+    let database = live(world)?;
+    let names = database
+        .database()
+        .list_collection_names()
+        .run()
+        .context("cannot list the collections")?;
+    let aside = names
+        .iter()
+        .find(|name| name.starts_with("__old_") && name.ends_with("_properties"));
+    let aside = aside.context("no collection was set aside for `properties`")?;
+    let count = database
+        .database()
+        .collection::<mongodb::bson::RawDocumentBuf>(aside)
+        .count_documents(mongodb::bson::doc! {})
+        .run()?;
+    let at_backup = backup
+        .namespaces
+        .iter()
+        .find(|namespace| namespace.collection == "properties");
+    let at_backup = at_backup.context("the backup has no `properties`")?.documents;
+    count
+        .checked_sub(at_backup)
+        .context("the collection set aside has fewer documents than the backup")
+}
+
+fn get(url: &str) -> Result<ureq::http::Response<ureq::Body>> {
+    ureq::get(url)
+        .call()
+        .with_context(|| format!("{url} does not answer"))
+}

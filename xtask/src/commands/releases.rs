@@ -1,0 +1,137 @@
+//! `cargo xtask releases`: what was released, what is live, what can be gone back to.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Common;
+use crate::commands::backup;
+use crate::context::Context;
+use crate::domain::release::{Release, backup_of, known_good};
+use crate::engine::platforms::Platforms;
+use crate::engine::releases::Releases;
+use crate::report;
+
+/// Options of `releases`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Show this many of the newest
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    last: usize,
+}
+
+/// All releases with what matters for going back.
+#[derive(Serialize)]
+struct Listing {
+    /// What serves but is not what the newest release recorded.
+    drift: Vec<String>,
+    /// Tags whose record cannot be read.
+    unreadable: Vec<String>,
+    releases: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    release: Release,
+    live: bool,
+    known_good: bool,
+    /// The backup that a rollback to it would restore.
+    backup: Option<String>,
+    /// Whole days until that backup may be pruned.
+    backup_days_left: Option<i64>,
+}
+
+/// Reads tags, platforms and backups, and prints drift first.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let ctx = &common.context()?;
+    let releases = Releases::read(ctx)?;
+    let drift = drift(ctx, &releases)?;
+    let good: Vec<String> = known_good(&releases.all)
+        .iter()
+        .map(|release| release.tag.clone())
+        .collect();
+    let newest = releases.newest().map(|release| release.tag.clone());
+    let shown = releases.all.iter().rev().take(args.last).map(|release| {
+        let backup = backup_of(&releases.all, &release.tag).map(|backup| backup.id.clone());
+        Listed {
+            live: newest.as_ref() == Some(&release.tag) && drift.is_empty(),
+            known_good: good.contains(&release.tag),
+            backup_days_left: backup.as_ref().and_then(|id| days_left(ctx, id)),
+            backup,
+            release: release.clone(),
+        }
+    });
+    let listing = Listing {
+        releases: shown.collect(),
+        unreadable: releases
+            .unreadable
+            .iter()
+            .map(|(tag, why)| format!("{tag}: {why}"))
+            .collect(),
+        drift,
+    };
+    report::emit(ctx.format, "releases/1", &listing, || text(&listing))
+}
+
+fn drift(ctx: &Context, releases: &Releases) -> Result<Vec<String>> {
+    let Some(newest) = releases.newest() else {
+        return Ok(Vec::new());
+    };
+    Ok(Platforms::open(ctx)?.serving()?.drift_from(newest))
+}
+
+/// `None` where no place has the backup any more.
+fn days_left(ctx: &Context, id: &str) -> Option<i64> {
+    let taken = backup::find(ctx, id).ok()?.metadata.timestamp;
+    let until = taken + chrono::TimeDelta::days(i64::from(ctx.config.backup.retention_days));
+    Some((until - chrono::Utc::now()).num_days())
+}
+
+fn text(listing: &Listing) -> String {
+    let lines = listing.drift.iter().map(|drift| format!("drift: {drift}\n"));
+    let unreadable = listing
+        .unreadable
+        .iter()
+        .map(|tag| format!("unreadable: {tag}\n"));
+    let head: String = lines.chain(unreadable).collect();
+    let rows: Vec<Vec<String>> = listing.releases.iter().map(Listed::row).collect();
+    head + &report::table(
+        &[
+            "",
+            "release",
+            "commit",
+            "by",
+            "health",
+            "backup",
+            "days left",
+            "what",
+        ],
+        &rows,
+    )
+}
+
+impl Listed {
+    fn row(&self) -> Vec<String> {
+        let release = &self.release;
+        let mark = match (self.live, self.known_good) {
+            (true, _) => "live",
+            (false, true) => "good",
+            (false, false) => "",
+        };
+        let what = match (&release.restores, &release.reason) {
+            (Some(restored), Some(reason)) => format!("restores {restored}: {reason}"),
+            (Some(restored), None) => format!("restores {restored}"),
+            _ => String::new(),
+        };
+        vec![
+            mark.into(),
+            release.tag.clone(),
+            release.short_commit().into(),
+            release.actor.clone(),
+            format!("{:?}", release.health).to_lowercase(),
+            self.backup.clone().unwrap_or_else(|| "-".into()),
+            self.backup_days_left
+                .map_or_else(|| "-".into(), |days| days.to_string()),
+            what,
+        ]
+    }
+}

@@ -1,0 +1,224 @@
+//! The steps of a rollback. Everything that can be prepared is prepared in parallel before the first live change; then
+//! database, backend and frontend go back in parallel.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use chrono::Utc;
+
+use super::plan::{Backend, Plan};
+use crate::commands::backup::{self, CreateOptions};
+use crate::commands::deploy::{schema_fingerprint, told};
+use crate::context::Context;
+use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
+use crate::engine::checkout::Checkout;
+use crate::engine::operation::{Operation, Reach};
+use crate::engine::platforms::{Platforms, join, on_railway};
+use crate::engine::releases::{Releases, publish};
+use crate::health::{self, ExpectedRelease};
+use crate::restore::{self, Prepared};
+
+/// Everything that the steps share.
+struct Rollback<'a> {
+    ctx: &'a Context,
+    plan: &'a Plan,
+    operation: &'a Operation,
+    platforms: Platforms,
+}
+
+/// The database beside the live one.
+enum Shadow {
+    NotNeeded,
+    Ready(Box<Prepared>),
+    /// An earlier process of this operation prepared it.
+    Earlier,
+}
+
+/// Does the plan; a rollback is a release too and is recorded as one.
+pub fn execute(
+    ctx: &Context,
+    plan: &Plan,
+    operation: &Operation,
+    releases: &Releases,
+    reason: &str,
+) -> Result<Release> {
+    let rollback = Rollback {
+        ctx,
+        plan,
+        operation,
+        platforms: Platforms::open(ctx)?,
+    };
+    let (safety, prepared) = rollback.prepare()?;
+    let (backend, frontend) = rollback.go_back(prepared)?;
+    let health = rollback.check(&backend, &frontend)?;
+    rollback.record(releases, reason, backend, frontend, safety, health)
+}
+
+impl Rollback<'_> {
+    /// The safety backup of what is live, and the shadow of what comes back.
+    fn prepare(&self) -> Result<(BackupRef, Shadow)> {
+        std::thread::scope(|scope| {
+            let prepared = scope.spawn(|| self.prepare_database());
+            let safety = self.safety_backup();
+            let prepared = join(prepared);
+            Ok((safety?, prepared?))
+        })
+    }
+
+    fn safety_backup(&self) -> Result<BackupRef> {
+        let budget = Some(self.ctx.config.budgets.backup_s);
+        self.operation.step("safety backup", Reach::Hidden, budget, || {
+            let purpose = format!("before the rollback to {}", self.plan.target);
+            let backup = backup::create(
+                self.ctx,
+                &CreateOptions {
+                    allow_empty: false,
+                    purpose,
+                },
+            )?;
+            Ok(BackupRef {
+                id: backup.metadata.id.clone(),
+                hash: backup.metadata.hash.clone(),
+            })
+        })
+    }
+
+    fn prepare_database(&self) -> Result<Shadow> {
+        let Some(wanted) = self.plan.backup.as_ref().filter(|_| self.plan.restores()) else {
+            return Ok(Shadow::NotNeeded);
+        };
+        let budget = Some(self.ctx.config.budgets.restore_s);
+        let mut shadow = Shadow::Earlier;
+        self.operation
+            .step("restore into shadow", Reach::Hidden, budget, || {
+                let backup = backup::find(self.ctx, &wanted.id)?;
+                ensure!(
+                    backup.metadata.hash == wanted.hash,
+                    "the backup {} has another hash than recorded",
+                    wanted.id
+                );
+                shadow = Shadow::Ready(Box::new(restore::prepare(self.ctx, &backup, &self.operation.id)?));
+                Ok(())
+            })?;
+        Ok(shadow)
+    }
+
+    /// From here on users see the rollback.
+    fn go_back(&self, shadow: Shadow) -> Result<(OnRailway, OnVercel)> {
+        std::thread::scope(|scope| {
+            let backend = scope.spawn(|| self.backend_back());
+            let frontend = scope.spawn(|| self.frontend_back());
+            let database = self.swap(shadow);
+            let (backend, frontend) = (join(backend), join(frontend));
+            database?;
+            Ok((backend?, frontend?))
+        })
+    }
+
+    fn swap(&self, shadow: Shadow) -> Result<()> {
+        let swap: Box<dyn FnOnce() -> Result<restore::Swapped> + '_> = match shadow {
+            Shadow::NotNeeded => return Ok(()),
+            Shadow::Ready(prepared) => Box::new(move || restore::swap(*prepared)),
+            Shadow::Earlier => Box::new(|| restore::resume(self.ctx, &self.operation.id)),
+        };
+        let budget = Some(self.ctx.config.budgets.restore_s);
+        self.operation
+            .step("swap database", Reach::Live, budget, || {
+                Ok(serde_json::to_value(swap()?)?)
+            })
+            .map(|_: serde_json::Value| ())
+    }
+
+    fn backend_back(&self) -> Result<OnRailway> {
+        let budget = Some(self.ctx.config.budgets.redeploy_s);
+        self.operation
+            .step("backend back", Reach::Live, budget, || match self.plan.backend {
+                Backend::Image => self.platforms.backend_back(&self.plan.railway),
+                Backend::Rebuild => {
+                    let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
+                    let folder = checkout.path(Path::new(&self.ctx.env().railway.source));
+                    let id =
+                        self.platforms
+                            .railway
+                            .up(&folder, self.operation.id.as_str(), &self.plan.commit)?;
+                    Ok(on_railway(&self.platforms.railway.wait(&id)?))
+                }
+            })
+    }
+
+    fn frontend_back(&self) -> Result<OnVercel> {
+        let budget = Some(self.ctx.config.budgets.redeploy_s);
+        self.operation.step("frontend back", Reach::Live, budget, || {
+            self.platforms.frontend_back(&self.plan.vercel)
+        })
+    }
+
+    fn check(&self, backend: &OnRailway, frontend: &OnVercel) -> Result<Health> {
+        self.operation.step("check release", Reach::Hidden, None, || {
+            let release = Some(ExpectedRelease {
+                commit: self.plan.commit.clone(),
+                tag: None,
+                version: None,
+                railway_deployment: Some(backend.deployment.clone()),
+                vercel_deployment: Some(frontend.deployment.clone()),
+            });
+            Ok(told(&health::run(
+                self.ctx,
+                &health::Request {
+                    release,
+                    ..Default::default()
+                },
+            )?))
+        })
+    }
+
+    fn record(
+        &self,
+        releases: &Releases,
+        reason: &str,
+        railway: OnRailway,
+        vercel: OnVercel,
+        safety: BackupRef,
+        health: Health,
+    ) -> Result<Release> {
+        self.operation.step("record release", Reach::Live, None, || {
+            let target = releases
+                .find(&self.plan.target)
+                .context("the target's tag is gone")?;
+            let release = Release {
+                schema: RELEASE_SCHEMA.into(),
+                tag: releases.next_tag(self.ctx),
+                environment: self.ctx.env_name.clone(),
+                operation: self.operation.id.to_string(),
+                created: Utc::now(),
+                commit: self.plan.commit.clone(),
+                railway,
+                vercel,
+                backup: Some(safety),
+                approvers: Vec::new(),
+                actor: self.ctx.actor(),
+                reason: Some(reason.to_owned()),
+                health,
+                // The platform brought back the variables of the target.
+                variables: target.variables.clone(),
+                schema_fingerprint: schema_fingerprint(self.ctx),
+                rollback_of: Some(self.plan.from.clone()),
+                restores: Some(self.plan.target.clone()),
+                timings_ms: self.operation.durations_ms(),
+            };
+            publish(self.ctx, &release)?;
+            Ok(release)
+        })
+    }
+}
+
+/// Both platforms serve an earlier release again.
+pub fn platforms_back(ctx: &Context, before: &Release) -> Result<()> {
+    let platforms = Platforms::open(ctx)?;
+    std::thread::scope(|scope| {
+        let frontend = scope.spawn(|| platforms.frontend_back(&before.vercel));
+        let backend = platforms.backend_back(&before.railway);
+        join(frontend)?;
+        backend.map(drop)
+    })
+}

@@ -1,0 +1,306 @@
+//! What a rollback will do: the target, the verdict about the database, what will be lost, how long it takes.
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::commands::backup;
+use crate::commands::deploy::schema_fingerprint;
+use crate::context::Context;
+use crate::domain::release::{
+    BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, Verdict, backup_of,
+    known_good, verdict,
+};
+use crate::engine::ledger::Ledger;
+use crate::engine::platforms::Platforms;
+use crate::engine::preflight::Preflight;
+use crate::engine::releases::Releases;
+use crate::engine::variables::Variables;
+use crate::error::Stop;
+use crate::report;
+use crate::tools::git::Git;
+
+/// How the backend comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// With the image that the platform still has.
+    Image,
+    /// Built again from the tag's tree: the image is gone. It takes longer.
+    Rebuild,
+}
+
+/// The plan of a rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub environment: String,
+    pub target: String,
+    pub commit: String,
+    /// The newest release, which is taken back.
+    pub from: String,
+    pub verdict: Verdict,
+    /// What the database goes back to, where the verdict restores.
+    pub backup: Option<BackupRef>,
+    pub backend: Backend,
+    pub railway: OnRailway,
+    pub vercel: OnVercel,
+    pub notes: Vec<String>,
+}
+
+/// Finds the target and what is to be done, or every reason why it cannot be.
+pub fn make(ctx: &Context, tag: &str, choice: DatabaseChoice) -> Result<(Plan, Releases)> {
+    let releases = Releases::read(ctx)?;
+    let Some(target) = releases.find(tag) else {
+        return Err(no_such_target(ctx, &releases, tag));
+    };
+    let mut preflight = Preflight::default();
+    let from = releases
+        .newest()
+        .context("there is a target, so there is a newest release")?;
+    preflight.require(from.tag != target.tag, || {
+        format!("{tag} is what should be live: there is nothing to go back to")
+    });
+    preflight.require(target.health == Health::Healthy, || {
+        format!("{tag} was never healthy: its record says {:?}", target.health).to_lowercase()
+    });
+    check_record(ctx, target, &mut preflight);
+    let verdict = decide(ctx, target, from, choice, &mut preflight);
+    let backup = match &verdict {
+        Verdict::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
+        Verdict::Keep { .. } => None,
+    };
+    let (backend, mut notes) = check_platforms(ctx, target, from, &mut preflight);
+    preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
+    notes.extend(changed_variables(ctx, target, &mut preflight));
+    preflight.finish(&format!("the rollback to {tag}"))?;
+    let plan = Plan {
+        environment: ctx.env_name.clone(),
+        target: target.tag.clone(),
+        commit: target.commit.clone(),
+        from: from.tag.clone(),
+        verdict,
+        backup,
+        backend,
+        railway: target.railway.clone(),
+        vercel: target.vercel.clone(),
+        notes,
+    };
+    Ok((plan, releases))
+}
+
+/// The tag is wrong: says in which way, and which tags would be right.
+fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Error {
+    let prefix = &ctx.env().tag_prefix;
+    let unreadable = releases
+        .unreadable
+        .iter()
+        .find(|(name, _)| name == tag)
+        .map(|(_, why)| why.clone());
+    let malformed = crate::domain::release::tag_time(prefix, tag)
+        .err()
+        .map(|error| error.to_string());
+    let why = unreadable
+        .or(malformed)
+        .unwrap_or_else(|| format!("the remote has no tag {tag}"));
+    Stop::usage(format!("{tag} is no release to go back to: {why}"))
+        .live("nothing was changed")
+        .next(format!("choose one of: {}", offered(releases).join(", ")))
+        .into()
+}
+
+/// The releases that can be gone back to, newest first.
+pub fn offered(releases: &Releases) -> Vec<String> {
+    known_good(&releases.all)
+        .into_iter()
+        .map(|release| release.tag.clone())
+        .collect()
+}
+
+/// The ledger knows the hash of each record: a tag that was made anew with another one is found out.
+fn check_record(ctx: &Context, target: &Release, preflight: &mut Preflight) {
+    if let Some(state) = preflight.check("the ledger", Ledger::open(ctx).state()) {
+        let mut ends = state
+            .operations
+            .iter()
+            .filter_map(|operation| operation.ended.as_ref());
+        let recorded = ends.rfind(|end| end.facts["tag"] == target.tag.as_str());
+        let same = recorded.is_some_and(|end| {
+            target
+                .sha256()
+                .is_ok_and(|sha256| end.facts["record_sha256"] == sha256)
+        });
+        preflight.require(same, || {
+            format!(
+                "the record of {} is not the one that the ledger knows",
+                target.tag
+            )
+        });
+    }
+    let git = Git::open(ctx);
+    let reachable = git
+        .resolve(&target.commit)
+        .and_then(|commit| git.is_ancestor(&commit, &git.fetch(&ctx.config.git.branch)?));
+    if let Some(reachable) = preflight.check("the target's commit", reachable) {
+        preflight.require(reachable, || {
+            format!("{} is not on the branch {}", target.commit, ctx.config.git.branch)
+        });
+    }
+}
+
+fn decide(
+    ctx: &Context,
+    target: &Release,
+    from: &Release,
+    choice: DatabaseChoice,
+    preflight: &mut Preflight,
+) -> Verdict {
+    let git = Git::open(ctx);
+    let changed = || -> Result<Vec<String>> {
+        git.changed_paths(
+            &git.resolve(&target.commit)?,
+            &git.resolve(&from.commit)?,
+            &ctx.config.migrations.paths,
+        )
+    };
+    let live = schema_fingerprint(ctx);
+    preflight.require(live.is_some(), || "the database cannot be read".into());
+    let facts = SchemaFacts {
+        changed_migrations: changed().ok(),
+        target_schema: target.schema_fingerprint.as_deref(),
+        live_schema: live.as_deref(),
+    };
+    verdict(choice, &facts)
+}
+
+/// The backup of the target must be there and be the one that was recorded.
+fn check_backup(
+    ctx: &Context,
+    releases: &Releases,
+    tag: &str,
+    preflight: &mut Preflight,
+) -> Option<BackupRef> {
+    let Some(backup) = backup_of(&releases.all, tag) else {
+        preflight.require(false, || {
+            format!("no backup was taken when {tag} was replaced: --database keep takes back the code only")
+        });
+        return None;
+    };
+    if let Some(found) = preflight.check(
+        &format!("the backup {}", backup.id),
+        backup::find(ctx, &backup.id),
+    ) {
+        preflight.require(found.metadata.hash == backup.hash, || {
+            format!(
+                "the backup {} is not the one that the release recorded: its hash differs",
+                backup.id
+            )
+        });
+        preflight.require(found.metadata.verified.is_some(), || {
+            format!("the backup {} was never verified", backup.id)
+        });
+    }
+    Some(backup.clone())
+}
+
+fn check_platforms(
+    ctx: &Context,
+    target: &Release,
+    from: &Release,
+    preflight: &mut Preflight,
+) -> (Backend, Vec<String>) {
+    let mut notes =
+        vec!["after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned()];
+    let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) else {
+        return (Backend::Image, notes);
+    };
+    preflight.check("the backend's token", platforms.railway.check_token());
+    if let Some(serving) = preflight.check("what serves now", platforms.serving()) {
+        notes.extend(
+            serving
+                .drift_from(from)
+                .into_iter()
+                .map(|drift| format!("drift: {drift}")),
+        );
+    }
+    if let Some(frontend) = preflight.check(
+        "the target's frontend",
+        platforms.vercel.inspect(&target.vercel.deployment),
+    ) {
+        preflight.require(frontend.is_promotable(), || {
+            format!(
+                "the frontend {} of {} is {}",
+                frontend.id, target.tag, frontend.ready_state
+            )
+        });
+    }
+    let image = platforms.railway.deployment(&target.railway.deployment);
+    let kept = image.as_ref().is_ok_and(|image| {
+        image.can_rollback.unwrap_or(false)
+            || platforms
+                .railway
+                .active()
+                .ok()
+                .flatten()
+                .is_some_and(|active| active.id == image.id)
+    });
+    if kept {
+        return (Backend::Image, notes);
+    }
+    notes.push(
+        "the backend's image is gone: it is built again from the tag, which takes as long as a deploy"
+            .to_owned(),
+    );
+    (Backend::Rebuild, notes)
+}
+
+fn changed_variables(ctx: &Context, target: &Release, preflight: &mut Preflight) -> Vec<String> {
+    let changed = preflight.check(
+        "the variables",
+        Variables::read(ctx).and_then(|now| now.changed_since(target)),
+    );
+    match changed {
+        Some(changed) if !changed.is_empty() => vec![format!(
+            "{} ran with other values of {}: the platform brings the old ones back",
+            target.tag,
+            changed.join(", ")
+        )],
+        _ => Vec::new(),
+    }
+}
+
+impl Plan {
+    /// Whether the database goes back too.
+    pub fn restores(&self) -> bool {
+        matches!(self.verdict, Verdict::Restore { .. })
+    }
+
+    /// The plan for people.
+    pub fn text(&self) -> String {
+        let (database, why) = match &self.verdict {
+            Verdict::Keep { why } => ("keep", why),
+            Verdict::Restore { why } => ("restore", why),
+        };
+        let backup = self.backup.as_ref().map_or("none", |backup| backup.id.as_str());
+        let backend = match self.backend {
+            Backend::Image => "with the image that the platform kept",
+            Backend::Rebuild => "built again from the tag",
+        };
+        let mut rows = vec![
+            vec!["from".to_owned(), self.from.clone()],
+            vec!["commit".to_owned(), self.commit.clone()],
+            vec!["database".to_owned(), format!("{database}: {why}")],
+            vec!["backup".to_owned(), backup.to_owned()],
+            vec!["backend".to_owned(), backend.to_owned()],
+            vec![
+                "frontend".to_owned(),
+                format!("deployment {}", self.vercel.deployment),
+            ],
+        ];
+        rows.extend(
+            self.notes
+                .iter()
+                .map(|note| vec!["note".to_owned(), note.clone()]),
+        );
+        report::table(&["rollback to", &self.target], &rows)
+    }
+}

@@ -1,0 +1,311 @@
+//! One operation under way: the ledger holds the lock, the local journal has every step, the clock runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::context::Context;
+use crate::domain::ledger::{Operation as Recorded, Outcome};
+use crate::domain::operation::OperationId;
+use crate::domain::release::hex;
+use crate::domain::timeline::{Timing, mark_critical};
+use crate::engine::journal::{Journal, operation_dir};
+use crate::engine::ledger::{Held, Ledger, Start};
+use crate::error::Stop;
+use crate::exec::check_interrupted;
+use crate::report;
+
+/// Whether a step changes what users see. Before and after those the ledger is asked and told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    Hidden,
+    Live,
+}
+
+/// A line of the local journal.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+enum Entry {
+    Begun {
+        step: String,
+        at: DateTime<Utc>,
+    },
+    Done {
+        step: String,
+        at: DateTime<Utc>,
+        duration_ms: u64,
+        facts: Value,
+    },
+    Failed {
+        step: String,
+        at: DateTime<Utc>,
+        error: String,
+    },
+}
+
+/// A held operation.
+#[derive(Debug)]
+pub struct Operation {
+    pub id: OperationId,
+    kind: String,
+    reason: String,
+    held: Mutex<Held>,
+    journal: Mutex<Journal>,
+    /// Facts of the steps that an earlier process of this operation finished.
+    recorded: BTreeMap<String, Value>,
+    timings: Mutex<Vec<Timing>>,
+    /// Whether a live step was begun, by us or by an earlier process.
+    touched: Mutex<bool>,
+    started: Instant,
+}
+
+/// Hash of a plan: its identity, which approvals are bound to.
+pub fn plan_sha256<P: Serialize>(plan: &P) -> Result<String> {
+    Ok(hex(&Sha256::digest(
+        serde_json::to_vec(plan).context("cannot write the plan as JSON")?,
+    )))
+}
+
+impl Operation {
+    /// Takes the lock and begins.
+    pub fn begin<P: Serialize>(
+        ctx: &Context,
+        kind: &str,
+        target: &str,
+        reason: &str,
+        plan: &P,
+    ) -> Result<Self> {
+        let start = Start {
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+            target: target.to_owned(),
+            plan_sha256: plan_sha256(plan)?,
+            plan: serde_json::to_value(plan).context("cannot write the plan as JSON")?,
+            over: None,
+        };
+        let held = Ledger::open(ctx).begin(start)?;
+        Self::holding(ctx, kind, reason, held, BTreeMap::new())
+    }
+
+    /// Takes up an operation that stopped midway: gives its plan, and remembers what it has done.
+    pub fn resume<P: DeserializeOwned>(ctx: &Context, id: &OperationId, kind: &str) -> Result<(Self, P)> {
+        let mut ledger = Ledger::open(ctx);
+        let recorded = ledger
+            .state()?
+            .operations
+            .into_iter()
+            .find(|known| known.id == *id)
+            .ok_or_else(|| {
+                Stop::usage(format!("the ledger of {} knows no operation {id}", ctx.env_name))
+                    .live("nothing was changed")
+                    .next("cargo xtask ledger")
+            })?;
+        if recorded.started.kind != kind {
+            let next = format!("cargo xtask {} --resume {id}", recorded.started.kind);
+            return Err(
+                Stop::usage(format!("{id} is a {}, not a {kind}", recorded.started.kind))
+                    .next(next)
+                    .into(),
+            );
+        }
+        if !recorded.unfinished() {
+            return Err(Stop::usage(format!("{id} has ended: there is nothing to resume"))
+                .live("nothing was changed")
+                .next("cargo xtask releases")
+                .into());
+        }
+        let plan = serde_json::from_value(recorded.started.plan.clone())
+            .context("the ledger's plan is not readable")?;
+        let facts = facts_of(ctx, &recorded)?;
+        let held = ledger.resume(id, "taken up again")?;
+        Ok((
+            Self::holding(ctx, kind, &recorded.started.reason, held, facts)?,
+            plan,
+        ))
+    }
+
+    fn holding(
+        ctx: &Context,
+        kind: &str,
+        reason: &str,
+        held: Held,
+        recorded: BTreeMap<String, Value>,
+    ) -> Result<Self> {
+        let id = held.id().clone();
+        let journal = Journal::open_file(operation_dir(ctx, &id)?.join("steps.jsonl"))?;
+        Ok(Self {
+            id,
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+            touched: Mutex::new(!recorded.is_empty()),
+            held: Mutex::new(held),
+            journal: Mutex::new(journal),
+            recorded,
+            timings: Mutex::default(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Does a step, or gives the facts of it where it was done before. `act` must ask the outside world first whether
+    /// its work is done already: we may have died between doing and recording.
+    pub fn step<T: Serialize + DeserializeOwned>(
+        &self,
+        step: &str,
+        reach: Reach,
+        budget_s: Option<u64>,
+        act: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        if let Some(facts) = self.recorded.get(step) {
+            report::progress(&format!("  {step}: done before"));
+            return serde_json::from_value(facts.clone())
+                .with_context(|| format!("the record of {step} is not readable"));
+        }
+        check_interrupted()?;
+        lock(&self.held).check()?;
+        if reach == Reach::Live {
+            *lock(&self.touched) = true;
+        }
+        lock(&self.journal).append(&Entry::Begun {
+            step: step.into(),
+            at: Utc::now(),
+        })?;
+        let began = Instant::now();
+        let outcome = act();
+        let duration_ms = millis(began.elapsed());
+        self.time(step, began, duration_ms, budget_s);
+        match outcome {
+            Ok(facts) => {
+                self.record(step, duration_ms, &facts)?;
+                Ok(facts)
+            }
+            Err(error) => {
+                let entry = Entry::Failed {
+                    step: step.into(),
+                    at: Utc::now(),
+                    error: format!("{error:#}"),
+                };
+                lock(&self.journal).append(&entry)?;
+                report::progress(&format!(
+                    "  {step}: failed after {}",
+                    report::duration_ms(duration_ms)
+                ));
+                Err(error.context(format!("{step} failed")))
+            }
+        }
+    }
+
+    /// Time since this process took the operation up.
+    pub fn elapsed_ms(&self) -> u64 {
+        millis(self.started.elapsed())
+    }
+
+    /// What took how long, the critical chain marked.
+    pub fn timeline(&self) -> Vec<Timing> {
+        mark_critical(lock(&self.timings).clone())
+    }
+
+    /// How long each step of this process took, for the record.
+    pub fn durations_ms(&self) -> BTreeMap<String, u64> {
+        lock(&self.timings)
+            .iter()
+            .map(|timing| (timing.step.clone(), timing.duration_ms))
+            .collect()
+    }
+
+    /// Why it was begun.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Ends the operation in the ledger.
+    pub fn finish(self, outcome: Outcome, facts: Value) -> Result<()> {
+        let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
+        held.finish(outcome, facts)
+    }
+
+    /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
+    pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
+        let (id, kind, touched) = (self.id.clone(), self.kind.clone(), *lock(&self.touched));
+        let outcome = if touched {
+            Outcome::Stopped
+        } else {
+            Outcome::Failed
+        };
+        if let Err(unrecorded) = self.finish(outcome, serde_json::json!({ "error": format!("{error:#}") })) {
+            report::progress(&format!("the ledger could not be told: {unrecorded:#}"));
+        }
+        if !touched {
+            return match error.downcast_ref::<Stop>() {
+                Some(_) => error,
+                None => Stop::failed(format!("{error:#}"))
+                    .live("nothing live was changed")
+                    .into(),
+            };
+        }
+        Stop::midway(format!("{error:#}"))
+            .live("some steps of this operation are live, others are not; all of them are recorded")
+            .next(format!(
+                "cargo xtask {kind} --resume {id}   (or go back: cargo xtask {kind} --undo {id})"
+            ))
+            .into()
+    }
+
+    fn record<T: Serialize>(&self, step: &str, duration_ms: u64, facts: &T) -> Result<()> {
+        let facts = serde_json::to_value(facts).with_context(|| format!("cannot record {step}"))?;
+        let entry = Entry::Done {
+            step: step.into(),
+            at: Utc::now(),
+            duration_ms,
+            facts: facts.clone(),
+        };
+        lock(&self.journal).append(&entry)?;
+        lock(&self.held).step(step, facts)?;
+        report::progress(&format!("  {step}: done in {}", report::duration_ms(duration_ms)));
+        Ok(())
+    }
+
+    fn time(&self, step: &str, began: Instant, duration_ms: u64, budget_s: Option<u64>) {
+        lock(&self.timings).push(Timing {
+            step: step.to_owned(),
+            start_ms: millis(began.duration_since(self.started)),
+            duration_ms,
+            budget_ms: budget_s.map(|seconds| seconds * 1_000),
+            critical: false,
+        });
+    }
+}
+
+/// The steps that are done, from the ledger and, where this machine has it, the journal: its last step may not have
+/// reached the ledger.
+fn facts_of(ctx: &Context, recorded: &Recorded) -> Result<BTreeMap<String, Value>> {
+    let mut facts: BTreeMap<String, Value> = recorded
+        .steps
+        .iter()
+        .map(|step| (step.name.clone(), step.facts.clone()))
+        .collect();
+    let path = operation_dir(ctx, &recorded.id)?.join("steps.jsonl");
+    for entry in Journal::open_file(path)?.read::<Entry>()? {
+        if let Entry::Done {
+            step, facts: done, ..
+        } = entry
+        {
+            facts.insert(step, done);
+        }
+    }
+    Ok(facts)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

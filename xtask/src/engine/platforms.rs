@@ -1,0 +1,113 @@
+//! Both platforms as one: what serves now, and moving both to a release, proved from outside.
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::domain::release::{OnRailway, OnVercel, Release};
+use crate::tools::railway::{self, Railway};
+use crate::tools::vercel::{self, Vercel};
+
+/// The backend's and the frontend's platform of one environment.
+#[derive(Debug, Clone)]
+pub struct Platforms {
+    pub railway: Railway,
+    pub vercel: Vercel,
+}
+
+/// What serves users.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Serving {
+    pub backend: Option<railway::Deployment>,
+    pub frontend: Option<vercel::Deployment>,
+}
+
+impl Serving {
+    /// What differs between what serves and what the release recorded; empty where they agree.
+    pub fn drift_from(&self, release: &Release) -> Vec<String> {
+        let mut drift = Vec::new();
+        let backend = self
+            .backend
+            .as_ref()
+            .map_or("nothing", |deployment| deployment.id.as_str());
+        if backend != release.railway.deployment {
+            drift.push(format!(
+                "the backend serves {backend}, {} recorded {}",
+                release.tag, release.railway.deployment
+            ));
+        }
+        let frontend = self
+            .frontend
+            .as_ref()
+            .map_or("nothing", |deployment| deployment.id.as_str());
+        if frontend != release.vercel.deployment {
+            drift.push(format!(
+                "the frontend serves {frontend}, {} recorded {}",
+                release.tag, release.vercel.deployment
+            ));
+        }
+        drift
+    }
+}
+
+impl Platforms {
+    pub fn open(ctx: &Context) -> Result<Self> {
+        Ok(Self {
+            railway: Railway::open(ctx)?,
+            vercel: Vercel::open(ctx)?,
+        })
+    }
+
+    /// Asks both platforms at once.
+    pub fn serving(&self) -> Result<Serving> {
+        std::thread::scope(|scope| {
+            let frontend = scope.spawn(|| self.vercel.serving());
+            let backend = self
+                .railway
+                .active()
+                .context("cannot ask what the backend serves")?;
+            Ok(Serving {
+                backend,
+                frontend: join(frontend)?,
+            })
+        })
+    }
+
+    /// Brings an earlier backend back with its image and variables. Done already, nothing is started.
+    pub fn backend_back(&self, to: &OnRailway) -> Result<OnRailway> {
+        let active = self.railway.active()?;
+        if let Some(active) = active.filter(|active| serves(active, to)) {
+            return Ok(on_railway(&active));
+        }
+        let target = self.railway.deployment(&to.deployment)?;
+        let id = self.railway.roll_back(&target)?;
+        Ok(on_railway(&self.railway.wait(&id)?))
+    }
+
+    /// Gives the production domain back to an earlier frontend.
+    pub fn frontend_back(&self, to: &OnVercel) -> Result<OnVercel> {
+        Ok(OnVercel {
+            deployment: self.vercel.roll_back(&to.deployment)?.id,
+        })
+    }
+}
+
+/// What a release records of a backend deployment.
+pub fn on_railway(deployment: &railway::Deployment) -> OnRailway {
+    OnRailway {
+        deployment: deployment.id.clone(),
+        image_digest: deployment.image_digest().map(str::to_owned),
+    }
+}
+
+fn serves(active: &railway::Deployment, wanted: &OnRailway) -> bool {
+    let same_image = wanted.image_digest.is_some() && active.image_digest() == wanted.image_digest.as_deref();
+    active.id == wanted.deployment || same_image
+}
+
+/// The value of a scoped thread; its panic goes on in ours.
+pub fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -1,0 +1,96 @@
+//! Preflight: every problem is found and told, not only the first, before anything is touched.
+
+use anyhow::Result;
+
+use crate::error::{Ending, Stop};
+
+/// Problems found so far.
+#[derive(Debug, Default)]
+pub struct Preflight {
+    problems: Vec<(Ending, String)>,
+}
+
+impl Preflight {
+    /// A rule that must hold; the text says what is wrong where it does not.
+    pub fn require(&mut self, holds: bool, problem: impl FnOnce() -> String) {
+        if !holds {
+            self.problems.push((Ending::Refused, problem()));
+        }
+    }
+
+    /// The value of a check, or a problem in its place.
+    pub fn check<T>(&mut self, what: &str, checked: Result<T>) -> Option<T> {
+        match checked {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let stop = error.downcast_ref::<Stop>();
+                let ending = stop.map_or(Ending::Failed, |stop| stop.ending);
+                let fix = stop
+                    .and_then(|stop| stop.next.as_ref())
+                    .map(|next| format!(" (fix: {next})"));
+                self.problems
+                    .push((ending, format!("{what}: {error:#}{}", fix.unwrap_or_default())));
+                None
+            }
+        }
+    }
+
+    /// All problems as texts.
+    pub fn problems(&self) -> Vec<String> {
+        self.problems.iter().map(|(_, problem)| problem.clone()).collect()
+    }
+
+    /// One error with all problems: wrong usage (exit 2) where one of them is, else refused (exit 3) where a rule says
+    /// no, else failed (exit 1).
+    pub fn finish(self, what: &str) -> Result<()> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        let any = |wanted: Ending| self.problems.iter().any(|(ending, _)| *ending == wanted);
+        let count = self.problems.len();
+        let list = self
+            .problems
+            .iter()
+            .fold(String::new(), |list, (_, problem)| list + "\n  - " + problem);
+        let text = format!(
+            "{what} is not possible, {count} {}:{list}",
+            if count == 1 { "problem" } else { "problems" }
+        );
+        let stop = match (any(Ending::Usage), any(Ending::Refused)) {
+            (true, _) => Stop::usage(text),
+            (false, true) => Stop::refused(text),
+            (false, false) => Stop::failed(text),
+        };
+        Err(stop
+            .live("nothing was changed")
+            .next("mend what is listed and run the command again")
+            .into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_are_in_one_error() {
+        let mut preflight = Preflight::default();
+        preflight.require(true, || "not shown".into());
+        preflight.require(false, || "the tag is wrong".into());
+        let missing: Option<()> = preflight.check(
+            "token",
+            Err(Stop::usage("TOKEN is not set").next("set TOKEN").into()),
+        );
+        assert!(missing.is_none());
+        let error = preflight.finish("the rollback").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the rollback is not possible, 2 problems:\n  - the tag is wrong\n  - token: TOKEN is not set (fix: set TOKEN)"
+        );
+        assert_eq!(
+            error.downcast_ref::<Stop>().map(|stop| stop.ending),
+            Some(Ending::Usage)
+        );
+        assert!(Preflight::default().finish("nothing").is_ok());
+    }
+}
