@@ -3,14 +3,18 @@
 //! The operator's steps: `restore BACKUP --plan` to see what would be lost; `restore BACKUP`; `restore --undo OPERATION`
 //! if it was a mistake; `restore --forget OPERATION` days later, when nobody needs what was live before.
 
+mod locked;
+
 use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::backup::BackupFile;
 use crate::commands::backup;
 use crate::context::Context;
+use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
 use crate::engine::confirm::confirm;
 use crate::error::Stop;
@@ -43,6 +47,9 @@ pub struct Args {
     /// Run the hooks of pipeline.toml that keep writers away during the swap
     #[arg(long, conflicts_with_all = ["forget", "list", "reinsert"])]
     quiesce: bool,
+    /// Why; kept in the ledger
+    #[arg(long, default_value = "by hand", value_name = "TEXT")]
+    reason: String,
     /// Show the restores of this database and what they left in it
     #[arg(long, group = "what")]
     list: bool,
@@ -74,11 +81,22 @@ struct Plan {
 pub fn run(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.undo {
         confirm_change(ctx, &format!("undo of restore {operation}"))?;
-        return undone(ctx, &around(args, ctx, || restore::undo(ctx, operation))?);
+        require_known(ctx, operation)?;
+        let entry = args.entry(operation.as_str(), "undo");
+        let done = locked::again(ctx, operation, entry, Outcome::Undone, |held| {
+            held.step("undo", json!({ "restore": operation }))?;
+            around(args, ctx, || restore::undo(ctx, operation))
+        });
+        return undone(ctx, &done?);
     }
     if let Some(operation) = &args.resume {
         confirm_change(ctx, &format!("going on with restore {operation}"))?;
-        return swapped(ctx, &around(args, ctx, || restore::resume(ctx, operation))?);
+        let entry = args.entry(operation.as_str(), "resume");
+        let done = locked::again(ctx, operation, entry, Outcome::Done, |held| {
+            held.step("resume", json!({ "restore": operation }))?;
+            around(args, ctx, || restore::resume(ctx, operation))
+        });
+        return swapped(ctx, &done?);
     }
     if let Some(operation) = &args.forget {
         return forget(ctx, operation);
@@ -90,8 +108,7 @@ pub fn run(args: &Args, ctx: &Context) -> Result<()> {
         return list(ctx);
     }
     let backup = backup::resolve(ctx, args.backup.as_deref().unwrap_or_default())?;
-    let operation = OperationId::new();
-    let plan = plan(ctx, args, &backup, &operation)?;
+    let plan = plan(ctx, args, &backup)?;
     if args.plan {
         return report::emit(ctx.format, "restore-plan/1", &plan, || plan_text(&plan));
     }
@@ -106,14 +123,49 @@ pub fn run(args: &Args, ctx: &Context) -> Result<()> {
         ctx,
         &format!("restoring backup {} into `{}`", plan.backup_id, plan.database),
     )?;
-    report::progress(&format!("operation {operation}"));
-    let safety = backup::CreateOptions {
-        allow_empty: true,
-        purpose: format!("before restore {operation}"),
+    let totals = plan.loss.totals().map(|count| count.documents);
+    let entry = locked::Entry {
+        plan: json!({ "backup": plan.backup_id, "created_changed_deleted": totals }),
+        ..args.entry(&plan.backup_id, "")
     };
-    backup::create(ctx, &safety)?;
-    let prepared = restore::prepare(ctx, &backup, &operation)?;
-    swapped(ctx, &around(args, ctx, || restore::swap(prepared))?)
+    let done = locked::begin(ctx, entry, |held| {
+        let operation = held.id();
+        report::progress(&format!("operation {operation}"));
+        let safety = backup::CreateOptions {
+            allow_empty: true,
+            purpose: format!("before restore {operation}"),
+        };
+        backup::create(ctx, &safety)?;
+        let prepared = restore::prepare(ctx, &backup, operation)?;
+        held.step("swap begins", json!({ "backup": plan.backup_id }))?;
+        held.check()?;
+        around(args, ctx, || restore::swap(prepared))
+    });
+    swapped(ctx, &done?)
+}
+
+impl Args {
+    fn entry<'a>(&'a self, target: &'a str, verb: &str) -> locked::Entry<'a> {
+        locked::Entry {
+            reason: &self.reason,
+            target,
+            plan: json!({ "verb": verb, "restore": target }),
+        }
+    }
+}
+
+/// A typing error must not look like a restore that was taken back.
+fn require_known(ctx: &Context, operation: &OperationId) -> Result<()> {
+    if restore::list(ctx)?
+        .iter()
+        .any(|known| known.operation == *operation)
+    {
+        return Ok(());
+    }
+    Err(Stop::usage(format!("there is no restore {operation}"))
+        .live("nothing was changed")
+        .next("cargo xtask restore --list")
+        .into())
 }
 
 /// Between the hooks, where they are asked for.
@@ -156,7 +208,7 @@ fn confirm_change(ctx: &Context, what: &str) -> Result<()> {
     confirm(ctx, what, &ctx.env().mongodb.database)
 }
 
-fn plan(ctx: &Context, args: &Args, backup: &BackupFile, operation: &OperationId) -> Result<Plan> {
+fn plan(ctx: &Context, args: &Args, backup: &BackupFile) -> Result<Plan> {
     let live = restore::connect(ctx)?;
     Ok(Plan {
         backup_id: backup.metadata.id.clone(),
@@ -164,7 +216,7 @@ fn plan(ctx: &Context, args: &Args, backup: &BackupFile, operation: &OperationId
         documents: backup.metadata.documents,
         bytes: backup.metadata.archive_bytes,
         loss: restore::preview(ctx, backup, args.delta, args.show_values)?,
-        preflight: restore::preflight(ctx, &live, backup, operation)?,
+        preflight: restore::preflight(ctx, &live, backup, &OperationId::new())?,
     })
 }
 

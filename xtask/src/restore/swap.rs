@@ -64,7 +64,15 @@ pub fn resume(ctx: &Context, operation: &OperationId) -> Result<Swapped> {
     let live = connect(ctx)?;
     let mut log = existing(ctx, &live, operation)?;
     let planned = log.history.planned.clone();
-    let planned = planned.with_context(|| format!("restore {operation} had not begun"))?;
+    let Some(planned) = planned else {
+        return Err(Stop::usage(format!(
+            "no restore {operation} had begun, here or in `{}`",
+            live.name()
+        ))
+        .live("nothing was changed")
+        .next("cargo xtask restore --list")
+        .into());
+    };
     if log.history.phase >= Phase::Undoing {
         return Err(
             Stop::refused(format!("restore {operation} was taken back or forgotten"))
@@ -101,22 +109,11 @@ fn keep_plan(live: &Live, operation: &OperationId, log: &Log) -> Result<()> {
     live.keep_lines(&names::plan(operation), &lines)
 }
 
-/// The journal of an operation that must exist: here, or begun from what was kept in the database.
+/// The journal of an operation: here, or begun from what was kept in the database.
 pub(super) fn existing(ctx: &Context, live: &Live, operation: &OperationId) -> Result<Log> {
-    let known = crate::engine::journal::operations(ctx)?.contains(operation);
-    let kept = live.kept_lines(&names::plan(operation))?;
-    ensure!(
-        known || !kept.is_empty(),
-        Stop::usage(format!(
-            "there is no restore {operation} here or in `{}`",
-            live.name()
-        ))
-        .live("nothing was changed")
-        .next("cargo xtask restore --list")
-    );
     let mut log = Log::open(ctx, operation)?;
     if log.history.planned.is_none() {
-        for line in kept {
+        for line in live.kept_lines(&names::plan(operation))? {
             log.write(&serde_json::from_str(&line).context("the plan kept in the database is damaged")?)?;
         }
     }

@@ -1,7 +1,7 @@
 //! Going back: what was live before the swap takes its names again, from any point that the swap or an earlier undo
 //! stopped at. The restored collections return to their shadow names and stay until they are forgotten.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::names::{self, Role};
@@ -29,19 +29,19 @@ pub struct Undone {
     pub written_since: Vec<Difference>,
 }
 
-/// Puts back what was live before.
+/// Puts back what was live before. Where an operation has restored nothing, there is nothing to put back.
 pub fn undo(ctx: &Context, operation: &OperationId) -> Result<Undone> {
     let live = connect(ctx)?;
     let mut log = existing(ctx, &live, operation)?;
-    let planned = log.history.planned.clone();
-    let planned = planned.with_context(|| format!("restore {operation} had not begun"))?;
     ensure!(
         log.history.phase != Phase::Forgotten,
         Stop::refused(format!("the old collections of restore {operation} were dropped"))
             .live("what restore made live")
             .next("restore the safety backup that was taken before it: `cargo xtask backup list`")
     );
-    same_target(&live, operation, &planned.database)?;
+    if let Some(planned) = &log.history.planned {
+        same_target(&live, operation, &planned.database)?;
+    }
     let Some(plan) = log.history.swap.clone() else {
         // Nothing live was touched: only the unfinished copies are in the way.
         for (name, _) in with_role(&live, operation, Role::Shadow)? {

@@ -127,6 +127,16 @@ impl Server {
     }
 }
 
+fn git(dir: &Path, args: &[&str]) {
+    let mut command = Command::new("git");
+    command
+        .args(args)
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap());
+    assert!(command.status().unwrap().success(), "git {args:?}");
+}
+
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -145,6 +155,10 @@ impl World {
         let root = dir.path().join("repository");
         std::fs::create_dir_all(root.join("infrastructure")).unwrap();
         std::fs::write(root.join("infrastructure/pipeline.toml"), PIPELINE).unwrap();
+        // The ledger is a reference on the remote.
+        git(dir.path(), &["init", "--quiet", "--bare", "remote.git"]);
+        git(&root, &["init", "--quiet", "."]);
+        git(&root, &["remote", "add", "origin", "../remote.git"]);
         let server = Server::start(&dir.path().join("data"));
         Self {
             server,

@@ -1,0 +1,98 @@
+//! A restore holds the environment's lock and stands in its ledger, as every operation that changes something live.
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::context::Context;
+use crate::domain::ledger::{Operation, Outcome};
+use crate::domain::operation::OperationId;
+use crate::engine::ledger::{Held, Ledger, Start};
+use crate::error::{Ending, Stop};
+
+/// How restores are called in the ledger.
+const KIND: &str = "restore";
+
+/// What the ledger says of why and what.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) reason: &'a str,
+    pub(super) target: &'a str,
+    pub(super) plan: Value,
+}
+
+/// Runs a new restore under the lock; its operation id is the ledger's.
+pub(super) fn begin<T>(ctx: &Context, entry: Entry, run: impl FnOnce(&Held) -> Result<T>) -> Result<T> {
+    let held = Ledger::open(ctx).begin(start(entry, None))?;
+    ending(held, Outcome::Done, run)
+}
+
+/// Goes on with, or takes back, the restore `operation`: as its new holder where it is unfinished, else as an operation of
+/// its own.
+pub(super) fn again<T>(
+    ctx: &Context,
+    operation: &OperationId,
+    entry: Entry,
+    well: Outcome,
+    run: impl FnOnce(&Held) -> Result<T>,
+) -> Result<T> {
+    let mut ledger = Ledger::open(ctx);
+    let state = ledger.state()?;
+    let unfinished = state.unfinished();
+    if let Some(same) = unfinished.filter(|o| o.id == *operation) {
+        ensure!(
+            same.started.kind == KIND,
+            Stop::refused(format!(
+                "{operation} is a {}, of which the data are a part",
+                same.started.kind
+            ))
+            .live("nothing was changed")
+            .next(format!(
+                "cargo xtask {0} --resume {operation}   (or --undo {operation})",
+                same.started.kind
+            ))
+        );
+        return ending(ledger.resume(operation, entry.reason)?, well, run);
+    }
+    // An earlier attempt of the same that was killed.
+    let ours = |o: &&Operation| o.started.kind == KIND && o.started.target == operation.as_str();
+    let over = unfinished.filter(ours).map(|o| o.id.clone());
+    ending(ledger.begin(start(entry, over))?, Outcome::Done, run)
+}
+
+fn start(entry: Entry, over: Option<OperationId>) -> Start {
+    let plan_sha256 = Sha256::digest(entry.plan.to_string())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Start {
+        kind: KIND.to_owned(),
+        reason: entry.reason.to_owned(),
+        target: entry.target.to_owned(),
+        plan_sha256,
+        plan: entry.plan,
+        over,
+    }
+}
+
+/// Runs, and records how it ended. What stopped midway stays unfinished: nothing else may begin over it.
+fn ending<T>(held: Held, well: Outcome, run: impl FnOnce(&Held) -> Result<T>) -> Result<T> {
+    match run(&held) {
+        Ok(value) => {
+            held.finish(well, json!({}))?;
+            Ok(value)
+        }
+        Err(error) => {
+            let midway = error
+                .downcast_ref::<Stop>()
+                .is_some_and(|stop| stop.ending == Ending::Midway);
+            let outcome = if midway { Outcome::Stopped } else { Outcome::Failed };
+            let told = crate::secret::scrub(&format!("{error:#}"));
+            // The restore's own error is what the operator must see.
+            if let Err(unrecorded) = held.finish(outcome, json!({ "error": told })) {
+                crate::report::progress(&format!("warning: {unrecorded:#}"));
+            }
+            Err(error)
+        }
+    }
+}
