@@ -143,8 +143,10 @@ fn the_journal_is_lost_with_its_machine_and_another_one_goes_back() {
     assert_eq!(changed.compare(&world.inventory()), []);
 }
 
+/// Between two renames, not within one: the local server copies when it renames, and killed within a copy it loses
+/// what it was copying (docs/RESTORE.md), which nothing on our side can mend. A `mongod` renames in its catalog.
 #[test]
-fn the_server_is_killed_during_the_swap() {
+fn the_server_is_killed_between_two_renames_of_the_swap() {
     let mut world = World::new();
     let (backed_up, changed, backup) = small(&world);
     let lines = reference(&world, &backup);
@@ -162,8 +164,10 @@ fn the_server_is_killed_during_the_swap() {
             let ended = resume.0.try_wait().unwrap().is_some();
             ended || std::fs::read_to_string(&journal).unwrap().lines().count() >= at
         });
-        world.server.kill();
         resume.kill();
+        // Answered only when the rename that was under way has ended.
+        world.inventory();
+        world.server.kill();
         world.server.restart();
         world.ok(&["restore", "--resume", &operation]);
         assert_eq!(
