@@ -11,9 +11,9 @@ use plan::Plan;
 use super::Common;
 use crate::commands::backup;
 use crate::context::Context;
-use crate::domain::ledger::Outcome;
+use crate::domain::ledger::{self, Outcome};
 use crate::domain::operation::OperationId;
-use crate::domain::release::{DatabaseChoice, Health, Release};
+use crate::domain::release::{BackupRef, DatabaseChoice, Health, Release};
 use crate::domain::timeline::Timing;
 use crate::engine::confirm::confirm;
 use crate::engine::ledger::Ledger;
@@ -22,6 +22,7 @@ use crate::engine::releases::Releases;
 use crate::error::Stop;
 use crate::report;
 use crate::restore::{self, Delta, LossPreview};
+use crate::tools::railway::Railway;
 
 const KIND: &str = "rollback";
 
@@ -144,13 +145,23 @@ fn carry_out(
     }
 }
 
-/// Goes back from an operation that stopped midway: its release before serves again.
+/// Goes back from an operation that stopped midway: the release that it began from serves again, with its data.
 pub fn undo_stopped(ctx: &Context, id: &OperationId, kind: &str) -> Result<()> {
+    let state = Ledger::open(ctx).state()?;
+    let recorded = state
+        .operations
+        .iter()
+        .find(|known| known.id == *id)
+        .ok_or_else(|| {
+            Stop::usage(format!("the ledger of {} knows no operation {id}", ctx.env_name))
+                .live("nothing was changed")
+                .next("cargo xtask ledger")
+        })?;
     let releases = Releases::read(ctx)?;
-    let before = releases.newest().context("there is no release to go back to")?;
+    let before = release_before(&releases, recorded)?;
     confirm(ctx, &format!("going back from {id}"), &before.tag)?;
     let (operation, _): (Operation, serde_json::Value) = Operation::resume(ctx, id, kind)?;
-    if let Err(error) = take_back(ctx, id, kind, before) {
+    if let Err(error) = take_back(ctx, recorded, before) {
         return Err(operation.fail(error));
     }
     operation.finish(Outcome::Undone, serde_json::json!({ "tag": before.tag }))?;
@@ -158,32 +169,45 @@ pub fn undo_stopped(ctx: &Context, id: &OperationId, kind: &str) -> Result<()> {
     Ok(())
 }
 
+/// The release that was live when the operation began: `from` of a rollback's plan, `replaces` of a deploy's.
+fn release_before<'a>(releases: &'a Releases, operation: &ledger::Operation) -> Result<&'a Release> {
+    let plan = &operation.started.plan;
+    let tag = plan["from"]
+        .as_str()
+        .or(plan["replaces"].as_str())
+        .ok_or_else(|| {
+            Stop::refused(format!("there was no release before {}", operation.id))
+                .live("as the operation left it")
+                .next(format!(
+                    "cargo xtask {} --resume {}",
+                    operation.started.kind, operation.id
+                ))
+        })?;
+    releases
+        .find(tag)
+        .with_context(|| format!("the tag {tag} is gone from the remote"))
+}
+
 /// A stopped rollback is undone by renaming its collections back. A stopped deploy has no shadow: where its backend
-/// came up, migrations may have run, and the backup taken before it is restored.
-fn take_back(ctx: &Context, id: &OperationId, kind: &str, before: &Release) -> Result<()> {
-    if kind != KIND {
-        let state = Ledger::open(ctx).state()?;
-        let recorded = state
-            .operations
-            .iter()
-            .find(|known| known.id == *id)
-            .context("the ledger lost the operation")?;
-        let facts = |step: &str| {
-            recorded
-                .steps
-                .iter()
-                .find(|done| done.name == step)
-                .map(|done| done.facts.clone())
-        };
-        if let (Some(taken), Some(_)) = (facts("backup"), facts("upload backend")) {
-            let taken: crate::domain::release::BackupRef = serde_json::from_value(taken)?;
-            let backup = backup::find(ctx, &taken.id)?;
-            let prepared = restore::prepare(ctx, &backup, id)?;
-            restore::swap(prepared)?;
-        }
+/// was uploaded, migrations may have run, and the backup taken before it is restored.
+fn take_back(ctx: &Context, operation: &ledger::Operation, before: &Release) -> Result<()> {
+    if operation.started.kind == KIND {
+        restore::undo(ctx, &operation.id)?;
         return execute::platforms_back(ctx, before);
     }
-    restore::undo(ctx, id)?;
+    let taken = operation.steps.iter().find(|done| done.name == "backup");
+    let commit = operation.started.plan["commit"]
+        .as_str()
+        .context("the plan names no commit")?;
+    // The platform is asked, not the record: we may have died between the upload and its record.
+    if let (Some(taken), true) = (
+        taken,
+        Railway::open(ctx)?.has_release(operation.id.as_str(), commit)?,
+    ) {
+        let taken: BackupRef = serde_json::from_value(taken.facts.clone())?;
+        let backup = backup::find(ctx, &taken.id)?;
+        restore::swap(restore::prepare(ctx, &backup, &operation.id)?)?;
+    }
     execute::platforms_back(ctx, before)
 }
 

@@ -156,7 +156,7 @@ impl Railway {
         struct Started {
             deployment_id: String,
         }
-        let message = format!("release={release} sha={commit}");
+        let message = message_of(release, commit);
         if let Some(earlier) = self.by_message(&message)? {
             return Ok(earlier);
         }
@@ -274,6 +274,15 @@ impl Railway {
         .with_context(|| format!("cannot set the variable {name} on Railway"))
     }
 
+    /// Whether an upload of this release reached the platform, whatever became of it.
+    pub fn has_release(&self, release: &str, commit: &str) -> Result<bool> {
+        let message = message_of(release, commit);
+        Ok(self
+            .deployments()?
+            .iter()
+            .any(|deployment| deployment.message() == message))
+    }
+
     fn by_message(&self, message: &str) -> Result<Option<String>> {
         let ours = self.deployments()?.into_iter().find(|deployment| {
             deployment.message() == message && matches!(deployment.phase(), Phase::Good | Phase::Pending)
@@ -303,6 +312,11 @@ impl Railway {
             .env("CI", "1")
             .deadline(QUERY_DEADLINE)
     }
+}
+
+/// The message of an upload: how it is found again when its answer got lost.
+fn message_of(release: &str, commit: &str) -> String {
+    format!("release={release} sha={commit}")
 }
 
 /// A refusal does not pass; a lost connection, a rate limit or a fault of the platform may.
