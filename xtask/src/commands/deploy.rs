@@ -15,6 +15,7 @@ use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
 use crate::domain::release::{Health, Release, known_good};
 use crate::domain::timeline::Timing;
+use crate::engine::approval;
 use crate::engine::confirm::confirm;
 use crate::engine::operation::{Operation, plan_sha256};
 use crate::engine::releases::Releases;
@@ -79,6 +80,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         );
     }
     report::progress(&plan.text());
+    // Asked before anything is recorded: a refusal leaves nothing behind.
+    approval::verify(ctx, &plan_sha256, None)?;
     confirm(ctx, &format!("the deploy to {}", ctx.env_name), &ctx.env_name)?;
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", &plan)?;
     carry_out(ctx, &plan, operation, &releases)

@@ -12,8 +12,9 @@ use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::release::{BackupRef, Health, OnVercel, RELEASE_SCHEMA, Release};
 use crate::domain::verdict::{Outcome, Severity, Verdict};
+use crate::engine::approval;
 use crate::engine::checkout::Checkout;
-use crate::engine::operation::{Operation, Reach};
+use crate::engine::operation::{Operation, Reach, plan_sha256};
 use crate::engine::platforms::{Platforms, join, on_railway};
 use crate::engine::releases::{Releases, publish};
 use crate::engine::variables::Variables;
@@ -43,6 +44,9 @@ pub fn execute(ctx: &Context, plan: &Plan, operation: &Operation, releases: &Rel
         operation,
         platforms: Platforms::open(ctx)?,
     };
+    let approvers = operation.step("approvals", Reach::Hidden, None, || {
+        approval::verify(ctx, &plan_sha256(plan)?, None)
+    })?;
     let (backup, staged) = deploy.prepare()?;
     deploy.check_staged(&staged)?;
     deploy.set_variables()?;
@@ -60,7 +64,7 @@ pub fn execute(ctx: &Context, plan: &Plan, operation: &Operation, releases: &Rel
         // Not promoted: users keep the old frontend, and what is live is recorded as it is.
         (deploy.frontend_as_it_is()?, seen)
     };
-    deploy.record(releases, &backend, frontend, backup, health)
+    deploy.record(releases, &backend, frontend, backup, health, approvers)
 }
 
 impl Deploy<'_> {
@@ -216,6 +220,7 @@ impl Deploy<'_> {
         frontend: OnVercel,
         backup: BackupRef,
         health: Health,
+        approvers: Vec<String>,
     ) -> Result<Release> {
         self.operation.step("record release", Reach::Live, None, || {
             let release = Release {
@@ -228,7 +233,7 @@ impl Deploy<'_> {
                 railway: on_railway(backend),
                 vercel: frontend,
                 backup: Some(backup),
-                approvers: Vec::new(),
+                approvers,
                 actor: self.ctx.actor(),
                 reason: None,
                 health,
