@@ -73,27 +73,10 @@ impl Deploy<'_> {
         let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
         std::thread::scope(|scope| {
             let staged = scope.spawn(|| self.stage_frontend(&checkout));
-            let backup = self.take_backup();
+            let purpose = format!("before the release of {}", self.plan.commit);
+            let backup = backup_step(self.ctx, self.operation, "backup", purpose);
             let staged = join(staged);
             Ok((backup?, staged?))
-        })
-    }
-
-    fn take_backup(&self) -> Result<BackupRef> {
-        let budget = Some(self.ctx.config.budgets.backup_s);
-        self.operation.step("backup", Reach::Hidden, budget, || {
-            let purpose = format!("before the release of {}", self.plan.commit);
-            let backup = backup::create(
-                self.ctx,
-                &CreateOptions {
-                    allow_empty: false,
-                    purpose,
-                },
-            )?;
-            Ok(BackupRef {
-                id: backup.metadata.id.clone(),
-                hash: backup.metadata.hash.clone(),
-            })
         })
     }
 
@@ -247,6 +230,23 @@ impl Deploy<'_> {
             Ok(release)
         })
     }
+}
+
+/// A verified backup of what is live, as a step of the operation.
+pub fn backup_step(ctx: &Context, operation: &Operation, step: &str, purpose: String) -> Result<BackupRef> {
+    operation.step(step, Reach::Hidden, Some(ctx.config.budgets.backup_s), || {
+        let backup = backup::create(
+            ctx,
+            &CreateOptions {
+                allow_empty: false,
+                purpose,
+            },
+        )?;
+        Ok(BackupRef {
+            id: backup.metadata.id,
+            hash: backup.metadata.hash,
+        })
+    })
 }
 
 /// Fingerprint of the live schema, or `None` where the database could not be read: a rollback then restores.

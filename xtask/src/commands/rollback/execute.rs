@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
 
 use super::plan::{Backend, Plan};
-use crate::commands::backup::{self, CreateOptions};
-use crate::commands::deploy::{schema_fingerprint, told};
+use crate::commands::backup;
+use crate::commands::deploy::{backup_step, schema_fingerprint, told};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
 use crate::engine::checkout::Checkout;
@@ -59,27 +59,10 @@ impl Rollback<'_> {
     fn prepare(&self) -> Result<(BackupRef, Shadow)> {
         std::thread::scope(|scope| {
             let prepared = scope.spawn(|| self.prepare_database());
-            let safety = self.safety_backup();
+            let purpose = format!("before the rollback to {}", self.plan.target);
+            let safety = backup_step(self.ctx, self.operation, "safety backup", purpose);
             let prepared = join(prepared);
             Ok((safety?, prepared?))
-        })
-    }
-
-    fn safety_backup(&self) -> Result<BackupRef> {
-        let budget = Some(self.ctx.config.budgets.backup_s);
-        self.operation.step("safety backup", Reach::Hidden, budget, || {
-            let purpose = format!("before the rollback to {}", self.plan.target);
-            let backup = backup::create(
-                self.ctx,
-                &CreateOptions {
-                    allow_empty: false,
-                    purpose,
-                },
-            )?;
-            Ok(BackupRef {
-                id: backup.metadata.id.clone(),
-                hash: backup.metadata.hash.clone(),
-            })
         })
     }
 
