@@ -111,14 +111,22 @@ fn play(args: &Args, world: &World) -> Result<Rehearsed> {
     let (backup, mut proof) = Proof::before(world)?;
     say(&format!("roll back to {first_tag}"));
     let reason = format!("prices are missing in {bad_tag}");
-    let back = world.xtask_json(
-        "rollback",
-        &["rollback", &first_tag, "--reason", &reason, "--yes"],
-    )?;
+    let arguments = [
+        "rollback", &first_tag, "--reason", &reason, "--yes", "--format", "json",
+    ];
+    let ended = world.xtask("rollback", &arguments)?;
+    ensure!(
+        matches!(ended.code, Some(0 | 4)),
+        "the rollback failed: {}",
+        ended.error()
+    );
+    let back: Value = serde_json::from_str(&ended.stdout).context("the rollback printed no JSON")?;
     let back_tag = tag_of(&back)?;
-    say("check health, and prove the rollback from outside");
-    world.xtask_json("health-back", &["health", "--release", &back_tag])?;
+    say("prove the rollback from outside, then ask its health");
+    // The proof first: where data is wrong it names the collection, health only what the data leads to.
     proof.after(world, &backup, after, &[&first_tag, &bad_tag, &back_tag])?;
+    ended.checked()?;
+    world.xtask_json("health-back", &["health", "--release", &back_tag])?;
     Ok(Rehearsed {
         documents: backup.documents,
         first_release: first_tag,
