@@ -218,8 +218,10 @@ impl Exec {
         let mut pipe = child.take_stdin().context("the child has no standard input")?;
         let produced = produce(&mut pipe);
         if produced.is_err() {
-            // Ended before its input is closed: it must not take a cut input for a whole one.
+            // Its input is closed only when it is gone: it must not take a cut input for a whole one. The wait ends,
+            // because a child that does not obey is killed.
             child.end();
+            child.handle.wait().ok();
         }
         drop(pipe);
         let (mut finished, _) = child.wait()?;
