@@ -26,7 +26,14 @@ const SELECTION_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const APP_NAME: &str = "cargo-xtask";
 
-/// One database on a server that answered.
+/// The longest that the driver looks for a server and for a connection, whatever the connection string says.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    pub selection: Duration,
+    pub connect: Duration,
+}
+
+/// One database on a server.
 #[derive(Debug, Clone)]
 pub struct Live {
     client: Client,
@@ -37,20 +44,7 @@ pub struct Live {
 impl Live {
     /// Connects and waits for an answer. Errors name the host, never the connection string.
     pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
-        let mut options = ClientOptions::parse(uri.expose())
-            .run()
-            .map_err(|error| unusable(&error))?;
-        options.server_selection_timeout.get_or_insert(SELECTION_DEADLINE);
-        options.connect_timeout.get_or_insert(CONNECT_DEADLINE);
-        options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
-        let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
-        let host = hosts.join(",");
-        let client = Client::with_options(options).map_err(|error| unusable(&error))?;
-        let live = Self {
-            database: client.database(database),
-            client,
-            host,
-        };
+        let live = Self::open(uri, database, None).map_err(|error| unusable(&error))?;
         live.command(doc! { "ping": 1 }).map_err(|error| {
             Stop::failed(format!("no MongoDB server answers at {}: {error:#}", live.host))
                 .live("nothing was changed")
@@ -59,6 +53,25 @@ impl Live {
                 )
         })?;
         Ok(live)
+    }
+
+    /// Reads the connection string; the first question connects.
+    pub fn open(uri: &Secret, database: &str, at_most: Option<Patience>) -> mongodb::error::Result<Self> {
+        let mut options = ClientOptions::parse(uri.expose()).run()?;
+        let selection = options.server_selection_timeout.get_or_insert(SELECTION_DEADLINE);
+        let connect = options.connect_timeout.get_or_insert(CONNECT_DEADLINE);
+        if let Some(patience) = at_most {
+            *selection = patience.selection.min(*selection);
+            *connect = patience.connect.min(*connect);
+        }
+        options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
+        let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+        let client = Client::with_options(options)?;
+        Ok(Self {
+            database: client.database(database),
+            client,
+            host: hosts.join(","),
+        })
     }
 
     /// Name of the database.

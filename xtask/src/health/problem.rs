@@ -61,7 +61,7 @@ pub(super) fn explain(
         (ureq::Error::Timeout(_), Stage::Connecting) => {
             Unknown(format!("no connection within {limit_s:.1} s"))
         }
-        (_, Stage::Securing) => Unknown(format!("no secure connection: {error}")),
+        (_, Stage::Securing) => Unknown(format!("no secure connection: {}", explain_tls(error))),
         (ureq::Error::Timeout(_), Stage::Exchanging) => {
             Failed(format!("no whole answer within {limit_s:.1} s"))
         }
@@ -75,6 +75,48 @@ pub(super) fn explain(
         (ureq::Error::Decompress(_, source), _) => Failed(format!("the body cannot be unpacked: {source}")),
         (ureq::Error::Protocol(source), _) => Failed(format!("the answer is not proper HTTP: {source}")),
         (other, _) => Failed(format!("the request failed: {other}")),
+    }
+}
+
+/// What is wrong with the certificate, in words that tell whose task it is; any other fault as the library says it.
+fn explain_tls(error: &ureq::Error) -> String {
+    use rustls::CertificateError as Fault;
+    let inner = match error {
+        ureq::Error::Rustls(inner) => Some(inner),
+        ureq::Error::Io(source) => source.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => None,
+    };
+    let Some(rustls::Error::InvalidCertificate(fault)) = inner else {
+        return error.to_string();
+    };
+    let date = |time: &rustls::pki_types::UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        chrono::DateTime::from_timestamp(seconds, 0).map_or_else(
+            || "an unknown date".to_owned(),
+            |time| time.format("%F").to_string(),
+        )
+    };
+    match fault {
+        Fault::Expired => "the certificate has expired".to_owned(),
+        Fault::ExpiredContext { not_after, .. } => format!("the certificate expired on {}", date(not_after)),
+        Fault::NotValidYet => "the certificate is not valid yet".to_owned(),
+        Fault::NotValidYetContext { not_before, .. } => {
+            format!("the certificate is not valid before {}", date(not_before))
+        }
+        Fault::NotValidForName => "the certificate is for another host".to_owned(),
+        Fault::NotValidForNameContext { expected, presented } => format!(
+            "the certificate is for another host: {}, not {}",
+            presented.join(", "),
+            expected.to_str()
+        ),
+        Fault::UnknownIssuer => {
+            "nobody whom we trust issued the certificate: it is self-signed, its chain is not \
+                                 sent whole, or its authority is missing in SSL_CERT_FILE"
+                .to_owned()
+        }
+        Fault::BadSignature => "the certificate was not signed by the authority that it names".to_owned(),
+        Fault::Revoked => "the certificate was revoked".to_owned(),
+        other => format!("the certificate is not accepted: {other}"),
     }
 }
 

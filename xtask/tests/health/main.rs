@@ -3,7 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod application;
 mod broken;
+mod credentials;
 mod database;
-mod flow;
+mod release;
+mod run;
 mod server;
+mod tls;
+mod watch;

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::ErrorKind;
-use mongodb::options::ClientOptions;
-use mongodb::sync::Client;
+use mongodb::sync;
 use serde_json::json;
 
 use super::{Look, Scene};
+use crate::database::{Live, Patience};
 use crate::domain::verdict::Outcome;
 use crate::health::file;
 use crate::health::problem::Problem;
@@ -73,16 +73,14 @@ impl Database {
 
     fn questions(&self, uri: &Secret, name: &str, timeout: Duration, look: &mut Look) -> Result<(), Problem> {
         let started = Instant::now();
-        let mut options = ClientOptions::parse(uri.expose())
-            .run()
-            .map_err(|error| explain("the connection string cannot be used", &error))?;
         // Shorter than our own limit: the driver then says itself what stood in the way.
-        options.server_selection_timeout = Some(timeout * 3 / 4);
-        options.connect_timeout = Some(timeout / 2);
-        options.app_name = Some("xtask-health".into());
-        let client = Client::with_options(options)
-            .map_err(|error| explain("the connection cannot be made", &error))?;
-        let database = client.database(name);
+        let patience = Patience {
+            selection: timeout * 3 / 4,
+            connect: timeout / 2,
+        };
+        let live = Live::open(uri, name, Some(patience))
+            .map_err(|error| explain("the connection string cannot be used", &error))?;
+        let database = live.database();
         let hello = database
             .run_command(doc! {"hello": 1})
             .run()
@@ -96,13 +94,13 @@ impl Database {
                 "the server that was reached takes no writes".into(),
             ));
         }
-        self.check_latency(&database, look)?;
-        self.check_roles(&database, look)?;
-        self.check_storage(&database, look)?;
-        self.check_marker(&database)
+        self.check_latency(database, look)?;
+        self.check_roles(database, look)?;
+        self.check_storage(&live, look)?;
+        self.check_marker(database)
     }
 
-    fn check_latency(&self, database: &mongodb::sync::Database, look: &mut Look) -> Result<(), Problem> {
+    fn check_latency(&self, database: &sync::Database, look: &mut Look) -> Result<(), Problem> {
         let collection = database.collection::<Document>(self.file.collection.get_ref());
         let wanted = self.file.min_documents;
         let mut times_ms = Vec::new();
@@ -140,7 +138,7 @@ impl Database {
         }
     }
 
-    fn check_roles(&self, database: &mongodb::sync::Database, look: &mut Look) -> Result<(), Problem> {
+    fn check_roles(&self, database: &sync::Database, look: &mut Look) -> Result<(), Problem> {
         let status = database.run_command(doc! {"connectionStatus": 1}).run();
         let status = match status {
             Ok(status) => status,
@@ -170,19 +168,10 @@ impl Database {
         }
     }
 
-    fn check_storage(&self, database: &mongodb::sync::Database, look: &mut Look) -> Result<(), Problem> {
-        let stats = database.run_command(doc! {"dbStats": 1}).run();
-        let number = |name: &str| match stats.as_ref().ok()?.get(name)? {
-            Bson::Double(number) => Some(*number),
-            Bson::Int32(number) => Some(f64::from(*number)),
-            #[allow(clippy::cast_precision_loss, reason = "a percentage is made of it")]
-            Bson::Int64(number) => Some(*number as f64),
-            _ => None,
-        };
-        let total = number("fsTotalSize").filter(|total| *total > 0.0);
-        let free_percent = total
-            .zip(number("fsUsedSize"))
-            .map(|(total, used)| (total - used) / total * 100.0);
+    fn check_storage(&self, live: &Live, look: &mut Look) -> Result<(), Problem> {
+        // A server that does not let us ask is one that does not tell.
+        let space = live.space().ok().flatten();
+        let free_percent = space.map(|space| space.free_bytes as f64 / space.total_bytes as f64 * 100.0);
         if let Some(free_percent) = free_percent {
             look.fact("free_percent", json!((free_percent * 10.0).round() / 10.0));
         }
@@ -197,7 +186,7 @@ impl Database {
         }
     }
 
-    fn check_marker(&self, database: &mongodb::sync::Database) -> Result<(), Problem> {
+    fn check_marker(&self, database: &sync::Database) -> Result<(), Problem> {
         let Some(name) = &self.file.marker_collection else {
             return Ok(());
         };
