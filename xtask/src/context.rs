@@ -1,6 +1,7 @@
 //! What every command needs: the repository, its configuration, the environment asked for, the output format.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub format: Format,
     /// `--yes`: confirmations are given.
     pub yes: bool,
+    /// When the command began: the clock of a recovery runs from here.
+    pub started: Instant,
 }
 
 impl Context {
@@ -37,6 +40,7 @@ impl Context {
             env_name,
             format,
             yes,
+            started: Instant::now(),
         };
         context.env_checked()?;
         Ok(context)

@@ -1,6 +1,7 @@
 //! The one shape of an operation: preflight, execute, journal, ledger.
 
 pub mod approval;
+pub mod budget;
 pub mod checkout;
 pub mod confirm;
 pub mod journal;

@@ -10,6 +10,8 @@ pub use execute::{backup_step, schema_fingerprint, told};
 use plan::Plan;
 
 use super::Common;
+use super::rollback::{self, RolledBack};
+use crate::config::OnUnhealthy;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
@@ -17,7 +19,7 @@ use crate::domain::release::{Health, Release, known_good};
 use crate::domain::timeline::Timing;
 use crate::engine::approval;
 use crate::engine::confirm::confirm;
-use crate::engine::operation::{Operation, plan_sha256};
+use crate::engine::operation::{Direction, Operation, plan_sha256};
 use crate::engine::releases::Releases;
 use crate::error::Stop;
 use crate::report;
@@ -36,7 +38,7 @@ pub struct Args {
     /// Finish a deploy that stopped midway
     #[arg(long, value_name = "OPERATION", conflicts_with_all = ["plan", "undo"])]
     resume: Option<OperationId>,
-    /// Go back from a deploy that stopped midway
+    /// Go back from a deploy: one that stopped midway is taken back, one that ended is rolled back
     #[arg(long, value_name = "OPERATION", conflicts_with = "plan")]
     undo: Option<OperationId>,
 }
@@ -54,17 +56,18 @@ struct Deployed<'a> {
     release: &'a Release,
     elapsed_ms: u64,
     timeline: Vec<Timing>,
+    /// The rollback that followed at once, where `deploy.on_unhealthy` says so.
+    rolled_back: Option<&'a RolledBack>,
 }
 
 /// Observes, plans, confirms, executes, reports.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = &common.context()?;
     if let Some(id) = &args.undo {
-        return super::rollback::undo_stopped(ctx, id, KIND);
+        return rollback::undo(ctx, id, KIND);
     }
     if let Some(id) = &args.resume {
-        let (operation, plan) = Operation::resume(ctx, id, KIND)?;
-        return carry_out(ctx, &plan, operation, &Releases::read(ctx)?);
+        return resume(ctx, id);
     }
     let (plan, releases) = plan::make(ctx, args.allow_rolled_back)?;
     let plan_sha256 = plan_sha256(&plan)?;
@@ -81,55 +84,100 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     report::progress(&plan.text());
     // Asked before anything is recorded: a refusal leaves nothing behind.
-    approval::verify(ctx, &plan_sha256, None)?;
+    let approvers = approval::verify(ctx, &plan_sha256, None)?;
     confirm(ctx, &format!("the deploy to {}", ctx.env_name), &ctx.env_name)?;
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", &plan)?;
-    carry_out(ctx, &plan, operation, &releases)
+    carry_out(ctx, &plan, operation, &releases, Some(approvers))
 }
 
-fn carry_out(ctx: &Context, plan: &Plan, operation: Operation, releases: &Releases) -> Result<()> {
-    let release = match execute::execute(ctx, plan, &operation, releases) {
+/// Finishes a deploy that stopped midway.
+pub fn resume(ctx: &Context, id: &OperationId) -> Result<()> {
+    let (operation, plan) = Operation::take_up(ctx, id, KIND, Direction::Forward)?;
+    carry_out(ctx, &plan, operation, &Releases::read(ctx)?, None)
+}
+
+fn carry_out(
+    ctx: &Context,
+    plan: &Plan,
+    operation: Operation,
+    releases: &Releases,
+    approvers: Option<Vec<String>>,
+) -> Result<()> {
+    let release = match execute::execute(ctx, plan, &operation, releases, approvers) {
         Ok(release) => release,
         Err(error) => return Err(operation.fail(error)),
     };
-    let done = Deployed {
-        release: &release,
-        elapsed_ms: operation.elapsed_ms(),
-        timeline: operation.timeline(),
-    };
+    let (elapsed_ms, timeline) = (operation.elapsed_ms(), operation.timeline());
     let facts = serde_json::json!({ "tag": release.tag, "record_sha256": release.sha256()?, "health": release.health });
     operation.finish(Outcome::Done, facts)?;
+    let back = answer(ctx, &release)?;
+    let done = Deployed {
+        release: &release,
+        elapsed_ms,
+        timeline,
+        rolled_back: back.as_ref(),
+    };
     report::emit(ctx.format, "deploy/1", &done, || {
+        let followed = back.as_ref().map(RolledBack::text).unwrap_or_default();
         format!(
-            "{} is live ({:?})\n{}",
+            "{} is live ({})\n{}{followed}",
             release.tag,
-            release.health,
+            release.health.word(),
             report::timeline(&done.timeline)
         )
     })?;
-    if release.health == Health::Healthy {
-        Ok(())
-    } else {
-        Err(unhealthy(releases, &release))
+    match (release.health, back) {
+        (Health::Healthy, _) => Ok(()),
+        (_, Some(back)) => Err(
+            Stop::failed(format!("{} was unhealthy and was rolled back", release.tag))
+                .live(format!(
+                    "{} is live again, as {}",
+                    back.restored(),
+                    back.release.tag
+                ))
+                .next("cargo xtask releases")
+                .into(),
+        ),
+        (_, None) => Err(unhealthy(&Releases::read(ctx)?, &release)),
     }
+}
+
+/// What follows on an unhealthy release: nothing, or a rollback at once where the configuration says so and there is
+/// a release to go back to.
+fn answer(ctx: &Context, release: &Release) -> Result<Option<RolledBack>> {
+    if release.health == Health::Healthy || ctx.config.deploy.on_unhealthy == OnUnhealthy::Stop {
+        return Ok(None);
+    }
+    let releases = Releases::read(ctx)?;
+    let Some(good) = known_good(&releases.all).first().map(|good| good.tag.clone()) else {
+        return Ok(None);
+    };
+    report::progress(&format!(
+        "{} is {}: going back to {good}",
+        release.tag,
+        release.health.word()
+    ));
+    let reason = format!("{} was {} after its deploy", release.tag, release.health.word());
+    rollback::at_once(ctx, &good, &reason).map(Some)
 }
 
 /// The release is live and recorded, but its checks say no.
 fn unhealthy(releases: &Releases, release: &Release) -> anyhow::Error {
-    let mut all = releases.all.clone();
-    all.push(release.clone());
-    let back = known_good(&all).first().map(|good| good.tag.clone());
-    let next = back.map_or_else(
+    let next = known_good(&releases.all).first().map_or_else(
         || "there is no earlier healthy release to go back to: mend and deploy".to_owned(),
-        |tag| {
+        |good| {
             format!(
-                "cargo xtask rollback {tag} --reason \"{} is unhealthy\"",
-                release.tag
+                "cargo xtask rollback {} --reason \"{} is unhealthy\"",
+                good.tag, release.tag
             )
         },
     );
     Stop::midway(format!("the checks after the release of {} failed", release.tag))
-        .live(format!("{} is live and recorded as {:?}", release.tag, release.health).to_lowercase())
+        .live(format!(
+            "{} is live and recorded as {}",
+            release.tag,
+            release.health.word()
+        ))
         .next(next)
         .into()
 }

@@ -2,27 +2,27 @@
 
 mod execute;
 mod plan;
+mod undo;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use plan::Plan;
+pub use undo::undo;
 
 use super::Common;
 use crate::commands::backup;
 use crate::context::Context;
-use crate::domain::ledger::{self, Outcome};
+use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
-use crate::domain::release::{BackupRef, DatabaseChoice, Health, Release};
+use crate::domain::release::{DatabaseChoice, Health, Release};
 use crate::domain::timeline::Timing;
 use crate::engine::confirm::confirm;
-use crate::engine::ledger::Ledger;
-use crate::engine::operation::{Operation, plan_sha256};
+use crate::engine::operation::{Direction, Operation, plan_sha256};
 use crate::engine::releases::Releases;
 use crate::error::Stop;
 use crate::report;
 use crate::restore::{self, Delta, LossPreview};
-use crate::tools::railway::Railway;
 
 const KIND: &str = "rollback";
 
@@ -43,8 +43,8 @@ pub struct Args {
     /// Finish a rollback that stopped midway
     #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan", "undo"])]
     resume: Option<OperationId>,
-    /// Go back from a rollback that stopped midway; an operation that was finished is gone back from with a rollback to
-    /// the release before it
+    /// Go back from a rollback: one that stopped midway is taken back, from one that ended the release before it comes
+    /// back by another rollback
     #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan"])]
     undo: Option<OperationId>,
 }
@@ -58,31 +58,41 @@ struct Planned<'a> {
 }
 
 /// What a rollback did.
-#[derive(Serialize)]
-struct RolledBack<'a> {
-    release: &'a Release,
+#[derive(Debug, Serialize)]
+pub struct RolledBack {
+    pub release: Release,
     /// From the start of the command to the end of the checks.
     recovery_ms: u64,
     budget_ms: u64,
     timeline: Vec<Timing>,
 }
 
+/// What is to be gone back to.
+struct Wanted<'a> {
+    tag: &'a str,
+    database: DatabaseChoice,
+    /// Whether the target must have been healthy once; going back from a rollback, it need not.
+    healthy: bool,
+}
+
 /// Observes, plans, shows what will be lost, confirms, executes, reports.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = &common.context()?;
     if let Some(id) = &args.undo {
-        return undo_stopped(ctx, id, KIND);
+        return undo(ctx, id, KIND);
     }
     if let Some(id) = &args.resume {
-        let (operation, plan) = Operation::resume(ctx, id, KIND)?;
-        let reason = operation.reason().to_owned();
-        return carry_out(ctx, &plan, operation, &Releases::read(ctx)?, &reason);
+        return told(ctx, &resume(ctx, id)?);
     }
     let Some(tag) = &args.tag else {
         return Err(which(ctx)?);
     };
-    let (plan, releases) = plan::make(ctx, tag, args.database)?;
-    let loss = preview(ctx, &plan)?;
+    let wanted = Wanted {
+        tag,
+        database: args.database,
+        healthy: true,
+    };
+    let (plan, releases, loss) = observed(ctx, &wanted)?;
     if args.plan {
         let planned = Planned {
             plan: &plan,
@@ -96,119 +106,95 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     report::progress(&text(&plan, loss.as_ref()));
     let reason = reason(args)?;
     confirm(ctx, &format!("the rollback to {tag}"), tag)?;
-    let operation = Operation::begin(ctx, KIND, tag, &reason, &plan)?;
-    carry_out(ctx, &plan, operation, &releases, &reason)
+    told(ctx, &begin(ctx, &plan, &releases, &reason)?)
 }
 
-fn carry_out(
-    ctx: &Context,
-    plan: &Plan,
-    operation: Operation,
-    releases: &Releases,
-    reason: &str,
-) -> Result<()> {
-    let release = match execute::execute(ctx, plan, &operation, releases, reason) {
+/// Goes back without asking: the configuration of an unhealthy deploy, or who asked for an undo, has said yes.
+pub fn at_once(ctx: &Context, tag: &str, reason: &str) -> Result<RolledBack> {
+    without_asking(ctx, tag, reason, true)
+}
+
+fn without_asking(ctx: &Context, tag: &str, reason: &str, healthy: bool) -> Result<RolledBack> {
+    let wanted = Wanted {
+        tag,
+        database: DatabaseChoice::Auto,
+        healthy,
+    };
+    let (plan, releases, loss) = observed(ctx, &wanted)?;
+    report::progress(&text(&plan, loss.as_ref()));
+    begin(ctx, &plan, &releases, reason)
+}
+
+fn observed(ctx: &Context, wanted: &Wanted) -> Result<(Plan, Releases, Option<LossPreview>)> {
+    let (plan, releases) = plan::make(ctx, wanted)?;
+    let loss = preview(ctx, &plan)?;
+    Ok((plan, releases, loss))
+}
+
+fn begin(ctx: &Context, plan: &Plan, releases: &Releases, reason: &str) -> Result<RolledBack> {
+    let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
+    carry_out(ctx, plan, operation, releases)
+}
+
+/// Finishes a rollback that stopped midway.
+fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
+    let (operation, plan) = Operation::take_up(ctx, id, KIND, Direction::Forward)?;
+    carry_out(ctx, &plan, operation, &Releases::read(ctx)?)
+}
+
+fn carry_out(ctx: &Context, plan: &Plan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
+    let release = match execute::execute(ctx, plan, &operation, releases) {
         Ok(release) => release,
         Err(error) => return Err(operation.fail(error)),
     };
     let done = RolledBack {
-        release: &release,
+        release,
         recovery_ms: operation.elapsed_ms(),
         budget_ms: ctx.config.budgets.total_s * 1_000,
         timeline: operation.timeline(),
     };
     let id = operation.id.clone();
     let facts = serde_json::json!({
-        "tag": release.tag, "record_sha256": release.sha256()?, "health": release.health, "recovery_ms": done.recovery_ms,
+        "tag": done.release.tag, "record_sha256": done.release.sha256()?, "health": done.release.health,
+        "recovery_ms": done.recovery_ms,
     });
     operation.finish(Outcome::Done, facts)?;
-    report::emit(ctx.format, "rollback/1", &done, || {
-        format!(
-            "{} restores {} ({:?}); recovered in {} of {}\n{}",
-            release.tag,
-            plan.target,
-            release.health,
-            report::duration_ms(done.recovery_ms),
-            report::duration_ms(done.budget_ms),
-            report::timeline(&done.timeline)
-        )
-    })?;
     if plan.restores() {
         report::progress(&format!(
             "the replaced collections are kept: cargo xtask restore --forget {id} drops them"
         ));
     }
-    if release.health == Health::Healthy {
+    Ok(done)
+}
+
+/// Reports; a release that is not healthy after all is an error.
+fn told(ctx: &Context, done: &RolledBack) -> Result<()> {
+    report::emit(ctx.format, "rollback/1", done, || done.text())?;
+    if done.release.health == Health::Healthy {
         Ok(())
     } else {
-        Err(still_unhealthy(&release, &plan.from))
+        Err(still_unhealthy(&done.release))
     }
 }
 
-/// Goes back from an operation that stopped midway: the release that it began from serves again, with its data.
-pub fn undo_stopped(ctx: &Context, id: &OperationId, kind: &str) -> Result<()> {
-    let state = Ledger::open(ctx).state()?;
-    let recorded = state
-        .operations
-        .iter()
-        .find(|known| known.id == *id)
-        .ok_or_else(|| {
-            Stop::usage(format!("the ledger of {} knows no operation {id}", ctx.env_name))
-                .live("nothing was changed")
-                .next("cargo xtask ledger")
-        })?;
-    let releases = Releases::read(ctx)?;
-    let before = release_before(&releases, recorded)?;
-    confirm(ctx, &format!("going back from {id}"), &before.tag)?;
-    let (operation, _): (Operation, serde_json::Value) = Operation::resume(ctx, id, kind)?;
-    if let Err(error) = take_back(ctx, recorded, before) {
-        return Err(operation.fail(error));
+impl RolledBack {
+    /// The release that was gone back to.
+    pub fn restored(&self) -> &str {
+        self.release.restores.as_deref().unwrap_or_default()
     }
-    operation.finish(Outcome::Undone, serde_json::json!({ "tag": before.tag }))?;
-    report::progress(&format!("{} serves again, with the data that it had", before.tag));
-    Ok(())
-}
 
-/// The release that was live when the operation began: `from` of a rollback's plan, `replaces` of a deploy's.
-fn release_before<'a>(releases: &'a Releases, operation: &ledger::Operation) -> Result<&'a Release> {
-    let plan = &operation.started.plan;
-    let tag = plan["from"]
-        .as_str()
-        .or(plan["replaces"].as_str())
-        .ok_or_else(|| {
-            Stop::refused(format!("there was no release before {}", operation.id))
-                .live("as the operation left it")
-                .next(format!(
-                    "cargo xtask {} --resume {}",
-                    operation.started.kind, operation.id
-                ))
-        })?;
-    releases
-        .find(tag)
-        .with_context(|| format!("the tag {tag} is gone from the remote"))
-}
-
-/// A stopped rollback is undone by renaming its collections back. A stopped deploy has no shadow: where its backend
-/// was uploaded, migrations may have run, and the backup taken before it is restored.
-fn take_back(ctx: &Context, operation: &ledger::Operation, before: &Release) -> Result<()> {
-    if operation.started.kind == KIND {
-        restore::undo(ctx, &operation.id)?;
-        return execute::platforms_back(ctx, before);
+    /// The report for people.
+    pub fn text(&self) -> String {
+        format!(
+            "{} restores {} ({}); recovered in {} of {}\n{}",
+            self.release.tag,
+            self.restored(),
+            self.release.health.word(),
+            report::duration_ms(self.recovery_ms),
+            report::duration_ms(self.budget_ms),
+            report::timeline(&self.timeline)
+        )
     }
-    let taken = operation.steps.iter().find(|done| done.name == "backup");
-    let commit = operation.started.plan["commit"]
-        .as_str()
-        .context("the plan names no commit")?;
-    // The platform is asked, not the record: we may have died between the upload and its record.
-    if let (Some(taken), true) = (
-        taken,
-        Railway::open(ctx)?.has_release(operation.id.as_str(), commit)?,
-    ) {
-        let taken: BackupRef = serde_json::from_value(taken.facts.clone())?;
-        let backup = backup::find(ctx, &taken.id)?;
-        restore::swap(restore::prepare(ctx, &backup, &operation.id)?)?;
-    }
-    execute::platforms_back(ctx, before)
 }
 
 /// Compares every document of the backup with what is live now.
@@ -261,7 +247,8 @@ fn which(ctx: &Context) -> Result<anyhow::Error> {
         .into())
 }
 
-fn still_unhealthy(release: &Release, from: &str) -> anyhow::Error {
+fn still_unhealthy(release: &Release) -> anyhow::Error {
+    let from = release.rollback_of.as_deref().unwrap_or_default();
     Stop::midway(format!("the checks after the rollback failed ({})", release.tag))
         .live(format!(
             "{} is live with the code and data asked for",

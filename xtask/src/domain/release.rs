@@ -75,6 +75,17 @@ pub enum Health {
     Unknown,
 }
 
+impl Health {
+    /// For people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Unknown => "of unknown health",
+        }
+    }
+}
+
 /// A variable's name with a keyed hash of its value, never the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -170,22 +181,27 @@ pub fn backup_of<'a>(releases: &'a [Release], target: &str) -> Option<&'a Backup
     releases.get(at + 1)?.backup.as_ref()
 }
 
-/// The releases that a rollback offers: once healthy, not what is live, and not taken back since; newest first.
+/// The releases that a rollback offers: once healthy, of other code than what is live, and not taken back since; newest
+/// first. Of several releases of one commit (a rollback makes another) the newest is offered: its data is the newest.
 pub fn known_good(releases: &[Release]) -> Vec<&Release> {
     let Some((live, earlier)) = releases.split_last() else {
         return Vec::new();
     };
-    let taken_back: Vec<&str> = releases
+    let mut good: Vec<&Release> = Vec::new();
+    for release in earlier.iter().rev() {
+        let known = release.commit == live.commit || good.iter().any(|newer| newer.commit == release.commit);
+        if release.health == Health::Healthy && !known && taken_back_by(releases, &release.tag).is_none() {
+            good.push(release);
+        }
+    }
+    good
+}
+
+/// The rollback that took this release back.
+pub fn taken_back_by<'a>(releases: &'a [Release], tag: &str) -> Option<&'a Release> {
+    releases
         .iter()
-        .filter_map(|release| release.rollback_of.as_deref())
-        .collect();
-    let good = |release: &&Release| {
-        release.health == Health::Healthy
-            && !taken_back.contains(&release.tag.as_str())
-            && release.restores.is_none()
-            && live.restores.as_deref() != Some(&release.tag)
-    };
-    earlier.iter().rev().filter(good).collect()
+        .find(|release| release.rollback_of.as_deref() == Some(tag))
 }
 
 /// Whether the database goes back with the code.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
@@ -12,14 +12,15 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
-use crate::domain::ledger::{Operation as Recorded, Outcome};
+use crate::domain::ledger::{Operation as Recorded, Outcome, State};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
 use crate::domain::timeline::{Timing, mark_critical};
+use crate::engine::budget::{self, Watched};
 use crate::engine::journal::{Journal, operation_dir};
 use crate::engine::ledger::{Held, Ledger, Start};
 use crate::error::Stop;
-use crate::exec::check_interrupted;
+use crate::exec::{check_interrupted, last_words};
 use crate::report;
 
 /// Whether a step changes what users see. Before and after those the ledger is asked and told.
@@ -28,6 +29,18 @@ pub enum Reach {
     Hidden,
     Live,
 }
+
+/// In which direction an operation that stopped midway is taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Forward,
+    Back,
+}
+
+/// What the ledger shows once an operation is being taken back: from then on it cannot go forward again.
+const GOING_BACK: &str = "going back";
+/// The first rows of a timeline: what came before the lock was ours.
+const PLANNED: &str = "observe and plan";
 
 /// A line of the local journal.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,7 +76,11 @@ pub struct Operation {
     timings: Mutex<Vec<Timing>>,
     /// Whether a live step was begun, by us or by an earlier process.
     touched: Mutex<bool>,
+    /// When the command began.
     started: Instant,
+    /// How long the operation had been under way before that, where this process took it up.
+    earlier_ms: u64,
+    _budget: Watched,
 }
 
 /// Hash of a plan: its identity, which approvals are bound to.
@@ -90,43 +107,55 @@ impl Operation {
             plan: serde_json::to_value(plan).context("cannot write the plan as JSON")?,
             over: None,
         };
+        let planned_ms = millis(ctx.started.elapsed());
         let held = Ledger::open(ctx).begin(start)?;
-        Self::holding(ctx, kind, reason, held, BTreeMap::new())
+        let operation = Self::holding(ctx, kind, reason, held, BTreeMap::new(), 0)?;
+        lock(&operation.timings).push(Timing {
+            step: PLANNED.to_owned(),
+            start_ms: 0,
+            duration_ms: planned_ms,
+            budget_ms: None,
+            critical: false,
+        });
+        Ok(operation)
     }
 
     /// Takes up an operation that stopped midway: gives its plan, and remembers what it has done.
-    pub fn resume<P: DeserializeOwned>(ctx: &Context, id: &OperationId, kind: &str) -> Result<(Self, P)> {
+    pub fn take_up<P: DeserializeOwned>(
+        ctx: &Context,
+        id: &OperationId,
+        kind: &str,
+        direction: Direction,
+    ) -> Result<(Self, P)> {
         let mut ledger = Ledger::open(ctx);
-        let recorded = ledger
-            .state()?
-            .operations
-            .into_iter()
-            .find(|known| known.id == *id)
-            .ok_or_else(|| {
-                Stop::usage(format!("the ledger of {} knows no operation {id}", ctx.env_name))
-                    .live("nothing was changed")
-                    .next("cargo xtask ledger")
-            })?;
-        if recorded.started.kind != kind {
-            let next = format!("cargo xtask {} --resume {id}", recorded.started.kind);
-            return Err(
-                Stop::usage(format!("{id} is a {}, not a {kind}", recorded.started.kind))
-                    .next(next)
-                    .into(),
-            );
-        }
+        let recorded = find(&ledger.state()?, &ctx.env_name, id)?.clone();
+        refuse_other_kind(&recorded, kind)?;
         if !recorded.unfinished() {
             return Err(Stop::usage(format!("{id} has ended: there is nothing to resume"))
                 .live("nothing was changed")
                 .next("cargo xtask releases")
                 .into());
         }
+        let going_back = recorded.steps.iter().any(|step| step.name == GOING_BACK);
+        if going_back && direction == Direction::Forward {
+            return Err(Stop::refused(format!("{id} is being taken back"))
+                .live("as the way back left it; this command changed nothing")
+                .next(format!("cargo xtask {kind} --undo {id}"))
+                .into());
+        }
         let plan = serde_json::from_value(recorded.started.plan.clone())
             .context("the ledger's plan is not readable")?;
         let facts = facts_of(ctx, &recorded)?;
         let held = ledger.resume(id, "taken up again")?;
+        if direction == Direction::Back && !going_back {
+            held.step(GOING_BACK, Value::Null)?;
+        }
+        let began = (Utc::now() - recorded.started_at).num_milliseconds();
+        let earlier_ms = u64::try_from(began)
+            .unwrap_or(0)
+            .saturating_sub(millis(ctx.started.elapsed()));
         Ok((
-            Self::holding(ctx, kind, &recorded.started.reason, held, facts)?,
+            Self::holding(ctx, kind, &recorded.started.reason, held, facts, earlier_ms)?,
             plan,
         ))
     }
@@ -137,9 +166,12 @@ impl Operation {
         reason: &str,
         held: Held,
         recorded: BTreeMap<String, Value>,
+        earlier_ms: u64,
     ) -> Result<Self> {
         let id = held.id().clone();
         let journal = Journal::open_file(operation_dir(ctx, &id)?.join("steps.jsonl"))?;
+        let total = Duration::from_secs(ctx.config.budgets.total_s);
+        let left = total.saturating_sub(Duration::from_millis(earlier_ms) + ctx.started.elapsed());
         Ok(Self {
             id,
             kind: kind.to_owned(),
@@ -149,7 +181,9 @@ impl Operation {
             journal: Mutex::new(journal),
             recorded,
             timings: Mutex::default(),
-            started: Instant::now(),
+            started: ctx.started,
+            earlier_ms,
+            _budget: budget::watch("the whole operation", left),
         })
     }
 
@@ -177,7 +211,9 @@ impl Operation {
             at: Utc::now(),
         })?;
         let began = Instant::now();
+        let watched = budget_s.map(|seconds| budget::watch(step, Duration::from_secs(seconds)));
         let outcome = act();
+        drop(watched);
         let duration_ms = millis(began.elapsed());
         self.time(step, began, duration_ms, budget_s);
         match outcome {
@@ -201,9 +237,9 @@ impl Operation {
         }
     }
 
-    /// Time since this process took the operation up.
+    /// Time since the command began; where it stopped midway and was taken up again, since it first began.
     pub fn elapsed_ms(&self) -> u64 {
-        millis(self.started.elapsed())
+        self.earlier_ms + millis(self.started.elapsed())
     }
 
     /// What took how long, the critical chain marked.
@@ -217,6 +253,11 @@ impl Operation {
             .iter()
             .map(|timing| (timing.step.clone(), timing.duration_ms))
             .collect()
+    }
+
+    /// The facts of a step that an earlier process of this operation did.
+    pub fn done(&self, step: &str) -> Option<&Value> {
+        self.recorded.get(step)
     }
 
     /// Why it was begun.
@@ -238,7 +279,9 @@ impl Operation {
         } else {
             Outcome::Failed
         };
-        if let Err(unrecorded) = self.finish(outcome, serde_json::json!({ "error": format!("{error:#}") })) {
+        let facts = serde_json::json!({ "error": format!("{error:#}") });
+        // Also after a signal: a lock that is not let go of keeps others waiting for its lease.
+        if let Err(unrecorded) = last_words(|| self.finish(outcome, facts)) {
             report::progress(&format!("the ledger could not be told: {unrecorded:#}"));
         }
         if !touched {
@@ -280,6 +323,29 @@ impl Operation {
             critical: false,
         });
     }
+}
+
+/// An operation of the ledger.
+pub fn find<'a>(state: &'a State, environment: &str, id: &OperationId) -> Result<&'a Recorded> {
+    let known = state.operations.iter().find(|known| known.id == *id);
+    known.ok_or_else(|| {
+        Stop::usage(format!("the ledger of {environment} knows no operation {id}"))
+            .live("nothing was changed")
+            .next("cargo xtask ledger")
+            .into()
+    })
+}
+
+/// A deploy is not taken up as a rollback, nor the other way round.
+pub fn refuse_other_kind(recorded: &Recorded, kind: &str) -> Result<()> {
+    let (id, its) = (&recorded.id, &recorded.started.kind);
+    if its == kind {
+        return Ok(());
+    }
+    Err(Stop::usage(format!("{id} is a {its}, not a {kind}"))
+        .live("nothing was changed")
+        .next(format!("cargo xtask {its} --resume {id}   (or --undo {id})"))
+        .into())
 }
 
 /// The steps that are done, from the ledger and, where this machine has it, the journal: its last step may not have

@@ -73,14 +73,20 @@ impl Platforms {
         })
     }
 
-    /// Brings an earlier backend back with its image and variables. Done already, nothing is started.
+    /// Brings an earlier backend back with its image and variables. Done or under way already, nothing is started.
     pub fn backend_back(&self, to: &OnRailway) -> Result<OnRailway> {
-        let active = self.railway.active()?;
-        if let Some(active) = active.filter(|active| serves(active, to)) {
-            return Ok(on_railway(&active));
-        }
-        let target = self.railway.deployment(&to.deployment)?;
-        let id = self.railway.roll_back(&target)?;
+        let under_way = self.railway.pending()?.into_iter().next();
+        let id = match under_way.filter(|newest| serves(newest, to)) {
+            Some(newest) => newest.id,
+            None => {
+                let active = self.railway.active()?;
+                if let Some(active) = active.filter(|active| serves(active, to)) {
+                    return Ok(on_railway(&active));
+                }
+                self.railway
+                    .roll_back(&self.railway.deployment(&to.deployment)?)?
+            }
+        };
         Ok(on_railway(&self.railway.wait(&id)?))
     }
 

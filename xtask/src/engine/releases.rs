@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 
 use crate::context::Context;
+use crate::domain::operation::OperationId;
 use crate::domain::release::{Release, tag_name, tag_time};
-use crate::report;
 use crate::tools::git::Git;
 
 /// The releases of the environment in order of time, and the tags whose record is not one.
@@ -45,6 +45,11 @@ impl Releases {
         self.all.iter().find(|release| release.tag == tag)
     }
 
+    /// The release that an operation made.
+    pub fn of_operation(&self, id: &OperationId) -> Option<&Release> {
+        self.all.iter().find(|release| release.operation == id.as_str())
+    }
+
     /// A name for a release that is newer than all others, also when two are made within a second.
     pub fn next_tag(&self, ctx: &Context) -> String {
         let prefix = &ctx.env().tag_prefix;
@@ -56,13 +61,9 @@ impl Releases {
     }
 }
 
-/// Records a release as an annotated tag and pushes it. Done already, it is left as it is.
+/// Records a release as an annotated tag and pushes it, unless the operation recorded it before it was stopped.
 pub fn publish(ctx: &Context, release: &Release) -> Result<()> {
     let git = Git::open(ctx);
-    if git.tag(&release.tag)?.is_some() {
-        report::trace(&format!("the tag {} exists already", release.tag));
-        return Ok(());
-    }
     let commit = git.resolve(&release.commit)?;
     git.create_annotated_tag(&release.tag, &release.message()?, &commit)?;
     git.push_tag(&release.tag)

@@ -1,5 +1,6 @@
 //! Process groups: every child leads one, and none outlives us.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
@@ -120,9 +121,22 @@ pub fn interrupted() -> bool {
     SIGNALS.load(Ordering::SeqCst) > 0
 }
 
+thread_local! {
+    static LAST_WORDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets this thread run commands although a signal has come: what must be told before we end. A second signal ends us
+/// all the same.
+pub fn last_words<T>(say: impl FnOnce() -> T) -> T {
+    LAST_WORDS.set(true);
+    let said = say();
+    LAST_WORDS.set(false);
+    said
+}
+
 /// An error when a signal asked us to stop: loops and waits call it.
 pub fn check_interrupted() -> Result<()> {
-    if interrupted() {
+    if interrupted() && !LAST_WORDS.get() {
         Err(Stop::failed("interrupted by a signal").into())
     } else {
         Ok(())

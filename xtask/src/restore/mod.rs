@@ -25,5 +25,5 @@ pub use quiesce::quiesced;
 pub use record::Phase;
 pub use reinsert::{Conflict, Reinserted, reinsert};
 pub use rescue::Rescue;
-pub use swap::{Swapped, SwappedCollection, resume, swap};
+pub use swap::{Swapped, SwappedCollection, restore, resume, swap};
 pub use undo::{Undone, undo};

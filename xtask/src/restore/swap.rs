@@ -59,6 +59,19 @@ pub fn swap(mut prepared: Prepared) -> Result<Swapped> {
     )
 }
 
+/// Restores from beginning to end, or goes on where an earlier process of the operation was stopped.
+pub fn restore(ctx: &Context, backup: &BackupFile, operation: &OperationId) -> Result<Swapped> {
+    let begun = existing(ctx, &connect(ctx)?, operation)?
+        .history
+        .planned
+        .is_some();
+    if begun {
+        resume(ctx, operation)
+    } else {
+        swap(prepare::prepare(ctx, backup, operation)?)
+    }
+}
+
 /// Goes on with an operation that was stopped, wherever it was.
 pub fn resume(ctx: &Context, operation: &OperationId) -> Result<Swapped> {
     let live = connect(ctx)?;

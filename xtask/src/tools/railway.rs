@@ -215,6 +215,22 @@ impl Railway {
         }
     }
 
+    /// Waits until no deployment is building or starting any more.
+    pub fn settle(&self) -> Result<()> {
+        let deadline = Duration::from_secs(self.place.deploy_s);
+        wait::until("the end of the deployment under way", deadline, POLL, || {
+            Ok(self.pending()?.is_empty().then_some(()))
+        })
+    }
+
+    /// Deployments that are building or starting, the newest first.
+    pub fn pending(&self) -> Result<Vec<Deployment>> {
+        let all = self.deployments()?.into_iter();
+        Ok(all
+            .filter(|deployment| deployment.phase() == Phase::Pending)
+            .collect())
+    }
+
     /// Waits for the deployment's verdict.
     pub fn wait(&self, id: &str) -> Result<Deployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);

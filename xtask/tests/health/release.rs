@@ -82,6 +82,7 @@ fn of_a_staged_frontend_only_the_page_is_looked_at() {
         env_name: "test".into(),
         format: xtask::report::Format::Json,
         yes: true,
+        started: std::time::Instant::now(),
     };
     let request = xtask::health::Request {
         frontend_url: Some(new.clone()),

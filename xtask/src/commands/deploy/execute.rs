@@ -37,7 +37,14 @@ struct Deploy<'a> {
 }
 
 /// Does the plan; the release that is live at the end is recorded, healthy or not.
-pub fn execute(ctx: &Context, plan: &Plan, operation: &Operation, releases: &Releases) -> Result<Release> {
+/// `approvers` are those who were found before the lock was taken; a deploy that is resumed asks for them again.
+pub fn execute(
+    ctx: &Context,
+    plan: &Plan,
+    operation: &Operation,
+    releases: &Releases,
+    approvers: Option<Vec<String>>,
+) -> Result<Release> {
     let deploy = Deploy {
         ctx,
         plan,
@@ -45,7 +52,7 @@ pub fn execute(ctx: &Context, plan: &Plan, operation: &Operation, releases: &Rel
         platforms: Platforms::open(ctx)?,
     };
     let approvers = operation.step("approvals", Reach::Hidden, None, || {
-        approval::verify(ctx, &plan_sha256(plan)?, None)
+        approvers.map_or_else(|| approval::verify(ctx, &plan_sha256(plan)?, None), Ok)
     })?;
     let (backup, staged) = deploy.prepare()?;
     deploy.check_staged(&staged)?;
@@ -206,6 +213,9 @@ impl Deploy<'_> {
         approvers: Vec<String>,
     ) -> Result<Release> {
         self.operation.step("record release", Reach::Live, None, || {
+            if let Some(made) = releases.of_operation(&self.operation.id) {
+                return Ok(made.clone());
+            }
             let release = Release {
                 schema: RELEASE_SCHEMA.into(),
                 tag: releases.next_tag(self.ctx),

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::domain::release::Release;
+use crate::domain::release::{Release, taken_back_by};
 use crate::engine::platforms::Platforms;
 use crate::engine::preflight::Preflight;
 use crate::engine::releases::Releases;
@@ -103,13 +103,10 @@ fn differing(ctx: &Context, last: Option<&Release>) -> Result<Vec<String>> {
 
 /// What was taken back once is not put out again by accident.
 fn check_taken_back(releases: &Releases, commit: &str, allowed: bool, preflight: &mut Preflight) {
-    let taken_back = releases.all.iter().find(|release| {
-        release.commit == commit
-            && releases
-                .all
-                .iter()
-                .any(|later| later.rollback_of.as_deref() == Some(release.tag.as_str()))
-    });
+    let taken_back = releases
+        .all
+        .iter()
+        .find(|release| release.commit == commit && taken_back_by(&releases.all, &release.tag).is_some());
     if let Some(release) = taken_back {
         preflight.require(allowed, || {
             format!(

@@ -35,13 +35,7 @@ enum Shadow {
 }
 
 /// Does the plan; a rollback is a release too and is recorded as one.
-pub fn execute(
-    ctx: &Context,
-    plan: &Plan,
-    operation: &Operation,
-    releases: &Releases,
-    reason: &str,
-) -> Result<Release> {
+pub fn execute(ctx: &Context, plan: &Plan, operation: &Operation, releases: &Releases) -> Result<Release> {
     let rollback = Rollback {
         ctx,
         plan,
@@ -51,7 +45,7 @@ pub fn execute(
     let (safety, prepared) = rollback.prepare()?;
     let (backend, frontend) = rollback.go_back(prepared)?;
     let health = rollback.check(&backend, &frontend)?;
-    rollback.record(releases, reason, backend, frontend, safety, health)
+    rollback.record(releases, backend, frontend, safety, health)
 }
 
 impl Rollback<'_> {
@@ -158,13 +152,15 @@ impl Rollback<'_> {
     fn record(
         &self,
         releases: &Releases,
-        reason: &str,
         railway: OnRailway,
         vercel: OnVercel,
         safety: BackupRef,
         health: Health,
     ) -> Result<Release> {
         self.operation.step("record release", Reach::Live, None, || {
+            if let Some(made) = releases.of_operation(&self.operation.id) {
+                return Ok(made.clone());
+            }
             let target = releases
                 .find(&self.plan.target)
                 .context("the target's tag is gone")?;
@@ -180,7 +176,7 @@ impl Rollback<'_> {
                 backup: Some(safety),
                 approvers: Vec::new(),
                 actor: self.ctx.actor(),
-                reason: Some(reason.to_owned()),
+                reason: Some(self.operation.reason().to_owned()),
                 health,
                 // The platform brought back the variables of the target.
                 variables: target.variables.clone(),
@@ -193,15 +189,4 @@ impl Rollback<'_> {
             Ok(release)
         })
     }
-}
-
-/// Both platforms serve an earlier release again.
-pub fn platforms_back(ctx: &Context, before: &Release) -> Result<()> {
-    let platforms = Platforms::open(ctx)?;
-    std::thread::scope(|scope| {
-        let frontend = scope.spawn(|| platforms.frontend_back(&before.vercel));
-        let backend = platforms.backend_back(&before.railway);
-        join(frontend)?;
-        backend.map(drop)
-    })
 }

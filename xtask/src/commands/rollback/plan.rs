@@ -3,9 +3,11 @@
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::Wanted;
 use crate::commands::backup;
 use crate::commands::deploy::schema_fingerprint;
 use crate::context::Context;
+use crate::domain::ledger::Outcome;
 use crate::domain::release::{
     BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, Verdict, backup_of,
     known_good, verdict,
@@ -48,7 +50,8 @@ pub struct Plan {
 }
 
 /// Finds the target and what is to be done, or every reason why it cannot be.
-pub fn make(ctx: &Context, tag: &str, choice: DatabaseChoice) -> Result<(Plan, Releases)> {
+pub(super) fn make(ctx: &Context, wanted: &Wanted) -> Result<(Plan, Releases)> {
+    let tag = wanted.tag;
     let releases = Releases::read(ctx)?;
     let Some(target) = releases.find(tag) else {
         return Err(no_such_target(ctx, &releases, tag));
@@ -60,11 +63,14 @@ pub fn make(ctx: &Context, tag: &str, choice: DatabaseChoice) -> Result<(Plan, R
     preflight.require(from.tag != target.tag, || {
         format!("{tag} is what should be live: there is nothing to go back to")
     });
-    preflight.require(target.health == Health::Healthy, || {
-        format!("{tag} was never healthy: its record says {:?}", target.health).to_lowercase()
+    preflight.require(target.health == Health::Healthy || !wanted.healthy, || {
+        format!(
+            "{tag} was never healthy: its record says {}",
+            target.health.word()
+        )
     });
     check_record(ctx, target, &mut preflight);
-    let verdict = decide(ctx, target, from, choice, &mut preflight);
+    let verdict = decide(ctx, target, from, wanted.database, &mut preflight);
     let backup = match &verdict {
         Verdict::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
         Verdict::Keep { .. } => None,
@@ -122,7 +128,8 @@ fn check_record(ctx: &Context, target: &Release, preflight: &mut Preflight) {
         let mut ends = state
             .operations
             .iter()
-            .filter_map(|operation| operation.ended.as_ref());
+            .filter_map(|operation| operation.ended.as_ref())
+            .filter(|end| end.outcome == Outcome::Done);
         let recorded = ends.rfind(|end| end.facts["tag"] == target.tag.as_str());
         let same = recorded.is_some_and(|end| {
             target

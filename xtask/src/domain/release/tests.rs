@@ -85,21 +85,37 @@ fn the_backup_of_a_target_is_the_one_before_the_next_release() {
     assert_eq!(backup_of(&releases, "x"), None);
 }
 
-#[test]
-fn offered_are_healthy_releases_that_nobody_took_back() {
-    let mut sick = release("b");
-    sick.health = Health::Unhealthy;
-    let mut taken_back = release("c");
-    taken_back.health = Health::Healthy;
-    let mut back = release("d");
-    back.rollback_of = Some("c".into());
-    back.restores = Some("a".into());
-    let releases = [release("a"), sick, taken_back, back, release("e"), release("f")];
-    let offered: Vec<&str> = known_good(&releases)
+/// A release of a commit of its own.
+fn of_commit(tag: &str, commit: &str) -> Release {
+    Release {
+        commit: commit.into(),
+        ..release(tag)
+    }
+}
+
+fn offered(releases: &[Release]) -> Vec<&str> {
+    known_good(releases)
         .iter()
         .map(|release| release.tag.as_str())
-        .collect();
-    assert_eq!(offered, ["e", "a"]);
+        .collect()
+}
+
+#[test]
+fn offered_are_healthy_releases_of_other_code_that_nobody_took_back() {
+    let mut sick = of_commit("b", "2");
+    sick.health = Health::Unhealthy;
+    let taken_back = of_commit("c", "3");
+    let mut back = of_commit("d", "1");
+    back.rollback_of = Some("c".into());
+    back.restores = Some("a".into());
+    let mut releases = vec![of_commit("a", "1"), sick, taken_back, back];
+    // What is live now is the code of `a`.
+    assert!(offered(&releases).is_empty(), "{:?}", offered(&releases));
+    releases.push(of_commit("e", "5"));
+    // The rollback to `a` has the newer data of the same code.
+    assert_eq!(offered(&releases), ["d"]);
+    releases.push(of_commit("f", "6"));
+    assert_eq!(offered(&releases), ["e", "d"]);
 }
 
 #[test]

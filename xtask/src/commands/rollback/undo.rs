@@ -1,0 +1,195 @@
+//! Going back from an operation: what stopped midway is taken back; what has ended is a release, and is rolled back.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::{KIND, without_asking};
+use crate::commands::{backup, deploy};
+use crate::context::Context;
+use crate::domain::ledger::{Operation as Recorded, Outcome};
+use crate::domain::operation::OperationId;
+use crate::domain::release::{BackupRef, DatabaseChoice, Release, SchemaFacts, Verdict, verdict};
+use crate::engine::confirm::confirm;
+use crate::engine::ledger::Ledger;
+use crate::engine::operation::{Direction, Operation, Reach, find, refuse_other_kind};
+use crate::engine::platforms::{Platforms, join};
+use crate::engine::releases::Releases;
+use crate::error::Stop;
+use crate::report;
+use crate::restore;
+
+/// Goes back from a deploy or a rollback: the release that was live before it serves again, with its data.
+pub fn undo(ctx: &Context, id: &OperationId, kind: &str) -> Result<()> {
+    let state = Ledger::open(ctx).state()?;
+    let recorded = find(&state, &ctx.env_name, id)?;
+    refuse_other_kind(recorded, kind)?;
+    let releases = Releases::read(ctx)?;
+    let before = release_before(&releases, recorded)?;
+    let made = releases.of_operation(id);
+    if made.is_none() && !recorded.unfinished() {
+        return Err(nothing_to_undo(recorded));
+    }
+    confirm(
+        ctx,
+        &format!("going back from {id}"),
+        before.map_or(ctx.env_name.as_str(), |before| &before.tag),
+    )?;
+    match (made, before) {
+        (None, before) => take_back(ctx, recorded, before),
+        (Some(made), None) => Err(Stop::refused(format!("there was no release before {}", made.tag))
+            .live(format!("{} is live", made.tag))
+            .next("mend and deploy")
+            .into()),
+        (Some(made), Some(before)) => roll_back(ctx, recorded, made, before),
+    }
+}
+
+/// The release that was live when the operation began: `from` of a rollback's plan, `replaces` of a deploy's.
+fn release_before<'a>(releases: &'a Releases, operation: &Recorded) -> Result<Option<&'a Release>> {
+    let plan = &operation.started.plan;
+    let Some(tag) = plan["from"].as_str().or(plan["replaces"].as_str()) else {
+        return Ok(None);
+    };
+    let found = releases.find(tag);
+    found
+        .map(Some)
+        .with_context(|| format!("the tag {tag} is gone from the remote"))
+}
+
+fn nothing_to_undo(recorded: &Recorded) -> anyhow::Error {
+    let how = recorded.ended.as_ref().map(|end| end.outcome.to_string());
+    Stop::usage(format!(
+        "{} has ended ({}) and made no release: there is nothing to go back from",
+        recorded.id,
+        how.unwrap_or_else(|| "replaced by a later operation".into())
+    ))
+    .live("nothing was changed")
+    .next("cargo xtask releases")
+    .into()
+}
+
+/// The operation made a release: what is left of it is finished, so that the records say what happened, and then the
+/// release before it is gone back to.
+fn roll_back(ctx: &Context, recorded: &Recorded, made: &Release, before: &Release) -> Result<()> {
+    let id = &recorded.id;
+    if recorded.unfinished() {
+        let finished = if recorded.started.kind == KIND {
+            super::resume(ctx, id).map(drop)
+        } else {
+            deploy::resume(ctx, id)
+        };
+        if let Err(error) = finished {
+            // An unhealthy release is a reason to go back, not to stop.
+            report::progress(&format!("{id} was finished first: {error:#}"));
+        }
+    }
+    let reason = format!("undo of {id}, which made {}", made.tag);
+    super::told(ctx, &without_asking(ctx, &before.tag, &reason, false)?)
+}
+
+fn take_back(ctx: &Context, recorded: &Recorded, before: Option<&Release>) -> Result<()> {
+    let (operation, _): (Operation, Value) =
+        Operation::take_up(ctx, &recorded.id, &recorded.started.kind, Direction::Back)?;
+    let Some(before) = before else {
+        operation.finish(Outcome::Undone, json!({}))?;
+        report::progress("there was no release before: what was deployed stays until the next deploy");
+        return Ok(());
+    };
+    let back = Back {
+        ctx,
+        recorded,
+        before,
+        operation: &operation,
+    };
+    if let Err(error) = back.take() {
+        return Err(operation.fail(error));
+    }
+    operation.finish(Outcome::Undone, json!({ "serves": before.tag }))?;
+    report::progress(&format!("{} serves again, with the data that it had", before.tag));
+    Ok(())
+}
+
+/// The way back of an operation that stopped midway.
+struct Back<'a> {
+    ctx: &'a Context,
+    recorded: &'a Recorded,
+    before: &'a Release,
+    operation: &'a Operation,
+}
+
+impl Back<'_> {
+    fn take(&self) -> Result<()> {
+        let platforms = Platforms::open(self.ctx)?;
+        self.settle(&platforms)?;
+        let budget = Some(self.ctx.config.budgets.redeploy_s);
+        std::thread::scope(|scope| {
+            let frontend = scope.spawn(|| {
+                self.operation.step("undo: frontend", Reach::Live, budget, || {
+                    platforms.frontend_back(&self.before.vercel)
+                })
+            });
+            let backend = scope.spawn(|| {
+                self.operation.step("undo: backend", Reach::Live, budget, || {
+                    platforms.backend_back(&self.before.railway)
+                })
+            });
+            let data = self.data(&platforms);
+            let (frontend, backend) = (join(frontend), join(backend));
+            data?;
+            frontend?;
+            backend.map(drop)
+        })
+    }
+
+    /// A backend that is still on its way up would take over from the one brought back, and run its migrations over the
+    /// data that come back: its end is awaited, good or bad.
+    fn settle(&self, platforms: &Platforms) -> Result<()> {
+        self.operation
+            .step("undo: wait for the backend", Reach::Hidden, None, || {
+                platforms.railway.settle()
+            })
+    }
+
+    fn data(&self, platforms: &Platforms) -> Result<()> {
+        let budget = Some(self.ctx.config.budgets.restore_s);
+        self.operation.step("undo: database", Reach::Live, budget, || {
+            if self.recorded.started.kind == KIND {
+                // Its collections are renamed back; where none was renamed, there is nothing to do.
+                return restore::undo(self.ctx, &self.operation.id).map(drop);
+            }
+            let Some(backup) = self.backup_to_restore(platforms)? else {
+                return Ok(());
+            };
+            let file = backup::find(self.ctx, &backup.id)?;
+            restore::restore(self.ctx, &file, &self.operation.id).map(drop)
+        })
+    }
+
+    /// A deploy has no shadow: where its backend was uploaded, its migrations may have run, and the backup that it
+    /// took before is restored by the same rule as in a rollback.
+    fn backup_to_restore(&self, platforms: &Platforms) -> Result<Option<BackupRef>> {
+        let commit = self.recorded.started.plan["commit"].as_str();
+        let commit = commit.context("the plan names no commit")?;
+        // The platform is asked, not the record: we may have died between the upload and its record.
+        if !platforms
+            .railway
+            .has_release(self.operation.id.as_str(), commit)?
+        {
+            return Ok(None);
+        }
+        let live = deploy::schema_fingerprint(self.ctx);
+        let facts = SchemaFacts {
+            changed_migrations: serde_json::from_value(self.recorded.started.plan["migrations"].clone()).ok(),
+            target_schema: self.before.schema_fingerprint.as_deref(),
+            live_schema: live.as_deref(),
+        };
+        if let Verdict::Keep { why } = verdict(DatabaseChoice::Auto, &facts) {
+            report::progress(&format!("  the database is kept: {why}"));
+            return Ok(None);
+        }
+        let taken = self.operation.done("backup").context(
+            "the backend was uploaded without a backup on record: restore one by hand (cargo xtask backup list)",
+        )?;
+        Ok(Some(serde_json::from_value(taken.clone())?))
+    }
+}

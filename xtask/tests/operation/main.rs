@@ -1,0 +1,5 @@
+//! Deploy and rollback as operations: refused, killed, cut off, resumed, taken back, in a whole rehearsed world.
+
+mod crash;
+mod refusals;
+mod scene;

@@ -1,0 +1,175 @@
+//! A rehearsed world for operations that are disturbed: small data, two releases, and what an onlooker sees of them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use xshell::{Shell, cmd};
+use xtask::commands::rehearse::{DATABASE, World};
+use xtask::database::{Digests, Live};
+use xtask::domain::inventory::Inventory;
+use xtask::domain::release::Release;
+use xtask::exec::Finished;
+use xtask::secret::Secret;
+
+/// The release that works on the data as they are, and the one that migrates them.
+pub const OLD: &str = "1.0.0";
+pub const NEW: &str = "3.0.0";
+const DOCUMENTS: u32 = 200;
+
+/// A world in which the old release is live.
+pub struct Scene {
+    pub world: World,
+    pub old_tag: String,
+    /// What the old release has in the database.
+    pub old_data: Inventory,
+    // Last: the world ends before its folder goes.
+    _folder: TempDir,
+}
+
+/// What can be seen from outside. Two of these are equal where code, data and records agree.
+#[derive(Debug, PartialEq)]
+pub struct Seen {
+    pub backend: String,
+    pub frontend: String,
+    pub data: Inventory,
+    /// Version in the newest release record's commit.
+    pub recorded: String,
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let folder = tempfile::Builder::new().prefix("xtask-op-").tempdir().unwrap();
+        let world = World::start(root, folder.path(), Path::new(env!("CARGO_BIN_EXE_xtask")))
+            .expect("the world starts");
+        world.seed(DOCUMENTS, 1).unwrap();
+        world.commit_release("v1").unwrap();
+        let first = world.xtask_json("deploy-v1", &["deploy", "--yes"]).unwrap();
+        let mut scene = Self {
+            old_tag: tag_of(&first),
+            old_data: Inventory::default(),
+            world,
+            _folder: folder,
+        };
+        scene.old_data = scene.data();
+        scene
+    }
+
+    pub fn data(&self) -> Inventory {
+        let live = Live::connect(&Secret::new(&self.world.uri), DATABASE).unwrap();
+        let mut data = live.inventory(Digests::Full).unwrap();
+        data.collections
+            .retain(|name, _| xtask::domain::inventory::is_application(name));
+        data
+    }
+
+    /// Runs our program; `env` is what makes this run different.
+    pub fn run(&self, args: &[&str], env: &[(&str, String)]) -> Finished {
+        let sh = Shell::new().unwrap();
+        sh.change_dir(self.world.clone_dir());
+        let program = env!("CARGO_BIN_EXE_xtask");
+        let exec = self.world.in_world(cmd!(sh, "{program} {args...} --yes"));
+        env.iter()
+            .fold(exec, |exec, (name, value)| exec.env(name, value))
+            .output()
+            .unwrap()
+    }
+
+    /// Runs our program, which must succeed.
+    pub fn ok(&self, args: &[&str]) -> Finished {
+        let finished = self.run(args, &[]);
+        assert_eq!(finished.code, Some(0), "{args:?}: {}", finished.error());
+        finished
+    }
+
+    /// Looks at the addresses that users know, at the database and at the records.
+    pub fn seen(&self) -> Seen {
+        let health: Value = get(&format!("{}/api/health", self.world.addresses.backend))
+            .parse()
+            .unwrap();
+        let page = get(&self.world.addresses.frontend);
+        let (_, rest) = page
+            .split_once("name=\"release\" content=\"")
+            .expect("the page has a release");
+        Seen {
+            backend: health["version"].as_str().unwrap().to_owned(),
+            frontend: rest.split('"').next().unwrap().to_owned(),
+            data: self.data(),
+            recorded: self.recorded_version(),
+        }
+    }
+
+    /// What must be seen where the old release is live.
+    pub fn old(&self) -> Seen {
+        Seen {
+            backend: OLD.into(),
+            frontend: OLD.into(),
+            data: self.old_data.clone(),
+            recorded: OLD.into(),
+        }
+    }
+
+    pub fn newest_record(&self) -> Release {
+        let tag = self
+            .git("git tag --list prod-* --sort=-refname")
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned();
+        let message = self.git(&format!("git for-each-ref --format=%(contents) refs/tags/{tag}"));
+        Release::from_message(&tag, &message).unwrap()
+    }
+
+    fn recorded_version(&self) -> String {
+        let commit = self.newest_record().commit;
+        let manifest = self.git(&format!("git show {commit}:backend/app.toml"));
+        let (_, rest) = manifest.split_once("version = \"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    /// Asks the remote itself.
+    fn git(&self, command: &str) -> String {
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        let sh = Shell::new().unwrap();
+        sh.change_dir(self.world.folder.join("origin.git"));
+        self.world.in_world(cmd!(sh, "git {words...}")).read().unwrap()
+    }
+
+    /// The last operation of the ledger.
+    pub fn last_operation(&self) -> Value {
+        let shown = self.ok(&["ledger", "--format", "json"]);
+        let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+        shown["operations"].as_array().unwrap().last().unwrap().clone()
+    }
+
+    /// The journal of the newest operation in the clone.
+    pub fn journal(&self, operation: &str) -> PathBuf {
+        self.world
+            .clone_dir()
+            .join(".xtask/operations")
+            .join(operation)
+            .join("steps.jsonl")
+    }
+
+    /// Nothing may be left of an operation that ended: no lock, no shadow, no call that the platforms do not know.
+    pub fn assert_settled(&self, outcome: &str, context: &str) {
+        let last = self.last_operation();
+        assert_eq!(last["ended"]["outcome"], outcome, "{context}: {last:#}");
+        let seen = self.world.platform_report().unwrap();
+        assert_eq!(seen["unimplemented"], serde_json::json!([]), "{context}");
+    }
+}
+
+pub fn tag_of(report: &Value) -> String {
+    report["release"]["tag"].as_str().unwrap().to_owned()
+}
+
+fn get(url: &str) -> String {
+    ureq::get(url)
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_to_string()
+        .unwrap()
+}
