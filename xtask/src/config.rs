@@ -276,6 +276,36 @@ pub enum ApprovalMethod {
 pub struct Notify {
     /// Environment variable with the URL of a Slack incoming webhook.
     pub slack: Option<String>,
+    pub email: Option<Email>,
+}
+
+/// Mail by SMTP.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    /// Host name of the mail server.
+    pub server: String,
+    pub port: Option<u16>,
+    #[serde(default)]
+    pub security: MailSecurity,
+    pub from: String,
+    pub to: Vec<String>,
+    /// Environment variables with the name and the password for logging in.
+    pub user: Option<String>,
+    pub password: Option<String>,
+}
+
+/// `notify.email.security`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MailSecurity {
+    /// Upgraded before anything is said, refused where the server cannot.
+    #[default]
+    Starttls,
+    /// From the first byte.
+    Tls,
+    /// In the clear: only to this machine.
+    None,
 }
 
 /// Time budgets in seconds; the mission's, unless set lower.

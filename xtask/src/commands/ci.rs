@@ -1,5 +1,7 @@
 //! `cargo xtask ci`: everything that must hold before a change lands. It installs what it needs.
 
+mod lint;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -40,6 +42,7 @@ pub struct Args {
 enum Stage {
     Tools,
     Format,
+    Lint,
     Clippy,
     Build,
     Test,
@@ -49,6 +52,7 @@ enum Stage {
 const ALL: &[Stage] = &[
     Stage::Tools,
     Stage::Format,
+    Stage::Lint,
     Stage::Clippy,
     Stage::Build,
     Stage::Test,
@@ -116,6 +120,7 @@ impl Stage {
         match self {
             Self::Tools => "tools",
             Self::Format => "format",
+            Self::Lint => "lint",
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Test => "test",
@@ -126,6 +131,7 @@ impl Stage {
     fn run(self, sh: &Shell, root: &Path) -> Result<()> {
         let command = match self {
             Self::Tools => return resolve(root, &[]).map(drop),
+            Self::Lint => return lint::run(sh, root),
             Self::Format => cmd!(sh, "cargo fmt --all --check"),
             Self::Clippy => cmd!(
                 sh,

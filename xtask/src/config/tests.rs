@@ -1,3 +1,7 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
 use super::*;
 
 fn error_of(text: &str) -> String {
@@ -37,5 +41,123 @@ fn mistakes_are_named_with_line_and_column() {
             error.starts_with(place) && error.contains(hint),
             "{text}\n{error}"
         );
+    }
+}
+
+/// The schema that editors check the file with.
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../../../infrastructure/schemas/pipeline.schema.json")).unwrap()
+}
+
+/// A value of this schema with every key that it knows.
+fn full(root: &Value, schema: &Value) -> Value {
+    if let Some(target) = schema["$ref"].as_str() {
+        return full(root, root.pointer(&target[1..]).unwrap());
+    }
+    for given in ["const", "default"] {
+        if let Some(value) = schema.get(given) {
+            return value.clone();
+        }
+    }
+    if let Some(one) = schema["enum"].get(0).or_else(|| schema["examples"].get(0)) {
+        return one.clone();
+    }
+    if let Some(forms) = schema["oneOf"].as_array() {
+        return full(root, &forms[0]);
+    }
+    match schema["type"].as_str().expect("a type") {
+        "string" => json!("TEXT"),
+        "integer" => schema["minimum"].clone(),
+        "boolean" => json!(true),
+        // One of each form.
+        "array" => match root.pointer("/$defs/place/oneOf") {
+            Some(Value::Array(forms)) if schema["items"]["$ref"] == "#/$defs/place" => {
+                forms.iter().map(|form| full(root, form)).collect()
+            }
+            _ => json!([full(root, &schema["items"])]),
+        },
+        "object" => {
+            let named = schema["properties"].as_object().into_iter().flatten();
+            let mut object: serde_json::Map<String, Value> =
+                named.map(|(name, rule)| (name.clone(), full(root, rule))).collect();
+            if schema["additionalProperties"].is_object() {
+                object.insert("production".into(), full(root, &schema["additionalProperties"]));
+            }
+            Value::Object(object)
+        }
+        other => panic!("the type {other} is not known"),
+    }
+}
+
+/// Every object of the document with the schema that it follows, by its place.
+fn objects(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<(String, Value)>) {
+    if let Some(target) = schema["$ref"].as_str() {
+        return objects(root, root.pointer(&target[1..]).unwrap(), value, at, found);
+    }
+    if let Some(forms) = schema["oneOf"].as_array() {
+        let form = forms
+            .iter()
+            .find(|form| form["properties"]["kind"]["const"] == value["kind"]);
+        return objects(root, form.unwrap(), value, at, found);
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        objects(root, &schema["items"], item, &format!("{at}/{index}"), found);
+    }
+    for (name, field) in value.as_object().into_iter().flatten() {
+        let rule = schema["properties"]
+            .get(name)
+            .unwrap_or(&schema["additionalProperties"]);
+        objects(root, rule, field, &format!("{at}/{name}"), found);
+    }
+    if schema["properties"].is_object() {
+        found.push((at.to_owned(), schema.clone()));
+    }
+}
+
+fn parsed(document: &Value) -> Result<Config> {
+    parse_toml(Path::new("pipeline.toml"), &toml::to_string(document).unwrap())
+}
+
+#[test]
+fn the_schema_and_the_parser_know_the_same_keys() {
+    let schema = schema();
+    let document = full(&schema, &schema);
+    parsed(&document).expect("every key of the schema is read");
+    let mut found = Vec::new();
+    objects(&schema, &schema, &document, "", &mut found);
+    assert!(found.len() > 15, "{found:?}");
+    for (at, rule) in &found {
+        let keys: BTreeSet<&str> = rule["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let mut wrong = document.clone();
+        wrong.pointer_mut(at).unwrap()["zz"] = json!(1);
+        let error = parsed(&wrong).unwrap_err().to_string();
+        // "unknown field `zz`, expected one of `a`, `b`": serde lists what the parser knows.
+        let (_, expected) = error
+            .split_once("unknown field `zz`, expected ")
+            .unwrap_or_else(|| panic!("{at}: {error}"));
+        let mut known: BTreeSet<&str> = expected.split('`').skip(1).step_by(2).collect();
+        if keys.contains("kind") {
+            known.insert("kind");
+        }
+        assert_eq!(keys, known, "{at}");
+        for key in keys {
+            let mut without = document.clone();
+            without.pointer_mut(at).unwrap().as_object_mut().unwrap().remove(key);
+            let required = rule["required"].as_array().is_some_and(|all| all.contains(&json!(key)));
+            assert_eq!(parsed(&without).is_err(), required, "{at}/{key}");
+        }
+    }
+}
+
+#[test]
+fn the_pipeline_of_this_repository_is_read() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infrastructure");
+    for file in ["pipeline.toml", "rehearsal/pipeline.toml"] {
+        Config::read(&root.join(file)).unwrap();
     }
 }

@@ -3,6 +3,8 @@
 //! The cache lies outside `target` (a `cargo clean` must not cost ten minutes), is keyed by the pin, and is filled by
 //! renaming a finished folder into place under a lock: two runs at once build once, and nothing is ever half there.
 
+mod build;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,41 +15,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use xshell::{Shell, cmd};
 
+use build::{CargoBuild, GoBuild, PipBuild};
+
 use crate::error::Stop;
 use crate::exec::Exec;
 use crate::report;
 
 /// Folder of the pins, below the root of the repository.
 const PINS_DIR: &str = "infrastructure/tools";
-/// A build from source may take this long on a slow machine.
-const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
-/// What the toolchains need of our environment to find their caches and settings.
-const TOOLCHAIN_ENV: &[&str] = &[
-    "GOPATH",
-    "GOCACHE",
-    "GOMODCACHE",
-    "GOPROXY",
-    "GOSUMDB",
-    "GOFLAGS",
-    "GOTOOLCHAIN",
-    "GOROOT",
-    "GONOSUMDB",
-    "CARGO_HOME",
-    "RUSTUP_HOME",
-    "CC",
-    "CXX",
-    "CFLAGS",
-    "CXXFLAGS",
-];
-/// What to install for a program that a build needs.
-const PREREQUISITES: &[(&str, &str)] = &[
-    ("go", "golang (1.24 or newer)"),
-    ("cargo", "rustup"),
-    ("cmake", "cmake"),
-    ("ninja", "ninja-build"),
-    ("cc", "build-essential"),
-];
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pins {
@@ -67,27 +42,23 @@ struct Pin {
     package: Option<String>,
     go: Option<GoBuild>,
     cargo: Option<CargoBuild>,
+    pip: Option<PipBuild>,
+    /// Who needs it.
+    #[serde(default)]
+    purpose: Purpose,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GoBuild {
-    /// Folder with go.mod and go.sum.
-    module: String,
-    build: String,
-    #[serde(default)]
-    ldflags: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CargoBuild {
-    #[serde(rename = "crate")]
-    krate: String,
-    version: String,
-    flags: Vec<String>,
-    #[serde(default)]
-    needs: Vec<String>,
+/// What a tool is for: a release must not wait for the linters to be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// The commands of the pipeline run it.
+    #[default]
+    Pipeline,
+    /// The stage `lint` of `cargo xtask ci` runs it.
+    Lint,
+    /// Only the conformance tests run it.
+    Conformance,
 }
 
 /// Where a tool was found.
@@ -109,11 +80,25 @@ pub struct Tool {
     pub from: Origin,
 }
 
-/// Finds every pinned tool, or those named; builds what is missing.
-pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
+/// Finds the tools of a purpose; builds what is missing.
+pub fn resolve_for(root: &Path, purpose: Purpose) -> Result<Vec<Tool>> {
+    let pins = pins(root)?;
+    let wanted = pins.tool.iter().filter(|pin| pin.purpose == purpose);
+    wanted.map(|pin| pin.resolve(root)).collect()
+}
+
+fn pins(root: &Path) -> Result<Pins> {
     let file = root.join(PINS_DIR).join("tools.toml");
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let pins: Pins = crate::config::parse_toml(&file, &text)?;
+    crate::config::parse_toml(&file, &text)
+}
+
+/// Finds the tools named, or every one that the pipeline runs; builds what is missing.
+pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
+    if names.is_empty() {
+        return resolve_for(root, Purpose::Pipeline);
+    }
+    let pins = pins(root)?;
     if let Some(unknown) = names
         .iter()
         .find(|name| pins.tool.iter().all(|pin| pin.name != **name))
@@ -123,10 +108,7 @@ pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
             .next(format!("choose among: {}", known.join(", ")))
             .into());
     }
-    let wanted = pins
-        .tool
-        .iter()
-        .filter(|pin| names.is_empty() || names.contains(&pin.name));
+    let wanted = pins.tool.iter().filter(|pin| names.contains(&pin.name));
     wanted.map(|pin| pin.resolve(root)).collect()
 }
 
@@ -145,14 +127,13 @@ impl Pin {
     }
 
     fn locate(&self, root: &Path) -> Result<(PathBuf, Origin)> {
-        if let Some(path) = self
-            .programs
-            .iter()
-            .find_map(|program| which::which(program).ok())
+        // Of linters and of what the conformance tests hold us to, the exact version decides the verdict.
+        if self.purpose == Purpose::Pipeline
+            && let Some(path) = self.programs.iter().find_map(|name| which::which(name).ok())
         {
             return Ok((path, Origin::Path));
         }
-        if self.go.is_none() && self.cargo.is_none() {
+        if self.go.is_none() && self.cargo.is_none() && self.pip.is_none() {
             let package = self.package.as_deref().unwrap_or(&self.name);
             return Err(missing(&self.name, package));
         }
@@ -197,6 +178,8 @@ impl Pin {
             )?;
         } else if let Some(cargo) = &self.cargo {
             cargo.build(&sh, building.path())?;
+        } else if let Some(pip) = &self.pip {
+            pip.build(&sh, root, building.path(), entry)?;
         }
         if entry.exists() {
             // Without its program it is a left-over of an earlier format, under our lock nobody uses it.
@@ -211,11 +194,13 @@ impl Pin {
         hash.update(std::env::consts::ARCH);
         hash.update(std::env::consts::OS);
         hash.update(format!("{:?}{:?}{:?}", self.programs, self.go, self.cargo));
-        if let Some(go) = &self.go {
-            for file in ["go.mod", "go.sum"] {
-                let path = go.dir(root).join(file);
-                hash.update(std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
-            }
+        if let Some(pip) = &self.pip {
+            hash.update(format!("{pip:?}"));
+        }
+        let go = self.go.iter().flat_map(|go| go.inputs(root));
+        let pip = self.pip.iter().flat_map(|pip| pip.inputs(root));
+        for path in go.chain(pip) {
+            hash.update(std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
         }
         Ok(hash
             .finalize()
@@ -241,66 +226,6 @@ impl Pin {
             .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()));
         Ok(number.unwrap_or("unknown").to_owned())
     }
-}
-
-impl GoBuild {
-    fn dir(&self, root: &Path) -> PathBuf {
-        root.join(PINS_DIR).join(&self.module)
-    }
-
-    /// `go build` in a module with a complete go.sum needs neither a version list nor a checksum database.
-    fn build(&self, sh: &Shell, root: &Path, output: &Path) -> Result<()> {
-        require(&["go".to_owned()])?;
-        sh.change_dir(self.dir(root));
-        let (package, ldflags) = (&self.build, &self.ldflags);
-        Exec::new(cmd!(
-            sh,
-            "go build -trimpath -ldflags {ldflags} -o {output} {package}"
-        ))
-        .inherit(TOOLCHAIN_ENV)
-        .deadline(BUILD_DEADLINE)
-        .run()
-    }
-}
-
-impl CargoBuild {
-    fn build(&self, sh: &Shell, into: &Path) -> Result<()> {
-        require(&self.needs)?;
-        let (krate, version, flags) = (&self.krate, &self.version, &self.flags);
-        // The version must be named: a bare install takes a placeholder. The build's own target folder goes with it.
-        let target = into.join("target");
-        Exec::new(cmd!(
-            sh,
-            "cargo install {krate} --version {version} {flags...} --root {into}"
-        ))
-        .env("CARGO_TARGET_DIR", &target)
-        .inherit(TOOLCHAIN_ENV)
-        .deadline(BUILD_DEADLINE)
-        .run()?;
-        std::fs::remove_dir_all(&target).context("cannot remove the build's intermediate files")
-    }
-}
-
-/// Every missing prerequisite in one error.
-fn require(programs: &[String]) -> Result<()> {
-    let absent: Vec<&str> = programs
-        .iter()
-        .filter(|program| which::which(program).is_err())
-        .map(String::as_str)
-        .collect();
-    if absent.is_empty() {
-        return Ok(());
-    }
-    let packages = absent.iter().map(|program| {
-        PREREQUISITES
-            .iter()
-            .find(|(name, _)| name == program)
-            .map_or(*program, |(_, package)| *package)
-    });
-    Err(missing(
-        &absent.join(", "),
-        &packages.collect::<Vec<_>>().join(", "),
-    ))
 }
 
 fn missing(program: &str, package: &str) -> anyhow::Error {
