@@ -10,5 +10,6 @@ pub mod notify;
 pub mod operation;
 pub mod platforms;
 pub mod preflight;
+pub mod protection;
 pub mod releases;
 pub mod variables;

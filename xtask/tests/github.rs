@@ -128,6 +128,18 @@ impl World {
         command
     }
 
+    /// git as the user that `.gitconfig` of his home describes.
+    fn git_as_user(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(args)
+            .current_dir(self.path("clone"))
+            .env("HOME", self.folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
     /// Tells the simulator what happens outside.
     fn control(&self, what: &str, body: &Value) {
         let url = format!("{}/{what}", self.addresses["control"].as_str().unwrap());
@@ -220,6 +232,13 @@ fn two_others_approve_this_plan_of_this_run_or_nothing_goes_on() {
         "plan.json",
         "1 of 2 approvals count (ann); dev is the author; ann counts once",
     );
+    // Who wrote the commit is an author, whoever pushed it.
+    world.control("github/commits", &json!({"commit": "0", "author": "cleo"}));
+    world.approve("cleo", "production-approval-2");
+    refused(
+        "plan.json",
+        "1 of 2 approvals count (ann); dev is the author; ann counts once; cleo is the author",
+    );
     world.approve("bob", "production-approval-2");
     let (code, text) = world.said(&["gate", "verify", "plan.json", "--format", "json"]);
     assert_eq!(code, 0, "{text}");
@@ -240,6 +259,38 @@ fn two_others_approve_this_plan_of_this_run_or_nothing_goes_on() {
     )
     .unwrap();
     refused("plan.json", "it cannot be told who approved");
+}
+
+/// What `gate request` records, at another time.
+fn request_at(world: &World, at: chrono::DateTime<chrono::Utc>) {
+    let plan: Value =
+        serde_json::from_str(&std::fs::read_to_string(world.path("clone/plan.json")).unwrap()).unwrap();
+    let request = json!({"schema": "approval-request/1", "environment": "production", "run": 7,
+                         "plan_sha256": plan["plan_sha256"], "requested_at": at, "requested_by": "dev"});
+    let message = format!("x\n\n{request}");
+    let identity = ["-c", "user.name=Dev", "-c", "user.email=dev@example.com"];
+    let commit = ["commit-tree", "-m", &message, "HEAD^{tree}"];
+    let commit = world.git_as_user(&[&identity[..], &commit].concat());
+    let reference = format!("+{commit}:refs/xtask/gate/production/7");
+    world.git_as_user(&["push", "--quiet", "origin", &reference]);
+}
+
+#[test]
+fn approvals_count_for_a_day_and_not_a_second_longer() {
+    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
+    with_run(&world);
+    world.approve("ann", "production-approval-1");
+    world.approve("bob", "production-approval-2");
+    let day = chrono::TimeDelta::hours(24);
+    request_at(&world, chrono::Utc::now() - day - chrono::TimeDelta::seconds(1));
+    let (code, text) = world.said(&["gate", "verify", "plan.json"]);
+    assert!(
+        code == 3 && text.contains("the approval of ann is older than 24 h"),
+        "{text}"
+    );
+    request_at(&world, chrono::Utc::now() - day + chrono::TimeDelta::minutes(2));
+    let (code, text) = world.said(&["gate", "verify", "plan.json"]);
+    assert_eq!(code, 0, "{text}");
 }
 
 #[test]
@@ -280,7 +331,7 @@ fn setup_makes_what_doctor_misses_and_then_finds_nothing_to_do() {
     for named in [
         "PROBLEM  environment production-approval-1: does not exist",
         "PROBLEM  reviewers: 0 distinct, 2 approvals are required",
-        "keep artifacts for 90 days instead of 30",
+        "PROBLEM  artifacts: GitHub keeps them for 30 days instead of 90",
     ] {
         assert!(text.contains(named), "{named}: {text}");
     }
@@ -350,6 +401,28 @@ fn a_gate_with_holes_is_named() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_is_named() {
+    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
+    assert!(world.said(&["doctor"]).1.contains("ok       clock"));
+    world.control("clock", &json!({"advance_ms": 600_000}));
+    let (code, text) = world.said(&["doctor"]);
+    assert!(code == 1 && text.contains("PROBLEM  clock: "), "{text}");
+}
+
+#[test]
+fn blanks_in_the_guide_are_named() {
+    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
+    std::fs::create_dir(world.path("clone/docs")).unwrap();
+    let guide = world.path("clone/docs/PRODUCTION-ROLLBACK-GUIDE.md");
+    std::fs::write(&guide, "call <fill in>, then <fill in>").unwrap();
+    let text = world.said(&["doctor", "--config-only"]).1;
+    assert!(text.contains("warning  rollback guide: 2 places"), "{text}");
+    std::fs::write(&guide, "call 112").unwrap();
+    let text = world.said(&["doctor", "--config-only"]).1;
+    assert!(text.contains("ok       rollback guide"), "{text}");
+}
+
+#[test]
 fn where_github_has_no_reviewers_setup_says_what_to_do_instead() {
     let world = World::start(
         |config| config["github"]["private"] = json!(true),
@@ -381,26 +454,70 @@ fn signed_tags_of_known_keys_approve_and_no_others() {
         }
     }
     std::fs::write(world.path("clone/infrastructure/approvers"), approvers).unwrap();
-    let approve = |who: &str| {
+    let sign_as = |who: &str| {
         let config = format!(
-            "[gpg]\n\tformat = ssh\n[user]\n\tsigningKey = {}\n",
+            "[user]\n\tname = {who}\n\temail = {who}@example.com\n\tsigningKey = {}\n[gpg]\n\tformat = ssh\n",
             world.path(who).display()
         );
         std::fs::write(world.path(".gitconfig"), config).unwrap();
-        let (code, text) = world.said(&["gate", "approve", "plan.json"]);
+    };
+    let approve = |who: &str| {
+        sign_as(who);
+        let (code, text) = world.said(&["gate", "approve", "plan.json", "--format", "json"]);
         assert_eq!(code, 0, "{text}");
+        let tagged: Value = serde_json::from_str(&text).unwrap();
+        tagged["tag"].as_str().unwrap().to_owned()
     };
     let refused = |why: &str| {
         let (code, text) = world.said(&["gate", "verify", "plan.json"]);
         assert!(code == 3 && text.contains(why), "{why}: {text}");
     };
-    approve("eve");
-    refused("is not signed by a key of infrastructure/approvers");
+    refused("0 of 2 approvals count");
+    sign_as("eve");
+    let (code, text) = world.said(&["gate", "approve", "plan.json"]);
+    assert!(
+        code == 3 && text.contains("by a key that is not in infrastructure/approvers"),
+        "{text}"
+    );
+    let tags = world.git_as_user(&["tag", "--list"]);
+    assert_eq!(tags, "", "a tag that never counts stays");
+
     approve("dev");
     refused("dev@example.com is the author");
-    approve("ann");
+    let of_ann = approve("ann");
     approve("ann");
     refused("1 of 2 approvals count (ann@example.com)");
+    refused("ann@example.com counts once");
+    // Tags that somebody who may push makes by hand.
+    let prefix = of_ann.rsplit_once('-').unwrap().0;
+    let push = |name: &str, object: &str| {
+        world.git_as_user(&["push", "--quiet", "origin", &format!("{object}:refs/tags/{name}")]);
+    };
+    let signed = world.git_as_user(&["cat-file", "tag", &of_ann]);
+    sign_as("eve");
+    world.git_as_user(&["tag", "--sign", "--message", "mine", "by-eve"]);
+    push(&format!("{prefix}-0000000e"), "refs/tags/by-eve");
+    refused("is signed by a key that is not in infrastructure/approvers");
+    let forged = signed.replace("Approval for production", "Approval for Production");
+    assert_ne!(forged, signed);
+    std::fs::write(world.path("forged"), forged).unwrap();
+    let file = world.path("forged");
+    let object = world.git_as_user(&["hash-object", "-t", "tag", "-w", file.to_str().unwrap()]);
+    push(&format!("{prefix}-0000000f"), &object);
+    refused("was changed after it was signed");
+    world.git_as_user(&["tag", "--annotate", "--message", "no", "plain"]);
+    push(&format!("{prefix}-00000010"), "refs/tags/plain");
+    refused("is not signed");
+    // The signature for one plan, under the name of another.
+    world.plan("other.json", &json!({"commit": "def"}));
+    sign_as("bob");
+    let (_, text) = world.said(&["gate", "approve", "other.json", "--format", "json"]);
+    let other: Value = serde_json::from_str(&text).unwrap();
+    push(
+        &format!("{prefix}-00000011"),
+        &format!("refs/tags/{}", other["tag"].as_str().unwrap()),
+    );
+    refused("bob@example.com approved another plan");
     approve("bob");
     let (code, text) = world.said(&["gate", "verify", "plan.json"]);
     assert!(

@@ -46,7 +46,10 @@ fn mistakes_are_named_with_line_and_column() {
 
 /// The schema that editors check the file with.
 fn schema() -> Value {
-    serde_json::from_str(include_str!("../../../infrastructure/schemas/pipeline.schema.json")).unwrap()
+    serde_json::from_str(include_str!(
+        "../../../infrastructure/schemas/pipeline.schema.json"
+    ))
+    .unwrap()
 }
 
 /// A value of this schema with every key that it knows.
@@ -78,8 +81,9 @@ fn full(root: &Value, schema: &Value) -> Value {
         },
         "object" => {
             let named = schema["properties"].as_object().into_iter().flatten();
-            let mut object: serde_json::Map<String, Value> =
-                named.map(|(name, rule)| (name.clone(), full(root, rule))).collect();
+            let mut object: serde_json::Map<String, Value> = named
+                .map(|(name, rule)| (name.clone(), full(root, rule)))
+                .collect();
             if schema["additionalProperties"].is_object() {
                 object.insert("production".into(), full(root, &schema["additionalProperties"]));
             }
@@ -147,8 +151,15 @@ fn the_schema_and_the_parser_know_the_same_keys() {
         assert_eq!(keys, known, "{at}");
         for key in keys {
             let mut without = document.clone();
-            without.pointer_mut(at).unwrap().as_object_mut().unwrap().remove(key);
-            let required = rule["required"].as_array().is_some_and(|all| all.contains(&json!(key)));
+            without
+                .pointer_mut(at)
+                .unwrap()
+                .as_object_mut()
+                .unwrap()
+                .remove(key);
+            let required = rule["required"]
+                .as_array()
+                .is_some_and(|all| all.contains(&json!(key)));
             assert_eq!(parsed(&without).is_err(), required, "{at}/{key}");
         }
     }

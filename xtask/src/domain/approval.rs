@@ -74,7 +74,10 @@ pub fn judge(
         } else if authors.iter().any(|author| author.to_lowercase() == name) {
             passed_over.push(format!("{who} is the author"));
         } else if age > rules.max_age {
-            passed_over.push(format!("the approval of {who} is {} h old", age.num_hours()));
+            passed_over.push(format!(
+                "the approval of {who} is older than {} h",
+                rules.max_age.num_hours()
+            ));
         } else if !counted.insert(name) {
             passed_over.push(format!("{who} counts once"));
         }
@@ -184,7 +187,7 @@ mod tests {
             (
                 &[ann.clone(), bob],
                 day + TimeDelta::seconds(1),
-                "0 of 2 approvals count; the approval of ann is 24 h old; the approval of bob is 24 h old",
+                "0 of 2 approvals count; the approval of ann is older than 24 h; the approval of bob is older than 24 h",
             ),
         ];
         for (voices, after, expected) in cases {

@@ -1,6 +1,7 @@
 //! Approvals: asking for them, and proving them from outside before something live is changed. Everything that cannot
 //! be proved counts as not approved.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -13,12 +14,15 @@ use crate::domain::approval::{REQUEST_SCHEMA, Request, Rules, Voice, judge};
 use crate::error::Stop;
 use crate::report;
 use crate::tools::gh::{GitHub, Run};
-use crate::tools::git::Git;
+use crate::tools::git::{Git, Signature};
 
 /// Keys whose signatures approve, in the form of ssh's allowed signers.
 pub const APPROVERS_FILE: &str = "infrastructure/approvers";
 /// Schema of the message of a signed approval.
 const APPROVAL_SCHEMA: &str = "approval/1";
+
+/// Authors, what was said, and what was said but does not count.
+type Heard = (Vec<String>, Vec<Voice>, Vec<String>);
 
 /// The message of a signed approval.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,7 +72,7 @@ pub fn verify(ctx: &Context, plan_sha256: &str, run: Option<u64>) -> Result<Vec<
     if ctx.config.approval.required == 0 {
         return Ok(Vec::new());
     }
-    let (authors, voices) = match ctx.config.approval.method {
+    let (authors, voices, unusable) = match ctx.config.approval.method {
         ApprovalMethod::Github => on_github(ctx, run),
         ApprovalMethod::SignedTag => signed(ctx, plan_sha256),
     }
@@ -81,8 +85,9 @@ pub fn verify(ctx: &Context, plan_sha256: &str, run: Option<u64>) -> Result<Vec<
     let authors: Vec<&str> = authors.iter().map(String::as_str).collect();
     judge(&rules(ctx), plan_sha256, &authors, &voices, Utc::now()).map_err(|refusal| {
         refused(format!(
-            "the plan {} is not approved: {refusal}",
-            short(plan_sha256)
+            "the plan {} is not approved: {}",
+            short(plan_sha256),
+            [vec![refusal.to_string()], unusable].concat().join("; ")
         ))
         .next(next(ctx))
         .into()
@@ -116,11 +121,22 @@ pub fn approve(ctx: &Context, plan_sha256: &str) -> Result<String> {
     let name = format!("{}-{:08x}", tag_prefix(plan_sha256), rand::random::<u32>());
     let message = format!("Approval for {}\n\n{}", ctx.env_name, report::json_line(&signed)?);
     git.create_signed_tag(&name, &message, &git.head()?)?;
+    let signature = git.own_signer(&name, &ctx.root.join(APPROVERS_FILE))?;
+    if !matches!(signature, Signature::Of(_)) {
+        // Kept here, it would be pushed with the next `git push --tags` and only confuse.
+        git.delete_own_tag(&name)?;
+        return Err(refused(format!("the approval {}", why_not(&signature)))
+            .next(format!(
+                "have a line for your key added to {APPROVERS_FILE} on {}",
+                ctx.config.git.branch
+            ))
+            .into());
+    }
     git.push_tag(&name)?;
     Ok(name)
 }
 
-fn on_github(ctx: &Context, run: Option<u64>) -> Result<(Vec<String>, Vec<Voice>)> {
+fn on_github(ctx: &Context, run: Option<u64>) -> Result<Heard> {
     let id = run.map_or_else(this_run, Ok)?;
     let github = GitHub::open(ctx)?;
     let run = github.run(id)?;
@@ -155,21 +171,24 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<(Vec<String>, Vec<Voice>
         })
         .collect();
     let mut authors: Vec<String> = run.authors().into_iter().map(str::to_owned).collect();
+    // Who pushed or merged is not always who wrote it.
+    authors.extend(github.commit_author(&run.head_sha)?);
     authors.push(request.requested_by);
-    Ok((authors, voices))
+    Ok((authors, voices, Vec::new()))
 }
 
-fn signed(ctx: &Context, plan_sha256: &str) -> Result<(Vec<String>, Vec<Voice>)> {
+/// Authors, voices, and why tags do not count.
+fn signed(ctx: &Context, plan_sha256: &str) -> Result<Heard> {
     let git = Git::open(ctx);
     let approvers = ctx.root.join(APPROVERS_FILE);
-    let mut voices = Vec::new();
+    let (mut voices, mut unusable) = (Vec::new(), Vec::new());
     for tag in git.list_tags(&tag_prefix(plan_sha256))? {
-        let Some(who) = git.signer(&tag.name, &approvers)? else {
-            report::progress(&format!(
-                "warning: {} is not signed by a key of {APPROVERS_FILE}",
-                tag.name
-            ));
-            continue;
+        let who = match git.signer(&tag.name, &approvers)? {
+            Signature::Of(who) => who,
+            bad => {
+                unusable.push(format!("the tag {} {}", tag.name, why_not(&bad)));
+                continue;
+            }
         };
         let record = tag.message.as_deref().and_then(|message| {
             message
@@ -179,6 +198,10 @@ fn signed(ctx: &Context, plan_sha256: &str) -> Result<(Vec<String>, Vec<Voice>)>
         let Some(record) = record.filter(|record| {
             record.schema == APPROVAL_SCHEMA && record.environment == ctx.env_name && record.at <= Utc::now()
         }) else {
+            unusable.push(format!(
+                "the tag {} approves nothing in {}",
+                tag.name, ctx.env_name
+            ));
             continue;
         };
         voices.push(Voice {
@@ -188,7 +211,32 @@ fn signed(ctx: &Context, plan_sha256: &str) -> Result<(Vec<String>, Vec<Voice>)>
             at: record.at,
         });
     }
-    Ok((vec![git.author_email(&git.head()?)?, ctx.actor()], voices))
+    let authors = vec![git.author_email(&git.head()?)?, ctx.actor()];
+    Ok((authors, voices, unusable))
+}
+
+fn why_not(signature: &Signature) -> String {
+    match signature {
+        Signature::Of(who) => format!("is signed by {who}"),
+        Signature::UnknownKey => format!("is signed by a key that is not in {APPROVERS_FILE}"),
+        Signature::Forged => "was changed after it was signed".into(),
+        Signature::Absent => "is not signed".into(),
+    }
+}
+
+/// People whose keys may sign: the first word of each line.
+pub fn known_signers(ctx: &Context) -> Result<BTreeSet<String>> {
+    let path = ctx.root.join(APPROVERS_FILE);
+    if !path.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.lines().map(str::trim);
+    Ok(lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect())
 }
 
 fn recorded(ctx: &Context, run: u64) -> Result<Option<Request>> {

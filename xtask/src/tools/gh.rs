@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -94,6 +95,19 @@ impl GitHub {
             root: ctx.root.clone(),
             repository: github.repository.clone(),
         })
+    }
+
+    /// GitHub's clock.
+    pub fn clock(&self) -> Result<DateTime<Utc>> {
+        let sh = self.shell()?;
+        let said = Self::prepared(cmd!(sh, "gh api --include rate_limit")).read()?;
+        let date = said.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("date").then(|| value.trim().to_owned())
+        });
+        let date = date.context("GitHub did not tell the time")?;
+        let date = DateTime::parse_from_rfc2822(&date).context("GitHub told the time in another form")?;
+        Ok(date.with_timezone(&Utc))
     }
 
     /// The checks of a commit.

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use xshell::cmd;
 
 pub use chain::Message;
-pub use tags::Tag;
+pub use tags::{Signature, Tag};
 
 use crate::context::Context;
 use crate::domain::commit::CommitId;

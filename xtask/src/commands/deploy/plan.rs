@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::domain::release::{Release, taken_back_by};
 use crate::engine::platforms::Platforms;
 use crate::engine::preflight::Preflight;
+use crate::engine::protection;
 use crate::engine::releases::Releases;
 use crate::engine::variables::Variables;
 use crate::report;
@@ -57,6 +58,14 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(Plan, Releases)> 
                     .map(|drift| format!("drift: {drift}")),
             );
         }
+    }
+    for hole in preflight
+        .check("the protection on GitHub", protection::holes(ctx))
+        .unwrap_or_default()
+    {
+        preflight.require(false, || {
+            format!("{}: {} (fix: {})", hole.subject, hole.found, hole.fix)
+        });
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     let variables = preflight

@@ -1,14 +1,18 @@
-//! GitHub: is the gate really a gate.
+//! GitHub: is the gate really a gate, and do our clocks agree.
 
 use anyhow::Result;
+use chrono::{TimeDelta, Utc};
 
 use super::Line;
-use crate::commands::setup;
-use crate::config::ApprovalMethod;
+use crate::commands::setup::{self, Change};
 use crate::context::Context;
+use crate::engine::protection;
 use crate::tools::gh::GitHub;
 
 const FIX: &str = "cargo xtask setup";
+/// The ledger's leases and the age of approvals compare the clocks of different machines.
+const SKEW_WARNING: TimeDelta = TimeDelta::seconds(30);
+const SKEW_PROBLEM: TimeDelta = TimeDelta::minutes(2);
 
 pub(super) fn github(ctx: &Context) -> Vec<Line> {
     if ctx.config.github.is_none() {
@@ -29,37 +33,17 @@ pub(super) fn github(ctx: &Context) -> Vec<Line> {
 
 fn look(ctx: &Context) -> Result<Vec<Line>> {
     let github = GitHub::open(ctx)?;
-    let mut lines = Vec::new();
-    if ctx.config.approval.method == ApprovalMethod::Github && ctx.config.approval.required > 0 {
-        let mut people = Vec::new();
-        for name in &ctx.config.approval.environments {
-            match github.environment(name)? {
-                None => lines.push(Line::problem(
-                    format!("environment {name}"),
-                    "does not exist: a job that names it would make it, without any reviewer",
-                    FIX,
-                )),
-                Some(found) => {
-                    lines.extend(faults(name, &found));
-                    people.extend(found.reviewers());
-                }
-            }
-        }
-        people.sort();
-        people.dedup();
-        let required = ctx.config.approval.required as usize;
-        if people.len() < required {
-            lines.push(Line::problem(
-                "reviewers",
-                format!("{} distinct, {required} approvals are required", people.len()),
-                FIX,
-            ));
-        }
-    }
+    let holes = protection::holes(ctx)?;
+    let mut lines: Vec<Line> = holes
+        .into_iter()
+        .map(|hole| Line::problem(hole.subject, hole.found, hole.fix))
+        .collect();
     let wanted = setup::wanted(ctx, &github)?;
     lines.extend(
         wanted
             .iter()
+            // Short retention is a hole, named above.
+            .filter(|change| !matches!(change, Change::Retention { .. }))
             .map(|change| Line::warning("github settings", change.to_string(), FIX)),
     );
     if lines.is_empty() {
@@ -68,19 +52,17 @@ fn look(ctx: &Context) -> Result<Vec<Line>> {
             format!("{} is set up as configured", github.repository()),
         ));
     }
+    lines.push(clock(&github)?);
     Ok(lines)
 }
 
-fn faults(name: &str, found: &crate::tools::gh::Protection) -> Vec<Line> {
-    let subject = format!("environment {name}");
-    let mut lines = Vec::new();
-    if found.reviewers().is_empty() {
-        lines.push(Line::problem(&subject, "has no reviewers", FIX));
-    } else if !found.prevents_self_review() {
-        lines.push(Line::problem(&subject, "lets people approve their own run", FIX));
-    }
-    if found.can_admins_bypass {
-        lines.push(Line::problem(&subject, "can be bypassed by administrators", FIX));
-    }
-    lines
+fn clock(github: &GitHub) -> Result<Line> {
+    let skew = (Utc::now() - github.clock()?).abs();
+    let found = format!("{} s from GitHub's", skew.num_seconds());
+    let fix = "set this machine's clock by NTP";
+    Ok(match skew {
+        skew if skew > SKEW_PROBLEM => Line::problem("clock", found, fix),
+        skew if skew > SKEW_WARNING => Line::warning("clock", found, fix),
+        _ => Line::ok("clock", found),
+    })
 }

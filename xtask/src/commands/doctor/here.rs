@@ -17,6 +17,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mongodump", "cargo xtask tools"),
     ("mongorestore", "cargo xtask tools"),
 ];
+/// What people follow in an emergency, and what stands there for what only the team knows.
+const GUIDE: &str = "docs/PRODUCTION-ROLLBACK-GUIDE.md";
+const BLANK: &str = "<fill in>";
 /// A backup older than this deserves a word.
 const OLD_BACKUP: TimeDelta = TimeDelta::days(8);
 /// Free room that a warning starts at.
@@ -38,6 +41,7 @@ pub(super) fn configuration(ctx: &Context) -> Vec<Line> {
             "set backup.recipients in pipeline.toml to the age or ssh keys that may read them",
         ));
     }
+    lines.extend(guide(ctx));
     if ctx.config.approval.required < 2 && ctx.env().protected {
         lines.push(Line::warning(
             "approvals",
@@ -46,6 +50,21 @@ pub(super) fn configuration(ctx: &Context) -> Vec<Line> {
         ));
     }
     lines
+}
+
+/// In an emergency nobody looks for a telephone number.
+fn guide(ctx: &Context) -> Option<Line> {
+    let text = std::fs::read_to_string(ctx.root.join(GUIDE)).ok()?;
+    let blanks = text.matches(BLANK).count();
+    Some(if blanks == 0 {
+        Line::ok("rollback guide", "is filled in")
+    } else {
+        Line::warning(
+            "rollback guide",
+            format!("{blanks} places of {GUIDE} are not filled in"),
+            format!("replace each `{BLANK}` there: who is called, and where"),
+        )
+    })
 }
 
 pub(super) fn tools(_: &Context) -> Vec<Line> {

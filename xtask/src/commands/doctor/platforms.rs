@@ -1,27 +1,32 @@
 //! Railway, Vercel and the database: do the tokens work, what serves, what lies about.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 
 use super::Line;
 use crate::context::Context;
 use crate::database::Live;
-use crate::restore::names::{Role, parse};
+use crate::domain::release::known_good;
+use crate::engine::releases::Releases;
+use crate::restore::{self, Known};
 use crate::tools::railway::Railway;
 use crate::tools::vercel::Vercel;
 
+/// More requests than these would make a page that nobody waits for.
+const IMAGES_LOOKED_AT: usize = 5;
+
 pub(super) fn railway(ctx: &Context) -> Vec<Line> {
-    let look = || -> Result<Line> {
+    let look = || -> Result<Vec<Line>> {
         let railway = Railway::open(ctx)?;
         railway.check_token()?;
-        Ok(match railway.active()? {
+        let mut lines = vec![match railway.active()? {
             Some(deployment) => Line::ok("railway", format!("{} serves", deployment.id)),
             None => Line::warning("railway", "nothing is deployed", "cargo xtask deploy"),
-        })
+        }];
+        lines.extend(image_window(ctx, &railway)?);
+        Ok(lines)
     };
     let fix = format!("check {} and the ids in pipeline.toml", ctx.env().railway.token);
-    vec![look().unwrap_or_else(|error| Line::error("railway", &error, &fix))]
+    look().unwrap_or_else(|error| vec![Line::error("railway", &error, &fix)])
 }
 
 pub(super) fn vercel(ctx: &Context) -> Vec<Line> {
@@ -44,24 +49,7 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
             "database",
             format!("MongoDB {} at {}", server.version, server.host),
         )];
-        let names = live.listed()?;
-        let old: BTreeSet<String> = names
-            .keys()
-            .filter_map(|name| parse(name))
-            .map(|(operation, role, _)| match role {
-                Role::Old => format!("cargo xtask restore --forget {operation}"),
-                Role::Shadow | Role::Late | Role::Plan => format!("cargo xtask restore --undo {operation}"),
-            })
-            .collect();
-        lines.push(if old.is_empty() {
-            Line::ok("collections of restores", "none is left")
-        } else {
-            Line::warning(
-                "collections of restores",
-                "some are kept beside the live ones",
-                old.into_iter().collect::<Vec<_>>().join("; "),
-            )
-        });
+        lines.extend(restore::list(ctx)?.iter().filter_map(leftover));
         Ok(lines)
     };
     let fix = format!(
@@ -69,4 +57,59 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
         ctx.env().mongodb.uri
     );
     look().unwrap_or_else(|error| vec![Line::error("database", &error, &fix)])
+}
+
+/// How far back the images reach that Railway keeps: past them a rollback builds again, which takes longer. Railway
+/// keeps the image of a replaced deployment for a time that depends on its plan (24 h, 72 h, 120 h, 360 h).
+fn image_window(ctx: &Context, railway: &Railway) -> Result<Option<Line>> {
+    let releases = Releases::read(ctx)?;
+    let good = known_good(&releases.all);
+    let Some(newest) = good.first() else {
+        return Ok(None);
+    };
+    let mut reach = None;
+    for release in good.iter().take(IMAGES_LOOKED_AT) {
+        if railway.deployment(&release.railway.deployment)?.can_rollback != Some(true) {
+            break;
+        }
+        reach = Some(*release);
+    }
+    Ok(Some(match reach {
+        Some(oldest) => Line::ok(
+            "images",
+            format!(
+                "Railway keeps those of the releases back to {} ({} UTC)",
+                oldest.tag,
+                oldest.created.format("%F %R")
+            ),
+        ),
+        None => Line::warning(
+            "images",
+            format!("Railway no longer keeps that of {}", newest.tag),
+            "none is needed: a rollback builds from the tag, which takes some minutes longer",
+        ),
+    }))
+}
+
+/// What a restore has left beside the live collections.
+fn leftover(known: &Known) -> Option<Line> {
+    let id = &known.operation;
+    let unfinished = !known.shadow.is_empty() || !known.late.is_empty();
+    if unfinished {
+        return Some(Line::warning(
+            format!("restore {id}"),
+            format!(
+                "is unfinished: {} collections are prepared or kept beside the live ones",
+                known.shadow.len() + known.late.len() + known.old.len()
+            ),
+            format!("cargo xtask restore --resume {id}   (or --undo {id})"),
+        ));
+    }
+    (!known.old.is_empty()).then(|| {
+        Line::warning(
+            format!("restore {id}"),
+            format!("{} old collections are kept for an undo", known.old.len()),
+            format!("cargo xtask restore --forget {id}   (when nobody needs to undo it)"),
+        )
+    })
 }

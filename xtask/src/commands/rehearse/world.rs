@@ -50,6 +50,7 @@ pub struct World {
     programs: PathBuf,
     samples: PathBuf,
     env: BTreeMap<String, OsString>,
+    secrets: BTreeMap<String, String>,
     _platform: Background,
     _server: Background,
 }
@@ -74,11 +75,17 @@ impl World {
             programs,
             samples,
             env,
+            secrets: guarded(secrets),
             _platform: platform,
             _server: server,
         };
         world.make_repository()?;
         Ok(world)
+    }
+
+    /// The secrets of this world by variable: nothing of what is run may ever show one.
+    pub fn secrets(&self) -> &BTreeMap<String, String> {
+        &self.secrets
     }
 
     /// The team's clone.
@@ -284,7 +291,12 @@ fn start_server(tools: &[Tool], programs: &Path, folder: &Path) -> Result<(Backg
     let (server, address) = Exec::new(command)
         .deadline(START_DEADLINE)
         .background(&folder.join("logs/database.log"), server_address)?;
-    Ok((server, format!("mongodb://{address}/?directConnection=true")))
+    // The application name marks the address as one that must not be shown, as a password would.
+    let mark = rand::random::<u64>();
+    Ok((
+        server,
+        format!("mongodb://{address}/?directConnection=true&appName=a{mark:x}"),
+    ))
 }
 
 /// The line that says where the server listens: `secantusd-rs` in words, `mongod` as JSON.
@@ -299,6 +311,14 @@ fn server_address(line: &str) -> Option<String> {
 fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr().context("no free port")?.port())
+}
+
+/// What is in the environment beside the secrets is no secret.
+fn guarded(mut secrets: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for public in ["HEALTH_EMAIL", "REHEARSAL_RECIPIENT"] {
+        secrets.remove(public);
+    }
+    secrets
 }
 
 /// Secrets of this rehearsal only, made anew each time.

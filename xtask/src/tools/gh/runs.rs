@@ -64,6 +64,24 @@ struct Named {
 }
 
 #[derive(Deserialize)]
+struct Commit {
+    /// Of the account that has the author's address.
+    author: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct Artifacts {
+    artifacts: Vec<Artifact>,
+}
+
+#[derive(Deserialize)]
+struct Artifact {
+    name: String,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
 struct Runs {
     workflow_runs: Vec<Run>,
 }
@@ -78,6 +96,28 @@ impl GitHub {
     pub fn approvals(&self, run: u64) -> Result<Vec<Approval>> {
         self.get(&format!("actions/runs/{run}/approvals"))?
             .with_context(|| format!("GitHub has no workflow run {run}"))
+    }
+
+    /// Login of whoever wrote a commit; `None` where GitHub knows no account of that address.
+    pub fn commit_author(&self, commit: &str) -> Result<Option<String>> {
+        let found: Option<Commit> = self.get(&format!("commits/{commit}"))?;
+        let found = found.with_context(|| format!("GitHub does not know the commit {commit}"))?;
+        Ok(found.author.map(|user| user.login))
+    }
+
+    /// For how many days the newest artifact whose name begins so is kept; `None` where there is none.
+    pub fn artifact_days(&self, name_prefix: &str) -> Result<Option<i64>> {
+        let found: Option<Artifacts> = self.get("actions/artifacts?per_page=100")?;
+        let newest = found
+            .into_iter()
+            .flat_map(|found| found.artifacts)
+            .filter(|one| one.name.starts_with(name_prefix))
+            .max_by_key(|one| one.created_at);
+        Ok(newest.and_then(|one| {
+            // GitHub rounds the expiry to the time of the upload's begin.
+            let kept = one.expires_at? - one.created_at + chrono::TimeDelta::hours(12);
+            Some(kept.num_days())
+        }))
     }
 
     /// Runs that wait for an approval.

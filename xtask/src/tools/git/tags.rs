@@ -22,6 +22,18 @@ pub struct Tag {
     pub tagged_at: Option<DateTime<Utc>>,
 }
 
+/// What a tag's signature proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signature {
+    /// Signed, unchanged, by this person.
+    Of(String),
+    /// Signed and unchanged, by nobody who is known.
+    UnknownKey,
+    /// Changed after it was signed, or its key was revoked.
+    Forged,
+    Absent,
+}
+
 impl Git {
     /// The remote's tags `<prefix>-…`, sorted by name.
     pub fn list_tags(&self, prefix: &str) -> Result<Vec<Tag>> {
@@ -102,21 +114,40 @@ impl Git {
             .context("cannot sign: set gpg.format and user.signingKey in your git configuration")
     }
 
-    /// Whose ssh key signed a tag of the remote that was listed before; `None` where it is unsigned, damaged, or the
-    /// key is not one of `allowed_signers`.
-    pub fn signer(&self, name: &str, allowed_signers: &Path) -> Result<Option<String>> {
+    /// Whose ssh key signed a tag of the remote that was listed before.
+    pub fn signer(&self, name: &str, allowed_signers: &Path) -> Result<Signature> {
+        self.signature(&format!("{KEPT}/{name}"), allowed_signers)
+    }
+
+    /// Whose ssh key signed a tag of this clone.
+    pub fn own_signer(&self, name: &str, allowed_signers: &Path) -> Result<Signature> {
+        self.signature(&format!("refs/tags/{name}"), allowed_signers)
+    }
+
+    /// Takes back a tag that was never pushed.
+    pub fn delete_own_tag(&self, name: &str) -> Result<()> {
+        self.local(&["tag", "--delete", "--", name])?.run()
+    }
+
+    fn signature(&self, reference: &str, allowed_signers: &Path) -> Result<Signature> {
         let signers = allowed_signers
             .to_str()
             .context("the path of the approvers is not UTF-8")?;
         let allowed = format!("gpg.ssh.allowedSignersFile={signers}");
-        let kept = format!("{KEPT}/{name}");
-        let said = self.local(&["-c", &allowed, "verify-tag", &kept])?.output()?;
+        let said = self.local(&["-c", &allowed, "verify-tag", reference])?.output()?;
         // The principal is the file's own text; the exit code covers revoked and expired keys.
         let principal = said.stderr_tail.iter().find_map(|line| {
             let rest = line.strip_prefix("Good \"git\" signature for ")?;
             rest.split_once(" with ").map(|(who, _)| who.to_owned())
         });
-        Ok(principal.filter(|_| said.code == Some(0)))
+        let says = |what: &str| said.stderr_tail.iter().any(|line| line.contains(what));
+        Ok(match principal.filter(|_| said.code == Some(0)) {
+            Some(who) => Signature::Of(who),
+            None if says("no signature found") => Signature::Absent,
+            // Good in itself, but of nobody in the file.
+            None if says("Good \"git\" signature with") => Signature::UnknownKey,
+            None => Signature::Forged,
+        })
     }
 
     /// The address of a commit's author.

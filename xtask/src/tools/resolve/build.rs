@@ -184,4 +184,3 @@ fn require(programs: &[String]) -> Result<()> {
         &packages.collect::<Vec<_>>().join(", "),
     ))
 }
-

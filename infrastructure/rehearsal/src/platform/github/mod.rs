@@ -31,6 +31,8 @@ struct State {
     next_id: u64,
     /// Check runs by commit; a commit without an entry has one green check.
     checks: BTreeMap<String, Vec<Value>>,
+    /// Who wrote a commit; the user of the configuration unless told.
+    authors: BTreeMap<String, String>,
     environments: BTreeMap<String, environments::Environment>,
     runs: BTreeMap<u64, actions::Run>,
     artifacts: Vec<actions::Artifact>,
@@ -83,6 +85,13 @@ impl Simulated for Arc<GitHub> {
     }
 
     fn answer(&self, request: &Request) -> Response {
+        let date = self.shared.clock.now().format("%a, %d %b %Y %H:%M:%S GMT");
+        self.answer_undated(request).header("date", &date.to_string())
+    }
+}
+
+impl GitHub {
+    fn answer_undated(&self, request: &Request) -> Response {
         let Some((pattern, endpoint, mut captures)) = find(request) else {
             return message(501, "not implemented");
         };
@@ -206,12 +215,21 @@ impl GitHub {
     pub(super) fn control(&self, what: &str, body: &Value) -> Result<()> {
         match what {
             "checks" => self.set_checks(body),
+            "commits" => self.set_author(body),
             "environments" => self.set_environment(body),
             "runs" => self.set_run(body),
             "approvals" => self.approve(body),
             "artifacts" => self.add_artifact(body),
             other => bail!("there is no control github/{other}"),
         }
+    }
+
+    fn set_author(&self, body: &Value) -> Result<()> {
+        let text = |name: &str| body[name].as_str().map(str::to_owned);
+        let commit = text("commit").context("commit is missing")?;
+        let author = text("author").context("author is missing")?;
+        self.state().authors.insert(commit, author);
+        Ok(())
     }
 
     fn set_checks(&self, body: &Value) -> Result<()> {

@@ -24,6 +24,7 @@ pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
         "GET /repos/{owner}/{repo}/collaborators/{login}/permission",
         GitHub::permission,
     ),
+    ("GET /repos/{owner}/{repo}/commits/{commit}", GitHub::commit),
     (
         "GET /repos/{owner}/{repo}/commits/{commit}/check-runs",
         GitHub::check_runs,
@@ -142,6 +143,16 @@ impl GitHub {
         let body =
             json!({"permission": permission, "role_name": permission, "user": user_value(&captures[0])});
         Ok(Response::json(200, &body))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn commit(&self, _: &Request, captures: &Captures) -> Result<Response> {
+        let author = self.state().authors.get(&captures[0]).cloned();
+        let author = user_value(author.as_deref().unwrap_or(&self.config.user));
+        Ok(Response::json(
+            200,
+            &json!({"sha": captures[0], "author": author, "committer": author}),
+        ))
     }
 
     fn checks(&self, commit: &str) -> Vec<Value> {

@@ -1,0 +1,128 @@
+//! Whether what GitHub is to guard is really guarded: the approvals of others, and backups for as long as promised.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use crate::config::ApprovalMethod;
+use crate::context::Context;
+use crate::engine::approval::{APPROVERS_FILE, known_signers};
+use crate::tools::gh::{GitHub, Protection};
+
+/// Names of the workflows' artifacts with backups begin so.
+const BACKUP_ARTIFACTS: &str = "backup";
+
+/// Something that is not guarded as the configuration demands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hole {
+    pub subject: String,
+    pub found: String,
+    /// What mends it.
+    pub fix: String,
+}
+
+impl Hole {
+    fn new(subject: impl Into<String>, found: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            found: found.into(),
+            fix: "cargo xtask setup".into(),
+        }
+    }
+}
+
+/// Every hole; none where pipeline.toml names no repository.
+pub fn holes(ctx: &Context) -> Result<Vec<Hole>> {
+    if ctx.config.github.is_none() {
+        return Ok(Vec::new());
+    }
+    let github = GitHub::open(ctx)?;
+    let mut holes = Vec::new();
+    if ctx.config.approval.required > 0 {
+        match ctx.config.approval.method {
+            ApprovalMethod::Github => environments(ctx, &github, &mut holes)?,
+            ApprovalMethod::SignedTag => signers(ctx, &mut holes)?,
+        }
+    }
+    retention(ctx, &github, &mut holes)?;
+    Ok(holes)
+}
+
+fn environments(ctx: &Context, github: &GitHub, holes: &mut Vec<Hole>) -> Result<()> {
+    let mut people = BTreeSet::new();
+    for name in &ctx.config.approval.environments {
+        let subject = format!("environment {name}");
+        match github.environment(name)? {
+            // The gate would vanish without a word.
+            None => holes.push(Hole::new(
+                subject,
+                "does not exist: a job that names it would make it, without any reviewer",
+            )),
+            Some(found) => {
+                holes.extend(faults(&found).map(|fault| Hole::new(&subject, fault)));
+                people.extend(found.reviewers());
+            }
+        }
+    }
+    let required = ctx.config.approval.required as usize;
+    if people.len() < required {
+        holes.push(Hole::new(
+            "reviewers",
+            format!("{} distinct, {required} approvals are required", people.len()),
+        ));
+    }
+    Ok(())
+}
+
+fn faults(found: &Protection) -> impl Iterator<Item = &'static str> {
+    let reviewed = !found.reviewers().is_empty();
+    let faults = [
+        (!reviewed, "has no reviewers"),
+        (
+            reviewed && !found.prevents_self_review(),
+            "lets people approve their own run",
+        ),
+        (found.can_admins_bypass, "can be bypassed by administrators"),
+    ];
+    faults
+        .into_iter()
+        .filter_map(|(holds, text)| holds.then_some(text))
+}
+
+fn signers(ctx: &Context, holes: &mut Vec<Hole>) -> Result<()> {
+    let (known, required) = (known_signers(ctx)?.len(), ctx.config.approval.required as usize);
+    if known < required {
+        holes.push(Hole {
+            subject: "approvers".into(),
+            found: format!("{APPROVERS_FILE} lists {known} people, {required} approvals are required"),
+            fix: format!(
+                "add a line `ann@example.com ssh-ed25519 AAAA…` for each approver to {APPROVERS_FILE}"
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn retention(ctx: &Context, github: &GitHub, holes: &mut Vec<Hole>) -> Result<()> {
+    let wanted = ctx.config.backup.retention_days;
+    if let Some(retention) = github.retention()?
+        && retention.days < wanted
+    {
+        holes.push(Hole::new(
+            "artifacts",
+            format!(
+                "GitHub keeps them for {} days instead of {wanted}",
+                retention.days
+            ),
+        ));
+    } else if let Some(days) = github.artifact_days(BACKUP_ARTIFACTS)?
+        && days < i64::from(wanted)
+    {
+        // The setting cannot be read with a job's own token, and asking for more than it allows is cut without a word.
+        holes.push(Hole::new(
+            "artifacts",
+            format!("GitHub keeps the newest backup for {days} days instead of {wanted}"),
+        ));
+    }
+    Ok(())
+}
