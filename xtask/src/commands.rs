@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod gate;
 pub mod health;
 pub mod ledger;
+pub mod metrics;
 pub mod notify;
 pub mod rehearse;
 pub mod releases;
@@ -23,6 +24,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::context::Context;
+use crate::error::Stop;
 use crate::report::{self, Format};
 
 /// Releases that can be taken back, code and data together.
@@ -77,6 +79,8 @@ pub enum Command {
     Restore(restore::Args),
     /// Show who did what to this environment, why, and how it ended
     Ledger(ledger::Args),
+    /// Figures about releases, recoveries and backups, from what tags, ledger and history say
+    Metrics(metrics::Args),
     /// Look whether a deploy and a rollback would work now
     Doctor(doctor::Args),
     /// Make the GitHub repository what the pipeline needs
@@ -100,6 +104,12 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     report::set_verbose(cli.common.verbose);
     crate::exec::install_signal_handler()?;
     let common = &cli.common;
+    // Before anything is done: to find out afterwards that it cannot be shown would be too late.
+    if common.format == Format::Html && !matches!(cli.command, Command::Metrics(_)) {
+        return Err(Stop::usage("only `metrics` has an HTML form")
+            .next("choose --format text or --format json")
+            .into());
+    }
     match cli.command {
         Command::Rehearse(args) => rehearse::run(&args, common)?,
         Command::Deploy(args) => deploy::run(&args, common)?,
@@ -109,6 +119,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Backup(args) => backup::run(args, &common.context()?)?,
         Command::Restore(args) => restore::run(&args, &common.context()?)?,
         Command::Ledger(args) => ledger::run(&args, common)?,
+        Command::Metrics(args) => metrics::run(&args, common)?,
         Command::Doctor(args) => doctor::run(&args, common)?,
         Command::Setup(args) => setup::run(&args, common)?,
         Command::Test(args) => tests::run(&args, common)?,

@@ -4,6 +4,7 @@ pub mod approval;
 pub mod budget;
 pub mod checkout;
 pub mod confirm;
+pub mod history;
 pub mod journal;
 pub mod ledger;
 pub mod notify;

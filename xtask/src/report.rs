@@ -1,11 +1,14 @@
 //! What people and programs read: stdout is the result (text or JSON), stderr is progress.
 
+pub mod page;
+pub mod plot;
+
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use crate::domain::timeline::Timing;
@@ -17,6 +20,8 @@ pub enum Format {
     #[default]
     Text,
     Json,
+    /// One page without outside parts (`metrics` only)
+    Html,
 }
 
 static VERBOSE: OnceLock<bool> = OnceLock::new();
@@ -87,6 +92,7 @@ pub fn emit<T: Serialize>(
     let shown = match format {
         Format::Json => to_json(schema, body)?,
         Format::Text => text(),
+        Format::Html => bail!("{schema} has no HTML form"),
     };
     std::io::stdout()
         .write_all(shown.as_bytes())

@@ -10,8 +10,10 @@ use serde::Serialize;
 use super::Common;
 use crate::context::Context;
 use crate::domain::commit::CommitId;
+use crate::domain::observation::Seen;
 use crate::domain::release::Release;
 use crate::domain::verdict::Verdict;
+use crate::engine::history;
 use crate::error::{Ending, Stop};
 use crate::health::compare::{self, Comparison};
 use crate::health::watch::{self, Pace};
@@ -40,6 +42,9 @@ pub struct Args {
     /// Say what got slower or broke since this report (written by `--format json`)
     #[arg(long, value_name = "REPORT")]
     compare: Option<PathBuf>,
+    /// Keep the verdict in the history on the git remote, which `metrics` makes the availability of
+    #[arg(long, conflicts_with_all = ["watch", "only"])]
+    record: bool,
     /// Write the report as JUnit XML, too
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -85,6 +90,11 @@ pub fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     if let Some(path) = &args.junit {
         std::fs::write(path, health::junit::xml(&report))
             .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if args.record {
+        let summary = report.summary.clone();
+        let verdict = report.verdict;
+        history::record(&ctx, Seen::Health { verdict, summary }).context("the verdict was not kept")?;
     }
     Ok(exit_code(Some(report.verdict)))
 }

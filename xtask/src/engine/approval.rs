@@ -239,6 +239,17 @@ pub fn known_signers(ctx: &Context) -> Result<BTreeSet<String>> {
         .collect())
 }
 
+/// Every plan that was put before approvers in this environment.
+pub fn requests(ctx: &Context) -> Result<Vec<Request>> {
+    let prefix = format!("refs/xtask/gate/{}/", ctx.env_name);
+    let messages = Git::open(ctx).fetch_refs(&prefix)?;
+    Ok(messages
+        .iter()
+        .filter_map(|message| parse_request(&message.text).ok())
+        .filter(|request| request.environment == ctx.env_name && request.schema == REQUEST_SCHEMA)
+        .collect())
+}
+
 fn recorded(ctx: &Context, run: u64) -> Result<Option<Request>> {
     let git = Git::open(ctx);
     let name = reference(ctx, run);
@@ -249,12 +260,17 @@ fn recorded(ctx: &Context, run: u64) -> Result<Option<Request>> {
     let messages = git.messages(None, &commit)?;
     let text = messages
         .first()
-        .map(|message| message.text.trim_end())
+        .map(|message| message.text.as_str())
         .unwrap_or_default();
-    let request: Request = serde_json::from_str(text.lines().next_back().unwrap_or_default())
-        .with_context(|| format!("the approval request {name} is not readable"))?;
+    let request =
+        parse_request(text).with_context(|| format!("the approval request {name} is not readable"))?;
     let right = request.run == run && request.environment == ctx.env_name && request.schema == REQUEST_SCHEMA;
     Ok(right.then_some(request))
+}
+
+/// The record is the message's last line.
+fn parse_request(message: &str) -> serde_json::Result<Request> {
+    serde_json::from_str(message.trim_end().lines().next_back().unwrap_or_default())
 }
 
 fn reference(ctx: &Context, run: u64) -> String {

@@ -102,24 +102,3 @@ pub struct Timings {
 pub(super) fn ms(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
-
-/// The percentile of sorted values by the nearest rank: always one of the values, never between two.
-pub(super) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_were_measured() {
-        let values: Vec<f64> = (1..=20).map(f64::from).collect();
-        assert_eq!(percentile(&values, 50), Some(10.0));
-        assert_eq!(percentile(&values, 95), Some(19.0));
-        assert_eq!(percentile(&values, 99), Some(20.0));
-        assert_eq!(percentile(&values[..1], 95), Some(1.0));
-        assert_eq!(percentile(&[], 95), None);
-    }
-}

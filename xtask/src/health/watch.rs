@@ -9,9 +9,10 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::render::duration;
-use super::report::{CheckReport, HealthReport, percentile};
+use super::report::{CheckReport, HealthReport};
 use super::{Request, run, runner};
 use crate::context::Context;
+use crate::domain::spread::percentile;
 use crate::domain::verdict::{Outcome, Verdict};
 use crate::report::Format;
 
@@ -102,7 +103,7 @@ pub fn watch(ctx: &Context, request: &Request, pace: Pace) -> Result<Summary> {
 fn say(format: Format, line: &str) -> Result<()> {
     match format {
         Format::Text => writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")?,
-        Format::Json => crate::report::progress(line),
+        Format::Json | Format::Html => crate::report::progress(line),
     }
     Ok(())
 }

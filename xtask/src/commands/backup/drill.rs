@@ -19,6 +19,8 @@ use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::inventory::Inventory;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
+use crate::domain::observation::Seen;
+use crate::engine::history;
 use crate::error::Stop;
 use crate::exec::check_interrupted;
 use crate::report;
@@ -39,6 +41,9 @@ pub struct Args {
     /// Environment variable with the connection string of an empty scratch server; one is started here unless given
     #[arg(long, value_name = "VARIABLE")]
     uri_env: Option<String>,
+    /// Keep the result in the history on the git remote, for `metrics`
+    #[arg(long)]
+    record: bool,
 }
 
 /// What a drill found.
@@ -68,6 +73,15 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
     };
     report::step_summary(&markdown(&drill))?;
     report::emit(ctx.format, "backup-drill/1", &drill, || text(&drill))?;
+    if args.record {
+        let seen = Seen::Drill {
+            backup: drill.backup.clone(),
+            good: drill.good,
+            total_ms: drill.total_ms,
+            budget_ms: drill.budget_ms,
+        };
+        history::record(ctx, seen).context("the drill was not kept")?;
+    }
     if drill.good && drill.within_budget {
         return Ok(());
     }

@@ -13,10 +13,11 @@ use serde_json::json;
 
 use super::{Look, Scene};
 use crate::database::{Live, Patience};
+use crate::domain::spread::percentile;
 use crate::domain::verdict::Outcome;
 use crate::health::file;
 use crate::health::problem::Problem;
-use crate::health::report::{Timings, ms, percentile};
+use crate::health::report::{Timings, ms};
 use crate::health::template::Missing;
 use crate::secret::Secret;
 

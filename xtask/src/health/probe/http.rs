@@ -7,10 +7,10 @@ use serde_json_path::JsonPath;
 use ureq::http::{Method, header};
 
 use super::{Look, Scene};
+use crate::domain::spread::percentile;
 use crate::domain::verdict::Outcome;
 use crate::health::expect::{self, Expectations};
 use crate::health::http::{Answer, Request};
-use crate::health::report::percentile;
 use crate::health::template::{Missing, Template, Values, fill_json};
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! A chain of commits without files below a reference of its own: each commit's message is one record.
 
 use anyhow::{Context as _, Result, bail};
+use chrono::{DateTime, Utc};
 
 use super::Git;
 use crate::domain::commit::CommitId;
@@ -85,6 +86,51 @@ impl Git {
             });
         }
         Ok(messages)
+    }
+
+    /// Fetches the references of the remote below a prefix that ends in `/`; gives the message of each one's commit.
+    pub fn fetch_refs(&self, prefix: &str) -> Result<Vec<Message>> {
+        let kept = format!("refs/xtask/seen/{}", prefix.trim_start_matches("refs/"));
+        self.fetch_specs(&["--prune", &format!("+{prefix}*:{kept}*")])
+            .with_context(|| format!("cannot fetch {prefix}* of {}", self.remote))?;
+        let format = "--format=%(objectname)%00%(contents)%00";
+        let (bytes, finished) = self
+            .local(&["for-each-ref", format, &kept])?
+            .stream_out(|stdout| crate::exec::read_bounded(stdout, LIMIT_BYTES))?;
+        finished.checked()?;
+        let text = String::from_utf8(bytes?).context("a reference has a message that is not UTF-8")?;
+        let mut parts = text.split('\0');
+        let mut messages = Vec::new();
+        while let (Some(commit), Some(text)) = (parts.next(), parts.next()) {
+            let (commit, text) = (commit.trim().parse()?, text.to_owned());
+            messages.push(Message { commit, text });
+        }
+        Ok(messages)
+    }
+
+    /// When the commits after `from` (or only the last one) up to `to` were made, at most `limit` of the newest.
+    pub fn commit_times(
+        &self,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        limit: u32,
+    ) -> Result<Vec<DateTime<Utc>>> {
+        let (range, count) = match from {
+            Some(from) => (format!("{from}..{to}"), limit),
+            None => (to.to_string(), 1),
+        };
+        let count = format!("--max-count={count}");
+        let text = self
+            .local(&["log", &count, "--format=%ct", &range, "--"])?
+            .read()?;
+        text.lines()
+            .map(|line| {
+                let seconds = line.parse().ok();
+                seconds
+                    .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+                    .with_context(|| format!("git told the time {line:?}"))
+            })
+            .collect()
     }
 
     /// Makes the commit that continues a chain. Nothing is visible to others before [`Git::push_commit`].

@@ -1,0 +1,103 @@
+//! What was looked at outside of operations: `refs/xtask/history/<environment>` on the git remote, a chain of commits as
+//! the ledger is one, but without a lock: looks do not exclude each other.
+
+use anyhow::{Context as _, Result, bail};
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::domain::observation::{Observation, Seen};
+use crate::report::json_line;
+use crate::tools::git::{Git, Message};
+
+const SCHEMA: &str = "observation/1";
+/// How often appending is tried again when others append meanwhile.
+const ATTEMPTS: u32 = 20;
+
+/// An observation as it is written: the last line of the commit's message.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    schema: String,
+    #[serde(flatten)]
+    observation: Observation,
+}
+
+/// Keeps what was seen now.
+pub fn record(ctx: &Context, seen: Seen) -> Result<()> {
+    let observation = Observation {
+        at: Utc::now(),
+        by: ctx.actor(),
+        seen,
+    };
+    let git = Git::open(ctx);
+    let name = reference(&ctx.env_name);
+    let text = message(&ctx.env_name, &observation)?;
+    for _ in 0..ATTEMPTS {
+        let head = git.remote_ref(&name)?;
+        if let Some(head) = &head {
+            git.fetch_chain(&name, head)?;
+        }
+        let commit = git.commit_message(head.as_ref(), &text)?;
+        let Err(error) = git.push_commit(&commit, &name) else {
+            return Ok(());
+        };
+        // Whatever the push said, the remote knows: it may have arrived with only the answer lost.
+        let now = git.remote_ref(&name)?;
+        if now.as_ref() == Some(&commit) {
+            return Ok(());
+        }
+        if now == head {
+            return Err(error).context("the remote did not take an observation");
+        }
+    }
+    bail!("others wrote to {name} during all of {ATTEMPTS} attempts: nothing was kept")
+}
+
+/// Everything that was kept, oldest first.
+pub fn read(ctx: &Context) -> Result<Vec<Observation>> {
+    let git = Git::open(ctx);
+    let name = reference(&ctx.env_name);
+    let Some(head) = git.remote_ref(&name)? else {
+        return Ok(Vec::new());
+    };
+    git.fetch_chain(&name, &head)?;
+    git.messages(None, &head)?.iter().map(parse).collect()
+}
+
+/// Where an environment's observations are kept.
+pub fn reference(environment: &str) -> String {
+    format!("refs/xtask/history/{environment}")
+}
+
+/// The commit message of an observation: a line for people, then the record.
+pub fn message(environment: &str, observation: &Observation) -> Result<String> {
+    let what = match &observation.seen {
+        Seen::Health { verdict, .. } => verdict.word().to_owned(),
+        Seen::Drill { backup, good, .. } => {
+            format!("drill of {backup}: {}", if *good { "good" } else { "not good" })
+        }
+    };
+    let record = Record {
+        schema: SCHEMA.to_owned(),
+        observation: observation.clone(),
+    };
+    Ok(format!("{environment}: {what}\n\n{}", json_line(&record)?))
+}
+
+fn parse(message: &Message) -> Result<Observation> {
+    let record = message.text.trim_end().lines().next_back().unwrap_or_default();
+    let record: Record = serde_json::from_str(record).with_context(|| {
+        format!(
+            "commit {} of the history is not an observation that this version knows",
+            message.commit.short()
+        )
+    })?;
+    if record.schema != SCHEMA {
+        bail!(
+            "commit {} of the history was written by another version ({})",
+            message.commit.short(),
+            record.schema
+        );
+    }
+    Ok(record.observation)
+}

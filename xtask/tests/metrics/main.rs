@@ -1,0 +1,5 @@
+//! `xtask metrics` over a history of real tags and real ledger events, against figures computed in the simplest way.
+
+mod browser;
+mod figures;
+mod generator;
