@@ -5,11 +5,13 @@ mod lint;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use clap::ValueEnum as _;
 use serde::Serialize;
 use xshell::{Shell, cmd};
 
 use super::Common;
+use super::rehearse::Scenario;
 use crate::error::Stop;
 use crate::exec::Exec;
 use crate::report;
@@ -19,6 +21,7 @@ use crate::tools::resolve::{path_with, resolve};
 const STAGE_DEADLINE: Duration = Duration::from_secs(40 * 60);
 /// Documents of the short rehearsal.
 const REHEARSAL_DOCUMENTS: &str = "2000";
+const SCENARIO_DOCUMENTS: &str = "300";
 /// What cargo and rustup need of our environment.
 const CARGO_ENV: &[&str] = &[
     "CARGO_HOME",
@@ -47,6 +50,7 @@ enum Stage {
     Build,
     Test,
     Rehearse,
+    Scenarios,
 }
 
 const ALL: &[Stage] = &[
@@ -57,6 +61,7 @@ const ALL: &[Stage] = &[
     Stage::Build,
     Stage::Test,
     Stage::Rehearse,
+    Stage::Scenarios,
 ];
 
 #[derive(Serialize)]
@@ -125,6 +130,7 @@ impl Stage {
             Self::Build => "build",
             Self::Test => "test",
             Self::Rehearse => "rehearse",
+            Self::Scenarios => "scenarios",
         }
     }
 
@@ -140,7 +146,12 @@ impl Stage {
             Self::Build => cmd!(sh, "cargo build --workspace --all-targets --locked"),
             Self::Test => cmd!(sh, "cargo test --workspace --locked"),
             Self::Rehearse => cmd!(sh, "cargo xtask rehearse --documents {REHEARSAL_DOCUMENTS}"),
+            Self::Scenarios => return scenarios(sh, root),
         };
+        self.run_command(command, root)
+    }
+
+    fn run_command(self, command: xshell::Cmd<'_>, root: &Path) -> Result<()> {
         let tools = resolve(root, &[])?;
         let _ticker = report::Ticker::start(format!("{}…", self.name()));
         let finished = Exec::new(command)
@@ -158,6 +169,22 @@ impl Stage {
         }
         finished.checked().map(drop)
     }
+}
+
+/// Every story beside the whole one.
+fn scenarios(sh: &Shell, root: &Path) -> Result<()> {
+    for scenario in Scenario::value_variants() {
+        let name = scenario.to_possible_value().context("a scenario has a name")?;
+        let name = name.get_name();
+        let command = cmd!(
+            sh,
+            "cargo xtask rehearse --scenario {name} --documents {SCENARIO_DOCUMENTS}"
+        );
+        Stage::Scenarios
+            .run_command(command, root)
+            .with_context(|| format!("the story `{name}`"))?;
+    }
+    Ok(())
 }
 
 fn closing(line: &str) -> bool {

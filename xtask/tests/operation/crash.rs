@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use xtask::commands::rehearse::Served;
+
 use crate::scene::{NEW, Scene, Seen};
 
 /// The kill is either in the middle of writing the line, or when it is written.
@@ -36,7 +38,7 @@ impl Crashing {
         scene.world.commit_release("v3").unwrap();
         scene.ok(&["deploy"]);
         let (new, deploy) = (scene.seen(), scene.last_operation());
-        assert_eq!((new.backend.as_str(), new.recorded.as_str()), (NEW, NEW));
+        assert_eq!((&new.served, new.recorded.as_str()), (&Served::both(NEW), NEW));
         assert_ne!(new.data, scene.old_data, "the new release migrates the data");
         scene.ok(&["rollback", &scene.old_tag, "--reason", "reference"]);
         assert_eq!(scene.seen(), scene.old());

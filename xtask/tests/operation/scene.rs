@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 use xshell::{Shell, cmd};
-use xtask::commands::rehearse::{DATABASE, World};
+use xtask::commands::rehearse::{DATABASE, Served, World};
 use xtask::database::{Digests, Live};
 use xtask::domain::inventory::Inventory;
 use xtask::domain::release::Release;
@@ -30,8 +30,7 @@ pub struct Scene {
 /// What can be seen from outside. Two of these are equal where code, data and records agree.
 #[derive(Debug, PartialEq)]
 pub struct Seen {
-    pub backend: String,
-    pub frontend: String,
+    pub served: Served,
     pub data: Inventory,
     /// Version in the newest release record's commit.
     pub recorded: String,
@@ -89,16 +88,8 @@ impl Scene {
 
     /// Looks at the addresses that users know, at the database and at the records.
     pub fn seen(&self) -> Seen {
-        let health: Value = get(&format!("{}/api/health", self.world.addresses.backend))
-            .parse()
-            .unwrap();
-        let page = get(&self.world.addresses.frontend);
-        let (_, rest) = page
-            .split_once("name=\"release\" content=\"")
-            .expect("the page has a release");
         Seen {
-            backend: health["version"].as_str().unwrap().to_owned(),
-            frontend: rest.split('"').next().unwrap().to_owned(),
+            served: self.world.served().unwrap(),
             data: self.data(),
             recorded: self.recorded_version(),
         }
@@ -107,8 +98,7 @@ impl Scene {
     /// What must be seen where the old release is live.
     pub fn old(&self) -> Seen {
         Seen {
-            backend: OLD.into(),
-            frontend: OLD.into(),
+            served: Served::both(OLD),
             data: self.old_data.clone(),
             recorded: OLD.into(),
         }
@@ -167,13 +157,4 @@ impl Scene {
 
 pub fn tag_of(report: &Value) -> String {
     report["release"]["tag"].as_str().unwrap().to_owned()
-}
-
-fn get(url: &str) -> String {
-    ureq::get(url)
-        .call()
-        .unwrap()
-        .body_mut()
-        .read_to_string()
-        .unwrap()
 }

@@ -2,10 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
-use serde_json::Value;
 use xshell::{Shell, cmd};
 
-use super::world::{DATABASE, World};
+use super::world::{DATABASE, Served, World};
 use crate::backup::BackupFile;
 use crate::database::{Digests, Live};
 use crate::domain::inventory::Inventory;
@@ -21,14 +20,14 @@ pub struct Proof {
     differed_before: Vec<String>,
     /// Documents that were written after the backup and are found in the collections set aside.
     kept_of_later_writes: u64,
-    backend_version: String,
-    frontend_serves_target: bool,
+    /// What users must see afterwards.
+    serves: Served,
     tags: Vec<String>,
 }
 
 impl Proof {
     /// Before the rollback: the database must differ from the newest backup that a release was taken with.
-    pub fn before(world: &World) -> Result<(BackupMetadata, Self)> {
+    pub fn before(world: &World, serves: &Served) -> Result<(BackupMetadata, Self)> {
         let backup = newest_backup(world)?;
         let differences = differences(world, &backup)?;
         ensure!(
@@ -40,8 +39,7 @@ impl Proof {
             documents: backup.documents,
             differed_before: differences,
             kept_of_later_writes: 0,
-            backend_version: String::new(),
-            frontend_serves_target: false,
+            serves: serves.clone(),
             tags: Vec::new(),
         };
         Ok((backup, proof))
@@ -67,7 +65,12 @@ impl Proof {
             "users wrote {written} documents after the backup, {} of them are in the collections set aside",
             self.kept_of_later_writes
         );
-        self.ask_platforms(world)?;
+        let served = world.served()?;
+        ensure!(
+            served == self.serves,
+            "users see {served:?} instead of {:?}",
+            self.serves
+        );
         for tag in tags {
             self.check_tag(world, tag)?;
         }
@@ -76,29 +79,6 @@ impl Proof {
         ensure!(
             unknown.as_array().is_some_and(Vec::is_empty),
             "the platforms were asked what they do not know: {unknown}"
-        );
-        Ok(())
-    }
-
-    /// Both stable addresses are read as a user would.
-    fn ask_platforms(&mut self, world: &World) -> Result<()> {
-        let health: Value = get(&format!("{}/api/health", world.addresses.backend))?
-            .body_mut()
-            .read_json()?;
-        self.backend_version = health["version"]
-            .as_str()
-            .context("the backend does not say its version")?
-            .to_owned();
-        ensure!(
-            self.backend_version == "1.0.0",
-            "the backend serves {}",
-            self.backend_version
-        );
-        let page = get(&world.addresses.frontend)?.body_mut().read_to_string()?;
-        self.frontend_serves_target = page.contains("name=\"release\" content=\"1.0.0\"");
-        ensure!(
-            self.frontend_serves_target,
-            "the frontend does not serve the first release"
         );
         Ok(())
     }
@@ -124,13 +104,13 @@ impl Proof {
             self.documents,
             self.differed_before.len(),
             self.kept_of_later_writes,
-            self.backend_version,
+            self.serves.backend,
             self.tags.join(", "),
         )
     }
 }
 
-fn live(world: &World) -> Result<Live> {
+pub(super) fn live(world: &World) -> Result<Live> {
     Live::connect(&Secret::new(&world.uri), DATABASE)
 }
 
@@ -177,10 +157,4 @@ fn kept(world: &World, backup: &BackupMetadata) -> Result<u64> {
     count
         .checked_sub(at_backup)
         .context("the collection set aside has fewer documents than the backup")
-}
-
-fn get(url: &str) -> Result<ureq::http::Response<ureq::Body>> {
-    ureq::get(url)
-        .call()
-        .with_context(|| format!("{url} does not answer"))
 }

@@ -1,0 +1,143 @@
+//! The whole story: a good release, a faulty one that health finds, and the way back, proved from outside.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::world::Served;
+use super::{Args, Proof, World, say, tag_of};
+use crate::domain::timeline::Timing;
+use crate::report;
+
+/// What users write through the first release, before the backup.
+const WRITES_BEFORE: u32 = 40;
+/// What they write through the second one, after the backup.
+const WRITES_AFTER: u32 = 25;
+
+/// What the rehearsal found.
+#[derive(Serialize)]
+pub struct Rehearsed {
+    documents: u64,
+    first_release: String,
+    bad_release: String,
+    rollback_release: String,
+    fault_found: Vec<String>,
+    written_after_backup: u64,
+    proof: Proof,
+    recovery_ms: u64,
+    deploy_timeline: Vec<Timing>,
+    rollback_timeline: Vec<Timing>,
+    elapsed_ms: u64,
+}
+
+/// The story. Each step says what it is about to do; our own program's progress is in the logs.
+pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
+    let began = Instant::now();
+    say("fill the database");
+    world.seed(args.documents, args.seed)?;
+    say("deploy the first release");
+    world.commit_release("v1")?;
+    let first = world.xtask_json("deploy-v1", &["deploy", "--yes"])?;
+    let first_tag = tag_of(&first)?;
+    say("check its health");
+    world.xtask_json("health-v1", &["health", "--release", &first_tag])?;
+    let before = world.users_write(WRITES_BEFORE, args.seed)?;
+    say(&format!(
+        "users wrote {before} documents; deploy the second release, which has a fault and a migration"
+    ));
+    world.commit_release("v2")?;
+    let bad = world.xtask("deploy-v2", &["deploy", "--yes", "--format", "json"])?;
+    ensure!(
+        bad.code == Some(4),
+        "the faulty release should have been found unhealthy (exit 4): {}",
+        bad.error()
+    );
+    let bad: Value = serde_json::from_str(&bad.stdout).context("the deploy printed no JSON")?;
+    let bad_tag = tag_of(&bad)?;
+    let fault_found = find_fault(world)?;
+    let after = world.users_write(WRITES_AFTER, args.seed + 1)?;
+    say(&format!(
+        "users wrote {after} more documents; look at what a rollback would lose"
+    ));
+    let plan = world
+        .xtask("rollback-plan", &["rollback", &first_tag, "--plan"])?
+        .checked()?;
+    report::progress(&plan.stdout);
+    let (backup, mut proof) = Proof::before(world, &Served::both("1.0.0"))?;
+    say(&format!("roll back to {first_tag}"));
+    let reason = format!("prices are missing in {bad_tag}");
+    let arguments = [
+        "rollback", &first_tag, "--reason", &reason, "--yes", "--format", "json",
+    ];
+    let ended = world.xtask("rollback", &arguments)?;
+    ensure!(
+        matches!(ended.code, Some(0 | 4)),
+        "the rollback failed: {}",
+        ended.error()
+    );
+    let back: Value = serde_json::from_str(&ended.stdout).context("the rollback printed no JSON")?;
+    let back_tag = tag_of(&back)?;
+    say("prove the rollback from outside, then ask its health");
+    // The proof first: where data is wrong it names the collection, health only what the data leads to.
+    proof.after(world, &backup, after, &[&first_tag, &bad_tag, &back_tag])?;
+    ended.checked()?;
+    world.xtask_json("health-back", &["health", "--release", &back_tag])?;
+    Ok(Rehearsed {
+        documents: backup.documents,
+        first_release: first_tag,
+        bad_release: bad_tag,
+        rollback_release: back_tag,
+        fault_found,
+        written_after_backup: after,
+        proof,
+        recovery_ms: back["recovery_ms"]
+            .as_u64()
+            .context("the rollback did not say how long it took")?,
+        deploy_timeline: serde_json::from_value(bad["timeline"].clone())?,
+        rollback_timeline: serde_json::from_value(back["timeline"].clone())?,
+        elapsed_ms: u64::try_from(began.elapsed().as_millis())?,
+    })
+}
+
+/// Health must say no, and say why.
+fn find_fault(world: &World) -> Result<Vec<String>> {
+    let sick = world.xtask("health-v2", &["health", "--format", "json"])?;
+    ensure!(
+        sick.code == Some(1),
+        "health should have said no (exit 1): {}",
+        sick.error()
+    );
+    let report: Value = serde_json::from_str(&sick.stdout).context("health printed no JSON")?;
+    let failed = report["checks"]
+        .as_array()
+        .context("the health report has no checks")?
+        .iter()
+        .filter(|check| check["outcome"] == json!("failed") && check["severity"] == json!("critical"));
+    let found: Vec<String> = failed
+        .filter_map(|check| check["name"].as_str().map(str::to_owned))
+        .collect();
+    if found.is_empty() {
+        bail!("health said no without naming a failed check");
+    }
+    Ok(found)
+}
+
+pub fn text(rehearsed: &Rehearsed) -> String {
+    format!(
+        "\n{} was released, {} replaced it and was found unhealthy ({}), {} took it back\n\n{}\n\
+         deploy of {}\n{}\nrollback, recovered in {} of a budget of 15 min\n{}\n(* the chain that decided the time)\n\
+         rehearsed in {}\n",
+        rehearsed.first_release,
+        rehearsed.bad_release,
+        rehearsed.fault_found.join(", "),
+        rehearsed.rollback_release,
+        rehearsed.proof.text(),
+        rehearsed.bad_release,
+        report::timeline(&rehearsed.deploy_timeline),
+        report::duration_ms(rehearsed.recovery_ms),
+        report::timeline(&rehearsed.rollback_timeline),
+        report::duration_ms(rehearsed.elapsed_ms),
+    )
+}
