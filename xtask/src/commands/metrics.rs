@@ -200,7 +200,10 @@ mod tests {
 
     #[test]
     fn a_time_is_given_as_a_span_or_as_a_day() {
-        let ago = |text: &str| (Utc::now() - since(text).unwrap()).num_hours();
+        let ago = |text: &str| {
+            let then = since(text).unwrap();
+            (Utc::now() - then).num_hours()
+        };
         assert_eq!((ago("12h"), ago("90d"), ago("4w")), (12, 90 * 24, 28 * 24));
         assert_eq!(
             since("2026-01-31").unwrap().to_rfc3339(),

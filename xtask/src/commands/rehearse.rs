@@ -1,6 +1,7 @@
 //! `cargo xtask rehearse`: a whole release and its rollback on one machine, with a real database, real dumps, a real
 //! git remote, and simulated platforms. It runs our own program as a team would, then proves from outside what it did.
 
+mod page;
 mod proof;
 mod scenarios;
 mod story;
@@ -33,6 +34,9 @@ pub struct Args {
     /// Keep the folder with logs, backups, repository and database
     #[arg(long)]
     keep: bool,
+    /// Write what was done as one page of HTML, too
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    html: Option<PathBuf>,
 }
 
 /// Sets the world up, plays the story, takes everything down again; says where the logs are.
@@ -60,6 +64,10 @@ fn play(args: &Args, common: &Common, world: &World) -> Result<()> {
     match args.scenario {
         None => {
             let rehearsed = story::play(args, world)?;
+            if let Some(file) = &args.html {
+                std::fs::write(file, page::page(&rehearsed))
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
             report::emit(common.format, "rehearsal/1", &rehearsed, || {
                 story::text(&rehearsed)
             })

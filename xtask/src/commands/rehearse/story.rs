@@ -19,17 +19,17 @@ const WRITES_AFTER: u32 = 25;
 /// What the rehearsal found.
 #[derive(Serialize)]
 pub struct Rehearsed {
-    documents: u64,
-    first_release: String,
-    bad_release: String,
-    rollback_release: String,
-    fault_found: Vec<String>,
-    written_after_backup: u64,
-    proof: Proof,
-    recovery_ms: u64,
-    deploy_timeline: Vec<Timing>,
-    rollback_timeline: Vec<Timing>,
-    elapsed_ms: u64,
+    pub(super) documents: u64,
+    pub(super) first_release: String,
+    pub(super) bad_release: String,
+    pub(super) rollback_release: String,
+    pub(super) fault_found: Vec<String>,
+    pub(super) written_after_backup: u64,
+    pub(super) proof: Proof,
+    pub(super) recovery_ms: u64,
+    pub(super) deploy_timeline: Vec<Timing>,
+    pub(super) rollback_timeline: Vec<Timing>,
+    pub(super) elapsed_ms: u64,
 }
 
 /// The story. Each step says what it is about to do; our own program's progress is in the logs.

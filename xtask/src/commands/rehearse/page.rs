@@ -1,0 +1,49 @@
+//! The rehearsal as a page of the same kind as that of `metrics`.
+
+use maud::{Markup, html};
+
+use super::story::Rehearsed;
+use crate::domain::timeline::Timing;
+use crate::report::page::{self, card, legend};
+use crate::report::{duration_ms, plot};
+
+/// The mission's budget for a whole rollback.
+const BUDGET_MS: u64 = 15 * 60 * 1_000;
+
+/// The whole page.
+pub(super) fn page(rehearsed: &Rehearsed) -> String {
+    let subtitle = format!(
+        "{} documents; {} was released, {} replaced it and was found unhealthy ({}), {} took it back",
+        rehearsed.documents,
+        rehearsed.first_release,
+        rehearsed.bad_release,
+        rehearsed.fault_found.join(", "),
+        rehearsed.rollback_release
+    );
+    let recovery_ms = rehearsed.recovery_ms;
+    let kept = rehearsed.written_after_backup.to_string();
+    let body = html! {
+        div.cards {
+            (card("recovered in", &duration_ms(recovery_ms), "goal < 15 min", Some(recovery_ms < BUDGET_MS)))
+            (card("later writes kept", &kept, "documents written after the backup", None))
+            (card("rehearsed in", &duration_ms(rehearsed.elapsed_ms), "with all that it starts", None))
+        }
+        h2 { "Rollback against " (duration_ms(BUDGET_MS)) }
+        (legend(&[("bar", "decided the time"), ("light", "beside it"), ("failed", "over its budget")]))
+        (plot::against_budget("whole", recovery_ms, BUDGET_MS))
+        (steps(&rehearsed.rollback_timeline))
+        h2 { "Deploy of the faulty release" }
+        (steps(&rehearsed.deploy_timeline))
+        h2 { "Proof" }
+        p { (rehearsed.proof.text()) }
+    };
+    page::page("Rehearsal of a release and its rollback", &subtitle, &body)
+}
+
+fn steps(timeline: &[Timing]) -> Markup {
+    let end_ms = timeline
+        .iter()
+        .map(|timing| timing.start_ms + timing.duration_ms)
+        .max();
+    plot::gantt(timeline, end_ms.unwrap_or(0))
+}
