@@ -34,7 +34,7 @@ pub fn set_verbose(verbose: bool) {
 /// One line of progress on stderr, scrubbed.
 pub fn progress(line: &str) {
     // A closed stderr must not end an operation midway.
-    writeln!(std::io::stderr(), "{}", scrub(line)).ok();
+    writeln!(std::io::stderr(), "{}", tame(&scrub(line))).ok();
 }
 
 /// A detail on stderr, with `--verbose` only.
@@ -91,7 +91,7 @@ pub fn emit<T: Serialize>(
 ) -> Result<()> {
     let shown = match format {
         Format::Json => to_json(schema, body)?,
-        Format::Text => text(),
+        Format::Text => tame(&text()).into_owned(),
         Format::Html => bail!("{schema} has no HTML form"),
     };
     std::io::stdout()
@@ -111,6 +111,45 @@ pub fn step_summary(markdown: &str) -> Result<()> {
         .context("cannot open the step summary")?;
     file.write_all(scrub(markdown).as_bytes())
         .context("cannot write the step summary")
+}
+
+/// Gives later steps of a workflow job a value, where GitHub Actions asks for outputs.
+pub fn step_output(name: &str, value: &str) -> Result<()> {
+    let Some(path) = std::env::var_os("GITHUB_OUTPUT") else {
+        return Ok(());
+    };
+    // A value of several lines ends at a word that nobody can have put into it.
+    let end = format!("end-{:032x}", rand::random::<u128>());
+    let text = format!("{name}<<{end}\n{}\n{end}\n", scrub(value));
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .context("cannot open the file of the step's outputs")?;
+    file.write_all(text.as_bytes())
+        .context("cannot write the step's outputs")
+}
+
+/// What a workflow's runner would take for a command of ours is made harmless: a reason is free text.
+fn tame(text: &str) -> std::borrow::Cow<'_, str> {
+    if std::env::var_os("GITHUB_ACTIONS").is_none() {
+        return text.into();
+    }
+    tamed(text).into()
+}
+
+/// `::command::` counts at the start of a line, `##[command]` anywhere.
+fn tamed(text: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        let rest = line.trim_start();
+        let indent = &line[..line.len() - rest.len()];
+        let line = match rest.strip_prefix("::") {
+            Some(rest) => format!("{indent}: :{rest}"),
+            None => line.to_owned(),
+        };
+        line.replace("##[", "# #[")
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A table for a terminal: columns padded with spaces, no lines.
@@ -207,5 +246,18 @@ pub fn duration_ms(ms: u64) -> String {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
         _ => format!("{} min {:02} s", ms / 60_000, ms % 60_000 / 1_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tamed;
+
+    #[test]
+    fn free_text_gives_the_runner_no_command() {
+        let text = "why: x\n  ::set-output name=a::b\nplain :: text\n::stop-commands::y\na ##[add-mask]z";
+        let expected =
+            "why: x\n  : :set-output name=a::b\nplain :: text\n: :stop-commands::y\na # #[add-mask]z";
+        assert_eq!(tamed(text), expected);
     }
 }

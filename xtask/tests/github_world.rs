@@ -99,13 +99,13 @@ fn a_release_needs_its_gate_whole_and_two_approvals_of_its_plan() {
     refused(&deploy("few"), "reviewers: 1 distinct, 2 approvals are required");
     environment(&world, 1, &good);
     environment(&world, 2, &good);
-    let short = json!({"name": "backup-before-approval-6", "zip": "", "retention_days": 30});
+    let short = json!({"name": "mongodb-backup-6", "zip": "", "retention_days": 30});
     world.control("/github/artifacts", &short).unwrap();
     refused(
         &deploy("short"),
         "GitHub keeps the newest backup for 30 days instead of 90",
     );
-    let long = json!({"name": "backup-before-approval-7", "zip": ""});
+    let long = json!({"name": "mongodb-backup-7", "zip": ""});
     world.control("/github/artifacts", &long).unwrap();
 
     // The gate is whole: now the approvals.

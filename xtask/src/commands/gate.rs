@@ -25,6 +25,12 @@ enum Command {
     Request {
         /// What `deploy --plan --format json` printed
         plan: PathBuf,
+        /// The backup that was taken for it, in words
+        #[arg(long, env = "BACKUP", value_name = "TEXT")]
+        backup: Option<String>,
+        /// Where that backup can be downloaded
+        #[arg(long, env = "BACKUP_URL", value_name = "URL")]
+        backup_url: Option<String>,
     },
     /// Prove that enough people other than the author approved this plan in time; exit 3 if not
     Verify {
@@ -72,10 +78,20 @@ struct Swept {
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     match &args.command {
-        Command::Request { plan } => request(&ctx, &approval::plan_hash(plan)?),
-        Command::Verify { plan, run } => verify(&ctx, approval::plan_hash(plan)?, *run),
+        Command::Request {
+            plan,
+            backup,
+            backup_url,
+        } => {
+            let backup = [("backup", backup), ("backup at", backup_url)];
+            let backup = backup
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+            request(&ctx, &approval::read_plan(plan)?, backup.collect())
+        }
+        Command::Verify { plan, run } => verify(&ctx, approval::read_plan(plan)?.plan_sha256, *run),
         Command::Approve { plan } => {
-            let plan_sha256 = approval::plan_hash(plan)?;
+            let plan_sha256 = approval::read_plan(plan)?.plan_sha256;
             let tag = approval::approve(&ctx, &plan_sha256)?;
             let tagged = Tagged { plan_sha256, tag };
             report::emit(ctx.format, "gate-approve/1", &tagged, || {
@@ -86,19 +102,22 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
 }
 
-fn request(ctx: &Context, plan_sha256: &str) -> Result<()> {
-    let request = approval::request(ctx, plan_sha256)?;
+fn request(ctx: &Context, planned: &approval::Planned, backup: Vec<(String, String)>) -> Result<()> {
+    let request = approval::request(ctx, &planned.plan_sha256)?;
+    let mut facts = vec![
+        ("asked by".into(), request.requested_by.clone()),
+        (
+            "approvals needed".into(),
+            ctx.config.approval.required.to_string(),
+        ),
+    ];
+    facts.extend(planned.facts());
+    facts.extend(backup);
+    facts.push(("plan".into(), request.plan_sha256.clone()));
     let notice = Notice {
         event: Event::ApprovalWaiting,
         title: format!("A release to {} waits for approval", ctx.env_name),
-        facts: vec![
-            ("asked by".into(), request.requested_by.clone()),
-            (
-                "approvals needed".into(),
-                ctx.config.approval.required.to_string(),
-            ),
-            ("plan".into(), request.plan_sha256.clone()),
-        ],
+        facts,
         link: notify::run_link(),
         next: None,
     };

@@ -318,22 +318,24 @@ fn refused(what: impl Into<String>) -> Stop {
     Stop::refused(what).live("nothing was changed")
 }
 
-/// The plan's hash out of the JSON that `--plan --format json` prints; computed again, so that file and hash agree.
-pub fn plan_hash(file: &Path) -> Result<String> {
+/// A plan as `--plan --format json` prints it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Planned {
+    pub plan: serde_json::Value,
+    pub plan_sha256: String,
+}
+
+/// Reads a plan; its hash is computed again, so that what people see and what they approve agree.
+pub fn read_plan(file: &Path) -> Result<Planned> {
     use sha2::Digest as _;
 
-    #[derive(Deserialize)]
-    struct Planned {
-        plan: serde_json::Value,
-        plan_sha256: String,
-    }
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let planned: Planned = serde_json::from_str(&text)
         .with_context(|| format!("{} is not what `--plan --format json` prints", file.display()))?;
     let bytes = serde_json::to_vec(&planned.plan).context("cannot write the plan as JSON")?;
     let computed = crate::domain::release::hex(&sha2::Sha256::digest(bytes));
     if computed == planned.plan_sha256 {
-        Ok(computed)
+        Ok(planned)
     } else {
         Err(refused(format!(
             "the plan in {} does not have the hash it claims",
@@ -341,5 +343,27 @@ pub fn plan_hash(file: &Path) -> Result<String> {
         ))
         .next("make the plan again with `--plan --format json`")
         .into())
+    }
+}
+
+impl Planned {
+    /// What it changes, for the approvers: its fields by name, empty ones left out.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let shown = |value: &serde_json::Value| match value {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Array(items) => {
+                let items = items
+                    .iter()
+                    .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+                items.collect::<Vec<_>>().join(", ")
+            }
+            serde_json::Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        let fields = self.plan.as_object().into_iter().flatten();
+        fields
+            .map(|(name, value)| (name.replace('_', " "), shown(value)))
+            .filter(|(_, value)| !value.is_empty())
+            .collect()
     }
 }

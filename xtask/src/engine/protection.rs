@@ -10,7 +10,7 @@ use crate::engine::approval::{APPROVERS_FILE, known_signers};
 use crate::tools::gh::{GitHub, Protection};
 
 /// Names of the workflows' artifacts with backups begin so.
-const BACKUP_ARTIFACTS: &str = "backup";
+const BACKUP_ARTIFACTS: &str = "mongodb-backup-";
 
 /// Something that is not guarded as the configuration demands.
 #[derive(Debug, Clone, PartialEq, Eq)]

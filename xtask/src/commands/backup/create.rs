@@ -48,6 +48,9 @@ pub fn create_timed(ctx: &Context, options: &CreateOptions) -> Result<(BackupFil
         take(ctx, options, &place).map_err(|error| refusal::explain(error, &ctx.env().mongodb.database))?;
     let step = Instant::now();
     super::copies::copy_to_other_places(ctx, &place, &mut backup)?;
+    // A workflow keeps the folder as the artifact `mongodb-backup-<id>`: `fetch` looks for that name.
+    report::step_output("backup-id", &backup.metadata.id)?;
+    report::step_output("backup-path", &backup.folder().to_string_lossy())?;
     timings.copies_ms = elapsed_ms(step);
     timings.total_ms = elapsed_ms(started);
     Ok((backup, timings))

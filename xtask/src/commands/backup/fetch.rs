@@ -72,12 +72,8 @@ pub(super) fn from_afar(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
             }
         }
     }
-    if ctx
-        .config
-        .backup
-        .places
-        .iter()
-        .any(|place| matches!(place, Place::Github { .. }))
+    // Whatever the places are: the workflows keep each of their backups as an artifact.
+    if ctx.config.github.is_some()
         && let Some(backup) = from_artifact(ctx, id)?
     {
         return Ok(Some(backup));

@@ -106,6 +106,11 @@ impl World {
         &self.secrets
     }
 
+    /// All that our own program sees of this world, secrets included.
+    pub fn environment(&self) -> &BTreeMap<String, OsString> {
+        &self.env
+    }
+
     /// The team's clone.
     pub fn clone_dir(&self) -> PathBuf {
         self.folder.join("shop")
