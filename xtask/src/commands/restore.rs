@@ -19,7 +19,9 @@ use crate::domain::operation::OperationId;
 use crate::engine::confirm::confirm;
 use crate::error::Stop;
 use crate::report;
-use crate::restore::{self, Count, Delta, Example, Fate, Known, LossPreview, Preflight, Swapped, Undone};
+use crate::restore::{
+    self, Count, Delta, Example, Fate, Known, LossPreview, Mended, Preflight, Swapped, Undone,
+};
 
 /// Options of `restore`.
 #[derive(Debug, clap::Args)]
@@ -302,9 +304,15 @@ fn swapped(ctx: &Context, done: &Swapped) -> Result<()> {
             )
             .expect("writing to a string");
         }
-        for difference in &done.written_since {
-            writeln!(text, "written since: {difference}").expect("writing to a string");
+        for written in &done.written_since {
+            writeln!(
+                text,
+                "written since the swap, and live: `{}`: {} documents created, {} changed, {} deleted",
+                written.collection, written.created, written.changed, written.deleted
+            )
+            .expect("writing to a string");
         }
+        mended_text(&done.mended, &mut text);
         if let Some(rescue) = &done.rescue {
             writeln!(
                 text,
@@ -332,8 +340,24 @@ fn undone(ctx: &Context, done: &Undone) -> Result<()> {
         for difference in &done.written_since {
             writeln!(text, "written since: {difference}").expect("writing to a string");
         }
+        mended_text(&done.mended, &mut text);
+        if let Some(rescue) = &done.rescue {
+            writeln!(
+                text,
+                "{} documents that were written to the restored collections: {}",
+                rescue.documents,
+                rescue.path.display()
+            )
+            .expect("writing to a string");
+        }
         text
     })
+}
+
+fn mended_text(mended: &[Mended], text: &mut String) {
+    for mended in mended {
+        writeln!(text, "warning: `{}`: {}", mended.collection, mended.what).expect("writing to a string");
+    }
 }
 
 #[derive(Serialize)]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result, ensure};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, deserialize_from_slice, doc, serialize_to_vec};
 use mongodb::error::ErrorKind;
+use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
 use super::{Live, server_code};
@@ -66,7 +67,7 @@ impl Live {
     pub fn rename(&self, from: &str, to: &str) -> Result<Renamed> {
         let full = |name: &str| format!("{}.{name}", self.name());
         let command = doc! { "renameCollection": full(from), "to": full(to), "dropTarget": false };
-        match self.admin(command) {
+        match self.change(command) {
             Ok(_) => Ok(Renamed::Done),
             Err(error) => match server_code(&error) {
                 Some(NOT_FOUND) => Ok(Renamed::NotThere),
@@ -103,7 +104,7 @@ impl Live {
         }
         let mut command = doc! { "create": name };
         command.extend(definition.options.clone());
-        self.command(command)
+        self.change(command)
             .map(drop)
             .with_context(|| format!("cannot create the view `{name}`"))
     }
@@ -139,7 +140,17 @@ impl Live {
 
     /// Keeps lines of text under a name of a restore's own: what another machine needs to go on.
     pub fn keep_lines(&self, collection: &str, lines: &[String]) -> Result<()> {
-        let target = self.database.collection::<Document>(collection);
+        let durable = CollectionOptions::builder()
+            .write_concern(
+                WriteConcern::builder()
+                    .w(Acknowledgment::Majority)
+                    .journal(true)
+                    .build(),
+            )
+            .build();
+        let target = self
+            .database
+            .collection_with_options::<Document>(collection, durable);
         for (number, line) in lines.iter().enumerate() {
             let number = i64::try_from(number)?;
             target
@@ -163,7 +174,7 @@ impl Live {
     }
 
     fn drop_unchecked(&self, name: &str) -> Result<()> {
-        match self.command(doc! { "drop": name }) {
+        match self.change(doc! { "drop": name }) {
             Err(error) if server_code(&error) != Some(NOT_FOUND) => Err(error),
             _ => Ok(()),
         }
@@ -175,7 +186,7 @@ impl Live {
             return Ok(());
         }
         let indexes: Vec<Bson> = indexes.iter().cloned().map(Bson::Document).collect();
-        self.command(doc! { "createIndexes": collection, "indexes": indexes })
+        self.change(doc! { "createIndexes": collection, "indexes": indexes })
             .map(drop)
             .with_context(|| format!("cannot build the indexes of `{collection}`"))
     }
@@ -183,7 +194,7 @@ impl Live {
     /// Sets after how many seconds a TTL index lets documents expire.
     pub fn set_expiry(&self, collection: &str, index: &str, expire_after_s: i64) -> Result<()> {
         let index_change = doc! { "name": index, "expireAfterSeconds": expire_after_s };
-        self.command(doc! { "collMod": collection, "index": index_change })
+        self.change(doc! { "collMod": collection, "index": index_change })
             .map(drop)
             .with_context(|| format!("cannot set the expiry of index `{index}` of `{collection}`"))
     }

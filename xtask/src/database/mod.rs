@@ -7,7 +7,7 @@ mod scan;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 use mongodb::sync::{Client, Database};
@@ -24,6 +24,8 @@ pub use scan::id_filter;
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);
 /// How long one connection may take to be made.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a change may take to reach a majority of the servers.
+const MAJORITY_DEADLINE_MS: i32 = 60_000;
 const APP_NAME: &str = "cargo-xtask";
 
 /// The longest that the driver looks for a server and for a connection, whatever the connection string says.
@@ -96,6 +98,29 @@ impl Live {
             .run_command(command)
             .run()
             .with_context(|| format!("the server refused `{name}` on `{}`", self.name()))
+    }
+
+    /// Runs a command that changes something; it counts only when a majority has it in its journal: a server that is
+    /// killed afterwards must not come back without it. `renameCollection` is a command of `admin`.
+    fn change(&self, mut command: Document) -> Result<Document> {
+        let admin = command.contains_key("renameCollection");
+        let name = command.keys().next().cloned().unwrap_or_default();
+        command.insert(
+            "writeConcern",
+            doc! { "w": "majority", "j": true, "wtimeout": MAJORITY_DEADLINE_MS },
+        );
+        let answer = if admin {
+            self.admin(command)
+        } else {
+            self.command(command)
+        }?;
+        // Done, but not everywhere: the server calls that a success.
+        ensure!(
+            !answer.contains_key("writeConcernError"),
+            "`{name}` on `{}` did not reach a majority of the servers within {MAJORITY_DEADLINE_MS} ms",
+            self.name()
+        );
+        Ok(answer)
     }
 
     /// Runs a command on the database `admin`.

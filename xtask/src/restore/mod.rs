@@ -5,7 +5,9 @@
 //! a process was killed, because every step asks the server what is there.
 
 mod backup_file;
+mod copy;
 mod leftovers;
+mod mend;
 pub mod names;
 mod preflight;
 mod prepare;
@@ -14,15 +16,16 @@ mod quiesce;
 mod record;
 mod reinsert;
 mod rescue;
+mod steps;
 mod swap;
 mod undo;
 
 pub use leftovers::{Known, forget, list};
 pub use preflight::{Preflight, preflight};
 pub use prepare::{Prepared, connect, prepare};
-pub use preview::{CollectionLoss, Count, Delta, Example, Fate, LossPreview, preview};
+pub use preview::{CollectionLoss, Count, Delta, Example, Fate, LossPreview, Written, preview};
 pub use quiesce::quiesced;
-pub use record::Phase;
+pub use record::{Mended, Phase};
 pub use reinsert::{Conflict, Reinserted, reinsert};
 pub use rescue::Rescue;
 pub use swap::{Swapped, SwappedCollection, restore, resume, swap};

@@ -8,6 +8,7 @@ use mongodb::bson::{Bson, Document};
 use serde_json::Value;
 
 use super::backup_file;
+use super::copy::{Copying, Expiry};
 use super::names::{self, Role};
 use super::preflight::preflight;
 use super::record::{Log, Planned, Record};
@@ -19,12 +20,6 @@ use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::operation::OperationId;
 use crate::error::Stop;
 use crate::report;
-use crate::tools::mongorestore;
-
-/// Until the swap a TTL index has this: the longest that the server accepts. Documents must not expire before they
-/// were compared, and the swap's last steps set the true value, which changes nothing but the catalogue.
-const NEVER_S: i32 = i32::MAX;
-const MAX_PARALLEL: usize = 4;
 
 /// A backup that stands beside the live collections, proved equal.
 #[derive(Debug)]
@@ -97,8 +92,15 @@ impl Prepared {
         self.drop_shadow()
             .context("cannot clear the shadow collections of an earlier attempt")?;
         let started = Instant::now();
-        self.documents = self.fill(ctx)?;
-        self.build_indexes()?;
+        let prefix = names::shadow_prefix(&self.operation);
+        let collections: Vec<String> = self.collections().collect();
+        let copying = Copying {
+            backup: &self.backup,
+            prefix: &prefix,
+            collections: &collections,
+            expiry: Expiry::Never,
+        };
+        self.documents = copying.make(ctx, &self.live)?;
         self.restore_ms = elapsed_ms(started);
         self.log.write(&Record::ShadowFilled {
             documents: self.documents,
@@ -143,49 +145,6 @@ impl Prepared {
         Ok(())
     }
 
-    fn fill(&self, ctx: &Context) -> Result<u64> {
-        let collections = self.of_kind(NamespaceKind::Collection);
-        let excluded = self.of_kind(NamespaceKind::View);
-        let prefix = names::shadow_prefix(&self.operation);
-        let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let uri = ctx.secret(&ctx.env().mongodb.uri)?;
-        let validated = |n: &&NamespaceRecord| n.options.get("validator").is_some();
-        let request = mongorestore::Request {
-            uri: &uri,
-            from_database: self.live.name(),
-            to_database: self.live.name(),
-            prefix: &prefix,
-            collections: &collections,
-            excluded: &excluded,
-            bypass_validation: self.backup.metadata.namespaces.iter().find(validated).is_some(),
-            parallel: parallel.min(MAX_PARALLEL),
-        };
-        let sh = ctx.shell()?;
-        mongorestore::check_renaming(&sh, &request, |pipe| {
-            backup_file::copy_archive(ctx, &self.backup, pipe)
-        })?;
-        let _ticker = report::Ticker::start(format!(
-            "restoring {} documents beside the live ones",
-            self.backup.metadata.documents
-        ));
-        let restored = mongorestore::restore(&sh, &request, |pipe| {
-            backup_file::copy_archive(ctx, &self.backup, pipe)
-        })?;
-        Ok(restored.documents)
-    }
-
-    fn build_indexes(&self) -> Result<()> {
-        let _ticker = report::Ticker::start("building indexes");
-        for namespace in self.namespaces() {
-            if namespace.kind == NamespaceKind::Collection {
-                let shadow = names::shadow(&self.operation, &namespace.collection);
-                let indexes = indexes_to_build(namespace)?;
-                self.live.create_indexes(&shadow, &indexes)?;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn namespaces(&self) -> impl Iterator<Item = &NamespaceRecord> {
         let database = self.live.name();
         self.backup
@@ -195,9 +154,9 @@ impl Prepared {
             .filter(move |n| n.database == database)
     }
 
-    fn of_kind(&self, kind: NamespaceKind) -> Vec<String> {
-        let of_kind = self.namespaces().filter(|n| n.kind == kind);
-        of_kind.map(|n| n.collection.clone()).collect()
+    fn collections(&self) -> impl Iterator<Item = String> {
+        let collections = self.namespaces().filter(|n| n.kind == NamespaceKind::Collection);
+        collections.map(|n| n.collection.clone())
     }
 }
 
@@ -232,46 +191,6 @@ fn without_expiry(indexes: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// The indexes of a collection that mongorestore would build, TTL ones without effect.
-fn indexes_to_build(namespace: &NamespaceRecord) -> Result<Vec<Document>> {
-    let mut indexes = Vec::new();
-    for index in &namespace.indexes {
-        let mut index =
-            document(index).with_context(|| format!("an index of `{}` is not readable", namespace.name()))?;
-        // These two the server makes with the collection.
-        if index.get_str("name").is_ok_and(|name| name == "_id_")
-            || index.get_bool("clustered").unwrap_or(false)
-        {
-            continue;
-        }
-        index.remove("ns");
-        if index.contains_key("expireAfterSeconds") {
-            index.insert("expireAfterSeconds", NEVER_S);
-        }
-        indexes.push(index);
-    }
-    Ok(indexes)
-}
-
-/// Name and expiry of each TTL index of a collection.
-pub(super) fn expiries(namespace: &NamespaceRecord) -> Result<Vec<(String, i64)>> {
-    let mut found = Vec::new();
-    for index in &namespace.indexes {
-        let index = document(index)?;
-        // Older servers kept doubles here.
-        #[allow(clippy::cast_possible_truncation)]
-        let expire_after_s = match index.get("expireAfterSeconds") {
-            None => continue,
-            Some(Bson::Int32(n)) => i64::from(*n),
-            Some(Bson::Int64(n)) => *n,
-            Some(Bson::Double(n)) => *n as i64,
-            Some(other) => anyhow::bail!("an expiry of {other} is not a number"),
-        };
-        found.push((index.get_str("name")?.to_owned(), expire_after_s));
-    }
-    Ok(found)
-}
-
 /// Extended JSON as a document.
 pub(super) fn document(value: &Value) -> Result<Document> {
     match serde_json::from_value::<Bson>(value.clone())? {
@@ -294,44 +213,4 @@ pub(super) fn split_written(differences: Vec<Difference>) -> (Vec<Difference>, V
     differences
         .into_iter()
         .partition(|d| d.aspect.is_data() || d.aspect == Aspect::Unexpected)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::domain::content_digest::ContentDigest;
-
-    fn record() -> NamespaceRecord {
-        NamespaceRecord {
-            database: "app".into(),
-            collection: "sessions".into(),
-            kind: NamespaceKind::Collection,
-            documents: 0,
-            bytes: 0,
-            crc: String::new(),
-            content_digest: ContentDigest::default(),
-            options: json!({}),
-            indexes: vec![
-                json!({ "v": { "$numberInt": "2" }, "key": { "_id": { "$numberInt": "1" } }, "name": "_id_" }),
-                json!({ "v": { "$numberInt": "2" }, "key": { "seen": { "$numberInt": "1" } }, "name": "seen",
-                        "expireAfterSeconds": { "$numberInt": "60" }, "ns": "app.sessions" }),
-                json!({ "key": { "b": { "$numberInt": "1" }, "a": { "$numberInt": "-1" } }, "name": "b_a" }),
-            ],
-            uuid: None,
-        }
-    }
-
-    #[test]
-    fn ttl_indexes_let_nothing_expire_before_the_swap_sets_their_expiry() {
-        let built = indexes_to_build(&record()).unwrap();
-        let names: Vec<&str> = built.iter().map(|index| index.get_str("name").unwrap()).collect();
-        assert_eq!(names, ["seen", "b_a"]);
-        assert_eq!(built[0].get_i32("expireAfterSeconds").unwrap(), NEVER_S);
-        assert!(!built[0].contains_key("ns"));
-        let key: Vec<&String> = built[1].get_document("key").unwrap().keys().collect();
-        assert_eq!(key, ["b", "a"]);
-        assert_eq!(expiries(&record()).unwrap(), [("seen".to_owned(), 60)]);
-    }
 }

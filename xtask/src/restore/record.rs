@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::rescue::Rescue;
@@ -54,6 +55,8 @@ pub enum Record {
     Rescued {
         rescue: Option<Rescue>,
     },
+    /// The server had lost it in a crash; it was built anew.
+    Mended(Mended),
     /// A step back is about to be made, or was made.
     UndoBegun {
         before: Inventory,
@@ -82,6 +85,20 @@ pub struct Planned {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SwapPlan {
     pub steps: Vec<Step>,
+    /// What was live then: what a server that crashes may lose can be built anew only where its shape is known.
+    #[serde(default)]
+    pub before: Inventory,
+    #[serde(default)]
+    pub begun: Option<DateTime<Utc>>,
+}
+
+/// Something that a server lost when it was killed, and that was built anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mended {
+    /// As it stands in the database.
+    pub collection: String,
+    /// What was lost and whence it was taken.
+    pub what: String,
 }
 
 /// One change. Each can be repeated: whether it was made is asked of the server.
@@ -156,6 +173,10 @@ pub struct History {
     pub rescued: bool,
     pub rescue: Option<Rescue>,
     pub undo_before: Option<Inventory>,
+    /// Steps of the swap, and of an undo, that were begun, whether or not they were made.
+    begun: Vec<Step>,
+    begun_back: Vec<Step>,
+    pub mended: Vec<Mended>,
 }
 
 impl History {
@@ -168,6 +189,9 @@ impl History {
             rescued: false,
             rescue: None,
             undo_before: None,
+            begun: Vec::new(),
+            begun_back: Vec::new(),
+            mended: Vec::new(),
         };
         for record in records {
             history.add(record);
@@ -197,12 +221,25 @@ impl History {
             }
             Record::Undone { .. } => self.phase = Phase::Undone,
             Record::Forgotten => self.phase = Phase::Forgotten,
-            Record::Verified
-            | Record::ShadowFilled { .. }
-            | Record::Before { .. }
-            | Record::After { .. }
-            | Record::Undoing { .. } => {}
+            Record::Before { step } => self.begun.push(step.clone()),
+            Record::Undoing { step } => self.begun_back.push(step.clone()),
+            Record::Mended(mended) => self.mended.push(mended.clone()),
+            Record::Verified | Record::ShadowFilled { .. } | Record::After { .. } => {}
         }
+    }
+
+    /// Whether the restored collection was on its way to the live name: its predecessor had gone aside by then.
+    pub fn bringing(&self, collection: &str) -> bool {
+        self.begun
+            .iter()
+            .any(|step| matches!(step, Step::Bring { collection: c } if c == collection))
+    }
+
+    /// Whether the old collection was on its way back to the live name: the restored one had given it up by then.
+    pub fn putting_back(&self, collection: &str) -> bool {
+        self.begun_back
+            .iter()
+            .any(|step| matches!(step, Step::Aside { collection: c } if c == collection))
     }
 }
 

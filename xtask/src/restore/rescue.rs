@@ -10,6 +10,7 @@ use mongodb::bson::{Bson, doc};
 use serde::{Deserialize, Serialize};
 
 use super::names::Role;
+use super::prepare::shadow_differences;
 use super::preview::{Fate, differing};
 use super::record::{Log, Record};
 use super::swap::with_role;
@@ -45,21 +46,64 @@ pub(super) fn after_swap(
     if log.history.rescued {
         return Ok(log.history.rescue.clone());
     }
-    let rescue = export(ctx, live, file, operation).context("cannot write the rescue file")?;
+    let aside = Aside {
+        role: Role::Old,
+        folder: "rescue",
+        purpose: format!("rescue of restore {operation}"),
+    };
+    let rescue = export(ctx, live, file, operation, &aside).context("cannot write the rescue file")?;
     log.write(&Record::Rescued {
         rescue: rescue.clone(),
     })?;
     Ok(rescue)
 }
 
-fn export(ctx: &Context, live: &Live, file: &BackupFile, operation: &OperationId) -> Result<Option<Rescue>> {
-    let old = with_role(live, operation, Role::Old)?;
+/// Exports what was written to the restored collections while they were live. `None` where nothing was.
+pub(super) fn after_undo(
+    ctx: &Context,
+    live: &Live,
+    operation: &OperationId,
+    log: &Log,
+) -> Result<Option<Rescue>> {
+    let planned = log
+        .history
+        .planned
+        .as_ref()
+        .context("the journal names no backup")?;
+    let file = BackupFile::at(&planned.backup)?;
+    let found = shadow_differences(live, &file, operation)?;
+    if !found.iter().any(|difference| difference.aspect.is_data()) {
+        return Ok(None);
+    }
+    let aside = Aside {
+        role: Role::Shadow,
+        folder: "rescue-of-undo",
+        purpose: format!("written after the swap of restore {operation}, which was taken back"),
+    };
+    export(ctx, live, &file, operation, &aside).context("cannot write the rescue file")
+}
+
+/// The collections that are looked through, and where what they alone have goes.
+struct Aside {
+    role: Role,
+    folder: &'static str,
+    purpose: String,
+}
+
+fn export(
+    ctx: &Context,
+    live: &Live,
+    file: &BackupFile,
+    operation: &OperationId,
+    aside: &Aside,
+) -> Result<Option<Rescue>> {
+    let old = with_role(live, operation, aside.role)?;
     let late = with_role(live, operation, Role::Late)?;
     if old.is_empty() && late.is_empty() {
         return Ok(None);
     }
-    let _ticker = report::Ticker::start("exporting what only the old collections have");
-    let folder = operation_dir(ctx, operation)?.join("rescue");
+    let _ticker = report::Ticker::start("exporting what the backup has not");
+    let folder = operation_dir(ctx, operation)?.join(aside.folder);
     // What a killed attempt left is not complete.
     if folder.exists() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
@@ -91,7 +135,7 @@ fn export(ctx: &Context, live: &Live, file: &BackupFile, operation: &OperationId
         reason: "documents that were not in the backup which was restored".into(),
     });
     metadata.environment.clone_from(&ctx.env_name);
-    metadata.purpose = format!("rescue of restore {operation}");
+    metadata.purpose.clone_from(&aside.purpose);
     let path = stored.commit()?;
     backup::write_metadata(&folder, &metadata)?;
     Ok(Some(Rescue { path, documents }))

@@ -1,22 +1,23 @@
 //! The swap: live → old, shadow → live, collection by collection. Each step is recorded before and after, and can be
 //! repeated, because it asks the server what is there.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use mongodb::bson::Document;
 use serde::Serialize;
 
+use super::mend::Mending;
 use super::names::{self, Role};
-use super::prepare::{self, Prepared, connect, document, elapsed_ms, expiries, split_written, told};
-use super::record::{Log, Phase, Record, Step, SwapPlan};
+use super::prepare::{self, Prepared, connect, elapsed_ms, split_written, told};
+use super::preview::{self, Written};
+use super::record::{Log, Mended, Phase, Record, Step, SwapPlan};
 use super::rescue::{self, Rescue};
+use super::steps;
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::database::{Digests, Listed, Live, Renamed, ViewDefinition};
-use crate::domain::inventory::{self, Difference, Inventory, is_application, normal_options};
-use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
+use crate::database::{Digests, Live, Renamed};
+use crate::domain::inventory::{Difference, Inventory};
+use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
 use crate::error::Stop;
 use crate::report;
@@ -32,10 +33,12 @@ pub struct Swapped {
     pub collections: Vec<SwappedCollection>,
     /// From the first renaming to the last.
     pub total_ms: u64,
-    /// Documents that the application wrote after the swap, as differences from the backup.
-    pub written_since: Vec<Difference>,
+    /// Documents that the application wrote after the swap: they are live, and differ from the backup.
+    pub written_since: Vec<Written>,
     /// What only the old state had, in a file of its own.
     pub rescue: Option<Rescue>,
+    /// What the server had lost in a crash and was built anew.
+    pub mended: Vec<Mended>,
 }
 
 /// One collection's moment of absence.
@@ -47,9 +50,8 @@ pub struct SwappedCollection {
 
 /// Replaces the live collections by the restored ones and proves it from outside.
 pub fn swap(mut prepared: Prepared) -> Result<Swapped> {
-    let plan = plan(&prepared)?;
+    let plan = steps::plan(&prepared)?;
     prepared.log.write(&Record::SwapBegun(plan))?;
-    keep_plan(&prepared.live, &prepared.operation, &prepared.log)?;
     finish(
         &prepared.ctx,
         &prepared.live,
@@ -100,7 +102,30 @@ pub fn resume(ctx: &Context, operation: &OperationId) -> Result<Swapped> {
         return swap(prepare::prepare(ctx, &backup, operation)?);
     }
     same_target(&live, operation, &planned.database)?;
+    if !log.history.compared {
+        mend(ctx, &live, &backup, operation, &mut log).map_err(|error| midway(operation, &error))?;
+    }
     finish(ctx, &live, &backup, operation, &mut log)
+}
+
+/// The process before us was killed, and perhaps the server too.
+fn mend(
+    ctx: &Context,
+    live: &Live,
+    backup: &BackupFile,
+    operation: &OperationId,
+    log: &mut Log,
+) -> Result<()> {
+    let plan = log.history.swap.clone().context("the swap has no plan")?;
+    let mut mending = Mending {
+        ctx,
+        live,
+        operation,
+        log,
+        plan: &plan,
+    };
+    mending.old()?;
+    mending.restored(backup)
 }
 
 pub(super) fn same_target(live: &Live, operation: &OperationId, database: &str) -> Result<()> {
@@ -133,96 +158,6 @@ pub(super) fn existing(ctx: &Context, live: &Live, operation: &OperationId) -> R
     Ok(log)
 }
 
-/// What the swap will do, from what is live now.
-fn plan(prepared: &Prepared) -> Result<SwapPlan> {
-    let live = prepared.live.listed()?;
-    let backup: BTreeMap<&str, &NamespaceRecord> = prepared
-        .namespaces()
-        .map(|n| (n.collection.as_str(), n))
-        .collect();
-    let mut plan = SwapPlan::default();
-    for (name, listed) in live.iter().filter(|(name, _)| is_application(name)) {
-        let wanted = backup.get(name.as_str());
-        let definition = ViewDefinition {
-            options: listed.options.clone(),
-        };
-        match listed.kind {
-            NamespaceKind::View => {
-                let same = wanted.is_some_and(|w| {
-                    w.kind == NamespaceKind::View && view_of(w).is_ok_and(|v| is_view(listed, &v))
-                });
-                if !same {
-                    plan.steps.push(Step::DropView {
-                        view: name.clone(),
-                        definition,
-                    });
-                }
-            }
-            NamespaceKind::Collection if wanted.is_none_or(|w| w.kind != NamespaceKind::Collection) => {
-                plan.steps.push(Step::Aside {
-                    collection: name.clone(),
-                });
-            }
-            // Goes aside just before its successor comes; time-series collections stay.
-            NamespaceKind::Collection | NamespaceKind::Timeseries => {}
-        }
-    }
-    for (name, record) in &backup {
-        if record.kind == NamespaceKind::Collection {
-            let collection = (*name).to_owned();
-            if live
-                .get(*name)
-                .is_some_and(|l| l.kind == NamespaceKind::Collection)
-            {
-                plan.steps.push(Step::Aside {
-                    collection: collection.clone(),
-                });
-            }
-            plan.steps.push(Step::Bring { collection });
-        }
-    }
-    for (name, record) in &backup {
-        if record.kind == NamespaceKind::View {
-            let (view, definition) = ((*name).to_owned(), view_of(record)?);
-            // One that stays as it is must not be dropped by an undo either.
-            let there = live.get(*name).is_some_and(|l| is_view(l, &definition));
-            if !there {
-                plan.steps.push(Step::MakeView { view, definition });
-            }
-        }
-        for (index, expire_after_s) in expiries(record)? {
-            plan.steps.push(Step::ArmExpiry {
-                collection: (*name).to_owned(),
-                index,
-                expire_after_s,
-            });
-        }
-    }
-    Ok(plan)
-}
-
-/// Whether it is a view of this definition, however numbers are spelt.
-fn is_view(listed: &Listed, definition: &ViewDefinition) -> bool {
-    let plain = |options: &Document| {
-        serde_json::to_value(options).map(|value| normal_options(&inventory::plain(&value)))
-    };
-    let own = plain(&listed.options);
-    listed.kind == NamespaceKind::View
-        && matches!((own, plain(&definition.options)), (Ok(own), Ok(wanted)) if text(&own) == text(&wanted))
-}
-
-/// As text: in a pipeline the order of keys matters.
-fn text(options: &BTreeMap<String, serde_json::Value>) -> String {
-    options.iter().fold(String::new(), |text, (name, value)| {
-        format!("{text}{name}:{value},")
-    })
-}
-
-fn view_of(record: &NamespaceRecord) -> Result<ViewDefinition> {
-    let options = document(&record.options).with_context(|| format!("the view `{}`", record.name()))?;
-    Ok(ViewDefinition { options })
-}
-
 /// Makes every step that is not made yet, compares, and says how to go on where it cannot.
 fn finish(
     ctx: &Context,
@@ -232,9 +167,18 @@ fn finish(
     log: &mut Log,
 ) -> Result<Swapped> {
     let plan = log.history.swap.clone().context("the swap has no plan")?;
+    if !log.history.compared {
+        keep_plan(live, operation, log).map_err(|error| midway(operation, &error))?;
+    }
     let (collections, total_ms) =
         run(live, operation, log, &plan).map_err(|error| midway(operation, &error))?;
-    let written_since = compare(live, backup, log, &plan).map_err(|error| midway(operation, &error))?;
+    let differing = compare(live, backup, log, &plan).map_err(|error| midway(operation, &error))?;
+    let names = differing
+        .into_iter()
+        .map(|difference| difference.collection)
+        .collect();
+    let written_since =
+        preview::written(ctx, backup, live, names).map_err(|error| midway(operation, &error))?;
     let rescue =
         rescue::after_swap(ctx, live, backup, operation, log).map_err(|error| midway(operation, &error))?;
     Ok(Swapped {
@@ -244,6 +188,7 @@ fn finish(
         total_ms,
         written_since,
         rescue,
+        mended: log.history.mended.clone(),
     })
 }
 
@@ -255,7 +200,8 @@ fn run(
 ) -> Result<(Vec<SwappedCollection>, u64)> {
     let started = Instant::now();
     let mut collections = Vec::new();
-    if log.history.phase >= Phase::Swapped {
+    // Until the result was seen, a recorded step may be one that a killed server has forgotten: all are asked for again.
+    if log.history.compared {
         return Ok((collections, 0));
     }
     // The collection that went aside and waits for its successor.

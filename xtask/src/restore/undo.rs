@@ -4,9 +4,11 @@
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
+use super::mend::Mending;
 use super::names::{self, Role};
 use super::prepare::{connect, split_written, told};
-use super::record::{Log, Phase, Record, Step, SwapPlan};
+use super::record::{Log, Mended, Phase, Record, Step, SwapPlan};
+use super::rescue::{self, Rescue};
 use super::swap::{existing, move_late, same_target, with_role};
 use crate::context::Context;
 use crate::database::{Digests, Live, Renamed};
@@ -27,6 +29,10 @@ pub struct Undone {
     pub collections: Vec<String>,
     /// What the application wrote after they were.
     pub written_since: Vec<Difference>,
+    /// What was written to the restored collections while they were live, in a file of its own.
+    pub rescue: Option<Rescue>,
+    /// What the server had lost in a crash and was built anew.
+    pub mended: Vec<Mended>,
 }
 
 /// Puts back what was live before. Where an operation has restored nothing, there is nothing to put back.
@@ -54,14 +60,36 @@ pub fn undo(ctx: &Context, operation: &OperationId) -> Result<Undone> {
             operation: operation.clone(),
             collections: Vec::new(),
             written_since: Vec::new(),
+            rescue: None,
+            mended: Vec::new(),
         });
     };
-    go_back(&live, operation, &mut log, &plan).map_err(|error| {
+    let undone = mend(ctx, &live, operation, &mut log, &plan)
+        .and_then(|()| go_back(&live, operation, &mut log, &plan));
+    let mut undone = undone.map_err(|error| {
         Stop::midway(format!("the undo stopped: {error:#}"))
             .live("collections of the backup and of before may be mixed; nothing is lost")
             .next(format!("cargo xtask restore --undo {operation}"))
-            .into()
-    })
+    })?;
+    match rescue::after_undo(ctx, &live, operation, &log) {
+        Ok(rescue) => undone.rescue = rescue,
+        // They stay where they are until they are forgotten.
+        Err(error) => report::progress(&format!(
+            "warning: what was written after the swap is only in the `__new_{operation}_` collections: {error:#}"
+        )),
+    }
+    Ok(undone)
+}
+
+fn mend(ctx: &Context, live: &Live, operation: &OperationId, log: &mut Log, plan: &SwapPlan) -> Result<()> {
+    let mut mending = Mending {
+        ctx,
+        live,
+        operation,
+        log,
+        plan,
+    };
+    mending.old()
 }
 
 fn go_back(live: &Live, operation: &OperationId, log: &mut Log, plan: &SwapPlan) -> Result<Undone> {
@@ -96,6 +124,8 @@ fn go_back(live: &Live, operation: &OperationId, log: &mut Log, plan: &SwapPlan)
         operation: operation.clone(),
         collections,
         written_since,
+        rescue: None,
+        mended: log.history.mended.clone(),
     })
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub mod crash;
+
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ use xtask::secret::Secret;
 pub const DATABASE: &str = "shop";
 /// The variable that the configuration names.
 const URI_VARIABLE: &str = "TEST_MONGODB_URI";
+/// So many names fall into each of the 16 tables of the local server.
+const TABLES: usize = 200;
 /// A server that has not started by then never will.
 const START_DEADLINE: Duration = Duration::from_mins(1);
 
@@ -59,22 +63,45 @@ pub struct Server {
     process: Owned,
     data: PathBuf,
     pub port: u16,
+    more: &'static [&'static str],
 }
 
 impl Server {
     /// Starts on any free port.
     pub fn start(data: &Path) -> Self {
-        Self::start_at(data, 0)
+        Self::start_at(data, 0, &[])
     }
 
-    fn start_at(data: &Path, port: u16) -> Self {
+    /// One that is killed keeps what it acknowledged, as `mongod` does with its journal and write concern `majority`: the
+    /// local server must be told to. And it comes back only where no table was being made when it was killed: it makes
+    /// them once, so they are made here, and the server ended in peace.
+    pub fn start_durable(data: &Path) -> Self {
+        if !program(&["mongod", "secantusd-rs"]).ends_with("secantusd-rs") {
+            return Self::start(data);
+        }
+        let mut server = Self::start(data);
+        let warm = Live::connect(&Secret::new(server.uri()), "warm").unwrap();
+        for number in 0..TABLES {
+            let create = doc! { "create": format!("c{number}") };
+            warm.database().run_command(create).run().unwrap();
+        }
+        let pid = i32::try_from(server.process.0.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        wait_until("the server to end", || {
+            server.process.0.try_wait().unwrap().is_some()
+        });
+        Self::start_at(data, server.port, &["--sync-on-commit"])
+    }
+
+    fn start_at(data: &Path, port: u16, more: &'static [&'static str]) -> Self {
         let server = program(&["mongod", "secantusd-rs"]);
         std::fs::create_dir_all(data).unwrap();
         let ours = server.ends_with("secantusd-rs");
         // A real mongod has no free port of its own choosing.
         let port = if ours || port > 0 { port } else { free_port() };
         let mut command = Command::new(&server);
-        command.args(["--port", &port.to_string()]);
+        command.args(["--port", &port.to_string()]).args(more);
         if ours {
             command.args(["--host", "127.0.0.1", "--storage-path"]).arg(data);
         } else {
@@ -105,6 +132,7 @@ impl Server {
             process,
             data: data.to_owned(),
             port,
+            more,
         }
     }
 
@@ -115,7 +143,7 @@ impl Server {
     /// SIGKILL, as a crash of the machine would be, and a start on the same data and port.
     pub fn crash_and_restart(&mut self) {
         self.process.kill();
-        *self = Self::start_at(&self.data.clone(), self.port);
+        *self = Self::start_at(&self.data.clone(), self.port, self.more);
     }
 
     pub fn kill(&mut self) {
@@ -123,7 +151,7 @@ impl Server {
     }
 
     pub fn restart(&mut self) {
-        *self = Self::start_at(&self.data.clone(), self.port);
+        *self = Self::start_at(&self.data.clone(), self.port, self.more);
     }
 }
 
@@ -151,6 +179,15 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::with_server(Server::start)
+    }
+
+    /// With a server that can be killed.
+    pub fn durable() -> Self {
+        Self::with_server(Server::start_durable)
+    }
+
+    fn with_server(start: impl FnOnce(&Path) -> Server) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("repository");
         std::fs::create_dir_all(root.join("infrastructure")).unwrap();
@@ -159,7 +196,7 @@ impl World {
         git(dir.path(), &["init", "--quiet", "--bare", "remote.git"]);
         git(&root, &["init", "--quiet", "."]);
         git(&root, &["remote", "add", "origin", "../remote.git"]);
-        let server = Server::start(&dir.path().join("data"));
+        let server = start(&dir.path().join("data"));
         Self {
             server,
             dir,

@@ -243,6 +243,43 @@ pub(super) fn each_document(
     Ok(())
 }
 
+/// What an application wrote to one restored collection: documents that it created, changed and deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Written {
+    pub collection: String,
+    pub created: u64,
+    pub changed: u64,
+    pub deleted: u64,
+}
+
+/// Counts in what these collections differ from the backup now. Writers may go on meanwhile.
+pub(super) fn written(
+    ctx: &Context,
+    backup: &BackupFile,
+    live: &Live,
+    mut names: Vec<String>,
+) -> Result<Vec<Written>> {
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let folder = ctx.state_dir("tmp")?;
+    let as_named = |name: &str| Some(name.to_owned());
+    let (of_backup, of_live) = both_sides(ctx, backup, live, &names, &folder, &as_named)?;
+    let merged = merge(of_backup, of_live, names.len())?;
+    let counted = names.into_iter().zip(merged).map(|(collection, found)| {
+        let [created, changed, deleted] = found.counts.map(|count| count.documents);
+        Written {
+            collection,
+            created,
+            changed,
+            deleted,
+        }
+    });
+    Ok(counted.collect())
+}
+
 /// What the merge finds of one collection: counts, and the keys of its examples.
 #[derive(Debug, Clone, Default)]
 struct Merged {

@@ -1,0 +1,185 @@
+//! The server, or mongorestore, is killed under a restore; then it is resumed, and taken back. Nothing may be lost on the way.
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+
+use mongodb::bson::{Document, doc};
+
+use common::crash::Scene;
+use common::{Owned, World, change, program, seed, told, wait_until};
+
+/// SIGKILL to the server as soon as the journal of `xtask args` has so many lines, whatever the server is doing then, and to
+/// xtask too: as when the machine of both loses its power.
+fn server_killed_at(scene: &mut Scene, args: &[&str], operation: &str, lines: usize) {
+    let journal = scene.journal(operation);
+    let mut xtask = scene.world.xtask(args);
+    let mut xtask = Owned::start(xtask.stdout(Stdio::null()).stderr(Stdio::null()));
+    wait_until("the journal to grow", || {
+        let ended = xtask.0.try_wait().unwrap().is_some();
+        ended || std::fs::read_to_string(&journal).unwrap().lines().count() >= lines
+    });
+    scene.world.server.kill();
+    xtask.kill();
+    scene.world.server.restart();
+}
+
+#[test]
+fn the_server_is_killed_at_every_line_of_the_journal() {
+    let mut scene = Scene::new(World::durable());
+    for number in 0..=scene.restore_lines.len() {
+        for straight_back in [false, true] {
+            let operation = scene.begin();
+            let args = ["restore", "--resume", &operation, "--yes"];
+            // Behind the line that the operation was begun with.
+            server_killed_at(&mut scene, &args, &operation, number + 1);
+            let line = format!("line {number}");
+            if straight_back {
+                scene.undo(&operation, &line);
+            } else {
+                scene.resume_and_undo(&operation, &line);
+            }
+        }
+    }
+    scene.forget_all();
+}
+
+#[test]
+fn the_server_is_killed_at_every_line_of_an_undo() {
+    let mut scene = Scene::new(World::durable());
+    for number in 1..=scene.undo_lines.len() {
+        let operation = scene.begin();
+        scene.world.ok(&["restore", "--resume", &operation]);
+        let lines = scene.lines(&operation).len() + number;
+        let args = ["restore", "--undo", &operation, "--yes"];
+        server_killed_at(&mut scene, &args, &operation, lines);
+        scene.undo(&operation, &format!("line {number} of the undo"));
+    }
+    scene.forget_all();
+}
+
+/// The local server copies when it renames, for about 50 µs a document: these are killed within the copy.
+#[test]
+fn the_server_is_killed_within_each_rename_of_a_larger_collection() {
+    let mut scene = Scene::with_users(World::durable(), 1_500);
+    let of_users = |lines: &[String], event: &str| -> Vec<usize> {
+        let renames = |line: &&String| line.contains(event) && line.contains(r#""collection":"users""#);
+        let numbers = lines.iter().enumerate().filter(|(_, line)| renames(line));
+        numbers.map(|(number, _)| number + 1).collect()
+    };
+    let there = of_users(&scene.restore_lines, r#""event":"before""#);
+    let back = of_users(&scene.undo_lines, r#""event":"undoing""#);
+    assert!(there.len() >= 2 && back.len() >= 2, "{there:?} {back:?}");
+    for number in there {
+        for straight_back in [false, true] {
+            let operation = scene.begin();
+            let args = ["restore", "--resume", &operation, "--yes"];
+            server_killed_at(&mut scene, &args, &operation, number + 1);
+            if straight_back {
+                scene.undo(&operation, &scene.restore_lines[number - 1]);
+            } else {
+                scene.resume_and_undo(&operation, &scene.restore_lines[number - 1]);
+            }
+        }
+    }
+    for number in back {
+        let operation = scene.begin();
+        scene.world.ok(&["restore", "--resume", &operation]);
+        let lines = scene.lines(&operation).len() + number;
+        let args = ["restore", "--undo", &operation, "--yes"];
+        server_killed_at(&mut scene, &args, &operation, lines);
+        scene.undo(&operation, &scene.undo_lines[number - 1]);
+    }
+}
+
+/// What a server that loses acknowledged work does to a stopped operation, done by hand; each must be found and mended.
+#[test]
+fn what_the_server_lost_in_a_crash_is_built_anew() {
+    let mut scene = Scene::new(World::new());
+    // Killed after the step before; both collections stand where this line of the journal says.
+    let line = |scene: &Scene, event: &str, what: &str| {
+        let lines = scene.restore_lines.iter();
+        let mut found = lines
+            .enumerate()
+            .filter(|(_, l)| l.contains(event) && l.contains(what));
+        found.next().unwrap().0
+    };
+    let bring = r#""do":"bring","collection":"users""#;
+    let (aside_made, brought) = (
+        line(&scene, r#""event":"before""#, bring),
+        line(&scene, r#""event":"after""#, bring),
+    );
+    let drop_index = |name: &str| doc! { "dropIndexes": name, "index": "seen" };
+    let drop = |name: &str| doc! { "drop": name };
+    let losses: [(usize, &dyn Fn(&str) -> Document, &str); 7] = [
+        (
+            aside_made,
+            &|id| drop(&format!("__old_{id}_users")),
+            "from the safety backup",
+        ),
+        (
+            aside_made,
+            &|id| drop(&format!("__new_{id}_users")),
+            "restored again",
+        ),
+        (
+            aside_made,
+            &|id| drop_index(&format!("__old_{id}_users")),
+            "lost the indexes seen",
+        ),
+        (
+            aside_made,
+            &|id| drop_index(&format!("__new_{id}_users")),
+            "restored again",
+        ),
+        (
+            aside_made,
+            &|id| doc! { "delete": format!("__new_{id}_users"), "deletes": [{ "q": { "_id": 7 }, "limit": 1 }] },
+            "restored again",
+        ),
+        (brought, &|_| drop_index("users"), "lost the indexes seen"),
+        (brought, &|_| drop("users"), "restored again"),
+    ];
+    for (number, loss, told) in losses {
+        for straight_back in [false, true] {
+            let operation = scene.begin();
+            scene.killed_within(&operation, number);
+            scene.world.command(loss(&operation));
+            let line = format!("{}, and {}", scene.restore_lines[number], loss(&operation));
+            if straight_back {
+                scene.undo(&operation, &line);
+            } else {
+                let resumed = scene.resume_and_undo(&operation, &line);
+                assert!(resumed["mended"].to_string().contains(told), "{line}: {resumed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn mongorestore_is_killed_and_nothing_live_changes() {
+    let world = World::new();
+    seed(&world);
+    let backup = world.backup();
+    change(&world);
+    let changed = world.inventory();
+    // Takes the place of mongorestore: gives the real one half of the archive, and dies.
+    let real = program(&["mongorestore"]);
+    let stand_in = world.dir.path().join("bin/mongorestore");
+    std::fs::create_dir_all(stand_in.parent().unwrap()).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *--dryRun*) exec {0} \"$@\";; esac\nhead -c 9000 | {0} \"$@\"\nkill -9 $$\n",
+        real.display()
+    );
+    std::fs::write(&stand_in, script).unwrap();
+    std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", stand_in.parent().unwrap().display());
+    let mut restore = world.xtask(&["restore", backup.to_str().unwrap(), "--yes"]);
+    let output = restore.env("PATH", path).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert_eq!(changed.compare(&world.inventory()), []);
+    let names = world.database().list_collection_names().run().unwrap();
+    assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
+}
