@@ -19,7 +19,7 @@ use crate::domain::timeline::{Timing, mark_critical};
 use crate::engine::budget::{self, Watched};
 use crate::engine::journal::{Journal, operation_dir};
 use crate::engine::ledger::{Held, Ledger, Start};
-use crate::error::Stop;
+use crate::error::{Ending, Stop};
 use crate::exec::{check_interrupted, last_words};
 use crate::report;
 
@@ -285,12 +285,7 @@ impl Operation {
             report::progress(&format!("the ledger could not be told: {unrecorded:#}"));
         }
         if !touched {
-            return match error.downcast_ref::<Stop>() {
-                Some(_) => error,
-                None => Stop::failed(format!("{error:#}"))
-                    .live("nothing live was changed")
-                    .into(),
-            };
+            return untouched(&error);
         }
         Stop::midway(format!("{error:#}"))
             .live("some steps of this operation are live, others are not; all of them are recorded")
@@ -323,6 +318,19 @@ impl Operation {
             critical: false,
         });
     }
+}
+
+/// The error of an operation that changed nothing live, which it says.
+fn untouched(error: &anyhow::Error) -> anyhow::Error {
+    let stop = error.downcast_ref::<Stop>();
+    let (live, next) = stop.map_or((None, None), |stop| (stop.live.clone(), stop.next.clone()));
+    Stop {
+        ending: stop.map_or(Ending::Failed, |stop| stop.ending),
+        what: format!("{error:#}"),
+        live: live.or(Some("nothing live was changed".into())),
+        next: next.or(Some("mend what is told above, and run the command again".into())),
+    }
+    .into()
 }
 
 /// An operation of the ledger.

@@ -34,6 +34,10 @@ impl Group {
         if let Some(leader) = leader {
             running().push(leader);
         }
+        if interrupted() && !LAST_WORDS.get() {
+            // The signal came while the child was being started, before the handler could see it.
+            signal_group(leader, Signal::TERM);
+        }
         Self(leader)
     }
 

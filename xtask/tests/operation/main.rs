@@ -1,5 +1,8 @@
 //! Deploy and rollback as operations: refused, killed, cut off, resumed, taken back, in a whole rehearsed world.
 
 mod crash;
+mod disturbed;
+mod matrix;
+mod network;
 mod refusals;
 mod scene;

@@ -1,0 +1,182 @@
+//! Something goes wrong in the middle of a deploy or a rollback; then the next person does what the message says.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use xtask::commands::rehearse::Served;
+use xtask::exec::Finished;
+
+use crate::scene::{NEW, Scene, Seen};
+
+/// What is disturbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Deploy,
+    Rollback,
+}
+
+/// What the next person does with what stopped midway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    Resume,
+    Undo,
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+/// A scene with what disturbs it.
+pub struct Disturbed {
+    pub scene: Scene,
+    library: PathBuf,
+    /// What is seen while the new release is live.
+    pub new: Seen,
+    /// The journals of one deploy and one rollback that nothing disturbed.
+    pub deploy: Vec<Value>,
+    pub rollback: Vec<Value>,
+}
+
+impl Disturbed {
+    /// The old release is live.
+    pub fn new() -> Self {
+        let scene = Scene::new();
+        scene.world.commit_release("v3").unwrap();
+        scene.ok(&["deploy"]);
+        let new = scene.seen();
+        assert_eq!((&new.served, new.recorded.as_str()), (&Served::both(NEW), NEW));
+        assert_ne!(new.data, scene.old_data, "the new release migrates the data");
+        let deploy = scene.journal_of_last();
+        scene.ok(&["rollback", &scene.old_tag, "--reason", "reference"]);
+        assert_eq!(scene.seen(), scene.old());
+        let rollback = scene.journal_of_last();
+        let library = compiled(&scene.world.folder);
+        Self {
+            scene,
+            library,
+            new,
+            deploy,
+            rollback,
+        }
+    }
+
+    /// Makes that release live from which the operation starts.
+    pub fn set(&self, kind: Kind) {
+        let old_is_live = self.scene.world.served().unwrap() == self.scene.old().served;
+        match (kind, old_is_live) {
+            (Kind::Deploy, true) | (Kind::Rollback, false) => {}
+            (Kind::Deploy, false) => {
+                self.scene
+                    .ok(&["rollback", &self.scene.old_tag, "--reason", "set the scene"]);
+                self.forget();
+            }
+            (Kind::Rollback, true) => {
+                self.scene.world.commit_release("v3").unwrap();
+                self.scene.ok(&["deploy"]);
+            }
+        }
+    }
+
+    /// Runs the operation with something in its environment, or in the world, that disturbs it.
+    pub fn run(&self, kind: Kind, env: &[(&str, String)]) -> Finished {
+        match kind {
+            Kind::Deploy => {
+                self.scene.world.commit_release("v3").unwrap();
+                self.scene.run(&["deploy"], env)
+            }
+            Kind::Rollback => self
+                .scene
+                .run(&["rollback", &self.scene.old_tag, "--reason", "disturbed"], env),
+        }
+    }
+
+    /// The environment in which the preloaded library does its work.
+    pub fn disturbance(&self, file: &str, at: &str, how: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("LD_PRELOAD", self.library.to_str().unwrap().to_owned()),
+            ("DISTURB_FILE", file.to_owned()),
+            ("DISTURB_AT", at.to_owned()),
+            ("DISTURB_HOW", how.to_owned()),
+        ]
+    }
+
+    /// Does what is to be done next, and checks that one release is whole. Says in a few words what happened.
+    pub fn settle(&self, kind: Kind, ended: &Finished, then: Then, told: &str) -> String {
+        let how = self.ended_well(ended, told);
+        let last = self.scene.last_operation();
+        let unfinished = last["ended"].is_null() || last["ended"]["outcome"] == "stopped";
+        let mut verdict = how;
+        if unfinished && last["superseded_by"].is_null() {
+            let id = last["id"].as_str().unwrap();
+            let (flag, word) = match then {
+                Then::Resume => ("--resume", "resumed"),
+                Then::Undo => ("--undo", "taken back"),
+            };
+            let again = self.scene.run(&[last["kind"].as_str().unwrap(), flag, id], &[]);
+            assert_eq!(again.code, Some(0), "{told}, then {flag}: {}", again.error());
+            verdict = format!("{verdict}, {word}");
+        }
+        let seen = self.scene.seen();
+        assert!(
+            seen == self.scene.old() || seen == self.new,
+            "{told}: neither release is whole: {seen:#?}"
+        );
+        if ended.code == Some(0) {
+            let arrived = if kind == Kind::Deploy {
+                &self.new
+            } else {
+                &self.scene.old()
+            };
+            assert_eq!(&seen, arrived, "{told}: it said that it succeeded");
+        }
+        self.scene.assert_settled(told);
+        self.forget();
+        verdict
+    }
+
+    /// The exit code is one of ours, and the message says what is live and what to do.
+    fn ended_well(&self, ended: &Finished, told: &str) -> String {
+        let said = ended.stderr_tail.join("\n");
+        match ended.code {
+            Some(0) => "done".to_owned(),
+            None => "killed".to_owned(),
+            Some(code @ (1 | 3 | 4)) => {
+                assert!(said.contains("error:"), "{told}: {said}");
+                assert!(
+                    said.contains("live:") || said.contains("next:"),
+                    "{told}: the message says neither what is live nor what to do: {said}"
+                );
+                format!("exit {code}")
+            }
+            code => panic!("{told}: ended with {code:?}: {said}"),
+        }
+    }
+
+    /// Drops what restores keep beside the live collections: there are many of them here.
+    pub fn forget(&self) {
+        let id = self.scene.last_operation()["id"].as_str().unwrap().to_owned();
+        if self.scene.journal(&id).with_file_name("restore.jsonl").exists() {
+            self.scene.run(&["restore", "--forget", &id], &[]);
+        }
+    }
+}
+
+/// The library that is preloaded.
+fn compiled(folder: &Path) -> PathBuf {
+    let library = folder.join("disturb.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/operation/disturb.c");
+    let made = Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+        .args([&library, &source])
+        .args(["-ldl"])
+        .status()
+        .expect("a C compiler");
+    assert!(made.success());
+    library
+}

@@ -1,0 +1,133 @@
+//! Every step of a deploy and of a rollback, and everything that can go wrong in the middle of it. After each: one
+//! release is whole in code, data and records, the lock is free, and the message said what to do.
+//!
+//! `DISTURB_ALL=1` runs every cell and writes the tables below `target/faults/`; without it a sample runs in which every
+//! step and every fault occurs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::disturbed::{Disturbed, Kind, Then};
+
+/// Of so many cells one is in the sample.
+const SAMPLE: usize = 7;
+const HOUR_S: i64 = 3600;
+
+/// Whether the cell is run. Along each row and each column of the table every seventh one is.
+pub fn sampled(row: usize, column: usize) -> bool {
+    std::env::var_os("DISTURB_ALL").is_some() || (row + 3 * column).is_multiple_of(SAMPLE)
+}
+
+/// What happened in each cell, as it goes into the documentation.
+pub struct Table {
+    columns: Vec<String>,
+    rows: Vec<String>,
+    cells: BTreeMap<(usize, usize), String>,
+}
+
+impl Table {
+    pub fn new(columns: &[&str]) -> Self {
+        Self {
+            columns: columns.iter().map(ToString::to_string).collect(),
+            rows: Vec::new(),
+            cells: BTreeMap::new(),
+        }
+    }
+
+    pub fn put(&mut self, row: &str, column: usize, verdict: &str) {
+        let at = self
+            .rows
+            .iter()
+            .position(|known| known == row)
+            .unwrap_or_else(|| {
+                self.rows.push(row.to_owned());
+                self.rows.len() - 1
+            });
+        self.cells.insert((at, column), verdict.to_owned());
+    }
+
+    /// Writes `target/faults/<name>.md`.
+    pub fn write(&self, name: &str) {
+        let mut text = format!(
+            "| | {} |\n|---{}|\n",
+            self.columns.join(" | "),
+            "|---".repeat(self.columns.len())
+        );
+        for (at, row) in self.rows.iter().enumerate() {
+            let cells: Vec<&str> = (0..self.columns.len())
+                .map(|column| self.cells.get(&(at, column)).map_or("", String::as_str))
+                .collect();
+            text.push_str(&format!("| {row} | {} |\n", cells.join(" | ")));
+        }
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../faults");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{name}.md")), text).unwrap();
+    }
+}
+
+/// What goes wrong, and how the preloaded library calls it.
+fn faults() -> Vec<(&'static str, String)> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/operation/disturb.sh");
+    let command = |mode: &str| format!("child:{script}:{mode}");
+    vec![
+        ("killed", "after".to_owned()),
+        ("hangs, then Ctrl-C", command("hangs")),
+        ("command fails", command("fails")),
+        ("command prints garbage", command("garbage")),
+        ("answer of a command lost", command("lost")),
+        ("disk full", "full".to_owned()),
+        ("clock an hour ahead", format!("clock:{HOUR_S}")),
+        ("clock an hour back", format!("clock:-{HOUR_S}")),
+    ]
+}
+
+/// The steps in the order in which they began.
+fn steps(journal: &[Value]) -> Vec<String> {
+    let begun = journal.iter().filter(|line| line["entry"] == "begun");
+    begun
+        .map(|line| line["step"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn all_steps(kind: Kind, offset: usize) {
+    let disturbed = Disturbed::new();
+    let journal = match kind {
+        Kind::Deploy => &disturbed.deploy,
+        Kind::Rollback => &disturbed.rollback,
+    };
+    let faults = faults();
+    let names: Vec<&str> = faults.iter().map(|(name, _)| *name).collect();
+    let mut table = Table::new(&names);
+    for (row, step) in steps(journal).iter().enumerate() {
+        for (column, (name, how)) in faults.iter().enumerate() {
+            if !sampled(row + offset, column) {
+                continue;
+            }
+            let told = format!("{}: {step}: {name}", kind.name());
+            disturbed.set(kind);
+            let at = format!("text:\"entry\":\"begun\",\"step\":\"{step}\"");
+            let env = disturbed.disturbance("/steps.jsonl", &at, how);
+            let ended = disturbed.run(kind, &env);
+            let then = if (row + column) % 2 == 0 {
+                Then::Resume
+            } else {
+                Then::Undo
+            };
+            let verdict = disturbed.settle(kind, &ended, then, &told);
+            table.put(step, column, &verdict);
+        }
+    }
+    table.write(&format!("steps-{}", kind.name()));
+}
+
+#[test]
+fn every_step_of_a_deploy_is_disturbed() {
+    all_steps(Kind::Deploy, 1);
+}
+
+#[test]
+fn every_step_of_a_rollback_is_disturbed() {
+    all_steps(Kind::Rollback, 5);
+}
