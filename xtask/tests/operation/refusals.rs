@@ -1,41 +1,45 @@
-//! Rollbacks that must refuse before anything live is touched, in a whole rehearsed world.
+//! What must be refused before anything live is touched: every problem in one list.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use xtask::commands::rehearse::World;
-use xtask::database::{Digests, Live};
-use xtask::domain::inventory::Inventory;
-use xtask::secret::Secret;
+use xtask::exec::Finished;
 
-/// A world in which a faulty release has just replaced a good one; and the tag of the good one.
-fn world_with_a_bad_release(folder: &Path) -> (World, String) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace is above the crate");
-    let world = World::start(root, folder, Path::new(env!("CARGO_BIN_EXE_xtask"))).expect("the world starts");
-    world.seed(300, 1).unwrap();
-    world.commit_release("v1").unwrap();
-    let first = world.xtask_json("deploy-v1", &["deploy", "--yes"]).unwrap();
-    world.commit_release("v2").unwrap();
-    let bad = world.xtask("deploy-v2", &["deploy", "--yes"]).unwrap();
+use crate::scene::{Scene, Seen};
+
+/// A scene in which a faulty release has just replaced the good one.
+fn scene_with_a_bad_release() -> Scene {
+    let scene = Scene::new();
+    scene.world.commit_release("v2").unwrap();
+    let bad = scene.run(&["deploy"], &[]);
     assert_eq!(bad.code, Some(4), "{}", bad.error());
-    (world, first["release"]["tag"].as_str().unwrap().to_owned())
+    scene
 }
 
-fn inventory(world: &World) -> Inventory {
-    let live = Live::connect(&Secret::new(&world.uri), xtask::commands::rehearse::DATABASE).unwrap();
-    live.inventory(Digests::Full).unwrap()
+/// Everything that a refused command must leave as it was.
+fn untouched(scene: &Scene) -> (Seen, serde_json::Value, serde_json::Value) {
+    let platforms = scene.world.platform_report().unwrap();
+    (
+        scene.seen(),
+        platforms["railway"]["deployments"].clone(),
+        platforms["vercel"]["deployments"].clone(),
+    )
+}
+
+fn rollback(scene: &Scene, tag: &str, env: &[(&str, String)]) -> Finished {
+    scene.run(&["rollback", tag, "--reason", "test"], env)
 }
 
 /// The newest backup's file: what the faulty release was preceded by.
-fn newest_backup(world: &World) -> PathBuf {
-    let newest = std::fs::read_dir(world.folder.join("backups"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .max();
-    let mut files = std::fs::read_dir(newest.unwrap())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+fn newest_backup(scene: &Scene) -> PathBuf {
+    let listed = |folder: &PathBuf| {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let newest = listed(&scene.world.folder.join("backups"))
+        .into_iter()
+        .max()
+        .unwrap();
+    let mut files = listed(&newest).into_iter();
     files
         .find(|path| path.extension().is_some_and(|extension| extension == "age"))
         .unwrap()
@@ -43,57 +47,117 @@ fn newest_backup(world: &World) -> PathBuf {
 
 #[test]
 fn a_backup_that_was_damaged_since_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let (world, tag) = world_with_a_bad_release(folder.path());
-    let before = inventory(&world);
-    let serving_before = world.platform_report().unwrap();
-
-    let file = newest_backup(&world);
+    let scene = scene_with_a_bad_release();
+    let before = untouched(&scene);
+    let file = newest_backup(&scene);
     let mut bytes = std::fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&file, bytes).unwrap();
 
-    let refused = world
-        .xtask("rollback", &["rollback", &tag, "--reason", "test", "--yes"])
-        .unwrap();
+    let refused = rollback(&scene, &scene.old_tag, &[]);
     assert_eq!(refused.code, Some(1), "{}", refused.error());
     let said = refused.stderr_tail.join("\n");
     assert!(
         said.contains("backup") && said.contains("nothing was changed"),
         "{said}"
     );
-    assert_eq!(inventory(&world), before, "live data was touched");
-    let serving = world.platform_report().unwrap();
-    for (platform, what) in [("railway", "deployments"), ("vercel", "deployments")] {
-        assert_eq!(
-            serving[platform][what], serving_before[platform][what],
-            "{platform} was touched"
-        );
-    }
+    assert_eq!(untouched(&scene), before);
 }
 
 #[test]
 fn a_wrong_target_is_refused_with_the_right_ones() {
-    let folder = tempfile::tempdir().unwrap();
-    let (world, tag) = world_with_a_bad_release(folder.path());
+    let scene = scene_with_a_bad_release();
+    let tag = &scene.old_tag;
     for wrong in [
         "prod-19990101-000000",
         "prod-1999",
         "main",
         "staging-20250101-000000",
     ] {
-        let refused = world
-            .xtask("rollback", &["rollback", wrong, "--reason", "test", "--yes"])
-            .unwrap();
+        let refused = rollback(&scene, wrong, &[]);
         assert_eq!(refused.code, Some(2), "{wrong}: {}", refused.error());
         let said = refused.stderr_tail.join("\n");
         assert!(said.contains(&format!("choose one of: {tag}")), "{said}");
     }
-    let without_reason = world.xtask("rollback", &["rollback", &tag, "--yes"]).unwrap();
+    let without_reason = scene.run(&["rollback", tag], &[]);
     assert_eq!(without_reason.code, Some(2), "{}", without_reason.error());
-    let unconfirmed = world
-        .xtask("rollback", &["rollback", &tag, "--reason", "test"])
+    let unconfirmed = scene
+        .world
+        .xtask("unconfirmed", &["rollback", tag, "--reason", "test"])
         .unwrap();
     assert_eq!(unconfirmed.code, Some(3), "{}", unconfirmed.error());
+    // A tag that somebody made by hand.
+    scene.git("git tag --annotate --message=hand-made prod-20200101-000000 main");
+    let refused = rollback(&scene, "prod-20200101-000000", &[]);
+    assert_eq!(refused.code, Some(2), "{}", refused.error());
+    assert!(
+        refused.stderr_tail.join("\n").contains("has no release record"),
+        "{}",
+        refused.error()
+    );
+}
+
+#[test]
+fn all_problems_of_a_rollback_are_in_one_list() {
+    let scene = scene_with_a_bad_release();
+    let bad = scene.newest_record();
+    scene.world.commit_release("v3").unwrap();
+    scene.ok(&["deploy"]);
+    let before = untouched(&scene);
+    // The backup that the target needs was pruned, its record was written anew, and it was never healthy.
+    std::fs::remove_dir_all(newest_backup(&scene).parent().unwrap()).unwrap();
+    let message = bad.message().unwrap().replace(&bad.actor, "somebody else");
+    let file = scene.world.folder.join("message");
+    std::fs::write(&file, message).unwrap();
+    scene.git(&format!(
+        "git tag --annotate --force --cleanup=verbatim --file={} {} {}",
+        file.display(),
+        bad.tag,
+        bad.commit
+    ));
+    let refused = rollback(&scene, &bad.tag, &[]);
+    assert_eq!(refused.code, Some(3), "{}", refused.error());
+    let said = refused.stderr_tail.join("\n");
+    for problem in [
+        "3 problems",
+        "was never healthy: its record says unhealthy",
+        "is not the one that the ledger knows",
+        "the backup ",
+    ] {
+        assert!(said.contains(problem), "{problem}: {said}");
+    }
+    assert_eq!(untouched(&scene), before);
+}
+
+#[test]
+fn a_token_that_is_missing_or_of_another_project_is_refused() {
+    let scene = scene_with_a_bad_release();
+    let before = untouched(&scene);
+    let missing = rollback(
+        &scene,
+        &scene.old_tag,
+        &[
+            ("PROD_VERCEL_TOKEN", String::new()),
+            ("PROD_MONGODB_URI", String::new()),
+        ],
+    );
+    assert_eq!(missing.code, Some(2), "{}", missing.error());
+    let said = missing.stderr_tail.join("\n");
+    for name in ["PROD_VERCEL_TOKEN", "PROD_MONGODB_URI"] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+    let file = scene.world.clone_dir().join("infrastructure/pipeline.toml");
+    let pipeline = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        pipeline.replace("project = \"prj\"", "project = \"other\""),
+    )
+    .unwrap();
+    let other = rollback(&scene, &scene.old_tag, &[]);
+    std::fs::write(&file, pipeline).unwrap();
+    assert_eq!(other.code, Some(3), "{}", other.error());
+    let said = other.stderr_tail.join("\n");
+    assert!(said.contains("a token of another Railway project"), "{said}");
+    assert_eq!(untouched(&scene), before);
 }

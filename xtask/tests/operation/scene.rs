@@ -123,7 +123,7 @@ impl Scene {
     }
 
     /// Asks the remote itself.
-    fn git(&self, command: &str) -> String {
+    pub fn git(&self, command: &str) -> String {
         let words: Vec<&str> = command.split(' ').skip(1).collect();
         let sh = Shell::new().unwrap();
         sh.change_dir(self.world.folder.join("origin.git"));

@@ -1,0 +1,66 @@
+//! What may follow on a deploy or a rollback: the automatic way back, an undo of what has ended, no second try of what was
+//! taken back.
+
+use xtask::commands::rehearse::Served;
+
+use crate::scene::{NEW, OLD, Scene};
+
+#[test]
+fn an_unhealthy_deploy_is_rolled_back_at_once_where_the_configuration_says_so() {
+    let scene = Scene::new();
+    let file = scene.world.clone_dir().join("infrastructure/pipeline.toml");
+    let pipeline = std::fs::read_to_string(&file).unwrap();
+    let changed = pipeline.replace("on_unhealthy = \"stop\"", "on_unhealthy = \"rollback\"");
+    assert_ne!(changed, pipeline);
+    std::fs::write(&file, changed).unwrap();
+    scene.world.commit_release("v2").unwrap();
+    let ended = scene.run(&["deploy", "--format", "json"], &[]);
+    assert_eq!(ended.code, Some(1), "{}", ended.error());
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(report["release"]["health"], "unhealthy");
+    assert_eq!(
+        report["rolled_back"]["release"]["restores"],
+        scene.old_tag.as_str()
+    );
+    assert_eq!(scene.seen(), scene.old());
+    let said = ended.stderr_tail.join("\n");
+    assert!(
+        said.contains(&format!("{} is live again", scene.old_tag)),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_was_taken_back_is_not_deployed_again_and_an_undo_brings_it_back() {
+    let scene = Scene::new();
+    scene.world.commit_release("v3").unwrap();
+    scene.ok(&["deploy"]);
+    let deploy = scene.last_operation()["id"].as_str().unwrap().to_owned();
+    let new = scene.seen();
+    // A deploy that has ended is undone by a rollback.
+    scene.ok(&["deploy", "--undo", &deploy]);
+    assert_eq!(scene.seen(), scene.old());
+    let rollback = scene.last_operation();
+    assert_eq!(rollback["kind"], "rollback");
+
+    let again = scene.run(&["deploy"], &[]);
+    assert_eq!(again.code, Some(3), "{}", again.error());
+    assert!(
+        again.stderr_tail.join("\n").contains("--allow-rolled-back"),
+        "{}",
+        again.error()
+    );
+
+    scene.ok(&["rollback", "--undo", rollback["id"].as_str().unwrap()]);
+    assert_eq!(scene.seen(), new);
+    assert_eq!(scene.world.served().unwrap(), Served::both(NEW));
+
+    // What has ended cannot be resumed, and what is a deploy is not a rollback.
+    let ended = scene.run(&["rollback", "--resume", rollback["id"].as_str().unwrap()], &[]);
+    assert_eq!(ended.code, Some(2), "{}", ended.error());
+    let other = scene.run(&["rollback", "--undo", &deploy], &[]);
+    assert_eq!(other.code, Some(2), "{}", other.error());
+
+    scene.ok(&["rollback", &scene.old_tag, "--reason", "after all"]);
+    assert_eq!(scene.world.served().unwrap(), Served::both(OLD));
+}
