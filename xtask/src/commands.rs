@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, which reads like the runbook.
 
 pub mod backup;
+pub mod bench;
 pub mod ci;
 pub mod completions;
 pub mod deploy;
@@ -95,6 +96,8 @@ pub enum Command {
     Tools(tools::Args),
     /// Run every check of this repository, as continuous integration does
     Ci(ci::Args),
+    /// Measure what things cost beside what they replace
+    Bench(bench::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
 }
@@ -127,6 +130,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Notify(args) => notify::run(&args, common)?,
         Command::Tools(args) => tools::run(&args, common)?,
         Command::Ci(args) => ci::run(&args, common)?,
+        Command::Bench(args) => bench::run(&args, common)?,
         Command::Completions(args) => completions::run(&args),
     }
     Ok(ExitCode::SUCCESS)

@@ -10,9 +10,12 @@ pub mod github;
 use std::fmt;
 use std::io::Read;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
-use crate::backup::BackupFile;
+use crate::archive::FileDigest;
+use crate::backup::{BackupFile, write_metadata};
 use crate::config::Place;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, StoragePlace};
@@ -39,6 +42,48 @@ pub trait Keeper: fmt::Debug {
 
     /// Deletes the backup.
     fn remove(&self, id: &str) -> Result<()>;
+}
+
+const READ_BYTES: usize = 256 << 10;
+
+/// A folder with the metadata as a place keeps them: the place itself is in them.
+fn record_for(backup: &BackupFile, place: &StoragePlace) -> Result<TempDir> {
+    let mut metadata = backup.metadata.clone();
+    metadata.storage.push(place.clone());
+    let folder = tempfile::tempdir().context("cannot make a folder for the metadata")?;
+    write_metadata(folder.path(), &metadata)?;
+    Ok(folder)
+}
+
+/// Reads the whole upload and compares size and digest with what was uploaded.
+fn read_back(keeper: &dyn Keeper, metadata: &BackupMetadata) -> Result<()> {
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    keeper.read(metadata, 0, &mut |stream| {
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let count = stream.read(&mut buffer).context("cannot read the upload back")?;
+            if count == 0 {
+                return Ok(());
+            }
+            hash.update(&buffer[..count]);
+            size += count as u64;
+        }
+    })?;
+    let found = FileDigest {
+        size,
+        sha256: format!("{:x}", hash.finalize()),
+    };
+    ensure!(
+        found.size == metadata.size && found.sha256 == metadata.hash,
+        "{} has {} bytes with the digest {} of {}, not {} and {}",
+        keeper.name(),
+        found.size,
+        found.sha256,
+        metadata.file,
+        metadata.size,
+        metadata.hash
+    );
+    Ok(())
 }
 
 /// Opens a place of pipeline.toml.

@@ -59,7 +59,7 @@ fn sample() -> Vec<u8> {
             kind: "view",
             ..namespace("shown", vec![])
         },
-        namespace("bookings", vec![documents(100, 60)]),
+        namespace("book$ings.of größe 名前", vec![documents(100, 60)]),
     ];
     archive(&namespaces, &[0, 3, 1])
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::bson::{Fields, MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES};
 use super::source::Source;
-use crate::domain::manifest::{NamespaceKind, namespace_name};
+use crate::domain::manifest::{NamespaceKind, OPLOG_COLLECTION, namespace_name};
 
 const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
 /// Ends the prelude and every block.
@@ -51,7 +51,7 @@ impl PreludeNamespace {
     pub(super) fn oplog() -> Self {
         Self {
             database: String::new(),
-            collection: "oplog".to_owned(),
+            collection: OPLOG_COLLECTION.to_owned(),
             kind: NamespaceKind::Collection,
             options: Value::Object(serde_json::Map::new()),
             indexes: Vec::new(),

@@ -17,7 +17,7 @@ use super::bson::Fields;
 use super::crc::Crc64;
 use super::prelude::{self, Prelude, PreludeNamespace, TERMINATOR, check_length};
 use super::source::Source;
-use crate::domain::manifest::NamespaceKind;
+use crate::domain::manifest::{NamespaceKind, OPLOG_COLLECTION};
 
 /// Block headers recur by the million when collections interleave: so many are recognised without parsing.
 const MAX_KNOWN_HEADERS: usize = 10_000;
@@ -204,7 +204,7 @@ impl<R: Read> ArchiveReader<R> {
         let namespace = if let Some(namespace) = self.names.get(&key) {
             *namespace
         } else {
-            let known = database.is_empty() && collection == "oplog";
+            let known = database.is_empty() && collection == OPLOG_COLLECTION;
             ensure!(
                 known,
                 "the block at byte {offset} is of {key:?}, which the prelude does not name"

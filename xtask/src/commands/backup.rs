@@ -1,5 +1,6 @@
 //! `cargo xtask backup`: take, verify, list and find backups.
 
+mod compare;
 mod copies;
 mod create;
 mod drill;
@@ -18,7 +19,7 @@ use crate::archive::{FileDigest, Identities, verify_file};
 use crate::backup::BackupFile;
 use crate::config::Place;
 use crate::context::Context;
-use crate::domain::manifest::BackupMetadata;
+use crate::domain::manifest::{BackupMetadata, ConsistencyKind};
 use crate::error::Stop;
 use crate::places::directory::Directory;
 use crate::places::{self, Keeper};
@@ -59,6 +60,9 @@ struct CreateArgs {
     /// Accept a database without documents
     #[arg(long)]
     allow_empty: bool,
+    /// All databases of the server, of one moment where it has an oplog; only mongorestore restores such a backup
+    #[arg(long)]
+    all_databases: bool,
     /// What it is taken for; shown by `backup list`
     #[arg(long, default_value = "by hand")]
     purpose: String,
@@ -94,7 +98,7 @@ pub fn run(args: Args, ctx: &Context) -> Result<()> {
 
 /// Takes a backup of the environment's database. It counts only because it was read back whole.
 pub fn create(ctx: &Context, options: &CreateOptions) -> Result<BackupFile> {
-    create_timed(ctx, options).map(|(backup, _)| backup)
+    create_timed(ctx, options, false).map(|(backup, _)| backup)
 }
 
 fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
@@ -102,7 +106,7 @@ fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
         allow_empty: args.allow_empty,
         purpose: args.purpose,
     };
-    let (backup, timings) = create_timed(ctx, &options)?;
+    let (backup, timings) = create_timed(ctx, &options, args.all_databases)?;
     let created = Created {
         path: backup.path.display().to_string(),
         metadata: &backup.metadata,
@@ -118,6 +122,10 @@ fn text(backup: &BackupFile, timings: Timings) -> String {
     } else {
         "not encrypted"
     };
+    let consistency = match metadata.consistency.kind {
+        ConsistencyKind::PointInTime => "one point in time",
+        ConsistencyKind::PerCollection => "per collection",
+    };
     let mut lines = vec![
         format!(
             "backup {}: {} documents of {} collections, {} stored as {} ({kind})",
@@ -130,7 +138,7 @@ fn text(backup: &BackupFile, timings: Timings) -> String {
         format!("  file: {}", backup.path.display()),
         format!("  sha256: {}", metadata.hash),
         "  verified: read back whole, every digest equal".to_owned(),
-        format!("  consistency: per collection ({})", metadata.consistency.reason),
+        format!("  consistency: {consistency} ({})", metadata.consistency.reason),
     ];
     let copies = metadata.storage.iter().skip(1);
     lines.extend(copies.map(|place| format!("  copy: {} {}", place.kind, place.location)));

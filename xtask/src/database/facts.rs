@@ -48,9 +48,20 @@ impl Live {
         })
     }
 
-    /// Names of the databases that our user may see; none where it may not ask.
-    pub fn databases(&self) -> Vec<String> {
-        self.client.list_database_names().run().unwrap_or_default()
+    /// Names of the databases that our user may see.
+    pub fn databases(&self) -> Result<Vec<String>> {
+        let names = self.client.list_database_names().run();
+        names.context("the server does not list its databases")
+    }
+
+    /// Names of all databases; an error where our user may see only some of them.
+    pub fn all_databases(&self) -> Result<Vec<String>> {
+        let names = self
+            .client
+            .list_database_names()
+            .authorized_databases(false)
+            .run();
+        names.context("the server does not list all of its databases")
     }
 
     /// Room on the disk; `None` where the server does not tell (Atlas shared tiers).

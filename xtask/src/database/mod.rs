@@ -3,6 +3,7 @@
 mod changes;
 mod facts;
 mod inventory;
+mod oplog;
 mod scan;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::secret::Secret;
 pub use changes::{Renamed, ViewDefinition};
 pub use facts::{Privileges, Server, Space};
 pub use inventory::{Digests, Listed};
+pub use oplog::OplogAccess;
 pub use scan::id_filter;
 
 /// How long a server may take to be found.
@@ -74,6 +76,15 @@ impl Live {
             client,
             host: hosts.join(","),
         })
+    }
+
+    /// Another database of the same server.
+    #[must_use]
+    pub fn with_database(&self, name: &str) -> Self {
+        Self {
+            database: self.client.database(name),
+            ..self.clone()
+        }
     }
 
     /// Name of the database.

@@ -11,6 +11,8 @@ use super::content_digest::ContentDigest;
 pub const MANIFEST_SCHEMA: &str = "backup-manifest/1";
 /// Schema of `backup-metadata.json`.
 pub const METADATA_SCHEMA: &str = "backup-metadata/1";
+/// The oplog as archives name it: a collection without a database.
+pub const OPLOG_COLLECTION: &str = "oplog";
 /// Name of the metadata file beside a backup.
 pub const METADATA_FILE: &str = "backup-metadata.json";
 

@@ -1,9 +1,8 @@
 //! Backups in a container of Azure Blob Storage: `<prefix>/<id>/` with the file and its metadata.
 
 use anyhow::{Context as _, Result, ensure};
-use sha2::{Digest as _, Sha256};
 
-use super::{Consume, Keeper};
+use super::{Consume, Keeper, read_back, record_for};
 use crate::backup::{BackupFile, parse_metadata};
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
@@ -11,7 +10,6 @@ use crate::exec::read_bounded;
 use crate::tools::az::Blobs;
 
 const METADATA_LIMIT_BYTES: usize = 64 << 20;
-const READ_BYTES: usize = 256 << 10;
 
 /// One container.
 #[derive(Debug)]
@@ -84,34 +82,18 @@ impl Keeper for Container {
         let name = self.blob(&metadata.id, &metadata.file)?;
         self.blobs.upload(&backup.path, &name, false)?;
         // The service keeps no SHA-256, so the blob itself is read back.
-        let (mut hash, mut size) = (Sha256::new(), 0);
-        self.blobs.read(&name, 0, &mut |stream| {
-            let mut buffer = vec![0; READ_BYTES];
-            loop {
-                let count = stream.read(&mut buffer).context("cannot read the upload back")?;
-                if count == 0 {
-                    return Ok(());
-                }
-                hash.update(&buffer[..count]);
-                size += count as u64;
-            }
-        })?;
-        let hash = format!("{:x}", hash.finalize());
-        ensure!(
-            size == metadata.size && hash == metadata.hash,
-            "{name} has {size} bytes and the digest {hash} there, not {} and {}",
-            metadata.size,
-            metadata.hash
-        );
-        let record = backup.folder().join(METADATA_FILE);
-        self.blobs
-            .upload(&record, &self.blob(&metadata.id, METADATA_FILE)?, true)?;
-        Ok(StoragePlace {
+        read_back(self, metadata)?;
+        let place = StoragePlace {
             kind: "azure".into(),
             location: format!("{}/{name}", self.name),
             expires: None,
             verified: true,
-        })
+        };
+        let record = record_for(backup, &place)?;
+        let name = self.blob(&metadata.id, METADATA_FILE)?;
+        self.blobs
+            .upload(&record.path().join(METADATA_FILE), &name, true)?;
+        Ok(place)
     }
 
     fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()> {

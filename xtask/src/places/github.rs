@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Consume, Keeper};
+use super::{Consume, Keeper, read_back, record_for};
 use crate::backup::{BackupFile, parse_metadata};
 use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
@@ -63,6 +63,28 @@ impl Releases {
     fn asset(&self, id: &str, name: &str) -> Result<Option<Asset>> {
         let assets = self.draft(id)?.map(|release| release.assets).unwrap_or_default();
         Ok(assets.into_iter().find(|asset| is_complete(asset, name)))
+    }
+
+    /// Size and digest as GitHub states them; where it states no digest, the file is read back.
+    fn check_upload(&self, metadata: &BackupMetadata) -> Result<()> {
+        let asset = self
+            .asset(&metadata.id, &metadata.file)?
+            .context("GitHub does not list the file that was uploaded")?;
+        ensure!(
+            asset.size == metadata.size,
+            "GitHub has {} bytes of {}",
+            asset.size,
+            metadata.size
+        );
+        let Some(digest) = &asset.digest else {
+            return read_back(self, metadata);
+        };
+        let expected = format!("sha256:{}", metadata.hash);
+        ensure!(
+            *digest == expected,
+            "GitHub has a file with the digest {digest}, not {expected}"
+        );
+        Ok(())
     }
 }
 
@@ -122,32 +144,33 @@ impl Keeper for Releases {
             "GitHub takes files below 2 GiB, and this one has {} bytes: use another place",
             metadata.size
         );
+        // Two environments may back up in the same second; GitHub itself takes two drafts of one name.
+        ensure!(
+            self.draft(&metadata.id)?.is_none(),
+            "GitHub keeps another backup {} already",
+            metadata.id
+        );
         let tag = format!("{TAG_PREFIX}{}", metadata.id);
         let title = format!("Backup {} of {}", metadata.id, metadata.environment);
-        let record = backup.folder().join(METADATA_FILE);
-        self.files.create_draft(&tag, &title, &[&backup.path, &record])?;
-        let asset = self
-            .asset(&metadata.id, &metadata.file)?
-            .context("GitHub does not list the file that was uploaded")?;
-        ensure!(
-            asset.size == metadata.size,
-            "GitHub has {} bytes of {}",
-            asset.size,
-            metadata.size
-        );
-        if let Some(digest) = &asset.digest {
-            let expected = format!("sha256:{}", metadata.hash);
-            ensure!(
-                *digest == expected,
-                "GitHub has a file with the digest {digest}, not {expected}"
-            );
-        }
-        Ok(StoragePlace {
+        let place = StoragePlace {
             kind: "github".into(),
             location: format!("draft {tag} of {}", self.repository),
             expires: None,
-            verified: asset.digest.is_some(),
-        })
+            verified: true,
+        };
+        let record = record_for(backup, &place)?;
+        let files = [backup.path.clone(), record.path().join(METADATA_FILE)];
+        let uploaded = self
+            .files
+            .create_draft(&tag, &title, &files)
+            .and_then(|()| self.check_upload(metadata));
+        if uploaded.is_err() {
+            // What is not proved whole must not be found as a copy.
+            if let Ok(Some(draft)) = self.draft(&metadata.id) {
+                self.files.delete(&draft)?;
+            }
+        }
+        uploaded.map(|()| place)
     }
 
     fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()> {

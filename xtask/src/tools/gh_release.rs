@@ -4,7 +4,7 @@
 //! it. A laptop cannot upload artifacts, but it can make a draft.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -91,7 +91,7 @@ impl Files {
     }
 
     /// Makes a draft with these files.
-    pub fn create_draft(&self, tag: &str, title: &str, files: &[&Path]) -> Result<()> {
+    pub fn create_draft(&self, tag: &str, title: &str, files: &[PathBuf]) -> Result<()> {
         let (sh, repository) = (&self.sh, &self.repository);
         let command = cmd!(
             sh,

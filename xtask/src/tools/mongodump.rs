@@ -1,4 +1,4 @@
-//! `mongodump`: one database as an archive stream.
+//! `mongodump`: one database, or all of a server, as an archive stream.
 //!
 //! Exit code 0 is not proof, and neither is a well-formed archive: after a dead cursor or a SIGTERM the archive
 //! ends correctly and only the exit code tells; with a wrong name of the database everything is well and nothing is
@@ -7,7 +7,8 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::{PipeReader, Read};
+use std::io::{Cursor, ErrorKind, PipeReader, Read};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use anyhow::{Context as _, Result};
 use regex::Regex;
 use xshell::{Shell, cmd};
 
-pub use crate::domain::inventory::OWN_PREFIXES;
+use crate::domain::inventory::OWN_PREFIXES;
+use crate::domain::manifest::OPLOG_COLLECTION;
 use crate::exec::{Exec, Finished};
 use crate::report;
 use crate::secret::Secret;
@@ -24,10 +26,30 @@ use crate::tools::mongo_config::ConfigFile;
 /// A dump that takes longer is stopped.
 const DEADLINE: Duration = Duration::from_hours(6);
 
+/// So long a silence is no dump: with `serverSelectionTimeoutMS` in its connection string mongodump waits for a server
+/// that is gone without an end, and does not obey a SIGTERM either.
+const SILENCE: Duration = Duration::from_mins(5);
+/// What a pipe holds on Linux; so many of these are read before they are asked for.
+const PIPE_BYTES: usize = 64 << 10;
+const PIECES_AHEAD: usize = 16;
+
 /// `done dumping` lines: with backticks since 100.16, without before.
 static DONE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"done dumping (?:`(.+)`|(\S.*)) \((\d+) documents?\)$").expect("the pattern is a constant")
 });
+
+/// The line about the oplog, which has no `done dumping` line.
+static OPLOG: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\tdumped (\d+) oplog entr(?:y|ies)$").expect("the pattern is a constant"));
+
+/// What is dumped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// One database, without the collections that restores keep beside the live ones.
+    Database(&'a str),
+    /// Every database but `local`. Only so does mongodump take the oplog, and only so it takes no list of exceptions.
+    Everything { oplog: bool },
+}
 
 /// A dump that ended well, as far as mongodump knows.
 #[derive(Debug)]
@@ -39,22 +61,19 @@ pub struct Dumped<T> {
     pub duration: Duration,
 }
 
-/// Dumps `database` and hands the uncompressed archive to `consume`.
+/// Dumps `scope` and hands the uncompressed archive to `consume`.
 pub fn archive<T>(
     sh: &Shell,
     uri: &Secret,
-    database: &str,
+    scope: Scope,
     consume: impl FnOnce(&mut dyn Read) -> Result<T>,
 ) -> Result<Dumped<T>> {
-    let config = ConfigFile::write(uri, database)?;
-    let path = config.path();
-    let left_out = OWN_PREFIXES.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
+    // A database in the connection string would narrow a dump of everything.
+    let config = ConfigFile::write(uri, scope.database())?;
+    let (path, options) = (config.path(), scope.options());
     let counts = Arc::new(Mutex::new(BTreeMap::new()));
     let seen = Arc::clone(&counts);
-    let exec = Exec::new(cmd!(
-        sh,
-        "mongodump --config {path} --db {database} {left_out...} --archive"
-    ));
+    let exec = Exec::new(cmd!(sh, "mongodump --config {path} {options...} --archive"));
     let ended = Cell::new(false);
     let (consumed, finished) = exec
         .deadline(DEADLINE)
@@ -68,7 +87,8 @@ pub fn archive<T>(
         })
         .stream_out(|stdout| {
             consume(&mut Stream {
-                stdout,
+                arriving: pump(stdout),
+                piece: Cursor::default(),
                 config: Some(config),
                 ended: &ended,
             })
@@ -82,9 +102,30 @@ pub fn archive<T>(
     })
 }
 
-/// The archive as it comes; the configuration is removed from the disk with the first bytes.
+impl<'a> Scope<'a> {
+    fn database(self) -> &'a str {
+        match self {
+            Self::Database(database) => database,
+            Self::Everything { .. } => "",
+        }
+    }
+
+    fn options(self) -> Vec<String> {
+        match self {
+            Self::Database(database) => {
+                let left_out = OWN_PREFIXES.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
+                [format!("--db={database}")].into_iter().chain(left_out).collect()
+            }
+            Self::Everything { oplog: true } => vec!["--oplog".to_owned()],
+            Self::Everything { oplog: false } => Vec::new(),
+        }
+    }
+}
+
+/// The archive as it comes; the configuration is removed with the first bytes.
 struct Stream<'a> {
-    stdout: PipeReader,
+    arriving: Receiver<std::io::Result<Vec<u8>>>,
+    piece: Cursor<Vec<u8>>,
     config: Option<ConfigFile>,
     /// Set when mongodump has closed its side.
     ended: &'a Cell<bool>,
@@ -92,11 +133,49 @@ struct Stream<'a> {
 
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.stdout.read(buffer)?;
-        self.config = None;
-        self.ended.set(count == 0 && !buffer.is_empty());
-        Ok(count)
+        let count = self.piece.read(buffer)?;
+        if count > 0 || buffer.is_empty() {
+            return Ok(count);
+        }
+        match self.arriving.recv_timeout(SILENCE) {
+            Ok(piece) => {
+                self.piece = Cursor::new(piece?);
+                self.config = None;
+                self.piece.read(buffer)
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                self.ended.set(true);
+                Ok(0)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let silent = format!("mongodump sent nothing for {} s", SILENCE.as_secs());
+                Err(std::io::Error::new(ErrorKind::TimedOut, silent))
+            }
+        }
     }
+}
+
+/// Reads in a thread of its own: a read of a pipe has no deadline.
+fn pump(mut stdout: PipeReader) -> Receiver<std::io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::sync_channel(PIECES_AHEAD);
+    std::thread::spawn(move || {
+        loop {
+            let mut piece = vec![0; PIPE_BYTES];
+            let read = match stdout.read(&mut piece) {
+                Ok(0) => return,
+                Ok(count) => {
+                    piece.truncate(count);
+                    Ok(piece)
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            if sender.send(read).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Which of the two failed first: our side, so that mongodump was ended, or mongodump, so that its stream ended early.
@@ -111,6 +190,9 @@ fn judge<T>(consumed: Result<T>, finished: &Finished, ended: bool) -> Result<T> 
 }
 
 fn parse_done(line: &str) -> Option<(String, u64)> {
+    if let Some(found) = OPLOG.captures(line) {
+        return Some((OPLOG_COLLECTION.to_owned(), found[1].parse().ok()?));
+    }
     let found = DONE.captures(line)?;
     let namespace = found.get(1).or_else(|| found.get(2))?.as_str().to_owned();
     Some((namespace, found[3].parse().ok()?))
@@ -135,6 +217,8 @@ mod tests {
                 "x\tdone dumping shop.odd (1 document) (0 documents)",
                 Some(("shop.odd (1 document)", 0)),
             ),
+            ("x\t\tdumped 1 oplog entry", Some(("oplog", 1))),
+            ("x\t\tdumped 20 oplog entries", Some(("oplog", 20))),
             ("x\twriting `shop.users` to archive on stdout", None),
             ("x\tdone dumping shop.users (many documents)", None),
         ] {

@@ -3,28 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
+use crate::common::program;
 use crate::schema;
-use crate::world::{Outcome, Repo, Server, files_below, tool};
-
-fn one_document() -> Server {
-    let server = Server::start();
-    let collection = server.database().collection::<Document>("users");
-    collection.insert_one(doc! { "a": 1 }).run().unwrap();
-    server
-}
-
-fn backup(repo: &Repo) -> Value {
-    repo.xtask(&["--format", "json", "backup"]).ok().json()
-}
+use crate::world::{Mongo, Outcome, Repo, files_below};
 
 #[test]
 fn metadata_follow_their_schema() {
-    let server = one_document();
+    let server = Mongo::with_one_document();
     let repo = Repo::new(&server.uri());
-    let path = PathBuf::from(backup(&repo)["path"].as_str().unwrap());
+    let path = PathBuf::from(repo.backup()["path"].as_str().unwrap());
     let read =
         |path: &Path| -> Value { serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap() };
     let root =
@@ -43,7 +32,7 @@ fn metadata_follow_their_schema() {
 
 #[test]
 fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
-    let server = one_document();
+    let server = Mongo::with_one_document();
     let repo = Repo::new(&server.uri());
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
@@ -59,7 +48,7 @@ fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
     git(&["commit", "-q", "--allow-empty", "-m", "first"]);
 
     let ids: Vec<String> = (0..3)
-        .map(|_| backup(&repo)["metadata"]["id"].as_str().unwrap().to_owned())
+        .map(|_| repo.backup()["metadata"]["id"].as_str().unwrap().to_owned())
         .collect();
     repo.configure("retention_days = 0");
     git(&[
@@ -99,32 +88,6 @@ fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
     repo.xtask(&["--yes", "backup", "prune"])
         .code(1)
         .says("which backups the releases need");
-}
-
-#[test]
-fn a_drill_restores_and_compares_everything() {
-    let server = Server::start();
-    crate::fill(&server.database());
-    let repo = Repo::new(&server.uri());
-    // The pins, so that the program finds the server.
-    let pins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infrastructure/tools/tools.toml");
-    std::fs::create_dir(repo.root().join("infrastructure/tools")).unwrap();
-    std::fs::copy(pins, repo.root().join("infrastructure/tools/tools.toml")).unwrap();
-    backup(&repo);
-    let drill = repo.xtask(&["--format", "json", "backup", "drill"]).ok().json();
-    assert_eq!(
-        (&drill["good"], &drill["collections"]),
-        (&json!(true), &json!(10)),
-        "{drill}"
-    );
-    assert_eq!(drill["differences"], json!([]));
-
-    // Never into a database that holds something.
-    let mut repo = repo;
-    repo.set("LIVE", &server.uri());
-    repo.xtask(&["backup", "drill", "--uri-env", "LIVE"])
-        .code(3)
-        .says("is not empty");
 }
 
 /// The simulator of GitHub; ends when its standard input does.
@@ -188,7 +151,7 @@ fn built(name: &str) -> PathBuf {
 
 #[test]
 fn github_keeps_encrypted_backups_and_gives_them_back() {
-    let server = one_document();
+    let server = Mongo::with_one_document();
     let mut repo = Repo::new(&server.uri());
     let platform = Platform::start(&repo.root().join("p"));
     let wrappers = repo.root().join("wrappers");
@@ -212,7 +175,7 @@ fn github_keeps_encrypted_backups_and_gives_them_back() {
         .says("only encrypted backups go to GitHub");
     std::fs::remove_dir_all(repo.root().join("backups")).unwrap();
 
-    let generated = Outcome::of(&mut Command::new(tool("age-keygen"))).ok();
+    let generated = Outcome::of(&mut Command::new(program(&["age-keygen"]))).ok();
     let secret = generated
         .stdout
         .lines()
@@ -227,7 +190,7 @@ fn github_keeps_encrypted_backups_and_gives_them_back() {
     repo.configure(&format!(
         "recipients = [\"{public}\"]\nidentity = \"KEY\"\n{places}"
     ));
-    let created = backup(&repo);
+    let created = repo.backup();
     let id = created["metadata"]["id"].as_str().unwrap().to_owned();
     let stored = created["metadata"]["storage"].as_array().unwrap();
     assert_eq!(
@@ -254,4 +217,31 @@ fn github_keeps_encrypted_backups_and_gives_them_back() {
     repo.xtask(&["backup", "fetch", "20200101-000000"])
         .code(1)
         .says("no place has a backup");
+}
+
+#[test]
+fn a_copy_that_fails_is_a_warning_unless_required() {
+    let server = Mongo::with_one_document();
+    let places = |second: &str, required: bool| {
+        format!(
+            "[[backup.places]]\nkind = \"directory\"\npath = \"backups\"\nrequired = true\n[[backup.places]]\nkind = \"directory\"\npath = \"{second}\"\nrequired = {required}\n"
+        )
+    };
+    let repo = Repo::with_backup(&server.uri(), &places("second", false));
+    let created = repo.backup();
+    let id = created["metadata"]["id"].as_str().unwrap();
+    assert_eq!(created["metadata"]["storage"].as_array().unwrap().len(), 2);
+    let copy = repo.root().join("second").join(id);
+    repo.xtask(&["backup", "verify", copy.to_str().unwrap()]).ok();
+
+    // A file where the folder should be.
+    std::fs::write(repo.root().join("file"), "").unwrap();
+    repo.configure(&places("file/below", false));
+    let created = repo.backup();
+    assert_eq!(created["metadata"]["warnings"].as_array().unwrap().len(), 1);
+    repo.configure(&places("file/below", true));
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("a required place has no copy")
+        .says("the backup itself is good");
 }

@@ -1,108 +1,98 @@
-//! What the flows are tested with: a real MongoDB server in a folder of its own, a repository with a configuration,
-//! and the program itself in a cleared environment.
+//! What the flows are tested with: a server in a folder of its own, a repository with a configuration, and the program
+//! itself in a cleared environment.
 
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
+use mongodb::bson::{Document, doc};
 use mongodb::sync::{Client, Database};
-use rustix::process::{Pid, Signal, kill_process_group};
 
-/// The longest anything in a test is waited for.
-pub const DEADLINE: Duration = Duration::from_secs(60);
-/// The database that the configuration of [`Repo`] names.
-pub const DATABASE: &str = "shop";
+pub use crate::common::DATABASE;
+use crate::common::{Owned, Server, program, wait_until};
 
-/// The program on PATH. A test that needs a missing one fails: `cargo xtask ci` provides them all.
-pub fn tool(name: &str) -> PathBuf {
-    which::which(name).unwrap_or_else(|_| {
-        panic!("{name} is not on PATH: run `cargo xtask ci`, or `cargo xtask tools` to build it")
-    })
+/// A server with its folder; both are gone when it is dropped.
+pub struct Mongo {
+    server: Server,
+    _folder: tempfile::TempDir,
 }
 
-/// A MongoDB server of our own on a free port; killed when dropped.
-pub struct Server {
-    child: Child,
-    pub port: u16,
-    folder: std::sync::Arc<tempfile::TempDir>,
-}
-
-impl Server {
+impl Mongo {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(options: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self::start_in(std::sync::Arc::new(folder), &[])
+        let server = Server::start_with(&folder.path().join("data"), options);
+        Self {
+            server,
+            _folder: folder,
+        }
     }
 
-    /// Ends the server in good order, and starts another on its data.
-    pub fn restart(mut self, options: &[&str]) -> Self {
-        kill_group(&self.child, Signal::TERM);
-        until("the server ends", || {
-            self.child.try_wait().is_ok_and(|status| status.is_some())
+    /// A member of a replica set, and so with an oplog.
+    pub fn replica_set() -> Self {
+        if !is_mongod() {
+            // It is one unless it is told not to be.
+            return Self::start();
+        }
+        let server = Self::start_with(&["--replSet", "rs"]);
+        let uri = format!("{}?directConnection=true", server.uri());
+        let admin = Client::with_uri_str(uri).expect("a client").database("admin");
+        admin
+            .run_command(doc! { "replSetInitiate": {} })
+            .run()
+            .expect("a replica set");
+        wait_until("it has a primary", || {
+            let hello = admin.run_command(doc! { "hello": 1 }).run();
+            hello.is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false))
         });
-        Self::start_in(std::sync::Arc::clone(&self.folder), options)
+        server
     }
 
-    fn start_in(folder: std::sync::Arc<tempfile::TempDir>, options: &[&str]) -> Self {
-        let mut command = Command::new(tool("secantusd-rs"));
-        command
-            .args(["--host", "127.0.0.1", "--port", "0", "--storage-path"])
-            .arg(folder.path())
-            .args(options)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0);
-        let mut child = command.spawn().expect("the server starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let port = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                line.strip_prefix("secantusd-rs listening on 127.0.0.1:")?
-                    .parse()
-                    .ok()
-            })
-            .expect("the server says its port");
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port, folder }
+    /// A server without an oplog.
+    pub fn standalone() -> Self {
+        Self::start_with(if is_mongod() { &[] } else { &["--standalone"] })
     }
 
-    pub fn uri(&self) -> String {
-        format!("mongodb://127.0.0.1:{}", self.port)
-    }
-
-    /// Leads the server's process group.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn client(&self) -> Client {
-        Client::with_uri_str(self.uri()).expect("a client")
+    /// With one document in the one collection `users`.
+    pub fn with_one_document() -> Self {
+        let server = Self::start();
+        server.insert(DATABASE, "users", doc! { "a": 1 });
+        server
     }
 
     pub fn database(&self) -> Database {
         self.client().database(DATABASE)
     }
 
-    fn kill(&mut self) {
-        kill_group(&self.child, Signal::KILL);
-        self.child.wait().ok();
+    pub fn insert(&self, database: &str, collection: &str, document: Document) {
+        let database = self.client().database(database);
+        let collection = database.collection::<Document>(collection);
+        collection.insert_one(document).run().expect("writable");
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
+/// Whether the tests run against the real server.
+pub fn is_mongod() -> bool {
+    which::which("mongod").is_ok()
+}
+
+impl Deref for Mongo {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
     }
 }
 
-/// Signals the whole process group that a child leads.
-pub fn kill_group(child: &Child, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("not 0");
-    kill_process_group(pid, signal).ok();
+impl DerefMut for Mongo {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
 }
 
 /// A repository with a configuration: environment `local`, its connection string in `LOCAL_MONGODB_URI`.
@@ -210,13 +200,31 @@ database = "{DATABASE}"
         Outcome::of(&mut self.command(args))
     }
 
+    /// The folder that keeps the backups.
+    pub fn backups(&self) -> PathBuf {
+        self.root().join("backups")
+    }
+
+    /// Nothing of a failed backup is left: no file, no part of one, no configuration with a password.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let left: Vec<PathBuf> = [files_below(&self.backups()), files_below(&self.tmp())].concat();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    /// Takes a backup and gives what the program says of it as JSON.
+    #[track_caller]
+    pub fn backup(&self) -> serde_json::Value {
+        self.xtask(&["--format", "json", "backup"]).ok().json()
+    }
+
     /// Puts a shell script before the real program on PATH. `$REAL` in it is the real one.
-    pub fn wrap(&mut self, program: &str, script: &str) {
+    pub fn wrap(&mut self, program_name: &str, script: &str) {
         use std::os::unix::fs::PermissionsExt as _;
-        let real = tool(program);
+        let real = program(&[program_name]);
         let folder = self.root().join("wrappers");
         std::fs::create_dir_all(&folder).expect("a folder");
-        let file = folder.join(program);
+        let file = folder.join(program_name);
         let text = format!(
             "#!/usr/bin/env bash\nset -uo pipefail\nREAL='{}'\n{script}\n",
             real.display()
@@ -238,25 +246,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Runs a command, at most until [`DEADLINE`].
+    /// Runs a command to its end; a deadline is kept.
     pub fn of(command: &mut Command) -> Self {
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .expect("the program starts");
-        Self::wait(child)
+        Self::wait(start(command))
     }
 
-    /// Waits for a child whose outputs are pipes.
-    pub fn wait(mut child: Child) -> Self {
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    /// Waits for what [`start`] started.
+    pub fn wait(mut child: Owned) -> Self {
+        let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
         let out = std::thread::spawn(move || std::io::read_to_string(stdout.expect("piped")));
         let err = std::thread::spawn(move || std::io::read_to_string(stderr.expect("piped")));
         let mut status = None;
-        until("the program ends", || {
-            status = child.try_wait().expect("a child");
+        wait_until("the program ends", || {
+            status = child.0.try_wait().expect("a child");
             status.is_some()
         });
         Self {
@@ -302,17 +304,9 @@ impl Outcome {
     }
 }
 
-/// Asks until it is so.
-#[track_caller]
-pub fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !so() {
-        assert!(
-            started.elapsed() < DEADLINE,
-            "waited {DEADLINE:?} in vain: {what}"
-        );
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
+/// Starts a command with pipes for its outputs; it is killed when this is dropped.
+pub fn start(command: &mut Command) -> Owned {
+    Owned::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
 }
 
 /// Every file below a folder.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Document, doc};
-use mongodb::sync::{Collection, Database};
+use mongodb::sync::{Client, Collection, Database};
 use xtask::archive::{ContainerOptions, store};
 use xtask::database::{Digests, Live};
 use xtask::domain::inventory::Inventory;
@@ -45,10 +45,15 @@ impl Owned {
 
     /// SIGKILL to the whole group.
     pub fn kill(&mut self) {
+        self.signal(rustix::process::Signal::KILL);
+        self.0.wait().ok();
+    }
+
+    /// Signals the whole group.
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.0.id()).unwrap();
         let group = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
-        self.0.wait().ok();
+        rustix::process::kill_process_group(group, signal).ok();
     }
 }
 
@@ -72,6 +77,11 @@ impl Server {
         Self::start_at(data, 0, &[])
     }
 
+    /// The same with more options.
+    pub fn start_with(data: &Path, more: &'static [&'static str]) -> Self {
+        Self::start_at(data, 0, more)
+    }
+
     /// One that is killed keeps what it acknowledged, as `mongod` does with its journal and write concern `majority`: the
     /// local server must be told to. And it comes back only where no table was being made when it was killed: it makes
     /// them once, so they are made here, and the server ended in peace.
@@ -85,13 +95,8 @@ impl Server {
             let create = doc! { "create": format!("c{number}") };
             warm.database().run_command(create).run().unwrap();
         }
-        let pid = i32::try_from(server.process.0.id()).unwrap();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        wait_until("the server to end", || {
-            server.process.0.try_wait().unwrap().is_some()
-        });
-        Self::start_at(data, server.port, &["--sync-on-commit"])
+        server.restart_with(&["--sync-on-commit"]);
+        server
     }
 
     fn start_at(data: &Path, port: u16, more: &'static [&'static str]) -> Self {
@@ -144,6 +149,24 @@ impl Server {
     pub fn crash_and_restart(&mut self) {
         self.process.kill();
         *self = Self::start_at(&self.data.clone(), self.port, self.more);
+    }
+
+    /// Ends in good order, and starts with other options on the same data and port.
+    pub fn restart_with(&mut self, more: &'static [&'static str]) {
+        self.process.signal(rustix::process::Signal::TERM);
+        wait_until("the server ends", || {
+            self.process.0.try_wait().is_ok_and(|status| status.is_some())
+        });
+        *self = Self::start_at(&self.data.clone(), self.port, more);
+    }
+
+    /// Leads the server's process group.
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::with_uri_str(self.uri()).unwrap()
     }
 
     pub fn kill(&mut self) {

@@ -8,7 +8,7 @@ use crate::backup::{self, BackupFile};
 use crate::config::Place;
 use crate::context::Context;
 use crate::error::Stop;
-use crate::exec::check_interrupted;
+use crate::exec::interrupted;
 use crate::places::{self, directory::Directory};
 use crate::report;
 use crate::secret::scrub;
@@ -25,7 +25,17 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
         .filter(|place| !is_folder(ctx, place, first.path()))
         .collect();
     for place in &others {
-        check_interrupted()?;
+        if interrupted() {
+            return Err(
+                Stop::failed("interrupted by a signal before every place had a copy of the backup")
+                    .live(format!(
+                        "nothing was changed; the backup itself is good: {}",
+                        backup.path.display()
+                    ))
+                    .next("run the command again for a backup in every place")
+                    .into(),
+            );
+        }
         match places::open(ctx, place).and_then(|keeper| {
             report::progress(&format!("copying the backup to {}", keeper.name()));
             keeper

@@ -1,31 +1,28 @@
 //! `backup create`: one pass from mongodump's pipe to a verified file, then copies to the other places.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use chrono::Utc;
 use serde::Serialize;
 
 use super::meter::Meter;
-use super::refusal;
-use super::source::{self, Listing};
-use super::{CreateOptions, first_directory, identities};
+use super::source::Source;
+use super::{CreateOptions, compare, first_directory, identities, refusal};
 use crate::archive::{self, Check, ContainerOptions, Identities, Recipients, StoredBackup};
 use crate::backup::{self, BackupFile};
 use crate::config::Oplog;
 use crate::context::Context;
-use crate::database::Live;
-use crate::domain::inventory::is_application;
-use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, NamespaceKind, NamespaceRecord};
+use crate::database::OplogAccess;
+use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind};
 use crate::error::Stop;
 use crate::exec::check_interrupted;
 use crate::places::directory::{self, Directory, Partial};
 use crate::report;
-use crate::secret::{Secret, scrub};
-use crate::tools::mongodump;
+use crate::secret::Secret;
+use crate::tools::mongodump::{self, Scope};
 
 /// Compressed documents are rarely larger than this part of themselves; and room that must stay in any case.
 const ESTIMATED_RATIO_PERCENT: u64 = 50;
@@ -40,12 +37,17 @@ pub struct Timings {
     pub total_ms: u64,
 }
 
-/// Takes a backup, and says how long it took.
-pub fn create_timed(ctx: &Context, options: &CreateOptions) -> Result<(BackupFile, Timings)> {
+/// Takes a backup of the environment's database, or of everything on its server, and says how long it took.
+pub fn create_timed(
+    ctx: &Context,
+    options: &CreateOptions,
+    everything: bool,
+) -> Result<(BackupFile, Timings)> {
     let started = Instant::now();
-    let place = first_directory(ctx)?;
-    let (mut backup, mut timings) =
-        take(ctx, options, &place).map_err(|error| refusal::explain(error, &ctx.env().mongodb.database))?;
+    let what = format!("`{}`", ctx.env().mongodb.database);
+    let explained = |error| refusal::explain(&error, &what);
+    let place = first_directory(ctx).map_err(explained)?;
+    let (mut backup, mut timings) = take(ctx, options, everything, &place).map_err(explained)?;
     let step = Instant::now();
     super::copies::copy_to_other_places(ctx, &place, &mut backup)?;
     // A workflow keeps the folder as the artifact `mongodb-backup-<id>`: `fetch` looks for that name.
@@ -57,32 +59,38 @@ pub fn create_timed(ctx: &Context, options: &CreateOptions) -> Result<(BackupFil
 }
 
 /// A verified backup in the first place.
-fn take(ctx: &Context, options: &CreateOptions, place: &Directory) -> Result<(BackupFile, Timings)> {
+fn take(
+    ctx: &Context,
+    options: &CreateOptions,
+    everything: bool,
+    place: &Directory,
+) -> Result<(BackupFile, Timings)> {
     let mut timings = Timings::default();
-    let database = ctx.env().mongodb.database.as_str();
-    let consistency = consistency(ctx.config.backup.oplog, database)?;
     let uri = ctx.secret(&ctx.env().mongodb.uri)?;
-    let live = source::connect(&uri, database)?;
-    let before = source::list(&live)?;
-    let size_bytes = source::size_bytes(&live);
+    let source = Source::connect(&uri, &ctx.env().mongodb.database, everything)?;
+    let consistency = consistency(ctx, &source)?;
+    let before = source.list()?;
+    let size_bytes = source.size_bytes();
     if before.is_empty() && !options.allow_empty {
-        return Err(nothing_there(&live, database));
+        return Err(nothing_there(&source));
     }
     require_room(place.path(), size_bytes)?;
     let partial = place.reserve(Utc::now())?;
     let keys = Keys::of(ctx)?;
 
     let step = Instant::now();
-    report::progress(&format!("backing up `{database}` as {}", partial.id));
-    let stored = dump(ctx, &uri, &partial, keys.recipients, size_bytes)?;
+    report::progress(&format!("backing up {} as {}", source.name(), partial.id));
+    let scope = source.scope(consistency.kind == ConsistencyKind::PointInTime);
+    let stored = dump(ctx, &uri, scope, &partial, keys.recipients, size_bytes)?;
     timings.dump_ms = elapsed_ms(step);
-    let after = source::list(&live)?;
-    let mut warnings = compare_listings(database, &stored.manifest.namespaces, &before, &after)?;
+    let namespaces = &stored.manifest.namespaces;
+    let only = (!everything).then_some(source.database());
+    let mut warnings = compare::listings(only, namespaces, &before, &source.list()?)?;
     ensure_not_empty(&stored, options)?;
-    let documents: u64 = stored.manifest.namespaces.iter().map(|n| n.documents).sum();
+    let documents: u64 = namespaces.iter().map(|n| n.documents).sum();
     report::progress(&format!(
         "dumped {documents} documents of {} collections in {}; reading the file back",
-        stored.manifest.namespaces.len(),
+        namespaces.len(),
         report::duration_ms(timings.dump_ms)
     ));
 
@@ -110,110 +118,29 @@ fn take(ctx: &Context, options: &CreateOptions, place: &Directory) -> Result<(Ba
 fn dump(
     ctx: &Context,
     uri: &Secret,
+    scope: Scope,
     partial: &Partial,
     recipients: Option<Recipients>,
     size_bytes: u64,
 ) -> Result<StoredBackup> {
     let options = ContainerOptions::new(partial.path(), partial.id.as_str(), recipients);
-    let database = &ctx.env().mongodb.database;
     let mut meter = Meter::new("dump", size_bytes);
-    let dumped = mongodump::archive(&ctx.shell()?, uri, database, |stream: &mut dyn Read| {
+    let dumped = mongodump::archive(&ctx.shell()?, uri, scope, |stream: &mut dyn Read| {
         archive::store(stream, &options, partial.created, &mut |progress| {
             meter.at(progress);
         })
     })?;
     check_interrupted()?;
-    compare_counts(&dumped.value.manifest.namespaces, &dumped.counts)?;
+    compare::counts(&dumped.value.manifest.namespaces, &dumped.counts)?;
     Ok(dumped.value)
 }
 
-/// Every collection has its `done dumping` line with our count, and no line is about something else.
-fn compare_counts(namespaces: &[NamespaceRecord], said: &BTreeMap<String, u64>) -> Result<()> {
-    let mut said = said.clone();
-    for namespace in namespaces {
-        let name = namespace.name();
-        // Servers before 8.3 keep a time-series collection in a bucket collection, which is what is dumped.
-        let buckets = format!("{}.system.buckets.{}", namespace.database, namespace.collection);
-        let count = said
-            .remove(&scrub(&name))
-            .or_else(|| said.remove(&scrub(&buckets)));
-        match count {
-            Some(count) if count == namespace.documents => {}
-            Some(count) => anyhow::bail!(
-                "mongodump says it dumped {count} documents of `{name}`, but {} arrived",
-                namespace.documents
-            ),
-            // Some versions say so of a view, with 0 documents, and some do not.
-            None if namespace.kind == NamespaceKind::View => {}
-            None => anyhow::bail!("mongodump does not say that it finished `{name}`"),
-        }
-    }
-    let unknown: Vec<String> = said.into_keys().collect();
-    ensure!(
-        unknown.is_empty(),
-        "mongodump says it dumped {}, but nothing of it arrived",
-        unknown.join(", ")
-    );
-    Ok(())
-}
-
-/// What the server lists before and after the dump is what the archive holds. Collections that came or went while the
-/// dump ran are warnings; one that was there all the time must be in the archive.
-fn compare_listings(
-    database: &str,
-    namespaces: &[NamespaceRecord],
-    before: &Listing,
-    after: &Listing,
-) -> Result<Vec<String>> {
-    let dumped: BTreeMap<&str, NamespaceKind> = namespaces
-        .iter()
-        .filter(|n| n.database == database && is_application(&n.collection))
-        .map(|n| (n.collection.as_str(), n.kind))
-        .collect();
-    if let Some(foreign) = namespaces.iter().find(|n| n.database != database) {
-        anyhow::bail!("the archive holds `{}`, which was not asked for", foreign.name());
-    }
-    let mut warnings = Vec::new();
-    for (name, listed) in before {
-        match (dumped.get(name.as_str()), after.get(name)) {
-            (Some(kind), _) => ensure!(
-                kind == listed,
-                "`{name}` is another type of collection in the archive than on the server"
-            ),
-            (None, Some(_)) => anyhow::bail!(
-                "`{database}.{name}` was on the server before and after the dump, but is not in the archive"
-            ),
-            (None, None) => warnings.push(format!(
-                "`{name}` was dropped while the dump began: it is not in the backup"
-            )),
-        }
-    }
-    for name in before.keys().filter(|name| !after.contains_key(*name)) {
-        if dumped.contains_key(name.as_str()) {
-            warnings.push(format!(
-                "`{name}` was dropped during the dump: it is in the backup"
-            ));
-        }
-    }
-    for name in after.keys().filter(|name| !before.contains_key(*name)) {
-        let held = if dumped.contains_key(name.as_str()) {
-            "it is"
-        } else {
-            "it is not"
-        };
-        warnings.push(format!(
-            "`{name}` was created during the dump: {held} in the backup"
-        ));
-    }
-    Ok(warnings)
-}
-
 fn ensure_not_empty(stored: &StoredBackup, options: &CreateOptions) -> Result<()> {
-    if options.allow_empty || stored.manifest.namespaces.iter().any(|n| n.documents > 0) {
+    let mut own = stored.manifest.namespaces.iter().filter(|n| compare::is_own(n));
+    if options.allow_empty || own.any(|n| n.documents > 0) {
         return Ok(());
     }
     Err(Stop::failed("there is not one document in the database")
-        .live("nothing was changed, and no backup was made")
         .next("check the name of the database; if it is meant to be empty, add --allow-empty")
         .into())
 }
@@ -274,39 +201,52 @@ impl Keys {
     }
 }
 
-/// mongodump reads the oplog only when it dumps every database of a replica set.
-fn consistency(oplog: Oplog, database: &str) -> Result<Consistency> {
-    if oplog == Oplog::Require {
-        return Err(Stop::usage(format!(
-            "backup.oplog = \"require\" cannot be had: mongodump takes the oplog only with all databases, and this backs up `{database}` alone"
-        ))
-        .live("nothing was changed")
-        .next("set backup.oplog to \"auto\" in pipeline.toml, and stop the writers during the backup where one moment is needed")
-        .into());
+/// Whether the dump takes the oplog, and so which moment the data belongs to.
+fn consistency(ctx: &Context, source: &Source) -> Result<Consistency> {
+    let wanted = ctx.config.backup.oplog;
+    let (kind, reason) = if wanted == Oplog::Never {
+        (
+            ConsistencyKind::PerCollection,
+            "pipeline.toml says backup.oplog = \"never\"".to_owned(),
+        )
+    } else if !source.is_everything() {
+        let why = format!(
+            "mongodump takes the oplog only with all databases, and this is `{}` alone",
+            source.database()
+        );
+        (ConsistencyKind::PerCollection, why)
+    } else {
+        match source.oplog()? {
+            OplogAccess::Readable(set) => (
+                ConsistencyKind::PointInTime,
+                format!(
+                    "the oplog of the replica set `{set}` during the dump is in the archive: `mongorestore --oplogReplay` applies it"
+                ),
+            ),
+            OplogAccess::No(why) => (ConsistencyKind::PerCollection, why),
+        }
+    };
+    if wanted == Oplog::Require && kind == ConsistencyKind::PerCollection {
+        return Err(Stop::usage(format!("backup.oplog = \"require\" cannot be had: {reason}"))
+            .next("add --all-databases where the server is a replica set; or set backup.oplog to \"auto\" in pipeline.toml, and stop the writers during the backup where one moment is needed")
+            .into());
     }
-    Ok(Consistency {
-        kind: ConsistencyKind::PerCollection,
-        reason: if oplog == Oplog::Never {
-            "pipeline.toml says backup.oplog = \"never\"".into()
-        } else {
-            format!("mongodump takes the oplog only with all databases, and this is `{database}` alone")
-        },
-    })
+    Ok(Consistency { kind, reason })
 }
 
-fn nothing_there(live: &Live, database: &str) -> anyhow::Error {
-    let others: Vec<String> = live
-        .databases()
-        .into_iter()
-        .filter(|name| !matches!(name.as_str(), "admin" | "config" | "local"))
-        .collect();
+fn nothing_there(source: &Source) -> anyhow::Error {
+    let others = source.others();
     let known = if others.is_empty() {
         String::new()
     } else {
         format!(" (there are: {})", others.join(", "))
     };
-    Stop::failed(format!("the database `{database}` has no collections{known}"))
-        .live("nothing was changed, and no backup was made")
+    let what = if source.is_everything() {
+        format!("no database of {} has a collection", source.name())
+    } else {
+        format!("the database {} has no collections{known}", source.name())
+    };
+    Stop::failed(what)
         .next("correct `mongodb.database` in pipeline.toml, or the connection string; if it is meant to be empty, add --allow-empty")
         .into()
 }
@@ -327,7 +267,6 @@ fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
         report::bytes(size_bytes),
         report::bytes(needed)
     ))
-    .live("nothing was changed, and no backup was made")
     .next("make room (cargo xtask backup prune), or name another folder in backup.places")
     .into())
 }

@@ -2,6 +2,7 @@
 //!
 //! A backup that was read back is whole; one that was restored is known to be of use. Meant for a weekly workflow.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write};
 use std::time::Instant;
 
@@ -11,13 +12,13 @@ use rand::seq::IndexedRandom as _;
 use serde::Serialize;
 
 use super::create::elapsed_ms;
-use super::{identities, list, resolve, verify};
+use super::{compare, identities, list, resolve, verify};
 use crate::archive::ContainerReader;
 use crate::archive::container::default_workers;
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::{Digests, Live};
-use crate::domain::inventory::Inventory;
+use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::observation::Seen;
 use crate::engine::history;
@@ -126,15 +127,15 @@ pub(super) fn scratch(ctx: &Context, backup: &BackupFile) -> Result<Drill> {
 }
 
 fn drill(ctx: &Context, backup: &BackupFile, uri: &Secret) -> Result<Drill> {
-    let database = database_of(backup)?;
-    let live = Live::connect(uri, &database)?;
-    if !live.listed()?.is_empty() {
-        return Err(
-            Stop::refused(format!("`{database}` on {} is not empty", live.host()))
-                .live("nothing was changed")
-                .next("name a server without this database: a drill must never meet live data")
-                .into(),
-        );
+    let databases = databases_of(backup)?;
+    let first = databases.first().context("the backup holds no database")?;
+    let live = Live::connect(uri, first)?;
+    let parts: Vec<Part> = databases
+        .iter()
+        .map(|name| Part::of(backup, live.with_database(name)))
+        .collect();
+    for part in &parts {
+        part.require_empty()?;
     }
     let started = Instant::now();
     let whole = verify(ctx, backup)?;
@@ -146,35 +147,36 @@ fn drill(ctx: &Context, backup: &BackupFile, uri: &Secret) -> Result<Drill> {
     let verify_ms = elapsed_ms(started);
 
     let step = Instant::now();
-    fill(ctx, backup, uri, &database)?;
-    let expected = Inventory::of_backup(&backup.metadata.namespaces, &database);
+    for part in &parts {
+        part.fill(ctx, backup, uri)?;
+    }
     let restore_data_ms = elapsed_ms(step);
 
     // The documents before the indexes: one that lets documents expire must not do so before they are compared.
     let step = Instant::now();
     report::progress("comparing what was restored with what was backed up");
-    let data = expected.compare(&live.inventory(Digests::Full)?);
-    let mut differences: Vec<String> = data
-        .iter()
-        .filter(|difference| difference.aspect.is_data())
-        .map(ToString::to_string)
-        .collect();
+    let mut differences = Vec::new();
+    for part in &parts {
+        part.compare(Digests::Full, &mut differences)?;
+    }
     let compare_data_ms = elapsed_ms(step);
 
     let step = Instant::now();
-    build_indexes(&live, backup)?;
+    for part in &parts {
+        part.build_indexes(backup)?;
+    }
     let restore_ms = restore_data_ms + elapsed_ms(step);
     let step = Instant::now();
-    let structure = expected.compare(&live.inventory(Digests::None)?);
-    let structure = structure.iter().filter(|difference| !difference.aspect.is_data());
-    differences.extend(structure.map(ToString::to_string));
+    for part in &parts {
+        part.compare(Digests::None, &mut differences)?;
+    }
     let budget_ms = ctx.config.budgets.restore_s * 1_000;
     let total_ms = elapsed_ms(started);
     Ok(Drill {
         backup: backup.metadata.id.clone(),
         good: differences.is_empty(),
         documents: backup.metadata.documents,
-        collections: expected.collections.len(),
+        collections: parts.iter().map(|part| part.expected.collections.len()).sum(),
         differences,
         server: live.server()?.version,
         verify_ms,
@@ -186,39 +188,89 @@ fn drill(ctx: &Context, backup: &BackupFile, uri: &Secret) -> Result<Drill> {
     })
 }
 
-fn database_of(backup: &BackupFile) -> Result<String> {
-    let mut databases: Vec<&String> = backup.metadata.namespaces.iter().map(|n| &n.database).collect();
-    databases.dedup();
-    match databases[..] {
-        [database] => Ok(database.clone()),
-        _ => anyhow::bail!(
-            "the backup holds {} databases, and a drill takes one",
-            databases.len()
-        ),
-    }
+/// The databases of applications in the backup. Those of the server are left out: a scratch server has its own.
+fn databases_of(backup: &BackupFile) -> Result<Vec<String>> {
+    let own = backup.metadata.namespaces.iter().filter(|n| compare::is_own(n));
+    let databases: BTreeSet<&String> = own.map(|n| &n.database).collect();
+    ensure!(
+        !databases.is_empty(),
+        "the backup holds no collection that could be restored"
+    );
+    Ok(databases.into_iter().cloned().collect())
 }
 
-fn fill(ctx: &Context, backup: &BackupFile, uri: &Secret, database: &str) -> Result<()> {
-    let names = |kind: NamespaceKind| -> Vec<String> {
-        let of_kind = backup.metadata.namespaces.iter().filter(|n| n.kind == kind);
-        of_kind.map(|n| n.collection.clone()).collect()
-    };
-    let request = mongorestore::Request {
-        uri,
-        from_database: database,
-        to_database: database,
-        prefix: "",
-        collections: &names(NamespaceKind::Collection),
-        excluded: &[],
-        bypass_validation: true,
-        parallel: default_workers().min(MAX_PARALLEL),
-    };
-    let _ticker = report::Ticker::start(format!(
-        "restoring {} documents into the scratch server",
-        backup.metadata.documents
-    ));
-    mongorestore::restore(&ctx.shell()?, &request, |pipe| copy_archive(ctx, backup, pipe))?;
-    Ok(())
+/// One database of the backup, and where it is restored.
+struct Part {
+    live: Live,
+    expected: Inventory,
+}
+
+impl Part {
+    fn of(backup: &BackupFile, live: Live) -> Self {
+        let expected = Inventory::of_backup(&backup.metadata.namespaces, live.name());
+        Self { live, expected }
+    }
+
+    fn require_empty(&self) -> Result<()> {
+        if self.live.listed()?.is_empty() {
+            return Ok(());
+        }
+        let (database, host) = (self.live.name(), self.live.host());
+        Err(Stop::refused(format!("`{database}` on {host} is not empty"))
+            .live("nothing was changed")
+            .next("name a server without this database: a drill must never meet live data")
+            .into())
+    }
+
+    fn fill(&self, ctx: &Context, backup: &BackupFile, uri: &Secret) -> Result<()> {
+        let facts = || self.expected.collections.iter();
+        let collections = facts().filter(|(_, facts)| facts.kind == NamespaceKind::Collection);
+        let names: Vec<String> = collections.map(|(name, _)| name.clone()).collect();
+        let own = |n: &&NamespaceRecord| n.database == self.live.name();
+        let in_archive = backup.metadata.namespaces.iter().filter(own);
+        let left_out: Vec<String> = in_archive
+            .filter(|n| !compare::is_own(n))
+            .map(|n| n.collection.clone())
+            .collect();
+        let request = mongorestore::Request {
+            uri,
+            from_database: self.live.name(),
+            to_database: self.live.name(),
+            prefix: "",
+            collections: &names,
+            excluded: &left_out,
+            bypass_validation: true,
+            parallel: default_workers().min(MAX_PARALLEL),
+        };
+        let documents: u64 = facts().map(|(_, facts)| facts.documents).sum();
+        let _ticker = report::Ticker::start(format!(
+            "restoring {documents} documents of `{}` into the scratch server",
+            self.live.name()
+        ));
+        mongorestore::restore(&ctx.shell()?, &request, |pipe| copy_archive(ctx, backup, pipe))?;
+        Ok(())
+    }
+
+    fn build_indexes(&self, backup: &BackupFile) -> Result<()> {
+        let _ticker = report::Ticker::start("building indexes");
+        let own = |n: &&NamespaceRecord| n.database == self.live.name() && compare::is_own(n);
+        let collections = backup.metadata.namespaces.iter().filter(own);
+        for namespace in collections.filter(|n| n.kind == NamespaceKind::Collection) {
+            let indexes = secondary_indexes(namespace)
+                .with_context(|| format!("an index of `{}` is not readable", namespace.name()))?;
+            self.live.create_indexes(&namespace.collection, &indexes)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what differs: in documents where they are read, else in everything but documents.
+    fn compare(&self, digests: Digests, differences: &mut Vec<String>) -> Result<()> {
+        let found = self.expected.compare(&self.live.inventory(digests)?);
+        let wanted = |difference: &&Difference| difference.aspect.is_data() == (digests == Digests::Full);
+        let told = found.iter().filter(wanted);
+        differences.extend(told.map(|difference| format!("{}: {difference}", self.live.name())));
+        Ok(())
+    }
 }
 
 fn copy_archive(ctx: &Context, backup: &BackupFile, into: &mut dyn Write) -> Result<()> {
@@ -234,17 +286,6 @@ fn copy_archive(ctx: &Context, backup: &BackupFile, into: &mut dyn Write) -> Res
         into.write_all(&buffer[..count])
             .context("cannot hand on the archive")?;
     }
-}
-
-fn build_indexes(live: &Live, backup: &BackupFile) -> Result<()> {
-    let _ticker = report::Ticker::start("building indexes");
-    let collections = backup.metadata.namespaces.iter();
-    for namespace in collections.filter(|n| n.kind == NamespaceKind::Collection) {
-        let indexes = secondary_indexes(namespace)
-            .with_context(|| format!("an index of `{}` is not readable", namespace.name()))?;
-        live.create_indexes(&namespace.collection, &indexes)?;
-    }
-    Ok(())
 }
 
 /// Those that the server does not make by itself.

@@ -1,9 +1,32 @@
-//! Why a server or mongodump refused, and what the operator does about it.
+//! Why a backup could not be made, and what the operator does about it.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use crate::error::Stop;
 
-/// What the driver and mongodump say, what it means, and what helps.
+/// What the driver adds to each error: nothing that helps, and a page of it.
+static DRIVERS_DETAILS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r", labels: \{[^}]*\}(?:, source: None)?",
+        r#"(?:, server response: (?:None|Some\(RawDocumentBuf \{ data: "[0-9a-f]*" \}\)))?"#
+    ))
+    .expect("the pattern is a constant")
+});
+
+/// What the system, the driver and mongodump say, what it means, and what helps. The first that fits is told.
 const CAUSES: &[(&[&str], &str, &str)] = &[
+    (
+        &[
+            "No space left on device",
+            "no space left on device",
+            "File too large",
+            "Disk quota exceeded",
+        ],
+        "there is no more room for it",
+        "make room (cargo xtask backup prune), or name another folder in backup.places, and run the command again",
+    ),
     (
         &["not authorized", "Unauthorized", "requires authentication"],
         "the database user lacks a role",
@@ -27,41 +50,93 @@ const CAUSES: &[(&[&str], &str, &str)] = &[
         "correct the host in the connection string, and run the command again",
     ),
     (
+        &["oplog overflow"],
+        "so much was written during the dump that the oplog does not reach back to its beginning",
+        "run the command again at a quieter time, give the server a larger oplog, or set backup.oplog = \"never\"",
+    ),
+    (
         &[
             "Server selection timeout",
             "server selection error",
             "Connection refused",
+            "connection refused",
             "No available servers",
+            "Kind: I/O error",
         ],
         "the server cannot be reached",
         "check the host in the connection string, that the server runs and that this machine may reach it (Atlas: Network Access), and run the command again",
     ),
 ];
 
-/// The error with its cause and the next step, where the cause is known. What it says is scrubbed when it is shown.
-pub(super) fn explain(error: anyhow::Error, database: &str) -> anyhow::Error {
-    if error.downcast_ref::<Stop>().is_some() {
-        return error;
+const UNCHANGED: &str = "nothing was changed, and no backup was made";
+/// Where nothing better is known.
+const AGAIN: &str = "remove the cause named above, and run the command again";
+
+/// The error with its cause, the state and the next step. What it says is scrubbed when it is shown.
+pub(super) fn explain(error: &anyhow::Error, what: &str) -> anyhow::Error {
+    let text = brief(error);
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        let stop = Stop {
+            ending: stop.ending,
+            what: text,
+            live: stop.live.clone().or_else(|| Some(UNCHANGED.to_owned())),
+            next: stop.next.clone().or_else(|| Some(AGAIN.to_owned())),
+        };
+        return stop.into();
     }
-    let text = format!("{error:#}");
-    let stop = known(&text, database)
-        .unwrap_or_else(|| Stop::failed(format!("cannot back up `{database}`: {text}")));
-    stop.live(UNCHANGED).into()
+    known(&text, what)
+        .unwrap_or_else(|| Stop::failed(format!("cannot back up {what}: {text}")).next(AGAIN))
+        .live(UNCHANGED)
+        .into()
 }
 
 /// The same for an error of connecting, which has an ending already, but knows less of the cause.
-pub(super) fn explain_connection(error: anyhow::Error, database: &str) -> anyhow::Error {
-    match known(&format!("{error:#}"), database) {
+pub(super) fn explain_connection(error: anyhow::Error, what: &str) -> anyhow::Error {
+    match known(&brief(&error), what) {
         Some(stop) => stop.live(UNCHANGED).into(),
         None => error,
     }
 }
 
-const UNCHANGED: &str = "nothing was changed, and no backup was made";
+fn brief(error: &anyhow::Error) -> String {
+    DRIVERS_DETAILS
+        .replace_all(&format!("{error:#}"), "")
+        .into_owned()
+}
 
-fn known(text: &str, database: &str) -> Option<Stop> {
-    let (_, what, next) = CAUSES
+fn known(text: &str, what: &str) -> Option<Stop> {
+    let (_, cause, next) = CAUSES
         .iter()
         .find(|(signs, _, _)| signs.iter().any(|sign| text.contains(sign)))?;
-    Some(Stop::failed(format!("cannot back up `{database}`: {what}: {text}")).next(*next))
+    Some(Stop::failed(format!("cannot back up {what}: {cause}: {text}")).next(*next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::render;
+
+    #[test]
+    fn every_error_names_the_state_and_the_next_step() {
+        let errors = [
+            anyhow::anyhow!("cannot write the backup: No space left on device (os error 28)"),
+            anyhow::anyhow!("something that nobody foresaw"),
+            Stop::failed("interrupted by a signal").into(),
+            anyhow::Error::from(Stop::failed("interrupted by a signal")).context("the dump broke off"),
+        ];
+        for error in errors {
+            let said = render(&explain(&error, "`shop`"));
+            assert!(said.contains(&format!("{error:#}")), "{said}");
+            assert!(said.contains("\n  live: nothing was changed"), "{said}");
+            assert!(said.contains("\n  next: "), "{said}");
+        }
+        let said = render(&explain(&anyhow::anyhow!("No space left on device"), "`shop`"));
+        assert!(said.contains("backup prune"), "{said}");
+        let long = r#"Error code 13 (Unauthorized): not authorized, labels: {}, source: None, server response: Some(RawDocumentBuf { data: "06ab" })"#;
+        let said = render(&explain(&anyhow::anyhow!(long), "`shop`"));
+        assert!(said.contains("(Unauthorized): not authorized\n"), "{said}");
+        let kept = Stop::usage("wrong").live("all is well").next("do that");
+        let said = render(&explain(&kept.into(), "`shop`"));
+        assert_eq!(said, "error: wrong\n  live: all is well\n  next: do that");
+    }
 }
