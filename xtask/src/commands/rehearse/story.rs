@@ -27,6 +27,7 @@ pub struct Rehearsed {
     pub(super) written_after_backup: u64,
     pub(super) proof: Proof,
     pub(super) recovery_ms: u64,
+    unavoidable_ms: u64,
     pub(super) deploy_timeline: Vec<Timing>,
     pub(super) rollback_timeline: Vec<Timing>,
     pub(super) elapsed_ms: u64,
@@ -95,6 +96,9 @@ pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
         recovery_ms: back["recovery_ms"]
             .as_u64()
             .context("the rollback did not say how long it took")?,
+        unavoidable_ms: back["unavoidable_ms"]
+            .as_u64()
+            .context("the rollback did not say what was unavoidable")?,
         deploy_timeline: serde_json::from_value(bad["timeline"].clone())?,
         rollback_timeline: serde_json::from_value(back["timeline"].clone())?,
         elapsed_ms: u64::try_from(began.elapsed().as_millis())?,
@@ -127,7 +131,7 @@ fn find_fault(world: &World) -> Result<Vec<String>> {
 pub fn text(rehearsed: &Rehearsed) -> String {
     format!(
         "\n{} was released, {} replaced it and was found unhealthy ({}), {} took it back\n\n{}\n\
-         deploy of {}\n{}\nrollback, recovered in {} of a budget of 15 min\n{}\n(* the chain that decided the time)\n\
+         deploy of {}\n{}\nrollback, recovered in {} of a budget of 15 min; mongorestore and the platforms took {} of it\n{}\n(* the chain that decided the time)\n\
          rehearsed in {}\n",
         rehearsed.first_release,
         rehearsed.bad_release,
@@ -137,6 +141,7 @@ pub fn text(rehearsed: &Rehearsed) -> String {
         rehearsed.bad_release,
         report::timeline(&rehearsed.deploy_timeline),
         report::duration_ms(rehearsed.recovery_ms),
+        report::duration_ms(rehearsed.unavoidable_ms),
         report::timeline(&rehearsed.rollback_timeline),
         report::duration_ms(rehearsed.elapsed_ms),
     )

@@ -2,9 +2,11 @@
 //! database, backend and frontend go back in parallel.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
+use serde::{Deserialize, Serialize};
 
 use super::plan::{Backend, Plan};
 use crate::commands::backup;
@@ -24,6 +26,19 @@ struct Rollback<'a> {
     plan: &'a Plan,
     operation: &'a Operation,
     platforms: Platforms,
+    /// How long mongorestore ran.
+    mongorestore_ms: AtomicU64,
+}
+
+/// Steps whose time is the platforms' own, and the one that holds mongorestore's.
+const BACKEND: &str = "backend back";
+const FRONTEND: &str = "frontend back";
+const SHADOW: &str = "restore into shadow";
+
+/// What is recorded of the shadow.
+#[derive(Serialize, Deserialize)]
+struct Filled {
+    mongorestore_ms: u64,
 }
 
 /// The database beside the live one.
@@ -34,18 +49,26 @@ enum Shadow {
     Earlier,
 }
 
-/// Does the plan; a rollback is a release too and is recorded as one.
-pub fn execute(ctx: &Context, plan: &Plan, operation: &Operation, releases: &Releases) -> Result<Release> {
+/// Does the plan; a rollback is a release too and is recorded as one. Gives it with the time in ms that nobody could have
+/// saved: mongorestore's, then the slower platform's.
+pub fn execute(
+    ctx: &Context,
+    plan: &Plan,
+    operation: &Operation,
+    releases: &Releases,
+) -> Result<(Release, u64)> {
     let rollback = Rollback {
         ctx,
         plan,
         operation,
         platforms: Platforms::open(ctx)?,
+        mongorestore_ms: AtomicU64::new(0),
     };
     let (safety, prepared) = rollback.prepare()?;
     let (backend, frontend) = rollback.go_back(prepared)?;
     let health = rollback.check(&backend, &frontend)?;
-    rollback.record(releases, backend, frontend, safety, health)
+    let release = rollback.record(releases, backend, frontend, safety, health)?;
+    Ok((release, rollback.unavoidable_ms()))
 }
 
 impl Rollback<'_> {
@@ -66,17 +89,20 @@ impl Rollback<'_> {
         };
         let budget = Some(self.ctx.config.budgets.restore_s);
         let mut shadow = Shadow::Earlier;
-        self.operation
-            .step("restore into shadow", Reach::Hidden, budget, || {
-                let backup = backup::find(self.ctx, &wanted.id)?;
-                ensure!(
-                    backup.metadata.hash == wanted.hash,
-                    "the backup {} has another hash than recorded",
-                    wanted.id
-                );
-                shadow = Shadow::Ready(Box::new(restore::prepare(self.ctx, &backup, &self.operation.id)?));
-                Ok(())
-            })?;
+        let filled: Filled = self.operation.step(SHADOW, Reach::Hidden, budget, || {
+            let backup = backup::find(self.ctx, &wanted.id)?;
+            ensure!(
+                backup.metadata.hash == wanted.hash,
+                "the backup {} has another hash than recorded",
+                wanted.id
+            );
+            let prepared = restore::prepare(self.ctx, &backup, &self.operation.id)?;
+            let mongorestore_ms = prepared.restore_ms;
+            shadow = Shadow::Ready(Box::new(prepared));
+            Ok(Filled { mongorestore_ms })
+        })?;
+        self.mongorestore_ms
+            .store(filled.mongorestore_ms, Ordering::Relaxed);
         Ok(shadow)
     }
 
@@ -109,7 +135,7 @@ impl Rollback<'_> {
     fn backend_back(&self) -> Result<OnRailway> {
         let budget = Some(self.ctx.config.budgets.redeploy_s);
         self.operation
-            .step("backend back", Reach::Live, budget, || match self.plan.backend {
+            .step(BACKEND, Reach::Live, budget, || match self.plan.backend {
                 Backend::Image => self.platforms.backend_back(&self.plan.railway),
                 Backend::Rebuild => {
                     let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
@@ -125,9 +151,15 @@ impl Rollback<'_> {
 
     fn frontend_back(&self) -> Result<OnVercel> {
         let budget = Some(self.ctx.config.budgets.redeploy_s);
-        self.operation.step("frontend back", Reach::Live, budget, || {
+        self.operation.step(FRONTEND, Reach::Live, budget, || {
             self.platforms.frontend_back(&self.plan.vercel)
         })
+    }
+
+    fn unavoidable_ms(&self) -> u64 {
+        let durations = self.operation.durations_ms();
+        let platforms = [BACKEND, FRONTEND].map(|step| durations.get(step).copied().unwrap_or(0));
+        self.mongorestore_ms.load(Ordering::Relaxed) + platforms.into_iter().max().unwrap_or(0)
     }
 
     fn check(&self, backend: &OnRailway, frontend: &OnVercel) -> Result<Health> {
