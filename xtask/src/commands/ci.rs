@@ -15,7 +15,7 @@ use super::rehearse::Scenario;
 use crate::error::Stop;
 use crate::exec::Exec;
 use crate::report;
-use crate::tools::resolve::{path_with, resolve};
+use crate::tools::resolve::{Purpose, path_with, resolve, resolve_for};
 
 /// A stage that takes longer hangs.
 const STAGE_DEADLINE: Duration = Duration::from_secs(40 * 60);
@@ -37,6 +37,9 @@ pub struct Args {
     /// Only these stages
     #[arg(value_enum)]
     stages: Vec<Stage>,
+    /// Also run the real programs of the platforms against the simulator; building them takes half an hour once
+    #[arg(long)]
+    conformance: bool,
 }
 
 /// In the order in which they run.
@@ -51,6 +54,7 @@ enum Stage {
     Test,
     Rehearse,
     Scenarios,
+    Conformance,
 }
 
 const ALL: &[Stage] = &[
@@ -82,9 +86,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(&root);
     let mut report = Report { stages: Vec::new() };
+    let conformance = args.conformance.then_some(&Stage::Conformance);
     let wanted = ALL
         .iter()
-        .filter(|stage| args.stages.is_empty() || args.stages.contains(stage));
+        .filter(|stage| args.stages.is_empty() || args.stages.contains(stage))
+        .chain(conformance);
     let mut failure = None;
     for &stage in wanted {
         let began = Instant::now();
@@ -131,6 +137,7 @@ impl Stage {
             Self::Test => "test",
             Self::Rehearse => "rehearse",
             Self::Scenarios => "scenarios",
+            Self::Conformance => "conformance",
         }
     }
 
@@ -147,6 +154,13 @@ impl Stage {
             Self::Test => cmd!(sh, "cargo test --workspace --locked"),
             Self::Rehearse => cmd!(sh, "cargo xtask rehearse --documents {REHEARSAL_DOCUMENTS}"),
             Self::Scenarios => return scenarios(sh, root),
+            Self::Conformance => {
+                resolve_for(root, Purpose::Conformance)?;
+                cmd!(
+                    sh,
+                    "cargo test --package xtask --locked --test conformance_* -- --ignored"
+                )
+            }
         };
         self.run_command(command, root)
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use xshell::{Shell, cmd};
 
-use build::{CargoBuild, GoBuild, PipBuild};
+use build::{CargoBuild, GoBuild, NpmBuild, PipBuild};
 
 use crate::error::Stop;
 use crate::exec::Exec;
@@ -43,6 +43,7 @@ struct Pin {
     go: Option<GoBuild>,
     cargo: Option<CargoBuild>,
     pip: Option<PipBuild>,
+    npm: Option<NpmBuild>,
     /// Who needs it.
     #[serde(default)]
     purpose: Purpose,
@@ -133,7 +134,7 @@ impl Pin {
         {
             return Ok((path, Origin::Path));
         }
-        if self.go.is_none() && self.cargo.is_none() && self.pip.is_none() {
+        if self.go.is_none() && self.cargo.is_none() && self.pip.is_none() && self.npm.is_none() {
             let package = self.package.as_deref().unwrap_or(&self.name);
             return Err(missing(&self.name, package));
         }
@@ -180,6 +181,13 @@ impl Pin {
             cargo.build(&sh, building.path())?;
         } else if let Some(pip) = &self.pip {
             pip.build(&sh, root, building.path(), entry)?;
+        } else if let Some(npm) = &self.npm {
+            npm.build(
+                &sh,
+                root,
+                building.path(),
+                &self.programs[self.programs.len() - 1],
+            )?;
         }
         if entry.exists() {
             // Without its program it is a left-over of an earlier format, under our lock nobody uses it.
@@ -197,9 +205,13 @@ impl Pin {
         if let Some(pip) = &self.pip {
             hash.update(format!("{pip:?}"));
         }
+        if let Some(npm) = &self.npm {
+            hash.update(format!("{npm:?}"));
+        }
         let go = self.go.iter().flat_map(|go| go.inputs(root));
         let pip = self.pip.iter().flat_map(|pip| pip.inputs(root));
-        for path in go.chain(pip) {
+        let npm = self.npm.iter().flat_map(|npm| npm.inputs(root));
+        for path in go.chain(pip).chain(npm) {
             hash.update(std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
         }
         Ok(hash

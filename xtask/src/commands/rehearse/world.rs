@@ -101,6 +101,17 @@ impl World {
         Ok(world)
     }
 
+    /// Lets the real program take the place of its stand-in.
+    pub fn use_program(&mut self, name: &str, path: &Path) -> Result<()> {
+        let link = self.folder.join("bin").join(name);
+        std::fs::remove_file(&link).with_context(|| format!("there is no stand-in {name}"))?;
+        std::os::unix::fs::symlink(path, &link).with_context(|| format!("cannot link {name}"))?;
+        // `railway` speaks TLS to a host whose certificate the simulator makes.
+        self.env
+            .insert("SSL_CERT_FILE".into(), self.addresses.railway_ca.clone().into());
+        Ok(())
+    }
+
     /// The secrets of this world by variable: nothing of what is run may ever show one.
     pub fn secrets(&self) -> &BTreeMap<String, String> {
         &self.secrets

@@ -33,6 +33,10 @@ const TOOLCHAIN_ENV: &[&str] = &[
     "PIP_EXTRA_INDEX_URL",
     "PIP_CONFIG_FILE",
     "PIP_CERT",
+    "NPM_CONFIG_REGISTRY",
+    "npm_config_registry",
+    "NPM_CONFIG_USERCONFIG",
+    "NODE_EXTRA_CA_CERTS",
 ];
 /// What to install for a program that a build needs.
 const PREREQUISITES: &[(&str, &str)] = &[
@@ -42,6 +46,7 @@ const PREREQUISITES: &[(&str, &str)] = &[
     ("ninja", "ninja-build"),
     ("cc", "build-essential"),
     ("python3", "python3 and python3-venv"),
+    ("npm", "nodejs and npm"),
 ];
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +75,13 @@ pub(super) struct CargoBuild {
 pub(super) struct PipBuild {
     /// File with exact versions and hashes.
     requirements: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NpmBuild {
+    /// Folder with package.json and package-lock.json.
+    lock: String,
 }
 
 impl GoBuild {
@@ -140,6 +152,35 @@ impl PipBuild {
         .deadline(BUILD_DEADLINE)
         .run()?;
         move_scripts(&into.join("bin"), into, entry)
+    }
+}
+
+impl NpmBuild {
+    /// Files that decide what is built.
+    pub(super) fn inputs(&self, root: &Path) -> Vec<PathBuf> {
+        let folder = root.join(PINS_DIR).join(&self.lock);
+        ["package.json", "package-lock.json"]
+            .map(|file| folder.join(file))
+            .into()
+    }
+
+    /// Exactly what the lock file has, by its hashes; no package runs a script of its own.
+    pub(super) fn build(&self, sh: &Shell, root: &Path, into: &Path, program: &str) -> Result<()> {
+        require(&["npm".to_owned()])?;
+        for file in self.inputs(root) {
+            let name = file.file_name().context("a file has a name")?;
+            std::fs::copy(&file, into.join(name))
+                .with_context(|| format!("cannot copy {}", file.display()))?;
+        }
+        sh.change_dir(into);
+        Exec::new(cmd!(sh, "npm ci --ignore-scripts --no-audit --no-fund"))
+            .inherit(TOOLCHAIN_ENV)
+            .deadline(BUILD_DEADLINE)
+            .run()?;
+        let bin = into.join("bin");
+        std::fs::create_dir_all(&bin).context("cannot make a folder in the cache")?;
+        std::os::unix::fs::symlink(Path::new("../node_modules/.bin").join(program), bin.join(program))
+            .context("cannot link the program")
     }
 }
 
