@@ -36,15 +36,19 @@ struct Listed {
     known_good: bool,
     /// The backup that a rollback to it would restore.
     backup: Option<String>,
-    /// Whole days until that backup may be pruned.
+    /// Whole days until that backup may be pruned: so long a rollback with the data is possible.
     backup_days_left: Option<i64>,
+    /// Whether the backend comes back with the image that the platform still has, or is built again; asked of the
+    /// releases that a rollback offers.
+    image_kept: Option<bool>,
 }
 
 /// Reads tags, platforms and backups, and prints drift first.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = &common.context()?;
     let releases = Releases::read(ctx)?;
-    let drift = drift(ctx, &releases)?;
+    let platforms = Platforms::open(ctx)?;
+    let drift = drift(&platforms, &releases)?;
     let good: Vec<String> = known_good(&releases.all)
         .iter()
         .map(|release| release.tag.clone())
@@ -52,9 +56,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let newest = releases.newest().map(|release| release.tag.clone());
     let shown = releases.all.iter().rev().take(args.last).map(|release| {
         let backup = backup_of(&releases.all, &release.tag).map(|backup| backup.id.clone());
+        let offered = good.contains(&release.tag);
         Listed {
+            image_kept: offered.then(|| image_kept(&platforms, release)),
             live: newest.as_ref() == Some(&release.tag) && drift.is_empty(),
-            known_good: good.contains(&release.tag),
+            known_good: offered,
             backup_days_left: backup.as_ref().and_then(|id| days_left(ctx, id)),
             backup,
             release: release.clone(),
@@ -72,11 +78,17 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     report::emit(ctx.format, "releases/1", &listing, || text(&listing))
 }
 
-fn drift(ctx: &Context, releases: &Releases) -> Result<Vec<String>> {
+fn drift(platforms: &Platforms, releases: &Releases) -> Result<Vec<String>> {
     let Some(newest) = releases.newest() else {
         return Ok(Vec::new());
     };
-    Ok(Platforms::open(ctx)?.serving()?.drift_from(newest))
+    Ok(platforms.serving()?.drift_from(newest))
+}
+
+/// One that the platform does not know any more is gone.
+fn image_kept(platforms: &Platforms, release: &Release) -> bool {
+    let deployment = platforms.railway.deployment(&release.railway.deployment);
+    deployment.is_ok_and(|deployment| deployment.can_rollback == Some(true))
 }
 
 /// `None` where no place has the backup any more.
@@ -103,6 +115,7 @@ fn text(listing: &Listing) -> String {
             "health",
             "backup",
             "days left",
+            "image",
             "what",
         ],
         &rows,
@@ -131,6 +144,12 @@ impl Listed {
             self.backup.clone().unwrap_or_else(|| "-".into()),
             self.backup_days_left
                 .map_or_else(|| "-".into(), |days| days.to_string()),
+            match self.image_kept {
+                Some(true) => "kept",
+                Some(false) => "gone",
+                None => "",
+            }
+            .into(),
             what,
         ]
     }

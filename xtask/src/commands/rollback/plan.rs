@@ -253,10 +253,13 @@ fn check_platforms(
     if kept {
         return (Backend::Image, notes);
     }
-    notes.push(
-        "the backend's image is gone: it is built again from the tag, which takes as long as a deploy"
-            .to_owned(),
-    );
+    let took_ms = target.timings_ms.get("backend serves");
+    let took = took_ms.map_or_else(String::new, |ms| {
+        format!(" (it took {})", report::duration_ms(*ms))
+    });
+    notes.push(format!(
+        "the backend's image is gone: it is built again from the tag, which takes as long as its deploy did{took}"
+    ));
     (Backend::Rebuild, notes)
 }
 
