@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
-pub use here::required_secrets;
+pub use here::{optional_secrets, required_secrets};
 
 use super::Common;
 use crate::context::Context;

@@ -4,6 +4,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Common;
+use crate::context::Context;
+use crate::domain::ledger::Operation;
+use crate::engine::ledger::Ledger;
 use crate::engine::notify::{self, Delivery, Event, Notice};
 use crate::error::Stop;
 use crate::report;
@@ -45,16 +48,20 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         Some(_) if failed => Event::Failure,
         Some(event) => event,
     };
+    let mut facts = vec![
+        ("environment".into(), ctx.env_name.clone()),
+        ("by".into(), ctx.actor()),
+        ("why".into(), args.reason.clone().unwrap_or_default()),
+    ];
+    // A test message must also arrive where the ledger cannot be read.
+    let operation = (event != Event::Test).then(|| of_this_run(&ctx)).flatten();
+    facts.extend(operation.iter().flat_map(operation_facts));
     let notice = Notice {
         event,
         title: args.title.clone().unwrap_or_else(|| title(event, &ctx.env_name)),
-        facts: vec![
-            ("environment".into(), ctx.env_name.clone()),
-            ("by".into(), ctx.actor()),
-            ("why".into(), args.reason.clone().unwrap_or_default()),
-        ],
+        facts,
         link: notify::run_link(),
-        next: (event == Event::Failure).then(|| "cargo xtask releases".to_owned()),
+        next: (event == Event::Failure).then(|| next(operation.as_ref())),
     };
     let told = Told {
         deliveries: notify::send(&ctx, &notice),
@@ -68,10 +75,52 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     })?;
     if args.test && !told.deliveries.iter().all(|one| one.delivered) {
         return Err(Stop::failed("the test message was not delivered")
-            .next("check the webhook: `[notify]` in pipeline.toml names its variable")
+            .next("check `[notify]` in pipeline.toml and the variables that it names")
             .into());
     }
     Ok(())
+}
+
+/// The newest operation that this workflow run did; a ledger that cannot be read keeps nobody from being told.
+fn of_this_run(ctx: &Context) -> Option<Operation> {
+    let run = std::env::var("GITHUB_RUN_ID").ok()?;
+    let state = Ledger::open(ctx).state();
+    let state = state
+        .inspect_err(|error| report::progress(&format!("warning: the ledger cannot be read: {error:#}")))
+        .ok()?;
+    let ours = format!("/runs/{run}/");
+    state.operations.into_iter().rev().find(|operation| {
+        let page = operation.holder.run.as_deref();
+        page.is_some_and(|page| page.contains(&ours))
+    })
+}
+
+fn operation_facts(operation: &Operation) -> Vec<(String, String)> {
+    let mut facts = vec![(
+        "what".into(),
+        format!("{} {}", operation.started.kind, operation.started.target),
+    )];
+    if let Some(ended) = &operation.ended {
+        let took = (ended.at - operation.started_at).num_milliseconds();
+        let took = report::duration_ms(u64::try_from(took).unwrap_or(0));
+        facts.push(("took".into(), took));
+        if let Some(tag) = ended.facts["tag"].as_str() {
+            facts.push(("release".into(), tag.to_owned()));
+        }
+    }
+    facts.push(("operation".into(), operation.id.to_string()));
+    facts
+}
+
+/// What to do about a failure.
+fn next(operation: Option<&Operation>) -> String {
+    match operation {
+        Some(stopped) if stopped.unfinished() => format!(
+            "cargo xtask {0} --resume {1}   (or --undo {1})",
+            stopped.started.kind, stopped.id
+        ),
+        _ => "cargo xtask releases".into(),
+    }
 }
 
 fn title(event: Event, environment: &str) -> String {

@@ -238,9 +238,10 @@ fn explain(ctx: &Context, error: anyhow::Error) -> anyhow::Error {
 
 fn set_from_stdin(ctx: &Context, github: &GitHub, name: &str) -> Result<()> {
     let known = super::doctor::required_secrets(ctx);
-    if !known.iter().any(|one| one == name) && ctx.config.notify.slack.as_deref() != Some(name) {
+    let optional = super::doctor::optional_secrets(ctx);
+    if !known.iter().chain(&optional).any(|one| one == name) {
         return Err(Stop::usage(format!("pipeline.toml names no secret {name}"))
-            .next(format!("choose from: {}", known.join(", ")))
+            .next(format!("choose from: {}", [known, optional].concat().join(", ")))
             .into());
     }
     let bytes = crate::exec::read_bounded(std::io::stdin().by_ref(), SECRET_LIMIT_BYTES)?;

@@ -1,5 +1,7 @@
 //! Who is told, how often, and what happens when nobody listens.
 
+use serde_json::json;
+
 use crate::world::{TWO_PEOPLE, World, pipeline};
 
 #[test]
@@ -31,4 +33,176 @@ fn slack_is_told_once_and_a_deaf_slack_fails_nothing() {
     let (code, text) = tell(deaf, &["--event", "success"]);
     assert!(code == 0 && text.contains("nobody was told"), "{text}");
     assert_eq!(tell(deaf, &["--test"]).0, 1);
+}
+
+#[test]
+fn a_busy_slack_is_asked_again_and_one_that_says_no_is_not() {
+    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let url = format!("{}/slack/T/B/x", world.addresses["services"].as_str().unwrap());
+    let tell = || {
+        let mut command = world.command(&["notify", "--test"]);
+        command.env("SLACK_WEBHOOK_URL", &url).output().unwrap()
+    };
+    let answers = |status: u16, times: u32| {
+        world.control(
+            "faults",
+            &json!({"id": status.to_string(), "platform": "services", "operation": "slack", "kind": "status",
+                    "status": status, "times": times, "headers": [["retry-after", "0"]]}),
+        );
+    };
+    let asked = || {
+        let report = world.report();
+        let requests = report["requests"].as_array().unwrap();
+        requests.iter().filter(|one| one["operation"] == "slack").count()
+    };
+    answers(429, 2);
+    assert!(tell().status.success());
+    assert_eq!(
+        (asked(), world.report()["slack"].as_array().unwrap().len()),
+        (3, 1)
+    );
+    answers(503, 0);
+    assert_eq!(tell().status.code(), Some(1));
+    assert_eq!(asked(), 6, "three attempts are enough");
+    world.control("faults/clear", &json!({}));
+    answers(404, 0);
+    assert_eq!(tell().status.code(), Some(1));
+    assert_eq!(asked(), 7, "a webhook that is gone stays gone");
+}
+
+/// A world whose pipeline sends mail, and what `notify` with that did.
+struct Mail {
+    world: World,
+}
+
+impl Mail {
+    fn start() -> Self {
+        Self {
+            world: World::start(|_| {}, &pipeline(TWO_PEOPLE)),
+        }
+    }
+
+    fn send(&self, settings: &str, trusted: bool, args: &[&str]) -> (i32, String) {
+        let settings = format!(
+            "\n[notify.email]\nfrom = \"releases@example.com\"\nto = [\"Ann <ann@example.com>\", \"bob@example.com\"]\n\
+             user = \"SMTP_USER\"\npassword = \"SMTP_PASSWORD\"\n{settings}\n"
+        );
+        let text = pipeline(TWO_PEOPLE).replace("slack = \"SLACK_WEBHOOK_URL\"", "") + &settings;
+        std::fs::write(self.world.path("clone/infrastructure/pipeline.toml"), text).unwrap();
+        let mut command = self.world.command(&[&["notify"], args].concat());
+        command
+            .env("SMTP_USER", "releases")
+            .env("SMTP_PASSWORD", "mark-4712");
+        if trusted {
+            command.env("SSL_CERT_FILE", self.world.addresses["mail_ca"].as_str().unwrap());
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!text.contains("mark-4712"), "{text}");
+        (output.status.code().unwrap(), text)
+    }
+
+    fn port(&self, name: &str) -> String {
+        format!("server = \"localhost\"\nport = {}", self.world.addresses[name])
+    }
+
+    fn messages(&self) -> Vec<serde_json::Value> {
+        self.world.report()["mail"].as_array().unwrap().clone()
+    }
+}
+
+#[test]
+fn mail_is_encrypted_on_its_way_or_stays_on_this_machine() {
+    let mail = Mail::start();
+    let (starttls, tls, clear) = (
+        mail.port("mail_starttls"),
+        mail.port("mail_tls") + "\nsecurity = \"tls\"",
+        mail.port("mail_clear"),
+    );
+    let failed = [
+        "--event",
+        "rollback",
+        "--job-status",
+        "failure",
+        "--reason",
+        "x\nBcc: eve@example.com",
+    ];
+    let (code, text) = mail.send(&starttls, true, &failed);
+    assert!(code == 0 && text.contains("email: delivered"), "{text}");
+    let (_, text) = mail.send(&starttls, true, &failed);
+    assert!(text.contains("email: delivered before"), "{text}");
+    let messages = mail.messages();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    let first = &messages[0];
+    assert_eq!(first["encrypted"], json!(true));
+    assert_eq!(first["login"], json!("AHJlbGVhc2VzAG1hcmstNDcxMg=="));
+    assert_eq!(first["to"].as_array().unwrap().len(), 2, "{first}");
+    let data = first["data"].as_str().unwrap();
+    assert!(
+        data.contains("Subject: production: the release failed\r\n"),
+        "{data}"
+    );
+    let (head, body) = data.split_once("\r\n\r\n").unwrap();
+    assert!(
+        !head.contains("eve@") && body.contains("why: x\r\nBcc: eve@example.com"),
+        "{data}"
+    );
+
+    assert_eq!(mail.send(&tls, true, &["--test"]).0, 0);
+    assert_eq!(mail.messages()[1]["encrypted"], json!(true));
+    let none = "\nsecurity = \"none\"";
+    assert_eq!(mail.send(&(clear.clone() + none), false, &["--test"]).0, 0);
+    assert_eq!(mail.messages()[2]["encrypted"], json!(false));
+    let (code, text) = mail.send(&format!("server = \"192.0.2.1\"{none}"), false, &["--test"]);
+    assert!(
+        code == 1 && text.contains("only for a mail server on this machine"),
+        "{text}"
+    );
+    // Who cuts the upgrade out of the conversation gets neither password nor message.
+    let (code, text) = mail.send(&clear, true, &["--test"]);
+    assert!(code == 1 && text.contains("STARTTLS"), "{text}");
+    let (code, text) = mail.send(&starttls, false, &["--test"]);
+    assert!(code == 1 && text.contains("invalid peer certificate"), "{text}");
+    assert_eq!(mail.messages().len(), 3);
+}
+
+#[test]
+fn a_busy_mail_server_is_asked_again_and_a_release_never_fails_for_it() {
+    let mail = Mail::start();
+    let settings = mail.port("mail_starttls");
+    let refuse = |answer: &str| mail.world.control("mail/refuse", &json!({"answer": answer}));
+    refuse("451 later");
+    let (code, text) = mail.send(&settings, true, &["--test"]);
+    assert!(code == 0 && mail.messages().len() == 1, "{text}");
+    refuse("550 no such sender");
+    let (code, text) = mail.send(&settings, true, &["--event", "success"]);
+    assert!(code == 0 && text.contains("nobody was told by email"), "{text}");
+    assert!(text.contains("no such sender"), "{text}");
+    assert_eq!(mail.messages().len(), 1);
+}
+
+#[test]
+fn a_workflow_run_shows_it_as_text() {
+    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let summary = world.path("summary");
+    let output = world
+        .command(&["notify", "--event", "rollback", "--format", "json"])
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", &summary)
+        .env("REASON", "x\n::set-output name=a::b\n<script>")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let commands: Vec<&str> = said.lines().filter(|line| line.starts_with("::")).collect();
+    assert_eq!(commands.len(), 1, "{said}");
+    assert!(
+        commands[0].starts_with("::warning title=production%3A rolled back::")
+            && commands[0].contains("why: x%0A::set-output name=a::b%0A<script>"),
+        "{said}"
+    );
+    let summary = std::fs::read_to_string(summary).unwrap();
+    assert!(
+        summary.contains("- why: x ::set-output name=a::b &lt;script\\>"),
+        "{summary}"
+    );
 }

@@ -27,6 +27,7 @@ impl Control {
             "unimplemented": shared.journal.unimplemented(),
             "faults": shared.faults.list(),
             "slack": self.world.services.messages(),
+            "mail": self.world.mail.messages(),
             "railway": self.world.railway.report(),
             "vercel": self.world.vercel.report(),
             "github": self.world.github.report(),
@@ -58,6 +59,7 @@ impl Control {
                 .advance(body["advance_ms"].as_i64().context("advance_ms is missing")?),
             "/railway/purge-image" => world.railway.purge_image(text("deployment")?)?,
             "/railway/crash" => world.railway.crash(text("deployment")?)?,
+            "/mail/refuse" => world.mail.refuse(text("answer")?),
             "/expire" => world.github.expire_artifacts(body["name"].as_str()),
             "/services/status" => {
                 world

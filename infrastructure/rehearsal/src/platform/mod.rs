@@ -1,4 +1,4 @@
-//! The outside world on one machine: Railway, Vercel, GitHub, status pages and a Slack webhook.
+//! The outside world on one machine: Railway, Vercel, GitHub, status pages, a Slack webhook and a mail server.
 
 mod clock;
 mod config;
@@ -7,9 +7,11 @@ mod faults;
 mod github;
 mod graphql;
 mod journal;
+mod mail;
 mod observed;
 mod railway;
 mod services;
+mod tls;
 mod vercel;
 
 use std::path::Path;
@@ -44,6 +46,7 @@ struct World {
     vercel: Arc<vercel::Vercel>,
     github: Arc<github::GitHub>,
     services: Arc<services::Services>,
+    mail: Arc<mail::Mail>,
 }
 
 /// Runs until standard input ends or a signal comes, then ends every child.
@@ -71,6 +74,7 @@ impl World {
             vercel: Arc::new(vercel::Vercel::new(config.vercel, Arc::clone(&shared), state)?),
             github: Arc::new(github::GitHub::new(config.github, Arc::clone(&shared))),
             services: Arc::new(services::Services::default()),
+            mail: Arc::new(mail::Mail::new(state)?),
             shared,
         })
     }
@@ -104,6 +108,9 @@ fn start(world: &Arc<World>, state: &Path) -> Result<Value> {
     )))?;
     let backend = serve_tcp(Arc::new(world.railway.stable_address()))?;
     let frontend = serve_tcp(Arc::new(world.vercel.production_domain()))?;
+    let mail_starttls = world.mail.serve(mail::Port::Starttls)?.port();
+    let mail_tls = world.mail.serve(mail::Port::Tls)?.port();
+    let mail_clear = world.mail.serve(mail::Port::Clear)?.port();
     let control = serve_tcp(Arc::new(control::Control::new(Arc::clone(world))))?;
     Ok(json!({
         "railway_proxy": format!("http://{railway}"),
@@ -114,5 +121,9 @@ fn start(world: &Arc<World>, state: &Path) -> Result<Value> {
         "backend": format!("http://{backend}"),
         "frontend": format!("http://{frontend}"),
         "control": format!("http://{control}"),
+        "mail_starttls": mail_starttls,
+        "mail_tls": mail_tls,
+        "mail_clear": mail_clear,
+        "mail_ca": state.join(mail::CA_FILE),
     }))
 }

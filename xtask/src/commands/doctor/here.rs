@@ -99,19 +99,59 @@ pub fn required_secrets(ctx: &Context) -> Vec<String> {
     names
 }
 
+/// Variables that hold secrets which a release can do without.
+pub fn optional_secrets(ctx: &Context) -> Vec<String> {
+    let notify = &ctx.config.notify;
+    let email = notify.email.iter();
+    let email = email.flat_map(|place| [&place.user, &place.password]);
+    notify
+        .slack
+        .iter()
+        .cloned()
+        .chain(email.filter_map(Clone::clone))
+        .collect()
+}
+
+fn notifications(ctx: &Context) -> Line {
+    let notify = &ctx.config.notify;
+    let missing: Vec<String> = optional_secrets(ctx)
+        .into_iter()
+        .filter(|name| ctx.secret_if_set(name).is_none())
+        .collect();
+    if notify.slack.is_none() && notify.email.is_none() {
+        return Line::warning(
+            "notifications",
+            "nobody is told",
+            "set notify.slack or [notify.email] in pipeline.toml",
+        );
+    }
+    if missing.is_empty() {
+        return Line::ok(
+            "notifications",
+            "somebody is told (try: cargo xtask notify --test)",
+        );
+    }
+    Line::warning(
+        "notifications",
+        format!("not set here: {}", missing.join(", ")),
+        "set these environment variables, or secrets of the repository",
+    )
+}
+
 pub(super) fn secrets(ctx: &Context) -> Vec<Line> {
     let missing: Vec<String> = required_secrets(ctx)
         .into_iter()
         .filter(|name| ctx.secret_if_set(name).is_none())
         .collect();
     if missing.is_empty() {
-        return vec![Line::ok("secrets", "all are set here")];
+        return vec![Line::ok("secrets", "all are set here"), notifications(ctx)];
     }
-    vec![Line::problem(
+    let problem = Line::problem(
         "secrets",
         format!("not set here: {}", missing.join(", ")),
         "set these environment variables",
-    )]
+    );
+    vec![problem, notifications(ctx)]
 }
 
 pub(super) fn repository(ctx: &Context) -> Vec<Line> {

@@ -39,6 +39,11 @@ pub struct Addresses {
     pub control: String,
     /// Certificate of the authority that the real `railway` must trust.
     pub railway_ca: PathBuf,
+    /// Ports of the mail server, and the certificate of its authority.
+    pub mail_starttls: u16,
+    pub mail_tls: u16,
+    pub mail_clear: u16,
+    pub mail_ca: PathBuf,
 }
 
 /// What users see.

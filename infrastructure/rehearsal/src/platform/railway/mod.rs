@@ -3,7 +3,6 @@
 mod deployment;
 mod lifecycle;
 mod schema;
-mod tls;
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -17,6 +16,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::config;
 use super::observed::Simulated;
+use super::tls::Tls;
 use crate::hex::hex;
 use crate::http::proxy::ReverseProxy;
 use crate::http::router::matches;
@@ -36,7 +36,7 @@ pub(super) struct Railway {
     shared: Arc<Shared>,
     folder: PathBuf,
     proxy: ReverseProxy,
-    tls: tls::Tls,
+    tls: Tls,
     state: Mutex<State>,
     /// One deployment goes live at a time, in order.
     turn: Mutex<()>,
@@ -78,7 +78,7 @@ impl Railway {
             shared,
             folder,
             proxy: ReverseProxy::default(),
-            tls: tls::Tls::new(HOST, &state.join(CA_FILE))?,
+            tls: Tls::new(HOST, &state.join(CA_FILE))?,
             state: Mutex::new(initial),
             turn: Mutex::new(()),
         })

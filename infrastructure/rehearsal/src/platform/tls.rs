@@ -1,4 +1,4 @@
-//! The certificate that the real program expects after `CONNECT`.
+//! Certificates of an authority of our own: for what the real `railway` expects after `CONNECT`, and for mail.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -40,10 +40,15 @@ impl Tls {
         })
     }
 
+    /// The server's side of a connection.
+    pub(super) fn accept(&self, stream: TcpStream) -> Result<StreamOwned<ServerConnection, TcpStream>> {
+        let connection = ServerConnection::new(Arc::clone(&self.config))?;
+        Ok(StreamOwned::new(connection, stream))
+    }
+
     /// Answers the requests inside a tunnel.
     pub(super) fn serve(&self, stream: TcpStream, inside: &dyn Handler) -> Result<()> {
-        let connection = ServerConnection::new(Arc::clone(&self.config))?;
-        serve_stream(StreamOwned::new(connection, stream), inside)?;
+        serve_stream(self.accept(stream)?, inside)?;
         Ok(())
     }
 }
