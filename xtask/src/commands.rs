@@ -98,7 +98,7 @@ pub enum Command {
     Ci(ci::Args),
     /// Measure what things cost beside what they replace
     Bench(bench::Args),
-    /// Print the completion script of a shell
+    /// Print the completion script of a shell, or write manual pages
     Completions(completions::Args),
 }
 
@@ -131,7 +131,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Tools(args) => tools::run(&args, common)?,
         Command::Ci(args) => ci::run(&args, common)?,
         Command::Bench(args) => bench::run(&args, common)?,
-        Command::Completions(args) => completions::run(&args),
+        Command::Completions(args) => completions::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
