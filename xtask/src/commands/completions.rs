@@ -41,6 +41,21 @@ mod tests {
         crate::commands::Cli::command().debug_assert();
     }
 
+    fn widest(command: &mut clap::Command) -> (usize, String) {
+        let help = command.clone().term_width(80).render_help().to_string();
+        let own = help.lines().map(|line| (line.chars().count(), line.to_owned()));
+        let below: Vec<(usize, String)> = command.get_subcommands_mut().map(widest).collect();
+        own.chain(below).max().unwrap_or_default()
+    }
+
+    #[test]
+    fn the_help_fits_a_terminal_of_80_columns() {
+        let mut command = crate::commands::Cli::command().max_term_width(80);
+        command.build();
+        let (width, line) = widest(&mut command);
+        assert!(width <= 80, "{width}: {line}");
+    }
+
     #[test]
     fn each_command_has_a_manual_page() {
         let dir = tempfile::tempdir().unwrap();
