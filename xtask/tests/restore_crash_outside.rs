@@ -8,7 +8,7 @@ use std::process::Stdio;
 use mongodb::bson::{Document, doc};
 
 use common::crash::Scene;
-use common::{Owned, World, change, program, seed, told, wait_until};
+use common::{Owned, World, program, told, wait_until};
 
 /// SIGKILL to the server as soon as the journal of `xtask args` has so many lines, whatever the server is doing then, and to
 /// xtask too: as when the machine of both loses its power.
@@ -112,7 +112,8 @@ fn what_the_server_lost_in_a_crash_is_built_anew() {
     );
     let drop_index = |name: &str| doc! { "dropIndexes": name, "index": "seen" };
     let drop = |name: &str| doc! { "drop": name };
-    let losses: [(usize, &dyn Fn(&str) -> Document, &str); 7] = [
+    type Loss<'a> = &'a dyn Fn(&str) -> Document;
+    let losses: [(usize, Loss, &str); 7] = [
         (
             aside_made,
             &|id| drop(&format!("__old_{id}_users")),
@@ -157,29 +158,53 @@ fn what_the_server_lost_in_a_crash_is_built_anew() {
     }
 }
 
+/// The stand-in takes the place of mongorestore, starts the real one, and both are killed.
 #[test]
-fn mongorestore_is_killed_and_nothing_live_changes() {
-    let world = World::new();
-    seed(&world);
-    let backup = world.backup();
-    change(&world);
-    let changed = world.inventory();
-    // Takes the place of mongorestore: gives the real one half of the archive, and dies.
-    let real = program(&["mongorestore"]);
-    let stand_in = world.dir.path().join("bin/mongorestore");
-    std::fs::create_dir_all(stand_in.parent().unwrap()).unwrap();
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *--dryRun*) exec {0} \"$@\";; esac\nhead -c 9000 | {0} \"$@\"\nkill -9 $$\n",
-        real.display()
+fn mongorestore_is_killed_and_the_restore_is_resumed_and_taken_back() {
+    let mut scene = Scene::new(World::new());
+    let real = program(&["mongorestore"]).display().to_string();
+    let dry = |script: &str| format!("case \"$*\" in *--dryRun*) {script};; esac");
+    let real_dry = dry(&format!("exec {real} \"$@\""));
+    let within = format!(
+        "f=$(mktemp -u); mkfifo $f; {real} \"$@\" <$f & p=$!; exec 3>$f; head -c 1200 >&3; kill -9 $p; kill -9 $$"
     );
-    std::fs::write(&stand_in, script).unwrap();
-    std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let path = format!("{}:{path}", stand_in.parent().unwrap().display());
-    let mut restore = world.xtask(&["restore", backup.to_str().unwrap(), "--yes"]);
-    let output = restore.env("PATH", path).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-    assert_eq!(changed.compare(&world.inventory()), []);
-    let names = world.database().list_collection_names().run().unwrap();
-    assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
+    let points = [
+        ("in the dry run", dry("kill -9 $$")),
+        ("before the first document", format!("{real_dry}\nkill -9 $$")),
+        ("within the documents", format!("{real_dry}\n{within}")),
+        (
+            "after the last document",
+            format!("{real_dry}\n{real} \"$@\"\nkill -9 $$"),
+        ),
+    ];
+    let folder = scene.world.dir.path().join("bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let stand_in = folder.join("mongorestore");
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    for (point, script) in points {
+        std::fs::write(&stand_in, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).unwrap();
+        for straight_back in [false, true] {
+            let operation = scene.begin();
+            let mut resume = scene.world.xtask(&["restore", "--resume", &operation, "--yes"]);
+            let output = resume.env("PATH", &path).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{point}: {}", told(&output));
+            assert_eq!(
+                scene.changed.compare(&scene.world.inventory()),
+                [],
+                "killed {point}"
+            );
+            let names = scene.world.database().list_collection_names().run().unwrap();
+            let own = format!("__new_{operation}");
+            assert!(
+                names.iter().all(|name| !name.starts_with(&own)),
+                "{point}: {names:?}"
+            );
+            if straight_back {
+                scene.undo(&operation, point);
+            } else {
+                scene.resume_and_undo(&operation, point);
+            }
+        }
+    }
 }

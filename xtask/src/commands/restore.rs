@@ -4,6 +4,9 @@
 //! if it was a mistake; `restore --forget OPERATION` days later, when nobody needs what was live before.
 
 mod locked;
+mod plan;
+
+pub use plan::loss_text;
 
 use std::fmt::Write as _;
 
@@ -11,7 +14,6 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::backup::BackupFile;
 use crate::commands::backup;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
@@ -19,16 +21,14 @@ use crate::domain::operation::OperationId;
 use crate::engine::confirm::confirm;
 use crate::error::Stop;
 use crate::report;
-use crate::restore::{
-    self, Count, Delta, Example, Fate, Known, LossPreview, Mended, Preflight, Swapped, Undone,
-};
+use crate::restore::{self, Delta, Known, Mended, Swapped, Undone};
 
 /// Options of `restore`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub struct Args {
-    /// A backup: its id, its file or its folder
+    /// A backup: its id, its file, its folder, or the tag of the release that it belongs to
     #[arg(group = "what")]
     backup: Option<String>,
     /// Take a restore back: what was live before it becomes live again
@@ -64,19 +64,9 @@ pub struct Args {
     /// Compare every document with the backup, or only counts
     #[arg(long, value_enum, default_value_t, requires = "backup")]
     delta: Delta,
-}
-
-/// What a restore would do.
-#[derive(Debug, Serialize)]
-struct Plan {
-    backup_id: String,
-    database: String,
-    documents: u64,
-    bytes: u64,
-    /// What live has and would lose.
-    loss: LossPreview,
-    #[serde(flatten)]
-    preflight: Preflight,
+    /// Accept a backup that was taken on another host: a new cluster
+    #[arg(long, requires = "backup")]
+    other_host: bool,
 }
 
 /// Runs one of the verbs.
@@ -109,12 +99,12 @@ pub fn run(args: &Args, ctx: &Context) -> Result<()> {
     if args.list {
         return list(ctx);
     }
-    let backup = backup::resolve(ctx, args.backup.as_deref().unwrap_or_default())?;
-    let plan = plan(ctx, args, &backup)?;
+    let backup = plan::named(ctx, args.backup.as_deref().unwrap_or_default())?;
+    let plan = plan::make(ctx, args, &backup)?;
     if args.plan {
-        return report::emit(ctx.format, "restore-plan/1", &plan, || plan_text(&plan));
+        return report::emit(ctx.format, "restore-plan/1", &plan, || plan.text());
     }
-    report::progress(&plan_text(&plan));
+    report::progress(&plan.text());
     if !plan.preflight.problems.is_empty() {
         return Err(Stop::refused("the restore cannot be made, for the reasons above")
             .live("nothing was changed")
@@ -208,83 +198,6 @@ fn reinsert(ctx: &Context, rescue: &str, only: Option<&str>) -> Result<()> {
 
 fn confirm_change(ctx: &Context, what: &str) -> Result<()> {
     confirm(ctx, what, &ctx.env().mongodb.database)
-}
-
-fn plan(ctx: &Context, args: &Args, backup: &BackupFile) -> Result<Plan> {
-    let live = restore::connect(ctx)?;
-    Ok(Plan {
-        backup_id: backup.metadata.id.clone(),
-        database: live.name().to_owned(),
-        documents: backup.metadata.documents,
-        bytes: backup.metadata.archive_bytes,
-        loss: restore::preview(ctx, backup, args.delta, args.show_values)?,
-        preflight: restore::preflight(ctx, &live, backup, &OperationId::new())?,
-    })
-}
-
-fn plan_text(plan: &Plan) -> String {
-    let mut text = format!(
-        "backup {}: {} documents, {}, into `{}`\n",
-        plan.backup_id,
-        plan.documents,
-        report::bytes(plan.bytes),
-        plan.database
-    );
-    loss_text(&plan.loss, &mut text);
-    for warning in &plan.preflight.warnings {
-        writeln!(text, "  warning: {warning}").expect("writing to a string");
-    }
-    for problem in &plan.preflight.problems {
-        writeln!(text, "  problem: {problem}").expect("writing to a string");
-    }
-    text
-}
-
-/// What would be lost, for people.
-pub fn loss_text(loss: &LossPreview, text: &mut String) {
-    let count = |count: Count| format!("{} ({})", count.documents, report::bytes(count.bytes));
-    if !loss.collections.is_empty() {
-        let rows = loss.collections.iter().map(|c| {
-            let name = c.collection.clone();
-            vec![name, count(c.created), count(c.changed), count(c.deleted)]
-        });
-        let header = [
-            "collection",
-            "created since: lost",
-            "changed since: as before",
-            "deleted since: back",
-        ];
-        text.push_str(&report::table(&header, &rows.collect::<Vec<_>>()));
-    } else if loss.exact {
-        text.push_str("  every document is live as it is in the backup\n");
-    }
-    for collection in &loss.collections {
-        for example in &collection.examples {
-            example_text(&collection.collection, example, text);
-        }
-    }
-    for difference in &loss.structure {
-        writeln!(text, "  live now: {difference}").expect("writing to a string");
-    }
-}
-
-fn example_text(collection: &str, example: &Example, text: &mut String) {
-    let fate = match example.fate {
-        Fate::Created => "created",
-        Fate::Changed => "changed",
-        Fate::Deleted => "deleted",
-    };
-    let fields = if example.fields.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", example.fields.join(", "))
-    };
-    writeln!(text, "  {fate} `{collection}` _id {}{fields}", example.id).expect("writing to a string");
-    for (side, document) in [("live", &example.live), ("backup", &example.backup)] {
-        if let Some(document) = document {
-            writeln!(text, "    {side}: {document}").expect("writing to a string");
-        }
-    }
 }
 
 fn swapped(ctx: &Context, done: &Swapped) -> Result<()> {
@@ -391,7 +304,10 @@ fn list(ctx: &Context) -> Result<()> {
     };
     report::emit(ctx.format, "restore-list/1", &known, || {
         let rows: Vec<Vec<String>> = known.restores.iter().map(row).collect();
-        report::table(&["operation", "state", "backup", "old", "shadow", "late"], &rows)
+        report::table(
+            &["operation", "state", "backup", "old", "shadow", "late", "next"],
+            &rows,
+        )
     })
 }
 
@@ -404,5 +320,6 @@ fn row(known: &Known) -> Vec<String> {
         known.old.len().to_string(),
         known.shadow.len().to_string(),
         known.late.len().to_string(),
+        known.next.clone().unwrap_or_default(),
     ]
 }

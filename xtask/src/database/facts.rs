@@ -110,6 +110,9 @@ impl Live {
             return None;
         }
         let privileges = info.get_array("authenticatedUserPrivileges").ok()?;
+        if privileges.is_empty() {
+            return self.actions_of_roles(info);
+        }
         let mine = privileges.iter().filter_map(Bson::as_document).filter(|p| {
             p.get_document("resource")
                 .is_ok_and(|resource| self.covers(resource))
@@ -119,6 +122,36 @@ impl Live {
             .flatten()
             .filter_map(Bson::as_str);
         Some(actions.map(str::to_owned).collect())
+    }
+
+    /// Some servers name the user's roles but not what these allow: known for the roles that every server has.
+    fn actions_of_roles(&self, info: &Document) -> Option<BTreeSet<String>> {
+        let mut actions = BTreeSet::new();
+        for role in info.get_array("authenticatedUserRoles").ok()? {
+            let role = role.as_document()?;
+            let (name, database) = (role.get_str("role").ok()?, role.get_str("db").ok()?);
+            if database != self.name() && database != "admin" {
+                continue;
+            }
+            let read = ["find", "listCollections"].as_slice();
+            let write = [
+                "insert",
+                "createCollection",
+                "createIndex",
+                "dropCollection",
+                "renameCollectionSameDB",
+            ];
+            let allowed: Vec<&str> = match name {
+                "read" | "readAnyDatabase" => read.to_vec(),
+                "readWrite" | "readWriteAnyDatabase" => [read, &write].concat(),
+                "dbAdmin" | "dbAdminAnyDatabase" => [&["listCollections", "collMod"], &write[1..]].concat(),
+                "dbOwner" | "root" => [read, &write, &["collMod"]].concat(),
+                // One that somebody made.
+                _ => return None,
+            };
+            actions.extend(allowed.into_iter().map(str::to_owned));
+        }
+        Some(actions)
     }
 
     /// Whether a privilege's resource is all of this database: its ordinary collections, or everything.

@@ -114,6 +114,9 @@ pub struct BackupMetadata {
     /// Environment of pipeline.toml whose database this is: two environments may use one name for their database.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub environment: String,
+    /// Hosts of the connection string that it was taken from, without user and password.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
     /// What it was taken for: by hand, before which release, before which restore.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub purpose: String,
@@ -191,6 +194,7 @@ impl BackupMetadata {
             id: manifest.id.clone(),
             timestamp: manifest.created,
             environment: String::new(),
+            host: String::new(),
             purpose: String::new(),
             file: backup_file_name(&manifest.id, file.encrypted),
             size: file.size,

@@ -26,6 +26,49 @@ pub struct Known {
     pub old: Vec<String>,
     pub shadow: Vec<String>,
     pub late: Vec<String>,
+    /// Whether its plan is still kept in the database.
+    pub plan: bool,
+    /// What can be done about it; none where it has left nothing.
+    pub next: Option<String>,
+}
+
+/// What one restore has left in a database, as the names of its collections tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leftover {
+    pub operation: OperationId,
+    pub collections: usize,
+    /// Old and restored collections stand beside the live ones: its swap or undo has not ended.
+    pub midway: bool,
+    /// What ends it, or removes it.
+    pub next: String,
+}
+
+/// What restores have left in this database, without asking for journals: for `doctor`.
+pub fn leftovers(live: &Live) -> Result<Vec<Leftover>> {
+    let mut roles: BTreeMap<OperationId, Vec<Role>> = BTreeMap::new();
+    for name in live.listed()?.into_keys() {
+        if let Some((operation, role, _)) = names::parse(&name) {
+            roles.entry(operation).or_default().push(role);
+        }
+    }
+    let leftover = |(operation, roles): (OperationId, Vec<Role>)| {
+        let midway = roles.contains(&Role::Old) && roles.contains(&Role::Shadow);
+        Leftover {
+            collections: roles.len(),
+            midway,
+            next: next(&operation, midway),
+            operation,
+        }
+    };
+    Ok(roles.into_iter().map(leftover).collect())
+}
+
+fn next(operation: &OperationId, midway: bool) -> String {
+    if midway {
+        format!("cargo xtask restore --resume {operation}   (or --undo {operation})")
+    } else {
+        format!("cargo xtask restore --forget {operation}")
+    }
 }
 
 /// Every restore that is known here or has left something in the database, oldest first.
@@ -42,6 +85,8 @@ fn list_in(ctx: &Context, live: &Live) -> Result<Vec<Known>> {
         old: Vec::new(),
         shadow: Vec::new(),
         late: Vec::new(),
+        plan: false,
+        next: None,
     };
     for operation in operations(ctx)? {
         if !operation_dir(ctx, &operation)?.join(FILE_NAME).is_file() {
@@ -68,10 +113,29 @@ fn list_in(ctx: &Context, live: &Live) -> Result<Vec<Known>> {
             Role::Old => entry.old.push(name),
             Role::Shadow => entry.shadow.push(name),
             Role::Late => entry.late.push(name),
-            Role::Plan => {}
+            Role::Plan => entry.plan = true,
         }
     }
-    Ok(known.into_values().collect())
+    let mut known: Vec<Known> = known.into_values().collect();
+    for one in &mut known {
+        let midway = one.is_midway();
+        if midway || one.plan || !one.beside().is_empty() {
+            one.next = Some(next(&one.operation, midway));
+        }
+    }
+    Ok(known)
+}
+
+impl Known {
+    fn is_midway(&self) -> bool {
+        matches!(self.phase, Some(Phase::Swapping | Phase::Undoing))
+            || (self.phase.is_none() && !self.old.is_empty() && !self.shadow.is_empty())
+    }
+
+    /// All collections beside the live ones.
+    fn beside(&self) -> Vec<&String> {
+        self.old.iter().chain(&self.shadow).chain(&self.late).collect()
+    }
 }
 
 /// Drops what a restore has left. Refused while it is midway or younger than pipeline.toml says.
@@ -86,8 +150,10 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
             .next("`cargo xtask restore --list` shows them")
             .into());
     };
-    let mixed = matches!(known.phase, Some(Phase::Swapping | Phase::Undoing))
-        || (known.phase.is_none() && !known.old.is_empty() && !known.shadow.is_empty());
+    let history = super::record::read(ctx, operation)?;
+    // The rescue file is what will be left of the old collections.
+    let unrescued = known.phase == Some(Phase::Swapped) && !history.rescued && !known.old.is_empty();
+    let mixed = known.is_midway() || unrescued;
     ensure!(
         !mixed,
         Stop::refused(format!("restore {operation} stopped midway"))
@@ -98,7 +164,10 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
     );
     let age = Utc::now() - operation.began();
     let kept = TimeDelta::hours(i64::from(ctx.config.restore.keep_old_hours));
-    let needed = !known.old.is_empty() || !known.late.is_empty();
+    // After an undo the shadow collections have what was written to them while they were live.
+    let needed = !known.old.is_empty()
+        || !known.late.is_empty()
+        || (history.swap.is_some() && !known.shadow.is_empty());
     ensure!(
         !needed || age >= kept,
         Stop::refused(format!(

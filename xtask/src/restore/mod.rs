@@ -6,6 +6,7 @@
 
 mod backup_file;
 mod copy;
+mod estimate;
 mod leftovers;
 mod mend;
 pub mod names;
@@ -20,8 +21,9 @@ mod steps;
 mod swap;
 mod undo;
 
-pub use leftovers::{Known, forget, list};
-pub use preflight::{Preflight, preflight};
+pub use estimate::{Estimate, Measured, Reading, estimate};
+pub use leftovers::{Known, Leftover, forget, leftovers, list};
+pub use preflight::{Preflight, Storage, preflight};
 pub use prepare::{Prepared, connect, prepare};
 pub use preview::{CollectionLoss, Count, Delta, Example, Fate, LossPreview, Written, preview};
 pub use quiesce::quiesced;

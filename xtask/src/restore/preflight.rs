@@ -9,8 +9,9 @@ use super::names::{self, Role};
 use crate::archive::names::restore_problems;
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::database::{Live, Privileges};
+use crate::database::{Live, Privileges, Space};
 use crate::domain::inventory::{Inventory, is_application};
+use crate::domain::ledger::State;
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
 
@@ -35,6 +36,15 @@ pub struct Preflight {
     pub problems: Vec<String>,
     /// Things that could not be found out, or that the operator should know.
     pub warnings: Vec<String>,
+    pub storage: Storage,
+}
+
+/// Room for the second copy: both stand side by side until the old one is forgotten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Storage {
+    pub needed_bytes: u64,
+    /// `None` where the server does not tell (Atlas shared tiers).
+    pub free_bytes: Option<u64>,
 }
 
 /// Looks at backup and server. Changes nothing.
@@ -50,21 +60,37 @@ pub fn preflight(
     found.versions(live, backup)?;
     found.leftovers(live, operation)?;
     found.roles(live);
-    found.space(live, backup)?;
-    match live.index_builds() {
-        None => found.warn("whether an index is being built cannot be asked with this user".into()),
-        Some(builds) => {
-            for namespace in builds {
-                found.problem(format!(
-                    "an index of `{namespace}` is being built: renaming would fail"
-                ));
-            }
-        }
-    }
+    found.space(live.space()?, backup);
+    found.index_builds(live.index_builds());
     Ok(found)
 }
 
 impl Preflight {
+    /// What another operation of this environment has begun, as the ledger has it.
+    pub fn other_operations(&mut self, ledger: &State) {
+        if let Some(other) = ledger
+            .unfinished()
+            .filter(|o| o.ended.is_some() || !o.steps.is_empty())
+        {
+            let kind = &other.started.kind;
+            self.problem(format!(
+                "{kind} {0} is under way or stopped midway ({1}): wait, or `cargo xtask {kind} --resume {0}` or `--undo {0}`",
+                other.id, other.started.reason
+            ));
+        }
+    }
+
+    /// A backup of another server is restored only where the operator says that he means it.
+    pub fn other_host(&mut self, live: &Live, backup: &BackupFile) {
+        let host = &backup.metadata.host;
+        if !host.is_empty() && host != live.host() {
+            self.problem(format!(
+                "the backup was taken on {host}, and this is {}: add --other-host where that is meant",
+                live.host()
+            ));
+        }
+    }
+
     fn problem(&mut self, text: String) {
         if !self.problems.contains(&text) {
             self.problems.push(text);
@@ -184,19 +210,34 @@ impl Preflight {
         }
     }
 
-    fn space(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
+    fn index_builds(&mut self, builds: Option<Vec<String>>) {
+        match builds {
+            None => self.warn("whether an index is being built cannot be asked with this user".into()),
+            Some(builds) => builds.iter().for_each(|namespace| {
+                self.problem(format!(
+                    "an index of `{namespace}` is being built: renaming would fail"
+                ));
+            }),
+        }
+    }
+
+    fn space(&mut self, space: Option<Space>, backup: &BackupFile) {
         let bytes: u64 = backup.metadata.namespaces.iter().map(|n| n.bytes).sum();
-        let needed = bytes / 100 * SPACE_FACTOR_PERCENT;
-        match live.space()? {
+        let needed_bytes = bytes.saturating_mul(SPACE_FACTOR_PERCENT) / 100;
+        let free_bytes = space.map(|space| space.free_bytes);
+        self.storage = Storage {
+            needed_bytes,
+            free_bytes,
+        };
+        match free_bytes {
             None => self.warn("the server does not tell how much room it has for the second copy".into()),
-            Some(space) if space.free_bytes < needed => self.problem(format!(
+            Some(free) if free < needed_bytes => self.problem(format!(
                 "the second copy needs about {}, the server has {}",
-                crate::report::bytes(needed),
-                crate::report::bytes(space.free_bytes)
+                crate::report::bytes(needed_bytes),
+                crate::report::bytes(free)
             )),
             Some(_) => {}
         }
-        Ok(())
     }
 }
 
@@ -204,4 +245,23 @@ impl Preflight {
 fn major_minor(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// These two a local server does not tell.
+    #[test]
+    fn an_index_build_and_too_little_room_stand_in_the_way() {
+        let mut found = Preflight::default();
+        found.index_builds(None);
+        found.index_builds(Some(Vec::new()));
+        assert_eq!((found.problems.len(), found.warnings.len()), (0, 1));
+        found.index_builds(Some(vec!["shop.users".into()]));
+        assert_eq!(
+            found.problems,
+            ["an index of `shop.users` is being built: renaming would fail"]
+        );
+    }
 }

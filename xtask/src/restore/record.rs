@@ -171,6 +171,9 @@ pub struct History {
     pub compared: bool,
     /// Whether what only the old state had was looked for; there may have been nothing.
     pub rescued: bool,
+    /// How long it took to restore beside the live collections, and to compare.
+    pub restore_ms: u64,
+    pub compare_ms: u64,
     pub rescue: Option<Rescue>,
     pub undo_before: Option<Inventory>,
     /// Steps of the swap, and of an undo, that were begun, whether or not they were made.
@@ -187,6 +190,8 @@ impl History {
             phase: Phase::Preparing,
             compared: false,
             rescued: false,
+            restore_ms: 0,
+            compare_ms: 0,
             rescue: None,
             undo_before: None,
             begun: Vec::new(),
@@ -204,7 +209,11 @@ impl History {
         match record {
             Record::Planned(planned) => self.planned = Some(planned.clone()),
             Record::ShadowBegun => self.phase = Phase::Preparing,
-            Record::ShadowCompared { .. } => self.phase = Phase::Prepared,
+            Record::ShadowFilled { ms, .. } => self.restore_ms = *ms,
+            Record::ShadowCompared { ms } => {
+                self.compare_ms = *ms;
+                self.phase = Phase::Prepared;
+            }
             Record::SwapBegun(plan) => {
                 self.swap = Some(plan.clone());
                 self.phase = Phase::Swapping;
@@ -224,7 +233,7 @@ impl History {
             Record::Before { step } => self.begun.push(step.clone()),
             Record::Undoing { step } => self.begun_back.push(step.clone()),
             Record::Mended(mended) => self.mended.push(mended.clone()),
-            Record::Verified | Record::ShadowFilled { .. } | Record::After { .. } => {}
+            Record::Verified | Record::After { .. } => {}
         }
     }
 

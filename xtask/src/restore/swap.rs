@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
+use super::estimate::Measured;
 use super::mend::Mending;
 use super::names::{self, Role};
 use super::prepare::{self, Prepared, connect, elapsed_ms, split_written, told};
@@ -39,6 +40,7 @@ pub struct Swapped {
     pub rescue: Option<Rescue>,
     /// What the server had lost in a crash and was built anew.
     pub mended: Vec<Mended>,
+    pub measured: Measured,
 }
 
 /// One collection's moment of absence.
@@ -181,6 +183,7 @@ fn finish(
         preview::written(ctx, backup, live, names).map_err(|error| midway(operation, &error))?;
     let rescue =
         rescue::after_swap(ctx, live, backup, operation, log).map_err(|error| midway(operation, &error))?;
+    let swapped = collections.len() as u64;
     Ok(Swapped {
         operation: operation.clone(),
         backup_id: backup.metadata.id.clone(),
@@ -189,6 +192,13 @@ fn finish(
         written_since,
         rescue,
         mended: log.history.mended.clone(),
+        measured: Measured {
+            bytes: backup.metadata.archive_bytes,
+            collections: swapped,
+            restore_ms: log.history.restore_ms,
+            compare_ms: log.history.compare_ms,
+            swap_ms: total_ms,
+        },
     })
 }
 

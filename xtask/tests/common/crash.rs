@@ -16,7 +16,7 @@ const PADDING_BYTES: usize = 200_000;
 /// A backup, what has become of the database since, and operations that restore it.
 pub struct Scene {
     pub world: World,
-    backup: PathBuf,
+    pub backup: PathBuf,
     pub backed_up: Inventory,
     pub changed: Inventory,
     /// When the operations began: before the safety backup.

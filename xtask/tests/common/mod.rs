@@ -17,7 +17,7 @@ use mongodb::sync::{Client, Collection, Database};
 use xtask::archive::{ContainerOptions, store};
 use xtask::database::{Digests, Live};
 use xtask::domain::inventory::Inventory;
-use xtask::domain::manifest::{Consistency, ConsistencyKind, METADATA_FILE};
+use xtask::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, METADATA_FILE};
 use xtask::secret::Secret;
 
 pub const DATABASE: &str = "shop";
@@ -297,6 +297,11 @@ impl World {
 
     /// Stores an archive as a backup: the folder that holds it.
     pub fn store(&self, archive: &[u8]) -> PathBuf {
+        self.store_as(archive, |_| ())
+    }
+
+    /// The same, with other words about it.
+    pub fn store_as(&self, archive: &[u8], change: impl FnOnce(&mut BackupMetadata)) -> PathBuf {
         let seconds = self.next_backup_s.get();
         self.next_backup_s.set(seconds + 1);
         let created = DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
@@ -316,6 +321,7 @@ impl World {
             reason,
         });
         metadata.environment = "production".to_owned();
+        change(&mut metadata);
         std::fs::write(folder.join(METADATA_FILE), metadata.to_text().unwrap()).unwrap();
         stored.commit().unwrap();
         folder

@@ -97,6 +97,7 @@ fn take(
     let step = Instant::now();
     let mut metadata = stored.metadata(consistency);
     metadata.environment.clone_from(&ctx.env_name);
+    source.host().clone_into(&mut metadata.host);
     metadata.purpose.clone_from(&options.purpose);
     metadata.recipients.clone_from(&ctx.config.backup.recipients);
     metadata.warnings.append(&mut warnings);

@@ -36,6 +36,10 @@ impl Source {
         self.live.name()
     }
 
+    pub(super) fn host(&self) -> &str {
+        self.live.host()
+    }
+
     /// What is backed up, for people.
     pub(super) fn name(&self) -> String {
         if self.everything {

@@ -9,6 +9,7 @@ use crate::domain::ledger::{Operation, Outcome};
 use crate::domain::operation::OperationId;
 use crate::engine::ledger::{Held, Ledger, Start};
 use crate::error::{Ending, Stop};
+use crate::restore::{Swapped, Undone};
 
 /// How restores are called in the ledger.
 const KIND: &str = "restore";
@@ -21,15 +22,36 @@ pub(super) struct Entry<'a> {
     pub(super) plan: Value,
 }
 
+/// What the ledger keeps of how an operation went.
+pub(super) trait Facts {
+    fn facts(&self) -> Value;
+}
+
+impl Facts for Swapped {
+    fn facts(&self) -> Value {
+        json!({ "backup": self.backup_id, "measured": self.measured, "mended": self.mended, "rescue": self.rescue })
+    }
+}
+
+impl Facts for Undone {
+    fn facts(&self) -> Value {
+        json!({ "mended": self.mended, "rescue": self.rescue })
+    }
+}
+
 /// Runs a new restore under the lock; its operation id is the ledger's.
-pub(super) fn begin<T>(ctx: &Context, entry: Entry, run: impl FnOnce(&Held) -> Result<T>) -> Result<T> {
+pub(super) fn begin<T: Facts>(
+    ctx: &Context,
+    entry: Entry,
+    run: impl FnOnce(&Held) -> Result<T>,
+) -> Result<T> {
     let held = Ledger::open(ctx).begin(start(entry, None))?;
     ending(held, Outcome::Done, run)
 }
 
 /// Goes on with, or takes back, the restore `operation`: as its new holder where it is unfinished, else as an operation of
 /// its own.
-pub(super) fn again<T>(
+pub(super) fn again<T: Facts>(
     ctx: &Context,
     operation: &OperationId,
     entry: Entry,
@@ -76,10 +98,10 @@ fn start(entry: Entry, over: Option<OperationId>) -> Start {
 }
 
 /// Runs, and records how it ended. What stopped midway stays unfinished: nothing else may begin over it.
-fn ending<T>(held: Held, well: Outcome, run: impl FnOnce(&Held) -> Result<T>) -> Result<T> {
+fn ending<T: Facts>(held: Held, well: Outcome, run: impl FnOnce(&Held) -> Result<T>) -> Result<T> {
     match run(&held) {
         Ok(value) => {
-            held.finish(well, json!({}))?;
+            held.finish(well, value.facts())?;
             Ok(value)
         }
         Err(error) => {

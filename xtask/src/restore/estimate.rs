@@ -1,0 +1,148 @@
+//! How long each phase of a restore will take, from what was measured: the speed at which both sides were read for the loss
+//! preview just now, and what earlier restores of this environment took, as the ledger has it.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::prepare::elapsed_ms;
+use crate::backup::BackupFile;
+use crate::database::Live;
+use crate::domain::ledger::State;
+use crate::domain::manifest::NamespaceKind;
+
+/// Used where nothing was measured yet: mongorestore of 500-byte documents with two indexes on two cores, and reading them.
+const ASSUMED_RESTORE_BYTES_PER_S: u64 = 8 << 20;
+const ASSUMED_READ_BYTES_PER_S: u64 = 40 << 20;
+/// Renamings of each collection in a swap.
+const RENAMES: u64 = 2;
+
+/// What one restore took; kept in the ledger for the estimates of the next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    pub bytes: u64,
+    pub collections: u64,
+    pub restore_ms: u64,
+    pub compare_ms: u64,
+    /// From the first renaming to the last.
+    pub swap_ms: u64,
+}
+
+/// How long both sides took to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    pub bytes: u64,
+    pub ms: u64,
+}
+
+/// The phases in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Estimate {
+    pub phases: Vec<PhaseEstimate>,
+    pub total_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PhaseEstimate {
+    pub phase: &'static str,
+    pub ms: u64,
+    /// What it is reckoned from.
+    pub from: &'static str,
+}
+
+/// Reckons every phase. `live_bytes` is what the safety backup and the rescue file have to read.
+pub fn estimate(
+    live: &Live,
+    backup: &BackupFile,
+    reading: Option<Reading>,
+    live_bytes: u64,
+    ledger: &State,
+) -> Result<Estimate> {
+    let earlier = earlier(ledger);
+    let bytes = backup.metadata.archive_bytes;
+    let (read_rate, read_from) = match reading {
+        // Too little to tell a speed from counts as a second's work.
+        Some(reading) => (
+            rate(reading.bytes, reading.ms),
+            "the speed at which both sides were read just now",
+        ),
+        None => (ASSUMED_READ_BYTES_PER_S, "an assumed 40 MB/s: nothing was read"),
+    };
+    let read = |bytes: u64| bytes * 1_000 / read_rate.max(1);
+    let (restore_ms, restore_from) = match earlier.filter(|m| m.bytes > 0 && m.restore_ms > 0) {
+        Some(m) => (
+            scaled(m.restore_ms, bytes, m.bytes),
+            "the last restore of this environment",
+        ),
+        None => (
+            bytes * 1_000 / ASSUMED_RESTORE_BYTES_PER_S,
+            "an assumed 8 MB/s: no earlier restore is in the ledger",
+        ),
+    };
+    let collections = backup.metadata.namespaces.iter();
+    let collections = collections
+        .filter(|n| n.kind == NamespaceKind::Collection)
+        .count() as u64;
+    let (swap_ms, swap_from) = match earlier.filter(|m| m.collections > 0 && m.bytes > 0) {
+        // Per collection where the server renames in constant time; by bytes where it copies: the longer one.
+        Some(m) => (
+            scaled(m.swap_ms, collections, m.collections).max(scaled(m.swap_ms, bytes, m.bytes)),
+            "the last restore of this environment",
+        ),
+        None => (
+            collections * RENAMES * round_trip_ms(live)?,
+            "the server's round trip, for a server that renames in constant time",
+        ),
+    };
+    let phase = |phase, ms, from| PhaseEstimate { phase, ms, from };
+    let phases = vec![
+        phase("safety backup", 2 * read(live_bytes), read_from),
+        phase("check of the backup", read(bytes), read_from),
+        phase("restore beside the live collections", restore_ms, restore_from),
+        phase("comparison", read(bytes), read_from),
+        phase("swap (the time of readers without data)", swap_ms, swap_from),
+        phase("comparison from outside", read(bytes), read_from),
+        phase("rescue file", read(bytes + live_bytes), read_from),
+    ];
+    let total_ms = phases.iter().map(|phase| phase.ms).sum();
+    Ok(Estimate { phases, total_ms })
+}
+
+/// The newest restore whose measures are in the ledger, as an operation of its own or as a step of a rollback.
+fn earlier(ledger: &State) -> Option<Measured> {
+    ledger.operations.iter().rev().find_map(|operation| {
+        let ended = operation.ended.iter().map(|ended| &ended.facts);
+        let mut facts = operation.steps.iter().map(|step| &step.facts).chain(ended);
+        facts.find_map(|facts| serde_json::from_value(facts.get("measured")?.clone()).ok())
+    })
+}
+
+fn scaled(ms: u64, size: u64, measured_size: u64) -> u64 {
+    let scaled = u128::from(ms) * u128::from(size) / u128::from(measured_size.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
+fn rate(bytes: u64, ms: u64) -> u64 {
+    scaled(1_000, bytes, ms.max(1)).max(1)
+}
+
+fn round_trip_ms(live: &Live) -> Result<u64> {
+    let started = Instant::now();
+    live.server()?;
+    // Two questions, and a change waits for the journal: rounded up.
+    Ok(elapsed_ms(started).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_grow_with_the_size() {
+        assert_eq!(scaled(100, 50, 10), 500);
+        assert_eq!(scaled(100, 50, 0), 5_000);
+        assert_eq!(rate(1_000, 0), 1_000_000);
+        assert_eq!(rate(0, 10), 1);
+    }
+}
