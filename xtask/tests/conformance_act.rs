@@ -188,6 +188,9 @@ impl Runner {
             let name = if name == "GH_TOKEN" { "GITHUB_TOKEN" } else { name };
             text += &format!("{name}=\"{value}\"\n");
         }
+        // Who logs in is a secret of the repository like the password.
+        let account = self.world.environment()["HEALTH_EMAIL"].to_string_lossy();
+        text += &format!("HEALTH_EMAIL=\"{account}\"\n");
         text += &format!(
             "SLACK_WEBHOOK_URL=\"{}/slack/T/B/x\"\n",
             self.world.addresses.services
@@ -220,7 +223,10 @@ impl Runner {
             .current_dir(self.world.clone_dir())
             .stdin(Stdio::null());
         for (name, value) in self.world.environment() {
-            if !self.world.secrets().contains_key(name) && name != "REHEARSAL_TEST_PASSWORD" {
+            if !self.world.secrets().contains_key(name)
+                && name != "REHEARSAL_TEST_PASSWORD"
+                && name != "HEALTH_EMAIL"
+            {
                 command.env(name, value);
             }
         }

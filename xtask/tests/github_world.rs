@@ -221,14 +221,24 @@ fn no_secret_is_written_anywhere_and_none_is_in_a_process_list() {
     let first = world
         .xtask_json("deploy-v1", &["deploy", "--yes", "--verbose"])
         .unwrap();
+    let tag = first["release"]["tag"].as_str().unwrap();
     world.commit_release("v2").unwrap();
     assert_eq!(run("deploy-v2", &["deploy"]).code, Some(4));
     assert_eq!(run("health", &["health"]).code, Some(1));
     let doctor = run("doctor", &["doctor"]);
-    assert!(doctor.stdout.contains("railway"), "{}", doctor.stdout);
-    let tag = first["release"]["tag"].as_str().unwrap();
+    for wanted in [
+        &format!("ok       images: Railway keeps those of the releases back to {tag} "),
+        "ok       clock: ",
+        "ok       last verified backup: ",
+        "ok       secrets: all are set here",
+    ] {
+        assert!(doctor.stdout.contains(wanted), "{wanted}: {}", doctor.stdout);
+    }
     let back = run("rollback", &["rollback", tag, "--reason", "prices are missing"]);
     assert_eq!(back.code, Some(0), "{}", said(&back));
+    let doctor = run("doctor-after", &["doctor"]);
+    let kept = "old collections are kept for an undo";
+    assert!(doctor.stdout.contains(kept), "{}", doctor.stdout);
     // What fails says most: a platform that repeats our request in its error.
     let fault = json!({"id": "x", "platform": "railway", "operation": "*", "kind": "status", "status": 500, "times": 0});
     world.control("/faults", &fault).unwrap();

@@ -18,7 +18,7 @@ mod runner;
 mod template;
 pub mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -55,6 +55,11 @@ pub struct Request {
 /// Reads the file and checks all of it, without sending anything.
 pub fn check_file(ctx: &Context) -> Result<()> {
     read_plan(ctx).map(drop)
+}
+
+/// Environment variables with the secrets that the checks use.
+pub fn secret_names(ctx: &Context) -> Result<BTreeSet<String>> {
+    Ok(read_plan(ctx)?.secrets)
 }
 
 /// Reads the file anew and runs the checks once. An error means a mistake in configuration; whatever the checks see is

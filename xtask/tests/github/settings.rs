@@ -67,6 +67,22 @@ fn setup_makes_what_doctor_misses_and_then_finds_nothing_to_do() {
 }
 
 #[test]
+fn the_secrets_of_the_health_checks_are_wanted_too() {
+    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let (_, text) = world.said(&["setup", "--plan"]);
+    assert!(!text.contains("HEALTH_"), "{text}");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../infrastructure/health.toml");
+    std::fs::copy(file, world.path("clone/infrastructure/health.toml")).unwrap();
+    let (_, text) = world.said(&["setup", "--plan"]);
+    for name in ["HEALTH_EMAIL", "HEALTH_PASSWORD"] {
+        assert!(
+            text.contains(&format!("would: set the secret {name}\n")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_gate_with_holes_is_named() {
     let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
     for name in ["production-approval-1", "production-approval-2"] {

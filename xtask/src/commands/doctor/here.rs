@@ -94,6 +94,9 @@ pub fn required_secrets(ctx: &Context) -> Vec<String> {
     if !ctx.config.backup.recipients.is_empty() {
         names.extend(ctx.config.backup.identity.clone());
     }
+    names.extend(environment.vercel.protection_bypass.clone());
+    // A file that is not valid has a line of its own.
+    names.extend(crate::health::secret_names(ctx).unwrap_or_default());
     names.sort();
     names.dedup();
     names
