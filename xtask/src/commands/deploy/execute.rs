@@ -18,6 +18,7 @@ use crate::engine::operation::{Operation, Reach, plan_sha256};
 use crate::engine::platforms::{Platforms, join, on_railway};
 use crate::engine::releases::{Releases, publish};
 use crate::engine::variables::Variables;
+use crate::exec::check_interrupted;
 use crate::health::{self, ExpectedRelease, Group, HealthReport};
 use crate::tools::railway;
 
@@ -159,7 +160,7 @@ impl Deploy<'_> {
                     ..Default::default()
                 },
             )?;
-            Ok(told(&report))
+            told(&report)
         })
     }
 
@@ -182,7 +183,7 @@ impl Deploy<'_> {
                     ..Default::default()
                 },
             )?;
-            Ok(told(&report))
+            told(&report)
         })
     }
 
@@ -279,14 +280,16 @@ fn failures(report: &HealthReport) -> Vec<String> {
         .collect()
 }
 
-/// What a health report means for the record.
-pub fn told(report: &HealthReport) -> Health {
+/// What a health report means for the record. A look that a signal cut short means nothing: it is taken again when the
+/// operation is resumed.
+pub fn told(report: &HealthReport) -> Result<Health> {
+    check_interrupted()?;
     for failure in failures(report) {
         crate::report::progress(&format!("    {failure}"));
     }
-    match report.verdict {
+    Ok(match report.verdict {
         Verdict::Healthy => Health::Healthy,
         Verdict::Unhealthy => Health::Unhealthy,
         Verdict::Unknown => Health::Unknown,
-    }
+    })
 }

@@ -17,7 +17,9 @@ use crate::engine::checkout::Checkout;
 use crate::engine::operation::{Operation, Reach};
 use crate::engine::platforms::{Platforms, join, on_railway};
 use crate::engine::releases::{Releases, publish};
+use crate::exec::interrupted;
 use crate::health::{self, ExpectedRelease};
+use crate::report;
 use crate::restore::{self, Prepared};
 
 /// Everything that the steps share.
@@ -114,7 +116,7 @@ impl Rollback<'_> {
             let database = self.swap(shadow);
             let (backend, frontend) = (join(backend), join(frontend));
             database?;
-            Ok((backend?, frontend?))
+            Ok((self.backend_after_swap(backend)?, frontend?))
         })
     }
 
@@ -149,6 +151,18 @@ impl Rollback<'_> {
             })
     }
 
+    /// A backend that starts while collections change their names may fail for just that reason: it gets a second chance
+    /// once they stand.
+    fn backend_after_swap(&self, first: Result<OnRailway>) -> Result<OnRailway> {
+        match first {
+            Err(error) if self.plan.restores() && !interrupted() => {
+                report::progress(&format!("  once more, now that the data are back: {error:#}"));
+                self.backend_back()
+            }
+            first => first,
+        }
+    }
+
     fn frontend_back(&self) -> Result<OnVercel> {
         let budget = Some(self.ctx.config.budgets.redeploy_s);
         self.operation.step(FRONTEND, Reach::Live, budget, || {
@@ -171,13 +185,14 @@ impl Rollback<'_> {
                 railway_deployment: Some(backend.deployment.clone()),
                 vercel_deployment: Some(frontend.deployment.clone()),
             });
-            Ok(told(&health::run(
+            let report = health::run(
                 self.ctx,
                 &health::Request {
                     release,
                     ..Default::default()
                 },
-            )?))
+            )?;
+            told(&report)
         })
     }
 
