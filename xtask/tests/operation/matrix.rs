@@ -1,11 +1,12 @@
 //! Every step of a deploy and of a rollback, and everything that can go wrong in the middle of it. After each: one
 //! release is whole in code, data and records, the lock is free, and the message said what to do.
 //!
-//! `DISTURB_ALL=1` runs every cell and writes the tables below `target/faults/`; without it a sample runs in which every
-//! step and every fault occurs.
+//! `DISTURB_ALL=1` runs every cell and writes `docs/FAULTS.md`; without it a sample runs in which every step and every
+//! fault occurs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 
 use serde_json::Value;
 
@@ -17,7 +18,11 @@ const HOUR_S: i64 = 3600;
 
 /// Whether the cell is run. Along each row and each column of the table every seventh one is.
 pub fn sampled(row: usize, column: usize) -> bool {
-    std::env::var_os("DISTURB_ALL").is_some() || (row + 3 * column).is_multiple_of(SAMPLE)
+    everything() || (row + 3 * column).is_multiple_of(SAMPLE)
+}
+
+fn everything() -> bool {
+    std::env::var_os("DISTURB_ALL").is_some()
 }
 
 /// What happened in each cell, as it goes into the documentation.
@@ -48,22 +53,48 @@ impl Table {
         self.cells.insert((at, column), verdict.to_owned());
     }
 
-    /// Writes `target/faults/<name>.md`.
-    pub fn write(&self, name: &str) {
+    /// Where every cell was run, the table replaces the one of this name in `docs/FAULTS.md`; where a sample was, each of
+    /// its rows must be there already.
+    pub fn publish(&self, name: &str) {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/FAULTS.md");
+        // Four tests write one page.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _alone = ONE_AT_A_TIME.lock();
+        let text = std::fs::read_to_string(&page).unwrap();
+        if !everything() {
+            for row in &self.rows {
+                assert!(
+                    text.contains(&format!("| {row} |")),
+                    "docs/FAULTS.md has no row `{row}`: run these tests with DISTURB_ALL=1"
+                );
+            }
+            return;
+        }
+        let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+        let (before, rest) = text
+            .split_once(&start)
+            .expect("the page has a place for the table");
+        let (_, after) = rest.split_once(&end).expect("the page has the end of the table");
+        std::fs::write(&page, format!("{before}{start}{}{end}{after}", self.text())).unwrap();
+    }
+
+    fn text(&self) -> String {
         let mut text = format!(
             "| | {} |\n|---{}|\n",
             self.columns.join(" | "),
             "|---".repeat(self.columns.len())
         );
         for (at, row) in self.rows.iter().enumerate() {
-            let cells: Vec<&str> = (0..self.columns.len())
-                .map(|column| self.cells.get(&(at, column)).map_or("", String::as_str))
-                .collect();
+            let cells = (0..self.columns.len()).map(|column| {
+                self.cells
+                    .get(&(at, column))
+                    .expect("every cell was run")
+                    .as_str()
+            });
+            let cells: Vec<&str> = cells.collect();
             text.push_str(&format!("| {row} | {} |\n", cells.join(" | ")));
         }
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../faults");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(format!("{name}.md")), text).unwrap();
+        text
     }
 }
 
@@ -119,7 +150,7 @@ fn all_steps(kind: Kind, offset: usize) {
             table.put(step, column, &verdict);
         }
     }
-    table.write(&format!("steps-{}", kind.name()));
+    table.publish(&format!("steps of a {}", kind.name()));
 }
 
 #[test]

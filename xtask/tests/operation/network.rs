@@ -73,7 +73,7 @@ fn all_calls(kind: Kind, offset: usize) {
             table.put(&format!("`{platform}` {operation}"), column, &verdict);
         }
     }
-    table.write(&format!("network-{}", kind.name()));
+    table.publish(&format!("calls of a {}", kind.name()));
 }
 
 #[test]
