@@ -12,5 +12,6 @@ pub mod operation;
 pub mod platforms;
 pub mod preflight;
 pub mod protection;
+pub mod record;
 pub mod releases;
 pub mod variables;

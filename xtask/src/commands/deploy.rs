@@ -6,7 +6,7 @@ mod plan;
 use anyhow::Result;
 use serde::Serialize;
 
-pub use execute::{backup_step, schema_fingerprint, told};
+pub use execute::{backup_step, told};
 use plan::Plan;
 
 use super::Common;

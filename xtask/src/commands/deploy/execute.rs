@@ -3,20 +3,19 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
 use crate::commands::backup::{self, CreateOptions};
 use crate::context::Context;
-use crate::database::{Digests, Live};
-use crate::domain::release::{BackupRef, Health, OnVercel, RELEASE_SCHEMA, Release};
+use crate::domain::release::{BackupRef, Health, OnVercel, Release};
 use crate::domain::verdict::{Outcome, Severity, Verdict};
 use crate::engine::approval;
 use crate::engine::checkout::Checkout;
 use crate::engine::operation::{Operation, Reach, plan_sha256};
 use crate::engine::platforms::{Platforms, join, on_railway};
-use crate::engine::releases::{Releases, publish};
+use crate::engine::record::{Recorded, record};
+use crate::engine::releases::Releases;
 use crate::engine::variables::Variables;
 use crate::exec::check_interrupted;
 use crate::health::{self, ExpectedRelease, Group, HealthReport};
@@ -72,7 +71,13 @@ pub fn execute(
         // Not promoted: users keep the old frontend, and what is live is recorded as it is.
         (deploy.frontend_as_it_is()?, seen)
     };
-    deploy.record(releases, &backend, frontend, backup, health, approvers)
+    let live = Recorded {
+        commit: plan.commit.clone(),
+        railway: on_railway(&backend),
+        vercel: frontend,
+        health,
+    };
+    deploy.record(releases, live, backup, approvers)
 }
 
 impl Deploy<'_> {
@@ -207,38 +212,17 @@ impl Deploy<'_> {
     fn record(
         &self,
         releases: &Releases,
-        backend: &railway::Deployment,
-        frontend: OnVercel,
+        live: Recorded,
         backup: BackupRef,
-        health: Health,
         approvers: Vec<String>,
     ) -> Result<Release> {
-        self.operation.step("record release", Reach::Live, None, || {
-            if let Some(made) = releases.of_operation(&self.operation.id) {
-                return Ok(made.clone());
-            }
-            let release = Release {
-                schema: RELEASE_SCHEMA.into(),
-                tag: releases.next_tag(self.ctx),
-                environment: self.ctx.env_name.clone(),
-                operation: self.operation.id.to_string(),
-                created: Utc::now(),
-                commit: self.plan.commit.clone(),
-                railway: on_railway(backend),
-                vercel: frontend,
+        record(self.ctx, self.operation, releases, live, |draft| {
+            Ok(Release {
                 backup: Some(backup),
                 approvers,
-                actor: self.ctx.actor(),
-                reason: None,
-                health,
                 variables: Variables::read(self.ctx)?.fingerprints()?,
-                schema_fingerprint: schema_fingerprint(self.ctx),
-                rollback_of: None,
-                restores: None,
-                timings_ms: self.operation.durations_ms(),
-            };
-            publish(self.ctx, &release)?;
-            Ok(release)
+                ..draft
+            })
         })
     }
 }
@@ -258,16 +242,6 @@ pub fn backup_step(ctx: &Context, operation: &Operation, step: &str, purpose: St
             hash: backup.metadata.hash,
         })
     })
-}
-
-/// Fingerprint of the live schema, or `None` where the database could not be read: a rollback then restores.
-pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
-    let place = &ctx.env().mongodb;
-    let inventory = Live::connect(&ctx.secret(&place.uri).ok()?, &place.database)
-        .and_then(|live| live.inventory(Digests::None));
-    inventory
-        .ok()
-        .and_then(|inventory| inventory.schema_fingerprint().ok())
 }
 
 /// What the critical checks saw, for people.

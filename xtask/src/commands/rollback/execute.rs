@@ -5,18 +5,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
-use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Backend, Plan};
 use crate::commands::backup;
-use crate::commands::deploy::{backup_step, schema_fingerprint, told};
+use crate::commands::deploy::{backup_step, told};
 use crate::context::Context;
-use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
+use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, Release};
 use crate::engine::checkout::Checkout;
 use crate::engine::operation::{Operation, Reach};
 use crate::engine::platforms::{Platforms, join, on_railway};
-use crate::engine::releases::{Releases, publish};
+use crate::engine::record::{Recorded, record};
+use crate::engine::releases::Releases;
 use crate::exec::interrupted;
 use crate::health::{self, ExpectedRelease};
 use crate::report;
@@ -69,7 +69,13 @@ pub fn execute(
     let (safety, prepared) = rollback.prepare()?;
     let (backend, frontend) = rollback.go_back(prepared)?;
     let health = rollback.check(&backend, &frontend)?;
-    let release = rollback.record(releases, backend, frontend, safety, health)?;
+    let live = Recorded {
+        commit: plan.commit.clone(),
+        railway: backend,
+        vercel: frontend,
+        health,
+    };
+    let release = rollback.record(releases, live, safety)?;
     Ok((release, rollback.unavoidable_ms()))
 }
 
@@ -196,44 +202,20 @@ impl Rollback<'_> {
         })
     }
 
-    fn record(
-        &self,
-        releases: &Releases,
-        railway: OnRailway,
-        vercel: OnVercel,
-        safety: BackupRef,
-        health: Health,
-    ) -> Result<Release> {
-        self.operation.step("record release", Reach::Live, None, || {
-            if let Some(made) = releases.of_operation(&self.operation.id) {
-                return Ok(made.clone());
-            }
+    fn record(&self, releases: &Releases, live: Recorded, safety: BackupRef) -> Result<Release> {
+        record(self.ctx, self.operation, releases, live, |draft| {
             let target = releases
                 .find(&self.plan.target)
                 .context("the target's tag is gone")?;
-            let release = Release {
-                schema: RELEASE_SCHEMA.into(),
-                tag: releases.next_tag(self.ctx),
-                environment: self.ctx.env_name.clone(),
-                operation: self.operation.id.to_string(),
-                created: Utc::now(),
-                commit: self.plan.commit.clone(),
-                railway,
-                vercel,
+            Ok(Release {
                 backup: Some(safety),
-                approvers: Vec::new(),
-                actor: self.ctx.actor(),
                 reason: Some(self.operation.reason().to_owned()),
-                health,
                 // The platform brought back the variables of the target.
                 variables: target.variables.clone(),
-                schema_fingerprint: schema_fingerprint(self.ctx),
                 rollback_of: Some(self.plan.from.clone()),
                 restores: Some(self.plan.target.clone()),
-                timings_ms: self.operation.durations_ms(),
-            };
-            publish(self.ctx, &release)?;
-            Ok(release)
+                ..draft
+            })
         })
     }
 }

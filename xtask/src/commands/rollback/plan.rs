@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Wanted;
 use crate::commands::backup;
-use crate::commands::deploy::schema_fingerprint;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::release::{
@@ -15,6 +14,7 @@ use crate::domain::release::{
 use crate::engine::ledger::Ledger;
 use crate::engine::platforms::Platforms;
 use crate::engine::preflight::Preflight;
+use crate::engine::record::schema_fingerprint;
 use crate::engine::releases::Releases;
 use crate::engine::variables::Variables;
 use crate::error::Stop;

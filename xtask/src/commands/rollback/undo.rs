@@ -13,6 +13,7 @@ use crate::engine::confirm::confirm;
 use crate::engine::ledger::Ledger;
 use crate::engine::operation::{Direction, Operation, Reach, find, refuse_other_kind};
 use crate::engine::platforms::{Platforms, join};
+use crate::engine::record::schema_fingerprint;
 use crate::engine::releases::Releases;
 use crate::error::Stop;
 use crate::report;
@@ -177,7 +178,7 @@ impl Back<'_> {
         {
             return Ok(None);
         }
-        let live = deploy::schema_fingerprint(self.ctx);
+        let live = schema_fingerprint(self.ctx);
         let facts = SchemaFacts {
             changed_migrations: serde_json::from_value(self.recorded.started.plan["migrations"].clone()).ok(),
             target_schema: self.before.schema_fingerprint.as_deref(),

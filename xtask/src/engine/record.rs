@@ -1,0 +1,67 @@
+//! The last step of a deploy and of a rollback: what is live now is recorded as a release, healthy or not.
+
+use anyhow::Result;
+use chrono::Utc;
+
+use super::operation::{Operation, Reach};
+use super::releases::{Releases, publish};
+use crate::context::Context;
+use crate::database::{Digests, Live};
+use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
+
+/// What was found live.
+#[derive(Debug)]
+pub struct Recorded {
+    pub commit: String,
+    pub railway: OnRailway,
+    pub vercel: OnVercel,
+    pub health: Health,
+}
+
+/// Records what is live; `complete` adds to the draft what only the caller knows. Where an earlier process of the operation
+/// pushed the tag and was killed before it could say so, that record stands.
+pub fn record(
+    ctx: &Context,
+    operation: &Operation,
+    releases: &Releases,
+    live: Recorded,
+    complete: impl FnOnce(Release) -> Result<Release>,
+) -> Result<Release> {
+    operation.step("record release", Reach::Live, None, || {
+        if let Some(made) = releases.of_operation(&operation.id) {
+            return Ok(made.clone());
+        }
+        let release = complete(Release {
+            schema: RELEASE_SCHEMA.into(),
+            tag: releases.next_tag(ctx),
+            environment: ctx.env_name.clone(),
+            operation: operation.id.to_string(),
+            created: Utc::now(),
+            commit: live.commit,
+            railway: live.railway,
+            vercel: live.vercel,
+            backup: None,
+            approvers: Vec::new(),
+            actor: ctx.actor(),
+            reason: None,
+            health: live.health,
+            variables: Vec::new(),
+            schema_fingerprint: schema_fingerprint(ctx),
+            rollback_of: None,
+            restores: None,
+            timings_ms: operation.durations_ms(),
+        })?;
+        publish(ctx, &release)?;
+        Ok(release)
+    })
+}
+
+/// Fingerprint of the live schema, or `None` where the database could not be read: a rollback then restores.
+pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
+    let place = &ctx.env().mongodb;
+    let inventory = Live::connect(&ctx.secret(&place.uri).ok()?, &place.database)
+        .and_then(|live| live.inventory(Digests::None));
+    inventory
+        .ok()
+        .and_then(|inventory| inventory.schema_fingerprint().ok())
+}
