@@ -147,7 +147,7 @@ fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
 fn carry_out(ctx: &Context, plan: &Plan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
     let (release, unavoidable_ms) = match execute::execute(ctx, plan, &operation, releases) {
         Ok(done) => done,
-        Err(error) => return Err(operation.fail(error)),
+        Err(error) => return Err(operation.fail(&error)),
     };
     let done = RolledBack {
         release,

@@ -24,7 +24,7 @@ pub fn watch(what: &str, budget: Duration) -> Watched {
         let of = report::duration_ms(u64::try_from(budget.as_millis()).unwrap_or(u64::MAX));
         if runs_on(early) {
             report::progress(&format!("  {what}: {EARLY_PERCENT} % of its {of} are gone"));
-            if runs_on(budget - early) {
+            if runs_on(budget.saturating_sub(early)) {
                 report::progress(&format!("  {what}: over its budget of {of}; it goes on"));
             }
         }

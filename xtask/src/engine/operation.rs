@@ -272,7 +272,7 @@ impl Operation {
     }
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
-    pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
+    pub fn fail(self, error: &anyhow::Error) -> anyhow::Error {
         let (id, kind, touched) = (self.id.clone(), self.kind.clone(), *lock(&self.touched));
         let outcome = if touched {
             Outcome::Stopped
@@ -285,7 +285,7 @@ impl Operation {
             report::progress(&format!("the ledger could not be told: {unrecorded:#}"));
         }
         if !touched {
-            return untouched(&error);
+            return untouched(error);
         }
         Stop::midway(format!("{error:#}"))
             .live("some steps of this operation are live, others are not; all of them are recorded")

@@ -108,7 +108,7 @@ impl Disturbed {
 
     /// Does what is to be done next, and checks that one release is whole. Says in a few words what happened.
     pub fn settle(&self, kind: Kind, ended: &Finished, then: Then, told: &str) -> String {
-        let how = self.ended_well(ended, told);
+        let how = ended_well(ended, told);
         let last = self.scene.last_operation();
         let unfinished = last["ended"].is_null() || last["ended"]["outcome"] == "stopped";
         let mut verdict = how;
@@ -140,30 +140,30 @@ impl Disturbed {
         verdict
     }
 
-    /// The exit code is one of ours, and the message says what is live and what to do.
-    fn ended_well(&self, ended: &Finished, told: &str) -> String {
-        let said = ended.stderr_tail.join("\n");
-        match ended.code {
-            Some(0) => "done".to_owned(),
-            None => "killed".to_owned(),
-            Some(code @ (1 | 3 | 4)) => {
-                assert!(said.contains("error:"), "{told}: {said}");
-                assert!(
-                    said.contains("live:") || said.contains("next:"),
-                    "{told}: the message says neither what is live nor what to do: {said}"
-                );
-                format!("exit {code}")
-            }
-            code => panic!("{told}: ended with {code:?}: {said}"),
-        }
-    }
-
     /// Drops what restores keep beside the live collections: there are many of them here.
     pub fn forget(&self) {
         let id = self.scene.last_operation()["id"].as_str().unwrap().to_owned();
         if self.scene.journal(&id).with_file_name("restore.jsonl").exists() {
             self.scene.run(&["restore", "--forget", &id], &[]);
         }
+    }
+}
+
+/// The exit code is one of ours, and the message says what is live and what to do.
+fn ended_well(ended: &Finished, told: &str) -> String {
+    let said = ended.stderr_tail.join("\n");
+    match ended.code {
+        Some(0) => "done".to_owned(),
+        None => "killed".to_owned(),
+        Some(code @ (1 | 3 | 4)) => {
+            assert!(said.contains("error:"), "{told}: {said}");
+            assert!(
+                said.contains("live:") || said.contains("next:"),
+                "{told}: the message says neither what is live nor what to do: {said}"
+            );
+            format!("exit {code}")
+        }
+        code => panic!("{told}: ended with {code:?}: {said}"),
     }
 }
 

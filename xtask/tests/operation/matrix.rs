@@ -25,6 +25,9 @@ fn everything() -> bool {
     std::env::var_os("DISTURB_ALL").is_some()
 }
 
+/// Four tests write one page.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// What happened in each cell, as it goes into the documentation.
 pub struct Table {
     columns: Vec<String>,
@@ -57,8 +60,6 @@ impl Table {
     /// its rows must be there already.
     pub fn publish(&self, name: &str) {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/FAULTS.md");
-        // Four tests write one page.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _alone = ONE_AT_A_TIME.lock();
         let text = std::fs::read_to_string(&page).unwrap();
         if !everything() {

@@ -103,7 +103,7 @@ fn take_back(ctx: &Context, recorded: &Recorded, before: Option<&Release>) -> Re
         operation: &operation,
     };
     if let Err(error) = back.take() {
-        return Err(operation.fail(error));
+        return Err(operation.fail(&error));
     }
     operation.finish(Outcome::Undone, json!({ "serves": before.tag }))?;
     report::progress(&format!("{} serves again, with the data that it had", before.tag));
