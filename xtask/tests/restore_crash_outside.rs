@@ -93,6 +93,9 @@ fn the_server_is_killed_within_each_rename_of_a_larger_collection() {
     }
 }
 
+/// The command that does it, for the operation's id.
+type Loss<'a> = &'a dyn Fn(&str) -> Document;
+
 /// What a server that loses acknowledged work does to a stopped operation, done by hand; each must be found and mended.
 #[test]
 fn what_the_server_lost_in_a_crash_is_built_anew() {
@@ -112,7 +115,6 @@ fn what_the_server_lost_in_a_crash_is_built_anew() {
     );
     let drop_index = |name: &str| doc! { "dropIndexes": name, "index": "seen" };
     let drop = |name: &str| doc! { "drop": name };
-    type Loss<'a> = &'a dyn Fn(&str) -> Document;
     let losses: [(usize, Loss, &str); 7] = [
         (
             aside_made,
