@@ -62,6 +62,12 @@ impl Common {
     }
 }
 
+/// The generated line would be wider than a terminal.
+const RESTORE_USAGE: &str = "cargo xtask restore BACKUP [--plan]
+       cargo xtask restore --undo OPERATION    (or --resume, --forget)
+       cargo xtask restore --reinsert RESCUE [--collection NAME]
+       cargo xtask restore --list";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Rehearse a release and its rollback on this machine, no account needed
@@ -77,6 +83,7 @@ pub enum Command {
     /// Take, verify, list and find backups of the database
     Backup(backup::Args),
     /// Restore the database from a backup, beside the live data and then in its place
+    #[command(override_usage = RESTORE_USAGE)]
     Restore(restore::Args),
     /// Show who did what to this environment, why, and how it ended
     Ledger(ledger::Args),
@@ -98,7 +105,7 @@ pub enum Command {
     Ci(ci::Args),
     /// Measure what things cost beside what they replace
     Bench(bench::Args),
-    /// Print the completion script of a shell
+    /// Print the completion script of a shell, or write manual pages
     Completions(completions::Args),
 }
 
@@ -131,7 +138,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Tools(args) => tools::run(&args, common)?,
         Command::Ci(args) => ci::run(&args, common)?,
         Command::Bench(args) => bench::run(&args, common)?,
-        Command::Completions(args) => completions::run(&args),
+        Command::Completions(args) => completions::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,30 @@
 //! The archive reader on what the real mongodump wrote.
 
-use xtask::archive::{ArchiveReader, Check, DigestPool, Event};
+use std::collections::HashMap;
+
+use xtask::archive::{ArchiveReader, Check, ContentDigest, DigestPool, Event};
 use xtask::domain::manifest::NamespaceKind;
 
 /// `mongodump --oplog --archive`, 100.12.2, of a small database with every kind of collection and value.
 const REAL: &[u8] = include_bytes!("fixtures/mongodump-100.12.2-oplog.archive");
+
+/// The same data by other versions and in other ways.
+const OTHERS: [(&str, &[u8]); 2] = [
+    // `--oplog`, four collections at once.
+    (
+        "100.10.0",
+        include_bytes!("fixtures/mongodump-100.10.0-oplog.archive"),
+    ),
+    // `--db fixture -j 1`, one collection after the other.
+    (
+        "100.6.1",
+        include_bytes!("fixtures/mongodump-100.6.1-serial.archive"),
+    ),
+];
+/// `--collection users --query '{"age": {"$lt": 30}}'`: 60 of 150 documents.
+const QUERY: &[u8] = include_bytes!("fixtures/mongodump-100.10.0-query.archive");
+/// `--gzip`.
+const COMPRESSED: &[u8] = include_bytes!("fixtures/mongodump-100.6.1-gzip.archive");
 
 /// Documents and content digest of each collection, computed by a separate program from the same server's
 /// `mongodump --out`: the sum, modulo 2^256, of the SHA-256 of each document of the `.bson` file.
@@ -46,9 +66,9 @@ const EXPECTED: [(&str, u64, &str); 7] = [
     ),
 ];
 
-#[test]
-fn counts_and_digests_are_those_of_the_plain_dump() {
-    let mut reader = ArchiveReader::new(REAL).unwrap();
+/// Reads all of it: the reader with its counts, and the digests.
+fn read(archive: &[u8]) -> (ArchiveReader<&[u8]>, HashMap<usize, ContentDigest>) {
+    let mut reader = ArchiveReader::new(archive).unwrap();
     let mut pool = DigestPool::new(2, Check::Strict);
     while let Some(event) = reader.next_event().unwrap() {
         if let Event::Documents {
@@ -58,8 +78,12 @@ fn counts_and_digests_are_those_of_the_plain_dump() {
             pool.push(namespace, documents).unwrap();
         }
     }
-    let digests = pool.finish().unwrap();
-    assert_eq!(reader.offset(), REAL.len() as u64);
+    assert_eq!(reader.offset(), archive.len() as u64);
+    (reader, pool.finish().unwrap())
+}
+
+fn assert_expected(archive: &[u8]) {
+    let (reader, digests) = read(archive);
     for (name, documents, digest) in EXPECTED {
         let found = |n: &xtask::archive::PreludeNamespace| n.database == "fixture" && n.collection == name;
         let at = reader.prelude().namespaces.iter().position(found).expect(name);
@@ -70,7 +94,29 @@ fn counts_and_digests_are_those_of_the_plain_dump() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn counts_and_digests_are_those_of_the_plain_dump() {
+    assert_expected(REAL);
+    let (reader, _) = read(REAL);
     assert!(reader.prelude().namespaces.iter().any(|n| n.name() == "oplog"));
+}
+
+#[test]
+fn other_versions_of_mongodump_are_read_with_the_same_result() {
+    for (version, archive) in OTHERS {
+        assert_eq!(
+            ArchiveReader::new(archive).unwrap().prelude().tool_version,
+            version
+        );
+        assert_expected(archive);
+    }
+    let (reader, _) = read(QUERY);
+    let counts: Vec<u64> = reader.states().iter().map(|state| state.documents).collect();
+    assert_eq!(counts, [60], "only what was asked for");
+    let error = ArchiveReader::new(COMPRESSED).map(drop).unwrap_err().to_string();
+    assert!(error.contains("unpack it with gunzip"), "{error}");
 }
 
 #[test]

@@ -12,6 +12,8 @@ use super::source::Source;
 use crate::domain::manifest::{NamespaceKind, OPLOG_COLLECTION, namespace_name};
 
 const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
+/// What gzip begins with: `mongodump --archive --gzip` packs the whole stream.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Ends the prelude and every block.
 pub(super) const TERMINATOR: u32 = u32::MAX;
 const FORMAT_VERSION: &str = "0.1";
@@ -76,6 +78,10 @@ pub(super) fn read<R: Read>(source: &mut Source<R>) -> Result<Prelude> {
     ensure!(
         arrived || !source.available().is_empty(),
         "the archive is empty: not one byte arrived"
+    );
+    ensure!(
+        !source.available().starts_with(&GZIP),
+        "this archive is compressed (mongodump --gzip): unpack it with gunzip first"
     );
     ensure!(
         arrived && source.take(4) == MAGIC,
