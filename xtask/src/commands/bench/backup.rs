@@ -35,7 +35,7 @@ pub struct Args {
     /// Size of the replayed archive
     #[arg(long, default_value_t = 1_000)]
     megabytes: u64,
-    /// Size of a second archive that only ours is run with, to compare the memory; 0: none
+    /// Size of a second archive, to compare the memory: only ours is run, encrypted; 0: none
     #[arg(long, default_value_t = 4_000)]
     large_megabytes: u64,
     /// Size of what is backed up through a server; 0: not at all
@@ -111,7 +111,9 @@ impl Bench {
             })?;
             rows.push(row("shell pipeline", best));
         }
-        for (what, encrypted) in [("ours", &[][..]), ("ours, encrypted", &["--encrypted"][..])] {
+        let plain = with_pipeline.then_some(("ours", &[][..]));
+        let encrypted = ("ours, encrypted", &["--encrypted"][..]);
+        for (what, encrypted) in plain.into_iter().chain([encrypted]) {
             let best = self.best(what, |sh, folder| {
                 Ok(Exec::new(cmd!(
                     sh,
