@@ -320,15 +320,21 @@ impl Operation {
     }
 }
 
-/// The error of an operation that changed nothing live, which it says.
+/// The error of an operation that changed nothing live, which it says. It has ended: what stopped it midway, a lease that
+/// ran out for one, is nothing to resume.
 fn untouched(error: &anyhow::Error) -> anyhow::Error {
     let stop = error.downcast_ref::<Stop>();
-    let (live, next) = stop.map_or((None, None), |stop| (stop.live.clone(), stop.next.clone()));
+    let midway = stop.is_some_and(|stop| stop.ending == Ending::Midway);
+    let kept = stop.filter(|_| !midway);
     Stop {
-        ending: stop.map_or(Ending::Failed, |stop| stop.ending),
+        ending: kept.map_or(Ending::Failed, |stop| stop.ending),
         what: format!("{error:#}"),
-        live: live.or(Some("nothing live was changed".into())),
-        next: next.or(Some("mend what is told above, and run the command again".into())),
+        live: stop
+            .and_then(|stop| stop.live.clone())
+            .or(Some("nothing live was changed".into())),
+        next: kept
+            .and_then(|stop| stop.next.clone())
+            .or(Some("mend what is told above, and run the command again".into())),
     }
     .into()
 }
