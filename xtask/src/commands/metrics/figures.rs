@@ -63,7 +63,7 @@ pub(super) fn reliability(metrics: &Metrics) -> Vec<Figure> {
     let mut drills = share(
         "drills",
         metrics.drills.as_ref().map(|drills| drills.good),
-        "good, in time",
+        "good",
     );
     if let Some(known) = &metrics.drills {
         drills.detail = format!("{}, last {}", drills.detail, known.last.format("%F"));
