@@ -45,7 +45,7 @@ pub(super) fn delivery(metrics: &Metrics) -> Vec<Figure> {
         spread("lead time", metrics.lead_time),
         share("change fail rate", metrics.change_fail, "deployments"),
         recovery,
-        share("rework rate", metrics.rework, "releases repair another"),
+        share("rework rate", metrics.rework, "releases"),
     ]
 }
 
