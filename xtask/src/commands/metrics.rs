@@ -129,10 +129,10 @@ fn text(metrics: &Metrics) -> String {
                 None => "",
             };
             let name = figure.name.to_owned();
-            vec![name, figure.value, figure.goal, met.into(), figure.detail]
+            vec![name, figure.value, met.into(), figure.detail]
         })
         .collect();
-    text += &report::table(&["figure", "value", "goal", "", "from"], &rows);
+    text += &report::table(&["figure", "value", "goal", "from"], &rows);
     if !metrics.steps.is_empty() {
         text.push('\n');
         text += &steps(metrics);
