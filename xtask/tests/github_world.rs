@@ -237,7 +237,7 @@ fn no_secret_is_written_anywhere_and_none_is_in_a_process_list() {
     let back = run("rollback", &["rollback", tag, "--reason", "prices are missing"]);
     assert_eq!(back.code, Some(0), "{}", said(&back));
     let doctor = run("doctor-after", &["doctor"]);
-    let kept = "old collections are kept for an undo";
+    let kept = "collections are kept beside the live ones for an undo";
     assert!(doctor.stdout.contains(kept), "{}", doctor.stdout);
     // What fails says most: a platform that repeats our request in its error.
     let fault = json!({"id": "x", "platform": "railway", "operation": "*", "kind": "status", "status": 500, "times": 0});

@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -20,6 +21,9 @@ use crate::report::json_line;
 /// The largest journal that is read: an operation writes some hundred lines.
 const LIMIT_BYTES: usize = 64 << 20;
 const FILE_NAME: &str = "journal.jsonl";
+/// How often a journal that is locked is asked for again: for a second in all.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A journal open for appending; no other process can open it meanwhile.
 #[derive(Debug)]
@@ -60,20 +64,7 @@ impl Journal {
             .create(true)
             .open(&path)
             .with_context(|| format!("cannot open the journal {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(
-                    Stop::refused(format!("another process is writing {}", path.display()))
-                        .live("this process changed nothing")
-                        .next("wait for the other process to end, or end it, then run the command again")
-                        .into(),
-                );
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-            }
-        }
+        lock(&file, &path)?;
         let bytes = read_whole(&mut file, &path)?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         if whole < bytes.len() {
@@ -120,6 +111,26 @@ pub fn read_file<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("cannot open the journal {}", path.display())),
     }
+}
+
+/// A child that is being started by another thread has a copy of our files for a moment, locks included: one that seems to
+/// be held is asked for again before another process is blamed.
+fn lock(file: &File, path: &Path) -> Result<()> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+    }
+    Err(
+        Stop::refused(format!("another process is writing {}", path.display()))
+            .live("this process changed nothing")
+            .next("wait for the other process to end, or end it, then run the command again")
+            .into(),
+    )
 }
 
 fn read_whole(file: &mut File, path: &Path) -> Result<Vec<u8>> {

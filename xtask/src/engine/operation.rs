@@ -17,7 +17,7 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
 use crate::domain::timeline::{Timing, mark_critical};
 use crate::engine::budget::{self, Watched};
-use crate::engine::journal::{Journal, operation_dir};
+use crate::engine::journal::{Journal, operation_dir, read_file};
 use crate::engine::ledger::{Held, Ledger, Start};
 use crate::error::{Ending, Stop};
 use crate::exec::{check_interrupted, last_words};
@@ -371,7 +371,7 @@ fn facts_of(ctx: &Context, recorded: &Recorded) -> Result<BTreeMap<String, Value
         .map(|step| (step.name.clone(), step.facts.clone()))
         .collect();
     let path = operation_dir(ctx, &recorded.id)?.join("steps.jsonl");
-    for entry in Journal::open_file(path)?.read::<Entry>()? {
+    for entry in read_file::<Entry>(&path)? {
         if let Entry::Done {
             step, facts: done, ..
         } = entry

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::database::Live;
 use crate::domain::release::known_good;
 use crate::engine::releases::Releases;
-use crate::restore::{self, Known};
+use crate::restore::{self, Leftover};
 use crate::tools::railway::Railway;
 use crate::tools::vercel::Vercel;
 
@@ -49,7 +49,7 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
             "database",
             format!("MongoDB {} at {}", server.version, server.host),
         )];
-        lines.extend(restore::list(ctx)?.iter().filter_map(leftover));
+        lines.extend(restore::leftovers(&live)?.iter().map(leftover));
         Ok(lines)
     };
     let fix = format!(
@@ -92,24 +92,15 @@ fn image_window(ctx: &Context, railway: &Railway) -> Result<Option<Line>> {
 }
 
 /// What a restore has left beside the live collections.
-fn leftover(known: &Known) -> Option<Line> {
-    let id = &known.operation;
-    let unfinished = !known.shadow.is_empty() || !known.late.is_empty();
-    if unfinished {
-        return Some(Line::warning(
-            format!("restore {id}"),
-            format!(
-                "is unfinished: {} collections are prepared or kept beside the live ones",
-                known.shadow.len() + known.late.len() + known.old.len()
-            ),
-            format!("cargo xtask restore --resume {id}   (or --undo {id})"),
-        ));
-    }
-    (!known.old.is_empty()).then(|| {
-        Line::warning(
-            format!("restore {id}"),
-            format!("{} old collections are kept for an undo", known.old.len()),
-            format!("cargo xtask restore --forget {id}   (when nobody needs to undo it)"),
-        )
-    })
+fn leftover(left: &Leftover) -> Line {
+    let told = if left.midway {
+        "are beside the live ones: it has not ended"
+    } else {
+        "are kept beside the live ones for an undo"
+    };
+    Line::warning(
+        format!("restore {}", left.operation),
+        format!("{} collections {told}", left.collections),
+        left.next.clone(),
+    )
 }

@@ -155,12 +155,19 @@ impl Shared {
 
     fn check(&self) -> Result<()> {
         let mut inner = self.lock();
-        if inner.renewed.left_of(self.timing.lease) < self.timing.lease / 2 {
-            self.append(&mut inner, &Body::Heartbeat, ATTEMPTS)
-                .context("cannot renew the lease before a live change")?;
-        } else if let Err(error) = inner.chain.refresh() {
+        let half = self.timing.lease / 2;
+        if inner.renewed.left_of(self.timing.lease) >= half
+            && let Err(error) = inner.chain.refresh()
+        {
             // Nobody can have taken over while the lease runs; and one that stays cut off is found at the half of it.
             crate::report::trace(&format!("the ledger cannot be read now: {error:#}"));
+        }
+        // Twice: where the clock is set while the first renewal is under way, that one looks old.
+        for _ in 0..2 {
+            if inner.renewed.left_of(self.timing.lease) < half {
+                self.append(&mut inner, &Body::Heartbeat, ATTEMPTS)
+                    .context("cannot renew the lease before a live change")?;
+            }
         }
         self.still_ours(&inner)?;
         let left = inner.renewed.left_of(self.timing.lease);
