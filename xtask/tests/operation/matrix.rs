@@ -25,7 +25,7 @@ fn everything() -> bool {
     std::env::var_os("DISTURB_ALL").is_some()
 }
 
-/// Four tests write one page.
+/// Two tests write one page.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What happened in each cell, as it goes into the documentation.
