@@ -1,6 +1,6 @@
 //! `cargo xtask health`: is the system working, and is it the release that we think it is?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::Common;
 use crate::context::Context;
 use crate::domain::commit::CommitId;
 use crate::domain::observation::Seen;
-use crate::domain::release::Release;
+use crate::domain::release::{Release, tag_time};
 use crate::domain::verdict::Verdict;
 use crate::engine::history;
 use crate::error::{Ending, Stop};
@@ -39,9 +39,10 @@ pub struct Args {
     /// Stop watching after so many seconds
     #[arg(long = "for", requires = "watch", value_name = "SECONDS", value_parser = seconds)]
     for_at_most: Option<Duration>,
-    /// Say what got slower or broke since this report (written by `--format json`)
+    /// Say what got slower or broke since this report: a file (written by `--format json`), or the tag of a release, whose
+    /// record has one
     #[arg(long, value_name = "REPORT")]
-    compare: Option<PathBuf>,
+    compare: Option<String>,
     /// Keep the verdict in the history on the git remote, which `metrics` makes the availability of
     #[arg(long, conflicts_with_all = ["watch", "only"])]
     record: bool,
@@ -62,7 +63,11 @@ struct Shown<'a> {
 /// Runs the checks; exit 0 only for healthy.
 pub fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     let ctx = common.context()?;
-    let earlier = args.compare.as_deref().map(compare::read).transpose()?;
+    let earlier = args
+        .compare
+        .as_deref()
+        .map(|named| earlier(&ctx, named))
+        .transpose()?;
     let request = Request {
         only: args.only,
         release: args
@@ -97,6 +102,20 @@ pub fn run(common: &Common, args: &Args) -> Result<ExitCode> {
         history::record(&ctx, Seen::Health { verdict, summary }).context("the verdict was not kept")?;
     }
     Ok(exit_code(Some(report.verdict)))
+}
+
+/// The report to compare with.
+fn earlier(ctx: &Context, named: &str) -> Result<HealthReport> {
+    if Path::new(named).exists() || tag_time(&ctx.env().tag_prefix, named).is_err() {
+        return compare::read(Path::new(named));
+    }
+    let record = Release::from_message(named, &Git::open(ctx).tag_message(named)?)?;
+    let report = record.health_report.ok_or_else(|| {
+        Stop::usage(format!("the record of {named} has no health report"))
+            .live("nothing was changed")
+            .next("compare with a report that `cargo xtask health --format json` wrote")
+    })?;
+    serde_json::from_value(report).with_context(|| format!("the health report of {named} is not readable"))
 }
 
 fn keep_watching(ctx: &Context, request: &Request, args: &Args) -> Result<ExitCode> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 /// Schema of the record at the end of a tag's message.
@@ -39,6 +40,10 @@ pub struct Release {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<String>,
     pub timings_ms: BTreeMap<String, u64>,
+    /// What the checks saw (schema `health-report/1`), for `health --compare TAG`. The other side of a deploy is in the
+    /// record of the release before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_report: Option<Value>,
 }
 
 /// The backend of a release.

@@ -1,13 +1,18 @@
 //! The last step of a deploy and of a rollback: what is live now is recorded as a release, healthy or not.
 
-use anyhow::Result;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, Result};
 use chrono::Utc;
+use serde_json::Value;
 
 use super::operation::{Operation, Reach};
 use super::releases::{Releases, publish};
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
+use crate::health::HealthReport;
+use crate::report;
 
 /// What was found live.
 #[derive(Debug)]
@@ -16,6 +21,30 @@ pub struct Recorded {
     pub railway: OnRailway,
     pub vercel: OnVercel,
     pub health: Health,
+    /// What the checks saw; `None` where an earlier process of the operation looked.
+    pub health_report: Option<Value>,
+}
+
+/// The last look at what is live, kept for the record.
+#[derive(Debug, Default)]
+pub struct LastLook(Mutex<Option<Value>>);
+
+impl LastLook {
+    pub fn keep(&self, report: &HealthReport) -> Result<()> {
+        // Through the one JSON writer, which blanks secrets out: a tag is public for good.
+        let report =
+            serde_json::from_str(&report::json_line(report)?).context("cannot keep the health report")?;
+        *self.lock() = Some(report);
+        Ok(())
+    }
+
+    pub fn take(&self) -> Option<Value> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Value>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Records what is live; `complete` adds to the draft what only the caller knows. Where an earlier process of the operation
@@ -50,6 +79,7 @@ pub fn record(
             rollback_of: None,
             restores: None,
             timings_ms: operation.durations_ms(),
+            health_report: live.health_report,
         })?;
         publish(ctx, &release)?;
         Ok(release)

@@ -428,6 +428,7 @@ impl World {
                 .as_ref()
                 .map(|_| self.releases[self.releases.len() - 2].tag.clone()),
             timings_ms: planned.steps.clone(),
+            health_report: None,
         };
         git.create_annotated_tag(&planned.tag, &release.message().unwrap(), &commit)
             .unwrap();

@@ -55,6 +55,12 @@ fn what_was_taken_back_is_not_deployed_again_and_an_undo_brings_it_back() {
     assert_eq!(scene.seen(), new);
     assert_eq!(scene.world.served().unwrap(), Served::both(NEW));
 
+    // The record has what the checks saw, and a later look can be compared with it.
+    let tag = scene.newest_record().tag;
+    let compared = scene.ok(&["health", "--compare", &tag, "--format", "json"]);
+    let compared: serde_json::Value = serde_json::from_str(&compared.stdout).unwrap();
+    assert_eq!(compared["comparison"]["earlier_verdict"], "healthy");
+
     // What has ended cannot be resumed, and what is a deploy is not a rollback.
     let ended = scene.run(&["rollback", "--resume", rollback["id"].as_str().unwrap()], &[]);
     assert_eq!(ended.code, Some(2), "{}", ended.error());

@@ -14,7 +14,7 @@ use crate::engine::approval;
 use crate::engine::checkout::Checkout;
 use crate::engine::operation::{Operation, Reach, plan_sha256};
 use crate::engine::platforms::{Platforms, join, on_railway};
-use crate::engine::record::{Recorded, record};
+use crate::engine::record::{LastLook, Recorded, record};
 use crate::engine::releases::Releases;
 use crate::engine::variables::Variables;
 use crate::exec::check_interrupted;
@@ -34,6 +34,7 @@ struct Deploy<'a> {
     plan: &'a Plan,
     operation: &'a Operation,
     platforms: Platforms,
+    look: LastLook,
 }
 
 /// Does the plan; the release that is live at the end is recorded, healthy or not.
@@ -50,6 +51,7 @@ pub fn execute(
         plan,
         operation,
         platforms: Platforms::open(ctx)?,
+        look: LastLook::default(),
     };
     let approvers = operation.step("approvals", Reach::Hidden, None, || {
         approvers.map_or_else(|| approval::verify(ctx, &plan_sha256(plan)?, None), Ok)
@@ -76,6 +78,7 @@ pub fn execute(
         railway: on_railway(&backend),
         vercel: frontend,
         health,
+        health_report: deploy.look.take(),
     };
     deploy.record(releases, live, backup, approvers)
 }
@@ -165,7 +168,7 @@ impl Deploy<'_> {
                     ..Default::default()
                 },
             )?;
-            told(&report)
+            told(&report, &self.look)
         })
     }
 
@@ -188,7 +191,7 @@ impl Deploy<'_> {
                     ..Default::default()
                 },
             )?;
-            told(&report)
+            told(&report, &self.look)
         })
     }
 
@@ -256,8 +259,9 @@ fn failures(report: &HealthReport) -> Vec<String> {
 
 /// What a health report means for the record. A look that a signal cut short means nothing: it is taken again when the
 /// operation is resumed.
-pub fn told(report: &HealthReport) -> Result<Health> {
+pub fn told(report: &HealthReport, look: &LastLook) -> Result<Health> {
     check_interrupted()?;
+    look.keep(report)?;
     for failure in failures(report) {
         crate::report::progress(&format!("    {failure}"));
     }

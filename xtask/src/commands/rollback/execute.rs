@@ -15,7 +15,7 @@ use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, Release};
 use crate::engine::checkout::Checkout;
 use crate::engine::operation::{Operation, Reach};
 use crate::engine::platforms::{Platforms, join, on_railway};
-use crate::engine::record::{Recorded, record};
+use crate::engine::record::{LastLook, Recorded, record};
 use crate::engine::releases::Releases;
 use crate::exec::interrupted;
 use crate::health::{self, ExpectedRelease};
@@ -30,6 +30,7 @@ struct Rollback<'a> {
     platforms: Platforms,
     /// How long mongorestore ran.
     mongorestore_ms: AtomicU64,
+    look: LastLook,
 }
 
 /// Steps whose time is the platforms' own, and the one that holds mongorestore's.
@@ -65,6 +66,7 @@ pub fn execute(
         operation,
         platforms: Platforms::open(ctx)?,
         mongorestore_ms: AtomicU64::new(0),
+        look: LastLook::default(),
     };
     let (safety, prepared) = rollback.prepare()?;
     let (backend, frontend) = rollback.go_back(prepared)?;
@@ -74,6 +76,7 @@ pub fn execute(
         railway: backend,
         vercel: frontend,
         health,
+        health_report: rollback.look.take(),
     };
     let release = rollback.record(releases, live, safety)?;
     Ok((release, rollback.unavoidable_ms()))
@@ -198,7 +201,7 @@ impl Rollback<'_> {
                     ..Default::default()
                 },
             )?;
-            told(&report)
+            told(&report, &self.look)
         })
     }
 

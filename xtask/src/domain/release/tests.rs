@@ -28,6 +28,7 @@ fn release(tag: &str) -> Release {
         rollback_of: None,
         restores: None,
         timings_ms: BTreeMap::new(),
+        health_report: None,
     }
 }
 
