@@ -37,6 +37,12 @@ fn what_was_taken_back_is_not_deployed_again_and_an_undo_brings_it_back() {
     scene.ok(&["deploy"]);
     let deploy = scene.last_operation()["id"].as_str().unwrap().to_owned();
     let new = scene.seen();
+    // A backup is found by the tag of the release that it belongs to: the one that the next deploy took.
+    let plan = scene.ok(&["restore", &scene.old_tag, "--plan", "--format", "json"]);
+    let taken = scene.newest_record().backup.unwrap();
+    assert!(plan.stdout.contains(&taken.id), "{}", plan.stdout);
+    let none = scene.run(&["restore", &scene.newest_record().tag, "--plan"], &[]);
+    assert_ne!(none.code, Some(0), "nothing has replaced the newest release yet");
     // A deploy that has ended is undone by a rollback.
     scene.ok(&["deploy", "--undo", &deploy]);
     assert_eq!(scene.seen(), scene.old());
