@@ -12,13 +12,13 @@ use serde_json::Value;
 
 use crate::disturbed::{Disturbed, Kind, Then};
 
-/// Of so many cells one is in the sample.
+/// Of so many steps' cells one is in the sample.
 const SAMPLE: usize = 7;
 const HOUR_S: i64 = 3600;
 
-/// Whether the cell is run. Along each row and each column of the table every seventh one is.
-pub fn sampled(row: usize, column: usize) -> bool {
-    everything() || (row + 3 * column).is_multiple_of(SAMPLE)
+/// Whether the cell is run: along each row and each column of the table one of `sample`.
+pub fn sampled(row: usize, column: usize, sample: usize) -> bool {
+    everything() || (row + 3 * column).is_multiple_of(sample)
 }
 
 fn everything() -> bool {
@@ -134,7 +134,7 @@ fn all_steps(kind: Kind, offset: usize) {
     let mut table = Table::new(&names);
     for (row, step) in steps(journal).iter().enumerate() {
         for (column, (name, how)) in faults.iter().enumerate() {
-            if !sampled(row + offset, column) {
+            if !sampled(row + offset, column, SAMPLE) {
                 continue;
             }
             let told = format!("{}: {step}: {name}", kind.name());
