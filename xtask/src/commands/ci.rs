@@ -42,6 +42,17 @@ pub struct Args {
     conformance: bool,
 }
 
+impl Args {
+    /// Those named, or all of them; what takes half an hour only where it is asked for.
+    fn wants(&self, stage: Stage) -> bool {
+        let by_default = match stage {
+            Stage::Conformance => self.conformance,
+            _ => self.stages.is_empty(),
+        };
+        by_default || self.stages.contains(&stage)
+    }
+}
+
 /// In the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,17 +67,6 @@ enum Stage {
     Scenarios,
     Conformance,
 }
-
-const ALL: &[Stage] = &[
-    Stage::Tools,
-    Stage::Format,
-    Stage::Lint,
-    Stage::Clippy,
-    Stage::Build,
-    Stage::Test,
-    Stage::Rehearse,
-    Stage::Scenarios,
-];
 
 #[derive(Serialize)]
 struct Report {
@@ -86,11 +86,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(&root);
     let mut report = Report { stages: Vec::new() };
-    let conformance = args.conformance.then_some(&Stage::Conformance);
-    let wanted = ALL
-        .iter()
-        .filter(|stage| args.stages.is_empty() || args.stages.contains(stage))
-        .chain(conformance);
+    let wanted = Stage::value_variants().iter().filter(|stage| args.wants(**stage));
     let mut failure = None;
     for &stage in wanted {
         let began = Instant::now();
