@@ -5,9 +5,7 @@
 #[path = "github/world.rs"]
 mod world;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 use world::{TWO_PEOPLE, World, pipeline, with_run};
@@ -16,18 +14,6 @@ fn gh() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let found = xtask::tools::resolve::resolve(root, &["gh".to_owned()]).unwrap();
     found[0].path.clone()
-}
-
-fn set_secret(world: &World, name: &str) {
-    let mut child = world
-        .command(&["setup", "--secret", name])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"value\n").unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{name}: {output:?}");
 }
 
 fn nothing_is_simulated_less(world: &World) {
@@ -57,7 +43,7 @@ fn the_real_gh_sets_a_repository_up_and_doctor_agrees() {
         "PROD_GOOGLE_CLIENT_ID",
         "PROD_GOOGLE_CLIENT_SECRET",
     ] {
-        set_secret(&world, name);
+        world.set_secret(name);
     }
     let (code, text) = world.said(&["setup", "--yes"]);
     assert_eq!(code, 0, "{text}");

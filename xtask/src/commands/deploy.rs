@@ -6,7 +6,7 @@ mod plan;
 use anyhow::Result;
 use serde::Serialize;
 
-pub use execute::{backup_step, told};
+pub use execute::{backup_step, look_at};
 use plan::Plan;
 
 use super::Common;

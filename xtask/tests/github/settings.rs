@@ -1,8 +1,5 @@
 //! What setup makes and doctor misses.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
 use serde_json::json;
 
 use crate::world::{TWO_PEOPLE, World, pipeline};
@@ -44,14 +41,7 @@ fn setup_makes_what_doctor_misses_and_then_finds_nothing_to_do() {
         "{text}"
     );
     for name in secrets {
-        let mut child = world
-            .command(&["setup", "--secret", name])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(b"value\n").unwrap();
-        assert!(child.wait().unwrap().success(), "{name}");
+        world.set_secret(name);
     }
     let (code, text) = world.said(&["setup", "--yes"]);
     assert_eq!(

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -170,6 +170,19 @@ impl World {
             "github/approvals",
             &json!({"run": 7, "user": user, "environment": environment}),
         );
+    }
+
+    /// Sets a secret of the repository as a person would, by standard input.
+    pub fn set_secret(&self, name: &str) {
+        let mut child = self
+            .command(&["setup", "--secret", name])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"value\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
     }
 
     /// Exit code, and all that was said.

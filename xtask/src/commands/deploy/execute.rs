@@ -159,16 +159,7 @@ impl Deploy<'_> {
         self.operation.step("check backend", Reach::Hidden, None, || {
             // Features stand on the API, the login and the data.
             let only = Some(Group::Features);
-            let release = Some(self.expected(backend, None));
-            let report = health::run(
-                self.ctx,
-                &health::Request {
-                    only,
-                    release,
-                    ..Default::default()
-                },
-            )?;
-            told(&report, &self.look)
+            look_at(self.ctx, only, self.expected(backend, None), &self.look)
         })
     }
 
@@ -183,15 +174,7 @@ impl Deploy<'_> {
 
     fn check_all(&self, backend: &railway::Deployment, staged: &Staged) -> Result<Health> {
         self.operation.step("check release", Reach::Hidden, None, || {
-            let release = Some(self.expected(backend, Some(staged)));
-            let report = health::run(
-                self.ctx,
-                &health::Request {
-                    release,
-                    ..Default::default()
-                },
-            )?;
-            told(&report, &self.look)
+            look_at(self.ctx, None, self.expected(backend, Some(staged)), &self.look)
         })
     }
 
@@ -257,12 +240,23 @@ fn failures(report: &HealthReport) -> Vec<String> {
         .collect()
 }
 
-/// What a health report means for the record. A look that a signal cut short means nothing: it is taken again when the
-/// operation is resumed.
-pub fn told(report: &HealthReport, look: &LastLook) -> Result<Health> {
+/// Looks at the health of a release, and says what it means for the record. A look that a signal cut short means nothing:
+/// it is taken again when the operation is resumed.
+pub fn look_at(
+    ctx: &Context,
+    only: Option<Group>,
+    release: ExpectedRelease,
+    look: &LastLook,
+) -> Result<Health> {
+    let request = health::Request {
+        only,
+        release: Some(release),
+        ..Default::default()
+    };
+    let report = health::run(ctx, &request)?;
     check_interrupted()?;
-    look.keep(report)?;
-    for failure in failures(report) {
+    look.keep(&report)?;
+    for failure in failures(&report) {
         crate::report::progress(&format!("    {failure}"));
     }
     Ok(match report.verdict {

@@ -2,14 +2,13 @@
 //! database, backend and frontend go back in parallel.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Backend, Plan};
 use crate::commands::backup;
-use crate::commands::deploy::{backup_step, told};
+use crate::commands::deploy::{backup_step, look_at};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, Release};
 use crate::engine::checkout::Checkout;
@@ -18,7 +17,7 @@ use crate::engine::platforms::{Platforms, join, on_railway};
 use crate::engine::record::{LastLook, Recorded, record};
 use crate::engine::releases::Releases;
 use crate::exec::interrupted;
-use crate::health::{self, ExpectedRelease};
+use crate::health::ExpectedRelease;
 use crate::report;
 use crate::restore::{self, Prepared};
 
@@ -28,8 +27,6 @@ struct Rollback<'a> {
     plan: &'a Plan,
     operation: &'a Operation,
     platforms: Platforms,
-    /// How long mongorestore ran.
-    mongorestore_ms: AtomicU64,
     look: LastLook,
 }
 
@@ -65,11 +62,10 @@ pub fn execute(
         plan,
         operation,
         platforms: Platforms::open(ctx)?,
-        mongorestore_ms: AtomicU64::new(0),
         look: LastLook::default(),
     };
-    let (safety, prepared) = rollback.prepare()?;
-    let (backend, frontend) = rollback.go_back(prepared)?;
+    let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
+    let (backend, frontend) = rollback.go_back(shadow)?;
     let health = rollback.check(&backend, &frontend)?;
     let live = Recorded {
         commit: plan.commit.clone(),
@@ -79,12 +75,12 @@ pub fn execute(
         health_report: rollback.look.take(),
     };
     let release = rollback.record(releases, live, safety)?;
-    Ok((release, rollback.unavoidable_ms()))
+    Ok((release, mongorestore_ms + rollback.platforms_ms()))
 }
 
 impl Rollback<'_> {
-    /// The safety backup of what is live, and the shadow of what comes back.
-    fn prepare(&self) -> Result<(BackupRef, Shadow)> {
+    /// The safety backup of what is live, and the shadow of what comes back with the time that mongorestore ran.
+    fn prepare(&self) -> Result<(BackupRef, (Shadow, u64))> {
         std::thread::scope(|scope| {
             let prepared = scope.spawn(|| self.prepare_database());
             let purpose = format!("before the rollback to {}", self.plan.target);
@@ -94,9 +90,9 @@ impl Rollback<'_> {
         })
     }
 
-    fn prepare_database(&self) -> Result<Shadow> {
+    fn prepare_database(&self) -> Result<(Shadow, u64)> {
         let Some(wanted) = self.plan.backup.as_ref().filter(|_| self.plan.restores()) else {
-            return Ok(Shadow::NotNeeded);
+            return Ok((Shadow::NotNeeded, 0));
         };
         let budget = Some(self.ctx.config.budgets.restore_s);
         let mut shadow = Shadow::Earlier;
@@ -112,9 +108,7 @@ impl Rollback<'_> {
             shadow = Shadow::Ready(Box::new(prepared));
             Ok(Filled { mongorestore_ms })
         })?;
-        self.mongorestore_ms
-            .store(filled.mongorestore_ms, Ordering::Relaxed);
-        Ok(shadow)
+        Ok((shadow, filled.mongorestore_ms))
     }
 
     /// From here on users see the rollback.
@@ -179,29 +173,25 @@ impl Rollback<'_> {
         })
     }
 
-    fn unavoidable_ms(&self) -> u64 {
+    /// How long the slower platform took.
+    fn platforms_ms(&self) -> u64 {
         let durations = self.operation.durations_ms();
-        let platforms = [BACKEND, FRONTEND].map(|step| durations.get(step).copied().unwrap_or(0));
-        self.mongorestore_ms.load(Ordering::Relaxed) + platforms.into_iter().max().unwrap_or(0)
+        let platforms = [BACKEND, FRONTEND]
+            .into_iter()
+            .filter_map(|step| durations.get(step));
+        platforms.copied().max().unwrap_or(0)
     }
 
     fn check(&self, backend: &OnRailway, frontend: &OnVercel) -> Result<Health> {
         self.operation.step("check release", Reach::Hidden, None, || {
-            let release = Some(ExpectedRelease {
+            let release = ExpectedRelease {
                 commit: self.plan.commit.clone(),
                 tag: None,
                 version: None,
                 railway_deployment: Some(backend.deployment.clone()),
                 vercel_deployment: Some(frontend.deployment.clone()),
-            });
-            let report = health::run(
-                self.ctx,
-                &health::Request {
-                    release,
-                    ..Default::default()
-                },
-            )?;
-            told(&report, &self.look)
+            };
+            look_at(self.ctx, None, release, &self.look)
         })
     }
 
