@@ -2,6 +2,7 @@
 
 mod world;
 
+use chrono::DateTime;
 use serde_json::json;
 use world::{World, text};
 
@@ -48,6 +49,24 @@ fn an_upload_that_cannot_run_leaves_what_is_live() {
     assert_eq!(world.deployment(&good)["status"], "SUCCESS");
     assert_eq!(world.backend("/api/health").1["version"], "1.0.0");
     assert!(text(&roll_back(&world, &up())).contains("not available for rollback"));
+}
+
+#[test]
+fn a_start_takes_at_least_what_it_was_told_to() {
+    const START_MS: i64 = 400;
+    let world = World::start();
+    world.server.seed(world::DATABASE, 100);
+    world.control("/railway/start", &json!({"at_least_ms": START_MS}));
+    let id = world.up("v1", "release=a sha=1");
+    assert_eq!(world.settled(&id), "SUCCESS");
+    let report = world.report();
+    let entered = |status: &str| {
+        let history = report["railway"]["deployments"][0]["history"].as_array().unwrap();
+        let entry = history.iter().find(|entry| entry["status"] == status).unwrap();
+        DateTime::parse_from_rfc3339(entry["at"].as_str().unwrap()).unwrap()
+    };
+    let took = entered("SUCCESS") - entered("DEPLOYING");
+    assert!(took.num_milliseconds() >= START_MS, "{took}");
 }
 
 #[test]

@@ -148,7 +148,10 @@ impl Stage {
             ),
             Self::Build => cmd!(sh, "cargo build --workspace --all-targets --locked"),
             Self::Test => cmd!(sh, "cargo test --workspace --locked"),
-            Self::Rehearse => cmd!(sh, "cargo xtask rehearse --documents {REHEARSAL_DOCUMENTS}"),
+            Self::Rehearse => cmd!(
+                sh,
+                "cargo xtask rehearse --documents {REHEARSAL_DOCUMENTS} --platform-s 0"
+            ),
             Self::Scenarios => return scenarios(sh, root),
             Self::Conformance => {
                 resolve_for(root, Purpose::Conformance)?;

@@ -28,6 +28,15 @@ pub struct Args {
     /// The same seed makes the same data
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// How long the simulated platform takes at least, in the rollback, until the old backend serves again: a real one
+    /// fetches the image, makes room and starts it
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 45,
+        conflicts_with = "scenario"
+    )]
+    platform_s: u32,
     /// Another story than the whole one
     #[arg(long, value_enum)]
     scenario: Option<Scenario>,

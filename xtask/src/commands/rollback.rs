@@ -1,6 +1,7 @@
 //! `cargo xtask rollback [TAG] --reason TEXT`: code and data of an earlier release, as one unit.
 
 mod execute;
+mod facts;
 mod plan;
 mod undo;
 
@@ -63,8 +64,10 @@ pub struct RolledBack {
     pub release: Release,
     /// From the start of the command to the end of the checks.
     recovery_ms: u64,
-    /// Of that, what mongorestore and then the slower platform took: the rest is what safety costs.
+    /// Of that, what mongorestore and then the slower platform took.
     unavoidable_ms: u64,
+    /// The rest: what plan, checks and proofs cost, in percent of what was unavoidable.
+    overhead_percent: f64,
     budget_ms: u64,
     timeline: Vec<Timing>,
 }
@@ -149,10 +152,12 @@ fn carry_out(ctx: &Context, plan: &Plan, operation: Operation, releases: &Releas
         Ok(done) => done,
         Err(error) => return Err(operation.fail(&error)),
     };
+    let recovery_ms = operation.elapsed_ms();
     let done = RolledBack {
         release,
-        recovery_ms: operation.elapsed_ms(),
+        recovery_ms,
         unavoidable_ms,
+        overhead_percent: overhead_percent(recovery_ms, unavoidable_ms),
         budget_ms: ctx.config.budgets.total_s * 1_000,
         timeline: operation.timeline(),
     };
@@ -189,16 +194,30 @@ impl RolledBack {
     /// The report for people.
     pub fn text(&self) -> String {
         format!(
-            "{} restores {} ({}); recovered in {} of {}, of which mongorestore and the platforms took {}\n{}",
+            "{} restores {} ({}); {}\n{}",
             self.release.tag,
             self.restored(),
             self.release.health.word(),
-            report::duration_ms(self.recovery_ms),
-            report::duration_ms(self.budget_ms),
-            report::duration_ms(self.unavoidable_ms),
+            recovered(self.recovery_ms, self.unavoidable_ms, self.budget_ms),
             report::timeline(&self.timeline)
         )
     }
+}
+
+/// How long the recovery took, and what of it was not the platforms' or mongorestore's.
+pub fn recovered(recovery_ms: u64, unavoidable_ms: u64, budget_ms: u64) -> String {
+    format!(
+        "recovered in {} of {}: mongorestore and then the slower platform took {}, all else {} ({:.1} % more)",
+        report::duration_ms(recovery_ms),
+        report::duration_ms(budget_ms),
+        report::duration_ms(unavoidable_ms),
+        report::duration_ms(recovery_ms.saturating_sub(unavoidable_ms)),
+        overhead_percent(recovery_ms, unavoidable_ms)
+    )
+}
+
+fn overhead_percent(recovery_ms: u64, unavoidable_ms: u64) -> f64 {
+    recovery_ms.saturating_sub(unavoidable_ms) as f64 * 100.0 / unavoidable_ms.max(1) as f64
 }
 
 /// Compares every document of the backup with what is live now.

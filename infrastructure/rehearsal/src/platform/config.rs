@@ -46,6 +46,9 @@ pub(super) struct Railway {
     /// How long a build takes at least.
     #[serde(default)]
     pub(super) build_ms: u64,
+    /// How long it takes at least from an image to a process: to fetch it, to make room, to start.
+    #[serde(default)]
+    pub(super) start_ms: u64,
 }
 
 /// One project on Vercel.

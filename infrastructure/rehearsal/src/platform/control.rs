@@ -58,6 +58,9 @@ impl Control {
                 .clock
                 .advance(body["advance_ms"].as_i64().context("advance_ms is missing")?),
             "/railway/purge-image" => world.railway.purge_image(text("deployment")?)?,
+            "/railway/start" => world
+                .railway
+                .set_start(body["at_least_ms"].as_u64().context("at_least_ms is missing")?),
             "/railway/crash" => world.railway.crash(text("deployment")?)?,
             "/mail/refuse" => world.mail.refuse(text("answer")?),
             "/expire" => world.github.expire_artifacts(body["name"].as_str()),

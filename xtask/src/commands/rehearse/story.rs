@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::world::Served;
 use super::{Args, Proof, World, say, tag_of};
+use crate::commands::rollback::recovered;
 use crate::domain::timeline::Timing;
 use crate::report;
 
@@ -28,6 +29,7 @@ pub struct Rehearsed {
     pub(super) proof: Proof,
     pub(super) recovery_ms: u64,
     unavoidable_ms: u64,
+    pub(super) budget_ms: u64,
     pub(super) deploy_timeline: Vec<Timing>,
     pub(super) rollback_timeline: Vec<Timing>,
     pub(super) elapsed_ms: u64,
@@ -67,7 +69,14 @@ pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
         .checked()?;
     report::progress(&plan.stdout);
     let (backup, mut proof) = Proof::before(world, &Served::both("1.0.0"))?;
-    say(&format!("roll back to {first_tag}"));
+    say(&format!(
+        "roll back to {first_tag}; the platform takes {} s to start the backend",
+        args.platform_s
+    ));
+    world.control(
+        "/railway/start",
+        &json!({ "at_least_ms": u64::from(args.platform_s) * 1_000 }),
+    )?;
     let reason = format!("prices are missing in {bad_tag}");
     let arguments = [
         "rollback", &first_tag, "--reason", &reason, "--yes", "--format", "json",
@@ -85,6 +94,10 @@ pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
     proof.after(world, &backup, after, &[&first_tag, &bad_tag, &back_tag])?;
     ended.checked()?;
     world.xtask_json("health-back", &["health", "--release", &back_tag])?;
+    let told = |name: &str| {
+        let value = back[name].as_u64();
+        value.with_context(|| format!("the rollback did not say its {name}"))
+    };
     Ok(Rehearsed {
         documents: backup.documents,
         first_release: first_tag,
@@ -93,12 +106,9 @@ pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
         fault_found,
         written_after_backup: after,
         proof,
-        recovery_ms: back["recovery_ms"]
-            .as_u64()
-            .context("the rollback did not say how long it took")?,
-        unavoidable_ms: back["unavoidable_ms"]
-            .as_u64()
-            .context("the rollback did not say what was unavoidable")?,
+        recovery_ms: told("recovery_ms")?,
+        unavoidable_ms: told("unavoidable_ms")?,
+        budget_ms: told("budget_ms")?,
         deploy_timeline: serde_json::from_value(bad["timeline"].clone())?,
         rollback_timeline: serde_json::from_value(back["timeline"].clone())?,
         elapsed_ms: u64::try_from(began.elapsed().as_millis())?,
@@ -131,7 +141,7 @@ fn find_fault(world: &World) -> Result<Vec<String>> {
 pub fn text(rehearsed: &Rehearsed) -> String {
     format!(
         "\n{} was released, {} replaced it and was found unhealthy ({}), {} took it back\n\n{}\n\
-         deploy of {}\n{}\nrollback, recovered in {} of a budget of 15 min; mongorestore and the platforms took {} of it\n{}\n(* the chain that decided the time)\n\
+         deploy of {}\n{}\nrollback, {}\n{}\n(* the chain that decided the time)\n\
          rehearsed in {}\n",
         rehearsed.first_release,
         rehearsed.bad_release,
@@ -140,8 +150,11 @@ pub fn text(rehearsed: &Rehearsed) -> String {
         rehearsed.proof.text(),
         rehearsed.bad_release,
         report::timeline(&rehearsed.deploy_timeline),
-        report::duration_ms(rehearsed.recovery_ms),
-        report::duration_ms(rehearsed.unavoidable_ms),
+        recovered(
+            rehearsed.recovery_ms,
+            rehearsed.unavoidable_ms,
+            rehearsed.budget_ms
+        ),
         report::timeline(&rehearsed.rollback_timeline),
         report::duration_ms(rehearsed.elapsed_ms),
     )

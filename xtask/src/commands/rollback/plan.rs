@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Wanted;
+use super::facts::{Facts, OfGit, OfPlatforms};
 use crate::commands::backup;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
@@ -11,15 +12,11 @@ use crate::domain::release::{
     BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, Verdict, backup_of,
     known_good, verdict,
 };
-use crate::engine::ledger::Ledger;
-use crate::engine::platforms::Platforms;
 use crate::engine::preflight::Preflight;
-use crate::engine::record::schema_fingerprint;
 use crate::engine::releases::Releases;
 use crate::engine::variables::Variables;
 use crate::error::Stop;
 use crate::report;
-use crate::tools::git::Git;
 
 /// How the backend comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,13 +66,14 @@ pub(super) fn make(ctx: &Context, wanted: &Wanted) -> Result<(Plan, Releases)> {
             target.health.word()
         )
     });
-    check_record(ctx, target, &mut preflight);
-    let verdict = decide(ctx, target, from, wanted.database, &mut preflight);
+    let facts = Facts::ask(ctx, target, from);
+    let verdict = decide(target, &facts, wanted.database, &mut preflight);
+    check_record(ctx, target, facts.git, &mut preflight);
     let backup = match &verdict {
         Verdict::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
         Verdict::Keep { .. } => None,
     };
-    let (backend, mut notes) = check_platforms(ctx, target, from, &mut preflight);
+    let (backend, mut notes) = check_platforms(target, from, facts.platforms, &mut preflight);
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     notes.extend(changed_variables(ctx, target, &mut preflight));
     preflight.finish(&format!("the rollback to {tag}"))?;
@@ -123,8 +121,8 @@ pub fn offered(releases: &Releases) -> Vec<String> {
 }
 
 /// The ledger knows the hash of each record: a tag that was made anew with another one is found out.
-fn check_record(ctx: &Context, target: &Release, preflight: &mut Preflight) {
-    if let Some(state) = preflight.check("the ledger", Ledger::open(ctx).state()) {
+fn check_record(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Preflight) {
+    if let Some(state) = preflight.check("the ledger", git.ledger) {
         let mut ends = state
             .operations
             .iter()
@@ -143,38 +141,21 @@ fn check_record(ctx: &Context, target: &Release, preflight: &mut Preflight) {
             )
         });
     }
-    let git = Git::open(ctx);
-    let reachable = git
-        .resolve(&target.commit)
-        .and_then(|commit| git.is_ancestor(&commit, &git.fetch(&ctx.config.git.branch)?));
-    if let Some(reachable) = preflight.check("the target's commit", reachable) {
+    if let Some(reachable) = preflight.check("the target's commit", git.reachable) {
         preflight.require(reachable, || {
             format!("{} is not on the branch {}", target.commit, ctx.config.git.branch)
         });
     }
 }
 
-fn decide(
-    ctx: &Context,
-    target: &Release,
-    from: &Release,
-    choice: DatabaseChoice,
-    preflight: &mut Preflight,
-) -> Verdict {
-    let git = Git::open(ctx);
-    let changed = || -> Result<Vec<String>> {
-        git.changed_paths(
-            &git.resolve(&target.commit)?,
-            &git.resolve(&from.commit)?,
-            &ctx.config.migrations.paths,
-        )
-    };
-    let live = schema_fingerprint(ctx);
-    preflight.require(live.is_some(), || "the database cannot be read".into());
+fn decide(target: &Release, facts: &Facts, choice: DatabaseChoice, preflight: &mut Preflight) -> Verdict {
+    preflight.require(facts.live_schema.is_some(), || {
+        "the database cannot be read".into()
+    });
     let facts = SchemaFacts {
-        changed_migrations: changed().ok(),
+        changed_migrations: facts.git.changed_migrations.as_ref().ok().cloned(),
         target_schema: target.schema_fingerprint.as_deref(),
-        live_schema: live.as_deref(),
+        live_schema: facts.live_schema.as_deref(),
     };
     verdict(choice, &facts)
 }
@@ -210,29 +191,22 @@ fn check_backup(
 }
 
 fn check_platforms(
-    ctx: &Context,
     target: &Release,
     from: &Release,
+    platforms: Result<OfPlatforms>,
     preflight: &mut Preflight,
 ) -> (Backend, Vec<String>) {
     let mut notes =
         vec!["after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned()];
-    let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) else {
+    let Some(platforms) = preflight.check("the platforms", platforms) else {
         return (Backend::Image, notes);
     };
-    preflight.check("the backend's token", platforms.railway.check_token());
-    if let Some(serving) = preflight.check("what serves now", platforms.serving()) {
-        notes.extend(
-            serving
-                .drift_from(from)
-                .into_iter()
-                .map(|drift| format!("drift: {drift}")),
-        );
+    preflight.check("the backend's token", platforms.token);
+    if let Some(serving) = preflight.check("what serves now", platforms.serving) {
+        let drift = serving.drift_from(from).into_iter();
+        notes.extend(drift.map(|drift| format!("drift: {drift}")));
     }
-    if let Some(frontend) = preflight.check(
-        "the target's frontend",
-        platforms.vercel.inspect(&target.vercel.deployment),
-    ) {
+    if let Some(frontend) = preflight.check("the target's frontend", platforms.frontend) {
         preflight.require(frontend.is_promotable(), || {
             format!(
                 "the frontend {} of {} is {}",
@@ -240,17 +214,7 @@ fn check_platforms(
             )
         });
     }
-    let image = platforms.railway.deployment(&target.railway.deployment);
-    let kept = image.as_ref().is_ok_and(|image| {
-        image.can_rollback.unwrap_or(false)
-            || platforms
-                .railway
-                .active()
-                .ok()
-                .flatten()
-                .is_some_and(|active| active.id == image.id)
-    });
-    if kept {
+    if platforms.image_kept {
         return (Backend::Image, notes);
     }
     let took_ms = target.timings_ms.get("backend serves");

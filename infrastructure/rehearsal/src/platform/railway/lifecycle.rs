@@ -27,6 +27,9 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// What a process gets to end by itself.
 const DRAIN: Duration = Duration::from_secs(3);
 
+/// Why there is a deployment that was built.
+const DEPLOY: &str = "deploy";
+
 /// The application ended by itself.
 #[derive(Debug)]
 struct Exited;
@@ -51,7 +54,7 @@ impl Railway {
             status: Status::Initializing,
             created_ms: self.shared.clock.now_ms(),
             message: message.to_owned(),
-            reason: "deploy",
+            reason: DEPLOY,
             image_digest: None,
             image,
             variables,
@@ -144,13 +147,18 @@ impl Railway {
 
     fn go_live(self: &Arc<Self>, id: &str, digest: String) -> Result<()> {
         self.enter(id, Status::Building);
-        thread::sleep(Duration::from_millis(self.config.build_ms));
         let deployment = self.find(id)?;
+        // An earlier image is not built again.
+        if deployment.reason == DEPLOY {
+            thread::sleep(Duration::from_millis(self.config.build_ms));
+        }
         if !deployment.image.join("app.toml").is_file() {
             bail!("build failed: no app.toml in the root of the upload");
         }
         self.change(id, |deployment| deployment.image_digest = Some(digest));
         self.enter(id, Status::Deploying);
+        let start_ms = self.state().start_ms;
+        thread::sleep(Duration::from_millis(start_ms));
         let address = self.start_child(&deployment)?;
         self.wait_until_healthy(id, address)?;
         self.make_live(id, address);

@@ -50,6 +50,8 @@ struct State {
     children: BTreeMap<String, Child>,
     /// What the stable address serves.
     live: Option<String>,
+    /// How long it takes at least from an image to a process.
+    start_ms: u64,
     /// Nothing may be started any more.
     ended: bool,
 }
@@ -70,6 +72,7 @@ impl Railway {
         }
         let initial = State {
             variables: config.variables.clone(),
+            start_ms: config.start_ms,
             ..State::default()
         };
         let folder = folder.canonicalize()?;
@@ -102,6 +105,11 @@ impl Railway {
             .with_context(|| format!("there is no deployment {id}"))?
             .image;
         std::fs::remove_dir_all(image).with_context(|| format!("cannot remove {}", image.display()))
+    }
+
+    /// From now on it takes so long at least from an image to a process.
+    pub(super) fn set_start(&self, start_ms: u64) {
+        self.state().start_ms = start_ms;
     }
 
     /// Kills the process of a deployment.
