@@ -1,13 +1,17 @@
 //! Variables on the platforms: secrets of ours under the platforms' names, compared by keyed fingerprints.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+use crate::config::Variable;
 use crate::context::Context;
 use crate::domain::release::{Release, VariableFingerprint, hex};
 use crate::secret::Secret;
 use crate::tools::railway::Railway;
+use crate::tools::vercel::Vercel;
 
 /// Digits of a fingerprint that are recorded: enough to tell values apart, too few to be worth attacking.
 const FINGERPRINT_BYTES: usize = 8;
@@ -15,8 +19,15 @@ const FINGERPRINT_BYTES: usize = 8;
 /// The configured variables with their values.
 #[derive(Debug)]
 pub struct Variables {
-    values: Vec<(crate::config::Variable, Secret)>,
+    values: Vec<(Variable, Secret)>,
     key: Secret,
+}
+
+/// Names of the variables that a deploy sets, as the platforms know them.
+#[derive(Debug, Default)]
+pub struct ToSet {
+    pub backend: Vec<String>,
+    pub frontend: Vec<String>,
 }
 
 impl Variables {
@@ -47,39 +58,64 @@ impl Variables {
             .collect()
     }
 
-    /// The backend's variables whose value on Railway is another one, or cannot be read and was not recorded as ours
-    /// by the last release.
-    pub fn differing(&self, railway: &Railway, last: Option<&Release>) -> Result<Vec<String>> {
-        let names: Vec<&str> = self
-            .values
-            .iter()
-            .filter_map(|(variable, _)| variable.railway.as_deref())
-            .collect();
-        let there = railway.variables(&names)?;
-        let mut differing = Vec::new();
-        for (variable, value) in &self.values {
-            let Some(name) = &variable.railway else { continue };
-            let same = match there.get(name) {
-                Some(Some(set)) => set.expose() == value.expose(),
-                // Sealed: only our own record can tell.
-                Some(None) => self.recorded_as_ours(variable, value, last)?,
-                None => false,
-            };
-            if !same {
-                differing.push(name.clone());
-            }
-        }
-        Ok(differing)
+    /// What a deploy sets: the backend's variables whose value on Railway is another one, and all of the frontend's. What
+    /// cannot be read back (sealed ones on Railway, every secret on Vercel) is set each time: a record says what we set,
+    /// not what somebody, or an operation that was taken back, set since.
+    pub fn to_set(&self, railway: &Railway) -> Result<ToSet> {
+        let names: Vec<&str> = self.named(|variable| variable.railway.as_ref()).collect();
+        let there = if names.is_empty() {
+            BTreeMap::new()
+        } else {
+            railway.variables(&names)?
+        };
+        let differs = |(variable, value): &&(Variable, Secret)| {
+            let set = variable.railway.as_ref().and_then(|name| there.get(name));
+            !set.is_some_and(|set| set.as_ref().is_some_and(|set| set.expose() == value.expose()))
+        };
+        let backend = self.values.iter().filter(differs);
+        Ok(ToSet {
+            backend: backend
+                .filter_map(|(variable, _)| variable.railway.clone())
+                .collect(),
+            frontend: self
+                .named(|variable| variable.vercel.as_ref())
+                .map(str::to_owned)
+                .collect(),
+        })
     }
 
-    /// Sets the named variables for the next deployment.
-    pub fn set(&self, railway: &Railway, names: &[String]) -> Result<()> {
+    /// Sets the named variables of the backend for its next deployment.
+    pub fn set_on_railway(&self, railway: &Railway, names: &[String]) -> Result<()> {
+        let wanted = |variable: &Variable| variable.railway.clone().filter(|name| names.contains(name));
+        self.set(wanted, |name, value| railway.set_variable(name, value))
+    }
+
+    /// Sets the named variables of the frontend for its next build.
+    pub fn set_on_vercel(&self, vercel: &Vercel, names: &[String]) -> Result<()> {
+        let wanted = |variable: &Variable| variable.vercel.clone().filter(|name| names.contains(name));
+        self.set(wanted, |name, value| vercel.set_variable(name, value))
+    }
+
+    fn set(
+        &self,
+        wanted: impl Fn(&Variable) -> Option<String>,
+        set: impl Fn(&str, &Secret) -> Result<()>,
+    ) -> Result<()> {
         for (variable, value) in &self.values {
-            if let Some(name) = variable.railway.as_ref().filter(|name| names.contains(name)) {
-                railway.set_variable(name, value)?;
+            if let Some(name) = wanted(variable) {
+                set(&name, value)?;
             }
         }
         Ok(())
+    }
+
+    fn named<'a>(
+        &'a self,
+        name: impl Fn(&'a Variable) -> Option<&'a String>,
+    ) -> impl Iterator<Item = &'a str> {
+        self.values
+            .iter()
+            .filter_map(move |(variable, _)| name(variable).map(String::as_str))
     }
 
     /// Names of the variables whose value was another one in that release.
@@ -92,18 +128,6 @@ impl Variables {
                 .any(|then| then.name == now.name && then.fingerprint != now.fingerprint)
         });
         Ok(changed.map(|variable| variable.name).collect())
-    }
-
-    fn recorded_as_ours(
-        &self,
-        variable: &crate::config::Variable,
-        value: &Secret,
-        last: Option<&Release>,
-    ) -> Result<bool> {
-        let fingerprint = self.fingerprint(&variable.secret, value)?;
-        let recorded =
-            last.and_then(|release| release.variables.iter().find(|then| then.name == variable.secret));
-        Ok(recorded.is_some_and(|then| then.fingerprint == fingerprint))
     }
 
     fn fingerprint(&self, name: &str, value: &Secret) -> Result<String> {

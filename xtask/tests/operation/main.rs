@@ -7,3 +7,4 @@ mod matrix;
 mod network;
 mod refusals;
 mod scene;
+mod variables;

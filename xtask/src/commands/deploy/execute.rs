@@ -88,12 +88,27 @@ impl Deploy<'_> {
     fn prepare(&self) -> Result<(BackupRef, Staged)> {
         let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
         std::thread::scope(|scope| {
-            let staged = scope.spawn(|| self.stage_frontend(&checkout));
+            let staged = scope.spawn(|| {
+                self.set_frontend_variables()?;
+                self.stage_frontend(&checkout)
+            });
             let purpose = format!("before the release of {}", self.plan.commit);
             let backup = backup_step(self.ctx, self.operation, "backup", purpose);
             let staged = join(staged);
             Ok((backup?, staged?))
         })
+    }
+
+    /// The build takes them in.
+    fn set_frontend_variables(&self) -> Result<()> {
+        let names = &self.plan.frontend_variables;
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.operation
+            .step("set frontend variables", Reach::Hidden, None, || {
+                Variables::read(self.ctx)?.set_on_vercel(&self.platforms.vercel, names)
+            })
     }
 
     fn stage_frontend(&self, checkout: &Checkout) -> Result<Staged> {
@@ -136,7 +151,7 @@ impl Deploy<'_> {
             return Ok(());
         }
         self.operation.step("set variables", Reach::Hidden, None, || {
-            Variables::read(self.ctx)?.set(&self.platforms.railway, names)
+            Variables::read(self.ctx)?.set_on_railway(&self.platforms.railway, names)
         })
     }
 

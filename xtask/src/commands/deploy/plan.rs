@@ -4,15 +4,16 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::domain::release::{Release, taken_back_by};
+use crate::domain::release::taken_back_by;
 use crate::engine::platforms::Platforms;
 use crate::engine::preflight::Preflight;
 use crate::engine::protection;
 use crate::engine::releases::Releases;
-use crate::engine::variables::Variables;
+use crate::engine::variables::{ToSet, Variables};
 use crate::report;
 use crate::tools::gh::GitHub;
 use crate::tools::git::Git;
+use crate::tools::railway::Railway;
 
 /// The plan; its SHA-256 is what approvals are bound to, so it holds no times and no random names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Plan {
     pub migrations: Vec<String>,
     /// Variables whose value will be set on the backend's platform.
     pub variables: Vec<String>,
+    /// Those that will be set on the frontend's platform, where none can be compared.
+    #[serde(default)]
+    pub frontend_variables: Vec<String>,
     /// People who must approve.
     pub approvals: u32,
     pub notes: Vec<String>,
@@ -69,7 +73,7 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(Plan, Releases)> 
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     let variables = preflight
-        .check("the variables", differing(ctx, last))
+        .check("the variables", variables(ctx))
         .unwrap_or_default();
     check_taken_back(&releases, commit.as_str(), allow_rolled_back, &mut preflight);
     let migrations = match last {
@@ -85,7 +89,8 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(Plan, Releases)> 
         commit: commit.as_str().to_owned(),
         replaces: last.map(|release| release.tag.clone()),
         migrations,
-        variables,
+        variables: variables.backend,
+        frontend_variables: variables.frontend,
         approvals: ctx.config.approval.required,
         notes,
     };
@@ -106,8 +111,8 @@ fn check_repository(ctx: &Context, git: &Git, preflight: &mut Preflight) {
     }
 }
 
-fn differing(ctx: &Context, last: Option<&Release>) -> Result<Vec<String>> {
-    Variables::read(ctx)?.differing(&Platforms::open(ctx)?.railway, last)
+fn variables(ctx: &Context) -> Result<ToSet> {
+    Variables::read(ctx)?.to_set(&Railway::open(ctx)?)
 }
 
 /// What was taken back once is not put out again by accident.
@@ -145,7 +150,11 @@ impl Plan {
                     .unwrap_or_else(|| "nothing: the first release".into()),
             ],
             vec!["migrations".to_owned(), list(&self.migrations)],
-            vec!["variables to set".to_owned(), list(&self.variables)],
+            vec!["backend variables to set".to_owned(), list(&self.variables)],
+            vec![
+                "frontend variables to set".to_owned(),
+                list(&self.frontend_variables),
+            ],
             vec!["approvals needed".to_owned(), self.approvals.to_string()],
         ];
         rows.extend(
