@@ -69,8 +69,11 @@ impl Variables {
             railway.variables(&names)?
         };
         let differs = |(variable, value): &&(Variable, Secret)| {
-            let set = variable.railway.as_ref().and_then(|name| there.get(name));
-            !set.is_some_and(|set| set.as_ref().is_some_and(|set| set.expose() == value.expose()))
+            let set = variable
+                .railway
+                .as_ref()
+                .and_then(|name| there.get(name)?.as_ref());
+            set.is_none_or(|set| set.expose() != value.expose())
         };
         let backend = self.values.iter().filter(differs);
         Ok(ToSet {
