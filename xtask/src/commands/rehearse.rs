@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "SECONDS",
-        default_value_t = 45,
+        default_value_t = 60,
         conflicts_with = "scenario"
     )]
     platform_s: u32,
