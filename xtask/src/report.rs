@@ -2,17 +2,18 @@
 
 pub mod page;
 pub mod plot;
+mod ticker;
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use crate::domain::timeline::Timing;
 use crate::secret::scrub;
+pub use ticker::{Ticker, shown_bar};
 
 /// The form of the result on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -34,7 +35,7 @@ pub fn set_verbose(verbose: bool) {
 /// One line of progress on stderr, scrubbed.
 pub fn progress(line: &str) {
     // A closed stderr must not end an operation midway.
-    writeln!(std::io::stderr(), "{}", tame(&scrub(line))).ok();
+    ticker::beside_bars(|| writeln!(std::io::stderr(), "{}", tame(&scrub(line))).ok());
 }
 
 /// A detail on stderr, with `--verbose` only.
@@ -152,62 +153,60 @@ fn tamed(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A table for a terminal: columns padded with spaces, no lines.
+/// A table for a terminal: columns padded with spaces, no lines. On a terminal the last column is wrapped at its edge.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    table_within(terminal_columns(), header, rows)
+}
+
+/// A table whose rows have a line of free text or a command each below them. No column is wrapped.
+pub fn table_with_notes(header: &[&str], rows: impl Iterator<Item = (Vec<String>, String)>) -> String {
+    let (rows, notes): (Vec<_>, Vec<String>) = rows.unzip();
+    let table = table_within(None, header, &rows);
+    let mut lines = table.lines();
+    let mut text = format!("{}\n", lines.next().unwrap_or_default());
+    for (line, note) in lines.zip(notes) {
+        writeln!(text, "{line}\n   {note}").expect("writing to a string");
+    }
+    text
+}
+
+/// A last column narrower than this is not worth wrapping.
+const LEAST_LAST_COLUMN: usize = 20;
+
+fn table_within(columns: Option<u16>, header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = comfy_table::Table::new();
     table
         .load_preset(comfy_table::presets::NOTHING)
         .set_header(header.iter().copied());
     table.add_rows(rows);
+    if let Some(columns) = columns {
+        let widths = table.column_max_content_widths();
+        let fixed = &widths[..widths.len().saturating_sub(1)];
+        // Each column has a space on both sides.
+        let before = fixed.iter().map(|width| usize::from(*width) + 2).sum::<usize>() + 2;
+        if usize::from(columns) >= before + LEAST_LAST_COLUMN {
+            table
+                .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
+                .set_width(columns);
+            for column in table.column_iter_mut().take(fixed.len()) {
+                column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+            }
+        }
+    }
     table.lines().fold(String::new(), |mut text, line| {
         writeln!(text, "{}", line.trim_end()).expect("writing to a string");
         text
     })
 }
 
-/// Says that something long goes on: a spinner with the elapsed time on a terminal, else a line now and then.
-/// Ends when dropped.
-#[derive(Debug)]
-pub struct Ticker {
-    spinner: indicatif::ProgressBar,
-    stop: Option<std::sync::mpsc::Sender<()>>,
-}
-
-/// A line this often where there is no terminal.
-const TICK: Duration = Duration::from_secs(20);
-
-impl Ticker {
-    pub fn start(what: impl Into<String>) -> Self {
-        let what = what.into();
-        if std::io::stderr().is_terminal() {
-            let style = indicatif::ProgressStyle::with_template("{spinner} {msg} {elapsed}")
-                .unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner());
-            let spinner = indicatif::ProgressBar::new_spinner()
-                .with_style(style)
-                .with_message(what);
-            spinner.enable_steady_tick(Duration::from_millis(120));
-            return Self { spinner, stop: None };
-        }
-        progress(&what);
-        let (stop, stopped) = std::sync::mpsc::channel::<()>();
-        std::thread::spawn(move || {
-            let started = std::time::Instant::now();
-            while stopped.recv_timeout(TICK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                progress(&format!("{what}: {} s so far", started.elapsed().as_secs()));
-            }
-        });
-        Self {
-            spinner: indicatif::ProgressBar::hidden(),
-            stop: Some(stop),
-        }
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.stop = None;
-        self.spinner.finish_and_clear();
-    }
+/// How wide the terminal is that the result goes to; a file has no edge.
+fn terminal_columns() -> Option<u16> {
+    let stdout = std::io::stdout();
+    let size = stdout
+        .is_terminal()
+        .then(|| rustix::termios::tcgetwinsize(&stdout))?
+        .ok()?;
+    (size.ws_col > 0).then_some(size.ws_col)
 }
 
 /// Each row as a line.
@@ -251,7 +250,32 @@ pub fn duration_ms(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::tamed;
+    use super::{table_within, tamed};
+
+    #[test]
+    fn a_table_keeps_within_the_terminal_where_its_last_column_can_be_wrapped() {
+        let why = "what follows is a reason that nobody kept short ".repeat(3);
+        let rows = [vec!["prod-20260102-030405".to_owned(), "ann".into(), why.clone()]];
+        let header = ["release", "by", "why"];
+        let narrow = table_within(Some(80), &header, &rows);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        assert!(
+            narrow.lines().count() > 2 && narrow.contains(" prod-20260102-030405  ann "),
+            "{narrow}"
+        );
+        assert!(
+            narrow
+                .lines()
+                .skip(2)
+                .all(|line| line.starts_with(&" ".repeat(28))),
+            "{narrow}"
+        );
+        // Nothing to gain on a strip, and nothing to keep within in a file.
+        for columns in [Some(40), None] {
+            let whole = table_within(columns, &header, &rows);
+            assert!(whole.contains(why.trim_end()), "{whole}");
+        }
+    }
 
     #[test]
     fn free_text_gives_the_runner_no_command() {

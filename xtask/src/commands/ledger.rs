@@ -10,7 +10,7 @@ use super::Common;
 use crate::domain::ledger::{Operation, Void};
 use crate::domain::operation::OperationId;
 use crate::engine::ledger::Ledger;
-use crate::error::Stop;
+use crate::engine::operation::find;
 use crate::report;
 
 /// Options of `ledger`.
@@ -37,7 +37,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     let state = Ledger::open(&ctx).state()?;
     let operations: Vec<Operation> = match &args.operation {
-        Some(id) => vec![find(&state.operations, id)?],
+        Some(id) => vec![find(&state, &ctx.env_name, id)?.clone()],
         None => state.operations[state.operations.len().saturating_sub(args.last)..].to_vec(),
     };
     let shown = Shown {
@@ -52,30 +52,25 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     })
 }
 
-fn find(operations: &[Operation], id: &OperationId) -> Result<Operation> {
-    let found = operations.iter().find(|operation| operation.id == *id);
-    found.cloned().ok_or_else(|| {
-        Stop::usage(format!("the ledger has no operation {id}"))
-            .next("`cargo xtask ledger --last 100` shows the operations that it has")
-            .into()
-    })
+fn overview(operations: &[Operation]) -> String {
+    let rows = operations.iter().map(|operation| {
+        let started = &operation.started;
+        let row = vec![
+            operation.id.to_string(),
+            started.kind.clone(),
+            short(&started.target).to_owned(),
+            state(operation),
+        ];
+        let note = format!("by {}: {}", operation.holder.user, one_line(&started.reason));
+        (row, note)
+    });
+    report::table_with_notes(&["operation", "kind", "target", "state"], rows)
 }
 
-fn overview(operations: &[Operation]) -> String {
-    let rows: Vec<Vec<String>> = operations
-        .iter()
-        .map(|operation| {
-            vec![
-                operation.id.to_string(),
-                operation.started.kind.clone(),
-                operation.started.target.clone(),
-                state(operation),
-                operation.holder.user.clone(),
-                one_line(&operation.started.reason),
-            ]
-        })
-        .collect();
-    report::table(&["operation", "kind", "target", "state", "who", "why"], &rows)
+/// A commit by its first digits; a tag is short enough.
+fn short(target: &str) -> &str {
+    let is_commit = target.len() == 40 && target.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_commit { &target[..9] } else { target }
 }
 
 fn details(operation: &Operation) -> String {

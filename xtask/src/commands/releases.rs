@@ -105,21 +105,12 @@ fn text(listing: &Listing) -> String {
         .iter()
         .map(|tag| format!("unreadable: {tag}\n"));
     let head: String = lines.chain(unreadable).collect();
-    let rows: Vec<Vec<String>> = listing.releases.iter().map(Listed::row).collect();
-    head + &report::table(
-        &[
-            "",
-            "release",
-            "commit",
-            "by",
-            "health",
-            "backup",
-            "days left",
-            "image",
-            "what",
-        ],
-        &rows,
-    )
+    let header = ["", "release", "commit", "health", "backup", "days", "image"];
+    let rows = listing
+        .releases
+        .iter()
+        .map(|listed| (listed.row(), listed.origin()));
+    head + &report::table_with_notes(&header, rows)
 }
 
 impl Listed {
@@ -130,16 +121,10 @@ impl Listed {
             (false, true) => "good",
             (false, false) => "",
         };
-        let what = match (&release.restores, &release.reason) {
-            (Some(restored), Some(reason)) => format!("restores {restored}: {reason}"),
-            (Some(restored), None) => format!("restores {restored}"),
-            _ => String::new(),
-        };
         vec![
             mark.into(),
             release.tag.clone(),
             release.short_commit().into(),
-            release.actor.clone(),
             format!("{:?}", release.health).to_lowercase(),
             self.backup.clone().unwrap_or_else(|| "-".into()),
             self.backup_days_left
@@ -150,7 +135,17 @@ impl Listed {
                 None => "",
             }
             .into(),
-            what,
         ]
+    }
+
+    /// Who made it and, of a rollback, why: free text has a line of its own.
+    fn origin(&self) -> String {
+        let release = &self.release;
+        let by = format!("by {}", release.actor);
+        match (&release.restores, &release.reason) {
+            (Some(restored), Some(reason)) => format!("{by}, restores {restored}: {reason}"),
+            (Some(restored), None) => format!("{by}, restores {restored}"),
+            _ => by,
+        }
     }
 }

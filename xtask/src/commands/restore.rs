@@ -72,8 +72,8 @@ pub struct Args {
 /// Runs one of the verbs.
 pub fn run(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.undo {
-        confirm_change(ctx, &format!("undo of restore {operation}"))?;
         require_known(ctx, operation)?;
+        confirm_change(ctx, &format!("undo of restore {operation}"))?;
         let entry = args.entry(operation.as_str(), "undo");
         let done = locked::again(ctx, operation, entry, Outcome::Undone, |held| {
             held.step("undo", json!({ "restore": operation }))?;
@@ -303,23 +303,26 @@ fn list(ctx: &Context) -> Result<()> {
         restores: restore::list(ctx)?,
     };
     report::emit(ctx.format, "restore-list/1", &known, || {
-        let rows: Vec<Vec<String>> = known.restores.iter().map(row).collect();
-        report::table(
-            &["operation", "state", "backup", "old", "shadow", "late", "next"],
-            &rows,
+        report::table_with_notes(
+            &["operation", "state", "backup", "old", "shadow", "late"],
+            known.restores.iter().map(row),
         )
     })
 }
 
-fn row(known: &Known) -> Vec<String> {
+fn row(known: &Known) -> (Vec<String>, String) {
     let state = known.phase.map_or("unknown here", restore::Phase::name);
-    vec![
+    let row = vec![
         known.operation.to_string(),
         state.to_owned(),
         known.backup_id.clone().unwrap_or_default(),
         known.old.len().to_string(),
         known.shadow.len().to_string(),
         known.late.len().to_string(),
-        known.next.clone().unwrap_or_default(),
-    ]
+    ];
+    let next = known.next.as_ref().map_or_else(
+        || "nothing is left to do".to_owned(),
+        |next| format!("next: {next}"),
+    );
+    (row, next)
 }

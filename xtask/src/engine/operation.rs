@@ -212,8 +212,9 @@ impl Operation {
         })?;
         let began = Instant::now();
         let watched = budget_s.map(|seconds| budget::watch(step, Duration::from_secs(seconds)));
+        let running = report::Ticker::quietly(format!("  {step}"));
         let outcome = act();
-        drop(watched);
+        drop((watched, running));
         let duration_ms = millis(began.elapsed());
         self.time(step, began, duration_ms, budget_s);
         match outcome {

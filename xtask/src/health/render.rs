@@ -7,30 +7,30 @@ use crate::domain::verdict::{Outcome, Severity};
 use crate::report;
 
 /// Cells of a full bar: the budget.
-const BAR_CELLS: usize = 10;
+const BAR_CELLS: usize = 5;
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
 /// The table, and the verdict below it.
 pub fn text(report: &HealthReport) -> String {
-    let rows: Vec<Vec<String>> = report
-        .checks
-        .iter()
-        .map(|check| {
-            vec![
-                sign(check).to_owned(),
-                check.group.word().to_owned(),
-                check.name.clone(),
-                time(check),
-                check
-                    .measured_ms
-                    .zip(check.budget_ms)
-                    .map(|(ms, budget_ms)| bar(ms, budget_ms))
-                    .unwrap_or_default(),
-                message(check),
-            ]
-        })
-        .collect();
-    let mut text = report::table(&["", "group", "check", "time", "of budget", ""], &rows);
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut group = None;
+    for check in &report.checks {
+        if group.replace(check.group) != Some(check.group) {
+            rows.push(vec![check.group.word().to_owned()]);
+        }
+        let bar = check.measured_ms.zip(check.budget_ms);
+        let bar = bar
+            .map(|(ms, budget_ms)| bar_of(ms, budget_ms))
+            .unwrap_or_default();
+        rows.push(vec![
+            format!("  {}", sign(check)),
+            check.name.clone(),
+            time(check),
+            bar,
+            message(check),
+        ]);
+    }
+    let mut text = report::table(&["", "check", "time", "of budget", ""], &rows);
     writeln!(text, "\n{}", report.summary).expect("writing to a string");
     writeln!(
         text,
@@ -61,7 +61,7 @@ pub fn markdown(report: &HealthReport) -> String {
         let bar = check
             .measured_ms
             .zip(check.budget_ms)
-            .map(|(ms, budget_ms)| format!("`{}`", bar(ms, budget_ms)))
+            .map(|(ms, budget_ms)| format!("`{}`", bar_of(ms, budget_ms)))
             .unwrap_or_default();
         writeln!(
             text,
@@ -117,8 +117,8 @@ pub fn duration(ms: f64) -> String {
     }
 }
 
-/// Ten cells are the budget; what is over it is drawn as an arrow.
-fn bar(ms: f64, budget_ms: f64) -> String {
+/// A full bar is the budget; what is over it is drawn as an arrow.
+fn bar_of(ms: f64, budget_ms: f64) -> String {
     let share = if budget_ms > 0.0 {
         ms / budget_ms
     } else {
@@ -131,7 +131,7 @@ fn bar(ms: f64, budget_ms: f64) -> String {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "between 0 and 80"
+        reason = "between 0 and all eighths"
     )]
     let eighths = (share * (BAR_CELLS * 8) as f64).round() as usize;
     let drawn = format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8]);
@@ -149,10 +149,10 @@ mod tests {
 
     #[test]
     fn a_bar_shows_the_share_of_the_budget() {
-        assert_eq!(bar(250.0, 500.0), "█████        50 %");
-        assert_eq!(bar(0.0, 500.0), "              0 %");
-        assert_eq!(bar(500.0, 500.0), "██████████  100 %");
-        assert_eq!(bar(501.0, 500.0), "██████████▶ 100 %");
-        assert_eq!(bar(6.0, 500.0), "▏             1 %");
+        assert_eq!(bar_of(250.0, 500.0), "██▌     50 %");
+        assert_eq!(bar_of(0.0, 500.0), "         0 %");
+        assert_eq!(bar_of(500.0, 500.0), "█████  100 %");
+        assert_eq!(bar_of(501.0, 500.0), "█████▶ 100 %");
+        assert_eq!(bar_of(12.0, 500.0), "▏        2 %");
     }
 }

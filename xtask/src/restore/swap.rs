@@ -214,6 +214,7 @@ fn run(
     if log.history.compared {
         return Ok((collections, 0));
     }
+    let _ticker = report::Ticker::quietly("putting the restored collections in place");
     // The collection that went aside and waits for its successor.
     let mut gone: Option<(String, Instant)> = None;
     for step in &plan.steps {

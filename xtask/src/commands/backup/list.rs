@@ -86,39 +86,31 @@ impl Listed {
             places: vec![place.to_owned()],
         }
     }
+
+    /// For the table; what it was taken for, and where it is, below.
+    fn row(&self) -> (Vec<String>, String) {
+        let verified = self.verified.map(|at| at.format("%F %R").to_string());
+        let row = vec![
+            self.id.clone(),
+            self.environment.clone(),
+            report::bytes(self.size),
+            self.documents.to_string(),
+            if self.encrypted { "yes" } else { "no" }.into(),
+            verified.unwrap_or_else(|| "never".into()),
+        ];
+        (row, format!("{}; in {}", self.purpose, self.places.join(", ")))
+    }
 }
 
 pub(super) fn run(ctx: &Context) -> Result<()> {
     let list = read_all(&keepers(ctx)?);
     report::emit(ctx.format, "backup-list/1", &list, || {
-        let rows = list.backups.iter().map(|backup| {
-            vec![
-                backup.id.clone(),
-                backup.environment.clone(),
-                report::bytes(backup.size),
-                backup.documents.to_string(),
-                if backup.encrypted { "yes" } else { "no" }.into(),
-                backup
-                    .verified
-                    .map_or_else(|| "never".into(), |at| at.format("%Y-%m-%d %H:%M").to_string()),
-                backup.purpose.clone(),
-                backup.places.join(", "),
-            ]
-        });
-        let header = [
-            "id",
-            "environment",
-            "size",
-            "documents",
-            "encrypted",
-            "verified",
-            "purpose",
-            "places",
-        ];
+        let rows = list.backups.iter().map(Listed::row);
+        let header = ["id", "environment", "size", "documents", "encrypted", "verified"];
         let problems = list
             .problems
             .iter()
             .map(|problem| format!("problem: {problem}\n"));
-        report::table(&header, &rows.collect::<Vec<_>>()) + &problems.collect::<String>()
+        report::table_with_notes(&header, rows) + &problems.collect::<String>()
     })
 }

@@ -1,6 +1,5 @@
 //! How far a pass over a backup is: one bar on a terminal, a line every few seconds elsewhere.
 
-use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,16 +24,13 @@ pub(super) struct Meter {
 impl Meter {
     /// `total_bytes` may be an estimate; 0 where it is not known.
     pub(super) fn new(what: &'static str, total_bytes: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let (bar, template) = if total_bytes == 0 {
-                (ProgressBar::new_spinner(), NO_TOTAL)
-            } else {
-                (ProgressBar::new(total_bytes), BAR)
-            };
-            let style =
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            bar.with_style(style).with_prefix(what)
-        });
+        let (bar, template) = if total_bytes == 0 {
+            (ProgressBar::new_spinner(), NO_TOTAL)
+        } else {
+            (ProgressBar::new(total_bytes), BAR)
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = report::shown_bar(bar.with_style(style).with_prefix(what));
         let started = Instant::now();
         Self {
             what,

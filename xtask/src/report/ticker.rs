@@ -1,0 +1,82 @@
+//! Signs of life: bars and spinners on a terminal, below what is said meanwhile; a line now and then elsewhere.
+
+use std::io::IsTerminal as _;
+use std::sync::{LazyLock, mpsc};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::progress;
+
+/// A line this often where there is no terminal.
+const TICK: Duration = Duration::from_secs(20);
+const REDRAW: Duration = Duration::from_millis(120);
+
+/// All of them are drawn by one: steps run beside each other, and each would draw over the others' lines.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Writes to the terminal while no bar is drawn.
+pub(super) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
+    BARS.suspend(write)
+}
+
+/// Shows a bar below the others, where stderr is a terminal.
+pub fn shown_bar(bar: ProgressBar) -> Option<ProgressBar> {
+    std::io::stderr().is_terminal().then(|| BARS.add(bar))
+}
+
+/// Says that something long goes on: a spinner with the elapsed time on a terminal, else a line now and then.
+/// Ends when dropped.
+#[derive(Debug)]
+pub struct Ticker {
+    spinner: Option<ProgressBar>,
+    /// Dropped to end the lines.
+    _stop: Option<mpsc::Sender<()>>,
+}
+
+impl Ticker {
+    /// Says it at once.
+    pub fn start(what: impl Into<String>) -> Self {
+        let what = what.into();
+        if !std::io::stderr().is_terminal() {
+            progress(&what);
+        }
+        Self::quietly(what)
+    }
+
+    /// Without a line at the beginning: for what says itself that it is done, mostly soon.
+    pub fn quietly(what: impl Into<String>) -> Self {
+        let what = what.into();
+        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let spinner = ProgressBar::new_spinner()
+            .with_style(style)
+            .with_message(what.clone());
+        if let Some(spinner) = shown_bar(spinner) {
+            spinner.enable_steady_tick(REDRAW);
+            return Self {
+                spinner: Some(spinner),
+                _stop: None,
+            };
+        }
+        let (stop, stopped) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let started = Instant::now();
+            while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                progress(&format!("{what}: {} s so far", started.elapsed().as_secs()));
+            }
+        });
+        Self {
+            spinner: None,
+            _stop: Some(stop),
+        }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        if let Some(spinner) = &self.spinner {
+            spinner.finish_and_clear();
+        }
+    }
+}
