@@ -15,7 +15,7 @@ use super::rehearse::Scenario;
 use crate::error::Stop;
 use crate::exec::Exec;
 use crate::report;
-use crate::tools::resolve::{Purpose, path_with, resolve, resolve_for};
+use crate::tools::resolve::{Purpose, cannot_be_had, path_with, resolve, resolve_for};
 
 /// A stage that takes longer hangs.
 const STAGE_DEADLINE: Duration = Duration::from_secs(40 * 60);
@@ -63,6 +63,7 @@ enum Stage {
     Clippy,
     Build,
     Test,
+    Pages,
     Rehearse,
     Scenarios,
     Conformance,
@@ -77,6 +78,9 @@ struct Report {
 struct Ended {
     stage: Stage,
     passed: bool,
+    /// Why it could not run at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_run: Option<String>,
     duration_ms: u64,
 }
 
@@ -90,6 +94,16 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let mut failure = None;
     for &stage in wanted {
         let began = Instant::now();
+        if let Some(why) = stage.cannot_run(&root)? {
+            report::progress(&format!("{:<9} NOT RUN: {why}", stage.name()));
+            report.stages.push(Ended {
+                stage,
+                passed: false,
+                not_run: Some(why),
+                duration_ms: 0,
+            });
+            continue;
+        }
         let outcome = stage.run(&sh, &root);
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let word = if outcome.is_ok() { "passed" } else { "FAILED" };
@@ -101,6 +115,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         report.stages.push(Ended {
             stage,
             passed: outcome.is_ok(),
+            not_run: None,
             duration_ms,
         });
         if let Err(error) = outcome {
@@ -108,18 +123,21 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             break;
         }
     }
-    report::emit(common.format, "ci/1", &report, || {
-        let passed = report.stages.iter().filter(|stage| stage.passed).count();
-        format!(
-            "{passed} stages passed, {} failed\n",
-            report.stages.len() - passed
-        )
-    })?;
+    report::emit(common.format, "ci/1", &report, || report.text())?;
     failure.map_or(Ok(()), |error| {
         Err(Stop::failed(format!("{error:#}"))
             .next("mend it and run `cargo xtask ci` again")
             .into())
     })
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let passed = self.stages.iter().filter(|stage| stage.passed).count();
+        let skipped = self.stages.iter().filter(|stage| stage.not_run.is_some()).count();
+        let failed = self.stages.len() - passed - skipped;
+        format!("{passed} stages passed, {failed} failed, {skipped} not run\n")
+    }
 }
 
 impl Stage {
@@ -131,9 +149,18 @@ impl Stage {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Test => "test",
+            Self::Pages => "pages",
             Self::Rehearse => "rehearse",
             Self::Scenarios => "scenarios",
             Self::Conformance => "conformance",
+        }
+    }
+
+    /// Why this machine cannot run it: said aloud, never passed over.
+    fn cannot_run(self, root: &Path) -> Result<Option<String>> {
+        match self {
+            Self::Pages => cannot_be_had(root, Purpose::Pages),
+            _ => Ok(None),
         }
     }
 
@@ -148,6 +175,10 @@ impl Stage {
             ),
             Self::Build => cmd!(sh, "cargo build --workspace --all-targets --locked"),
             Self::Test => cmd!(sh, "cargo test --workspace --locked"),
+            Self::Pages => cmd!(
+                sh,
+                "cargo test --package xtask --locked --test metrics pages:: -- --ignored"
+            ),
             Self::Rehearse => cmd!(
                 sh,
                 "cargo xtask rehearse --documents {REHEARSAL_DOCUMENTS} --platform-s 0"
@@ -165,7 +196,10 @@ impl Stage {
     }
 
     fn run_command(self, command: xshell::Cmd<'_>, root: &Path) -> Result<()> {
-        let tools = resolve(root, &[])?;
+        let mut tools = resolve(root, &[])?;
+        if self == Self::Pages {
+            tools.extend(resolve_for(root, Purpose::Pages)?);
+        }
         let _ticker = report::Ticker::start(format!("{}…", self.name()));
         let finished = Exec::new(command)
             .env("PATH", path_with(&tools)?)

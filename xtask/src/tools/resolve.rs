@@ -44,6 +44,8 @@ struct Pin {
     cargo: Option<CargoBuild>,
     pip: Option<PipBuild>,
     npm: Option<NpmBuild>,
+    /// The kind of machine that the package is made for, where it is made for one: `x86_64-linux`.
+    machine: Option<String>,
     /// Who needs it.
     #[serde(default)]
     purpose: Purpose,
@@ -58,6 +60,8 @@ pub enum Purpose {
     Pipeline,
     /// The stage `lint` of `cargo xtask ci` runs it.
     Lint,
+    /// The stage `pages` of `cargo xtask ci` looks at our pages with it.
+    Pages,
     /// Only the conformance tests run it.
     Conformance,
 }
@@ -88,6 +92,13 @@ pub fn resolve_for(root: &Path, purpose: Purpose) -> Result<Vec<Tool>> {
     wanted.map(|pin| pin.resolve(root)).collect()
 }
 
+/// Why the tools of a purpose cannot be had on this machine at all; `None` where they can.
+pub fn cannot_be_had(root: &Path, purpose: Purpose) -> Result<Option<String>> {
+    let pins = pins(root)?;
+    let mut wanted = pins.tool.iter().filter(|pin| pin.purpose == purpose);
+    Ok(wanted.find_map(Pin::cannot_be_had))
+}
+
 fn pins(root: &Path) -> Result<Pins> {
     let file = root.join(PINS_DIR).join("tools.toml");
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -114,6 +125,18 @@ pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
 }
 
 impl Pin {
+    fn cannot_be_had(&self) -> Option<String> {
+        let here = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+        if let Some(made_for) = self.machine.as_ref().filter(|machine| **machine != here) {
+            return Some(format!(
+                "{} is made for {made_for}, and this is {here}",
+                self.name
+            ));
+        }
+        let absent = self.npm.is_some() && which::which("npm").is_err();
+        absent.then(|| format!("npm, which brings {}, is not on PATH", self.name))
+    }
+
     fn resolve(&self, root: &Path) -> Result<Tool> {
         let (path, from) = self
             .locate(root)

@@ -1,23 +1,26 @@
 //! Makes a history: a bare repository with release tags, ledger, approval requests, health looks and drills, as the
 //! program itself writes them; and remembers in plain lists what it made.
 
+mod events;
+mod repository;
+
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 use xtask::domain::approval::{REQUEST_SCHEMA, Request};
-use xtask::domain::ledger::{Body, Event, Holder, Outcome, Started};
+use xtask::domain::ledger::Event;
 use xtask::domain::observation::{Observation, Seen};
 use xtask::domain::operation::OperationId;
 use xtask::domain::release::{
-    BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release, VariableFingerprint, tag_name,
+    BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release, VariableFingerprint,
 };
 use xtask::domain::verdict::Verdict;
 use xtask::engine::history;
-use xtask::tools::git::Git;
+
+use repository::git;
 
 /// Releases of the time looked at, and some before it that must not count.
 pub const RELEASES: usize = 30;
@@ -152,27 +155,6 @@ impl World {
         (self.random >> 33) % below
     }
 
-    fn git(&self) -> Git {
-        Git::at(&self.path("clone"), "origin")
-    }
-
-    fn make_repository(&self) {
-        let clone = self.path("clone");
-        git(
-            self.dir.path(),
-            &["init", "--quiet", "--bare", "origin.git"],
-            None,
-        );
-        git(
-            self.dir.path(),
-            &["init", "--quiet", "--initial-branch=main", "clone"],
-            None,
-        );
-        git(&clone, &["remote", "add", "origin", "../origin.git"], None);
-        std::fs::create_dir(clone.join("infrastructure")).unwrap();
-        std::fs::write(clone.join("infrastructure/pipeline.toml"), PIPELINE).unwrap();
-    }
-
     /// One release: its commits, its operation in the ledger, its tag.
     fn release(&mut self, number: usize, now: DateTime<Utc>) {
         // The two earlier ones lie before the 90 days, the others are spread over 87 of them.
@@ -227,151 +209,6 @@ impl World {
             );
         }
         times
-    }
-
-    /// The ledger's events of one operation that ends well: hidden steps one after the other, then the record.
-    fn operate(
-        &mut self,
-        id: &OperationId,
-        began: DateTime<Utc>,
-        is_rollback: bool,
-        steps: &[(String, u64)],
-    ) -> Planned {
-        let kind = if is_rollback { "rollback" } else { "deploy" };
-        let fence = self.start(id, kind, began);
-        let mut at = began;
-        for (step, duration_ms) in steps {
-            at += TimeDelta::milliseconds(i64::try_from(*duration_ms).unwrap());
-            let name = step.clone();
-            self.event(
-                id,
-                fence,
-                at,
-                Body::Step {
-                    name,
-                    facts: Value::Null,
-                },
-            );
-        }
-        let created = at + TimeDelta::milliseconds(700);
-        let name = "record release".to_owned();
-        self.event(
-            id,
-            fence,
-            created,
-            Body::Step {
-                name,
-                facts: Value::Null,
-            },
-        );
-        let ended = created + TimeDelta::milliseconds(150);
-        let outcome = Outcome::Done;
-        self.event(
-            id,
-            fence,
-            ended,
-            Body::Finished {
-                outcome,
-                facts: Value::Null,
-            },
-        );
-        Planned {
-            tag: tag_name("prod", created),
-            created,
-            is_rollback,
-            healthy: true,
-            takes_back: None,
-            commits: Vec::new(),
-            steps: steps.iter().cloned().collect(),
-            began,
-            ended,
-            waited_ms: None,
-        }
-    }
-
-    fn start(&mut self, id: &OperationId, kind: &str, at: DateTime<Utc>) -> u64 {
-        let fence = self.events.len() as u64 + 1;
-        let started = Started {
-            kind: kind.into(),
-            reason: "generated".into(),
-            target: "a target".into(),
-            plan_sha256: id.to_string(),
-            plan: json!({}),
-            holder: Holder {
-                user: "ann".into(),
-                host: "here".into(),
-                pid: 1,
-                run: None,
-                process: None,
-            },
-            lease_ms: 90_000,
-            supersedes: None,
-        };
-        self.event(id, fence, at, Body::Started(started));
-        fence
-    }
-
-    fn event(&mut self, id: &OperationId, fence: u64, at: DateTime<Utc>, body: Body) {
-        let seq = self.events.len() as u64 + 1;
-        self.events.push(Event {
-            seq,
-            at,
-            operation: id.clone(),
-            fence,
-            body,
-        });
-    }
-
-    /// Two deploys that failed before anything was live, and one that is under way.
-    fn fail_deploys(&mut self, now: DateTime<Utc>) {
-        for number in 0..2_u16 {
-            let at = now - TimeDelta::hours(9 - i64::from(number));
-            let id = OperationId::at(at, 900 + number);
-            let fence = self.start(&id, "deploy", at);
-            let (outcome, facts) = (Outcome::Failed, json!({"error": "the backup failed"}));
-            self.event(
-                &id,
-                fence,
-                at + TimeDelta::minutes(2),
-                Body::Finished { outcome, facts },
-            );
-            self.failed_deploys += 1;
-        }
-        let id = OperationId::at(now, 999);
-        self.start(&id, "deploy", now);
-    }
-
-    fn push_ledger(&self) {
-        let texts: Vec<String> = self
-            .events
-            .iter()
-            .map(|event| {
-                let mut record = serde_json::to_value(event).unwrap();
-                record["schema"] = "ledger-event/1".into();
-                format!("production {}: generated\n\n{record}\n", event.operation)
-            })
-            .collect();
-        self.chain("refs/xtask/ledger/production", &texts);
-    }
-
-    /// A chain of commits without files on the remote: what the program's pushes leave, by one process.
-    fn chain(&self, reference: &str, texts: &[String]) {
-        let mut stream = String::new();
-        for text in texts {
-            let length = text.len();
-            stream +=
-                &format!("commit {reference}\ncommitter x <x@invalid> 1 +0000\ndata {length}\n{text}\n");
-        }
-        let mut child = Command::new("git")
-            .args(["fast-import", "--quiet"])
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .current_dir(self.path("origin.git"))
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(stream.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success(), "{reference}");
     }
 
     fn request(&self, id: &OperationId, at: DateTime<Utc>, run: usize) {
@@ -471,49 +308,3 @@ impl World {
         self.chain(&history::reference("production"), &texts);
     }
 }
-
-fn git(dir: &Path, args: &[&str], at: Option<DateTime<Utc>>) {
-    let mut command = Command::new("git");
-    command
-        .args(["-c", "user.name=ann", "-c", "user.email=ann@example.com"])
-        .args(args)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", dir)
-        .current_dir(dir);
-    if let Some(at) = at {
-        let date = at.to_rfc3339();
-        command
-            .env("GIT_AUTHOR_DATE", &date)
-            .env("GIT_COMMITTER_DATE", &date);
-    }
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-const PIPELINE: &str = r#"
-schema = "pipeline/1"
-default_environment = "production"
-[environments.production]
-tag_prefix = "prod"
-[environments.production.railway]
-project = "p"
-environment = "e"
-service = "s"
-token = "RAILWAY"
-source = "backend"
-url = "https://api.example.com"
-[environments.production.vercel]
-org = "team_x"
-project = "prj_x"
-token = "VERCEL"
-source = "frontend"
-domain = "www.example.com"
-[environments.production.mongodb]
-uri = "MONGODB"
-database = "shop"
-"#;

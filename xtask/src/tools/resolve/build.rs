@@ -82,6 +82,8 @@ pub(super) struct PipBuild {
 pub(super) struct NpmBuild {
     /// Folder with package.json and package-lock.json.
     lock: String,
+    /// A script in that folder that makes the program of what was installed, where no package has it ready.
+    unpack: Option<String>,
 }
 
 impl GoBuild {
@@ -159,9 +161,11 @@ impl NpmBuild {
     /// Files that decide what is built.
     pub(super) fn inputs(&self, root: &Path) -> Vec<PathBuf> {
         let folder = root.join(PINS_DIR).join(&self.lock);
-        ["package.json", "package-lock.json"]
+        let files = ["package.json", "package-lock.json"].into_iter();
+        files
+            .chain(self.unpack.as_deref())
             .map(|file| folder.join(file))
-            .into()
+            .collect()
     }
 
     /// Exactly what the lock file has, by its hashes; no package runs a script of its own.
@@ -177,6 +181,11 @@ impl NpmBuild {
             .inherit(TOOLCHAIN_ENV)
             .deadline(BUILD_DEADLINE)
             .run()?;
+        if let Some(script) = &self.unpack {
+            Exec::new(cmd!(sh, "node {script}"))
+                .deadline(BUILD_DEADLINE)
+                .run()?;
+        }
         let bin = into.join("bin");
         std::fs::create_dir_all(&bin).context("cannot make a folder in the cache")?;
         std::os::unix::fs::symlink(Path::new("../node_modules/.bin").join(program), bin.join(program))
