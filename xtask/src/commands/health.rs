@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::Common;
@@ -14,6 +14,7 @@ use crate::domain::observation::Seen;
 use crate::domain::release::{Release, tag_time};
 use crate::domain::verdict::Verdict;
 use crate::engine::history;
+use crate::engine::releases::Releases;
 use crate::error::{Ending, Stop};
 use crate::health::compare::{self, Comparison};
 use crate::health::watch::{self, Pace};
@@ -143,13 +144,19 @@ fn expected(ctx: &Context, release: &str) -> Result<ExpectedRelease> {
             ..ExpectedRelease::default()
         });
     }
-    let found = Git::open(ctx)
-        .tag(release)
-        .with_context(|| format!("cannot look up the release {release}"))?;
-    let message = found.and_then(|tag| tag.message).ok_or_else(|| {
+    let releases = Releases::read(ctx).with_context(|| format!("cannot look up the release {release}"))?;
+    if let Some((_, why)) = releases.unreadable.iter().find(|(tag, _)| tag == release) {
+        bail!("the record of {release} is not readable: {why}");
+    }
+    let asked = releases.find(release).ok_or_else(|| {
         Stop::usage(format!("there is no release `{release}`")).next("see the releases: cargo xtask releases")
     })?;
-    let record = Release::from_message(release, &message)?;
+    // A rollback brings a release back with deployments, and under a tag, of its own.
+    let brought_back = |newest: &&Release| newest.restores.as_deref() == Some(release);
+    let record = releases.newest().filter(brought_back).unwrap_or(asked).clone();
+    if record.tag != release {
+        report::progress(&format!("{release} was brought back as {}", record.tag));
+    }
     Ok(ExpectedRelease {
         commit: record.commit,
         tag: Some(record.tag),

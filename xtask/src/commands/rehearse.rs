@@ -2,6 +2,7 @@
 //! git remote, and simulated platforms. It runs our own program as a team would, then proves from outside what it did.
 
 mod page;
+mod practise;
 mod proof;
 mod scenarios;
 mod story;
@@ -40,6 +41,9 @@ pub struct Args {
     /// Another story than the whole one
     #[arg(long, value_enum)]
     scenario: Option<Scenario>,
+    /// Stop when a faulty release is live, and wait: you take it back yourself, as the guide says
+    #[arg(long, conflicts_with_all = ["scenario", "html"])]
+    practise: bool,
     /// Keep the folder with logs, backups, repository and database
     #[arg(long)]
     keep: bool,
@@ -71,6 +75,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 
 fn play(args: &Args, common: &Common, world: &World) -> Result<()> {
     match args.scenario {
+        None if args.practise => practise::practise(args, common, world),
         None => {
             let rehearsed = story::play(args, world)?;
             if let Some(file) = &args.html {

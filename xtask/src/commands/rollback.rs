@@ -114,12 +114,19 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     told(ctx, &begin(ctx, &plan, &releases, &reason)?)
 }
 
-/// Goes back without asking: the configuration of an unhealthy deploy, or who asked for an undo, has said yes.
+/// Goes back without asking: the configuration of an unhealthy deploy has said yes.
 pub fn at_once(ctx: &Context, tag: &str, reason: &str) -> Result<RolledBack> {
-    without_asking(ctx, tag, reason, true)
+    go_back(ctx, tag, reason, true, || Ok(()))
 }
 
-fn without_asking(ctx: &Context, tag: &str, reason: &str, healthy: bool) -> Result<RolledBack> {
+/// Shows what will be lost, and goes back where that is agreed to.
+fn go_back(
+    ctx: &Context,
+    tag: &str,
+    reason: &str,
+    healthy: bool,
+    agreed: impl FnOnce() -> Result<()>,
+) -> Result<RolledBack> {
     let wanted = Wanted {
         tag,
         database: DatabaseChoice::Auto,
@@ -127,6 +134,7 @@ fn without_asking(ctx: &Context, tag: &str, reason: &str, healthy: bool) -> Resu
     };
     let (plan, releases, loss) = observed(ctx, &wanted)?;
     report::progress(&text(&plan, loss.as_ref()));
+    agreed()?;
     begin(ctx, &plan, &releases, reason)
 }
 

@@ -21,7 +21,7 @@ pub fn confirm(ctx: &Context, what: &str, name: &str) -> Result<()> {
         return Err(refused("there is no terminal to ask on").into());
     }
     let mut stderr = std::io::stderr();
-    write!(stderr, "type {name} to confirm: ")
+    write!(stderr, "{what}: type {name} to confirm: ")
         .and_then(|()| stderr.flush())
         .context("cannot ask on the terminal")?;
     let mut typed = String::new();

@@ -2,6 +2,7 @@
 
 mod commands;
 mod emergency;
+mod guide;
 mod messages;
 
 use std::path::{Path, PathBuf};

@@ -35,17 +35,25 @@ pub struct Rehearsed {
     pub(super) elapsed_ms: u64,
 }
 
-/// The story. Each step says what it is about to do; our own program's progress is in the logs.
-pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
-    let began = Instant::now();
+/// A world in which a faulty release is live, with writes of users before and after its backup.
+pub(super) struct Faulty {
+    pub(super) first_release: String,
+    pub(super) bad_release: String,
+    pub(super) fault_found: Vec<String>,
+    deploy_timeline: Vec<Timing>,
+    written_after_backup: u64,
+}
+
+/// The story up to the faulty release. Each step says what it is about to do; our own program's progress is in the logs.
+pub(super) fn release_a_faulty_one(args: &Args, world: &World) -> Result<Faulty> {
     say("fill the database");
     world.seed(args.documents, args.seed)?;
     say("deploy the first release");
     world.commit_release("v1")?;
     let first = world.xtask_json("deploy-v1", &["deploy", "--yes"])?;
-    let first_tag = tag_of(&first)?;
+    let first_release = tag_of(&first)?;
     say("check its health");
-    world.xtask_json("health-v1", &["health", "--release", &first_tag])?;
+    world.xtask_json("health-v1", &["health", "--release", &first_release])?;
     let before = world.users_write(WRITES_BEFORE, args.seed)?;
     say(&format!(
         "users wrote {before} documents; deploy the second release, which has a fault and a migration"
@@ -58,14 +66,26 @@ pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
         bad.error()
     );
     let bad: Value = serde_json::from_str(&bad.stdout).context("the deploy printed no JSON")?;
-    let bad_tag = tag_of(&bad)?;
-    let fault_found = find_fault(world)?;
-    let after = world.users_write(WRITES_AFTER, args.seed + 1)?;
+    Ok(Faulty {
+        first_release,
+        bad_release: tag_of(&bad)?,
+        fault_found: find_fault(world)?,
+        deploy_timeline: serde_json::from_value(bad["timeline"].clone())?,
+        written_after_backup: world.users_write(WRITES_AFTER, args.seed + 1)?,
+    })
+}
+
+/// The whole story.
+pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
+    let began = Instant::now();
+    let faulty = release_a_faulty_one(args, world)?;
+    let (first_tag, bad_tag) = (&faulty.first_release, &faulty.bad_release);
+    let after = faulty.written_after_backup;
     say(&format!(
         "users wrote {after} more documents; look at what a rollback would lose"
     ));
     let plan = world
-        .xtask("rollback-plan", &["rollback", &first_tag, "--plan"])?
+        .xtask("rollback-plan", &["rollback", first_tag, "--plan"])?
         .checked()?;
     report::progress(&plan.stdout);
     let (backup, mut proof) = Proof::before(world, &Served::both("1.0.0"))?;
@@ -73,13 +93,10 @@ pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
         "roll back to {first_tag}; the platform takes {} s to start the backend",
         args.platform_s
     ));
-    world.control(
-        "/railway/start",
-        &json!({ "at_least_ms": u64::from(args.platform_s) * 1_000 }),
-    )?;
+    take_time(args, world)?;
     let reason = format!("prices are missing in {bad_tag}");
     let arguments = [
-        "rollback", &first_tag, "--reason", &reason, "--yes", "--format", "json",
+        "rollback", first_tag, "--reason", &reason, "--yes", "--format", "json",
     ];
     let ended = world.xtask("rollback", &arguments)?;
     ensure!(
@@ -91,7 +108,7 @@ pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
     let back_tag = tag_of(&back)?;
     say("prove the rollback from outside, then ask its health");
     // The proof first: where data is wrong it names the collection, health only what the data leads to.
-    proof.after(world, &backup, after, &[&first_tag, &bad_tag, &back_tag])?;
+    proof.after(world, &backup, after, &[first_tag, bad_tag, &back_tag])?;
     ended.checked()?;
     world.xtask_json("health-back", &["health", "--release", &back_tag])?;
     let told = |name: &str| {
@@ -100,19 +117,25 @@ pub fn play(args: &Args, world: &World) -> Result<Rehearsed> {
     };
     Ok(Rehearsed {
         documents: backup.documents,
-        first_release: first_tag,
-        bad_release: bad_tag,
+        first_release: faulty.first_release,
+        bad_release: faulty.bad_release,
         rollback_release: back_tag,
-        fault_found,
+        fault_found: faulty.fault_found,
         written_after_backup: after,
         proof,
         recovery_ms: told("recovery_ms")?,
         unavoidable_ms: told("unavoidable_ms")?,
         budget_ms: told("budget_ms")?,
-        deploy_timeline: serde_json::from_value(bad["timeline"].clone())?,
+        deploy_timeline: faulty.deploy_timeline,
         rollback_timeline: serde_json::from_value(back["timeline"].clone())?,
         elapsed_ms: u64::try_from(began.elapsed().as_millis())?,
     })
+}
+
+/// From here on the platform takes as long as a real one.
+pub(super) fn take_time(args: &Args, world: &World) -> Result<()> {
+    let at_least_ms = u64::from(args.platform_s) * 1_000;
+    world.control("/railway/start", &json!({ "at_least_ms": at_least_ms }))
 }
 
 /// Health must say no, and say why.

@@ -2,6 +2,7 @@
 //! environment in which our own program runs as it would for a team. Only PATH, configuration and URLs differ.
 
 mod parts;
+mod shell;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

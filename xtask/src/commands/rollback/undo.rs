@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{KIND, without_asking};
+use super::{KIND, go_back};
 use crate::commands::{backup, deploy};
 use crate::context::Context;
 use crate::domain::ledger::{Operation as Recorded, Outcome};
@@ -30,18 +30,18 @@ pub fn undo(ctx: &Context, id: &OperationId, kind: &str) -> Result<()> {
     if made.is_none() && !recorded.unfinished() {
         return Err(nothing_to_undo(recorded));
     }
-    confirm(
-        ctx,
-        &format!("going back from {id}"),
-        before.map_or(ctx.env_name.as_str(), |before| &before.tag),
-    )?;
+    let name = before.map_or(ctx.env_name.as_str(), |before| &before.tag);
+    let agreed = || confirm(ctx, &format!("going back from {id}"), name);
     match (made, before) {
-        (None, before) => take_back(ctx, recorded, before),
+        (None, before) => {
+            agreed()?;
+            take_back(ctx, recorded, before)
+        }
         (Some(made), None) => Err(Stop::refused(format!("there was no release before {}", made.tag))
             .live(format!("{} is live", made.tag))
             .next("mend and deploy")
             .into()),
-        (Some(made), Some(before)) => roll_back(ctx, recorded, made, before),
+        (Some(made), Some(before)) => roll_back(ctx, recorded, made, before, agreed),
     }
 }
 
@@ -70,22 +70,36 @@ fn nothing_to_undo(recorded: &Recorded) -> anyhow::Error {
 }
 
 /// The operation made a release: what is left of it is finished, so that the records say what happened, and then the
-/// release before it is gone back to.
-fn roll_back(ctx: &Context, recorded: &Recorded, made: &Release, before: &Release) -> Result<()> {
+/// release before it is gone back to. What would be lost is shown first where nothing has to be finished before.
+fn roll_back(
+    ctx: &Context,
+    recorded: &Recorded,
+    made: &Release,
+    before: &Release,
+    agreed: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let reason = format!("undo of {}, which made {}", recorded.id, made.tag);
+    let back = if recorded.unfinished() {
+        agreed()?;
+        finish_first(ctx, recorded);
+        go_back(ctx, &before.tag, &reason, false, || Ok(()))
+    } else {
+        go_back(ctx, &before.tag, &reason, false, agreed)
+    };
+    super::told(ctx, &back?)
+}
+
+/// An unhealthy release is a reason to go back, not to stop.
+fn finish_first(ctx: &Context, recorded: &Recorded) {
     let id = &recorded.id;
-    if recorded.unfinished() {
-        let finished = if recorded.started.kind == KIND {
-            super::resume(ctx, id).map(drop)
-        } else {
-            deploy::resume(ctx, id)
-        };
-        if let Err(error) = finished {
-            // An unhealthy release is a reason to go back, not to stop.
-            report::progress(&format!("{id} was finished first: {error:#}"));
-        }
+    let finished = if recorded.started.kind == KIND {
+        super::resume(ctx, id).map(drop)
+    } else {
+        deploy::resume(ctx, id)
+    };
+    if let Err(error) = finished {
+        report::progress(&format!("{id} was finished first: {error:#}"));
     }
-    let reason = format!("undo of {id}, which made {}", made.tag);
-    super::told(ctx, &without_asking(ctx, &before.tag, &reason, false)?)
 }
 
 fn take_back(ctx: &Context, recorded: &Recorded, before: Option<&Release>) -> Result<()> {

@@ -1,0 +1,65 @@
+//! `rehearse --practise`: the faulty release is live, and a person takes it back as the guide says. The world stays
+//! until Ctrl-C.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::story::{Faulty, release_a_faulty_one, take_time};
+use super::{Args, World};
+use crate::commands::Common;
+use crate::exec::interrupted;
+use crate::report;
+
+/// Nobody practises longer; a forgotten world ends.
+const LIMIT: Duration = Duration::from_hours(8);
+const POLL: Duration = Duration::from_millis(200);
+
+/// What the person needs to begin.
+#[derive(Serialize)]
+struct Practice {
+    /// The release to go back to.
+    first_release: String,
+    bad_release: String,
+    fault_found: Vec<String>,
+    /// To be read by each terminal that shall be one of the team's.
+    shell: PathBuf,
+}
+
+impl Practice {
+    fn text(&self) -> String {
+        format!(
+            "\n{} is live, and is faulty ({}). It's yours. In another terminal:\n\n  . {}\n  cargo xtask releases\n\n\
+             and take it back to {}: docs/PRODUCTION-ROLLBACK-GUIDE.md, section 3.\nCtrl-C here ends it all.\n",
+            self.bad_release,
+            self.fault_found.join(", "),
+            self.shell.display(),
+            self.first_release,
+        )
+    }
+}
+
+/// Releases a faulty version, says how to get in, and waits.
+pub fn practise(args: &Args, common: &Common, world: &World) -> Result<()> {
+    let Faulty {
+        first_release,
+        bad_release,
+        fault_found,
+        ..
+    } = release_a_faulty_one(args, world)?;
+    take_time(args, world)?;
+    let practice = Practice {
+        first_release,
+        bad_release,
+        fault_found,
+        shell: world.write_shell()?,
+    };
+    report::emit(common.format, "practice/1", &practice, || practice.text())?;
+    let began = Instant::now();
+    while !interrupted() && began.elapsed() < LIMIT {
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
