@@ -197,14 +197,18 @@ impl Rollback<'_> {
 
     fn record(&self, releases: &Releases, live: Recorded, safety: BackupRef) -> Result<Release> {
         record(self.ctx, self.operation, releases, live, |draft| {
-            let target = releases
-                .find(&self.plan.target)
-                .context("the target's tag is gone")?;
+            // With its image the platform brings back the variables of the target; a new build takes those of now.
+            let ran_with = match self.plan.backend {
+                Backend::Image => &self.plan.target,
+                Backend::Rebuild => &self.plan.from,
+            };
+            let ran_with = releases
+                .find(ran_with)
+                .with_context(|| format!("the tag {ran_with} is gone"))?;
             Ok(Release {
                 backup: Some(safety),
                 reason: Some(self.operation.reason().to_owned()),
-                // The platform brought back the variables of the target.
-                variables: target.variables.clone(),
+                variables: ran_with.variables.clone(),
                 rollback_of: Some(self.plan.from.clone()),
                 restores: Some(self.plan.target.clone()),
                 ..draft

@@ -75,7 +75,7 @@ pub(super) fn make(ctx: &Context, wanted: &Wanted) -> Result<(Plan, Releases)> {
     };
     let (backend, mut notes) = check_platforms(target, from, facts.platforms, &mut preflight);
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
-    notes.extend(changed_variables(ctx, target, &mut preflight));
+    notes.extend(changed_variables(ctx, target, backend, &mut preflight));
     preflight.finish(&format!("the rollback to {tag}"))?;
     let plan = Plan {
         environment: ctx.env_name.clone(),
@@ -227,14 +227,23 @@ fn check_platforms(
     (Backend::Rebuild, notes)
 }
 
-fn changed_variables(ctx: &Context, target: &Release, preflight: &mut Preflight) -> Vec<String> {
+fn changed_variables(
+    ctx: &Context,
+    target: &Release,
+    backend: Backend,
+    preflight: &mut Preflight,
+) -> Vec<String> {
+    let what_comes = match backend {
+        Backend::Image => "the platform brings the old ones back",
+        Backend::Rebuild => "built again, the backend runs with the values of now",
+    };
     let changed = preflight.check(
         "the variables",
         Variables::read(ctx).and_then(|now| now.changed_since(target)),
     );
     match changed {
         Some(changed) if !changed.is_empty() => vec![format!(
-            "{} ran with other values of {}: the platform brings the old ones back",
+            "{} ran with other values of {}: {what_comes}",
             target.tag,
             changed.join(", ")
         )],
