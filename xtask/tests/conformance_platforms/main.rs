@@ -1,23 +1,16 @@
-//! The real `railway` and `vercel` in place of their stand-ins: the same story against the same simulator. What they ask
-//! of the platforms and what comes of it must be the same; a difference is a fault of the stand-in.
+//! The real `railway`, `vercel` and `gh` in place of their stand-ins: the same story against the same simulator. What
+//! they ask of the platforms, and what comes of it, must be the same; a difference is a fault of the stand-in.
 //!
 //! Run by `cargo xtask ci --conformance`.
 
-use std::collections::BTreeSet;
+mod names;
+mod outcome;
+mod requests;
+mod story;
+
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use xtask::commands::rehearse::{Served, World};
-
-/// What a story came to.
-#[derive(Debug, PartialEq)]
-struct Told {
-    served: Vec<Served>,
-    /// Verdict and health of each operation.
-    reports: Vec<Value>,
-    /// Variables as the platform has them at the end: names only.
-    calls: BTreeSet<(String, String)>,
-}
+use story::Told;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -28,61 +21,52 @@ fn real(name: &str) -> PathBuf {
     found[0].path.clone()
 }
 
-/// Deploy, deploy with a migration and a changed variable, rollback, undo.
-fn story(programs: &[(&str, PathBuf)]) -> Told {
-    let folder = tempfile::Builder::new().prefix("xtask-conf-").tempdir().unwrap();
-    let mut world = World::start(root(), folder.path(), Path::new(env!("CARGO_BIN_EXE_xtask"))).unwrap();
-    for (name, path) in programs {
-        world.use_program(name, path).unwrap();
+#[test]
+#[ignore = "needs the real railway, vercel and gh: cargo xtask ci --conformance"]
+fn the_real_programs_do_and_ask_what_the_stand_ins_do_and_ask() {
+    let programs = ["railway", "vercel", "gh"].map(|name| (name, real(name)));
+    let standins = story::play(&[]);
+    let real = story::play(&programs);
+    println!("compared: {}", standins.size());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (name, told) in [("stand-ins", &standins), ("real", &real)] {
+        std::fs::write(folder.join(format!("conformance-{name}.txt")), told.to_string()).unwrap();
     }
-    world.seed(100, 1).unwrap();
-    let (mut served, mut reports) = (Vec::new(), Vec::new());
-    let mut run = |name: &str, args: &[&str], env: &[(&str, &str)]| {
-        let ended = world
-            .xtask_in(
-                &world.clone_dir(),
-                name,
-                &[args, &["--yes", "--format", "json"]].concat(),
-                env,
-            )
-            .unwrap()
-            .checked()
-            .unwrap();
-        let report: Value = serde_json::from_str(&ended.stdout).unwrap();
-        served.push(world.served().unwrap());
-        reports.push(report["release"]["health"].clone());
-        report
-    };
-    world.commit_release("v1").unwrap();
-    let first = run("first", &["deploy"], &[]);
-    let tag = first["release"]["tag"].as_str().unwrap().to_owned();
-    world.commit_release("v3").unwrap();
-    run(
-        "second",
-        &["deploy"],
-        &[("PROD_JWT_SECRET", "another-secret-of-the-test")],
+    let differences = differences(&standins, &real);
+    assert!(
+        differences.is_empty(),
+        "the stand-ins (-) differ from the real programs (+); both stories are in {}\n{differences}",
+        folder.display()
     );
-    let back = run("back", &["rollback", &tag, "--reason", "conformance"], &[]);
-    let operation = back["release"]["operation"].as_str().unwrap().to_owned();
-    run("undo", &["rollback", "--undo", &operation], &[]);
-    let seen = world.platform_report().unwrap();
-    assert_eq!(seen["unimplemented"], serde_json::json!([]));
-    let calls = seen["requests"].as_array().unwrap().iter().map(|request| {
-        let text = |name: &str| request[name].as_str().unwrap().to_owned();
-        (text("platform"), text("operation"))
-    });
-    let calls = calls.filter(|(platform, _)| platform != "services").collect();
-    Told {
-        served,
-        reports,
-        calls,
-    }
 }
 
-#[test]
-#[ignore = "needs the real railway and vercel: cargo xtask ci --conformance"]
-fn the_real_programs_do_and_ask_what_the_stand_ins_do_and_ask() {
-    let standins = story(&[]);
-    let real = story(&[("railway", real("railway")), ("vercel", real("vercel"))]);
-    assert_eq!(real, standins);
+/// What only one of them has, by section and in order.
+fn differences(standins: &Told, real: &Told) -> String {
+    let mut titles: Vec<&String> = standins.sections.keys().chain(real.sections.keys()).collect();
+    titles.sort();
+    titles.dedup();
+    let none = Vec::new();
+    let lines = |told: &'_ Told, title: &str| told.sections.get(title).unwrap_or(&none).clone();
+    titles
+        .into_iter()
+        .filter_map(|title| {
+            let changed = changed(&lines(standins, title), &lines(real, title))?;
+            Some(format!("\n{title}\n{changed}"))
+        })
+        .collect()
+}
+
+/// What is left of two lists without their common beginning and end.
+fn changed(standins: &[String], real: &[String]) -> Option<String> {
+    let alike =
+        |pairs: &mut dyn Iterator<Item = (&String, &String)>| pairs.take_while(|(a, b)| a == b).count();
+    let begin = alike(&mut standins.iter().zip(real));
+    let (standins, real) = (&standins[begin..], &real[begin..]);
+    let end = alike(&mut standins.iter().rev().zip(real.iter().rev()));
+    let (standins, real) = (&standins[..standins.len() - end], &real[..real.len() - end]);
+    let lines = standins.iter().map(|line| format!("- {line}\n"));
+    let text: String = lines
+        .chain(real.iter().map(|line| format!("+ {line}\n")))
+        .collect();
+    (!text.is_empty()).then_some(text)
 }

@@ -4,6 +4,10 @@ use std::sync::Mutex;
 
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::hex::hex;
+use crate::http::Request;
 
 /// One request and its answer.
 #[derive(Debug, Clone, Serialize)]
@@ -13,6 +17,11 @@ pub(super) struct Entry {
     pub(super) operation: String,
     pub(super) method: String,
     pub(super) target: String,
+    /// Header that the credential came in, with its scheme; never the credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credential: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) content_type: Option<String>,
     /// A JSON body, without the values of secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) body: Option<Value>,
@@ -52,6 +61,28 @@ impl Journal {
         missing
             .map(|entry| format!("{}: {} {}", entry.platform, entry.method, entry.target))
             .collect()
+    }
+}
+
+/// What a report shows of a value that nobody may see: two of them can be compared.
+pub(super) fn fingerprint(value: &str) -> String {
+    hex(&Sha256::digest(value))
+}
+
+/// `project-access-token`, or `authorization` with its scheme.
+pub(super) fn credential_kind(request: &Request) -> Option<String> {
+    let project = request.headers.get("project-access-token");
+    let scheme = request.headers.get("authorization").map(|value| {
+        // Without a scheme the first word would be the credential.
+        value
+            .split_once(' ')
+            .map_or_else(|| "no scheme".to_owned(), |(scheme, _)| scheme.to_lowercase())
+    });
+    match (project, scheme) {
+        (None, None) => None,
+        (None, Some(scheme)) => Some(format!("authorization: {scheme}")),
+        (Some(_), None) => Some("project-access-token".to_owned()),
+        (Some(_), Some(scheme)) => Some(format!("project-access-token, authorization: {scheme}")),
     }
 }
 

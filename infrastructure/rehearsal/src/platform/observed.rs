@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::clock::iso;
-use super::journal::{Entry, without_secrets};
+use super::journal::{Entry, credential_kind, without_secrets};
 use crate::http::server::Handler;
 use crate::http::{Request, Response};
 
@@ -51,6 +51,8 @@ impl<S: Simulated> Handler for Observed<S> {
             operation,
             method: request.method.clone(),
             target: request.target(),
+            credential: credential_kind(request),
+            content_type: request.headers.get("content-type").map(str::to_owned),
             body: request.json().ok().map(without_secrets),
             status: response.status,
             fault: fault.map(|fault| fault.id),

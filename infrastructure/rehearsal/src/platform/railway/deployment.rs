@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::fingerprints;
 use crate::platform::clock::iso;
 
 /// As Railway names them.
@@ -95,7 +96,7 @@ impl Deployment {
             .map(|(at_ms, status)| json!({"at": iso(*at_ms), "status": status.name()}))
             .collect();
         json!({"id": self.id, "status": self.status.name(), "meta": self.meta(), "history": history,
-               "image_kept": self.image.exists()})
+               "image_kept": self.image.exists(), "variables": fingerprints(&self.variables)})
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::config;
+use super::journal::fingerprint;
 use super::observed::Simulated;
 use super::tls::Tls;
 use crate::hex::hex;
@@ -129,7 +130,7 @@ impl Railway {
             "deployments": state.deployments.iter().map(Deployment::report).collect::<Vec<_>>(),
             "children": state.children.iter().map(|(id, child)| json!({"deployment": id, "pid": child.id()}))
                 .collect::<Vec<_>>(),
-            "variables": state.variables.keys().collect::<Vec<_>>(),
+            "variables": fingerprints(&state.variables),
         })
     }
 
@@ -211,6 +212,14 @@ impl Simulated for Arc<Railway> {
             let _ = self.tls.serve(stream, inside);
         }
     }
+}
+
+/// Variables by name, without their values.
+fn fingerprints(variables: &BTreeMap<String, String>) -> BTreeMap<&str, String> {
+    let shown = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), fingerprint(value)));
+    shown.collect()
 }
 
 /// Identifiers as the platform makes them.

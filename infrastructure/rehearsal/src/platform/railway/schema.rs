@@ -211,6 +211,7 @@ fn project(railway: &Railway) -> Value {
         "environments": edges(vec![environment]),
         "services": edges(vec![service]),
         "plugins": edges(Vec::new()),
+        "buckets": edges(Vec::new()),
         "volumes": edges(Vec::new()),
     })
 }

@@ -14,6 +14,7 @@ use sha1::Digest as _;
 
 use super::Shared;
 use super::config;
+use super::journal::fingerprint;
 use super::observed::Simulated;
 use crate::hex::hex;
 use crate::http::router::{Captures, matches};
@@ -176,13 +177,20 @@ impl Vercel {
                        "wasLive": one.was_live, "error": one.error})
             })
             .collect();
+        let variables: Vec<Value> = state
+            .variables
+            .iter()
+            .map(|one| {
+                json!({"key": one.key, "type": one.kind, "target": one.targets, "value": fingerprint(&one.value)})
+            })
+            .collect();
         json!({
             "live": state.live,
             "domain": self.config.domain,
             "deployments": deployments,
             "autoAssignCustomDomains": state.assigns_domains,
             "lastAliasRequest": state.last_alias_request,
-            "variables": state.variables.iter().map(|one| &one.key).collect::<Vec<_>>(),
+            "variables": variables,
         })
     }
 

@@ -110,8 +110,10 @@ impl Api {
     }
 
     pub(super) fn project(&self, id: &str) -> Result<Value> {
-        let document = "query Project($id: String!) { project(id: $id) { id name \
-                        environments { edges { node { id name } } } services { edges { node { id name } } } } }";
+        let document = "query Project($id: String!) { project(id: $id) { id name workspaceId deletedAt \
+                        workspace { name } buckets { edges { node { id name } } } \
+                        environments { edges { node { id name canAccess deletedAt unmergedChangesCount } } } \
+                        services { edges { node { id name } } } } }";
         Ok(self.ask("Project", document, &json!({"id": id}))?["project"].take())
     }
 
@@ -119,7 +121,10 @@ impl Api {
     pub(super) fn deployments(&self, target: &Target, first: i64) -> Result<Vec<Value>> {
         let document = "query Deployments($input: DeploymentListInput!, $first: Int) { \
                         deployments(input: $input, first: $first) { edges { node { id createdAt status meta } } } }";
-        let input = json!({"serviceId": target.service, "environmentId": target.environment});
+        let input = json!({
+            "projectId": target.project, "environmentId": target.environment, "serviceId": target.service,
+            "status": null, "includeDeleted": null,
+        });
         let data = self.ask("Deployments", document, &json!({"input": input, "first": first}))?;
         let edges = data["deployments"]["edges"]
             .as_array()
@@ -130,9 +135,9 @@ impl Api {
 
     /// Sealed variables come without their value.
     pub(super) fn variables(&self, target: &Target) -> Result<Map<String, Value>> {
-        let document = "query VariablesForServiceDeployment($environmentId: String!, $projectId: String!, \
-                        $serviceId: String!) { variablesForServiceDeployment(environmentId: $environmentId, \
-                        projectId: $projectId, serviceId: $serviceId) }";
+        let document = "query VariablesForServiceDeployment( $projectId: String! $environmentId: String! \
+                        $serviceId: String! ) { variablesForServiceDeployment( projectId: $projectId \
+                        environmentId: $environmentId serviceId: $serviceId ) }";
         let variables = json!({"environmentId": target.environment, "projectId": target.project, "serviceId": target.service});
         let mut data = self.ask("VariablesForServiceDeployment", document, &variables)?;
         match data["variablesForServiceDeployment"].take() {
@@ -150,8 +155,8 @@ impl Api {
     ) -> Result<()> {
         let document = "mutation VariableCollectionUpsert($projectId: String!, $serviceId: String!, \
                         $environmentId: String!, $variables: EnvironmentVariables!, $skipDeploys: Boolean) { \
-                        variableCollectionUpsert(input: {projectId: $projectId, serviceId: $serviceId, \
-                        environmentId: $environmentId, variables: $variables, skipDeploys: $skipDeploys}) }";
+                        variableCollectionUpsert( input: {projectId: $projectId, environmentId: $environmentId, \
+                        serviceId: $serviceId, variables: $variables, skipDeploys: $skipDeploys} ) }";
         let variables = json!({
             "projectId": target.project,
             "environmentId": target.environment,

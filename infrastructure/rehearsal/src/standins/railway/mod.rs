@@ -167,6 +167,14 @@ struct Target {
 }
 
 impl Place {
+    /// As every command but `up` does it: first it asks whether the project's name is an identifier.
+    fn resolve_name(&self, api: &Api) -> Result<Target> {
+        if let (Some(project), Some(_)) = (&self.project, &self.environment) {
+            api.project(project)?;
+        }
+        self.resolve(api)
+    }
+
     fn resolve(&self, api: &Api) -> Result<Target> {
         if self.project.is_some() && self.environment.is_none() {
             bail!("--environment is required when using --project");
@@ -176,13 +184,17 @@ impl Place {
             None => api.token_project()?,
         };
         let found = api.project(&project)?;
+        // The name of a service is found in either case, that of an environment is not.
         let node = |list: &str, wanted: &str, what: &str| -> Result<String> {
             let edges = found[list]["edges"].as_array().context("an unexpected answer")?;
             let same = |node: &Value| {
-                node["id"] == wanted
-                    || node["name"]
-                        .as_str()
-                        .is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+                let name = node["name"].as_str().unwrap_or_default();
+                let named = if list == "services" {
+                    name.eq_ignore_ascii_case(wanted)
+                } else {
+                    name == wanted
+                };
+                node["id"] == wanted || named
             };
             let node = edges.iter().map(|edge| &edge["node"]).find(|node| same(node));
             let id = node.and_then(|node| node["id"].as_str());
@@ -288,7 +300,7 @@ fn run_api(query: &Query) -> Result<u8> {
 
 fn list_deployments(place: &Place, limit: i64, json: bool) -> Result<u8> {
     let api = Api::from_environment()?;
-    let target = place.resolve(&api)?;
+    let target = place.resolve_name(&api)?;
     let deployments = api.deployments(&target, limit.clamp(1, 1000))?;
     if json {
         println!("{}", serde_json::to_string_pretty(&deployments)?);
@@ -310,7 +322,7 @@ fn list_variables(place: &Place, json: bool) -> Result<u8> {
         return Ok(2);
     }
     let api = Api::from_environment()?;
-    let target = place.resolve(&api)?;
+    let target = place.resolve_name(&api)?;
     println!("{}", serde_json::to_string_pretty(&api.variables(&target)?)?);
     Ok(0)
 }
@@ -331,7 +343,7 @@ fn set_variable(key: &str, place: &Place, stdin: bool, skip_deploys: bool, json:
         bail!("Empty value provided via stdin");
     }
     let api = Api::from_environment()?;
-    let target = place.resolve(&api)?;
+    let target = place.resolve_name(&api)?;
     api.set_variable(&target, key, value, skip_deploys)?;
     if json {
         println!("{}", json!({"keys": [key], "set": true}));

@@ -127,7 +127,7 @@ pub(super) fn alias(global: &Global, options: &AliasOptions, kind: &str) -> Resu
     let response = api.send(
         "POST",
         &format!("/{version}/projects/{project}/{kind}/{id}"),
-        &[("content-type", "application/json")],
+        &[("content-type", "application/json; charset=utf-8")],
         b"{}",
     )?;
     if !(200..300).contains(&response.status) {

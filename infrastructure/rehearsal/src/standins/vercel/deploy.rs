@@ -10,11 +10,14 @@ use sha1::Digest as _;
 
 use super::api::{Api, accept};
 use super::build::OUTPUT;
-use super::{DeployOptions, Global};
+use super::{DeployOptions, Global, git};
 use crate::hex::hex;
 
 /// One archive is cut into parts of this size.
 const PART_BYTES: usize = 100_000_000;
+
+/// An archive is no file on the disk; this is what is said of it.
+const FILE_MODE: u32 = 0o666;
 
 /// A file of the deployment.
 struct Upload {
@@ -74,12 +77,16 @@ fn describe(settings: &Value, options: &DeployOptions, uploads: &[Upload]) -> Re
     }
     let files: Vec<Value> = uploads
         .iter()
-        .map(|file| json!({"file": file.name, "sha": file.digest, "size": file.bytes.len(), "mode": 0o100_644}))
+        .map(|file| json!({"file": file.name, "sha": file.digest, "size": file.bytes.len(), "mode": FILE_MODE}))
         .collect();
     let mut body = json!({
         "name": settings["name"], "project": settings["id"], "version": 2, "meta": meta, "files": files,
-        "source": "cli", "projectSettings": {},
+        "source": "cli", "env": {}, "build": {"env": {}},
+        "projectSettings": {"sourceFilesOutsideRootDirectory": true, "rootDirectory": settings["rootDirectory"]},
     });
+    if let Some(git) = git::metadata() {
+        body["gitMetadata"] = git;
+    }
     if options.prod {
         body["target"] = Value::from("production");
     }

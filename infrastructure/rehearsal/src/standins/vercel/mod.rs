@@ -4,6 +4,7 @@ mod api;
 mod build;
 mod commands;
 mod deploy;
+mod git;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

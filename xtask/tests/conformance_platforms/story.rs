@@ -1,0 +1,263 @@
+//! What is played: releases, a rollback, its undo, a rebuild, a refusal; and all that is left of it to compare.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use xtask::commands::rehearse::World;
+use xtask::domain::release::hex;
+use xtask::exec::Finished;
+
+use super::names::Names;
+use super::{outcome, requests, root};
+
+/// The value of the variable that the second release changes.
+const CHANGED_SECRET: &str = "another-secret-of-the-test";
+/// Its name in what is compared.
+const SHOWN_SECRET: &str = "(the changed secret)";
+const DOCUMENTS: u32 = 100;
+
+/// A story as text, by section: requests by step and platform, results by step, what the platforms have at the end.
+pub struct Told {
+    pub sections: BTreeMap<String, Vec<String>>,
+}
+
+impl Told {
+    /// How much there is to compare, for people.
+    pub fn size(&self) -> String {
+        let count = |word: &str| -> usize {
+            let named = self.sections.iter().filter(|(title, _)| title.contains(word));
+            named.map(|(_, lines)| lines.len()).sum()
+        };
+        let all: usize = self.sections.values().map(Vec::len).sum();
+        format!(
+            "{} requests, {} lines in {} sections",
+            count("asks"),
+            all,
+            self.sections.len()
+        )
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (title, lines) in &self.sections {
+            writeln!(out, "== {title}")?;
+            lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Plays the story with these programs in place of their stand-ins.
+pub fn play(programs: &[(&str, std::path::PathBuf)]) -> Told {
+    let mut stage = Stage::set(programs);
+    stage.world.commit_release("v1").unwrap();
+    let first = stage.ok("1 first release", &["deploy"]);
+    stage.world.commit_release("v3").unwrap();
+    stage.env = vec![("PROD_JWT_SECRET", CHANGED_SECRET)];
+    stage.ok("2 release with a changed variable", &["deploy"]);
+    let tag = text(&first, "/release/tag");
+    let back = stage.ok("3 rollback", &["rollback", &tag, "--reason", "conformance"]);
+    let operation = text(&back, "/release/operation");
+    stage.ok("4 undo", &["rollback", "--undo", &operation]);
+    stage.refused_rollback(&tag);
+    stage.rebuild(&first, &tag);
+    stage.ok("8 listing", &["releases"]);
+    stage.told()
+}
+
+struct Stage {
+    world: World,
+    /// What every command from here on has in its environment.
+    env: Vec<(&'static str, &'static str)>,
+    steps: Vec<Step>,
+    // Last: the world ends before its folder goes.
+    _folder: TempDir,
+}
+
+/// One command: what came of it, and how many requests had been made when it ended.
+struct Step {
+    title: &'static str,
+    outcome: Value,
+    requests: usize,
+}
+
+impl Stage {
+    fn set(programs: &[(&str, std::path::PathBuf)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("xtask-conf-").tempdir().unwrap();
+        let mut world = World::start(root(), folder.path(), Path::new(env!("CARGO_BIN_EXE_xtask"))).unwrap();
+        for (name, path) in programs {
+            world.use_program(name, path).unwrap();
+        }
+        world.seed(DOCUMENTS, 1).unwrap();
+        Self {
+            world,
+            env: Vec::new(),
+            steps: Vec::new(),
+            _folder: folder,
+        }
+    }
+
+    fn run(&mut self, title: &'static str, args: &[&str]) -> Finished {
+        let args = [args, &["--yes", "--format", "json"]].concat();
+        let log = title.replace(' ', "-");
+        let clone = self.world.clone_dir();
+        let ended = self.world.xtask_in(&clone, &log, &args, &self.env).unwrap();
+        let served = self.world.served().unwrap();
+        self.steps.push(Step {
+            title,
+            outcome: json!({
+                "code": ended.code,
+                "report": serde_json::from_str::<Value>(&ended.stdout).unwrap_or_default(),
+                "served": served,
+            }),
+            requests: self.requests().len(),
+        });
+        ended
+    }
+
+    fn ok(&mut self, title: &'static str, args: &[&str]) -> Value {
+        let ended = self.run(title, args);
+        assert_eq!(ended.code, Some(0), "{title}: {}", ended.error());
+        serde_json::from_str(&ended.stdout).unwrap_or_default()
+    }
+
+    /// Vercel's cheapest plan takes back only the previous deployment; the operation goes back then.
+    fn refused_rollback(&mut self, tag: &str) {
+        let refusal = json!({"error": {"code": "upgrade_required", "message": "This plan goes back one deployment only"}});
+        let fault = json!({
+            "id": "plan", "platform": "vercel", "operation": "POST /v9/projects/{project}/rollback/{deployment}",
+            "kind": "status", "status": 402, "body": refusal.to_string(), "times": 0,
+        });
+        self.world.control("/faults", &fault).unwrap();
+        let refused = self.run(
+            "5 rollback that Vercel's plan refuses",
+            &["rollback", tag, "--reason", "conformance"],
+        );
+        self.world.control("/faults/clear", &json!({})).unwrap();
+        let said = refused.error().to_string();
+        let (_, undo) = said
+            .split_once("rollback --undo ")
+            .expect("the way back is named");
+        let operation = undo.split([')', '\n']).next().unwrap();
+        self.ok(
+            "6 undo of the refused rollback",
+            &["rollback", "--undo", operation],
+        );
+    }
+
+    /// The platform has dropped the image: the backend is built again from the tag.
+    fn rebuild(&mut self, first: &Value, tag: &str) {
+        let deployment = text(first, "/release/railway/deployment");
+        self.world
+            .control("/railway/purge-image", &json!({ "deployment": deployment }))
+            .unwrap();
+        self.ok(
+            "7 rollback without the image",
+            &["rollback", tag, "--reason", "conformance"],
+        );
+        let report = self.world.platform_report().unwrap();
+        let newest = report["railway"]["deployments"]
+            .as_array()
+            .unwrap()
+            .last()
+            .unwrap();
+        assert_eq!(newest["meta"]["reason"], "deploy", "it was built again");
+    }
+
+    fn requests(&self) -> Vec<Value> {
+        let report = self.world.platform_report().unwrap();
+        report["requests"].as_array().unwrap().clone()
+    }
+
+    fn told(&self) -> Told {
+        let report = self.world.platform_report().unwrap();
+        assert_eq!(report["unimplemented"], json!([]));
+        let names = self.names(&report);
+        let mut sections = BTreeMap::new();
+        let (all, mut from) = (self.requests(), 0);
+        for step in &self.steps {
+            for (platform, lines) in requests::asked(&all[from..step.requests], &names) {
+                sections.insert(format!("{}: asks {platform}", step.title), lines);
+            }
+            from = step.requests;
+            let outcome = names.apply(&outcome::without_times(&step.outcome));
+            sections.insert(format!("{}: comes to", step.title), pretty(&outcome));
+        }
+        let left = names.apply(&outcome::left(&report));
+        assert_eq!(
+            left["railway"]["deployments"][1]["variables"]["JWT_SECRET"], SHOWN_SECRET,
+            "the second release runs with the changed value"
+        );
+        sections.insert("9 what the platforms have".to_owned(), pretty(&left));
+        let platform = self.world.folder.join("platform");
+        for (title, folder) in [("9 images", "railway/images"), ("9 pages", "vercel")] {
+            let files = outcome::files(&platform.join(folder));
+            let mut files: Vec<String> = files.iter().map(|file| names.text(file)).collect();
+            files.sort();
+            sections.insert(title.to_owned(), files);
+        }
+        Told { sections }
+    }
+
+    /// Everything that is new in every run, in the order in which it came to be.
+    fn names(&self, report: &Value) -> Names {
+        let mut names = Names::default();
+        let backends = &report["railway"]["deployments"];
+        let frontends = &report["vercel"]["deployments"];
+        names.number("backend", all(backends, "/id"));
+        names.number("image", all(backends, "/meta/imageDigest"));
+        names.number("frontend", all(frontends, "/id"));
+        names.number("frontend's host", all(frontends, "/url"));
+        let releases = self
+            .steps
+            .iter()
+            .map(|step| step.outcome["report"]["release"].clone())
+            .collect();
+        for (kind, pointer) in [
+            ("tag", "/tag"),
+            ("operation", "/operation"),
+            ("commit", "/commit"),
+            ("backup", "/backup/id"),
+            ("schema", "/schema_fingerprint"),
+            ("fingerprint", "/variables/0/fingerprint"),
+        ] {
+            names.number(kind, all(&releases, pointer));
+        }
+        for (value, name) in [
+            (
+                self.world.secrets()["PROD_JWT_SECRET"].as_str(),
+                "(the first secret)",
+            ),
+            (CHANGED_SECRET, SHOWN_SECRET),
+            (&self.world.uri, "(the database's address)"),
+        ] {
+            names.add(&hex(&Sha256::digest(value)), name);
+        }
+        names
+    }
+}
+
+/// What the items of a list have there, each value once.
+fn all<'a>(list: &'a Value, pointer: &str) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    let items = list.as_array().expect("a list").iter();
+    for text in items.filter_map(|item| item.pointer(pointer)?.as_str()) {
+        if !found.contains(&text) {
+            found.push(text);
+        }
+    }
+    found
+}
+
+fn pretty(value: &Value) -> Vec<String> {
+    let text = serde_json::to_string_pretty(value).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap().to_owned()
+}
