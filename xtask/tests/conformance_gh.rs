@@ -1,14 +1,23 @@
-//! The real `gh` in place of its stand-in: setup, doctor and gate against the same simulated GitHub.
+//! The real `gh` in place of its stand-in: setup, doctor and gate against the same simulated GitHub. What it asks, and
+//! what is said of it, must be the same.
 //!
 //! Run by `cargo xtask ci --conformance`.
 
+#[path = "conformance_platforms/compare.rs"]
+mod compare;
+#[path = "conformance_platforms/names.rs"]
+mod names;
+#[path = "conformance_platforms/requests.rs"]
+mod requests;
 #[path = "github/world.rs"]
 mod world;
 
 use std::path::{Path, PathBuf};
 
+use compare::{Told, assert_alike};
+use names::Names;
 use serde_json::{Value, json};
-use world::{TWO_PEOPLE, World, pipeline, with_run};
+use world::{TWO_PEOPLE, World, built, pipeline, with_run};
 
 fn gh() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -16,21 +25,66 @@ fn gh() -> PathBuf {
     found[0].path.clone()
 }
 
-fn nothing_is_simulated_less(world: &World) {
-    assert_eq!(world.report()["unimplemented"], json!([]));
+/// Commands of one story, told one after the other.
+struct Story {
+    world: World,
+    told: Told,
+    steps: usize,
+    requests: usize,
 }
 
-#[test]
-#[ignore = "needs the real gh: cargo xtask ci --conformance"]
-fn the_real_gh_sets_a_repository_up_and_doctor_agrees() {
-    let world = World::start_with(&gh(), |_| {}, &pipeline(TWO_PEOPLE));
-    let (code, text) = world.said(&["doctor"]);
+impl Story {
+    fn with(gh: &Path) -> Self {
+        Self {
+            world: World::start_with(gh, |_| {}, &pipeline(TWO_PEOPLE)),
+            told: Told::default(),
+            steps: 0,
+            requests: 0,
+        }
+    }
+
+    fn said(&mut self, args: &[&str]) -> (i32, String) {
+        let (code, text) = self.world.said(args);
+        self.tell(&args.join(" "), &text);
+        (code, text)
+    }
+
+    fn set_secret(&mut self, name: &str) {
+        self.world.set_secret(name);
+        self.tell(&format!("secret {name}"), "");
+    }
+
+    /// What was asked since the last step, and what was said.
+    fn tell(&mut self, step: &str, said: &str) {
+        let report = self.world.report();
+        assert_eq!(report["unimplemented"], json!([]));
+        let requests = report["requests"].as_array().unwrap();
+        self.steps += 1;
+        let title = format!("{} {step}", self.steps);
+        let mut names = Names::default();
+        names.add(self.world.folder.path().to_str().unwrap(), "(folder)");
+        for (platform, lines) in requests::asked(&requests[self.requests..], &names) {
+            self.told
+                .sections
+                .insert(format!("{title}: asks {platform}"), lines);
+        }
+        self.requests = requests.len();
+        // What a program itself says is quoted behind a bar.
+        let said = said.lines().filter(|line| !line.trim_start().starts_with('|'));
+        let said = said.map(|line| names.text(line)).collect();
+        self.told.sections.insert(format!("{title}: says"), said);
+    }
+}
+
+fn set_up(gh: &Path) -> Told {
+    let mut story = Story::with(gh);
+    let (code, text) = story.said(&["doctor"]);
     assert!(
         code == 1 && text.contains("PROBLEM  environment production-approval-1: does not exist"),
         "{text}"
     );
     assert!(text.contains("ok       clock"), "{text}");
-    let (code, text) = world.said(&["setup", "--plan"]);
+    let (code, text) = story.said(&["setup", "--plan"]);
     assert!(
         code == 0 && text.contains("would: protect the environment production-approval-2"),
         "{text}"
@@ -43,53 +97,64 @@ fn the_real_gh_sets_a_repository_up_and_doctor_agrees() {
         "PROD_GOOGLE_CLIENT_ID",
         "PROD_GOOGLE_CLIENT_SECRET",
     ] {
-        world.set_secret(name);
+        story.set_secret(name);
     }
-    let (code, text) = world.said(&["setup", "--yes"]);
+    let (code, text) = story.said(&["setup", "--yes"]);
     assert_eq!(code, 0, "{text}");
-    let (code, text) = world.said(&["setup", "--plan"]);
+    let (code, text) = story.said(&["setup", "--plan"]);
     assert_eq!(
         (code, text.as_str()),
         (0, "example/shop is set up as configured\n")
     );
-    let (_, text) = world.said(&["doctor"]);
+    let (_, text) = story.said(&["doctor"]);
     assert!(
         text.contains("ok       github: example/shop is set up as configured"),
         "{text}"
     );
-    nothing_is_simulated_less(&world);
+    story.told
 }
 
 #[test]
 #[ignore = "needs the real gh: cargo xtask ci --conformance"]
-fn the_real_gh_proves_approvals_and_cancels_what_waited_too_long() {
-    let world = World::start_with(&gh(), |_| {}, &pipeline(TWO_PEOPLE));
-    with_run(&world);
-    let (code, text) = world.said(&["gate", "request", "plan.json"]);
+fn the_real_gh_sets_a_repository_up_as_the_stand_in_does() {
+    assert_alike("setup", &set_up(&built("standin-gh")), &set_up(&gh()));
+}
+
+fn approve(gh: &Path) -> Told {
+    let mut story = Story::with(gh);
+    with_run(&story.world);
+    let (code, text) = story.said(&["gate", "request", "plan.json"]);
     assert_eq!(code, 0, "{text}");
-    world.approve("ann", "production-approval-1");
-    let (code, text) = world.said(&["gate", "verify", "plan.json"]);
+    story.world.approve("ann", "production-approval-1");
+    let (code, text) = story.said(&["gate", "verify", "plan.json"]);
     assert!(
         code == 3 && text.contains("1 of 2 approvals count (ann)"),
         "{text}"
     );
-    world.approve("bob", "production-approval-2");
-    let (code, text) = world.said(&["gate", "verify", "plan.json", "--format", "json"]);
+    story.world.approve("bob", "production-approval-2");
+    let (code, text) = story.said(&["gate", "verify", "plan.json", "--format", "json"]);
     assert_eq!(code, 0, "{text}");
     let approved: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(approved["approvers"], json!(["ann", "bob"]));
 
     let old = chrono::Utc::now() - chrono::TimeDelta::hours(25);
-    world.control("github/runs", &json!({"id": 8, "created_at": old.to_rfc3339()}));
-    let (code, text) = world.said(&["gate", "sweep"]);
+    let waiting = json!({"id": 8, "created_at": old.to_rfc3339()});
+    story.world.control("github/runs", &waiting);
+    let (code, text) = story.said(&["gate", "sweep"]);
     assert!(code == 0 && text.contains("1 runs cancelled"), "{text}");
-    nothing_is_simulated_less(&world);
 
     let config = "version: 1\nhttp_unix_socket: /nowhere\n";
-    std::fs::write(world.path("gh/config.yml"), config).unwrap();
-    let (code, text) = world.said(&["gate", "verify", "plan.json"]);
+    std::fs::write(story.world.path("gh/config.yml"), config).unwrap();
+    let (code, text) = story.said(&["gate", "verify", "plan.json"]);
     assert!(
         code == 3 && text.contains("it cannot be told who approved"),
         "{text}"
     );
+    story.told
+}
+
+#[test]
+#[ignore = "needs the real gh: cargo xtask ci --conformance"]
+fn the_real_gh_proves_approvals_and_cancels_as_the_stand_in_does() {
+    assert_alike("gate", &approve(&built("standin-gh")), &approve(&gh()));
 }

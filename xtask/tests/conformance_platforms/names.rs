@@ -12,6 +12,7 @@ static FORMS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b[0-9a-f]{64}\b", "(sha256)"),
         (r"\b[0-9a-f]{40}\b", "(sha1)"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "(time)"),
+        (r"\b\d+(\.\d+)? [kMG]B\b", "(size)"),
         (r"127\.0\.0\.1(:|%3A)\d+", "(address)"),
     ];
     forms
@@ -26,13 +27,6 @@ pub struct Names {
 }
 
 impl Names {
-    /// `(kind 1)`, `(kind 2)` and so on, in this order.
-    pub fn number(&mut self, kind: &str, found: Vec<&str>) {
-        for (index, id) in found.into_iter().enumerate() {
-            self.add(id, &format!("({kind} {})", index + 1));
-        }
-    }
-
     pub fn add(&mut self, id: &str, name: &str) {
         self.known.push((id.to_owned(), name.to_owned()));
         // An identifier may be a part of another one.

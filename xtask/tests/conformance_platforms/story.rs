@@ -10,6 +10,7 @@ use xtask::commands::rehearse::World;
 use xtask::domain::release::hex;
 use xtask::exec::Finished;
 
+use super::compare::Told;
 use super::names::Names;
 use super::{outcome, requests, root};
 
@@ -18,38 +19,6 @@ const CHANGED_SECRET: &str = "another-secret-of-the-test";
 /// Its name in what is compared.
 const SHOWN_SECRET: &str = "(the changed secret)";
 const DOCUMENTS: u32 = 100;
-
-/// A story as text, by section: requests by step and platform, results by step, what the platforms have at the end.
-pub struct Told {
-    pub sections: BTreeMap<String, Vec<String>>,
-}
-
-impl Told {
-    /// How much there is to compare, for people.
-    pub fn size(&self) -> String {
-        let count = |word: &str| -> usize {
-            let named = self.sections.iter().filter(|(title, _)| title.contains(word));
-            named.map(|(_, lines)| lines.len()).sum()
-        };
-        let all: usize = self.sections.values().map(Vec::len).sum();
-        format!(
-            "{} requests, {} lines in {} sections",
-            count("asks"),
-            all,
-            self.sections.len()
-        )
-    }
-}
-
-impl std::fmt::Display for Told {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (title, lines) in &self.sections {
-            writeln!(out, "== {title}")?;
-            lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
-        }
-        Ok(())
-    }
-}
 
 /// Plays the story with these programs in place of their stand-ins.
 pub fn play(programs: &[(&str, std::path::PathBuf)]) -> Told {
@@ -208,10 +177,10 @@ impl Stage {
         let mut names = Names::default();
         let backends = &report["railway"]["deployments"];
         let frontends = &report["vercel"]["deployments"];
-        names.number("backend", all(backends, "/id"));
-        names.number("image", all(backends, "/meta/imageDigest"));
-        names.number("frontend", all(frontends, "/id"));
-        names.number("frontend's host", all(frontends, "/url"));
+        number(&mut names, "backend", all(backends, "/id"));
+        number(&mut names, "image", all(backends, "/meta/imageDigest"));
+        number(&mut names, "frontend", all(frontends, "/id"));
+        number(&mut names, "frontend's host", all(frontends, "/url"));
         let releases = self
             .steps
             .iter()
@@ -225,7 +194,7 @@ impl Stage {
             ("schema", "/schema_fingerprint"),
             ("fingerprint", "/variables/0/fingerprint"),
         ] {
-            names.number(kind, all(&releases, pointer));
+            number(&mut names, kind, all(&releases, pointer));
         }
         for (value, name) in [
             (
@@ -238,6 +207,13 @@ impl Stage {
             names.add(&hex(&Sha256::digest(value)), name);
         }
         names
+    }
+}
+
+/// `(kind 1)`, `(kind 2)` and so on, in this order.
+fn number(names: &mut Names, kind: &str, found: Vec<&str>) {
+    for (index, id) in found.into_iter().enumerate() {
+        names.add(id, &format!("({kind} {})", index + 1));
     }
 }
 

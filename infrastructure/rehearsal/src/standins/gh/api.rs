@@ -69,13 +69,6 @@ pub(super) fn run(options: &Options) -> Result<u8> {
             .with_context(|| format!("header {header:?} requires a value separated by ':'"))?;
         headers.push((name.trim(), value.trim()));
     }
-    // Also where there is no body.
-    if !headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-    {
-        headers.push(("content-type", "application/json; charset=utf-8"));
-    }
     let mut pages = Vec::new();
     let mut next = Some(path);
     while let Some(path) = next.take() {

@@ -65,10 +65,15 @@ impl GitHub {
         body: &[u8],
     ) -> Result<Response> {
         let path = path.strip_prefix(&format!("https://{HOST}")).unwrap_or(path);
-        let has_accept = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept"));
         let mut fields = fields.to_vec();
-        if !has_accept {
-            fields.push(("accept", "application/vnd.github+json"));
+        // The type of the body is there also where there is none.
+        for (name, value) in [
+            ("accept", "application/vnd.github+json"),
+            ("content-type", "application/json; charset=utf-8"),
+        ] {
+            if !fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name)) {
+                fields.push((name, value));
+            }
         }
         self.client
             .send(method, path, &fields, body)
@@ -78,13 +83,7 @@ impl GitHub {
     /// The JSON of a good answer, null when it is empty.
     pub(super) fn json(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let text = body.map(Value::to_string).unwrap_or_default();
-        let fields = [("content-type", "application/json")];
-        let response = self.send(
-            method,
-            path,
-            if body.is_some() { &fields } else { &[] },
-            text.as_bytes(),
-        )?;
+        let response = self.send(method, path, &[], text.as_bytes())?;
         refuse(&response, path)?;
         if response.body.is_empty() {
             Ok(Value::Null)
