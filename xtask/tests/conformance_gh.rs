@@ -63,10 +63,8 @@ impl Story {
         let title = format!("{} {step}", self.steps);
         let mut names = Names::default();
         names.add(self.world.folder.path().to_str().unwrap(), "(folder)");
-        for (platform, lines) in requests::asked(&requests[self.requests..], &names) {
-            self.told
-                .sections
-                .insert(format!("{title}: asks {platform}"), lines);
+        for (what, lines) in requests::asked(&requests[self.requests..], &names) {
+            self.told.sections.insert(format!("{title}: {what}"), lines);
         }
         self.requests = requests.len();
         // What a program itself says is quoted behind a bar.

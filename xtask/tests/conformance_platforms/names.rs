@@ -67,5 +67,9 @@ impl Names {
 }
 
 fn is_measured(field: &str) -> bool {
-    field.ends_with("_ms") || field.ends_with("_bytes") || field == "size" || field == "requestedAt"
+    field.ends_with("_ms")
+        || field.ends_with("_percent")
+        || field.ends_with("_bytes")
+        || field == "size"
+        || field == "requestedAt"
 }

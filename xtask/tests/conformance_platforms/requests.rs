@@ -6,10 +6,8 @@ use serde_json::Value;
 
 use super::names::Names;
 
-/// A repetition of more requests than this is none of a poll.
-const LONGEST_POLL: usize = 12;
-
-/// The requests to each platform in their order; what a wait repeats is there once.
+/// The requests to each platform, by section. Those that read are sorted and there once: waits repeat them, and several
+/// programs ask at the same time. Those that change something are all there, in their order.
 pub fn asked(requests: &[Value], names: &Names) -> BTreeMap<String, Vec<String>> {
     let mut asked: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for request in requests {
@@ -20,13 +18,20 @@ pub fn asked(requests: &[Value], names: &Names) -> BTreeMap<String, Vec<String>>
         if platform == "services" {
             continue;
         }
-        asked
-            .entry(platform.to_owned())
-            .or_default()
-            .push(line(request, names));
+        let what = if reads(request) { "reads" } else { "changes" };
+        let lines = asked.entry(format!("asks {platform}, {what}")).or_default();
+        lines.push(line(request, names));
+        if what == "reads" {
+            lines.sort();
+            lines.dedup();
+        }
     }
-    asked.values_mut().for_each(collapse);
     asked
+}
+
+fn reads(request: &Value) -> bool {
+    let document = request["body"]["query"].as_str();
+    request["method"] == "GET" || document.is_some_and(|text| text.trim_start().starts_with("query"))
 }
 
 /// One request without what differs from run to run.
@@ -55,21 +60,4 @@ fn sorted(target: &str) -> String {
     let mut pairs: Vec<&str> = query.split('&').collect();
     pairs.sort_unstable();
     format!("{path}?{}", pairs.join("&"))
-}
-
-/// Leaves one of every sequence that follows itself.
-fn collapse(lines: &mut Vec<String>) {
-    let mut at = 0;
-    while at < lines.len() {
-        let repeated = (1..=LONGEST_POLL)
-            .filter(|length| at + 2 * length <= lines.len())
-            .find(|length| lines[at..at + length] == lines[at + length..at + 2 * length]);
-        match repeated {
-            Some(length) => {
-                lines.drain(at..at + length);
-                at = at.saturating_sub(LONGEST_POLL);
-            }
-            None => at += 1,
-        }
-    }
 }

@@ -62,6 +62,7 @@ impl Stage {
             world.use_program(name, path).unwrap();
         }
         world.seed(DOCUMENTS, 1).unwrap();
+        give_to_the_frontend_too(&world);
         Self {
             world,
             env: Vec::new(),
@@ -149,8 +150,8 @@ impl Stage {
         let mut sections = BTreeMap::new();
         let (all, mut from) = (self.requests(), 0);
         for step in &self.steps {
-            for (platform, lines) in requests::asked(&all[from..step.requests], &names) {
-                sections.insert(format!("{}: asks {platform}", step.title), lines);
+            for (what, lines) in requests::asked(&all[from..step.requests], &names) {
+                sections.insert(format!("{}: {what}", step.title), lines);
             }
             from = step.requests;
             let outcome = names.apply(&outcome::without_times(&step.outcome));
@@ -161,6 +162,7 @@ impl Stage {
             left["railway"]["deployments"][1]["variables"]["JWT_SECRET"], SHOWN_SECRET,
             "the second release runs with the changed value"
         );
+        assert_eq!(left["vercel"]["variables"][0]["value"], SHOWN_SECRET);
         sections.insert("9 what the platforms have".to_owned(), pretty(&left));
         let platform = self.world.folder.join("platform");
         for (title, folder) in [("9 images", "railway/images"), ("9 pages", "vercel")] {
@@ -208,6 +210,16 @@ impl Stage {
         }
         names
     }
+}
+
+/// The one variable of the rehearsal, on both platforms.
+fn give_to_the_frontend_too(world: &World) {
+    let file = world.clone_dir().join("infrastructure/pipeline.toml");
+    let pipeline = std::fs::read_to_string(&file).unwrap();
+    let backend = "railway = \"JWT_SECRET\"";
+    assert!(pipeline.contains(backend));
+    let both = format!("{backend}\nvercel = \"FRONTEND_KEY\"");
+    std::fs::write(&file, pipeline.replace(backend, &both)).unwrap();
 }
 
 /// `(kind 1)`, `(kind 2)` and so on, in this order.

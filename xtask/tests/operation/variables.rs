@@ -1,6 +1,9 @@
 //! Secrets of ours as variables of both platforms: set before the build and the deployment that need them, through standard
 //! input, and nowhere to be read.
 
+use sha2::{Digest as _, Sha256};
+use xtask::domain::release::hex;
+
 use crate::scene::Scene;
 
 const ANOTHER: &str = "another-secret-of-this-test";
@@ -27,7 +30,10 @@ fn variables_are_set_on_both_platforms_before_they_are_needed() {
     let deployed = scene.run(&["deploy"], &secret);
     assert_eq!(deployed.code, Some(0), "{}", deployed.error());
     let seen = scene.world.platform_report().unwrap();
-    assert_eq!(seen["vercel"]["variables"], serde_json::json!(["FRONTEND_KEY"]));
+    let set = serde_json::json!([{
+        "key": "FRONTEND_KEY", "type": "sensitive", "target": ["production"], "value": hex(&Sha256::digest(ANOTHER)),
+    }]);
+    assert_eq!(seen["vercel"]["variables"], set);
     let requests = seen["requests"].as_array().unwrap();
     let last = |operation: &str| {
         let at = requests

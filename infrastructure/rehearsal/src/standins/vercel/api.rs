@@ -90,7 +90,12 @@ impl Api {
     /// The JSON of a good answer; `Refusal` otherwise.
     pub(super) fn json(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let response = match body {
-            Some(body) => self.client.send_json(method, &self.with_team(path), body)?,
+            Some(body) => self.send(
+                method,
+                path,
+                &[("content-type", "application/json; charset=utf-8")],
+                body.to_string().as_bytes(),
+            )?,
             None => self.send(method, path, &[], &[])?,
         };
         accept(&response)
