@@ -16,9 +16,11 @@ const HASHING_THREADS: usize = 2;
 /// `NamespaceNotFound`.
 const NOT_FOUND: i32 = 26;
 
-/// Whether an inventory reads all documents.
+/// What an inventory asks about documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Digests {
+    /// Nothing: only kinds, indexes and options. A server may take its time to count.
+    Structure,
     /// Counts and sizes as the server states them.
     None,
     /// Every document is read: exact counts, bytes and content digests.
@@ -103,7 +105,7 @@ impl Live {
             })?;
             let digest = pool.finish()?.get(&0).copied().unwrap_or_default();
             facts.content_digest = Some(digest);
-        } else {
+        } else if digests != Digests::Structure {
             (facts.documents, facts.bytes) = self.stated_size(name)?;
         }
         Ok(facts)

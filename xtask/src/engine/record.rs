@@ -90,7 +90,7 @@ pub fn record(
 pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
     let place = &ctx.env().mongodb;
     let inventory = Live::connect(&ctx.secret(&place.uri).ok()?, &place.database)
-        .and_then(|live| live.inventory(Digests::None));
+        .and_then(|live| live.inventory(Digests::Structure));
     inventory
         .ok()
         .and_then(|inventory| inventory.schema_fingerprint().ok())

@@ -58,10 +58,11 @@ impl Sorter {
     pub(super) fn push(&mut self, entry: &Entry) -> Result<()> {
         let length = u32::try_from(entry.key.len()).context("a key of 4 GiB")?;
         self.places.push((self.arena.len(), entry.key.len()));
-        self.arena.extend(length.to_le_bytes());
-        self.arena.extend(&entry.key);
-        self.arena.extend(entry.digest);
-        self.arena.extend(entry.bytes.to_le_bytes());
+        // Whole slices: byte by byte would be a call each in the dev profile.
+        self.arena.extend_from_slice(&length.to_le_bytes());
+        self.arena.extend_from_slice(&entry.key);
+        self.arena.extend_from_slice(&entry.digest);
+        self.arena.extend_from_slice(&entry.bytes.to_le_bytes());
         if self.arena.len() >= self.run_bytes {
             self.spill()?;
         }
@@ -142,17 +143,15 @@ fn read_entry(run: &mut impl Read) -> Result<Option<Entry>> {
     run.read_exact(&mut length[1..]).context("a sorted run is cut")?;
     let length = u32::from_le_bytes(length) as usize;
     ensure!(length <= 1 << 26, "a sorted run is damaged");
-    let mut key = vec![0; length];
+    let mut key = vec![0; length + TAIL_BYTES];
     run.read_exact(&mut key).context("a sorted run is cut")?;
     let mut digest = [0; DIGEST_BYTES];
-    run.read_exact(&mut digest).context("a sorted run is cut")?;
-    let mut bytes = [0; 4];
-    run.read_exact(&mut bytes).context("a sorted run is cut")?;
-    Ok(Some(Entry {
-        key,
-        digest,
-        bytes: u32::from_le_bytes(bytes),
-    }))
+    digest.copy_from_slice(&key[length..length + DIGEST_BYTES]);
+    let bytes = key
+        .last_chunk::<4>()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    key.truncate(length);
+    Ok(Some(Entry { key, digest, bytes }))
 }
 
 #[cfg(test)]
