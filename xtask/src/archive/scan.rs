@@ -25,14 +25,14 @@ const PROGRESS_STEP_BYTES: u64 = 1024 * 1024;
 
 /// What one pass found.
 #[derive(Debug)]
-pub(super) struct Scan<R> {
+pub(crate) struct Scan<R> {
     pub(super) inner: R,
     pub(super) prelude: Prelude,
-    pub(super) namespaces: Vec<NamespaceRecord>,
+    pub(crate) namespaces: Vec<NamespaceRecord>,
 }
 
 /// Reads the archive to its end; `workers` threads compute the digests.
-pub(super) fn scan<R: Read>(
+pub(crate) fn scan<R: Read>(
     source: R,
     check: Check,
     workers: usize,

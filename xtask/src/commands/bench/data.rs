@@ -2,18 +2,21 @@
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use mongodb::bson::{doc, serialize_to_vec};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
+use crate::archive::ContentDigest;
+use crate::archive::container::digest_file;
 use crate::archive::writer::ArchiveWriter;
 use crate::exec::check_interrupted;
+use crate::report;
 
 pub(super) const DATABASE: &str = "shop";
 /// As many as mongodump reads at once.
-const COLLECTIONS: usize = 4;
+pub(super) const COLLECTIONS: usize = 4;
 /// Documents that are made; the archive repeats them under other ids, outside of every compressor's window.
 const DISTINCT: usize = 20_000;
 const ID_CHARS: usize = 24;
@@ -32,29 +35,69 @@ const WORDS: [&str; 10] = [
     "light",
 ];
 
-/// Writes an archive of about this size; gives the number of documents.
-pub(super) fn record(path: &Path, bytes: u64) -> Result<u64> {
-    let file = File::create(path).with_context(|| format!("cannot make {}", path.display()))?;
-    let names: Vec<String> = (0..COLLECTIONS).map(|n| format!("listings{n}")).collect();
+/// What was recorded, as the recorder knows it: whoever reads the archive must find the same.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) path: PathBuf,
+    pub(super) documents: u64,
+    pub(super) bytes: u64,
+    /// Of the file.
+    pub(super) sha256: String,
+    /// Of each collection.
+    pub(super) digests: Vec<ContentDigest>,
+}
+
+impl Recorded {
+    /// The size, in words.
+    pub(super) fn text(&self) -> String {
+        format!("{}, {} documents", report::bytes(self.bytes), self.documents)
+    }
+}
+
+/// Name of a collection by its number.
+pub(super) fn collection(number: usize) -> String {
+    format!("listings{number}")
+}
+
+/// The `_id` of a document by its number.
+pub(super) fn id(number: u64) -> String {
+    format!("{number:0ID_CHARS$}")
+}
+
+/// Writes an archive of about this size into the folder.
+pub(super) fn record(folder: &Path, bytes: u64) -> Result<Recorded> {
+    report::progress(&format!("recording an archive of {}", report::bytes(bytes)));
+    let path = folder.join("archive");
+    let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    let names: Vec<String> = (0..COLLECTIONS).map(collection).collect();
     let mut writer = ArchiveWriter::new(BufWriter::with_capacity(1 << 20, file), "8.0", DATABASE, &names)?;
-    let mut documents = documents()?;
-    let (mut written, mut count) = (0_u64, 0_u64);
-    for (done, name) in (1..).zip(&names) {
+    let mut distinct = documents()?;
+    let (mut written, mut documents) = (0_u64, 0_u64);
+    let mut digests = vec![ContentDigest::default(); COLLECTIONS];
+    for ((done, name), digest) in (1..).zip(&names).zip(&mut digests) {
         writer.collection(name)?;
+        let mut next = 0;
         while written < bytes / COLLECTIONS as u64 * done {
-            check_interrupted()?;
-            for document in &mut documents {
-                // Every `_id` of the archive is another one.
-                let id = format!("{count:0ID_CHARS$}");
-                document[ID_OFFSET..ID_OFFSET + ID_CHARS].copy_from_slice(id.as_bytes());
-                writer.document(document)?;
-                written += document.len() as u64;
-                count += 1;
-            }
+            let document = &mut distinct[next % DISTINCT];
+            // Every `_id` of the archive is another one.
+            document[ID_OFFSET..ID_OFFSET + ID_CHARS].copy_from_slice(id(documents).as_bytes());
+            writer.document(document)?;
+            digest.add(document);
+            written += document.len() as u64;
+            documents += 1;
+            next += 1;
         }
+        check_interrupted()?;
     }
     writer.finish()?;
-    Ok(count)
+    let file = digest_file(&path)?;
+    Ok(Recorded {
+        path,
+        documents,
+        bytes: file.size,
+        sha256: file.sha256,
+        digests,
+    })
 }
 
 /// About 500 bytes each.
@@ -84,9 +127,8 @@ mod tests {
     #[test]
     fn the_recorded_archive_is_whole_and_every_id_another_one() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("archive");
-        let count = record(&path, 10_000_000).unwrap();
-        let mut reader = ArchiveReader::new(File::open(&path).unwrap()).unwrap();
+        let recorded = record(folder.path(), 1_000_000).unwrap();
+        let mut reader = ArchiveReader::new(File::open(&recorded.path).unwrap()).unwrap();
         let mut ids = std::collections::BTreeSet::new();
         while let Some(event) = reader.next_event().unwrap() {
             let Event::Documents { mut documents, .. } = event else {
@@ -98,7 +140,7 @@ mod tests {
                 documents = &documents[length..];
             }
         }
-        assert_eq!(ids.len() as u64, count);
-        assert!(path.metadata().unwrap().len() > 10_000_000);
+        assert_eq!(ids.len() as u64, recorded.documents);
+        assert!(recorded.path.metadata().unwrap().len() > 1_000_000);
     }
 }

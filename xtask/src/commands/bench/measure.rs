@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::exec::Exec;
+use crate::exec::{Exec, Finished};
 
 /// A run that takes longer hangs.
 const DEADLINE: Duration = Duration::from_hours(2);
-/// Often enough: what is asked for is each process's own high-water mark.
+/// Often enough: what is asked for is each process's own high-water mark. Early at first, for processes that end at once.
+const FIRST_SAMPLE: Duration = Duration::from_millis(2);
 const SAMPLE_EVERY: Duration = Duration::from_millis(20);
 /// Clock ticks of `/proc/*/stat`: 100 a second on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The costs of one run.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Default, Clone, Copy, Serialize)]
 pub(super) struct Cost {
     pub elapsed_s: f64,
     /// User and system time of all its processes.
@@ -28,19 +29,27 @@ pub(super) struct Cost {
     pub rss_largest_bytes: u64,
 }
 
-/// Runs the command and gives what it printed and what it cost.
+/// Runs the command and gives what it printed and what it cost; anything but exit 0 is an error.
 pub(super) fn run(exec: Exec) -> Result<(String, Cost)> {
-    let known = descendants();
+    let (finished, cost) = run_to_end(exec)?;
+    Ok((finished.checked()?.stdout, cost))
+}
+
+/// The same, with the judgement of the exit code left to the caller.
+pub(super) fn run_to_end(exec: Exec) -> Result<(Finished, Cost)> {
+    let known = descendants(&BTreeSet::new());
     let (stop, stopped) = mpsc::channel::<()>();
     let sampler = std::thread::spawn(move || {
         let mut peak = Peak::default();
-        while stopped.recv_timeout(SAMPLE_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let mut pause = FIRST_SAMPLE;
+        while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             peak.sample(&known);
+            pause = SAMPLE_EVERY.min(pause * 2);
         }
         peak
     });
     let (started, cpu_before) = (Instant::now(), children_cpu_s());
-    let printed = exec.deadline(DEADLINE).read();
+    let finished = exec.deadline(DEADLINE).output();
     let elapsed_s = started.elapsed().as_secs_f64();
     drop(stop);
     let peak = sampler.join().ok().context("the sampler of memory panicked")?;
@@ -50,7 +59,7 @@ pub(super) fn run(exec: Exec) -> Result<(String, Cost)> {
         rss_together_bytes: peak.together,
         rss_largest_bytes: peak.largest,
     };
-    Ok((printed?, cost))
+    Ok((finished?, cost))
 }
 
 #[derive(Default)]
@@ -61,13 +70,19 @@ struct Peak {
 
 impl Peak {
     fn sample(&mut self, known: &BTreeSet<u32>) {
-        let pids = descendants();
-        let sizes: Vec<(u64, u64)> = pids.difference(known).filter_map(|pid| memory(*pid)).collect();
+        let pids = descendants(known).into_iter().filter(|pid| !is_beginning(*pid));
+        let sizes: Vec<(u64, u64)> = pids.filter_map(memory).collect();
         let together = sizes.iter().map(|(now, _)| now).sum();
         let largest = sizes.iter().map(|(_, peak)| *peak).max().unwrap_or(0);
         self.together = self.together.max(together).max(largest);
         self.largest = self.largest.max(largest);
     }
+}
+
+/// Whether a process has not yet become the program that it is to be: until then its memory is ours.
+fn is_beginning(pid: u32) -> bool {
+    let command = |pid: &str| std::fs::read(format!("/proc/{pid}/cmdline")).ok();
+    command(&pid.to_string()) == command("self")
 }
 
 /// Resident bytes of a process: now, and at most so far.
@@ -80,8 +95,8 @@ fn memory(pid: u32) -> Option<(u64, u64)> {
     Some((kib("VmRSS:")? * 1024, kib("VmHWM:")? * 1024))
 }
 
-/// Processes that this one started, directly or not.
-fn descendants() -> BTreeSet<u32> {
+/// Processes that this one started, directly or not, without the known ones and what those start: servers in the background.
+fn descendants(known: &BTreeSet<u32>) -> BTreeSet<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let entries = Path::new("/proc").read_dir().into_iter().flatten().flatten();
     for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
@@ -91,7 +106,8 @@ fn descendants() -> BTreeSet<u32> {
     }
     let (mut found, mut open) = (BTreeSet::new(), vec![std::process::id()]);
     while let Some(pid) = open.pop() {
-        for child in children.remove(&pid).unwrap_or_default() {
+        let own = children.remove(&pid).unwrap_or_default();
+        for child in own.into_iter().filter(|child| !known.contains(child)) {
             found.insert(child);
             open.push(child);
         }
@@ -125,7 +141,7 @@ mod tests {
         // 40 MB of text in a grandchild's memory.
         let script = "bash -c 'x=$(head -c 40000000 /dev/zero | tr \"\\0\" x); echo ${#x}'; true";
         let (printed, cost) = run(Exec::new(xshell::cmd!(sh, "bash -c {script}"))).unwrap();
-        assert_eq!(printed, "40000000");
+        assert_eq!(printed.trim(), "40000000");
         assert!(cost.rss_largest_bytes > 40_000_000, "{cost:?}");
         assert!(cost.rss_together_bytes >= cost.rss_largest_bytes, "{cost:?}");
         assert!(cost.cpu_s > 0.0 && cost.elapsed_s > 0.0, "{cost:?}");

@@ -1,0 +1,95 @@
+//! `bench rollback`: a rehearsed rollback of code and data, beside what of it nobody can avoid: mongorestore and the platforms.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use xshell::cmd;
+
+use super::contest::{Contest, Run, Side};
+use super::ground::Ground;
+use super::measure::{self, Cost};
+use super::report::Row;
+use crate::commands::rehearse::{Served, World};
+use crate::exec::shell_in;
+use crate::report;
+
+/// Documents of the smallest run, about.
+const SMALLEST_DOCUMENTS: u32 = 2_000;
+const SEED: u64 = 1;
+/// What users write through the second release: what the rollback must keep aside.
+const WRITES: u32 = 25;
+
+pub(super) fn run(ground: &Ground) -> Result<Vec<Row>> {
+    ground.at_each_scale(|scale| at(ground, scale))
+}
+
+fn at(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
+    let documents = SMALLEST_DOCUMENTS * scale;
+    let played = rolled_back(ground, documents)?;
+    let seconds = |name: &str| -> Result<f64> {
+        let ms = played.report[name].as_u64();
+        let ms = ms.with_context(|| format!("the rollback does not say its {name}"))?;
+        Ok(ms as f64 / 1e3)
+    };
+    let (recovery_s, unavoidable_s) = (seconds("recovery_ms")?, seconds("unavoidable_ms")?);
+    let peer = Cost {
+        elapsed_s: unavoidable_s,
+        // Nobody measured them apart.
+        ..Cost::default()
+    };
+    let ours = Cost {
+        elapsed_s: recovery_s,
+        ..played.cost
+    };
+    let sides = [
+        Side::new("mongorestore and platforms", || {
+            Ok(Run::new(peer, "first release"))
+        }),
+        Side::new("ours", || {
+            Ok(Run::new(ours, "first release").with("overhead_s", recovery_s - unavoidable_s))
+        }),
+    ];
+    let contest = Contest {
+        rounds: 1,
+        ..ground.grown("rollback", format!("{documents} documents"), scale)
+    };
+    contest.run(&sides)
+}
+
+struct Played {
+    report: Value,
+    cost: Cost,
+}
+
+/// Deploys a release and a faulty one, and takes it back.
+fn rolled_back(ground: &Ground, documents: u32) -> Result<Played> {
+    report::progress(&format!("rehearsing a rollback with {documents} documents"));
+    // A short path: the simulator's socket lies below it.
+    let folder = tempfile::Builder::new().prefix("xtask-bench-").tempdir()?;
+    let world = World::start(&ground.ctx.root, folder.path(), &ground.us)?;
+    world.seed(documents, SEED)?;
+    world.commit_release("v1")?;
+    let first = world.xtask_json("deploy-v1", &["deploy", "--yes"])?;
+    let tag = first["release"]["tag"]
+        .as_str()
+        .context("the deploy names no release")?;
+    world.commit_release("v2")?;
+    let bad = world.xtask("deploy-v2", &["deploy", "--yes", "--format", "json"])?;
+    ensure!(
+        bad.code == Some(4),
+        "the faulty release was not found unhealthy: {}",
+        bad.error()
+    );
+    world.users_write(WRITES, SEED)?;
+    let (sh, us) = (shell_in(&world.clone_dir())?, &ground.us);
+    let exec = world.in_world(cmd!(
+        sh,
+        "{us} rollback {tag} --reason 'prices are missing' --yes --format json"
+    ));
+    let (printed, cost) = measure::run(exec)?;
+    ensure!(
+        world.served()? == Served::both("1.0.0"),
+        "the first release is not what users see"
+    );
+    let report = serde_json::from_str(&printed).context("the rollback printed no JSON")?;
+    Ok(Played { report, cost })
+}
