@@ -1,6 +1,6 @@
 //! Checks on raw BSON that copy nothing.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use mongodb::bson::{RawBsonRef, RawDocument};
 
 /// `MaxBSONSize` of the MongoDB tools: the server's 16 MiB and what an oplog entry may add to it.
@@ -9,6 +9,40 @@ pub(super) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024 + 16 * 1024;
 pub(super) const MIN_DOCUMENT_BYTES: usize = 5;
 /// The server accepts about 180 levels. Without a bound a hostile document would overflow our stack.
 const MAX_DEPTH: usize = 200;
+
+/// Whole documents that lie one after the other without gaps.
+#[derive(Debug)]
+pub struct Documents<'a> {
+    rest: &'a [u8],
+}
+
+/// Takes them apart; a length that cannot be is an error, and the last item.
+pub fn split_documents(bytes: &[u8]) -> Documents<'_> {
+    Documents { rest: bytes }
+}
+
+impl<'a> Iterator for Documents<'a> {
+    type Item = Result<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let bytes = std::mem::take(&mut self.rest);
+        if bytes.is_empty() {
+            return None;
+        }
+        let length = bytes
+            .first_chunk::<4>()
+            .map_or(0, |length| u32::from_le_bytes(*length) as usize);
+        if length < MIN_DOCUMENT_BYTES || length > bytes.len() {
+            return Some(Err(anyhow!(
+                "a document of {length} bytes where {} are left",
+                bytes.len()
+            )));
+        }
+        let (document, rest) = bytes.split_at(length);
+        self.rest = rest;
+        Some(Ok(document))
+    }
+}
 
 /// Refuses a document unless every element in it, to any depth, is valid BSON.
 pub(super) fn check_strict(document: &[u8]) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 
 use super::bson;
 pub use crate::domain::content_digest::ContentDigest;
@@ -141,22 +141,15 @@ fn work(batches: &Mutex<Receiver<Batch>>, check: Check) -> Result<Sums> {
     }
 }
 
-fn hash(collection: usize, mut documents: &[u8], check: Check, sums: &mut Sums) -> Result<()> {
+fn hash(collection: usize, documents: &[u8], check: Check, sums: &mut Sums) -> Result<()> {
     let sum = sums.entry(collection).or_default();
-    while let Some(length) = documents.first_chunk::<4>() {
-        let length = u32::from_le_bytes(*length) as usize;
-        ensure!(
-            length >= 5 && length <= documents.len(),
-            "documents were cut into batches wrongly"
-        );
-        let (document, after) = documents.split_at(length);
+    for document in bson::split_documents(documents) {
+        let document = document.context("documents were cut into batches wrongly")?;
         if check == Check::Strict {
             bson::check_strict(document)?;
         }
         sum.add(document);
-        documents = after;
     }
-    ensure!(documents.is_empty(), "documents were cut into batches wrongly");
     Ok(())
 }
 

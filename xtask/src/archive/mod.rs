@@ -24,6 +24,7 @@ mod reader_tests;
 #[cfg(test)]
 mod testing;
 
+pub use bson::{Documents, split_documents};
 pub use container::{ContainerOptions, ContainerReader, FileDigest, verify_file};
 pub use digest::{Check, ContentDigest, DigestPool};
 pub use keys::{Identities, Recipients};

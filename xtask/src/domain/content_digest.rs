@@ -14,8 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// signature (the file as stored has its own SHA-256).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ContentDigest {
-    /// Least significant first.
-    limbs: [u64; 4],
+    /// The number in two halves: few enough steps to be cheap in a build without optimisation, too.
+    low: u128,
+    high: u128,
 }
 
 impl ContentDigest {
@@ -24,7 +25,11 @@ impl ContentDigest {
         // `ring`, not `sha2` as for files: generic code is compiled in this crate, unoptimised in the dev profile,
         // and costs five times as much on small documents.
         let hash = ring::digest::digest(&ring::digest::SHA256, document);
-        Self::from_bytes(hash.as_ref())
+        let half = |bytes: Option<&[u8; 16]>| bytes.map_or(0, |bytes| u128::from_le_bytes(*bytes));
+        Self {
+            low: half(hash.as_ref().first_chunk()),
+            high: half(hash.as_ref().last_chunk()),
+        }
     }
 
     /// Adds one raw BSON document.
@@ -34,41 +39,27 @@ impl ContentDigest {
 
     /// Takes one raw BSON document out again.
     pub fn sub(&mut self, document: &[u8]) {
-        let mut borrow = false;
-        for (limb, other) in self.limbs.iter_mut().zip(Self::of(document).limbs) {
-            let (difference, under) = limb.overflowing_sub(other);
-            let (difference, under_again) = difference.overflowing_sub(u64::from(borrow));
-            *limb = difference;
-            borrow = under || under_again;
-        }
+        let other = Self::of(document);
+        let (low, borrow) = self.low.overflowing_sub(other.low);
+        self.low = low;
+        self.high = self
+            .high
+            .wrapping_sub(other.high)
+            .wrapping_sub(u128::from(borrow));
     }
 
     /// Adds all documents of another digest.
     pub fn merge(&mut self, other: &Self) {
-        let mut carry = false;
-        for (limb, other) in self.limbs.iter_mut().zip(other.limbs) {
-            let (sum, over) = limb.overflowing_add(other);
-            let (sum, over_again) = sum.overflowing_add(u64::from(carry));
-            *limb = sum;
-            carry = over || over_again;
-        }
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let mut limbs = [0; 4];
-        for (limb, part) in limbs.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *limb = u64::from_le_bytes(*part);
-        }
-        Self { limbs }
+        let (low, carry) = self.low.overflowing_add(other.low);
+        self.low = low;
+        self.high = self.high.wrapping_add(other.high).wrapping_add(u128::from(carry));
     }
 }
 
 impl fmt::Display for ContentDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `swap_bytes` because the number is little-endian and hexadecimal digits are not.
-        self.limbs
-            .iter()
-            .try_for_each(|limb| write!(f, "{:016x}", limb.swap_bytes()))
+        write!(f, "{:032x}{:032x}", self.low.swap_bytes(), self.high.swap_bytes())
     }
 }
 
@@ -85,11 +76,11 @@ impl FromStr for ContentDigest {
         // Upper case is refused: a digest has one spelling, so that comparing texts is comparing digests.
         let canonical = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         anyhow::ensure!(canonical, "a content digest is 64 lower-case hexadecimal digits");
-        let mut limbs = [0; 4];
-        for (limb, at) in limbs.iter_mut().zip((0..64).step_by(16)) {
-            *limb = u64::from_str_radix(&text[at..at + 16], 16)?.swap_bytes();
-        }
-        Ok(Self { limbs })
+        let half = |digits: &str| u128::from_str_radix(digits, 16).map(u128::swap_bytes);
+        Ok(Self {
+            low: half(&text[..32])?,
+            high: half(&text[32..])?,
+        })
     }
 }
 
@@ -113,8 +104,13 @@ mod tests {
 
     const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    fn digest(limbs: [u64; 4]) -> ContentDigest {
-        ContentDigest { limbs }
+    /// Of the number's four parts, least significant first.
+    fn digest(parts: [u64; 4]) -> ContentDigest {
+        let half = |low: u64, high: u64| u128::from(high) << 64 | u128::from(low);
+        ContentDigest {
+            low: half(parts[0], parts[1]),
+            high: half(parts[2], parts[3]),
+        }
     }
 
     #[test]

@@ -131,13 +131,11 @@ mod tests {
         let mut reader = ArchiveReader::new(File::open(&recorded.path).unwrap()).unwrap();
         let mut ids = std::collections::BTreeSet::new();
         while let Some(event) = reader.next_event().unwrap() {
-            let Event::Documents { mut documents, .. } = event else {
+            let Event::Documents { documents, .. } = event else {
                 continue;
             };
-            while !documents.is_empty() {
-                let length = u32::from_le_bytes(documents[..4].try_into().unwrap()) as usize;
-                ids.insert(documents[ID_OFFSET..ID_OFFSET + ID_CHARS].to_vec());
-                documents = &documents[length..];
+            for document in crate::archive::split_documents(documents) {
+                ids.insert(document.unwrap()[ID_OFFSET..ID_OFFSET + ID_CHARS].to_vec());
             }
         }
         assert_eq!(ids.len() as u64, recorded.documents);

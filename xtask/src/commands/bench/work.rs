@@ -13,8 +13,8 @@ use super::data::DATABASE;
 use super::ground::URI_VARIABLE;
 use crate::archive::container::default_workers;
 use crate::archive::{
-    ArchiveReader, Check, ContainerOptions, ContainerReader, ContentDigest, Event, Identities, Recipients,
-    scan, store, verify,
+    self, ArchiveReader, Check, ContainerOptions, ContainerReader, ContentDigest, Event, Identities,
+    Recipients, scan, store, verify,
 };
 use crate::backup::BackupFile;
 use crate::context::Context;
@@ -182,17 +182,13 @@ fn each_document<R: std::io::Read>(
 ) -> Result<()> {
     while let Some(event) = reader.next_event()? {
         let Event::Documents {
-            namespace,
-            mut documents,
-            ..
+            namespace, documents, ..
         } = event
         else {
             continue;
         };
-        while let Some(length) = documents.first_chunk::<4>() {
-            let (document, rest) = documents.split_at(u32::from_le_bytes(*length) as usize);
-            visit(namespace, document)?;
-            documents = rest;
+        for document in archive::split_documents(documents) {
+            visit(namespace, document?)?;
         }
     }
     Ok(())

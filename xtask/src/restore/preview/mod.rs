@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use mongodb::bson::Bson;
 use serde::Serialize;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use serde_json::Value;
 use self::sorter::{Entry, Sorted, Sorter};
 use super::backup_file;
 use super::prepare::connect;
-use crate::archive::{ArchiveReader, Event};
+use crate::archive::{self, ArchiveReader, Event};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::{Digests, Live};
@@ -220,9 +220,7 @@ pub(super) fn each_document(
         .collect();
     while let Some(event) = reader.next_event()? {
         let Event::Documents {
-            namespace,
-            mut documents,
-            ..
+            namespace, documents, ..
         } = event
         else {
             continue;
@@ -230,14 +228,10 @@ pub(super) fn each_document(
         let Some(number) = numbers.get(namespace).copied().flatten() else {
             continue;
         };
-        while let Some(length) = documents.first_chunk::<4>() {
-            let length = u32::from_le_bytes(*length) as usize;
-            ensure!(length <= documents.len(), "a document of the archive is cut");
-            let (document, rest) = documents.split_at(length);
-            if !visit(number, document)? {
+        for document in archive::split_documents(documents) {
+            if !visit(number, document?)? {
                 return Ok(());
             }
-            documents = rest;
         }
         check_interrupted()?;
     }

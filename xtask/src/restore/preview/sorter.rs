@@ -4,7 +4,7 @@
 //! documents, no values.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -79,8 +79,11 @@ impl Sorter {
         for mut file in std::mem::take(&mut self.runs) {
             file.seek(SeekFrom::Start(0))
                 .context("cannot read a sorted run")?;
-            sorted.runs.push(BufReader::with_capacity(BUFFER_BYTES, file));
-            sorted.advance(sorted.runs.len() - 1)?;
+            let mut run = BufReader::with_capacity(BUFFER_BYTES, file);
+            if let Some(first) = read_entry(&mut run)? {
+                sorted.heads.push(Reverse((first, sorted.runs.len())));
+            }
+            sorted.runs.push(run);
         }
         Ok(sorted)
     }
@@ -118,18 +121,16 @@ pub(super) struct Sorted {
 impl Sorted {
     /// The next entry; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Entry>> {
-        let Some(Reverse((entry, run))) = self.heads.pop() else {
+        let Some(mut head) = self.heads.peek_mut() else {
             return Ok(None);
         };
-        self.advance(run)?;
+        let Reverse((entry, run)) = &mut *head;
+        // The next entry of the same run takes its place: the heap puts itself in order once, not for a pop and a push.
+        let entry = match read_entry(&mut self.runs[*run])? {
+            Some(next) => std::mem::replace(entry, next),
+            None => PeekMut::pop(head).0.0,
+        };
         Ok(Some(entry))
-    }
-
-    fn advance(&mut self, run: usize) -> Result<()> {
-        if let Some(entry) = read_entry(&mut self.runs[run])? {
-            self.heads.push(Reverse((entry, run)));
-        }
-        Ok(())
     }
 }
 
