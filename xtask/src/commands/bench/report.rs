@@ -101,11 +101,14 @@ impl Report {
     }
 
     pub(super) fn text(&self) -> String {
-        let header = [
-            "bench", "data", "side", "elapsed", "CPU", "RSS MB", "×time", "×CPU", "load", "besides",
-        ];
-        let rows: Vec<Vec<String>> = self.rows.iter().map(cells).collect();
-        let mut text = report::table(&header, &rows);
+        let mut text = String::new();
+        // The sides of one comparison follow each other.
+        for sides in self
+            .rows
+            .chunk_by(|a, b| (a.bench, &a.data) == (b.bench, &b.data))
+        {
+            text.push_str(&comparison(sides));
+        }
         for g in &self.growth {
             writeln!(text, "{}", g.text()).expect("writing to a string");
         }
@@ -113,15 +116,35 @@ impl Report {
     }
 }
 
-fn cells(row: &Row) -> Vec<String> {
-    let mut besides: Vec<String> = row.facts.iter().map(|(name, value)| fact(name, *value)).collect();
-    if row.runs >= PERCENTILES_FROM {
-        besides.push(format!("median {}", seconds(row.median_s)));
-        besides.push(format!("p95 {}", seconds(row.p95_s)));
+/// One comparison within 80 columns: what else a side says stands below the table.
+fn comparison(sides: &[Row]) -> String {
+    let Some(first) = sides.first() else {
+        return String::new();
+    };
+    let rows: Vec<Vec<String>> = sides.iter().map(cells).collect();
+    let header = ["side", "elapsed", "CPU", "RSS MB", "×time", "×CPU"];
+    let mut text = format!(
+        "{}: {} (load {:.1})\n{}",
+        first.bench,
+        first.data,
+        first.load_1m,
+        report::table(&header, &rows)
+    );
+    for row in sides {
+        let mut besides: Vec<String> = row.facts.iter().map(|(name, value)| fact(name, *value)).collect();
+        if row.runs >= PERCENTILES_FROM {
+            besides.push(format!("median {}", seconds(row.median_s)));
+            besides.push(format!("p95 {}", seconds(row.p95_s)));
+        }
+        if !besides.is_empty() {
+            writeln!(text, "   {}: {}", row.side, besides.join(", ")).expect("writing to a string");
+        }
     }
+    text + "\n"
+}
+
+fn cells(row: &Row) -> Vec<String> {
     vec![
-        row.bench.to_owned(),
-        row.data.clone(),
         row.side.to_owned(),
         seconds(row.elapsed_s),
         measured(row.cpu_s, seconds),
@@ -131,8 +154,6 @@ fn cells(row: &Row) -> Vec<String> {
         format!("{:.2}", row.elapsed_ratio),
         row.cpu_ratio
             .map_or_else(String::new, |ratio| format!("{ratio:.2}")),
-        format!("{:.1}", row.load_1m),
-        besides.join(", "),
     ]
 }
 
