@@ -68,7 +68,8 @@ pub fn parse_metadata(bytes: Vec<u8>) -> Result<BackupMetadata> {
     BackupMetadata::from_text(&String::from_utf8(bytes).context("it is not UTF-8")?)
 }
 
-/// Writes `backup-metadata.json` into the folder: whole or not at all, also after a power cut.
+/// Writes `backup-metadata.json` into the folder: whole or not at all, also after a power cut, and read back before it
+/// takes the place of an earlier one.
 pub fn write_metadata(folder: &Path, metadata: &BackupMetadata) -> Result<()> {
     let target = folder.join(METADATA_FILE);
     let cannot = || format!("cannot write {}", target.display());
@@ -76,9 +77,19 @@ pub fn write_metadata(folder: &Path, metadata: &BackupMetadata) -> Result<()> {
         .prefix(".backup-metadata.")
         .tempfile_in(folder)
         .with_context(cannot)?;
-    file.write_all(metadata.to_text()?.as_bytes())
+    let text = metadata.to_text()?;
+    file.write_all(text.as_bytes())
         .and_then(|()| file.as_file().sync_all())
         .with_context(cannot)?;
+    let written = read_bounded(
+        File::open(file.path()).with_context(cannot)?,
+        METADATA_LIMIT_BYTES,
+    );
+    ensure!(
+        written.with_context(cannot)? == text.as_bytes(),
+        "{}: the disk gives other bytes back than were written",
+        cannot()
+    );
     file.persist(&target).with_context(cannot)?;
     sync_folder(folder)
 }

@@ -93,6 +93,30 @@ impl fmt::Display for Stop {
 
 impl std::error::Error for Stop {}
 
+/// The same error, with the state and the next step filled in where it does not say them: nothing live was changed. What
+/// stopped midway knows better.
+pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
+    let stop = error.downcast_ref::<Stop>();
+    let ending = stop.map_or(Ending::Failed, |stop| stop.ending);
+    let filled = |said: Option<String>, otherwise: &str| {
+        let otherwise = (ending != Ending::Midway).then(|| otherwise.to_owned());
+        said.or(otherwise)
+    };
+    Stop {
+        ending,
+        what: format!("{error:#}"),
+        live: filled(
+            stop.and_then(|stop| stop.live.clone()),
+            "nothing live was changed",
+        ),
+        next: filled(
+            stop.and_then(|stop| stop.next.clone()),
+            "mend what is told above, and run the command again",
+        ),
+    }
+    .into()
+}
+
 /// Writes the error for an operator: the chain of what failed, the live state, the next command.
 pub fn render(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error:#}");
@@ -121,6 +145,22 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 mod tests {
     use super::*;
     use anyhow::Context as _;
+
+    #[test]
+    fn what_changed_nothing_says_so_and_what_stopped_midway_is_left_alone() {
+        let said = |error: anyhow::Error| render(&unchanged(&error));
+        assert_eq!(
+            said(anyhow::anyhow!("no answer").context("cannot ask")),
+            "error: cannot ask: no answer\n  live: nothing live was changed\n  \
+             next: mend what is told above, and run the command again"
+        );
+        let refused = Stop::refused("locked").live("as it was").next("wait");
+        assert_eq!(
+            said(refused.into()),
+            "error: locked\n  live: as it was\n  next: wait"
+        );
+        assert_eq!(said(Stop::midway("half done").into()), "error: half done");
+    }
 
     #[test]
     fn ending_and_next_command_survive_added_context() {

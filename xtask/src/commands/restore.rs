@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
 use crate::engine::confirm::confirm;
-use crate::error::Stop;
+use crate::error::{Stop, unchanged};
 use crate::report;
 use crate::restore::{self, Delta, Known, Mended, Swapped, Undone};
 
@@ -69,8 +69,12 @@ pub struct Args {
     other_host: bool,
 }
 
-/// Runs one of the verbs.
+/// Runs one of the verbs. Where something live was changed, the error says so itself.
 pub fn run(args: &Args, ctx: &Context) -> Result<()> {
+    verb(args, ctx).map_err(|error| unchanged(&error))
+}
+
+fn verb(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.undo {
         require_known(ctx, operation)?;
         confirm_change(ctx, &format!("undo of restore {operation}"))?;

@@ -19,7 +19,7 @@ use crate::domain::timeline::{Timing, mark_critical};
 use crate::engine::budget::{self, Watched};
 use crate::engine::journal::{Journal, operation_dir, read_file};
 use crate::engine::ledger::{Held, Ledger, Start};
-use crate::error::{Ending, Stop};
+use crate::error::{Ending, Stop, unchanged};
 use crate::exec::{check_interrupted, last_words};
 use crate::report;
 
@@ -325,19 +325,12 @@ impl Operation {
 /// ran out for one, is nothing to resume.
 fn untouched(error: &anyhow::Error) -> anyhow::Error {
     let stop = error.downcast_ref::<Stop>();
-    let midway = stop.is_some_and(|stop| stop.ending == Ending::Midway);
-    let kept = stop.filter(|_| !midway);
-    Stop {
-        ending: kept.map_or(Ending::Failed, |stop| stop.ending),
-        what: format!("{error:#}"),
-        live: stop
-            .and_then(|stop| stop.live.clone())
-            .or(Some("nothing live was changed".into())),
-        next: kept
-            .and_then(|stop| stop.next.clone())
-            .or(Some("mend what is told above, and run the command again".into())),
-    }
-    .into()
+    let Some(midway) = stop.filter(|stop| stop.ending == Ending::Midway) else {
+        return unchanged(error);
+    };
+    let live = midway.live.clone();
+    let failed = Stop::failed(format!("{error:#}"));
+    unchanged(&Stop { live, ..failed }.into())
 }
 
 /// An operation of the ledger.

@@ -73,6 +73,8 @@ impl Directory {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => {
+                // A call that fails may have done its work.
+                std::fs::remove_dir(&path).ok();
                 return Err(error).with_context(|| format!("cannot make the folder {}", path.display()));
             }
         }
@@ -143,6 +145,7 @@ impl Keeper for Directory {
     }
 
     fn put(&self, backup: &BackupFile) -> Result<StoragePlace> {
+        self.remove_abandoned()?;
         let metadata = &backup.metadata;
         let Some(partial) = self.partial(&metadata.id, metadata.timestamp)? else {
             bail!("{} exists already", self.folder_of(&metadata.id).display())

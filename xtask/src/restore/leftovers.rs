@@ -162,7 +162,8 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
                 "cargo xtask restore --resume {operation}   (or --undo {operation})"
             ))
     );
-    let age = Utc::now() - operation.began();
+    // Where the clock was set back meanwhile, it began just now.
+    let age = (Utc::now() - operation.began()).max(TimeDelta::zero());
     let kept = TimeDelta::hours(i64::from(ctx.config.restore.keep_old_hours));
     // After an undo the shadow collections have what was written to them while they were live.
     let needed = !known.old.is_empty()

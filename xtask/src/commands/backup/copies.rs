@@ -54,7 +54,16 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
         }
     }
     if !others.is_empty() {
-        record(backup).context("the backup is good, but its metadata cannot say where its copies are")?;
+        record(backup).map_err(|error| {
+            Stop::failed(format!(
+                "the backup's metadata cannot say where its copies are: {error:#}"
+            ))
+            .live(format!(
+                "nothing was changed; the backup itself is good: {}",
+                backup.path.display()
+            ))
+            .next("remove the cause, and run the command again for a backup that knows its copies")
+        })?;
     }
     if failed.is_empty() {
         return Ok(());

@@ -9,6 +9,7 @@ use crate::domain::ledger::{Operation, Outcome};
 use crate::domain::operation::OperationId;
 use crate::engine::ledger::{Held, Ledger, Start};
 use crate::error::{Ending, Stop};
+use crate::exec::last_words;
 use crate::restore::{Swapped, Undone};
 
 /// How restores are called in the ledger.
@@ -46,7 +47,8 @@ pub(super) fn begin<T: Facts>(
     run: impl FnOnce(&Held) -> Result<T>,
 ) -> Result<T> {
     let held = Ledger::open(ctx).begin(start(entry, None))?;
-    ending(held, Outcome::Done, run)
+    let again = format!("cargo xtask restore --resume {}", held.id());
+    ending(held, &again, Outcome::Done, run)
 }
 
 /// Goes on with, or takes back, the restore `operation`: as its new holder where it is unfinished, else as an operation of
@@ -58,6 +60,12 @@ pub(super) fn again<T: Facts>(
     well: Outcome,
     run: impl FnOnce(&Held) -> Result<T>,
 ) -> Result<T> {
+    let verb = if well == Outcome::Undone {
+        "--undo"
+    } else {
+        "--resume"
+    };
+    let command = format!("cargo xtask restore {verb} {operation}");
     let mut ledger = Ledger::open(ctx);
     let state = ledger.state()?;
     let unfinished = state.unfinished();
@@ -74,12 +82,12 @@ pub(super) fn again<T: Facts>(
                 same.started.kind
             ))
         );
-        return ending(ledger.resume(operation, entry.reason)?, well, run);
+        return ending(ledger.resume(operation, entry.reason)?, &command, well, run);
     }
     // An earlier attempt of the same that was killed.
     let ours = |o: &&Operation| o.started.kind == KIND && o.started.target == operation.as_str();
     let over = unfinished.filter(ours).map(|o| o.id.clone());
-    ending(ledger.begin(start(entry, over))?, Outcome::Done, run)
+    ending(ledger.begin(start(entry, over))?, &command, Outcome::Done, run)
 }
 
 fn start(entry: Entry, over: Option<OperationId>) -> Start {
@@ -97,11 +105,22 @@ fn start(entry: Entry, over: Option<OperationId>) -> Start {
     }
 }
 
-/// Runs, and records how it ended. What stopped midway stays unfinished: nothing else may begin over it.
-fn ending<T: Facts>(held: Held, well: Outcome, run: impl FnOnce(&Held) -> Result<T>) -> Result<T> {
+/// Runs, and records how it ended, also after a signal. What stopped midway stays unfinished: nothing else may begin over it.
+fn ending<T: Facts>(
+    held: Held,
+    again: &str,
+    well: Outcome,
+    run: impl FnOnce(&Held) -> Result<T>,
+) -> Result<T> {
     match run(&held) {
         Ok(value) => {
-            held.finish(well, value.facts())?;
+            last_words(|| held.finish(well, value.facts())).map_err(|error| {
+                Stop::midway(format!(
+                    "only the ledger does not know that it is done: {error:#}"
+                ))
+                .live("what was asked for: it was done, and proved")
+                .next(again)
+            })?;
             Ok(value)
         }
         Err(error) => {
@@ -111,7 +130,7 @@ fn ending<T: Facts>(held: Held, well: Outcome, run: impl FnOnce(&Held) -> Result
             let outcome = if midway { Outcome::Stopped } else { Outcome::Failed };
             let told = crate::secret::scrub(&format!("{error:#}"));
             // The restore's own error is what the operator must see.
-            if let Err(unrecorded) = held.finish(outcome, json!({ "error": told })) {
+            if let Err(unrecorded) = last_words(|| held.finish(outcome, json!({ "error": told }))) {
                 crate::report::progress(&format!("warning: {unrecorded:#}"));
             }
             Err(error)
