@@ -25,37 +25,29 @@ fn server_killed_at(scene: &mut Scene, args: &[&str], operation: &str, lines: us
     scene.world.server.restart();
 }
 
+/// While the operation goes on, with its line `number` behind the one that it was begun with.
+fn server_killed_within(scene: &mut Scene, operation: &str, number: usize) {
+    let args = ["restore", "--resume", operation, "--yes"];
+    server_killed_at(scene, &args, operation, number + 1);
+}
+
+fn server_killed_within_undo(scene: &mut Scene, operation: &str, number: usize) {
+    let lines = scene.lines(operation).len() + number;
+    let args = ["restore", "--undo", operation, "--yes"];
+    server_killed_at(scene, &args, operation, lines);
+}
+
 #[test]
 fn the_server_is_killed_at_every_line_of_the_journal() {
     let mut scene = Scene::new(World::durable());
-    for number in 0..=scene.restore_lines.len() {
-        for straight_back in [false, true] {
-            let operation = scene.begin();
-            let args = ["restore", "--resume", &operation, "--yes"];
-            // Behind the line that the operation was begun with.
-            server_killed_at(&mut scene, &args, &operation, number + 1);
-            let line = format!("line {number}");
-            if straight_back {
-                scene.undo(&operation, &line);
-            } else {
-                scene.resume_and_undo(&operation, &line);
-            }
-        }
-    }
+    scene.stopped_at(0..=scene.restore_lines.len(), server_killed_within);
     scene.forget_all();
 }
 
 #[test]
 fn the_server_is_killed_at_every_line_of_an_undo() {
     let mut scene = Scene::new(World::durable());
-    for number in 1..=scene.undo_lines.len() {
-        let operation = scene.begin();
-        scene.world.ok(&["restore", "--resume", &operation]);
-        let lines = scene.lines(&operation).len() + number;
-        let args = ["restore", "--undo", &operation, "--yes"];
-        server_killed_at(&mut scene, &args, &operation, lines);
-        scene.undo(&operation, &format!("line {number} of the undo"));
-    }
+    scene.undo_stopped_at(1..=scene.undo_lines.len(), server_killed_within_undo);
     scene.forget_all();
 }
 
@@ -71,26 +63,8 @@ fn the_server_is_killed_within_each_rename_of_a_larger_collection() {
     let there = of_users(&scene.restore_lines, r#""event":"before""#);
     let back = of_users(&scene.undo_lines, r#""event":"undoing""#);
     assert!(there.len() >= 2 && back.len() >= 2, "{there:?} {back:?}");
-    for number in there {
-        for straight_back in [false, true] {
-            let operation = scene.begin();
-            let args = ["restore", "--resume", &operation, "--yes"];
-            server_killed_at(&mut scene, &args, &operation, number + 1);
-            if straight_back {
-                scene.undo(&operation, &scene.restore_lines[number - 1]);
-            } else {
-                scene.resume_and_undo(&operation, &scene.restore_lines[number - 1]);
-            }
-        }
-    }
-    for number in back {
-        let operation = scene.begin();
-        scene.world.ok(&["restore", "--resume", &operation]);
-        let lines = scene.lines(&operation).len() + number;
-        let args = ["restore", "--undo", &operation, "--yes"];
-        server_killed_at(&mut scene, &args, &operation, lines);
-        scene.undo(&operation, &scene.undo_lines[number - 1]);
-    }
+    scene.stopped_at(there, server_killed_within);
+    scene.undo_stopped_at(back, server_killed_within_undo);
 }
 
 /// The command that does it, for the operation's id.

@@ -13,6 +13,9 @@ use super::{World, program, told};
 /// Longer than every other file of a run, so that a limit on the size of files strikes in the journal.
 const PADDING_BYTES: usize = 200_000;
 
+/// So many documents are not in the backup: a user and a payment.
+pub const NEW_DOCUMENTS: u64 = 2;
+
 /// A backup, what has become of the database since, and operations that restore it.
 pub struct Scene {
     pub world: World,
@@ -123,6 +126,41 @@ impl Scene {
             [],
             "taken back after {after}"
         );
+    }
+
+    /// A restore is stopped by `strike` at each of these lines; then resumed, and taken back.
+    pub fn stopped_at(
+        &mut self,
+        numbers: impl IntoIterator<Item = usize>,
+        mut strike: impl FnMut(&mut Self, &str, usize),
+    ) {
+        for number in numbers {
+            for straight_back in [false, true] {
+                let operation = self.begin();
+                strike(self, &operation, number);
+                let line = format!("line {number}, {:?}", self.restore_lines.get(number));
+                if straight_back {
+                    self.undo(&operation, &line);
+                } else {
+                    self.resume_and_undo(&operation, &line);
+                }
+            }
+        }
+    }
+
+    /// An undo is stopped by `strike` at each of these lines; then it goes on.
+    pub fn undo_stopped_at(
+        &mut self,
+        numbers: impl IntoIterator<Item = usize>,
+        mut strike: impl FnMut(&mut Self, &str, usize),
+    ) {
+        for number in numbers {
+            let operation = self.begin();
+            self.world.ok(&["restore", "--resume", &operation]);
+            strike(self, &operation, number);
+            let line = format!("line {number} of the undo, {:?}", self.undo_lines.get(number));
+            self.undo(&operation, &line);
+        }
     }
 
     /// Goes on with the operation until the line `number` of the restore is half written.
