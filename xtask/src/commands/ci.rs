@@ -18,7 +18,11 @@ use crate::report;
 use crate::tools::resolve::{Purpose, cannot_be_had, path_with, resolve, resolve_for};
 
 /// A stage that takes longer hangs.
-const STAGE_DEADLINE: Duration = Duration::from_secs(40 * 60);
+const STAGE_DEADLINE: Duration = Duration::from_mins(40);
+/// Every cell of every table of faults; a sample of them has the deadline of the others.
+const ALL_FAULTS_DEADLINE: Duration = Duration::from_hours(6);
+/// How the tables are told to run whole.
+const ALL_FAULTS: (&str, &str) = ("FAULTS", "all");
 /// Documents of the short rehearsal.
 const REHEARSAL_DOCUMENTS: &str = "2000";
 const SCENARIO_DOCUMENTS: &str = "300";
@@ -40,6 +44,9 @@ pub struct Args {
     /// Also run the real programs of the platforms against the simulator; building them takes half an hour once
     #[arg(long)]
     conformance: bool,
+    /// Run every cell of the tables of `docs/FAULTS.md` and write them, not a sample; it takes some hours
+    #[arg(long)]
+    all: bool,
 }
 
 impl Args {
@@ -63,6 +70,7 @@ enum Stage {
     Clippy,
     Build,
     Test,
+    Faults,
     Pages,
     Rehearse,
     Scenarios,
@@ -104,7 +112,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             });
             continue;
         }
-        let outcome = stage.run(&sh, &root);
+        let outcome = stage.run(&sh, &root, args);
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let word = if outcome.is_ok() { "passed" } else { "FAILED" };
         report::progress(&format!(
@@ -149,6 +157,7 @@ impl Stage {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Test => "test",
+            Self::Faults => "faults",
             Self::Pages => "pages",
             Self::Rehearse => "rehearse",
             Self::Scenarios => "scenarios",
@@ -164,7 +173,7 @@ impl Stage {
         }
     }
 
-    fn run(self, sh: &Shell, root: &Path) -> Result<()> {
+    fn run(self, sh: &Shell, root: &Path, args: &Args) -> Result<()> {
         let command = match self {
             Self::Tools => return resolve(root, &[]).map(drop),
             Self::Lint => return lint::run(sh, root),
@@ -175,6 +184,7 @@ impl Stage {
             ),
             Self::Build => cmd!(sh, "cargo build --workspace --all-targets --locked"),
             Self::Test => cmd!(sh, "cargo test --workspace --locked"),
+            Self::Faults => return faults(sh, root, args.all),
             Self::Pages => cmd!(
                 sh,
                 "cargo test --package xtask --locked --test metrics pages:: -- --ignored"
@@ -216,6 +226,26 @@ impl Stage {
         }
         finished.checked().map(drop)
     }
+}
+
+/// The tables of what can go wrong: a sample of their cells, or all of them, told one by one.
+fn faults(sh: &Shell, root: &Path, all: bool) -> Result<()> {
+    let command = cmd!(
+        sh,
+        "cargo test --package xtask --locked --test operation -- --ignored"
+    );
+    if !all {
+        return Stage::Faults.run_command(command, root);
+    }
+    let (name, value) = ALL_FAULTS;
+    let tools = resolve(root, &[])?;
+    Exec::new(command.arg("--nocapture"))
+        .env("PATH", path_with(&tools)?)
+        .env(name, value)
+        .inherit(CARGO_ENV)
+        .deadline(ALL_FAULTS_DEADLINE)
+        .on_stderr(report::progress)
+        .run()
 }
 
 /// Every story beside the whole one.

@@ -10,7 +10,9 @@ const HOW: [&str; 2] = ["torn", "after"];
 fn crash(disturbed: &Disturbed, kind: Kind, line: usize, how: &str, then: Then) {
     let told = format!("{}, line {line}, {how}", kind.name());
     disturbed.set(kind);
-    let env = disturbed.disturbance("/steps.jsonl", &format!("line:{line}"), how);
+    let env = disturbed
+        .library
+        .env("/steps.jsonl", &format!("line:{line}"), how);
     let killed = disturbed.run(kind, &env);
     assert_eq!(killed.code, None, "{told}: {}", killed.error());
     disturbed.settle(kind, &killed, then, &told);

@@ -1,13 +1,12 @@
 //! Something goes wrong in the middle of a deploy or a rollback; then the next person does what the message says.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use serde_json::Value;
 use xtask::commands::rehearse::Served;
 use xtask::exec::Finished;
 
+use crate::fault::Library;
 use crate::scene::{NEW, Scene, Seen};
+use crate::table::Cell;
 
 /// What is disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +22,12 @@ pub enum Then {
     Undo,
 }
 
+impl Then {
+    pub const fn of(cell: &Cell) -> Self {
+        if cell.is_even() { Self::Resume } else { Self::Undo }
+    }
+}
+
 impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
@@ -35,7 +40,7 @@ impl Kind {
 /// A scene with what disturbs it.
 pub struct Disturbed {
     pub scene: Scene,
-    library: PathBuf,
+    pub library: Library,
     /// What is seen while the new release is live.
     pub new: Seen,
     /// The journals of one deploy and one rollback that nothing disturbed.
@@ -56,7 +61,7 @@ impl Disturbed {
         scene.ok(&["rollback", &scene.old_tag, "--reason", "reference"]);
         assert_eq!(scene.seen(), scene.old());
         let rollback = scene.journal_of_last();
-        let library = compiled(&scene.world.folder);
+        let library = Library::compile(&scene.world.folder);
         Self {
             scene,
             library,
@@ -85,7 +90,7 @@ impl Disturbed {
 
     /// Runs the operation with something in its environment, or in the world, that disturbs it.
     pub fn run(&self, kind: Kind, env: &[(&str, String)]) -> Finished {
-        match kind {
+        let ended = match kind {
             Kind::Deploy => {
                 self.scene.world.commit_release("v3").unwrap();
                 self.scene.run(&["deploy"], env)
@@ -93,17 +98,9 @@ impl Disturbed {
             Kind::Rollback => self
                 .scene
                 .run(&["rollback", &self.scene.old_tag, "--reason", "disturbed"], env),
-        }
-    }
-
-    /// The environment in which the preloaded library does its work.
-    pub fn disturbance(&self, file: &str, at: &str, how: &str) -> Vec<(&'static str, String)> {
-        vec![
-            ("LD_PRELOAD", self.library.to_str().unwrap().to_owned()),
-            ("DISTURB_FILE", file.to_owned()),
-            ("DISTURB_AT", at.to_owned()),
-            ("DISTURB_HOW", how.to_owned()),
-        ]
+        };
+        self.scene.proxy.mend();
+        ended
     }
 
     /// Does what is to be done next, and checks that one release is whole. Says in a few words what happened.
@@ -150,7 +147,7 @@ impl Disturbed {
 }
 
 /// The exit code is one of ours, and the message says what is live and what to do.
-fn ended_well(ended: &Finished, told: &str) -> String {
+pub fn ended_well(ended: &Finished, told: &str) -> String {
     let said = ended.stderr_tail.join("\n");
     match ended.code {
         Some(0) => "done".to_owned(),
@@ -165,18 +162,4 @@ fn ended_well(ended: &Finished, told: &str) -> String {
         }
         code => panic!("{told}: ended with {code:?}: {said}"),
     }
-}
-
-/// The library that is preloaded.
-fn compiled(folder: &Path) -> PathBuf {
-    let library = folder.join("disturb.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/operation/disturb.c");
-    let made = Command::new("cc")
-        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
-        .args([&library, &source])
-        .args(["-ldl"])
-        .status()
-        .expect("a C compiler");
-    assert!(made.success());
-    library
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::disturbed::{Disturbed, Kind, Then};
-use crate::matrix::sampled;
+use crate::table::Table;
 
-/// How a call goes wrong; the last ones for as long as the operation lasts.
+/// How a call goes wrong; the last one for as long as the operation lasts.
 const FAULTS: [(&str, &str, u64); 8] = [
     ("not sent", "close", 1),
     ("answer lost", "done-then-close", 1),
@@ -21,67 +21,67 @@ const FAULTS: [(&str, &str, u64); 8] = [
     ("cut off", "close", 0),
 ];
 
-/// Of so many cells one is in the sample: many of these wait for half a minute, because health is patient.
-const SAMPLE: usize = 14;
+/// Of so many cells one is in the sample; those where the domain is waited for in vain, for five minutes, are not.
+const SAMPLE: usize = 8;
+const LATE_MS: u64 = 1500;
 
 /// The calls of an undisturbed operation: platform and operation.
-fn calls(disturbed: &Disturbed, kind: Kind) -> Vec<(String, String)> {
+fn calls(disturbed: &Disturbed, kind: Kind) -> Vec<String> {
     disturbed.set(kind);
     let count = |report: &Value| report["requests"].as_array().unwrap().len();
     let before = count(&disturbed.scene.world.platform_report().unwrap());
     let ended = disturbed.run(kind, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.error());
     let report = disturbed.scene.world.platform_report().unwrap();
-    let calls: BTreeSet<(String, String)> = report["requests"].as_array().unwrap()[before..]
+    let calls: BTreeSet<String> = report["requests"].as_array().unwrap()[before..]
         .iter()
         // The status pages are asked by health, where an unreachable one is a warning.
         .filter(|request| request["platform"] != "services")
         .map(|request| {
             let text = |name: &str| request[name].as_str().unwrap().to_owned();
-            (text("platform"), text("operation"))
+            format!("{} {}", text("platform"), text("operation"))
         })
         .collect();
+    assert!(calls.len() > 5, "{calls:?}");
     calls.into_iter().collect()
 }
 
 fn all_calls(kind: Kind, offset: usize) {
-    let disturbed = Disturbed::new();
-    let calls = calls(&disturbed, kind);
-    assert!(calls.len() > 5, "{calls:?}");
-    for (row, (platform, operation)) in calls.iter().enumerate() {
-        for (column, (name, fault, times)) in FAULTS.iter().enumerate() {
-            if !sampled(row + offset, column, SAMPLE) {
-                continue;
-            }
-            let told = format!("{}: {platform} {operation}: {name}", kind.name());
+    let table = Table {
+        name: format!("calls of a {}", kind.name()),
+        columns: FAULTS.iter().map(|(name, _, _)| *name).collect(),
+        one_of: SAMPLE,
+        offset,
+    };
+    let rows = std::cell::OnceCell::new();
+    table.run(
+        Disturbed::new,
+        |disturbed| rows.get_or_init(|| calls(disturbed, kind)).clone(),
+        |disturbed, cell| {
+            let (_, fault, times) = FAULTS[cell.column];
+            let (platform, operation) = rows.get().unwrap()[cell.row].split_once(' ').unwrap();
             disturbed.set(kind);
             let body = json!({
                 "id": "network", "platform": platform, "operation": operation, "kind": fault, "times": times,
-                "delay_ms": 1500,
+                "delay_ms": LATE_MS,
             });
-            disturbed.scene.world.control("/faults", &body).unwrap();
+            let world = &disturbed.scene.world;
+            world.control("/faults", &body).unwrap();
             let ended = disturbed.run(kind, &[]);
-            disturbed
-                .scene
-                .world
-                .control("/faults/clear", &json!({}))
-                .unwrap();
-            let then = if (row + column) % 2 == 0 {
-                Then::Resume
-            } else {
-                Then::Undo
-            };
-            disturbed.settle(kind, &ended, then, &told);
-        }
-    }
+            world.control("/faults/clear", &json!({})).unwrap();
+            disturbed.settle(kind, &ended, Then::of(cell), &cell.told)
+        },
+    );
 }
 
 #[test]
+#[ignore = "the stage `faults` of `cargo xtask ci`"]
 fn the_network_fails_at_each_call_of_a_deploy() {
     all_calls(Kind::Deploy, 0);
 }
 
 #[test]
+#[ignore = "the stage `faults` of `cargo xtask ci`"]
 fn the_network_fails_at_each_call_of_a_rollback() {
     all_calls(Kind::Rollback, 3);
 }

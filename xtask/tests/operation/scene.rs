@@ -12,14 +12,19 @@ use xtask::domain::release::Release;
 use xtask::exec::Finished;
 use xtask::secret::Secret;
 
+use crate::common::Proxy;
+
 /// The release that works on the data as they are, and the one that migrates them.
 pub const OLD: &str = "1.0.0";
 pub const NEW: &str = "3.0.0";
 const DOCUMENTS: u32 = 200;
+const PATIENCE_S: u32 = 10;
 
 /// A world in which the old release is live.
 pub struct Scene {
     pub world: World,
+    /// What our program reaches the database through.
+    pub proxy: Proxy,
     pub old_tag: String,
     /// What the old release has in the database.
     pub old_data: Inventory,
@@ -42,15 +47,18 @@ impl Scene {
         let folder = tempfile::Builder::new().prefix("xtask-op-").tempdir().unwrap();
         let world = World::start(root, folder.path(), Path::new(env!("CARGO_BIN_EXE_xtask")))
             .expect("the world starts");
+        be_impatient(&world);
         world.seed(DOCUMENTS, 1).unwrap();
         world.commit_release("v1").unwrap();
-        let first = world.xtask_json("deploy-v1", &["deploy", "--yes"]).unwrap();
         let mut scene = Self {
-            old_tag: tag_of(&first),
+            proxy: Proxy::start(port_of(&world.uri)),
+            old_tag: String::new(),
             old_data: Inventory::default(),
             world,
             _folder: folder,
         };
+        let first = scene.ok(&["deploy", "--format", "json"]);
+        scene.old_tag = tag_of(&serde_json::from_str(&first.stdout).unwrap());
         scene.old_data = scene.data();
         scene
     }
@@ -72,7 +80,10 @@ impl Scene {
         let sh = Shell::new().unwrap();
         sh.change_dir(self.world.clone_dir());
         let program = env!("CARGO_BIN_EXE_xtask");
-        let exec = self.world.in_world(cmd!(sh, "{program} {args...} --yes"));
+        let exec = self
+            .world
+            .in_world(cmd!(sh, "{program} {args...} --yes"))
+            .env("PROD_MONGODB_URI", self.proxy.through(&self.world.uri));
         env.iter()
             .fold(exec, |exec, (name, value)| exec.env(name, value))
             .output()
@@ -166,6 +177,21 @@ impl Scene {
         let seen = self.world.platform_report().unwrap();
         assert_eq!(seen["unimplemented"], serde_json::json!([]), "{told}");
     }
+}
+
+/// Health is patient, so that a slow start is no fault; here the fault stays for as long as health looks, and what it
+/// sees at last is the same after a shorter while.
+fn be_impatient(world: &World) {
+    let file = world.clone_dir().join("infrastructure/health.toml");
+    let checks = std::fs::read_to_string(&file).unwrap();
+    let changed = checks.replace("for_s = 30", &format!("for_s = {PATIENCE_S}"));
+    assert_ne!(changed, checks, "health waits for something else now");
+    std::fs::write(&file, changed).unwrap();
+}
+
+fn port_of(uri: &str) -> u16 {
+    let (_, rest) = uri.split_once("127.0.0.1:").unwrap();
+    rest.split('/').next().unwrap().parse().unwrap()
 }
 
 pub fn tag_of(report: &Value) -> String {
