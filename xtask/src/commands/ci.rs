@@ -194,21 +194,23 @@ impl Stage {
                 "cargo xtask rehearse --documents {REHEARSAL_DOCUMENTS} --platform-s 0"
             ),
             Self::Scenarios => return scenarios(sh, root),
-            Self::Conformance => {
-                resolve_for(root, Purpose::Conformance)?;
-                cmd!(
-                    sh,
-                    "cargo test --package xtask --locked --test conformance_* -- --ignored"
-                )
-            }
+            Self::Conformance => cmd!(
+                sh,
+                "cargo test --package xtask --locked --test conformance_* -- --ignored"
+            ),
         };
         self.run_command(command, root)
     }
 
     fn run_command(self, command: xshell::Cmd<'_>, root: &Path) -> Result<()> {
         let mut tools = resolve(root, &[])?;
-        if self == Self::Pages {
-            tools.extend(resolve_for(root, Purpose::Pages)?);
+        let more = match self {
+            Self::Pages => Some(Purpose::Pages),
+            Self::Conformance => Some(Purpose::Conformance),
+            _ => None,
+        };
+        if let Some(purpose) = more {
+            tools.extend(resolve_for(root, purpose)?);
         }
         let _ticker = report::Ticker::start(format!("{}…", self.name()));
         let finished = Exec::new(command)
