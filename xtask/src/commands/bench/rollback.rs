@@ -54,7 +54,7 @@ fn at(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
         Side::new("ours", || {
             let overhead_s = recovery_s - unavoidable_s;
             let run = Run::new(ours, "first release").with("overhead_s", overhead_s);
-            Ok(run.with("of_it_renaming_s", swap_ms as f64 / 1e3))
+            Ok(run.with("renaming_s", swap_ms as f64 / 1e3))
         }),
     ];
     let contest = Contest {
