@@ -45,11 +45,6 @@ pub fn trace(line: &str) {
     }
 }
 
-/// Whether colour is wanted on stderr.
-pub fn colour() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stderr().is_terminal()
-}
-
 /// A value together with the name of its schema, as every JSON that we write.
 #[derive(Serialize)]
 struct Document<'a, T: Serialize> {

@@ -73,6 +73,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             .collect();
         report::lines(&rows)
     })?;
+    if args.test && told.deliveries.is_empty() {
+        return Err(Stop::failed("the test message went to nobody")
+            .next("set notify.slack or [notify.email] in pipeline.toml")
+            .into());
+    }
     if args.test && !told.deliveries.iter().all(|one| one.delivered) {
         return Err(Stop::failed("the test message was not delivered")
             .next("check `[notify]` in pipeline.toml and the variables that it names")

@@ -51,7 +51,7 @@ impl Ticker {
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let spinner = ProgressBar::new_spinner()
             .with_style(style)
-            .with_message(what.clone());
+            .with_message(what.trim_start().to_owned());
         if let Some(spinner) = shown_bar(spinner) {
             spinner.enable_steady_tick(REDRAW);
             return Self {

@@ -31,8 +31,8 @@ struct Practice {
 impl Practice {
     fn text(&self) -> String {
         format!(
-            "\n{} is live, and is faulty ({}). It's yours. In another terminal:\n\n  . {}\n  cargo xtask releases\n\n\
-             and take it back to {}: docs/PRODUCTION-ROLLBACK-GUIDE.md, section 3.\nCtrl-C here ends it all.\n",
+            "\n{} is live, and faulty ({}).\nIt is yours. In another terminal:\n\n  . {}\n  cargo xtask releases\n\n\
+             Take it back to {} by section 3 of\ndocs/PRODUCTION-ROLLBACK-GUIDE.md. Ctrl-C here ends it all.\n",
             self.bad_release,
             self.fault_found.join(", "),
             self.shell.display(),
