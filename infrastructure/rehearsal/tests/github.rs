@@ -247,20 +247,7 @@ fn what_is_wrong_is_refused() {
         (&["release", "delete", "x"], 1, "--yes required"),
         (&["run", "view", "77", "--json", "status"], 1, "HTTP 404"),
     ];
-    for (arguments, code, message) in cases {
-        let output = world.run("gh", arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{arguments:?}: {}",
-            text(&output)
-        );
-        assert!(
-            text(&output).contains(message),
-            "{arguments:?}: {}",
-            text(&output)
-        );
-    }
+    world.refuses("gh", &cases);
     assert_eq!(
         world.report()["unimplemented"],
         json!(["github: GET /repos/o/r/hooks"])

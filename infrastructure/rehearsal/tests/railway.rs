@@ -235,20 +235,7 @@ fn what_is_wrong_is_refused() {
         (&["whoami"], 1, "Unauthorized"),
         (&["api", "{ nothing }"], 1, "HTTP 501"),
     ];
-    for (arguments, code, message) in cases {
-        let output = world.run("railway", arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{arguments:?}: {}",
-            text(&output)
-        );
-        assert!(
-            text(&output).contains(message),
-            "{arguments:?}: {}",
-            text(&output)
-        );
-    }
+    world.refuses("railway", &cases);
     let missing = world.report()["unimplemented"].clone();
     assert_eq!(
         missing,

@@ -112,20 +112,7 @@ fn what_is_wrong_is_refused() {
             "invalid value",
         ),
     ];
-    for (arguments, code, message) in cases {
-        let output = world.run("vercel", arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{arguments:?}: {}",
-            text(&output)
-        );
-        assert!(
-            text(&output).contains(message),
-            "{arguments:?}: {}",
-            text(&output)
-        );
-    }
+    world.refuses("vercel", &cases);
     let output = world
         .command("vercel")
         .arg("whoami")

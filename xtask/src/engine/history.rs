@@ -3,24 +3,14 @@
 
 use anyhow::{Context as _, Result, bail};
 use chrono::Utc;
-use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::domain::observation::{Observation, Seen};
-use crate::report::json_line;
-use crate::tools::git::{Git, Message};
+use crate::tools::git::{Git, message_with};
 
 const SCHEMA: &str = "observation/1";
 /// How often appending is tried again when others append meanwhile.
 const ATTEMPTS: u32 = 20;
-
-/// An observation as it is written: the last line of the commit's message.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    schema: String,
-    #[serde(flatten)]
-    observation: Observation,
-}
 
 /// Keeps what was seen now.
 pub fn record(ctx: &Context, seen: Seen) -> Result<()> {
@@ -61,7 +51,8 @@ pub fn read(ctx: &Context) -> Result<Vec<Observation>> {
         return Ok(Vec::new());
     };
     git.fetch_chain(&name, &head)?;
-    git.messages(None, &head)?.iter().map(parse).collect()
+    let messages = git.messages(None, &head)?;
+    messages.iter().map(|message| message.record(SCHEMA)).collect()
 }
 
 /// Where an environment's observations are kept.
@@ -77,27 +68,5 @@ pub fn message(environment: &str, observation: &Observation) -> Result<String> {
             format!("drill of {backup}: {}", if *good { "good" } else { "not good" })
         }
     };
-    let record = Record {
-        schema: SCHEMA.to_owned(),
-        observation: observation.clone(),
-    };
-    Ok(format!("{environment}: {what}\n\n{}", json_line(&record)?))
-}
-
-fn parse(message: &Message) -> Result<Observation> {
-    let record = message.text.trim_end().lines().next_back().unwrap_or_default();
-    let record: Record = serde_json::from_str(record).with_context(|| {
-        format!(
-            "commit {} of the history is not an observation that this version knows",
-            message.commit.short()
-        )
-    })?;
-    if record.schema != SCHEMA {
-        bail!(
-            "commit {} of the history was written by another version ({})",
-            message.commit.short(),
-            record.schema
-        );
-    }
-    Ok(record.observation)
+    message_with(&format!("{environment}: {what}"), SCHEMA, observation)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use xshell::cmd;
 
-pub use chain::Message;
+pub use chain::{Message, message_with};
 pub use tags::{Signature, Tag};
 
 use crate::context::Context;

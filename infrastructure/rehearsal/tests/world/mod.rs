@@ -2,9 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::ffi::OsString;
+mod releases;
+mod server;
+
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,116 +13,10 @@ use rehearsal::http::client::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use server::Server;
+
 pub const REHEARSAL: &str = env!("CARGO_BIN_EXE_rehearsal");
 pub const TIMEOUT: Duration = Duration::from_mins(1);
-
-/// A database server of its own.
-pub struct Server {
-    child: Child,
-    pub uri: String,
-    folder: TempDir,
-}
-
-/// The server's program: `REHEARSAL_MONGOD`, or the first on PATH.
-fn server_program() -> PathBuf {
-    if let Some(path) = std::env::var_os("REHEARSAL_MONGOD") {
-        return path.into();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .flat_map(|folder| [folder.join("secantusd-rs"), folder.join("mongod")])
-        .find(|program| program.is_file());
-    found.expect("no secantusd-rs or mongod on PATH and REHEARSAL_MONGOD is not set: run the tests by `cargo xtask ci`")
-}
-
-impl Server {
-    pub fn start() -> Self {
-        let folder = TempDir::new().unwrap();
-        let program = server_program();
-        let name = program.file_name().unwrap().to_string_lossy().into_owned();
-        let mut command = Command::new(REHEARSAL);
-        command.args(["leash", "--grace-ms", "500", "--"]).arg(&program);
-        let port = if name.starts_with("secantus") {
-            command.args([
-                "--host",
-                "127.0.0.1",
-                "--port",
-                "0",
-                "--cache-size",
-                "128M",
-                "--storage-path",
-            ]);
-            command.arg(folder.path());
-            None
-        } else {
-            let port = std::net::TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
-            command
-                .args(["--bind_ip", "127.0.0.1", "--port", &port.to_string(), "--dbpath"])
-                .arg(folder.path());
-            Some(port)
-        };
-        let log = std::fs::File::create(folder.path().join("server.log")).unwrap();
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find(|line| line.contains("listening on") || line.contains("Waiting for connections"))
-            .expect("the database server ended");
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = match port {
-            Some(port) => format!("127.0.0.1:{port}"),
-            None => line.rsplit(' ').next().unwrap().to_owned(),
-        };
-        Self {
-            child,
-            uri: format!("mongodb://{address}/?directConnection=true"),
-            folder,
-        }
-    }
-
-    pub fn seed(&self, database: &str, documents: u32) {
-        let output = Command::new(REHEARSAL)
-            .args([
-                "seed",
-                "--uri-env",
-                "URI",
-                "--database",
-                database,
-                "--seed",
-                "7",
-                "--documents",
-            ])
-            .arg(documents.to_string())
-            .env_clear()
-            .env("URI", &self.uri)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-}
-
-impl Server {
-    pub fn stop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
 
 /// The simulated world with its database.
 pub struct World {
@@ -272,6 +167,16 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Each call must end with this code and say this.
+    pub fn refuses(&self, program: &str, cases: &[(&[&str], i32, &str)]) {
+        for (arguments, code, message) in cases {
+            let output = self.run(program, arguments);
+            let said = text(&output);
+            assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {said}");
+            assert!(said.contains(message), "{arguments:?}: {said}");
+        }
+    }
+
     pub fn json(&self, program: &str, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.ok(program, arguments)).unwrap()
     }
@@ -307,103 +212,6 @@ impl World {
             .get("/")
             .unwrap();
         String::from_utf8(answer.body).unwrap()
-    }
-
-    /// A release's tree: `v1`, or an overlay on it.
-    pub fn tree(&self, release: &str) -> PathBuf {
-        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");
-        let target = self.folder.path().join(format!("tree-{release}"));
-        copy(&sample.join("v1"), &target);
-        if release != "v1" {
-            copy(&sample.join(release), &target);
-        }
-        target
-    }
-
-    /// Uploads a release's backend; the deployment's id.
-    pub fn up(&self, release: &str, message: &str) -> String {
-        let folder = self.tree(release).join("backend");
-        let folder = folder.to_str().unwrap();
-        let place = [
-            "--project",
-            "prj",
-            "--environment",
-            "production",
-            "--service",
-            "backend",
-        ];
-        let mut arguments = vec![
-            "up",
-            folder,
-            "--path-as-root",
-            "--detach",
-            "--json",
-            "--message",
-            message,
-        ];
-        arguments.extend(place);
-        self.json("railway", &arguments)["deploymentId"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    }
-
-    pub fn deployment(&self, id: &str) -> Value {
-        let document = "query($id:String!){deployment(id:$id){id status canRollback meta}}";
-        self.json(
-            "railway",
-            &["api", document, "--raw-var", &format!("id={id}"), "--compact"],
-        )["data"]["deployment"]
-            .clone()
-    }
-
-    /// Waits for a final state.
-    pub fn settled(&self, id: &str) -> String {
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
-            let status = self.deployment(id)["status"].as_str().unwrap().to_owned();
-            if matches!(status.as_str(), "SUCCESS" | "FAILED" | "CRASHED" | "REMOVED") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "deployment {id} is still {status}");
-        }
-    }
-
-    /// Pulls, builds and stages a release's frontend; the deployment.
-    pub fn stage(&self, release: &str) -> Value {
-        let folder = self.tree(release).join("frontend");
-        let cwd = folder.to_str().unwrap();
-        let scope = ["--cwd", cwd, "--scope", "team_x"];
-        self.ok(
-            "vercel",
-            &[&["pull", "--yes", "--environment=production"], &scope[..]].concat(),
-        );
-        self.ok("vercel", &[&["build", "--prod", "--yes"], &scope[..]].concat());
-        let deploy = [
-            "deploy",
-            "--prebuilt",
-            "--prod",
-            "--skip-domain",
-            "--archive=tgz",
-            "--no-wait",
-            "--json",
-            "--yes",
-            "--non-interactive",
-            "-m",
-            "release=x",
-            "-m",
-            "gitSha=y",
-        ];
-        self.json("vercel", &[&deploy, &scope[..]].concat())["deployment"].clone()
-    }
-
-    /// What the production domain serves, as the platform says.
-    pub fn domain(&self) -> String {
-        let shown = self.json(
-            "vercel",
-            &["inspect", "www.rehearsal.example", "--json", "--scope", "team_x"],
-        );
-        shown["id"].as_str().unwrap().to_owned()
     }
 
     /// Ends the simulator as its owner would, and returns what it left running.
@@ -459,17 +267,4 @@ pub fn text(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target: OsString = to.join(entry.file_name()).into();
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), Path::new(&target));
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

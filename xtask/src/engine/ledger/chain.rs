@@ -4,25 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::Utc;
-use serde::{Deserialize, Serialize};
 
 use crate::domain::commit::CommitId;
 use crate::domain::ledger::{Body, Event, State};
 use crate::domain::operation::OperationId;
-use crate::report::json_line;
-use crate::tools::git::{Git, Message};
+use crate::tools::git::{Git, Message, message_with};
 
 const SCHEMA: &str = "ledger-event/1";
 /// The pause before an event is sent a second time; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// An event as it is written: the last line of the commit's message.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    schema: String,
-    #[serde(flatten)]
-    event: Event,
-}
 
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
@@ -71,7 +61,7 @@ impl Chain {
         };
         self.git.fetch_chain(&self.reference, &head)?;
         let messages = self.git.messages(self.head.as_ref(), &head)?;
-        let events = messages.iter().map(parse).collect::<Result<Vec<Event>>>()?;
+        let events = messages.iter().map(event).collect::<Result<Vec<Event>>>()?;
         for (event, message) in events.into_iter().zip(messages) {
             self.push(event, message.commit);
         }
@@ -137,33 +127,11 @@ impl Chain {
             Body::Finished { outcome, .. } => outcome.to_string(),
             Body::TakenOver { .. } => "taken over".to_owned(),
         };
-        let record = Record {
-            schema: SCHEMA.to_owned(),
-            event: event.clone(),
-        };
-        Ok(format!(
-            "{} {}: {what}\n\n{}",
-            self.environment,
-            event.operation,
-            json_line(&record)?
-        ))
+        let line = format!("{} {}: {what}", self.environment, event.operation);
+        message_with(&line, SCHEMA, event)
     }
 }
 
-fn parse(message: &Message) -> Result<Event> {
-    let record = message.text.trim_end().lines().next_back().unwrap_or_default();
-    let record: Record = serde_json::from_str(record).with_context(|| {
-        format!(
-            "commit {} of the ledger is not an event that this version knows",
-            message.commit.short()
-        )
-    })?;
-    if record.schema != SCHEMA {
-        bail!(
-            "commit {} of the ledger was written by another version ({})",
-            message.commit.short(),
-            record.schema
-        );
-    }
-    Ok(record.event)
+fn event(message: &Message) -> Result<Event> {
+    message.record(SCHEMA)
 }

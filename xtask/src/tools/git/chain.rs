@@ -2,9 +2,12 @@
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::Git;
 use crate::domain::commit::CommitId;
+use crate::report::json_line;
 
 /// The longest part of a chain that is read at once.
 const LIMIT_BYTES: usize = 512 << 20;
@@ -14,6 +17,42 @@ const LIMIT_BYTES: usize = 512 << 20;
 pub struct Message {
     pub commit: CommitId,
     pub text: String,
+}
+
+/// A record as it is written: the last line of a commit's message.
+#[derive(Serialize, Deserialize)]
+struct Record<T> {
+    schema: String,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// The text of a message: a line for people who read the log, then the record.
+pub fn message_with<T: Serialize>(line: &str, schema: &str, body: T) -> Result<String> {
+    let schema = schema.to_owned();
+    Ok(format!("{line}\n\n{}", json_line(&Record { schema, body })?))
+}
+
+impl Message {
+    /// The record at its end, which must have this schema.
+    pub fn record<T: DeserializeOwned>(&self, schema: &str) -> Result<T> {
+        let line = self.text.trim_end().lines().next_back().unwrap_or_default();
+        let unknown = || {
+            format!(
+                "the commit {} has no {schema} that this version knows",
+                self.commit.short()
+            )
+        };
+        let record: Record<T> = serde_json::from_str(line).with_context(unknown)?;
+        if record.schema != schema {
+            bail!(
+                "{}: it was written by another version ({})",
+                unknown(),
+                record.schema
+            );
+        }
+        Ok(record.body)
+    }
 }
 
 impl Git {
