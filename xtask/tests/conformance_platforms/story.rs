@@ -18,6 +18,8 @@ use super::{outcome, requests, root};
 const CHANGED_SECRET: &str = "another-secret-of-the-test";
 /// Its name in what is compared.
 const SHOWN_SECRET: &str = "(the changed secret)";
+/// How long the platform takes to start a backend that comes back.
+const BACKEND_START_MS: u32 = 15_000;
 const DOCUMENTS: u32 = 100;
 
 /// Plays the story with these programs in place of their stand-ins.
@@ -28,6 +30,10 @@ pub fn play(programs: &[(&str, std::path::PathBuf)]) -> Told {
     stage.world.commit_release("v3").unwrap();
     stage.env = vec![("PROD_JWT_SECRET", CHANGED_SECRET)];
     stage.ok("2 release with a changed variable", &["deploy"]);
+    // A real platform takes longer than the swap of the data. A backend that starts in the middle of it may fail and is
+    // then started once more, which would be another story.
+    let start = json!({"at_least_ms": BACKEND_START_MS});
+    stage.world.control("/railway/start", &start).unwrap();
     let tag = text(&first, "/release/tag");
     let back = stage.ok("3 rollback", &["rollback", &tag, "--reason", "conformance"]);
     let operation = text(&back, "/release/operation");
