@@ -220,12 +220,22 @@ fn verdicts_of(table: &str) -> Verdicts {
     verdicts
 }
 
-/// What was run.
+/// What was run; the page itself may have been written meanwhile.
 fn commit() -> String {
-    let git = Command::new("git")
-        .args(["describe", "--always", "--dirty", "--exclude=*"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("git");
-    String::from_utf8(git.stdout).unwrap().trim().to_owned()
+    let git = |args: &[&str]| {
+        let git = Command::new("git")
+            .args(args)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("git");
+        String::from_utf8(git.stdout).unwrap().trim().to_owned()
+    };
+    let others = ["--", ":/", ":(top,exclude)docs/FAULTS.md"];
+    let changed = git(&[&["status", "--porcelain", "--untracked-files=no"], &others[..]].concat());
+    let commit = git(&["rev-parse", "--short", "HEAD"]);
+    if changed.is_empty() {
+        commit
+    } else {
+        format!("{commit}, and changes")
+    }
 }
