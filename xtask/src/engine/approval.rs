@@ -256,7 +256,7 @@ fn recorded(ctx: &Context, run: u64) -> Result<Option<Request>> {
     let Some(commit) = git.remote_ref(&name)? else {
         return Ok(None);
     };
-    git.fetch_chain(&name, &commit)?;
+    git.fetch_chain(&name, None, &commit)?;
     let messages = git.messages(None, &commit)?;
     let text = messages
         .first()

@@ -25,7 +25,7 @@ pub fn record(ctx: &Context, seen: Seen) -> Result<()> {
     for _ in 0..ATTEMPTS {
         let head = git.remote_ref(&name)?;
         if let Some(head) = &head {
-            git.fetch_chain(&name, head)?;
+            git.fetch_chain(&name, None, head)?;
         }
         let commit = git.commit_message(head.as_ref(), &text)?;
         let Err(error) = git.push_commit(&commit, &name) else {
@@ -50,7 +50,7 @@ pub fn read(ctx: &Context) -> Result<Vec<Observation>> {
     let Some(head) = git.remote_ref(&name)? else {
         return Ok(Vec::new());
     };
-    git.fetch_chain(&name, &head)?;
+    git.fetch_chain(&name, None, &head)?;
     let messages = git.messages(None, &head)?;
     messages.iter().map(|message| message.record(SCHEMA)).collect()
 }

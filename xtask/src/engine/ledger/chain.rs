@@ -59,7 +59,7 @@ impl Chain {
                 self.reference
             );
         };
-        self.git.fetch_chain(&self.reference, &head)?;
+        self.git.fetch_chain(&self.reference, self.head.as_ref(), &head)?;
         let messages = self.git.messages(self.head.as_ref(), &head)?;
         let events = messages.iter().map(event).collect::<Result<Vec<Event>>>()?;
         for (event, message) in events.into_iter().zip(messages) {

@@ -55,6 +55,11 @@ impl Message {
     }
 }
 
+/// The commits after `from` (or from the first one) up to `to`, as git is asked for them.
+fn range(from: Option<&CommitId>, to: &CommitId) -> String {
+    from.map_or_else(|| to.to_string(), |from| format!("{from}..{to}"))
+}
+
 impl Git {
     /// What a reference of the remote points to.
     pub fn remote_ref(&self, name: &str) -> Result<Option<CommitId>> {
@@ -74,13 +79,13 @@ impl Git {
             .transpose()
     }
 
-    /// Makes sure that a commit of the remote's reference is here. What was fetched is remembered below `refs/xtask/`,
-    /// so that the next fetch brings only what is new.
-    pub fn fetch_chain(&self, name: &str, commit: &CommitId) -> Result<()> {
-        if !self.has(commit)? {
+    /// Makes sure that the remote's reference is here, from what was read before (or its first commit) to `commit`. What was
+    /// fetched is remembered below `refs/xtask/`, so that the next fetch brings only what is new.
+    pub fn fetch_chain(&self, name: &str, from: Option<&CommitId>, commit: &CommitId) -> Result<()> {
+        if !self.has_chain(from, commit)? {
             self.fetch_specs(&[name])
                 .with_context(|| format!("cannot fetch {name} of {}", self.remote))?;
-            if !self.has(commit)? {
+            if !self.has_chain(from, commit)? {
                 bail!("{name} of {} lost its commit {}", self.remote, commit.short());
             }
         }
@@ -90,17 +95,19 @@ impl Git {
         Ok(())
     }
 
-    fn has(&self, commit: &CommitId) -> Result<bool> {
-        let asked = self.local(&["cat-file", "-e", commit.as_str()])?.output()?;
+    /// Whether each commit of the chain is here. The last one alone says nothing: another process that fetches into this
+    /// clone now writes it before those that it stands on.
+    fn has_chain(&self, from: Option<&CommitId>, to: &CommitId) -> Result<bool> {
+        let range = range(from, to);
+        let asked = self
+            .local(&["rev-list", "--quiet", "--first-parent", &range, "--"])?
+            .output()?;
         Ok(asked.code == Some(0))
     }
 
     /// The messages of the chain after `from` (or from its first commit) up to `to`, oldest first.
     pub fn messages(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Message>> {
-        let range = match from {
-            Some(from) => format!("{from}..{to}"),
-            None => to.to_string(),
-        };
+        let range = range(from, to);
         let args = [
             "log",
             "-z",

@@ -124,15 +124,34 @@ fn a_chain_grows_by_one_writer_at_a_time() {
     a.push_commit(&first, name).unwrap();
     let loser = b.commit_message(None, "other").unwrap();
     b.push_commit(&loser, name).unwrap_err();
-    b.fetch_chain(name, &first).unwrap();
+    b.fetch_chain(name, None, &first).unwrap();
     let second = b.commit_message(Some(&first), "two").unwrap();
     b.push_commit(&second, name).unwrap();
     let late = a.commit_message(Some(&first), "late").unwrap();
     a.push_commit(&late, name).unwrap_err();
     assert_eq!(a.remote_ref(name).unwrap().as_ref(), Some(&second));
-    a.fetch_chain(name, &second).unwrap();
+    a.fetch_chain(name, Some(&first), &second).unwrap();
     let all = a.messages(None, &second).unwrap();
     let texts: Vec<&str> = all.iter().map(|message| message.text.trim_end()).collect();
     assert_eq!(texts, ["one: \"ä\"\n\n# two", "two"]);
     assert_eq!(a.messages(Some(&first), &second).unwrap().len(), 1);
+}
+
+/// As another process leaves it in the middle of its fetch: the last commit is written before those that it stands on.
+#[test]
+fn a_chain_of_which_only_the_end_is_here_is_fetched() {
+    let world = World::new();
+    let (a, b) = (world.clone("a"), world.clone("b"));
+    let name = "refs/xtask/ledger/production";
+    let first = a.commit_message(None, "one").unwrap();
+    let second = a.commit_message(Some(&first), "two").unwrap();
+    a.push_commit(&second, name).unwrap();
+    let raw = a.local(&["cat-file", "commit", second.as_str()]).unwrap();
+    let raw = raw.read().unwrap();
+    let written = b
+        .local(&["hash-object", "-t", "commit", "-w", "--stdin"])
+        .unwrap();
+    assert_eq!(written.stdin(raw).read().unwrap(), second.to_string());
+    b.fetch_chain(name, None, &second).unwrap();
+    assert_eq!(b.messages(None, &second).unwrap().len(), 2);
 }
