@@ -239,13 +239,30 @@ pub fn duration_ms(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
-        _ => format!("{} min {:02} s", ms / 60_000, ms % 60_000 / 1_000),
+        60_000..3_600_000 => format!("{} min {:02} s", ms / 60_000, ms % 60_000 / 1_000),
+        _ => format!("{} h {:02} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{table_within, tamed};
+    use super::{duration_ms, table_within, tamed};
+
+    #[test]
+    fn durations_are_told_in_the_units_that_people_use() {
+        let told = [0, 999, 1_000, 59_949, 60_000, 3_599_999, 3_600_000, 90_000_000].map(duration_ms);
+        let expected = [
+            "0 ms",
+            "999 ms",
+            "1.0 s",
+            "59.9 s",
+            "1 min 00 s",
+            "59 min 59 s",
+            "1 h 00 min",
+            "25 h 00 min",
+        ];
+        assert_eq!(told, expected);
+    }
 
     #[test]
     fn a_table_keeps_within_the_terminal_where_its_last_column_can_be_wrapped() {

@@ -51,13 +51,13 @@ struct Planned<'a> {
 }
 
 /// What a deploy did.
-#[derive(Serialize)]
-struct Deployed<'a> {
-    release: &'a Release,
+#[derive(Debug, Serialize)]
+pub struct Deployed {
+    release: Release,
     elapsed_ms: u64,
     timeline: Vec<Timing>,
     /// The rollback that followed at once, where `deploy.on_unhealthy` says so.
-    rolled_back: Option<&'a RolledBack>,
+    rolled_back: Option<RolledBack>,
 }
 
 /// Observes, plans, confirms, executes, reports.
@@ -67,7 +67,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return rollback::undo(ctx, id, KIND);
     }
     if let Some(id) = &args.resume {
-        return resume(ctx, id);
+        return told(ctx, &resume(ctx, id)?);
     }
     let (plan, releases) = plan::make(ctx, args.allow_rolled_back)?;
     let plan_sha256 = plan_sha256(&plan)?;
@@ -87,11 +87,14 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let approvers = approval::verify(ctx, &plan_sha256, None)?;
     confirm(ctx, &format!("the deploy to {}", ctx.env_name), &ctx.env_name)?;
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", &plan)?;
-    carry_out(ctx, &plan, operation, &releases, Some(approvers))
+    told(
+        ctx,
+        &carry_out(ctx, &plan, operation, &releases, Some(approvers))?,
+    )
 }
 
 /// Finishes a deploy that stopped midway.
-pub fn resume(ctx: &Context, id: &OperationId) -> Result<()> {
+pub fn resume(ctx: &Context, id: &OperationId) -> Result<Deployed> {
     let (operation, plan) = Operation::take_up(ctx, id, KIND, Direction::Forward)?;
     carry_out(ctx, &plan, operation, &Releases::read(ctx)?, None)
 }
@@ -102,7 +105,7 @@ fn carry_out(
     operation: Operation,
     releases: &Releases,
     approvers: Option<Vec<String>>,
-) -> Result<()> {
+) -> Result<Deployed> {
     let release = match execute::execute(ctx, plan, &operation, releases, approvers) {
         Ok(release) => release,
         Err(error) => return Err(operation.fail(&error)),
@@ -110,23 +113,19 @@ fn carry_out(
     let (elapsed_ms, timeline) = (operation.elapsed_ms(), operation.timeline());
     let facts = serde_json::json!({ "tag": release.tag, "record_sha256": release.sha256()?, "health": release.health });
     operation.finish(Outcome::Done, facts)?;
-    let back = answer(ctx, &release)?;
-    let done = Deployed {
-        release: &release,
+    Ok(Deployed {
+        rolled_back: answer(ctx, &release)?,
+        release,
         elapsed_ms,
         timeline,
-        rolled_back: back.as_ref(),
-    };
-    report::emit(ctx.format, "deploy/1", &done, || {
-        let followed = back.as_ref().map(RolledBack::text).unwrap_or_default();
-        format!(
-            "{} is live ({})\n{}{followed}",
-            release.tag,
-            release.health.word(),
-            report::timeline(&done.timeline)
-        )
-    })?;
-    match (release.health, back) {
+    })
+}
+
+/// Reports; a release that is not healthy is an error.
+fn told(ctx: &Context, done: &Deployed) -> Result<()> {
+    report::emit(ctx.format, "deploy/1", done, || done.text())?;
+    let release = &done.release;
+    match (release.health, &done.rolled_back) {
         (Health::Healthy, _) => Ok(()),
         (_, Some(back)) => Err(
             Stop::failed(format!("{} was unhealthy and was rolled back", release.tag))
@@ -138,7 +137,20 @@ fn carry_out(
                 .next("cargo xtask releases")
                 .into(),
         ),
-        (_, None) => Err(unhealthy(&Releases::read(ctx)?, &release)),
+        (_, None) => Err(unhealthy(&Releases::read(ctx)?, release)),
+    }
+}
+
+impl Deployed {
+    fn text(&self) -> String {
+        let followed = self.rolled_back.as_ref().map(RolledBack::text);
+        format!(
+            "{} is live ({})\n{}{}",
+            self.release.tag,
+            self.release.health.word(),
+            report::timeline(&self.timeline),
+            followed.unwrap_or_default()
+        )
     }
 }
 

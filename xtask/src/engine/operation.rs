@@ -291,7 +291,8 @@ impl Operation {
         Stop::midway(format!("{error:#}"))
             .live("some steps of this operation are live, others are not; all of them are recorded")
             .next(format!(
-                "cargo xtask {kind} --resume {id}   (or go back: cargo xtask {kind} --undo {id})"
+                "{}cargo xtask {kind} --resume {id}   (or go back: cargo xtask {kind} --undo {id})",
+                advice(error)
             ))
             .into()
     }
@@ -319,6 +320,15 @@ impl Operation {
             critical: false,
         });
     }
+}
+
+/// What must be done before it is of use to resume. What a part of the operation says of being resumed itself does not hold
+/// for the whole.
+fn advice(error: &anyhow::Error) -> String {
+    let stop = error.downcast_ref::<Stop>();
+    let own = stop.filter(|stop| stop.ending != Ending::Midway);
+    own.and_then(|stop| stop.next.as_ref())
+        .map_or_else(String::new, |next| format!("{next}; then "))
 }
 
 /// The error of an operation that changed nothing live, which it says. It has ended: what stopped it midway, a lease that

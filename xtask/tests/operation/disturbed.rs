@@ -115,8 +115,12 @@ impl Disturbed {
                 Then::Resume => ("--resume", "resumed"),
                 Then::Undo => ("--undo", "taken back"),
             };
-            let again = self.scene.run(&[last["kind"].as_str().unwrap(), flag, id], &[]);
+            let kind = last["kind"].as_str().unwrap();
+            let again = self.scene.run(&[kind, flag, id, "--format", "json"], &[]);
             assert_eq!(again.code, Some(0), "{told}, then {flag}: {}", again.error());
+            let report: Value = serde_json::from_str(&again.stdout)
+                .unwrap_or_else(|error| panic!("{told}, then {flag}: {error} in {:?}", again.stdout));
+            assert!(report["schema"].is_string(), "{told}, then {flag}: {report}");
             verdict = format!("{verdict}, {word}");
         }
         let seen = self.scene.seen();

@@ -26,9 +26,10 @@ const OLD_BACKUP: TimeDelta = TimeDelta::days(8);
 const LITTLE_ROOM_BYTES: u64 = 2_000_000_000;
 
 pub(super) fn configuration(ctx: &Context) -> Vec<Line> {
+    let names: Vec<&str> = ctx.config.environments.keys().map(String::as_str).collect();
     let mut lines = vec![Line::ok(
         "pipeline.toml",
-        format!("{} environments", ctx.config.environments.len()),
+        format!("environments: {}", names.join(", ")),
     )];
     lines.push(match crate::health::check_file(ctx) {
         Ok(()) => Line::ok("health.toml", "valid"),

@@ -1,6 +1,7 @@
 //! Going back from an operation: what stopped midway is taken back; what has ended is a release, and is rolled back.
 
 use anyhow::{Context as _, Result};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{KIND, go_back};
@@ -95,7 +96,7 @@ fn finish_first(ctx: &Context, recorded: &Recorded) {
     let finished = if recorded.started.kind == KIND {
         super::resume(ctx, id).map(drop)
     } else {
-        deploy::resume(ctx, id)
+        deploy::resume(ctx, id).map(drop)
     };
     if let Err(error) = finished {
         report::progress(&format!("{id} was finished first: {error:#}"));
@@ -105,23 +106,40 @@ fn finish_first(ctx: &Context, recorded: &Recorded) {
 fn take_back(ctx: &Context, recorded: &Recorded, before: Option<&Release>) -> Result<()> {
     let (operation, _): (Operation, Value) =
         Operation::take_up(ctx, &recorded.id, &recorded.started.kind, Direction::Back)?;
-    let Some(before) = before else {
-        operation.finish(Outcome::Undone, json!({}))?;
-        report::progress("there was no release before: what was deployed stays until the next deploy");
-        return Ok(());
-    };
-    let back = Back {
-        ctx,
-        recorded,
-        before,
-        operation: &operation,
-    };
-    if let Err(error) = back.take() {
-        return Err(operation.fail(&error));
+    if let Some(before) = before {
+        let back = Back {
+            ctx,
+            recorded,
+            before,
+            operation: &operation,
+        };
+        if let Err(error) = back.take() {
+            return Err(operation.fail(&error));
+        }
     }
-    operation.finish(Outcome::Undone, json!({ "serves": before.tag }))?;
-    report::progress(&format!("{} serves again, with the data that it had", before.tag));
-    Ok(())
+    let undone = Undone {
+        operation: recorded.id.clone(),
+        serves: before.map(|before| before.tag.clone()),
+    };
+    operation.finish(Outcome::Undone, json!({ "serves": undone.serves }))?;
+    report::emit(ctx.format, "undone/1", &undone, || undone.text())
+}
+
+/// What was taken back midway.
+#[derive(Serialize)]
+struct Undone {
+    operation: OperationId,
+    /// The release that was live before; `None` where there was none.
+    serves: Option<String>,
+}
+
+impl Undone {
+    fn text(&self) -> String {
+        match &self.serves {
+            Some(tag) => format!("{tag} serves again, with the data that it had\n"),
+            None => "there was no release before: what was deployed stays until the next deploy\n".to_owned(),
+        }
+    }
 }
 
 /// The way back of an operation that stopped midway.
