@@ -98,7 +98,7 @@ impl Stage {
     fn ok(&mut self, title: &'static str, args: &[&str]) -> Value {
         let ended = self.run(title, args);
         assert_eq!(ended.code, Some(0), "{title}: {}", ended.error());
-        serde_json::from_str(&ended.stdout).unwrap_or_default()
+        serde_json::from_str(&ended.stdout).expect("a report as JSON")
     }
 
     /// Vercel's cheapest plan takes back only the previous deployment; the operation goes back then.
@@ -189,11 +189,8 @@ impl Stage {
         number(&mut names, "image", all(backends, "/meta/imageDigest"));
         number(&mut names, "frontend", all(frontends, "/id"));
         number(&mut names, "frontend's host", all(frontends, "/url"));
-        let releases = self
-            .steps
-            .iter()
-            .map(|step| step.outcome["report"]["release"].clone())
-            .collect();
+        let reports = || self.steps.iter().map(|step| &step.outcome["report"]);
+        let releases = reports().map(|report| report["release"].clone()).collect();
         for (kind, pointer) in [
             ("tag", "/tag"),
             ("operation", "/operation"),
@@ -204,6 +201,9 @@ impl Stage {
         ] {
             number(&mut names, kind, all(&releases, pointer));
         }
+        // What is taken back makes no release.
+        let taken_back = reports().cloned().collect();
+        number(&mut names, "operation taken back", all(&taken_back, "/operation"));
         for (value, name) in [
             (
                 self.world.secrets()["PROD_JWT_SECRET"].as_str(),
