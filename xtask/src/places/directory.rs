@@ -46,12 +46,13 @@ impl Directory {
         self.path.join(id)
     }
 
-    /// Reserves an id, the time in UTC or the next free second, and gives the folder to build the backup in.
+    /// Reserves an id, the time in UTC or the next free second, and gives the folder to build the backup in. Its timestamp
+    /// stays the true time: what was taken before a moment must not seem to have been taken after it.
     pub fn reserve(&self, now: DateTime<Utc>) -> Result<Partial> {
         self.remove_abandoned()?;
         for later in 0..TRIES {
-            let created = now + Duration::seconds(i64::from(later));
-            if let Some(partial) = self.partial(&created.format("%Y%m%d-%H%M%S").to_string(), created)? {
+            let second = now + Duration::seconds(i64::from(later));
+            if let Some(partial) = self.partial(&second.format("%Y%m%d-%H%M%S").to_string(), now)? {
                 return Ok(partial);
             }
         }
@@ -224,5 +225,25 @@ impl Drop for Partial {
     fn drop(&mut self) {
         // Exposed, it is no longer there.
         std::fs::remove_dir_all(&self.path).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_backups_of_one_second_have_two_ids_and_their_true_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path().to_owned()).unwrap();
+        let now = DateTime::parse_from_rfc3339("2025-01-31T23:59:59.9Z")
+            .unwrap()
+            .to_utc();
+        let (first, second) = (directory.reserve(now).unwrap(), directory.reserve(now).unwrap());
+        assert_eq!(
+            (first.id.as_str(), second.id.as_str()),
+            ("20250131-235959", "20250201-000000")
+        );
+        assert_eq!((first.created, second.created), (now, now));
     }
 }

@@ -162,10 +162,18 @@ impl Mending<'_> {
         Ok(())
     }
 
-    /// The last backup of this environment taken between the operation's beginning and its swap.
+    /// The last backup of this environment taken between the operation's beginning and its swap. What is being restored may
+    /// have been taken within the same second, and is never it.
     fn safety_backup(&self) -> Result<BackupFile> {
+        let restored = self
+            .log
+            .history
+            .planned
+            .as_ref()
+            .map(|planned| &planned.backup_id);
         let found = backup::list(self.ctx)?.into_iter().rfind(|listed| {
             listed.environment == self.ctx.env_name
+                && Some(&listed.id) != restored
                 && listed.verified.is_some()
                 && listed.timestamp >= self.operation.began()
                 && self.plan.begun.is_none_or(|begun| listed.timestamp <= begun)
