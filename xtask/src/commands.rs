@@ -1,8 +1,6 @@
 //! The command line: one file per subcommand, which reads like the runbook.
 
 pub mod backup;
-pub mod bench;
-pub mod ci;
 pub mod completions;
 pub mod deploy;
 pub mod doctor;
@@ -11,7 +9,6 @@ pub mod health;
 pub mod ledger;
 pub mod metrics;
 pub mod notify;
-pub mod rehearse;
 pub mod releases;
 pub mod restore;
 pub mod rollback;
@@ -60,6 +57,20 @@ impl Common {
     pub fn context(&self) -> Result<Context> {
         Context::load(self.env.as_deref(), self.format, self.yes)
     }
+
+    /// What comes before every command: how much is reported, what signals do, and whether the result has the form that
+    /// is asked for. `has_html` says that of the command.
+    pub fn begin(&self, has_html: bool) -> Result<()> {
+        report::set_verbose(self.verbose);
+        crate::exec::install_signal_handler()?;
+        // Before anything is done: to find out afterwards that it cannot be shown would be too late.
+        if self.format == Format::Html && !has_html {
+            return Err(Stop::usage("only `metrics` has an HTML form")
+                .next("choose --format text or --format json")
+                .into());
+        }
+        Ok(())
+    }
 }
 
 /// The generated line would be wider than a terminal.
@@ -70,8 +81,6 @@ const RESTORE_USAGE: &str = "cargo xtask restore BACKUP [--plan]
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Rehearse a release and its rollback on this machine, no account needed
-    Rehearse(rehearse::Args),
     /// Release what is on the main branch: backup, staged frontend, backend, promotion, record
     Deploy(deploy::Args),
     /// Take code and data back to an earlier release
@@ -101,27 +110,15 @@ pub enum Command {
     Notify(notify::Args),
     /// Find the outside programs: on PATH, in the cache, or built from a pin
     Tools(tools::Args),
-    /// Run every check of this repository, as continuous integration does
-    Ci(ci::Args),
-    /// Measure what things cost beside what they replace
-    Bench(bench::Args),
     /// Print the completion script of a shell, or write manual pages
     Completions(completions::Args),
 }
 
 /// Runs the command; errors decide the exit code.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
-    report::set_verbose(cli.common.verbose);
-    crate::exec::install_signal_handler()?;
     let common = &cli.common;
-    // Before anything is done: to find out afterwards that it cannot be shown would be too late.
-    if common.format == Format::Html && !matches!(cli.command, Command::Metrics(_)) {
-        return Err(Stop::usage("only `metrics` has an HTML form")
-            .next("choose --format text or --format json")
-            .into());
-    }
+    common.begin(matches!(cli.command, Command::Metrics(_)))?;
     match cli.command {
-        Command::Rehearse(args) => rehearse::run(&args, common)?,
         Command::Deploy(args) => deploy::run(&args, common)?,
         Command::Rollback(args) => rollback::run(&args, common)?,
         Command::Releases(args) => releases::run(&args, common)?,
@@ -136,8 +133,6 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Gate(args) => gate::run(&args, common)?,
         Command::Notify(args) => notify::run(&args, common)?,
         Command::Tools(args) => tools::run(&args, common)?,
-        Command::Ci(args) => ci::run(&args, common)?,
-        Command::Bench(args) => bench::run(&args, common)?,
         Command::Completions(args) => completions::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -9,5 +9,5 @@ pub mod mongo_server;
 pub mod mongodump;
 pub mod mongorestore;
 pub mod railway;
-pub mod resolve;
+pub mod toolchain;
 pub mod vercel;

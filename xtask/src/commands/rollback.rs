@@ -165,7 +165,7 @@ fn carry_out(ctx: &Context, plan: &Plan, operation: Operation, releases: &Releas
         release,
         recovery_ms,
         unavoidable_ms,
-        overhead_percent: overhead_percent(recovery_ms, unavoidable_ms),
+        overhead_percent: report::overhead_percent(recovery_ms, unavoidable_ms),
         budget_ms: ctx.config.budgets.total_s * 1_000,
         timeline: operation.timeline(),
     };
@@ -206,26 +206,10 @@ impl RolledBack {
             self.release.tag,
             self.restored(),
             self.release.health.word(),
-            recovered(self.recovery_ms, self.unavoidable_ms, self.budget_ms),
+            report::recovered(self.recovery_ms, self.unavoidable_ms, self.budget_ms),
             report::timeline(&self.timeline)
         )
     }
-}
-
-/// How long the recovery took, and what of it was not the platforms' or mongorestore's.
-pub fn recovered(recovery_ms: u64, unavoidable_ms: u64, budget_ms: u64) -> String {
-    format!(
-        "recovered in {} of {}: mongorestore and then the slower platform took {}, all else {} ({:.1} % more)",
-        report::duration_ms(recovery_ms),
-        report::duration_ms(budget_ms),
-        report::duration_ms(unavoidable_ms),
-        report::duration_ms(recovery_ms.saturating_sub(unavoidable_ms)),
-        overhead_percent(recovery_ms, unavoidable_ms)
-    )
-}
-
-fn overhead_percent(recovery_ms: u64, unavoidable_ms: u64) -> f64 {
-    recovery_ms.saturating_sub(unavoidable_ms) as f64 * 100.0 / unavoidable_ms.max(1) as f64
 }
 
 /// Compares every document of the backup with what is live now.

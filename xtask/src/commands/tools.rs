@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Common;
 use crate::report;
-use crate::tools::resolve::{Origin, Tool, resolve};
+use crate::tools::toolchain::{Origin, Tool, resolve};
 
 /// Options of `tools`.
 #[derive(Debug, clap::Args)]
