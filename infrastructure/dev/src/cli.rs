@@ -88,7 +88,11 @@ mod tests {
         let (product, own) = help.split_once("This repository:").expect("they are listed");
         for subcommand in Cli::command().get_subcommands() {
             let line = format!("\n  {} ", subcommand.get_name());
-            let (with, without) = if subcommand.is_hide_set() { (own, product) } else { (product, own) };
+            let (with, without) = if subcommand.is_hide_set() {
+                (own, product)
+            } else {
+                (product, own)
+            };
             assert!(with.contains(&line) && !without.contains(&line), "{line}: {help}");
             if subcommand.is_hide_set() {
                 let about = subcommand.get_about().expect("it says what it does").to_string();

@@ -55,6 +55,15 @@ pub fn resolve(root: &Path, stage: ToolStage) -> Result<Vec<Tool>> {
     wanted.map(|pin| pin.resolve(&dir)).collect()
 }
 
+/// One of the tools, by name; builds it when it is missing.
+pub fn resolve_one(root: &Path, name: &str) -> Result<Tool> {
+    let dir = root.join(PINS_DIR);
+    let pins: Pins = read_pins(&dir)?;
+    let pin = pins.tool.iter().find(|pin| pin.name == name);
+    pin.with_context(|| format!("no tool is called `{name}`"))?
+        .resolve(&dir)
+}
+
 /// Why this machine cannot have the tools of a stage at all; `None` where it can.
 pub fn unavailable(root: &Path, stage: ToolStage) -> Result<Option<String>> {
     let pins: Pins = read_pins(&root.join(PINS_DIR))?;

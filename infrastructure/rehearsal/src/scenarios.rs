@@ -253,8 +253,8 @@ impl<'a> Case<'a> {
         let (env, arguments) = (self.env, self.rollback_arguments("prices are wrong"));
         say("ann rolls back; while she is at it, bob does the same");
         let (first, second) = std::thread::scope(|scope| {
-            let ann = scope
-                .spawn(|| env.xtask_in(&env.clone_dir(), "ann", &strs(&arguments), &[("USER", "ann")]));
+            let ann =
+                scope.spawn(|| env.xtask_in(&env.clone_dir(), "ann", &strs(&arguments), &[("USER", "ann")]));
             let second = self
                 .reached()
                 .and_then(|()| env.xtask_in(&clone, "bob", &strs(&arguments), &[("USER", "bob")]));

@@ -291,8 +291,7 @@ impl TestEnv {
             "git init --quiet --bare --initial-branch=main origin.git"
         ))
         .run()?;
-        self.in_env(cmd!(sh, "git clone --quiet origin.git shop"))
-            .run()?;
+        self.in_env(cmd!(sh, "git clone --quiet origin.git shop")).run()?;
         let infrastructure = self.clone_dir().join("infrastructure");
         std::fs::create_dir_all(&infrastructure).context("cannot make the clone's folders")?;
         for name in ["pipeline.toml", "health.toml"] {

@@ -1,7 +1,5 @@
 //! Backups against a real server, the real mongodump, and stock tools.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod data;
 mod disk;
 mod drill;
@@ -12,4 +10,3 @@ mod round_trip;
 mod schema;
 mod signals;
 mod verify;
-mod world;

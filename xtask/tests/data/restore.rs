@@ -1,49 +1,47 @@
 //! Restores against a real server, real mongodump and mongorestore.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mongodb::bson::{Bson, Document, deserialize_from_slice, doc};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-
-use common::{World, change, seed};
+use rehearsal::test_env::process::told;
+use rehearsal::test_env::restore::{RestoreEnv, change, seed};
 
 #[test]
 fn a_restore_gives_back_the_backup_and_an_undo_what_was_live() {
-    let world = World::new();
-    seed(&world);
-    let backed_up = world.inventory();
-    let backup = world.backup();
-    change(&world);
-    let changed = world.inventory();
+    let env = RestoreEnv::new();
+    seed(&env);
+    let backed_up = env.inventory();
+    let backup = env.backup();
+    change(&env);
+    let changed = env.inventory();
     assert!(!backed_up.compare(&changed).is_empty());
 
-    let plan = world.ok(&["restore", backup.to_str().unwrap(), "--plan"]);
+    let plan = env.ok(&["restore", backup.to_str().unwrap(), "--plan"]);
     assert_eq!(plan["problems"], serde_json::json!([]), "{plan}");
-    assert_eq!(world.inventory(), changed);
+    assert_eq!(env.inventory(), changed);
 
-    let restored = world.ok(&["restore", backup.to_str().unwrap()]);
-    assert_eq!(backed_up.compare(&world.inventory()), []);
+    let restored = env.ok(&["restore", backup.to_str().unwrap()]);
+    assert_eq!(backed_up.compare(&env.inventory()), []);
     assert_eq!(restored["written_since"], serde_json::json!([]));
     let operation = restored["operation"].as_str().unwrap();
 
-    let undone = world.ok(&["restore", "--undo", operation]);
+    let undone = env.ok(&["restore", "--undo", operation]);
     assert_eq!(undone["written_since"], serde_json::json!([]));
-    assert_eq!(changed.compare(&world.inventory()), []);
+    assert_eq!(changed.compare(&env.inventory()), []);
 
-    let young = world.fails(3, &["restore", "--resume", operation]);
+    let young = env.fails(3, &["restore", "--resume", operation]);
     assert!(young.contains("taken back"), "{young}");
 }
 
 /// Documents of every collection, by collection and `_id`, as raw bytes.
 type Snapshot = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
-fn snapshot(world: &World) -> Snapshot {
-    let live = world.live();
-    let names = world.inventory().collections.into_keys();
+fn snapshot(env: &RestoreEnv) -> Snapshot {
+    let live = env.live();
+    let names = env.inventory().collections.into_keys();
     let collections = names.map(|name| {
         let mut documents = BTreeMap::new();
         let keep = |raw: &[u8]| {
@@ -88,8 +86,8 @@ fn naive(before: &Snapshot, now: &Snapshot) -> BTreeMap<String, [(u64, u64); 3]>
     losses
 }
 
-fn previewed(world: &World, backup: &Path) -> BTreeMap<String, [(u64, u64); 3]> {
-    let plan = world.ok(&["restore", backup.to_str().unwrap(), "--plan"]);
+fn previewed(env: &RestoreEnv, backup: &Path) -> BTreeMap<String, [(u64, u64); 3]> {
+    let plan = env.ok(&["restore", backup.to_str().unwrap(), "--plan"]);
     let losses = plan["loss"]["collections"]
         .as_array()
         .unwrap()
@@ -107,10 +105,10 @@ fn previewed(world: &World, backup: &Path) -> BTreeMap<String, [(u64, u64); 3]> 
 }
 
 /// Random writes: ids of many types, documents that change, go and come back.
-fn write_at_random(world: &World, random: &mut StdRng, rounds: usize) {
+fn write_at_random(env: &RestoreEnv, random: &mut StdRng, rounds: usize) {
     for _ in 0..rounds {
         let name = ["a", "b", "c.d", "é e"][random.random_range(0..4)];
-        let collection = world.collection(name);
+        let collection = env.collection(name);
         let n: i32 = random.random_range(0..40);
         let id = match random.random_range(0..4) {
             0 => Bson::Int32(n),
@@ -135,40 +133,40 @@ fn write_at_random(world: &World, random: &mut StdRng, rounds: usize) {
 
 #[test]
 fn random_databases_the_preview_is_exact_and_restore_and_undo_are_complete() {
-    let world = World::new();
+    let env = RestoreEnv::new();
     for seed in 0..4 {
         let mut random = StdRng::seed_from_u64(seed);
-        write_at_random(&world, &mut random, 150);
-        let (then, backed_up) = (snapshot(&world), world.inventory());
-        let backup = world.backup();
-        write_at_random(&world, &mut random, 120);
-        let (now, changed) = (snapshot(&world), world.inventory());
+        write_at_random(&env, &mut random, 150);
+        let (then, backed_up) = (snapshot(&env), env.inventory());
+        let backup = env.backup();
+        write_at_random(&env, &mut random, 120);
+        let (now, changed) = (snapshot(&env), env.inventory());
 
-        assert_eq!(previewed(&world, &backup), naive(&then, &now), "seed {seed}");
-        let restored = world.ok(&["restore", backup.to_str().unwrap()]);
-        assert_eq!(backed_up.compare(&world.inventory()), [], "seed {seed}");
-        assert_eq!(snapshot(&world), then, "seed {seed}");
-        world.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
-        assert_eq!(changed.compare(&world.inventory()), [], "seed {seed}");
-        assert_eq!(snapshot(&world), now, "seed {seed}");
+        assert_eq!(previewed(&env, &backup), naive(&then, &now), "seed {seed}");
+        let restored = env.ok(&["restore", backup.to_str().unwrap()]);
+        assert_eq!(backed_up.compare(&env.inventory()), [], "seed {seed}");
+        assert_eq!(snapshot(&env), then, "seed {seed}");
+        env.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
+        assert_eq!(changed.compare(&env.inventory()), [], "seed {seed}");
+        assert_eq!(snapshot(&env), now, "seed {seed}");
     }
 }
 
 #[test]
 fn examples_name_ids_and_fields_and_values_only_when_asked() {
-    let world = World::new();
-    seed(&world);
-    let backup = world.backup();
-    change(&world);
+    let env = RestoreEnv::new();
+    seed(&env);
+    let backup = env.backup();
+    change(&env);
     let backup = backup.to_str().unwrap();
-    let plan = world.ok(&["restore", backup, "--plan"]);
+    let plan = env.ok(&["restore", backup, "--plan"]);
     let text = plan["loss"].to_string();
     assert!(
         text.contains(r#""fields":["visits"]"#) && text.contains(r#""id":"new""#),
         "{text}"
     );
     assert!(!text.contains("@example.com"), "{text}");
-    let shown = world.ok(&["restore", backup, "--plan", "--show-values"])["loss"].to_string();
+    let shown = env.ok(&["restore", backup, "--plan", "--show-values"])["loss"].to_string();
     assert!(
         shown.contains("new@example.com") && shown.contains("user0@example.com"),
         "{shown}"
@@ -177,12 +175,12 @@ fn examples_name_ids_and_fields_and_values_only_when_asked() {
 
 #[test]
 fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
-    let world = World::new();
-    seed(&world);
-    let backup = world.backup();
-    change(&world);
-    let restored = world.ok(&["restore", backup.to_str().unwrap(), "--quiesce"]);
-    assert!(world.root().join("writers-go-on").is_file());
+    let env = RestoreEnv::new();
+    seed(&env);
+    let backup = env.backup();
+    change(&env);
+    let restored = env.ok(&["restore", backup.to_str().unwrap(), "--quiesce"]);
+    assert!(env.root().join("writers-go-on").is_file());
     // 66 or 67 of 200 users changed and one was created, one payment was made; deleted ones are in the backup.
     let changed_users = (7..200).filter(|n| n % 3 == 0).count() as u64;
     assert_eq!(restored["rescue"]["documents"], changed_users + 2, "{restored}");
@@ -190,9 +188,9 @@ fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
 
     // In the way of the created user's unique key.
     let taken = doc! { "_id": "other", "email": "new@example.com" };
-    world.collection("users").insert_one(taken).run().unwrap();
-    let before = world.collection("users").count_documents(doc! {}).run().unwrap();
-    let done = world.ok(&["restore", "--reinsert", rescue]);
+    env.collection("users").insert_one(taken).run().unwrap();
+    let before = env.collection("users").count_documents(doc! {}).run().unwrap();
+    let done = env.ok(&["restore", "--reinsert", rescue]);
     assert_eq!(
         done["inserted"],
         serde_json::json!({ "payments": 1, "users": 0 }),
@@ -207,12 +205,11 @@ fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
         .unwrap();
     assert!(by_email["why"].as_str().unwrap().contains("email"), "{by_email}");
     assert_eq!(
-        world.collection("users").count_documents(doc! {}).run().unwrap(),
+        env.collection("users").count_documents(doc! {}).run().unwrap(),
         before
     );
     assert!(
-        world
-            .collection("payments")
+        env.collection("payments")
             .find_one(doc! { "_id": 1 })
             .run()
             .unwrap()
@@ -223,15 +220,15 @@ fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
 /// Every document that a writer was told is stored must be somewhere afterwards.
 #[test]
 fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
-    let world = World::new();
-    seed(&world);
-    let backup = world.backup();
+    let env = RestoreEnv::new();
+    seed(&env);
+    let backup = env.backup();
     let stop = std::sync::atomic::AtomicBool::new(false);
     let (restored, acknowledged): (_, Vec<String>) = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..2)
             .map(|writer| {
                 let stop = &stop;
-                let users = world.collection("users");
+                let users = env.collection("users");
                 scope.spawn(move || {
                     let mut stored = Vec::new();
                     for n in 0.. {
@@ -248,7 +245,7 @@ fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
                 })
             })
             .collect();
-        let restored = world.ok(&["restore", backup.to_str().unwrap()]);
+        let restored = env.ok(&["restore", backup.to_str().unwrap()]);
         stop.store(true, std::sync::atomic::Ordering::SeqCst);
         let stored = writers.into_iter().flat_map(|writer| writer.join().unwrap());
         (restored, stored.collect())
@@ -257,7 +254,7 @@ fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
     let rescue = restored["rescue"]["path"].as_str().unwrap();
     let rescued = ids_of_archive(rescue);
     let mut kept = rescued.clone();
-    let live = world.live();
+    let live = env.live();
     let mut after_swap = 0;
     let mut keep = |raw: &[u8]| {
         let document: Document = deserialize_from_slice(raw)?;
@@ -304,7 +301,7 @@ fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
     );
 
     // Taken back: what was written after the swap is in a file of its own.
-    let undone = world.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
+    let undone = env.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
     let after = ids_of_archive(undone["rescue"]["path"].as_str().unwrap());
     // What came between two renamings is in both files.
     assert_eq!(after.difference(&rescued).count() as u64, after_swap);
@@ -331,15 +328,15 @@ fn ids_of_archive(path: &str) -> BTreeSet<String> {
 
 #[test]
 fn without_a_confirmation_nothing_happens() {
-    let world = World::new();
-    seed(&world);
-    let backup = world.backup();
-    change(&world);
-    let before = world.inventory();
-    let output = world
+    let env = RestoreEnv::new();
+    seed(&env);
+    let backup = env.backup();
+    change(&env);
+    let before = env.inventory();
+    let output = env
         .xtask(&["restore", backup.to_str().unwrap()])
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(3), "{}", common::told(&output));
-    assert_eq!(before.compare(&world.inventory()), []);
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    assert_eq!(before.compare(&env.inventory()), []);
 }

@@ -1,33 +1,31 @@
 //! A restore is killed at every line of its journal; then resumed, and taken back. Nothing may be lost on the way.
 
-mod common;
-
-use common::World;
-use common::crash::Scene;
+use rehearsal::test_env::restore::RestoreEnv;
+use rehearsal::test_env::restore::crash::CrashCase;
 
 #[test]
 fn killed_at_every_line_of_the_journal_it_is_resumed_and_taken_back() {
-    let mut scene = Scene::new(World::new());
-    scene.stopped_at(0..scene.restore_lines.len(), |scene, operation, number| {
-        scene.killed_within(operation, number);
+    let mut case = CrashCase::new(RestoreEnv::new());
+    case.stopped_at(0..case.restore_lines.len(), |case, operation, number| {
+        case.killed_within(operation, number);
     });
-    scene.forget_all();
+    case.forget_all();
 }
 
 #[test]
 fn an_undo_that_is_killed_at_every_line_goes_on() {
-    let mut scene = Scene::new(World::new());
-    scene.undo_stopped_at(0..scene.undo_lines.len(), |scene, operation, number| {
-        scene.undo_killed_within(operation, number);
+    let mut case = CrashCase::new(RestoreEnv::new());
+    case.undo_stopped_at(0..case.undo_lines.len(), |case, operation, number| {
+        case.undo_killed_within(operation, number);
     });
-    scene.forget_all();
+    case.forget_all();
 }
 
 #[test]
 fn the_journal_is_lost_with_its_machine_and_another_one_goes_back() {
-    let mut scene = Scene::new(World::new());
-    let operation = scene.begin();
-    scene.world.ok(&["restore", "--resume", &operation]);
-    std::fs::remove_dir_all(scene.world.root().join(".xtask")).unwrap();
-    scene.undo(&operation, "the journal was lost");
+    let mut case = CrashCase::new(RestoreEnv::new());
+    let operation = case.begin();
+    case.env.ok(&["restore", "--resume", &operation]);
+    std::fs::remove_dir_all(case.env.root().join(".xtask")).unwrap();
+    case.undo(&operation, "the journal was lost");
 }

@@ -1,70 +1,69 @@
 //! The server, or mongorestore, is killed under a restore; then it is resumed, and taken back. Nothing may be lost on the way.
 
-mod common;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use mongodb::bson::{Document, doc};
 
-use common::crash::Scene;
-use common::{Owned, World, program, told, wait_until};
+use rehearsal::test_env::process::{Owned, program, told, wait_until};
+use rehearsal::test_env::restore::RestoreEnv;
+use rehearsal::test_env::restore::crash::CrashCase;
 
 /// SIGKILL to the server as soon as the journal of `xtask args` has so many lines, whatever the server is doing then, and to
 /// xtask too: as when the machine of both loses its power.
-fn server_killed_at(scene: &mut Scene, args: &[&str], operation: &str, lines: usize) {
-    let journal = scene.journal(operation);
-    let mut xtask = scene.world.xtask(args);
+fn server_killed_at(case: &mut CrashCase, args: &[&str], operation: &str, lines: usize) {
+    let journal = case.journal(operation);
+    let mut xtask = case.env.xtask(args);
     let mut xtask = Owned::start(xtask.stdout(Stdio::null()).stderr(Stdio::null()));
     wait_until("the journal to grow", || {
-        let ended = xtask.0.try_wait().unwrap().is_some();
+        let ended = xtask.child.try_wait().unwrap().is_some();
         ended || std::fs::read_to_string(&journal).unwrap().lines().count() >= lines
     });
-    scene.world.server.kill();
+    case.env.server.kill();
     xtask.kill();
-    scene.world.server.restart();
+    case.env.server.restart();
 }
 
 /// While the operation goes on, with its line `number` behind the one that it was begun with.
-fn server_killed_within(scene: &mut Scene, operation: &str, number: usize) {
+fn server_killed_within(case: &mut CrashCase, operation: &str, number: usize) {
     let args = ["restore", "--resume", operation, "--yes"];
-    server_killed_at(scene, &args, operation, number + 1);
+    server_killed_at(case, &args, operation, number + 1);
 }
 
-fn server_killed_within_undo(scene: &mut Scene, operation: &str, number: usize) {
-    let lines = scene.lines(operation).len() + number;
+fn server_killed_within_undo(case: &mut CrashCase, operation: &str, number: usize) {
+    let lines = case.lines(operation).len() + number;
     let args = ["restore", "--undo", operation, "--yes"];
-    server_killed_at(scene, &args, operation, lines);
+    server_killed_at(case, &args, operation, lines);
 }
 
 #[test]
 fn the_server_is_killed_at_every_line_of_the_journal() {
-    let mut scene = Scene::new(World::durable());
-    scene.stopped_at(0..=scene.restore_lines.len(), server_killed_within);
-    scene.forget_all();
+    let mut case = CrashCase::new(RestoreEnv::durable());
+    case.stopped_at(0..=case.restore_lines.len(), server_killed_within);
+    case.forget_all();
 }
 
 #[test]
 fn the_server_is_killed_at_every_line_of_an_undo() {
-    let mut scene = Scene::new(World::durable());
-    scene.undo_stopped_at(1..=scene.undo_lines.len(), server_killed_within_undo);
-    scene.forget_all();
+    let mut case = CrashCase::new(RestoreEnv::durable());
+    case.undo_stopped_at(1..=case.undo_lines.len(), server_killed_within_undo);
+    case.forget_all();
 }
 
 /// The local server copies when it renames, for about 50 µs a document: these are killed within the copy.
 #[test]
 fn the_server_is_killed_within_each_rename_of_a_larger_collection() {
-    let mut scene = Scene::with_users(World::durable(), 1_500);
+    let mut case = CrashCase::with_users(RestoreEnv::durable(), 1_500);
     let of_users = |lines: &[String], event: &str| -> Vec<usize> {
         let renames = |line: &&String| line.contains(event) && line.contains(r#""collection":"users""#);
         let numbers = lines.iter().enumerate().filter(|(_, line)| renames(line));
         numbers.map(|(number, _)| number + 1).collect()
     };
-    let there = of_users(&scene.restore_lines, r#""event":"before""#);
-    let back = of_users(&scene.undo_lines, r#""event":"undoing""#);
+    let there = of_users(&case.restore_lines, r#""event":"before""#);
+    let back = of_users(&case.undo_lines, r#""event":"undoing""#);
     assert!(there.len() >= 2 && back.len() >= 2, "{there:?} {back:?}");
-    scene.stopped_at(there, server_killed_within);
-    scene.undo_stopped_at(back, server_killed_within_undo);
+    case.stopped_at(there, server_killed_within);
+    case.undo_stopped_at(back, server_killed_within_undo);
 }
 
 /// The command that does it, for the operation's id.
@@ -73,10 +72,10 @@ type Loss<'a> = &'a dyn Fn(&str) -> Document;
 /// What a server that loses acknowledged work does to a stopped operation, done by hand; each must be found and mended.
 #[test]
 fn what_the_server_lost_in_a_crash_is_built_anew() {
-    let mut scene = Scene::new(World::new());
+    let mut case = CrashCase::new(RestoreEnv::new());
     // Killed after the step before; both collections stand where this line of the journal says.
-    let line = |scene: &Scene, event: &str, what: &str| {
-        let lines = scene.restore_lines.iter();
+    let line = |case: &CrashCase, event: &str, what: &str| {
+        let lines = case.restore_lines.iter();
         let mut found = lines
             .enumerate()
             .filter(|(_, l)| l.contains(event) && l.contains(what));
@@ -84,8 +83,8 @@ fn what_the_server_lost_in_a_crash_is_built_anew() {
     };
     let bring = r#""do":"bring","collection":"users""#;
     let (aside_made, brought) = (
-        line(&scene, r#""event":"before""#, bring),
-        line(&scene, r#""event":"after""#, bring),
+        line(&case, r#""event":"before""#, bring),
+        line(&case, r#""event":"after""#, bring),
     );
     let drop_index = |name: &str| doc! { "dropIndexes": name, "index": "seen" };
     let drop = |name: &str| doc! { "drop": name };
@@ -120,14 +119,14 @@ fn what_the_server_lost_in_a_crash_is_built_anew() {
     ];
     for (number, loss, told) in losses {
         for straight_back in [false, true] {
-            let operation = scene.begin();
-            scene.killed_within(&operation, number);
-            scene.world.command(loss(&operation));
-            let line = format!("{}, and {}", scene.restore_lines[number], loss(&operation));
+            let operation = case.begin();
+            case.killed_within(&operation, number);
+            case.env.command(loss(&operation));
+            let line = format!("{}, and {}", case.restore_lines[number], loss(&operation));
             if straight_back {
-                scene.undo(&operation, &line);
+                case.undo(&operation, &line);
             } else {
-                let resumed = scene.resume_and_undo(&operation, &line);
+                let resumed = case.resume_and_undo(&operation, &line);
                 assert!(resumed["mended"].to_string().contains(told), "{line}: {resumed}");
             }
         }
@@ -137,7 +136,7 @@ fn what_the_server_lost_in_a_crash_is_built_anew() {
 /// The stand-in takes the place of mongorestore, starts the real one, and both are killed.
 #[test]
 fn mongorestore_is_killed_and_the_restore_is_resumed_and_taken_back() {
-    let mut scene = Scene::new(World::new());
+    let mut case = CrashCase::new(RestoreEnv::new());
     let real = program(&["mongorestore"]).display().to_string();
     let dry = |script: &str| format!("case \"$*\" in *--dryRun*) {script};; esac");
     let real_dry = dry(&format!("exec {real} \"$@\""));
@@ -153,7 +152,7 @@ fn mongorestore_is_killed_and_the_restore_is_resumed_and_taken_back() {
             format!("{real_dry}\n{real} \"$@\"\nkill -9 $$"),
         ),
     ];
-    let folder = scene.world.dir.path().join("bin");
+    let folder = case.env.dir.path().join("bin");
     std::fs::create_dir_all(&folder).unwrap();
     let stand_in = folder.join("mongorestore");
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
@@ -161,25 +160,21 @@ fn mongorestore_is_killed_and_the_restore_is_resumed_and_taken_back() {
         std::fs::write(&stand_in, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).unwrap();
         for straight_back in [false, true] {
-            let operation = scene.begin();
-            let mut resume = scene.world.xtask(&["restore", "--resume", &operation, "--yes"]);
+            let operation = case.begin();
+            let mut resume = case.env.xtask(&["restore", "--resume", &operation, "--yes"]);
             let output = resume.env("PATH", &path).output().unwrap();
             assert_eq!(output.status.code(), Some(1), "{point}: {}", told(&output));
-            assert_eq!(
-                scene.changed.compare(&scene.world.inventory()),
-                [],
-                "killed {point}"
-            );
-            let names = scene.world.database().list_collection_names().run().unwrap();
+            assert_eq!(case.changed.compare(&case.env.inventory()), [], "killed {point}");
+            let names = case.env.database().list_collection_names().run().unwrap();
             let own = format!("__new_{operation}");
             assert!(
                 names.iter().all(|name| !name.starts_with(&own)),
                 "{point}: {names:?}"
             );
             if straight_back {
-                scene.undo(&operation, point);
+                case.undo(&operation, point);
             } else {
-                scene.resume_and_undo(&operation, point);
+                case.resume_and_undo(&operation, point);
             }
         }
     }

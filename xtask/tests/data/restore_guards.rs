@@ -1,13 +1,12 @@
 //! What a restore must refuse: hostile files, and everything that preflight knows of.
 
-mod common;
-
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use common::crash::Scene;
-use common::{DATABASE, World, change, seed};
 use mongodb::bson::{doc, serialize_to_vec};
+use rehearsal::test_env::process::told;
+use rehearsal::test_env::restore::crash::CrashCase;
+use rehearsal::test_env::restore::{DATABASE, RestoreEnv, change, seed};
 use serde_json::Value;
 use xtask::archive::ContainerOptions;
 use xtask::archive::container::ContainerWriter;
@@ -30,9 +29,9 @@ fn archive_of(database: &str, collection: &str) -> Vec<u8> {
 
 #[test]
 fn hostile_archives_never_reach_live_collections() {
-    let world = World::new();
-    seed(&world);
-    let before = world.inventory();
+    let env = RestoreEnv::new();
+    seed(&env);
+    let before = env.inventory();
     let names = [
         (DATABASE, "../../etc/passwd"),
         (DATABASE, "system.users"),
@@ -42,17 +41,17 @@ fn hostile_archives_never_reach_live_collections() {
         ("other", "users"),
     ];
     for (database, collection) in names {
-        let backup = world.store(&archive_of(database, collection));
-        let said = world.fails(3, &["restore", backup.to_str().unwrap()]);
+        let backup = env.store(&archive_of(database, collection));
+        let said = env.fails(3, &["restore", backup.to_str().unwrap()]);
         assert!(said.contains("problem"), "{database} {collection}: {said}");
     }
-    assert_eq!(before.compare(&world.inventory()), []);
+    assert_eq!(before.compare(&env.inventory()), []);
 }
 
 /// A backup as somebody would forge it who can compute every digest: any stream, and metadata that say what he likes.
-fn forged(world: &World, number: u32, stream: &[u8], namespaces: &[NamespaceRecord]) -> PathBuf {
+fn forged(env: &RestoreEnv, number: u32, stream: &[u8], namespaces: &[NamespaceRecord]) -> PathBuf {
     let id = format!("20200101-{number:06}");
-    let folder = world.root().join("backups").join(&id);
+    let folder = env.root().join("backups").join(&id);
     std::fs::create_dir_all(&folder).unwrap();
     let mut writer = ContainerWriter::create(&ContainerOptions::new(&folder, &id, None)).unwrap();
     writer.write_all(stream).unwrap();
@@ -97,11 +96,11 @@ fn replaced(stream: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
 
 #[test]
 fn forged_streams_never_reach_live_collections() {
-    let world = World::new();
-    seed(&world);
-    let before = world.inventory();
+    let env = RestoreEnv::new();
+    seed(&env);
+    let before = env.inventory();
     let good = archive_of(DATABASE, "orders");
-    let records = read_metadata(&world.store(&good).join(METADATA_FILE))
+    let records = read_metadata(&env.store(&good).join(METADATA_FILE))
         .unwrap()
         .namespaces;
     let document = serialize_to_vec(&doc! { "_id": 1 }).unwrap();
@@ -155,39 +154,35 @@ fn forged_streams_never_reach_live_collections() {
         ("other options than in the stream", good.clone(), &other_options),
     ];
     for (number, (what, stream, namespaces)) in (0..).zip(&cases) {
-        let backup = forged(&world, number, stream, namespaces);
+        let backup = forged(&env, number, stream, namespaces);
         for delta in ["full", "counts"] {
-            let output = world.run(&["restore", backup.to_str().unwrap(), "--delta", delta]);
+            let output = env.run(&["restore", backup.to_str().unwrap(), "--delta", delta]);
             let code = output.status.code();
-            assert!(
-                matches!(code, Some(1 | 3)),
-                "{what}, {delta}: {}",
-                common::told(&output)
-            );
-            assert_eq!(before.compare(&world.inventory()), [], "{what}");
+            assert!(matches!(code, Some(1 | 3)), "{what}, {delta}: {}", told(&output));
+            assert_eq!(before.compare(&env.inventory()), [], "{what}");
         }
     }
-    let names = world.database().list_collection_names().run().unwrap();
+    let names = env.database().list_collection_names().run().unwrap();
     assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
 }
 
-fn problems(world: &World, args: &[&str]) -> String {
-    let plan = world.ok(&[&["restore"], args, &["--plan"]].concat());
+fn problems(env: &RestoreEnv, args: &[&str]) -> String {
+    let plan = env.ok(&[&["restore"], args, &["--plan"]].concat());
     plan["problems"].to_string()
 }
 
 #[test]
 fn everything_in_the_way_is_found_and_told_at_once() {
-    let world = World::new();
-    seed(&world);
-    let before = world.inventory();
+    let env = RestoreEnv::new();
+    seed(&env);
+    let before = env.inventory();
     let mut archive = archive_of(DATABASE, "users");
     archive = replaced(&archive, b"8.0.4", b"9.9.9");
-    let backup = world.store_as(&archive, |metadata| {
+    let backup = env.store_as(&archive, |metadata| {
         metadata.environment = "staging".into();
         metadata.host = "elsewhere.example.com:27017".into();
     });
-    let found = problems(&world, &[backup.to_str().unwrap()]);
+    let found = problems(&env, &[backup.to_str().unwrap()]);
     for part in [
         "`staging`",
         "older than the one that was dumped (9.9.9)",
@@ -195,29 +190,29 @@ fn everything_in_the_way_is_found_and_told_at_once() {
     ] {
         assert!(found.contains(part), "{part}: {found}");
     }
-    let meant = problems(&world, &[backup.to_str().unwrap(), "--other-host"]);
+    let meant = problems(&env, &[backup.to_str().unwrap(), "--other-host"]);
     assert!(
         !meant.contains("elsewhere") && meant.contains("`staging`"),
         "{meant}"
     );
-    world.fails(3, &["restore", backup.to_str().unwrap()]);
-    assert_eq!(before.compare(&world.inventory()), []);
+    env.fails(3, &["restore", backup.to_str().unwrap()]);
+    assert_eq!(before.compare(&env.inventory()), []);
 }
 
 #[test]
 fn a_user_without_the_roles_is_told_which_actions_are_missing() {
-    let mut world = World::new();
-    seed(&world);
-    let backup = world.backup();
+    let mut env = RestoreEnv::new();
+    seed(&env);
+    let backup = env.backup();
     for (user, roles) in [("reader", vec!["read"]), ("owner", vec!["readWrite", "dbAdmin"])] {
-        world.command(doc! { "createUser": user, "pwd": "pw", "roles": roles });
+        env.command(doc! { "createUser": user, "pwd": "pw", "roles": roles });
     }
-    world.server.restart_with(&["--auth"]);
+    env.server.restart_with(&["--auth"]);
     let plan = |user: &str| {
-        let uri = world.server.uri().replace("://", &format!("://{user}:pw@")) + "?authSource=shop";
-        let mut command = world.xtask(&["restore", backup.to_str().unwrap(), "--plan", "--format", "json"]);
+        let uri = env.server.uri().replace("://", &format!("://{user}:pw@")) + "?authSource=shop";
+        let mut command = env.xtask(&["restore", backup.to_str().unwrap(), "--plan", "--format", "json"]);
         let output = command.env("TEST_MONGODB_URI", uri).output().unwrap();
-        assert!(output.status.success(), "{user}: {}", common::told(&output));
+        assert!(output.status.success(), "{user}: {}", told(&output));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()["problems"].to_string()
     };
     let reader = plan("reader");
@@ -230,43 +225,43 @@ fn a_user_without_the_roles_is_told_which_actions_are_missing() {
 
 #[test]
 fn another_operation_that_stopped_midway_is_in_the_way_and_listed() {
-    let mut scene = Scene::new(World::new());
-    let operation = scene.begin();
+    let mut case = CrashCase::new(RestoreEnv::new());
+    let operation = case.begin();
     let bring = r#""event":"before","step":{"do":"bring","collection":"users"#;
-    let number = scene
+    let number = case
         .restore_lines
         .iter()
         .position(|line| line.contains(bring))
         .unwrap();
-    scene.killed_within(&operation, number);
-    let backup = scene.backup.to_str().unwrap();
-    let found = problems(&scene.world, &[backup]);
+    case.killed_within(&operation, number);
+    let backup = case.backup.to_str().unwrap();
+    let found = problems(&case.env, &[backup]);
     assert!(
         found.contains("stopped midway") && found.contains("under way or stopped midway"),
         "{found}"
     );
-    scene.world.fails(3, &["restore", backup]);
-    let listed = scene.world.ok(&["restore", "--list"]);
+    case.env.fails(3, &["restore", backup]);
+    let listed = case.env.ok(&["restore", "--list"]);
     let listed = listed["restores"].as_array().unwrap().iter();
     let ours: Vec<&Value> = listed.filter(|known| known["operation"] == *operation).collect();
     assert!(ours[0]["next"].as_str().unwrap().contains("--undo"), "{ours:?}");
-    let left = xtask::restore::leftovers(&scene.world.live()).unwrap();
+    let left = xtask::restore::leftovers(&case.env.live()).unwrap();
     assert!(
         left.len() == 1 && left[0].midway && left[0].next.contains("--resume"),
         "{left:?}"
     );
-    scene.world.fails(3, &["restore", "--forget", &operation]);
-    scene.undo(&operation, "the plan");
+    case.env.fails(3, &["restore", "--forget", &operation]);
+    case.undo(&operation, "the plan");
 }
 
 #[test]
 fn the_plan_tells_time_storage_and_what_becomes_of_writers() {
-    let world = World::new();
-    seed(&world);
-    let backup = world.backup();
-    change(&world);
+    let env = RestoreEnv::new();
+    seed(&env);
+    let backup = env.backup();
+    change(&env);
     let backup = backup.to_str().unwrap();
-    let plan = world.ok(&["restore", backup, "--plan"]);
+    let plan = env.ok(&["restore", backup, "--plan"]);
     let from = |plan: &Value| plan["estimate"]["phases"][2]["from"].as_str().unwrap().to_owned();
     assert!(from(&plan).contains("assumed"), "{plan}");
     assert!(
@@ -288,11 +283,11 @@ fn the_plan_tells_time_storage_and_what_becomes_of_writers() {
     ] {
         assert!(structure.contains(part), "{part}: {structure}");
     }
-    let counts = world.ok(&["restore", backup, "--plan", "--delta", "counts"]);
+    let counts = env.ok(&["restore", backup, "--plan", "--delta", "counts"]);
     assert_eq!(counts["loss"]["exact"], false);
     let expected = r#""collection":"users","differs":"documents","expected":200,"found":194"#;
     assert!(counts["loss"].to_string().contains(expected), "{counts}");
-    world.ok(&["restore", backup]);
-    let again = world.ok(&["restore", backup, "--plan"]);
+    env.ok(&["restore", backup]);
+    let again = env.ok(&["restore", backup, "--plan"]);
     assert!(from(&again).contains("last restore"), "{again}");
 }

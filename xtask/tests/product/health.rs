@@ -1,8 +1,5 @@
 //! `xtask health` against servers that are whole, broken, old, slow or hostile.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod application;
 mod broken;
 mod credentials;

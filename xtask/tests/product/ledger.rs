@@ -273,7 +273,13 @@ struct Racer(Child);
 impl Racer {
     fn start(world: &Path, n: usize) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "one_racer", "--ignored", "--nocapture", "--quiet"])
+            .args([
+                "--exact",
+                "ledger::one_racer",
+                "--ignored",
+                "--nocapture",
+                "--quiet",
+            ])
             .env(WORLD, world.join(format!("clone{}", n % CLONES)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -4,10 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use rehearsal::test_env::programs::{self, PRODUCT};
 use tempfile::TempDir;
 use xshell::{Shell, cmd};
-
-use rehearsal::test_env;
 
 use super::contest::Contest;
 use super::data::DATABASE;
@@ -41,7 +40,7 @@ impl Ground {
             .context("cannot make a folder for the benchmark")?;
         let us = std::env::current_exe().context("cannot tell where this program is")?;
         Ok(Self {
-            product: test_env::build(&ctx.root)?.join(test_env::PRODUCT),
+            product: programs::build(&ctx.root)?.join(PRODUCT),
             ctx,
             scales,
             rounds,

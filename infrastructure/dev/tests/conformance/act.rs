@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rehearsal::test_env::TestEnv;
+use rehearsal::test_env::programs::repository;
 use serde_json::{Value, json};
-use xtask::commands::rehearse::World;
 use xtask::database::{Digests, Live};
 use xtask::secret::Secret;
-use xtask::tools::resolve::resolve;
+
+use crate::real;
 
 /// What a shell, a workflow command, Markdown or Slack would each make something of.
 const REASON: &str = "\"; rm -rf ~ #$(id)\n::set-output name=pwned::yes\n::error::pwned\n`touch pwned` ${{ github.token }} <!channel>";
@@ -42,12 +44,6 @@ urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request)
 print("kept " + name)
 "#;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace is above the crate")
-}
-
 fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -63,7 +59,7 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// The actions that the workflows use: name and commit, from the files themselves.
 fn pinned_actions() -> BTreeMap<String, String> {
-    let github = root().join(".github");
+    let github = repository().join(".github");
     let mut files = vec![github.join("actions/xtask/action.yml")];
     files.extend(
         std::fs::read_dir(github.join("workflows"))
@@ -122,7 +118,7 @@ fn stubs(folder: &Path) -> Vec<String> {
 }
 
 struct Runner {
-    world: World,
+    env: TestEnv,
     act: PathBuf,
     stubs: Vec<String>,
 }
@@ -136,14 +132,13 @@ struct Ran {
 
 impl Runner {
     fn start(folder: &Path) -> Self {
-        let world =
-            World::start(root(), folder, Path::new(env!("CARGO_BIN_EXE_xtask"))).expect("the world starts");
-        let act = resolve(root(), &["act".to_owned()]).unwrap().remove(0).path;
+        let env = TestEnv::start(repository(), folder).expect("the test environment starts");
+        let act = real("act");
         let stubs = stubs(&folder.join("stubs"));
-        let clone = world.clone_dir();
-        copy_folder(&root().join(".github"), &clone.join(".github"));
+        let clone = env.clone_dir();
+        copy_folder(&repository().join(".github"), &clone.join(".github"));
         copy_folder(
-            &root().join("infrastructure/tools"),
+            &repository().join("infrastructure/tools"),
             &clone.join("infrastructure/tools"),
         );
         std::fs::write(clone.join(".gitignore"), "/.xtask\n/target\n/backups\n").unwrap();
@@ -158,12 +153,12 @@ impl Runner {
         let more = "\n[notify]\nslack = \"SLACK_WEBHOOK_URL\"\n[tests.backend]\ndir = \"backend\"\ncommand = [\"true\"]\n\
                     [tests.frontend]\ndir = \"frontend\"\ncommand = [\"true\"]\n";
         std::fs::write(&file, text + more).unwrap();
-        Self { world, act, stubs }
+        Self { env, act, stubs }
     }
 
     /// The reviewers have said yes to whatever this run will ask.
     fn approve(&self, run: u64) {
-        let control = |what: &str, body: &Value| self.world.control(what, body).unwrap();
+        let control = |what: &str, body: &Value| self.env.control(what, body).unwrap();
         control(
             "/github/runs",
             &json!({"id": run, "actor": "dev", "triggering_actor": "dev"}),
@@ -184,18 +179,18 @@ impl Runner {
 
     fn secrets(&self) -> PathBuf {
         let mut text = String::new();
-        for (name, value) in self.world.secrets() {
+        for (name, value) in self.env.secrets() {
             let name = if name == "GH_TOKEN" { "GITHUB_TOKEN" } else { name };
             text += &format!("{name}=\"{value}\"\n");
         }
         // Who logs in is a secret of the repository like the password.
-        let account = self.world.environment()["HEALTH_EMAIL"].to_string_lossy();
+        let account = self.env.environment()["HEALTH_EMAIL"].to_string_lossy();
         text += &format!("HEALTH_EMAIL=\"{account}\"\n");
         text += &format!(
             "SLACK_WEBHOOK_URL=\"{}/slack/T/B/x\"\n",
-            self.world.addresses.services
+            self.env.addresses.services
         );
-        let file = self.world.folder.join("secrets");
+        let file = self.env.folder.join("secrets");
         std::fs::write(&file, text).unwrap();
         file
     }
@@ -220,10 +215,10 @@ impl Runner {
         // A job sees the secrets that its steps name, and no others.
         command
             .env_clear()
-            .current_dir(self.world.clone_dir())
+            .current_dir(self.env.clone_dir())
             .stdin(Stdio::null());
-        for (name, value) in self.world.environment() {
-            if !self.world.secrets().contains_key(name)
+        for (name, value) in self.env.environment() {
+            if !self.env.secrets().contains_key(name)
                 && name != "REHEARSAL_TEST_PASSWORD"
                 && name != "HEALTH_EMAIL"
             {
@@ -231,14 +226,14 @@ impl Runner {
             }
         }
         let output = command
-            .env("XTASK_UNDER_TEST", env!("CARGO_BIN_EXE_xtask"))
-            .env("STUBS", self.world.folder.join("stubs"))
-            .env("CONTROL", self.world.addresses.control.trim_end_matches('/'))
+            .env("XTASK_UNDER_TEST", self.env.program())
+            .env("STUBS", self.env.folder.join("stubs"))
+            .env("CONTROL", self.env.addresses.control.trim_end_matches('/'))
             .output()
             .expect("act starts");
         let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         std::fs::write(
-            self.world
+            self.env
                 .folder
                 .join("logs")
                 .join(format!("act-{workflow}-{run}.log")),
@@ -284,24 +279,24 @@ impl Ran {
 fn both_workflows_run_to_their_end_and_a_reason_is_only_text() {
     let folder = tempfile::Builder::new().prefix("xa").tempdir().unwrap();
     let runner = Runner::start(folder.path());
-    let world = &runner.world;
-    world.seed(300, 1).unwrap();
+    let env = &runner.env;
+    env.seed(300, 1).unwrap();
 
-    world.commit_release("v1").unwrap();
+    env.commit_release("v1").unwrap();
     runner.approve(1);
     let first = runner.run("push", "production-deploy", 1, &[]);
     assert!(first.passed, "{:?}\n{}", first.jobs, first.tail());
     let all = BTreeSet::from(["prepare", "test", "request", "approval-1", "approval-2", "deploy"]);
     assert_eq!(first.succeeded(), all, "{}", first.tail());
-    let releases = world.xtask_json("releases", &["releases"]).unwrap();
+    let releases = env.xtask_json("releases", &["releases"]).unwrap();
     let tag = releases["releases"][0]["release"]["tag"]
         .as_str()
         .unwrap_or_else(|| panic!("{releases}"))
         .to_owned();
-    let before = inventory(world);
+    let before = inventory(env);
 
     // A release that its health checks refuse: the workflow is red, and its backup is kept all the same.
-    world.commit_release("v2").unwrap();
+    env.commit_release("v2").unwrap();
     runner.approve(2);
     let second = runner.run("push", "production-deploy", 2, &[]);
     assert!(!second.passed, "{}", second.tail());
@@ -309,7 +304,7 @@ fn both_workflows_run_to_their_end_and_a_reason_is_only_text() {
     assert_eq!(second.jobs["request"], "success", "{:?}", second.jobs);
 
     // The rollback's machine has no backup: it finds the one of the deploy among the artifacts.
-    let canary = world.folder.join("home/canary");
+    let canary = env.folder.join("home/canary");
     std::fs::write(&canary, "alive").unwrap();
     let inputs = [
         ("tag", tag.as_str()),
@@ -321,7 +316,7 @@ fn both_workflows_run_to_their_end_and_a_reason_is_only_text() {
     assert!(back.passed, "{:?}\n{}", back.jobs, back.tail());
     assert_eq!(back.succeeded(), BTreeSet::from(["validate", "rollback"]));
     assert_eq!(
-        inventory(world),
+        inventory(env),
         before,
         "the data of before the second release are back"
     );
@@ -329,16 +324,16 @@ fn both_workflows_run_to_their_end_and_a_reason_is_only_text() {
     assert_eq!(std::fs::read_to_string(&canary).unwrap(), "alive");
     assert!(!back.log.contains("uid="), "{}", back.tail());
     assert!(!back.log.contains("set-output:: pwned"), "{}", back.tail());
-    let ledger = world.xtask_json("ledger", &["ledger"]).unwrap();
+    let ledger = env.xtask_json("ledger", &["ledger"]).unwrap();
     let operations = ledger["operations"].as_array().unwrap();
     let last = operations.iter().find(|one| one["kind"] == "rollback").unwrap();
     assert_eq!(last["reason"], REASON);
-    for (name, secret) in world.secrets() {
+    for (name, secret) in env.secrets() {
         for ran in [&first, &second, &back] {
             assert!(!ran.log.contains(secret.as_str()), "{name} is in a log");
         }
     }
-    let told = world.platform_report().unwrap()["slack"].clone();
+    let told = env.platform_report().unwrap()["slack"].clone();
     let told: Vec<&str> = told
         .as_array()
         .unwrap()
@@ -358,7 +353,7 @@ fn both_workflows_run_to_their_end_and_a_reason_is_only_text() {
     }
 }
 
-fn inventory(world: &World) -> Value {
-    let live = Live::connect(&Secret::new(&world.uri), xtask::commands::rehearse::DATABASE).unwrap();
+fn inventory(env: &TestEnv) -> Value {
+    let live = Live::connect(&Secret::new(&env.uri), rehearsal::test_env::DATABASE).unwrap();
     serde_json::to_value(live.inventory(Digests::Full).unwrap()).unwrap()
 }

@@ -1,20 +1,15 @@
 //! Backups in Azure Blob Storage: the real `az` against Azurite.
 //!
-//! `cargo test -p xtask --test conformance_azure -- --ignored`, with `az` and `azurite-blob` on PATH.
-
-#[path = "common/mod.rs"]
-mod common;
-#[path = "backup/world.rs"]
-mod world;
+//! `cargo test -p dev --test conformance azure:: -- --ignored`, with `az` and `azurite-blob` on PATH.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Owned, program};
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo};
+use rehearsal::test_env::process::{Owned, program};
 use serde_json::{Value, json};
-use world::{Mongo, Outcome, Repo};
 
 /// The one account that Azurite has; its key is in Azurite's documentation.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -45,7 +40,7 @@ impl Azurite {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut process = Owned::start(&mut command);
-        let lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
+        let lines = BufReader::new(process.child.stdout.take().unwrap()).lines();
         let (told, port) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {

@@ -3,31 +3,19 @@
 //!
 //! Run by `cargo xtask ci --conformance`.
 
-#[path = "conformance_platforms/compare.rs"]
-mod compare;
-#[path = "conformance_platforms/names.rs"]
-mod names;
-#[path = "conformance_platforms/requests.rs"]
-mod requests;
-#[path = "github/world.rs"]
-mod world;
+use std::path::Path;
 
-use std::path::{Path, PathBuf};
-
-use compare::{Told, assert_alike};
-use names::Names;
+use rehearsal::test_env::github::{GithubEnv, TWO_PEOPLE, pipeline, with_run};
+use rehearsal::test_env::programs::built;
 use serde_json::{Value, json};
-use world::{TWO_PEOPLE, World, built, pipeline, with_run};
 
-fn gh() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let found = xtask::tools::resolve::resolve(root, &["gh".to_owned()]).unwrap();
-    found[0].path.clone()
-}
+use crate::compare::{Told, assert_alike};
+use crate::names::Names;
+use crate::{real, requests};
 
 /// Commands of one story, told one after the other.
 struct Story {
-    world: World,
+    env: GithubEnv,
     told: Told,
     steps: usize,
     requests: usize,
@@ -36,7 +24,7 @@ struct Story {
 impl Story {
     fn with(gh: &Path) -> Self {
         Self {
-            world: World::start_with(gh, |_| {}, &pipeline(TWO_PEOPLE)),
+            env: GithubEnv::start_with(gh, |_| {}, &pipeline(TWO_PEOPLE)),
             told: Told::default(),
             steps: 0,
             requests: 0,
@@ -44,25 +32,25 @@ impl Story {
     }
 
     fn said(&mut self, args: &[&str]) -> (i32, String) {
-        let (code, text) = self.world.said(args);
+        let (code, text) = self.env.said(args);
         self.tell(&args.join(" "), &text);
         (code, text)
     }
 
     fn set_secret(&mut self, name: &str) {
-        self.world.set_secret(name);
+        self.env.set_secret(name);
         self.tell(&format!("secret {name}"), "");
     }
 
     /// What was asked since the last step, and what was said.
     fn tell(&mut self, step: &str, said: &str) {
-        let report = self.world.report();
+        let report = self.env.report();
         assert_eq!(report["unimplemented"], json!([]));
         let requests = report["requests"].as_array().unwrap();
         self.steps += 1;
         let title = format!("{} {step}", self.steps);
         let mut names = Names::default();
-        names.add(self.world.folder.path().to_str().unwrap(), "(folder)");
+        names.add(self.env.folder.path().to_str().unwrap(), "(folder)");
         for (what, lines) in requests::asked(&requests[self.requests..], &names) {
             self.told.sections.insert(format!("{title}: {what}"), lines);
         }
@@ -115,21 +103,21 @@ fn set_up(gh: &Path) -> Told {
 #[test]
 #[ignore = "needs the real gh: cargo xtask ci --conformance"]
 fn the_real_gh_sets_a_repository_up_as_the_stand_in_does() {
-    assert_alike("setup", &set_up(&built("standin-gh")), &set_up(&gh()));
+    assert_alike("setup", &set_up(&built("standin-gh")), &set_up(&real("gh")));
 }
 
 fn approve(gh: &Path) -> Told {
     let mut story = Story::with(gh);
-    with_run(&story.world);
+    with_run(&story.env);
     let (code, text) = story.said(&["gate", "request", "plan.json"]);
     assert_eq!(code, 0, "{text}");
-    story.world.approve("ann", "production-approval-1");
+    story.env.approve("ann", "production-approval-1");
     let (code, text) = story.said(&["gate", "verify", "plan.json"]);
     assert!(
         code == 3 && text.contains("1 of 2 approvals count (ann)"),
         "{text}"
     );
-    story.world.approve("bob", "production-approval-2");
+    story.env.approve("bob", "production-approval-2");
     let (code, text) = story.said(&["gate", "verify", "plan.json", "--format", "json"]);
     assert_eq!(code, 0, "{text}");
     let approved: Value = serde_json::from_str(&text).unwrap();
@@ -137,12 +125,12 @@ fn approve(gh: &Path) -> Told {
 
     let old = chrono::Utc::now() - chrono::TimeDelta::hours(25);
     let waiting = json!({"id": 8, "created_at": old.to_rfc3339()});
-    story.world.control("github/runs", &waiting);
+    story.env.control("github/runs", &waiting);
     let (code, text) = story.said(&["gate", "sweep"]);
     assert!(code == 0 && text.contains("1 runs cancelled"), "{text}");
 
     let config = "version: 1\nhttp_unix_socket: /nowhere\n";
-    std::fs::write(story.world.path("gh/config.yml"), config).unwrap();
+    std::fs::write(story.env.path("gh/config.yml"), config).unwrap();
     let (code, text) = story.said(&["gate", "verify", "plan.json"]);
     assert!(
         code == 3 && text.contains("it cannot be told who approved"),
@@ -154,5 +142,5 @@ fn approve(gh: &Path) -> Told {
 #[test]
 #[ignore = "needs the real gh: cargo xtask ci --conformance"]
 fn the_real_gh_proves_approvals_and_cancels_as_the_stand_in_does() {
-    assert_alike("gate", &approve(&built("standin-gh")), &approve(&gh()));
+    assert_alike("gate", &approve(&built("standin-gh")), &approve(&real("gh")));
 }

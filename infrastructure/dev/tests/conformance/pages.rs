@@ -1,10 +1,13 @@
 //! Our pages as a real browser shows them, on a telephone and on a desk, by day and by night.
 
+mod browser;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::browser::{Browser, View};
-use crate::generator::World;
+use rehearsal::test_env::history::History;
+
+use browser::{Browser, View};
 
 const VIEWS: &[(&str, View)] = &[
     (
@@ -86,9 +89,9 @@ fn assert_sound(name: &str, page: &Path) {
 #[test]
 #[ignore = "`cargo xtask ci pages` brings the browser"]
 fn the_page_of_the_figures_is_shown_whole_and_legible() {
-    let world = World::new();
-    let page = world.path("page.html");
-    std::fs::write(&page, world.metrics("html").stdout).unwrap();
+    let history = History::new();
+    let page = history.path("page.html");
+    std::fs::write(&page, history.metrics("html").stdout).unwrap();
     assert_sound("metrics", &page);
 }
 
@@ -97,7 +100,7 @@ fn the_page_of_the_figures_is_shown_whole_and_legible() {
 fn the_page_of_a_rehearsal_is_shown_whole_and_legible() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("rehearsal.html");
-    let rehearsed = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let rehearsed = Command::new(env!("CARGO_BIN_EXE_xtask-dev"))
         .args(["rehearse", "--documents", "300", "--platform-s", "0", "--html"])
         .arg(&page)
         .output()

@@ -3,22 +3,11 @@
 //!
 //! Run by `cargo xtask ci --conformance`.
 
-mod compare;
-mod names;
 mod outcome;
-mod requests;
 mod story;
 
-use std::path::{Path, PathBuf};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn real(name: &str) -> PathBuf {
-    let found = xtask::tools::resolve::resolve(root(), &[name.to_owned()]).unwrap();
-    found[0].path.clone()
-}
+use super::compare::assert_alike;
+use super::real;
 
 #[test]
 #[ignore = "needs the real railway, vercel and gh: cargo xtask ci --conformance"]
@@ -26,5 +15,5 @@ fn the_real_programs_do_and_ask_what_the_stand_ins_do_and_ask() {
     let programs = ["railway", "vercel", "gh"].map(|name| (name, real(name)));
     let standins = story::play(&[]);
     let real = story::play(&programs);
-    compare::assert_alike("platforms", &standins, &real);
+    assert_alike("platforms", &standins, &real);
 }

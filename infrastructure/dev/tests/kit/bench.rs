@@ -1,14 +1,14 @@
 //! Every bench has one form, and compares only what did the same work. Nothing here depends on how long anything took.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rehearsal::test_env::programs::repository;
 use serde_json::Value;
 
 /// The smallest data, once.
 fn bench(what: &str) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let root = repository();
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask-dev"))
         .args(["--format", "json", "bench", what, "--scale", "1", "--rounds", "1"])
         .current_dir(root)
         .env_clear()

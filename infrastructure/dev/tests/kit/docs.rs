@@ -9,10 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The repository.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_path_buf()
+    rehearsal::test_env::programs::repository().to_path_buf()
 }
 
 fn read(path: &Path) -> String {

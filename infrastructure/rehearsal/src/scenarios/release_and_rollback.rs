@@ -19,7 +19,7 @@ const WRITES_BEFORE: u32 = 40;
 const WRITES_AFTER: u32 = 25;
 
 /// What the rehearsal found.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Rehearsed {
     pub(crate) documents: u64,
     pub(crate) first_release: String,

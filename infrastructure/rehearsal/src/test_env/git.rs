@@ -30,5 +30,8 @@ pub fn remote_and_clone(dir: &Path, remote: &str, clone: &str) {
     let branch = format!("--initial-branch={BRANCH}");
     git(dir, &["init", "--quiet", "--bare", &branch, remote]);
     git(dir, &["init", "--quiet", &branch, clone]);
-    git(&dir.join(clone), &["remote", "add", "origin", &format!("../{remote}")]);
+    git(
+        &dir.join(clone),
+        &["remote", "add", "origin", &format!("../{remote}")],
+    );
 }

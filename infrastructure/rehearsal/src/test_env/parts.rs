@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use xtask::tools::toolchain::{Tool, path_with};
 
-use super::platform::Addresses;
 use super::DATABASE;
+use super::platform::Addresses;
 
 /// Who logs in to the sample application.
 const TEST_USER: &str = "tester@rehearsal.example";

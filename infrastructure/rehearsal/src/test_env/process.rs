@@ -47,14 +47,22 @@ impl Owned {
         ends_with_stdin: bool,
         ready: impl Fn(&str) -> Option<T> + Send + 'static,
     ) -> Result<(Self, T)> {
-        let stdin = if ends_with_stdin { Stdio::piped() } else { Stdio::null() };
+        let stdin = if ends_with_stdin {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        };
         let open = || File::options().create(true).append(true).open(log);
         let open = || open().with_context(|| format!("cannot open {}", log.display()));
         let mut file = open()?;
         command.stdin(stdin).stdout(Stdio::piped()).stderr(open()?);
         let mut server = Self::try_start(command)?;
         server.stdin = server.child.stdin.take();
-        let stdout = server.child.stdout.take().context("its standard output is a pipe")?;
+        let stdout = server
+            .child
+            .stdout
+            .take()
+            .context("its standard output is a pipe")?;
         let (tell, told) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {

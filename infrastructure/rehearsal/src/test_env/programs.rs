@@ -20,7 +20,10 @@ pub fn repository() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        here.ancestors().nth(2).expect("the crate is two folders deep").to_path_buf()
+        here.ancestors()
+            .nth(2)
+            .expect("the crate is two folders deep")
+            .to_path_buf()
     })
 }
 

@@ -3,4 +3,3 @@
 mod gate;
 mod notify;
 mod settings;
-mod world;

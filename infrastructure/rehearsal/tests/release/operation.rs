@@ -1,10 +1,8 @@
 //! Deploy, rollback, backup and restore as operations: refused, killed, cut off, resumed, taken back.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod again;
 mod backup;
+mod case;
 mod crash;
 mod disturbed;
 mod fault;
@@ -12,6 +10,5 @@ mod matrix;
 mod network;
 mod refusals;
 mod restore;
-mod scene;
 mod table;
 mod variables;

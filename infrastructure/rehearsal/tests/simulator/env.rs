@@ -1,29 +1,50 @@
 //! A whole rehearsal for one test: database server, simulator, stand-ins. All of it ends with the value.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 mod releases;
-mod server;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rehearsal::http::client::Client;
+use rehearsal::test_env::platform::Platform;
+use rehearsal::test_env::process::program;
+use rehearsal::test_env::server::Server;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-pub use server::Server;
 
 pub const REHEARSAL: &str = env!("CARGO_BIN_EXE_rehearsal");
 pub const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The simulated world with its database.
-pub struct World {
+/// The simulated test environment with its database.
+pub struct SimulatorEnv {
     pub server: Server,
-    platform: Child,
-    pub addresses: Value,
+    pub platform: Platform,
     pub folder: TempDir,
+}
+
+/// A database server in the folder, which ends when we are killed.
+pub fn server(folder: &Path) -> Server {
+    let program = program(&["secantusd-rs", "mongod"]);
+    let (data, log) = (folder.join("database"), folder.join("database.log"));
+    Server::start_leashed(Path::new(REHEARSAL), &program, &data, &log).unwrap()
+}
+
+/// Fills a database of the server.
+pub fn seed(server: &Server, database: &str, documents: u32) {
+    let output = Command::new(REHEARSAL)
+        .args(["seed", "--uri-env", "URI", "--database", database])
+        .args(["--seed", "7", "--documents", &documents.to_string()])
+        .env_clear()
+        .env("URI", direct(server))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+fn direct(server: &Server) -> String {
+    format!("{}?directConnection=true", server.uri())
 }
 
 pub const TOKEN: &str = "token-of-railway";
@@ -43,42 +64,26 @@ fn config(uri: &str) -> Value {
     })
 }
 
-impl World {
+impl SimulatorEnv {
     pub fn start() -> Self {
         Self::with(|_| {})
     }
 
     /// Starts with a changed configuration.
     pub fn with(change: impl FnOnce(&mut Value)) -> Self {
-        let server = Server::start();
         let folder = TempDir::new().unwrap();
-        let mut config = config(&server.uri);
+        let server = server(folder.path());
+        let mut config = config(&direct(&server));
         change(&mut config);
-        let path = folder.path().join("world.json");
-        std::fs::write(&path, config.to_string()).unwrap();
-        let mut platform = Command::new(REHEARSAL)
-            .args(["platform", "--state"])
-            .arg(folder.path().join("s"))
-            .arg("--config")
-            .arg(&path)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(platform.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let addresses: Value = serde_json::from_str(&line).expect("the simulator's addresses");
-        let world = Self {
+        let log = folder.path().join("platform.log");
+        let platform = Platform::start(Path::new(REHEARSAL), folder.path(), &log, &config).unwrap();
+        let env = Self {
             server,
             platform,
-            addresses,
             folder,
         };
-        world.prepare();
-        world
+        env.prepare();
+        env
     }
 
     /// Stand-ins on a PATH of their own, and their configuration.
@@ -96,12 +101,12 @@ impl World {
         std::fs::create_dir_all(&vercel).unwrap();
         std::fs::write(
             vercel.join("config.json"),
-            json!({"api": self.addresses["vercel_api"]}).to_string(),
+            json!({"api": self.platform.addresses.vercel_api}).to_string(),
         )
         .unwrap();
         let gh = self.folder.path().join("gh");
         std::fs::create_dir(&gh).unwrap();
-        let socket = self.addresses["github_socket"].as_str().unwrap();
+        let socket = self.platform.addresses.github_socket.display();
         std::fs::write(
             gh.join("config.yml"),
             format!("version: 1\nhttp_unix_socket: {socket}\n"),
@@ -109,8 +114,9 @@ impl World {
         .unwrap();
     }
 
-    pub fn address(&self, name: &str) -> &str {
-        self.addresses[name].as_str().unwrap()
+    /// Fills the sample application's database.
+    pub fn seed(&self, documents: u32) {
+        seed(&self.server, DATABASE, documents);
     }
 
     /// A stand-in with a cleared environment and the right credentials.
@@ -124,7 +130,7 @@ impl World {
             .stdin(Stdio::null());
         match program {
             "railway" => command
-                .env("HTTPS_PROXY", self.address("railway_proxy"))
+                .env("HTTPS_PROXY", &self.platform.addresses.railway_proxy)
                 .env("RAILWAY_TOKEN", TOKEN),
             "vercel" => command
                 .env("XDG_DATA_HOME", self.folder.path().join("data"))
@@ -182,24 +188,15 @@ impl World {
     }
 
     pub fn report(&self) -> Value {
-        Client::for_url(self.address("control"))
-            .unwrap()
-            .get("/report")
-            .unwrap()
-            .parse()
-            .unwrap()
+        self.platform.report().unwrap()
     }
 
     pub fn control(&self, path: &str, body: &Value) {
-        let answer = Client::for_url(self.address("control"))
-            .unwrap()
-            .send_json("POST", path, body)
-            .unwrap();
-        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        self.platform.control(path, body).unwrap();
     }
 
     pub fn backend(&self, target: &str) -> (u16, Value) {
-        let answer = Client::for_url(self.address("backend"))
+        let answer = Client::for_url(&self.platform.addresses.backend)
             .unwrap()
             .get(target)
             .unwrap();
@@ -207,7 +204,7 @@ impl World {
     }
 
     pub fn page(&self) -> String {
-        let answer = Client::for_url(self.address("frontend"))
+        let answer = Client::for_url(&self.platform.addresses.frontend)
             .unwrap()
             .get("/")
             .unwrap();
@@ -217,8 +214,7 @@ impl World {
     /// Ends the simulator as its owner would, and returns what it left running.
     pub fn end(mut self) -> Vec<u32> {
         let pids: Vec<u32> = self.child_pids();
-        drop(self.platform.stdin.take());
-        self.platform.wait().unwrap();
+        self.platform.process.end();
         pids.into_iter().filter(|pid| is_running(*pid)).collect()
     }
 
@@ -232,15 +228,7 @@ impl World {
     }
 
     pub fn kill_platform(&mut self) {
-        self.platform.kill().unwrap();
-        self.platform.wait().unwrap();
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        drop(self.platform.stdin.take());
-        let _ = self.platform.wait();
+        self.platform.process.kill();
     }
 }
 

@@ -1,25 +1,23 @@
 //! Programmed faults happen to the call that they name, and do or do not do what it asked.
 
-mod world;
-
 use std::process::Stdio;
 
+use crate::env::{SimulatorEnv, text};
 use serde_json::{Value, json};
-use world::{World, text};
 
 const QUERY: &str = "{ projectToken { id } }";
 
-fn fault(world: &World, id: &str, operation: &str, more: &Value) {
+fn fault(env: &SimulatorEnv, id: &str, operation: &str, more: &Value) {
     let mut body = json!({"id": id, "platform": "railway", "operation": operation});
     for (name, value) in more.as_object().unwrap() {
         body[name] = value.clone();
     }
-    world.control("/faults", &body);
+    env.control("/faults", &body);
 }
 
 #[test]
 fn each_kind_is_seen_by_the_caller() {
-    let world = World::start();
+    let env = SimulatorEnv::start();
     let cases = [
         (json!({"kind": "status", "status": 429}), "HTTP 429"),
         (json!({"kind": "close"}), "error sending request"),
@@ -28,45 +26,45 @@ fn each_kind_is_seen_by_the_caller() {
         (json!({"kind": "cut"}), "error sending request"),
     ];
     for (more, message) in cases {
-        fault(&world, "f", "projectToken", &more);
-        let output = world.run("railway", &["api", QUERY]);
+        fault(&env, "f", "projectToken", &more);
+        let output = env.run("railway", &["api", QUERY]);
         assert_eq!(output.status.code(), Some(1), "{more}");
         assert!(text(&output).contains(message), "{more}: {}", text(&output));
         assert!(
-            world.run("railway", &["api", QUERY]).status.success(),
+            env.run("railway", &["api", QUERY]).status.success(),
             "{more}: only the first call is hit"
         );
     }
-    fault(&world, "f", "projectToken", &json!({"kind": "garbage"}));
-    let output = world.run("railway", &["api", QUERY]);
+    fault(&env, "f", "projectToken", &json!({"kind": "garbage"}));
+    let output = env.run("railway", &["api", QUERY]);
     assert!(serde_json::from_slice::<Value>(&output.stdout).is_err());
 }
 
 #[test]
 fn the_how_manyth_call_is_counted() {
-    let world = World::start();
+    let env = SimulatorEnv::start();
     fault(
-        &world,
+        &env,
         "f",
         "projectToken",
         &json!({"kind": "status", "nth": 2, "times": 2}),
     );
     let outcomes: Vec<bool> = (0..5)
-        .map(|_| world.run("railway", &["api", QUERY]).status.success())
+        .map(|_| env.run("railway", &["api", QUERY]).status.success())
         .collect();
     assert_eq!(outcomes, [true, false, false, true, true]);
-    fault(&world, "cut off", "*", &json!({"kind": "close", "times": 0}));
-    assert!((0..3).all(|_| !world.run("railway", &["api", QUERY]).status.success()));
-    world.control("/faults/clear", &json!({}));
-    assert!(world.run("railway", &["api", QUERY]).status.success());
+    fault(&env, "cut off", "*", &json!({"kind": "close", "times": 0}));
+    assert!((0..3).all(|_| !env.run("railway", &["api", QUERY]).status.success()));
+    env.control("/faults/clear", &json!({}));
+    assert!(env.run("railway", &["api", QUERY]).status.success());
 }
 
 #[test]
 fn an_upload_that_is_answered_with_500_was_done() {
-    let world = World::start();
-    world.server.seed(world::DATABASE, 60);
-    fault(&world, "f", "up", &json!({"kind": "done-then-status"}));
-    let folder = world.tree("v1").join("backend");
+    let env = SimulatorEnv::start();
+    env.seed(60);
+    fault(&env, "f", "up", &json!({"kind": "done-then-status"}));
+    let folder = env.tree("v1").join("backend");
     let arguments = [
         "up",
         folder.to_str().unwrap(),
@@ -82,7 +80,7 @@ fn an_upload_that_is_answered_with_500_was_done() {
         "--message",
         "release=here sha=1",
     ];
-    let output = world.run("railway", &arguments);
+    let output = env.run("railway", &arguments);
     assert_eq!(output.status.code(), Some(1));
     assert!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["error"].is_string());
     let place = [
@@ -94,39 +92,39 @@ fn an_upload_that_is_answered_with_500_was_done() {
         "svc",
         "--json",
     ];
-    let list = world.json("railway", &[&["deployment", "list"], &place[..]].concat());
+    let list = env.json("railway", &[&["deployment", "list"], &place[..]].concat());
     assert_eq!(
         list[0]["meta"]["cliMessage"], "release=here sha=1",
         "it can be found by its message"
     );
-    assert_eq!(world.settled(list[0]["id"].as_str().unwrap()), "SUCCESS");
+    assert_eq!(env.settled(list[0]["id"].as_str().unwrap()), "SUCCESS");
 }
 
 #[test]
 fn a_held_answer_comes_when_it_is_released() {
-    let world = World::start();
-    fault(&world, "held", "projectToken", &json!({"kind": "hold-before"}));
-    let mut child = world
+    let env = SimulatorEnv::start();
+    fault(&env, "held", "projectToken", &json!({"kind": "hold-before"}));
+    let mut child = env
         .command("railway")
         .args(["api", QUERY])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let is_held = || world.report()["faults"][0]["hit"] == 1;
-    let deadline = std::time::Instant::now() + world::TIMEOUT;
+    let is_held = || env.report()["faults"][0]["hit"] == 1;
+    let deadline = std::time::Instant::now() + crate::env::TIMEOUT;
     while !is_held() {
         assert!(std::time::Instant::now() < deadline);
     }
     assert!(child.try_wait().unwrap().is_none(), "it waits");
-    world.control("/faults/release", &json!({"id": "held"}));
+    env.control("/faults/release", &json!({"id": "held"}));
     assert!(child.wait_with_output().unwrap().status.success());
 }
 
 #[test]
 fn status_pages_and_webhook_answer() {
-    let world = World::start();
-    let services = rehearsal::http::client::Client::for_url(world.address("services")).unwrap();
+    let env = SimulatorEnv::start();
+    let services = rehearsal::http::client::Client::for_url(&env.platform.addresses.services).unwrap();
     for page in ["vercel", "railway", "mongodb"] {
         let summary = services
             .get(&format!("/status/{page}/api/v2/summary.json"))
@@ -137,7 +135,7 @@ fn status_pages_and_webhook_answer() {
         assert!(!summary["components"].as_array().unwrap().is_empty());
     }
     let outage = json!({"page": "railway", "component": "Deployments", "status": "major_outage"});
-    world.control("/services/status", &outage);
+    env.control("/services/status", &outage);
     let summary = services
         .get("/status/railway/api/v2/summary.json")
         .unwrap()
@@ -160,5 +158,5 @@ fn status_pages_and_webhook_answer() {
             .status,
         400
     );
-    assert_eq!(world.report()["slack"], json!([{"text": "hello"}]));
+    assert_eq!(env.report()["slack"], json!([{"text": "hello"}]));
 }

@@ -1,25 +1,23 @@
 //! A release goes out, a worse one replaces it, and the platforms go back.
 
-mod world;
-
+use crate::env::SimulatorEnv;
 use serde_json::json;
-use world::World;
 
 #[test]
 fn a_release_goes_out_and_back() {
-    let world = World::start();
-    world.server.seed(world::DATABASE, 400);
+    let env = SimulatorEnv::start();
+    env.seed(400);
 
-    let v1 = world.up("v1", "release=one sha=aaa111");
-    assert_eq!(world.settled(&v1), "SUCCESS");
-    let (status, health) = world.backend("/api/health");
+    let v1 = env.up("v1", "release=one sha=aaa111");
+    assert_eq!(env.settled(&v1), "SUCCESS");
+    let (status, health) = env.backend("/api/health");
     assert_eq!(
         (status, &health["version"], &health["commit"]),
         (200, &json!("1.0.0"), &json!("aaa111"))
     );
     assert_eq!(health["release"], "one");
     assert_eq!(health["deployment"], v1.as_str());
-    let (_, listing) = world.backend("/api/properties?limit=5");
+    let (_, listing) = env.backend("/api/properties?limit=5");
     assert_eq!(listing["total"], 200);
     assert!(
         listing["items"]
@@ -30,15 +28,15 @@ fn a_release_goes_out_and_back() {
         "{listing}"
     );
 
-    let v2 = world.up("v2", "release=two sha=bbb222");
+    let v2 = env.up("v2", "release=two sha=bbb222");
     assert_eq!(
-        world.settled(&v2),
+        env.settled(&v2),
         "SUCCESS",
         "the platform's own check does not find the fault"
     );
-    assert_eq!(world.settled(&v1), "REMOVED");
-    assert_eq!(world.child_pids().len(), 1, "a removed deployment does not run");
-    let (_, listing) = world.backend("/api/properties?limit=5");
+    assert_eq!(env.settled(&v1), "REMOVED");
+    assert_eq!(env.child_pids().len(), 1, "a removed deployment does not run");
+    let (_, listing) = env.backend("/api/properties?limit=5");
     assert!(
         listing["items"]
             .as_array()
@@ -49,12 +47,12 @@ fn a_release_goes_out_and_back() {
     );
 
     let mutation = "mutation($id:String!){deploymentRollback(id:$id)}";
-    let answer = world.json(
+    let answer = env.json(
         "railway",
         &["api", mutation, "--raw-var", &format!("id={v1}"), "--compact"],
     );
     assert_eq!(answer, json!({"data": {"deploymentRollback": true}}));
-    let list = world.json(
+    let list = env.json(
         "railway",
         &[
             "deployment",
@@ -74,14 +72,14 @@ fn a_release_goes_out_and_back() {
     assert_eq!(list.len(), 3);
     let back = list[0]["id"].as_str().unwrap();
     assert!(back != v1 && back != v2, "a rollback makes a new deployment");
-    assert_eq!(world.settled(back), "SUCCESS");
+    assert_eq!(env.settled(back), "SUCCESS");
     assert_eq!(
-        world.deployment(back)["meta"]["imageDigest"],
-        world.deployment(&v1)["meta"]["imageDigest"]
+        env.deployment(back)["meta"]["imageDigest"],
+        env.deployment(&v1)["meta"]["imageDigest"]
     );
-    let (_, health) = world.backend("/api/health");
+    let (_, health) = env.backend("/api/health");
     assert_eq!(health["version"], "1.0.0");
-    let (_, listing) = world.backend("/api/properties?limit=5");
+    let (_, listing) = env.backend("/api/properties?limit=5");
     let old_items_without_price = listing["items"]
         .as_array()
         .unwrap()
@@ -91,6 +89,6 @@ fn a_release_goes_out_and_back() {
         old_items_without_price,
         "the code alone does not bring the data back: {listing}"
     );
-    assert_eq!(world.report()["unimplemented"], json!([]));
-    assert_eq!(world.end(), [0_u32; 0]);
+    assert_eq!(env.report()["unimplemented"], json!([]));
+    assert_eq!(env.end(), [0_u32; 0]);
 }

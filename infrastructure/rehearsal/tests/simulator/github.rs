@@ -1,51 +1,43 @@
 //! The GitHub side: checks, environments, approvals, runs, artifacts, releases, secrets.
 
-mod world;
-
 use std::io::Write as _;
 
+use crate::env::{SimulatorEnv, text};
 use serde_json::{Value, json};
-use world::{World, text};
 
-fn api(world: &World, arguments: &[&str]) -> Value {
-    world.json("gh", &[&["api"], arguments].concat())
+fn api(env: &SimulatorEnv, arguments: &[&str]) -> Value {
+    env.json("gh", &[&["api"], arguments].concat())
 }
 
 #[test]
 fn checks_and_approvals_are_what_was_set() {
-    let world = World::start();
+    let env = SimulatorEnv::start();
     let checks = "repos/{owner}/{repo}/commits/abc/check-runs";
-    assert_eq!(api(&world, &[checks])["check_runs"][0]["conclusion"], "success");
+    assert_eq!(api(&env, &[checks])["check_runs"][0]["conclusion"], "success");
     let red =
         json!({"commit": "abc", "runs": [{"name": "ci", "status": "completed", "conclusion": "failure"}]});
-    world.control("/github/checks", &red);
-    assert_eq!(api(&world, &[checks])["check_runs"][0]["conclusion"], "failure");
+    env.control("/github/checks", &red);
+    assert_eq!(api(&env, &[checks])["check_runs"][0]["conclusion"], "failure");
 
-    world.control(
+    env.control(
         "/github/runs",
         &json!({"id": 5, "actor": "ann", "waiting_for": ["approval-1"]}),
     );
-    let pending = api(
-        &world,
-        &["repos/{owner}/{repo}/actions/runs/5/pending_deployments"],
-    );
+    let pending = api(&env, &["repos/{owner}/{repo}/actions/runs/5/pending_deployments"]);
     assert_eq!(pending[0]["environment"]["name"], "approval-1");
-    world.control(
+    env.control(
         "/github/approvals",
         &json!({"run": 5, "user": "bob", "environment": "approval-1"}),
     );
-    let approvals = api(&world, &["repos/{owner}/{repo}/actions/runs/5/approvals"]);
+    let approvals = api(&env, &["repos/{owner}/{repo}/actions/runs/5/approvals"]);
     assert_eq!(approvals[0]["state"], "approved");
     assert_eq!(approvals[0]["user"]["login"], "bob");
     assert_eq!(
-        api(
-            &world,
-            &["repos/{owner}/{repo}/actions/runs/5/pending_deployments"]
-        ),
+        api(&env, &["repos/{owner}/{repo}/actions/runs/5/pending_deployments"]),
         json!([])
     );
 
-    let waiting = world.json(
+    let waiting = env.json(
         "gh",
         &[
             "run",
@@ -58,15 +50,14 @@ fn checks_and_approvals_are_what_was_set() {
     );
     assert_eq!(waiting, json!([{"databaseId": 5, "status": "waiting"}]));
     assert!(
-        world
-            .ok("gh", &["run", "cancel", "5"])
+        env.ok("gh", &["run", "cancel", "5"])
             .contains("Request to cancel workflow 5 submitted")
     );
     assert_eq!(
-        world.json("gh", &["run", "view", "5", "--json", "conclusion"]),
+        env.json("gh", &["run", "view", "5", "--json", "conclusion"]),
         json!({"conclusion": "cancelled"})
     );
-    let again = world.run("gh", &["run", "cancel", "5"]);
+    let again = env.run("gh", &["run", "cancel", "5"]);
     assert!(
         !again.status.success() && text(&again).contains("Cannot cancel"),
         "{}",
@@ -76,9 +67,9 @@ fn checks_and_approvals_are_what_was_set() {
 
 #[test]
 fn environments_are_created_as_asked() {
-    let world = World::start();
+    let env = SimulatorEnv::start();
     let path = "repos/{owner}/{repo}/environments/production";
-    let missing = world.run("gh", &["api", path]);
+    let missing = env.run("gh", &["api", path]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(
         text(&missing).contains("gh: Not Found (HTTP 404)"),
@@ -91,9 +82,9 @@ fn environments_are_created_as_asked() {
         "deployment_branch_policy": {"protected_branches": false, "custom_branch_policies": true},
     });
     let put = ["api", "-X", "PUT", path, "--input", "-"];
-    let output = world.run_with_input("gh", &put, body.to_string().as_bytes());
+    let output = env.run_with_input("gh", &put, body.to_string().as_bytes());
     assert!(output.status.success(), "{}", text(&output));
-    let found = api(&world, &[path]);
+    let found = api(&env, &[path]);
     let rule = found["protection_rules"]
         .as_array()
         .unwrap()
@@ -108,10 +99,10 @@ fn environments_are_created_as_asked() {
         (&json!(true), &json!("ann"))
     );
     let policies = format!("{path}/deployment-branch-policies");
-    api(&world, &[&policies, "-f", "name=main"]);
-    assert_eq!(api(&world, &[&policies])["branch_policies"][0]["name"], "main");
+    api(&env, &[&policies, "-f", "name=main"]);
+    assert_eq!(api(&env, &[&policies])["branch_policies"][0]["name"], "main");
 
-    let private = World::with(|config| config["github"]["private"] = json!(true));
+    let private = SimulatorEnv::with(|config| config["github"]["private"] = json!(true));
     let output = private.run_with_input("gh", &put, body.to_string().as_bytes());
     assert!(
         text(&output).contains("billing plan"),
@@ -132,44 +123,44 @@ fn zip_of(name: &str, content: &[u8]) -> Vec<u8> {
 #[test]
 fn artifacts_come_back_until_they_expire() {
     use base64::Engine as _;
-    let world = World::start();
+    let env = SimulatorEnv::start();
     let zip = base64::prelude::BASE64_STANDARD.encode(zip_of("backup.age", b"bytes of the backup"));
-    world.control(
+    env.control(
         "/github/artifacts",
         &json!({"name": "backup-1", "run": 9, "zip": zip, "retention_days": 400}),
     );
-    let listed = api(&world, &["repos/{owner}/{repo}/actions/artifacts?name=backup-1"]);
+    let listed = api(&env, &["repos/{owner}/{repo}/actions/artifacts?name=backup-1"]);
     assert_eq!(
         (&listed["total_count"], &listed["artifacts"][0]["expired"]),
         (&json!(1), &json!(false))
     );
-    world.ok("gh", &["run", "download", "9", "-n", "backup-1", "-D", "out"]);
+    env.ok("gh", &["run", "download", "9", "-n", "backup-1", "-D", "out"]);
     assert_eq!(
-        std::fs::read(world.folder.path().join("out/backup.age")).unwrap(),
+        std::fs::read(env.folder.path().join("out/backup.age")).unwrap(),
         b"bytes of the backup"
     );
-    let bytes = world
+    let bytes = env
         .run("gh", &["api", "repos/{owner}/{repo}/actions/artifacts/1001/zip"])
         .stdout;
     assert_eq!(bytes, zip_of("backup.age", b"bytes of the backup"));
 
-    world.control("/clock", &json!({"advance_ms": 91_i64 * 86_400_000}));
-    let listed = api(&world, &["repos/{owner}/{repo}/actions/artifacts?name=backup-1"]);
+    env.control("/clock", &json!({"advance_ms": 91_i64 * 86_400_000}));
+    let listed = api(&env, &["repos/{owner}/{repo}/actions/artifacts?name=backup-1"]);
     assert_eq!(
         listed["artifacts"][0]["expired"], true,
         "400 days were silently reduced to 90"
     );
-    let gone = world.run("gh", &["run", "download", "9", "-n", "backup-1"]);
+    let gone = env.run("gh", &["run", "download", "9", "-n", "backup-1"]);
     assert!(text(&gone).contains("no valid artifacts"), "{}", text(&gone));
 }
 
 #[test]
 fn releases_carry_files() {
-    let world = World::start();
-    let file = world.folder.path().join("backup.age");
+    let env = SimulatorEnv::start();
+    let file = env.folder.path().join("backup.age");
     std::fs::write(&file, b"12345").unwrap();
     let file = file.to_str().unwrap();
-    let url = world.ok(
+    let url = env.ok(
         "gh",
         &[
             "release",
@@ -184,7 +175,7 @@ fn releases_carry_files() {
         ],
     );
     assert!(url.contains("/releases/tag/prod-1"), "{url}");
-    let shown = world.json(
+    let shown = env.json(
         "gh",
         &["release", "view", "prod-1", "--json", "tagName,isDraft,assets"],
     );
@@ -192,41 +183,41 @@ fn releases_carry_files() {
         (&shown["isDraft"], &shown["assets"][0]["size"]),
         (&json!(false), &json!(5))
     );
-    world.ok(
+    env.ok(
         "gh",
         &["release", "download", "prod-1", "-p", "backup.age", "-D", "down"],
     );
     assert_eq!(
-        std::fs::read(world.folder.path().join("down/backup.age")).unwrap(),
+        std::fs::read(env.folder.path().join("down/backup.age")).unwrap(),
         b"12345"
     );
-    let twice = world.run("gh", &["release", "upload", "prod-1", file]);
+    let twice = env.run("gh", &["release", "upload", "prod-1", file]);
     assert!(text(&twice).contains("already_exists"), "{}", text(&twice));
-    world.ok("gh", &["release", "delete", "prod-1", "--yes"]);
-    let gone = world.run("gh", &["release", "view", "prod-1", "--json", "tagName"]);
+    env.ok("gh", &["release", "delete", "prod-1", "--yes"]);
+    let gone = env.run("gh", &["release", "view", "prod-1", "--json", "tagName"]);
     assert!(text(&gone).contains("release not found"), "{}", text(&gone));
 }
 
 #[test]
 fn secrets_have_names_only() {
-    let world = World::start();
-    let set = world.run_with_input("gh", &["secret", "set", "PROD_TOKEN"], b"marked-value");
+    let env = SimulatorEnv::start();
+    let set = env.run_with_input("gh", &["secret", "set", "PROD_TOKEN"], b"marked-value");
     assert!(set.status.success(), "{}", text(&set));
     assert_eq!(
-        world.json("gh", &["secret", "list", "--json", "name"]),
+        env.json("gh", &["secret", "list", "--json", "name"]),
         json!([{"name": "PROD_TOKEN"}])
     );
-    assert!(!world.report().to_string().contains("marked-value"));
+    assert!(!env.report().to_string().contains("marked-value"));
 }
 
 #[test]
 fn pages_are_followed() {
-    let world = World::start();
+    let env = SimulatorEnv::start();
     for run in 0..7 {
-        world.control("/github/runs", &json!({"id": run + 1}));
+        env.control("/github/runs", &json!({"id": run + 1}));
     }
     let path = "repos/{owner}/{repo}/actions/runs?per_page=3";
-    let pages = world.json("gh", &["api", "--paginate", "--slurp", path]);
+    let pages = env.json("gh", &["api", "--paginate", "--slurp", path]);
     let counts: Vec<usize> = pages
         .as_array()
         .unwrap()
@@ -238,7 +229,7 @@ fn pages_are_followed() {
 
 #[test]
 fn what_is_wrong_is_refused() {
-    let world = World::start();
+    let env = SimulatorEnv::start();
     let cases: [(&[&str], i32, &str); 6] = [
         (&["variable", "list"], 2, "unrecognized subcommand"),
         (&["api", "user", "--nope"], 2, "unexpected argument"),
@@ -247,12 +238,12 @@ fn what_is_wrong_is_refused() {
         (&["release", "delete", "x"], 1, "--yes required"),
         (&["run", "view", "77", "--json", "status"], 1, "HTTP 404"),
     ];
-    world.refuses("gh", &cases);
+    env.refuses("gh", &cases);
     assert_eq!(
-        world.report()["unimplemented"],
+        env.report()["unimplemented"],
         json!(["github: GET /repos/o/r/hooks"])
     );
-    let wrong = world
+    let wrong = env
         .command("gh")
         .args(["auth", "status"])
         .env("GH_TOKEN", "x")

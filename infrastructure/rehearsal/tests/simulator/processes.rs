@@ -1,32 +1,30 @@
 //! Nothing outlives its owner, however that one ends.
 
-mod world;
-
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use world::{REHEARSAL, World, all_gone, is_running};
+use crate::env::{REHEARSAL, SimulatorEnv, all_gone, is_running};
 
-fn running_world() -> (World, Vec<u32>) {
-    let world = World::start();
-    world.server.seed(world::DATABASE, 60);
-    let id = world.up("v1", "release=a sha=1");
-    assert_eq!(world.settled(&id), "SUCCESS");
-    let pids = world.child_pids();
+fn running_world() -> (SimulatorEnv, Vec<u32>) {
+    let env = SimulatorEnv::start();
+    env.seed(60);
+    let id = env.up("v1", "release=a sha=1");
+    assert_eq!(env.settled(&id), "SUCCESS");
+    let pids = env.child_pids();
     assert!(!pids.is_empty() && pids.iter().all(|pid| is_running(*pid)));
-    (world, pids)
+    (env, pids)
 }
 
 #[test]
 fn the_simulator_ends_its_applications() {
-    let (world, _) = running_world();
-    assert_eq!(world.end(), [0_u32; 0]);
+    let (env, _) = running_world();
+    assert_eq!(env.end(), [0_u32; 0]);
 }
 
 #[test]
 fn applications_end_when_the_simulator_is_killed() {
-    let (mut world, pids) = running_world();
-    world.kill_platform();
+    let (mut env, pids) = running_world();
+    env.kill_platform();
     assert!(all_gone(&pids));
 }
 

@@ -1,16 +1,14 @@
 //! The backend's way beyond the happy one: failed builds, crashes, retention, variables, tokens.
 
-mod world;
-
+use crate::env::{SimulatorEnv, text};
 use chrono::DateTime;
 use serde_json::json;
-use world::{World, text};
 
 const PLACE: [&str; 6] = ["--project", "prj", "--environment", "env", "--service", "svc"];
 
-fn roll_back(world: &World, id: &str) -> std::process::Output {
+fn roll_back(env: &SimulatorEnv, id: &str) -> std::process::Output {
     let mutation = "mutation($id:String!){deploymentRollback(id:$id)}";
-    world.run(
+    env.run(
         "railway",
         &["api", mutation, "--raw-var", &format!("id={id}"), "--compact"],
     )
@@ -18,12 +16,12 @@ fn roll_back(world: &World, id: &str) -> std::process::Output {
 
 #[test]
 fn an_upload_that_cannot_run_leaves_what_is_live() {
-    let world = World::start();
-    world.server.seed(world::DATABASE, 100);
-    let good = world.up("v1", "release=a sha=1");
-    assert_eq!(world.settled(&good), "SUCCESS");
+    let env = SimulatorEnv::start();
+    env.seed(100);
+    let good = env.up("v1", "release=a sha=1");
+    assert_eq!(env.settled(&good), "SUCCESS");
 
-    let tree = world.tree("v2").join("backend");
+    let tree = env.tree("v2").join("backend");
     std::fs::remove_file(tree.join("app.toml")).unwrap();
     let arguments = [
         "up",
@@ -33,33 +31,29 @@ fn an_upload_that_cannot_run_leaves_what_is_live() {
         "--json",
     ];
     let up = || {
-        world.json("railway", &[&arguments[..], &PLACE].concat())["deploymentId"]
+        env.json("railway", &[&arguments[..], &PLACE].concat())["deploymentId"]
             .as_str()
             .unwrap()
             .to_owned()
     };
-    assert_eq!(world.settled(&up()), "FAILED", "no application in it");
+    assert_eq!(env.settled(&up()), "FAILED", "no application in it");
     std::fs::write(tree.join("app.toml"), "name = \"x\"\n").unwrap();
-    assert_eq!(
-        world.settled(&up()),
-        "CRASHED",
-        "the application ends at its start"
-    );
+    assert_eq!(env.settled(&up()), "CRASHED", "the application ends at its start");
 
-    assert_eq!(world.deployment(&good)["status"], "SUCCESS");
-    assert_eq!(world.backend("/api/health").1["version"], "1.0.0");
-    assert!(text(&roll_back(&world, &up())).contains("not available for rollback"));
+    assert_eq!(env.deployment(&good)["status"], "SUCCESS");
+    assert_eq!(env.backend("/api/health").1["version"], "1.0.0");
+    assert!(text(&roll_back(&env, &up())).contains("not available for rollback"));
 }
 
 #[test]
 fn a_start_takes_at_least_what_it_was_told_to() {
     const START_MS: i64 = 400;
-    let world = World::start();
-    world.server.seed(world::DATABASE, 100);
-    world.control("/railway/start", &json!({"at_least_ms": START_MS}));
-    let id = world.up("v1", "release=a sha=1");
-    assert_eq!(world.settled(&id), "SUCCESS");
-    let report = world.report();
+    let env = SimulatorEnv::start();
+    env.seed(100);
+    env.control("/railway/start", &json!({"at_least_ms": START_MS}));
+    let id = env.up("v1", "release=a sha=1");
+    assert_eq!(env.settled(&id), "SUCCESS");
+    let report = env.report();
     let entered = |status: &str| {
         let history = report["railway"]["deployments"][0]["history"].as_array().unwrap();
         let entry = history.iter().find(|entry| entry["status"] == status).unwrap();
@@ -71,17 +65,17 @@ fn a_start_takes_at_least_what_it_was_told_to() {
 
 #[test]
 fn an_image_is_kept_for_its_retention_only() {
-    let world = World::start();
-    world.server.seed(world::DATABASE, 100);
-    let first = world.up("v1", "release=a sha=1");
-    assert_eq!(world.settled(&first), "SUCCESS");
-    let second = world.up("v3", "release=b sha=2");
-    assert_eq!(world.settled(&second), "SUCCESS");
-    assert_eq!(world.settled(&first), "REMOVED");
-    assert_eq!(world.deployment(&first)["canRollback"], true);
-    world.control("/clock", &json!({"advance_ms": 3_600_001}));
-    assert_eq!(world.deployment(&first)["canRollback"], false);
-    let refused = roll_back(&world, &first);
+    let env = SimulatorEnv::start();
+    env.seed(100);
+    let first = env.up("v1", "release=a sha=1");
+    assert_eq!(env.settled(&first), "SUCCESS");
+    let second = env.up("v3", "release=b sha=2");
+    assert_eq!(env.settled(&second), "SUCCESS");
+    assert_eq!(env.settled(&first), "REMOVED");
+    assert_eq!(env.deployment(&first)["canRollback"], true);
+    env.control("/clock", &json!({"advance_ms": 3_600_001}));
+    assert_eq!(env.deployment(&first)["canRollback"], false);
+    let refused = roll_back(&env, &first);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
         text(&refused).contains("not available for rollback"),
@@ -89,34 +83,34 @@ fn an_image_is_kept_for_its_retention_only() {
         text(&refused)
     );
     assert_eq!(
-        world.deployment(&second)["canRollback"],
+        env.deployment(&second)["canRollback"],
         true,
         "what is live does not age"
     );
-    world.control("/railway/purge-image", &json!({"deployment": second}));
-    assert_eq!(world.deployment(&second)["canRollback"], false);
+    env.control("/railway/purge-image", &json!({"deployment": second}));
+    assert_eq!(env.deployment(&second)["canRollback"], false);
 }
 
 #[test]
 fn a_process_that_dies_is_seen() {
-    let world = World::start();
-    world.server.seed(world::DATABASE, 100);
-    let id = world.up("v1", "release=a sha=1");
-    assert_eq!(world.settled(&id), "SUCCESS");
-    world.control("/railway/crash", &json!({"deployment": id}));
-    let deadline = std::time::Instant::now() + world::TIMEOUT;
-    while world.deployment(&id)["status"] != "CRASHED" {
+    let env = SimulatorEnv::start();
+    env.seed(100);
+    let id = env.up("v1", "release=a sha=1");
+    assert_eq!(env.settled(&id), "SUCCESS");
+    env.control("/railway/crash", &json!({"deployment": id}));
+    let deadline = std::time::Instant::now() + crate::env::TIMEOUT;
+    while env.deployment(&id)["status"] != "CRASHED" {
         assert!(std::time::Instant::now() < deadline);
     }
-    assert_eq!(world.backend("/api/health").0, 502);
+    assert_eq!(env.backend("/api/health").0, 502);
 }
 
 #[test]
 fn variables_are_set_without_a_deployment_and_go_back_with_one() {
-    let world = World::start();
-    world.server.seed(world::DATABASE, 100);
-    let first = world.up("v1", "release=a sha=1");
-    assert_eq!(world.settled(&first), "SUCCESS");
+    let env = SimulatorEnv::start();
+    env.seed(100);
+    let first = env.up("v1", "release=a sha=1");
+    assert_eq!(env.settled(&first), "SUCCESS");
     let set = [
         &[
             "variable",
@@ -129,49 +123,48 @@ fn variables_are_set_without_a_deployment_and_go_back_with_one() {
         &PLACE[..],
     ]
     .concat();
-    let output = world.run_with_input("railway", &set, b"marked-value\n");
+    let output = env.run_with_input("railway", &set, b"marked-value\n");
     assert_eq!(text(&output).trim(), r#"{"keys":["SESSION_SECRET"],"set":true}"#);
-    let list = world.json("railway", &[&["variable", "list", "--json"], &PLACE[..]].concat());
+    let list = env.json("railway", &[&["variable", "list", "--json"], &PLACE[..]].concat());
     assert_eq!(list["SESSION_SECRET"], "marked-value");
     assert_eq!(list["JWT_SECRET"], json!(null), "sealed");
     assert_eq!(
-        world.report()["railway"]["deployments"].as_array().unwrap().len(),
+        env.report()["railway"]["deployments"].as_array().unwrap().len(),
         1
     );
     assert!(
-        !world.report()["requests"].to_string().contains("marked-value"),
+        !env.report()["requests"].to_string().contains("marked-value"),
         "the report shows no secret"
     );
     assert!(
-        !world.run_with_input("railway", &set, b"\n").status.success(),
+        !env.run_with_input("railway", &set, b"\n").status.success(),
         "an empty value is refused"
     );
 
-    let second = world.up("v3", "release=b sha=2");
-    assert_eq!(world.settled(&second), "SUCCESS");
-    assert!(roll_back(&world, &first).status.success());
-    let list = world.json("railway", &[&["variable", "list", "--json"], &PLACE[..]].concat());
+    let second = env.up("v3", "release=b sha=2");
+    assert_eq!(env.settled(&second), "SUCCESS");
+    assert!(roll_back(&env, &first).status.success());
+    let list = env.json("railway", &[&["variable", "list", "--json"], &PLACE[..]].concat());
     assert!(
         list.get("SESSION_SECRET").is_none(),
         "the old deployment's variables are back"
     );
 
     let without_flag = [&["variable", "set", "X", "--stdin"], &PLACE[..]].concat();
-    let before = world.report()["railway"]["deployments"].as_array().unwrap().len();
+    let before = env.report()["railway"]["deployments"].as_array().unwrap().len();
     assert!(
-        world
-            .run_with_input("railway", &without_flag, b"1")
+        env.run_with_input("railway", &without_flag, b"1")
             .status
             .success()
     );
-    let after = world.report()["railway"]["deployments"].as_array().unwrap().len();
+    let after = env.report()["railway"]["deployments"].as_array().unwrap().len();
     assert_eq!(after, before + 1, "a set without --skip-deploys deploys");
 }
 
 #[test]
 fn what_is_wrong_is_refused() {
-    let world = World::start();
-    let folder = world.tree("v1").join("backend");
+    let env = SimulatorEnv::start();
+    let folder = env.tree("v1").join("backend");
     let folder = folder.to_str().unwrap();
     let cases: [(&[&str], i32, &str); 10] = [
         (&["redeploy"], 2, "unrecognized subcommand"),
@@ -235,8 +228,8 @@ fn what_is_wrong_is_refused() {
         (&["whoami"], 1, "Unauthorized"),
         (&["api", "{ nothing }"], 1, "HTTP 501"),
     ];
-    world.refuses("railway", &cases);
-    let missing = world.report()["unimplemented"].clone();
+    env.refuses("railway", &cases);
+    let missing = env.report()["unimplemented"].clone();
     assert_eq!(
         missing,
         json!(["railway: POST /graphql/v2"]),
@@ -246,14 +239,14 @@ fn what_is_wrong_is_refused() {
 
 #[test]
 fn tokens_count_as_for_the_real_program() {
-    let world = World::start();
+    let env = SimulatorEnv::start();
     let with = |name: &str, value: &str| {
-        let mut command = world.command("railway");
+        let mut command = env.command("railway");
         command.arg("whoami").env_remove("RAILWAY_TOKEN").env(name, value);
         command
     };
     assert!(
-        with("RAILWAY_API_TOKEN", world::ACCOUNT)
+        with("RAILWAY_API_TOKEN", crate::env::ACCOUNT)
             .status()
             .unwrap()
             .success()
@@ -265,7 +258,7 @@ fn tokens_count_as_for_the_real_program() {
             .status
             .success()
     );
-    let empty_beats = with("RAILWAY_API_TOKEN", world::ACCOUNT)
+    let empty_beats = with("RAILWAY_API_TOKEN", crate::env::ACCOUNT)
         .env("RAILWAY_TOKEN", "")
         .output()
         .unwrap();

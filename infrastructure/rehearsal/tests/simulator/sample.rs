@@ -1,16 +1,14 @@
 //! The sample application: what each release does, who may log in, and data that is the same for the same seed.
 
-mod world;
-
 use std::process::Command;
 
+use crate::env::{REHEARSAL, SimulatorEnv, seed, server};
 use mongodb::bson::{Document, doc};
 use rehearsal::http::client::Client;
 use serde_json::{Value, json};
-use world::{REHEARSAL, Server, World};
 
-fn prices(world: &World) -> Vec<Value> {
-    let (_, listing) = world.backend("/api/properties?limit=100");
+fn prices(env: &SimulatorEnv) -> Vec<Value> {
+    let (_, listing) = env.backend("/api/properties?limit=100");
     listing["items"]
         .as_array()
         .unwrap()
@@ -19,17 +17,17 @@ fn prices(world: &World) -> Vec<Value> {
         .collect()
 }
 
-fn deploy(world: &World, release: &str) {
-    let id = world.up(release, &format!("release={release} sha=1"));
-    assert_eq!(world.settled(&id), "SUCCESS");
+fn deploy(env: &SimulatorEnv, release: &str) {
+    let id = env.up(release, &format!("release={release} sha=1"));
+    assert_eq!(env.settled(&id), "SUCCESS");
 }
 
-fn write(world: &World, count: u32) -> Value {
+fn write(env: &SimulatorEnv, count: u32) -> Value {
     let output = Command::new(REHEARSAL)
         .args([
             "write",
             "--base",
-            world.address("backend"),
+            &env.platform.addresses.backend,
             "--seed",
             "3",
             "--count",
@@ -38,44 +36,41 @@ fn write(world: &World, count: u32) -> Value {
         .env_clear()
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", world::text(&output));
+    assert!(output.status.success(), "{}", crate::env::text(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]
 fn each_release_does_what_its_table_says() {
-    let world = World::start();
-    world.server.seed(world::DATABASE, 200);
-    deploy(&world, "v1");
+    let env = SimulatorEnv::start();
+    env.seed(200);
+    deploy(&env, "v1");
     assert_eq!(
-        world.backend("/api/features").1["features"]["online-booking"],
+        env.backend("/api/features").1["features"]["online-booking"],
         false
     );
-    assert_eq!(write(&world, 5)["written"], 5);
-    assert_eq!(world.backend("/api/properties").1["total"], 105);
-    assert!(prices(&world).iter().all(Value::is_number));
+    assert_eq!(write(&env, 5)["written"], 5);
+    assert_eq!(env.backend("/api/properties").1["total"], 105);
+    assert!(prices(&env).iter().all(Value::is_number));
 
-    deploy(&world, "v2-code-only");
-    let (status, listing) = world.backend("/api/properties");
+    deploy(&env, "v2-code-only");
+    let (status, listing) = env.backend("/api/properties");
     assert_eq!((status, listing), (200, json!({"items": [], "total": 0})));
 
-    deploy(&world, "v3");
-    assert_eq!(
-        world.backend("/api/features").1["features"]["online-booking"],
-        true
-    );
-    assert_eq!(prices(&world).len(), 100);
+    deploy(&env, "v3");
+    assert_eq!(env.backend("/api/features").1["features"]["online-booking"], true);
+    assert_eq!(prices(&env).len(), 100);
     assert!(
-        prices(&world).iter().all(Value::is_number),
+        prices(&env).iter().all(Value::is_number),
         "the migration and the listing agree"
     );
-    assert_eq!(write(&world, 2)["written"], 2);
+    assert_eq!(write(&env, 2)["written"], 2);
     assert!(
-        prices(&world).iter().all(Value::is_number),
+        prices(&env).iter().all(Value::is_number),
         "users write in the new form"
     );
 
-    let broken = world.stage("v2-frontend-fails");
+    let broken = env.stage("v2-frontend-fails");
     let page = Client::for_url(&broken["url"].as_str().unwrap().replace("https", "http")).unwrap();
     assert!(
         !String::from_utf8(page.get("/").unwrap().body)
@@ -87,10 +82,10 @@ fn each_release_does_what_its_table_says() {
 
 #[test]
 fn who_may_log_in() {
-    let world = World::start();
-    world.server.seed(world::DATABASE, 60);
-    deploy(&world, "v1");
-    let client = Client::for_url(world.address("backend")).unwrap();
+    let env = SimulatorEnv::start();
+    env.seed(60);
+    deploy(&env, "v1");
+    let client = Client::for_url(&env.platform.addresses.backend).unwrap();
     let login = |email: &str, password: &str| {
         client
             .send_json(
@@ -155,10 +150,11 @@ fn who_may_log_in() {
 
 #[test]
 fn the_same_seed_makes_the_same_data() {
-    let server = Server::start();
-    server.seed("one", 300);
-    server.seed("two", 300);
-    let client = mongodb::sync::Client::with_uri_str(&server.uri).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    seed(&server, "one", 300);
+    seed(&server, "two", 300);
+    let client = server.client();
     let all = |database: &str, collection: &str| -> Vec<Document> {
         let collection = client.database(database).collection::<Document>(collection);
         let found = collection.find(doc! {}).sort(doc! {"_id": 1}).run().unwrap();
@@ -195,11 +191,11 @@ fn the_same_seed_makes_the_same_data() {
 
 #[test]
 fn a_backend_without_its_database_says_so() {
-    let mut world = World::start();
-    world.server.seed(world::DATABASE, 60);
-    deploy(&world, "v1");
-    world.server.stop();
-    let (status, health) = world.backend("/api/health");
+    let mut env = SimulatorEnv::start();
+    env.seed(60);
+    deploy(&env, "v1");
+    env.server.process.end();
+    let (status, health) = env.backend("/api/health");
     assert_eq!(
         (status, &health["database"]["state"]),
         (503, &json!("unreachable"))

@@ -1,9 +1,7 @@
 //! The frontend's way: staged, promoted, rolled back; and the ways that must be refused.
 
-mod world;
-
+use crate::env::{SimulatorEnv, text};
 use serde_json::{Value, json};
-use world::{World, text};
 
 const SCOPE: [&str; 2] = ["--scope", "team_x"];
 
@@ -11,8 +9,8 @@ fn id(deployment: &Value) -> &str {
     deployment["id"].as_str().unwrap()
 }
 
-fn alias(world: &World, kind: &str, deployment: &str) -> std::process::Output {
-    world.run(
+fn alias(env: &SimulatorEnv, kind: &str, deployment: &str) -> std::process::Output {
+    env.run(
         "vercel",
         &[&[kind, deployment, "--yes", "--timeout", "5m"], &SCOPE[..]].concat(),
     )
@@ -20,11 +18,11 @@ fn alias(world: &World, kind: &str, deployment: &str) -> std::process::Output {
 
 #[test]
 fn a_staged_deployment_goes_live_and_is_taken_back() {
-    let world = World::start();
-    let first = world.stage("v1");
+    let env = SimulatorEnv::start();
+    let first = env.stage("v1");
     assert_eq!(first["readyState"], "READY");
     assert_eq!(first["target"], "production");
-    assert!(world.page().contains("NOT_FOUND"), "staged is not live");
+    assert!(env.page().contains("NOT_FOUND"), "staged is not live");
     let own_address = first["url"].as_str().unwrap().replace("https://", "http://");
     let staged = rehearsal::http::client::Client::for_url(&own_address)
         .unwrap()
@@ -36,63 +34,63 @@ fn a_staged_deployment_goes_live_and_is_taken_back() {
             .contains("content=\"1.0.0\"")
     );
 
-    assert!(alias(&world, "promote", id(&first)).status.success());
-    assert_eq!(world.domain(), id(&first));
-    assert!(world.page().contains("<title>Sample properties</title>"));
-    let again = alias(&world, "promote", id(&first));
+    assert!(alias(&env, "promote", id(&first)).status.success());
+    assert_eq!(env.domain(), id(&first));
+    assert!(env.page().contains("<title>Sample properties</title>"));
+    let again = alias(&env, "promote", id(&first));
     assert!(
         !again.status.success() && text(&again).contains("(409)"),
         "{}",
         text(&again)
     );
 
-    let second = world.stage("v2");
-    assert_eq!(world.domain(), id(&first));
-    let never_live = alias(&world, "rollback", id(&second));
+    let second = env.stage("v2");
+    assert_eq!(env.domain(), id(&first));
+    let never_live = alias(&env, "rollback", id(&second));
     assert!(!never_live.status.success(), "{}", text(&never_live));
-    assert!(alias(&world, "promote", id(&second)).status.success());
-    assert!(world.page().contains("2.0.0"));
-    assert_eq!(world.report()["vercel"]["autoAssignCustomDomains"], true);
+    assert!(alias(&env, "promote", id(&second)).status.success());
+    assert!(env.page().contains("2.0.0"));
+    assert_eq!(env.report()["vercel"]["autoAssignCustomDomains"], true);
 
-    assert!(alias(&world, "rollback", id(&first)).status.success());
-    assert_eq!(world.domain(), id(&first));
-    assert!(world.page().contains("1.0.0"));
+    assert!(alias(&env, "rollback", id(&first)).status.success());
+    assert_eq!(env.domain(), id(&first));
+    assert!(env.page().contains("1.0.0"));
     assert_eq!(
-        world.report()["vercel"]["autoAssignCustomDomains"],
+        env.report()["vercel"]["autoAssignCustomDomains"],
         false,
         "a rollback turns it off"
     );
-    assert!(alias(&world, "promote", id(&second)).status.success());
+    assert!(alias(&env, "promote", id(&second)).status.success());
     assert_eq!(
-        world.report()["vercel"]["autoAssignCustomDomains"],
+        env.report()["vercel"]["autoAssignCustomDomains"],
         true,
         "a promotion turns it on"
     );
-    assert_eq!(world.report()["unimplemented"], json!([]));
+    assert_eq!(env.report()["unimplemented"], json!([]));
 }
 
 #[test]
 fn hobby_goes_back_one_step_only() {
-    let world = World::with(|config| config["vercel"]["hobby"] = json!(true));
+    let env = SimulatorEnv::with(|config| config["vercel"]["hobby"] = json!(true));
     let stages: Vec<Value> = ["v1", "v2", "v3"]
         .iter()
-        .map(|release| world.stage(release))
+        .map(|release| env.stage(release))
         .collect();
     for stage in &stages {
-        assert!(alias(&world, "promote", id(stage)).status.success());
+        assert!(alias(&env, "promote", id(stage)).status.success());
     }
-    let refused = alias(&world, "rollback", id(&stages[0]));
+    let refused = alias(&env, "rollback", id(&stages[0]));
     assert!(
         !refused.status.success() && text(&refused).contains("(402)"),
         "{}",
         text(&refused)
     );
-    assert!(alias(&world, "rollback", id(&stages[1])).status.success());
+    assert!(alias(&env, "rollback", id(&stages[1])).status.success());
 }
 
 #[test]
 fn what_is_wrong_is_refused() {
-    let world = World::start();
+    let env = SimulatorEnv::start();
     let cases: [(&[&str], i32, &str); 9] = [
         (&["inspect", "dpl_none", "--json"], 1, "Can't find the deployment"),
         (&["deploy"], 2, "only `deploy --prebuilt"),
@@ -112,8 +110,8 @@ fn what_is_wrong_is_refused() {
             "invalid value",
         ),
     ];
-    world.refuses("vercel", &cases);
-    let output = world
+    env.refuses("vercel", &cases);
+    let output = env
         .command("vercel")
         .arg("whoami")
         .env("VERCEL_TOKEN", "wrong")
@@ -124,7 +122,7 @@ fn what_is_wrong_is_refused() {
         "{}",
         text(&output)
     );
-    let output = world
+    let output = env
         .command("vercel")
         .args(["env", "ls"])
         .env_remove("VERCEL_ORG_ID")
@@ -139,7 +137,7 @@ fn what_is_wrong_is_refused() {
 
 #[test]
 fn secrets_go_in_and_do_not_come_out() {
-    let world = World::start();
+    let env = SimulatorEnv::start();
     let add = [
         "env",
         "add",
@@ -152,19 +150,19 @@ fn secrets_go_in_and_do_not_come_out() {
         "--scope",
         "team_x",
     ];
-    let output = world.run_with_input("vercel", &add, b"marked-value\n");
+    let output = env.run_with_input("vercel", &add, b"marked-value\n");
     assert!(output.status.success(), "{}", text(&output));
-    let listed = world.ok("vercel", &["env", "ls", "production", "--scope", "team_x"]);
+    let listed = env.ok("vercel", &["env", "ls", "production", "--scope", "team_x"]);
     assert!(listed.contains("SESSION"), "{listed}");
-    let pulled = world.json(
+    let pulled = env.json(
         "vercel",
         &["env", "ls", "production", "--json", "--scope", "team_x"],
     );
     assert!(!pulled.to_string().contains("marked-value"));
     assert!(
-        !world.report().to_string().contains("marked-value"),
+        !env.report().to_string().contains("marked-value"),
         "the report shows no secret"
     );
-    let empty = world.run_with_input("vercel", &add, b"");
+    let empty = env.run_with_input("vercel", &add, b"");
     assert!(!empty.status.success());
 }

@@ -73,7 +73,8 @@ pub fn provide(
     if path.is_file() {
         return Ok((path, Origin::Cache));
     }
-    let lock = File::create(entry.with_extension("lock")).context("cannot make the lock file of the cache")?;
+    let lock =
+        File::create(entry.with_extension("lock")).context("cannot make the lock file of the cache")?;
     lock.lock().context("cannot lock the cache")?;
     if path.is_file() {
         return Ok((path, Origin::Cache));

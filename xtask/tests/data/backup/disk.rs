@@ -4,8 +4,8 @@ use std::process::Command;
 
 use mongodb::bson::doc;
 
-use crate::data::fill_with_noise;
-use crate::world::{Mongo, Outcome, Repo};
+use super::data::fill_with_noise;
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo};
 
 /// Says that this machine does not let us mount.
 const CANNOT_MOUNT: i32 = 77;

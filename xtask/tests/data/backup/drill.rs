@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::data::fill;
-use crate::world::{Mongo, Repo};
+use super::data::fill;
+use rehearsal::test_env::backup::{Mongo, Repo};
 
 #[test]
 fn a_drill_restores_and_compares_everything() {

@@ -1,7 +1,7 @@
 //! mongodump or the server fails, at several points: no backup, and nothing left of one.
 
-use crate::data::fill_with_noise;
-use crate::world::{Mongo, Repo};
+use super::data::fill_with_noise;
+use rehearsal::test_env::backup::{Mongo, Repo};
 
 #[test]
 fn a_dump_that_broke_off_is_no_backup() {

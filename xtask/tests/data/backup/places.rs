@@ -1,13 +1,15 @@
 //! Places other than one folder, and what is done with backups afterwards.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::common::program;
-use crate::schema;
-use crate::world::{Mongo, Outcome, Repo, files_below};
+use super::schema;
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo, files_below};
+use rehearsal::test_env::platform::Platform;
+use rehearsal::test_env::process::program;
+use rehearsal::test_env::programs::{REHEARSAL, built};
 
 #[test]
 fn metadata_follow_their_schema() {
@@ -90,70 +92,22 @@ fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
         .says("which backups the releases need");
 }
 
-/// The simulator of GitHub; ends when its standard input does.
-struct Platform {
-    child: Child,
-    socket: String,
-}
-
-impl Platform {
-    fn start(folder: &Path) -> Self {
-        let config = json!({
-            "railway": { "project": "p", "environment": "e", "environment_name": "local", "service": "s", "token": "t" },
-            "vercel": { "org": "team_x", "project": "prj_x", "token": "t", "domain": "www.example.org" },
-            "github": { "owner": "o", "repo": "r", "token": "token-of-github" },
-        });
-        std::fs::create_dir_all(folder).unwrap();
-        std::fs::write(folder.join("world.json"), config.to_string()).unwrap();
-        let mut child = Command::new(built("rehearsal"))
-            .arg("platform")
-            .arg("--state")
-            .arg(folder.join("s"))
-            .arg("--config")
-            .arg(folder.join("world.json"))
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        std::io::BufRead::read_line(
-            &mut std::io::BufReader::new(child.stdout.as_mut().unwrap()),
-            &mut line,
-        )
-        .unwrap();
-        let addresses: Value = serde_json::from_str(&line).unwrap();
-        let socket = addresses["github_socket"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{addresses}"))
-            .to_owned();
-        Self { child, socket }
-    }
-}
-
-impl Drop for Platform {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        self.child.wait().ok();
-    }
-}
-
-/// A program of the workspace, built beside ours.
-fn built(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name(name);
-    assert!(
-        path.is_file(),
-        "{} is not built: test the whole workspace",
-        path.display()
-    );
-    path
+/// The simulator of GitHub; ends when it is dropped.
+fn platform(folder: &Path) -> Platform {
+    let config = json!({
+        "railway": { "project": "p", "environment": "e", "environment_name": "local", "service": "s", "token": "t" },
+        "vercel": { "org": "team_x", "project": "prj_x", "token": "t", "domain": "www.example.org" },
+        "github": { "owner": "o", "repo": "r", "token": "token-of-github" },
+    });
+    std::fs::create_dir_all(folder).unwrap();
+    Platform::start(&built(REHEARSAL), folder, &folder.join("log"), &config).unwrap()
 }
 
 #[test]
 fn github_keeps_encrypted_backups_and_gives_them_back() {
     let server = Mongo::with_one_document();
     let mut repo = Repo::new(&server.uri());
-    let platform = Platform::start(&repo.root().join("p"));
+    let platform = platform(&repo.root().join("p"));
     let wrappers = repo.root().join("wrappers");
     std::fs::create_dir_all(&wrappers).unwrap();
     std::os::unix::fs::symlink(built("standin-gh"), wrappers.join("gh")).unwrap();
@@ -162,7 +116,10 @@ fn github_keeps_encrypted_backups_and_gives_them_back() {
     std::fs::create_dir_all(&gh).unwrap();
     std::fs::write(
         gh.join("config.yml"),
-        format!("http_unix_socket: {}\n", platform.socket),
+        format!(
+            "http_unix_socket: {}\n",
+            platform.addresses.github_socket.display()
+        ),
     )
     .unwrap();
     repo.set("GH_CONFIG_DIR", gh.to_str().unwrap());

@@ -2,8 +2,8 @@
 
 use mongodb::bson::doc;
 
-use crate::data::fill_with_noise;
-use crate::world::{Mongo, Repo, files_below};
+use super::data::fill_with_noise;
+use rehearsal::test_env::backup::{Mongo, Repo, files_below};
 
 #[test]
 fn refusals_say_what_to_do_and_hide_the_password() {

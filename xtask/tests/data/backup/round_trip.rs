@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 use mongodb::bson::doc;
 use xtask::archive::{ArchiveReader, ContainerReader, Event};
 
-use crate::common::{DATABASE, program, wait_until};
-use crate::data::{contents, fill, fill_with_noise};
-use crate::world::{Mongo, Outcome, Repo, is_mongod, start};
+use super::data::{contents, fill, fill_with_noise};
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo, is_mongod, start};
+use rehearsal::test_env::process::{program, wait_until};
+use rehearsal::test_env::restore::DATABASE;
 
 /// `age -d … | tar -xzO … | mongorestore --archive`, as in the documentation.
 fn restore_with_stock_tools(file: &str, key: &str, uri: &str) {

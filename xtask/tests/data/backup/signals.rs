@@ -6,9 +6,10 @@ use std::process::Command;
 use mongodb::bson::doc;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::common::{DATABASE, Owned, program, wait_until};
-use crate::data::fill_with_noise;
-use crate::world::{Mongo, Outcome, Repo, files_below, start};
+use super::data::fill_with_noise;
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo, files_below, start};
+use rehearsal::test_env::process::{Owned, program, wait_until};
+use rehearsal::test_env::restore::DATABASE;
 
 /// What must stand nowhere on the disk.
 const PLAIN: &str = "a text of one of the customers";
@@ -66,9 +67,9 @@ fn stopped_at(repo: &Repo, reached: impl Fn(&[String], u32) -> bool) -> Owned {
     };
     for _ in 0..TRIES {
         let mut child = start(&mut repo.command(&["backup"]));
-        let pid = child.0.id();
+        let pid = child.child.id();
         wait_until("the moment comes", || {
-            reached(&files(), pid) || child.0.try_wait().is_ok_and(|status| status.is_some())
+            reached(&files(), pid) || child.child.try_wait().is_ok_and(|status| status.is_some())
         });
         child.signal(Signal::STOP);
         let stat = format!("/proc/{pid}/stat");
@@ -163,7 +164,7 @@ fn sigkill_leaves_no_backup_and_nothing_plain_and_the_next_run_clears_up() {
     }
     repo.path.clear();
     let mut child = stopped_at(&repo, is_being_written);
-    let dumps = children_of(child.0.id());
+    let dumps = children_of(child.child.id());
     child.kill();
     assert_no_backup(&repo);
     wait_until("mongodump is gone without its reader", || {

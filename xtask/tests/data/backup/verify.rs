@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::world::{Mongo, Repo};
+use rehearsal::test_env::backup::{Mongo, Repo};
 
 #[test]
 fn damage_is_found_wherever_it_is() {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use crate::server::{PASSWORD, Seen, html, json, reply, serve};
+use super::server::{PASSWORD, Seen, html, json, reply, serve};
 
 pub const OLD: &str = "1111111111111111111111111111111111111111";
 pub const NEW: &str = "2222222222222222222222222222222222222222";

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::server::{PASSWORD, Repository, always, check, endlessly, html, json, nobody, reply, serve, told};
+use super::server::{PASSWORD, Repository, always, check, endlessly, html, json, nobody, reply, serve, told};
 
 /// A request to a server that answers slowly, or not, must end by then: the timeout is one second, the rest is for a
 /// busy machine.

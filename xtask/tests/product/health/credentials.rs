@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::application::{OLD, TOKEN, release};
-use crate::server::{PASSWORD, Repository, json, reply, serve, told};
+use super::application::{OLD, TOKEN, release};
+use super::server::{PASSWORD, Repository, json, reply, serve, told};
 
 #[test]
 fn a_token_is_used_but_never_shown() {

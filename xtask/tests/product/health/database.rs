@@ -4,13 +4,14 @@ use std::net::TcpListener;
 
 use mongodb::bson::{Document, doc};
 
-use crate::common::{World, told};
-use crate::server::check;
+use super::server::check;
+use rehearsal::test_env::process::told;
+use rehearsal::test_env::restore::RestoreEnv;
 
 #[test]
 fn the_database_is_asked_itself() {
-    let mut world = World::new();
-    let things = world.collection("things");
+    let mut env = RestoreEnv::new();
+    let things = env.collection("things");
     things
         .insert_many([
             doc! {"_id": 1, "of": "a"},
@@ -19,12 +20,12 @@ fn the_database_is_asked_itself() {
         ])
         .run()
         .unwrap();
-    let look = |world: &World, lines: &str, uri: Option<String>| {
+    let look = |env: &RestoreEnv, lines: &str, uri: Option<String>| {
         let health = format!(
             "schema = \"health/1\"\n[check.it]\ngroup = \"database\"\n[check.it.database]\ncollection = \"things\"\ntimeout_ms = 5000\n{lines}\n"
         );
-        std::fs::write(world.root().join("infrastructure/health.toml"), health).unwrap();
-        let mut command = world.xtask(&["health", "--format", "json"]);
+        std::fs::write(env.root().join("infrastructure/health.toml"), health).unwrap();
+        let mut command = env.xtask(&["health", "--format", "json"]);
         if let Some(uri) = uri {
             command.env("TEST_MONGODB_URI", uri);
         }
@@ -58,30 +59,30 @@ fn the_database_is_asked_itself() {
         ("marker_collection = \"_health\"", "healthy", "over 20 queries"),
     ];
     for (lines, verdict, message) in table {
-        let (given, it) = look(&world, lines, None);
+        let (given, it) = look(&env, lines, None);
         assert_eq!(given, verdict, "{lines}: {it:#}");
         assert!(
             it["message"].as_str().unwrap().contains(message),
             "{lines}: {it:#}"
         );
     }
-    let markers = world
+    let markers = env
         .collection("_health")
         .count_documents(Document::new())
         .run()
         .unwrap();
     assert_eq!(markers, 1, "the marker must not grow");
-    let (_, it) = look(&world, "", None);
+    let (_, it) = look(&env, "", None);
     assert_eq!(it["facts"]["writable_primary"], true);
     assert!(it["facts"]["p50_ms"].is_number(), "{it:#}");
 
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("mongodb://app:hunter2-hunter2@{}/", silent.local_addr().unwrap());
-    let (verdict, it) = look(&world, "", Some(uri));
+    let (verdict, it) = look(&env, "", Some(uri));
     assert_eq!(verdict, "unknown", "{it:#}");
     assert!(!it.to_string().contains("hunter2"), "{it:#}");
-    world.server.kill();
-    let (verdict, it) = look(&world, "", None);
+    env.server.kill();
+    let (verdict, it) = look(&env, "", None);
     assert_eq!(verdict, "unhealthy", "{it:#}");
     assert!(
         it["message"].as_str().unwrap().contains("cannot connect"),

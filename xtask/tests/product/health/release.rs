@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::application::{NEW, OLD, RELEASE, release};
-use crate::server::{Repository, check, told};
+use super::application::{NEW, OLD, RELEASE, release};
+use super::server::{Repository, check, told};
 
 #[test]
 fn an_old_build_that_answers_is_not_the_new_release() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::application::{NEW, ONE, RELEASE, release};
-use crate::server::{Repository, always, check, json, serve, told};
+use super::application::{NEW, ONE, RELEASE, release};
+use super::server::{Repository, always, check, json, serve, told};
 
 #[test]
 fn a_run_takes_no_longer_than_its_slowest_chain() {
@@ -88,7 +88,7 @@ fn wrong_usage_is_told_before_anything_is_sent() {
 
 #[test]
 fn the_report_is_as_its_schema_says() {
-    let schema = include_str!("../../../infrastructure/schemas/health-report.schema.json");
+    let schema = include_str!("../../../../infrastructure/schemas/health-report.schema.json");
     let schema: Value = serde_json::from_str(schema).unwrap();
     let backend = format!("http://{}", release(NEW, "2.0"));
     let health = format!(

@@ -8,8 +8,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::application::ONE;
-use crate::server::{Repository, check, json};
+use super::application::ONE;
+use super::server::{Repository, check, json};
 
 /// An authority of our own.
 struct Authority {

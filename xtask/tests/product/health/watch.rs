@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::application::ONE;
-use crate::server::{Repository, reply, serve, told};
+use super::application::ONE;
+use super::server::{Repository, reply, serve, told};
 
 #[test]
 fn a_watch_says_changes_only_and_ends_with_a_summary() {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use xtask::domain::verdict::Verdict;
 
-use crate::generator::{Planned, RELEASES, World};
+use rehearsal::test_env::history::{History, Planned, RELEASES};
 
 /// The value below which so many percent lie, by counting.
 fn at(values: &[i64], percent: usize) -> i64 {
@@ -49,14 +49,14 @@ fn ms(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
 
 #[test]
 fn thirty_releases_give_the_figures_that_a_naive_computation_gives() {
-    let world = World::new();
-    let found = world.json();
-    let counted = world.counted();
+    let history = History::new();
+    let found = history.json();
+    let counted = history.counted();
     assert_eq!(counted.len(), RELEASES);
-    same_delivery(&world, &found, &counted);
-    same_operations(&world, &found, &counted);
-    same_observations(&world, &found);
-    let newest = world.releases.last().unwrap();
+    same_delivery(&history, &found, &counted);
+    same_operations(&history, &found, &counted);
+    same_observations(&history, &found);
+    let newest = history.releases.last().unwrap();
     assert_eq!(
         found["newest_backup"]["id"],
         newest.began.format("%Y%m%d-%H%M%S").to_string()
@@ -66,13 +66,13 @@ fn thirty_releases_give_the_figures_that_a_naive_computation_gives() {
     assert_eq!(found["not_recorded"], Value::Array(vec![]));
 }
 
-fn same_delivery(world: &World, found: &Value, counted: &[Planned]) {
+fn same_delivery(history: &History, found: &Value, counted: &[Planned]) {
     let deployed: Vec<&Planned> = counted.iter().filter(|release| !release.is_rollback).collect();
     let rollbacks = counted.len() - deployed.len();
     assert_eq!(rollbacks, 3, "the generator makes some");
     assert_eq!(found["deployments"].as_u64(), Some(deployed.len() as u64));
     let until: DateTime<Utc> = found["until"].as_str().unwrap().parse().unwrap();
-    let weeks = ms(world.since, until) as f64 / (7.0 * 24.0 * 3_600_000.0);
+    let weeks = ms(history.since, until) as f64 / (7.0 * 24.0 * 3_600_000.0);
     let per_week = found["deployments_per_week"].as_f64().unwrap();
     assert!((per_week - deployed.len() as f64 / weeks).abs() < 1e-9);
     let mut lead = Vec::new();
@@ -110,14 +110,14 @@ fn same_delivery(world: &World, found: &Value, counted: &[Planned]) {
     );
 }
 
-fn same_operations(world: &World, found: &Value, counted: &[Planned]) {
+fn same_operations(history: &History, found: &Value, counted: &[Planned]) {
     let deployed: Vec<&Planned> = counted.iter().filter(|release| !release.is_rollback).collect();
     let healthy = deployed.iter().filter(|release| release.healthy).count();
     same_share(
         "success",
         &found["success"],
         healthy,
-        deployed.len() + world.failed_deploys,
+        deployed.len() + history.failed_deploys,
     );
     let waited: Vec<i64> = counted.iter().filter_map(|release| release.waited_ms).collect();
     same_spread("approvals", &found["approval_waiting"], &waited);
@@ -164,12 +164,12 @@ fn same_operations(world: &World, found: &Value, counted: &[Planned]) {
     assert_eq!(budget("check release"), None);
 }
 
-fn same_observations(world: &World, found: &Value) {
+fn same_observations(history: &History, found: &Value) {
     let count = |wanted| {
-        world
+        history
             .looks
             .iter()
-            .filter(|(at, verdict)| *at >= world.since && *verdict == wanted)
+            .filter(|(at, verdict)| *at >= history.since && *verdict == wanted)
             .count()
     };
     let (healthy, unhealthy) = (count(Verdict::Healthy), count(Verdict::Unhealthy));
@@ -183,9 +183,9 @@ fn same_observations(world: &World, found: &Value) {
         found["availability"]["unknown"].as_u64(),
         Some(count(Verdict::Unknown) as u64)
     );
-    let good = world.drills.iter().filter(|(good, _)| *good).count();
-    same_share("drills", &found["drills"]["good"], good, world.drills.len());
-    let times: Vec<i64> = world
+    let good = history.drills.iter().filter(|(good, _)| *good).count();
+    same_share("drills", &found["drills"]["good"], good, history.drills.len());
+    let times: Vec<i64> = history
         .drills
         .iter()
         .map(|(_, ms)| i64::try_from(*ms).unwrap())
@@ -195,15 +195,15 @@ fn same_observations(world: &World, found: &Value) {
 
 #[test]
 fn the_table_fits_a_terminal_and_the_page_needs_nothing_from_elsewhere() {
-    let world = World::new();
-    let text = String::from_utf8(world.metrics("text").stdout).unwrap();
+    let history = History::new();
+    let text = String::from_utf8(history.metrics("text").stdout).unwrap();
     let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
     assert!(longest.chars().count() <= 80, "{longest}");
     assert!(
         text.contains("change fail rate") && text.contains("swap database"),
         "{text}"
     );
-    let page = String::from_utf8(world.metrics("html").stdout).unwrap();
+    let page = String::from_utf8(history.metrics("html").stdout).unwrap();
     for outside in ["http:", "https:", "<script", "src=", "@import", "url("] {
         assert!(!page.contains(outside), "the page holds {outside}");
     }

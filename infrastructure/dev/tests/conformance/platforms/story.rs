@@ -1,18 +1,19 @@
 //! What is played: releases, a rollback, its undo, a rebuild, a refusal; and all that is left of it to compare.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use rehearsal::test_env::TestEnv;
+use rehearsal::test_env::programs::repository;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use xtask::commands::rehearse::World;
 use xtask::domain::release::hex;
 use xtask::exec::Finished;
 
-use super::compare::Told;
-use super::names::Names;
-use super::{outcome, requests, root};
+use super::outcome;
+use crate::compare::Told;
+use crate::names::Names;
+use crate::requests;
 
 /// The value of the variable that the second release changes.
 const CHANGED_SECRET: &str = "another-secret-of-the-test";
@@ -24,32 +25,32 @@ const DOCUMENTS: u32 = 100;
 
 /// Plays the story with these programs in place of their stand-ins.
 pub fn play(programs: &[(&str, std::path::PathBuf)]) -> Told {
-    let mut stage = Stage::set(programs);
-    stage.world.commit_release("v1").unwrap();
-    let first = stage.ok("1 first release", &["deploy"]);
-    stage.world.commit_release("v3").unwrap();
-    stage.env = vec![("PROD_JWT_SECRET", CHANGED_SECRET)];
-    stage.ok("2 release with a changed variable", &["deploy"]);
+    let mut case = Case::set(programs);
+    case.test_env.commit_release("v1").unwrap();
+    let first = case.ok("1 first release", &["deploy"]);
+    case.test_env.commit_release("v3").unwrap();
+    case.env = vec![("PROD_JWT_SECRET", CHANGED_SECRET)];
+    case.ok("2 release with a changed variable", &["deploy"]);
     // A real platform takes longer than the swap of the data. A backend that starts in the middle of it may fail and is
     // then started once more, which would be another story.
     let start = json!({"at_least_ms": BACKEND_START_MS});
-    stage.world.control("/railway/start", &start).unwrap();
+    case.test_env.control("/railway/start", &start).unwrap();
     let tag = text(&first, "/release/tag");
-    let back = stage.ok("3 rollback", &["rollback", &tag, "--reason", "conformance"]);
+    let back = case.ok("3 rollback", &["rollback", &tag, "--reason", "conformance"]);
     let operation = text(&back, "/release/operation");
-    stage.ok("4 undo", &["rollback", "--undo", &operation]);
-    stage.refused_rollback(&tag);
-    stage.rebuild(&first, &tag);
-    stage.ok("8 listing", &["releases"]);
-    stage.told()
+    case.ok("4 undo", &["rollback", "--undo", &operation]);
+    case.refused_rollback(&tag);
+    case.rebuild(&first, &tag);
+    case.ok("8 listing", &["releases"]);
+    case.told()
 }
 
-struct Stage {
-    world: World,
+struct Case {
+    test_env: TestEnv,
     /// What every command from here on has in its environment.
     env: Vec<(&'static str, &'static str)>,
     steps: Vec<Step>,
-    // Last: the world ends before its folder goes.
+    // Last: the test environment ends before its folder goes.
     _folder: TempDir,
 }
 
@@ -60,17 +61,17 @@ struct Step {
     requests: usize,
 }
 
-impl Stage {
+impl Case {
     fn set(programs: &[(&str, std::path::PathBuf)]) -> Self {
         let folder = tempfile::Builder::new().prefix("xtask-conf-").tempdir().unwrap();
-        let mut world = World::start(root(), folder.path(), Path::new(env!("CARGO_BIN_EXE_xtask"))).unwrap();
+        let mut test_env = TestEnv::start(repository(), folder.path()).unwrap();
         for (name, path) in programs {
-            world.use_program(name, path).unwrap();
+            test_env.use_program(name, path).unwrap();
         }
-        world.seed(DOCUMENTS, 1).unwrap();
-        give_to_the_frontend_too(&world);
+        test_env.seed(DOCUMENTS, 1).unwrap();
+        give_to_the_frontend_too(&test_env);
         Self {
-            world,
+            test_env,
             env: Vec::new(),
             steps: Vec::new(),
             _folder: folder,
@@ -80,9 +81,9 @@ impl Stage {
     fn run(&mut self, title: &'static str, args: &[&str]) -> Finished {
         let args = [args, &["--yes", "--format", "json"]].concat();
         let log = title.replace(' ', "-");
-        let clone = self.world.clone_dir();
-        let ended = self.world.xtask_in(&clone, &log, &args, &self.env).unwrap();
-        let served = self.world.served().unwrap();
+        let clone = self.test_env.clone_dir();
+        let ended = self.test_env.xtask_in(&clone, &log, &args, &self.env).unwrap();
+        let served = self.test_env.served().unwrap();
         self.steps.push(Step {
             title,
             outcome: json!({
@@ -108,12 +109,12 @@ impl Stage {
             "id": "plan", "platform": "vercel", "operation": "POST /v9/projects/{project}/rollback/{deployment}",
             "kind": "status", "status": 402, "body": refusal.to_string(), "times": 0,
         });
-        self.world.control("/faults", &fault).unwrap();
+        self.test_env.control("/faults", &fault).unwrap();
         let refused = self.run(
             "5 rollback that Vercel's plan refuses",
             &["rollback", tag, "--reason", "conformance"],
         );
-        self.world.control("/faults/clear", &json!({})).unwrap();
+        self.test_env.control("/faults/clear", &json!({})).unwrap();
         let said = refused.error().to_string();
         let (_, undo) = said
             .split_once("rollback --undo ")
@@ -128,14 +129,14 @@ impl Stage {
     /// The platform has dropped the image: the backend is built again from the tag.
     fn rebuild(&mut self, first: &Value, tag: &str) {
         let deployment = text(first, "/release/railway/deployment");
-        self.world
+        self.test_env
             .control("/railway/purge-image", &json!({ "deployment": deployment }))
             .unwrap();
         self.ok(
             "7 rollback without the image",
             &["rollback", tag, "--reason", "conformance"],
         );
-        let report = self.world.platform_report().unwrap();
+        let report = self.test_env.platform_report().unwrap();
         let newest = report["railway"]["deployments"]
             .as_array()
             .unwrap()
@@ -145,12 +146,12 @@ impl Stage {
     }
 
     fn requests(&self) -> Vec<Value> {
-        let report = self.world.platform_report().unwrap();
+        let report = self.test_env.platform_report().unwrap();
         report["requests"].as_array().unwrap().clone()
     }
 
     fn told(&self) -> Told {
-        let report = self.world.platform_report().unwrap();
+        let report = self.test_env.platform_report().unwrap();
         assert_eq!(report["unimplemented"], json!([]));
         let names = self.names(&report);
         let mut sections = BTreeMap::new();
@@ -170,7 +171,7 @@ impl Stage {
         );
         assert_eq!(left["vercel"]["variables"][0]["value"], SHOWN_SECRET);
         sections.insert("9 what the platforms have".to_owned(), pretty(&left));
-        let platform = self.world.folder.join("platform");
+        let platform = self.test_env.folder.join("platform");
         for (title, folder) in [("9 images", "railway/images"), ("9 pages", "vercel")] {
             let files = outcome::files(&platform.join(folder));
             let mut files: Vec<String> = files.iter().map(|file| names.text(file)).collect();
@@ -206,11 +207,11 @@ impl Stage {
         number(&mut names, "operation taken back", all(&taken_back, "/operation"));
         for (value, name) in [
             (
-                self.world.secrets()["PROD_JWT_SECRET"].as_str(),
+                self.test_env.secrets()["PROD_JWT_SECRET"].as_str(),
                 "(the first secret)",
             ),
             (CHANGED_SECRET, SHOWN_SECRET),
-            (&self.world.uri, "(the database's address)"),
+            (&self.test_env.uri, "(the database's address)"),
         ] {
             names.add(&hex(&Sha256::digest(value)), name);
         }
@@ -219,8 +220,8 @@ impl Stage {
 }
 
 /// The one variable of the rehearsal, on both platforms.
-fn give_to_the_frontend_too(world: &World) {
-    let file = world.clone_dir().join("infrastructure/pipeline.toml");
+fn give_to_the_frontend_too(env: &TestEnv) {
+    let file = env.clone_dir().join("infrastructure/pipeline.toml");
     let pipeline = std::fs::read_to_string(&file).unwrap();
     let backend = "railway = \"JWT_SECRET\"";
     assert!(pipeline.contains(backend));

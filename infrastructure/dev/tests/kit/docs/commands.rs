@@ -1,7 +1,7 @@
 //! Every command of ours in the documents is one that the program takes.
 
 use clap::Parser as _;
-use xtask::commands::Cli;
+use dev::cli::Cli;
 
 use super::{files, read, root};
 

@@ -1,11 +1,11 @@
-//! `docs/EMERGENCY.md`, every block of it, in a rehearsed world: two releases, users' data, a lock that somebody holds.
+//! `docs/EMERGENCY.md`, every block of it, in a rehearsed test environment: two releases, users' data, a lock that somebody holds.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rehearsal::test_env::{DATABASE, TestEnv};
 use serde_json::{Value, json};
 use xshell::{Shell, cmd};
-use xtask::commands::rehearse::{DATABASE, World};
 use xtask::database::{Digests, Live};
 use xtask::domain::inventory::Inventory;
 use xtask::engine::ledger::{Ledger, Start, Timing};
@@ -37,14 +37,14 @@ fn script() -> String {
     script
 }
 
-fn inventory(world: &World) -> Inventory {
-    let live = Live::connect(&Secret::new(&world.uri), DATABASE).unwrap();
+fn inventory(env: &TestEnv) -> Inventory {
+    let live = Live::connect(&Secret::new(&env.uri), DATABASE).unwrap();
     live.inventory(Digests::Full).unwrap()
 }
 
 /// The one backup file of this id.
-fn backup_file(world: &World, id: &str) -> PathBuf {
-    let folders = std::fs::read_dir(world.folder.join("backups")).unwrap();
+fn backup_file(env: &TestEnv, id: &str) -> PathBuf {
+    let folders = std::fs::read_dir(env.folder.join("backups")).unwrap();
     let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
     let mut paths = files.map(|file| file.unwrap().path());
     paths
@@ -74,23 +74,23 @@ fn hold_the_lock(clone: &Path) -> xtask::engine::ledger::Held {
 #[test]
 fn each_block_of_the_emergency_page_does_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
-    let world = World::start(&root(), folder.path(), Path::new(env!("CARGO_BIN_EXE_xtask"))).unwrap();
-    world.seed(300, 1).unwrap();
-    world.commit_release("v1").unwrap();
-    let first = world.xtask_json("deploy-v1", &["deploy", "--yes"]).unwrap();
-    world.users_write(10, 1).unwrap();
-    let before = inventory(&world);
-    world.commit_release("v3").unwrap();
-    let second = world.xtask_json("deploy-v3", &["deploy", "--yes"]).unwrap();
-    world.users_write(10, 2).unwrap();
+    let env = TestEnv::start(&root(), folder.path()).unwrap();
+    env.seed(300, 1).unwrap();
+    env.commit_release("v1").unwrap();
+    let first = env.xtask_json("deploy-v1", &["deploy", "--yes"]).unwrap();
+    env.users_write(10, 1).unwrap();
+    let before = inventory(&env);
+    env.commit_release("v3").unwrap();
+    let second = env.xtask_json("deploy-v3", &["deploy", "--yes"]).unwrap();
+    env.users_write(10, 2).unwrap();
     assert!(
-        !before.compare(&inventory(&world)).is_empty(),
+        !before.compare(&inventory(&env)).is_empty(),
         "the second release changed the data"
     );
-    let held = hold_the_lock(&world.clone_dir());
+    let held = hold_the_lock(&env.clone_dir());
 
     let backup = second["release"]["backup"]["id"].as_str().unwrap();
-    let pipeline = read(&world.clone_dir().join("infrastructure/pipeline.toml"));
+    let pipeline = read(&env.clone_dir().join("infrastructure/pipeline.toml"));
     let recipient = pipeline
         .split("recipients = [\"")
         .nth(1)
@@ -99,13 +99,13 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
         .next()
         .unwrap();
     let sh = Shell::new().unwrap();
-    sh.change_dir(world.clone_dir());
+    sh.change_dir(env.clone_dir());
     let script = script();
-    let ran = world
-        .in_world(cmd!(sh, "bash -c {script}"))
+    let ran = env
+        .in_env(cmd!(sh, "bash -c {script}"))
         .env("DB", DATABASE)
         .env("TARGET", first["release"]["tag"].as_str().unwrap())
-        .env("FILE", backup_file(&world, backup))
+        .env("FILE", backup_file(&env, backup))
         .env("RECIPIENT", recipient)
         .env("DOMAIN", "www.rehearsal.example")
         .env("VERCEL_ORG_ID", "team_x")
@@ -119,12 +119,12 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
         ran.stdout
     );
 
-    data_is_back(&world, &before);
-    serves(&world, "1.0.0");
-    let ledger = world.xtask_json("ledger", &["ledger"]).unwrap();
+    data_is_back(&env, &before);
+    serves(&env, "1.0.0");
+    let ledger = env.xtask_json("ledger", &["ledger"]).unwrap();
     assert_eq!(ledger["operations"], Value::Array(vec![]), "the lock is free");
-    let aside = world
-        .in_world(cmd!(sh, "git ls-remote origin refs/xtask/ledger-aside/*"))
+    let aside = env
+        .in_env(cmd!(sh, "git ls-remote origin refs/xtask/ledger-aside/*"))
         .read()
         .unwrap();
     assert_eq!(aside.lines().count(), 1, "the old ledger is kept: {aside}");
@@ -132,8 +132,8 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
 }
 
 /// Every collection of the backup is as it was; those that came later may still be there.
-fn data_is_back(world: &World, before: &Inventory) {
-    let after = inventory(world);
+fn data_is_back(env: &TestEnv, before: &Inventory) {
+    let after = inventory(env);
     let differences: Vec<String> = before
         .compare(&after)
         .iter()
@@ -146,7 +146,7 @@ fn data_is_back(world: &World, before: &Inventory) {
         })
         .collect();
     assert!(differences.is_empty(), "{differences:#?}");
-    let beside = Live::connect(&Secret::new(&world.uri), &format!("{DATABASE}_emergency")).unwrap();
+    let beside = Live::connect(&Secret::new(&env.uri), &format!("{DATABASE}_emergency")).unwrap();
     let beside = before.compare(&beside.inventory(Digests::Full).unwrap());
     assert!(
         !beside.iter().any(|difference| difference.aspect.is_data()),
@@ -155,10 +155,10 @@ fn data_is_back(world: &World, before: &Inventory) {
 }
 
 /// Both stable addresses, as a user would ask them.
-fn serves(world: &World, version: &str) {
+fn serves(env: &TestEnv, version: &str) {
     let asked = Instant::now();
     loop {
-        let backend = ureq::get(&format!("{}/api/health", world.addresses.backend)).call();
+        let backend = ureq::get(&format!("{}/api/health", env.addresses.backend)).call();
         let said: Option<Value> = backend
             .ok()
             .and_then(|mut answer| answer.body_mut().read_json().ok());
@@ -168,7 +168,7 @@ fn serves(world: &World, version: &str) {
         assert!(asked.elapsed() < BACK_DEADLINE, "the backend says {said:?}");
         std::thread::yield_now();
     }
-    let page = ureq::get(&world.addresses.frontend)
+    let page = ureq::get(&env.addresses.frontend)
         .call()
         .unwrap()
         .body_mut()

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{read, root};
 
-/// A world in which a faulty release is live.
+/// A test environment in which a faulty release is live.
 struct Practice {
     rehearsal: Child,
     first_release: String,
@@ -18,7 +18,7 @@ struct Practice {
 
 impl Practice {
     fn begin() -> Self {
-        let mut rehearsal = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        let mut rehearsal = Command::new(env!("CARGO_BIN_EXE_xtask-dev"))
             .args(["rehearse", "--practise", "--documents", "300"])
             .args(["--platform-s", "0", "--format", "json"])
             .current_dir(root())

@@ -8,7 +8,7 @@ use super::{files, read, root};
 
 const GUIDE: &str = "docs/PRODUCTION-ROLLBACK-GUIDE.md";
 const BEGIN: &str =
-    "<!-- messages: made of the sources by `XTASK_BLESS=1 cargo test -p xtask --test docs messages` -->\n";
+    "<!-- messages: made of the sources by `XTASK_BLESS=1 cargo test -p dev --test kit docs::messages` -->\n";
 const END: &str = "<!-- end of messages -->\n";
 
 /// Constructors of errors and the exit codes they stand for.
@@ -331,7 +331,7 @@ fn the_guide_has_every_message() {
         .collect();
     assert!(
         lacking.is_empty() && outdated.is_empty(),
-        "the guide lacks {lacking:#?} and has {outdated:#?}: run XTASK_BLESS=1 cargo test -p xtask --test docs messages"
+        "the guide lacks {lacking:#?} and has {outdated:#?}: run XTASK_BLESS=1 cargo test -p dev --test kit docs::messages"
     );
 }
 

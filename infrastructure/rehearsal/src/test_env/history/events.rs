@@ -6,7 +6,7 @@ use xtask::domain::ledger::{Body, Event, Holder, Outcome, Started};
 use xtask::domain::operation::OperationId;
 use xtask::domain::release::tag_name;
 
-use super::{Planned, History};
+use super::{History, Planned};
 
 impl History {
     /// The ledger's events of one operation that ends well: hidden steps one after the other, then the record.

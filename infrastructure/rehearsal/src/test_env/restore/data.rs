@@ -23,8 +23,7 @@ pub fn seed(env: &RestoreEnv) {
     let expiry = doc! { "key": { "seen": 1 }, "name": "seen", "expireAfterSeconds": 2_000_000_000_i64 };
     env.command(doc! { "createIndexes": "sessions", "indexes": [expiry] });
     // A document that its own validator refuses.
-    env
-        .collection("orders")
+    env.collection("orders")
         .insert_one(doc! { "_id": 1, "total": "much" })
         .run()
         .unwrap();
@@ -34,8 +33,7 @@ pub fn seed(env: &RestoreEnv) {
     let lines: Vec<Document> = (0_i32..30).map(|n| doc! { "_id": n, "line": "x" }).collect();
     env.collection("log").insert_many(lines).run().unwrap();
     env.command(doc! { "create": "words", "collation": { "locale": "fr", "strength": 2 } });
-    env
-        .collection("words")
+    env.collection("words")
         .insert_one(doc! { "_id": "été" })
         .run()
         .unwrap();
@@ -47,23 +45,19 @@ pub fn seed(env: &RestoreEnv) {
 
 /// What an application and a migration do after a backup: documents of every collection change, collections come and go.
 pub fn change(env: &RestoreEnv) {
-    env
-        .collection("users")
+    env.collection("users")
         .update_many(doc! { "active": true }, doc! { "$inc": { "visits": 1 } })
         .run()
         .unwrap();
-    env
-        .collection("users")
+    env.collection("users")
         .delete_many(doc! { "_id": { "$lt": 7 } })
         .run()
         .unwrap();
-    env
-        .collection("users")
+    env.collection("users")
         .insert_one(doc! { "_id": "new", "email": "new@example.com" })
         .run()
         .unwrap();
-    env
-        .collection("payments")
+    env.collection("payments")
         .insert_one(doc! { "_id": 1, "amount": 12.5 })
         .run()
         .unwrap();

@@ -2,15 +2,16 @@
 
 use serde_json::json;
 
-use crate::world::{TWO_PEOPLE, World, pipeline};
+use rehearsal::test_env::github::{GithubEnv, TWO_PEOPLE, pipeline};
+use rehearsal::test_env::platform::Addresses;
 
 #[test]
 fn slack_is_told_once_and_a_deaf_slack_fails_nothing() {
-    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
-    let url = format!("{}/slack/T/B/x", world.addresses["services"].as_str().unwrap());
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let url = format!("{}/slack/T/B/x", env.platform.addresses.services);
     let reason = "\"; rm -rf ~ #$(id)\n::set-output name=x::`y` <!channel>";
     let tell = |url: &str, args: &[&str]| {
-        let output = world
+        let output = env
             .command(&[&["notify"], args].concat())
             .env("SLACK_WEBHOOK_URL", url)
             .env("REASON", reason)
@@ -23,7 +24,7 @@ fn slack_is_told_once_and_a_deaf_slack_fails_nothing() {
     let failed = ["--event", "rollback", "--job-status", "failure"];
     assert_eq!(tell(&url, &failed), (0, "slack: delivered\n".into()));
     assert_eq!(tell(&url, &failed), (0, "slack: delivered before\n".into()));
-    let messages = world.report()["slack"].clone();
+    let messages = env.report()["slack"].clone();
     assert_eq!(messages.as_array().unwrap().len(), 1, "{messages}");
     assert_eq!(messages[0]["text"], "production: the release failed");
     let fields = messages[0]["blocks"][1]["fields"].to_string();
@@ -37,48 +38,45 @@ fn slack_is_told_once_and_a_deaf_slack_fails_nothing() {
 
 #[test]
 fn a_busy_slack_is_asked_again_and_one_that_says_no_is_not() {
-    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
-    let url = format!("{}/slack/T/B/x", world.addresses["services"].as_str().unwrap());
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let url = format!("{}/slack/T/B/x", env.platform.addresses.services);
     let tell = || {
-        let mut command = world.command(&["notify", "--test"]);
+        let mut command = env.command(&["notify", "--test"]);
         command.env("SLACK_WEBHOOK_URL", &url).output().unwrap()
     };
     let answers = |status: u16, times: u32| {
-        world.control(
+        env.control(
             "faults",
             &json!({"id": status.to_string(), "platform": "services", "operation": "slack", "kind": "status",
                     "status": status, "times": times, "headers": [["retry-after", "0"]]}),
         );
     };
     let asked = || {
-        let report = world.report();
+        let report = env.report();
         let requests = report["requests"].as_array().unwrap();
         requests.iter().filter(|one| one["operation"] == "slack").count()
     };
     answers(429, 2);
     assert!(tell().status.success());
-    assert_eq!(
-        (asked(), world.report()["slack"].as_array().unwrap().len()),
-        (3, 1)
-    );
+    assert_eq!((asked(), env.report()["slack"].as_array().unwrap().len()), (3, 1));
     answers(503, 0);
     assert_eq!(tell().status.code(), Some(1));
     assert_eq!(asked(), 6, "three attempts are enough");
-    world.control("faults/clear", &json!({}));
+    env.control("faults/clear", &json!({}));
     answers(404, 0);
     assert_eq!(tell().status.code(), Some(1));
     assert_eq!(asked(), 7, "a webhook that is gone stays gone");
 }
 
-/// A world whose pipeline sends mail, and what `notify` with that did.
+/// A test environment whose pipeline sends mail, and what `notify` with that did.
 struct Mail {
-    world: World,
+    env: GithubEnv,
 }
 
 impl Mail {
     fn start() -> Self {
         Self {
-            world: World::start(|_| {}, &pipeline(TWO_PEOPLE)),
+            env: GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE)),
         }
     }
 
@@ -88,13 +86,13 @@ impl Mail {
              user = \"SMTP_USER\"\npassword = \"SMTP_PASSWORD\"\n{settings}\n"
         );
         let text = pipeline(TWO_PEOPLE).replace("slack = \"SLACK_WEBHOOK_URL\"", "") + &settings;
-        std::fs::write(self.world.path("clone/infrastructure/pipeline.toml"), text).unwrap();
-        let mut command = self.world.command(&[&["notify"], args].concat());
+        std::fs::write(self.env.path("clone/infrastructure/pipeline.toml"), text).unwrap();
+        let mut command = self.env.command(&[&["notify"], args].concat());
         command
             .env("SMTP_USER", "releases")
             .env("SMTP_PASSWORD", "mark-4712");
         if trusted {
-            command.env("SSL_CERT_FILE", self.world.addresses["mail_ca"].as_str().unwrap());
+            command.env("SSL_CERT_FILE", &self.env.platform.addresses.mail_ca);
         }
         let output = command.output().unwrap();
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -102,22 +100,27 @@ impl Mail {
         (output.status.code().unwrap(), text)
     }
 
-    fn port(&self, name: &str) -> String {
-        format!("server = \"localhost\"\nport = {}", self.world.addresses[name])
+    fn addresses(&self) -> &Addresses {
+        &self.env.platform.addresses
     }
 
     fn messages(&self) -> Vec<serde_json::Value> {
-        self.world.report()["mail"].as_array().unwrap().clone()
+        self.env.report()["mail"].as_array().unwrap().clone()
     }
+}
+
+/// The settings of the mail server at this port.
+fn server(port: u16) -> String {
+    format!("server = \"localhost\"\nport = {port}")
 }
 
 #[test]
 fn mail_is_encrypted_on_its_way_or_stays_on_this_machine() {
     let mail = Mail::start();
     let (starttls, tls, clear) = (
-        mail.port("mail_starttls"),
-        mail.port("mail_tls") + "\nsecurity = \"tls\"",
-        mail.port("mail_clear"),
+        server(mail.addresses().mail_starttls),
+        server(mail.addresses().mail_tls) + "\nsecurity = \"tls\"",
+        server(mail.addresses().mail_clear),
     );
     let failed = [
         "--event",
@@ -169,8 +172,8 @@ fn mail_is_encrypted_on_its_way_or_stays_on_this_machine() {
 #[test]
 fn a_busy_mail_server_is_asked_again_and_a_release_never_fails_for_it() {
     let mail = Mail::start();
-    let settings = mail.port("mail_starttls");
-    let refuse = |answer: &str| mail.world.control("mail/refuse", &json!({"answer": answer}));
+    let settings = server(mail.addresses().mail_starttls);
+    let refuse = |answer: &str| mail.env.control("mail/refuse", &json!({"answer": answer}));
     refuse("451 later");
     let (code, text) = mail.send(&settings, true, &["--test"]);
     assert!(code == 0 && mail.messages().len() == 1, "{text}");
@@ -183,9 +186,9 @@ fn a_busy_mail_server_is_asked_again_and_a_release_never_fails_for_it() {
 
 #[test]
 fn a_workflow_run_shows_it_as_text() {
-    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
-    let summary = world.path("summary");
-    let output = world
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let summary = env.path("summary");
+    let output = env
         .command(&["notify", "--event", "rollback", "--format", "json"])
         .env("GITHUB_ACTIONS", "true")
         .env("GITHUB_STEP_SUMMARY", &summary)

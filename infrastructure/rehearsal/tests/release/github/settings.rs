@@ -2,15 +2,16 @@
 
 use serde_json::json;
 
-use crate::world::{TWO_PEOPLE, World, pipeline};
+use rehearsal::test_env::github::{GithubEnv, TWO_PEOPLE, pipeline};
+use rehearsal::test_env::programs::repository;
 
 #[test]
 fn setup_makes_what_doctor_misses_and_then_finds_nothing_to_do() {
-    let world = World::start(
+    let env = GithubEnv::start(
         |config| config["github"]["artifact_retention_days"] = json!(30),
         &pipeline(TWO_PEOPLE),
     );
-    let (code, text) = world.said(&["doctor"]);
+    let (code, text) = env.said(&["doctor"]);
     assert_eq!(code, 1, "{text}");
     for named in [
         "PROBLEM  environment production-approval-1: does not exist",
@@ -19,12 +20,12 @@ fn setup_makes_what_doctor_misses_and_then_finds_nothing_to_do() {
     ] {
         assert!(text.contains(named), "{named}: {text}");
     }
-    let (code, text) = world.said(&["setup", "--plan"]);
+    let (code, text) = env.said(&["setup", "--plan"]);
     assert!(
         code == 0 && text.contains("would: protect the environment production-approval-2"),
         "{text}"
     );
-    let (_, again) = world.said(&["setup", "--plan"]);
+    let (_, again) = env.said(&["setup", "--plan"]);
     assert_eq!(text, again, "a plan changed something");
 
     let secrets = [
@@ -35,35 +36,35 @@ fn setup_makes_what_doctor_misses_and_then_finds_nothing_to_do() {
         "PROD_GOOGLE_CLIENT_ID",
         "PROD_GOOGLE_CLIENT_SECRET",
     ];
-    let (code, text) = world.said(&["setup", "--yes"]);
+    let (code, text) = env.said(&["setup", "--yes"]);
     assert!(
         code == 1 && text.contains("still to do: set the secret"),
         "{text}"
     );
     for name in secrets {
-        world.set_secret(name);
+        env.set_secret(name);
     }
-    let (code, text) = world.said(&["setup", "--yes"]);
+    let (code, text) = env.said(&["setup", "--yes"]);
     assert_eq!(
         (code, text.as_str()),
         (0, "example/shop is set up as configured\n")
     );
-    let (_, text) = world.said(&["doctor"]);
+    let (_, text) = env.said(&["doctor"]);
     assert!(
         text.contains("ok       github: example/shop is set up as configured"),
         "{text}"
     );
-    assert_eq!(world.report()["unimplemented"], json!([]));
+    assert_eq!(env.report()["unimplemented"], json!([]));
 }
 
 #[test]
 fn the_secrets_of_the_health_checks_are_wanted_too() {
-    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
-    let (_, text) = world.said(&["setup", "--plan"]);
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let (_, text) = env.said(&["setup", "--plan"]);
     assert!(!text.contains("HEALTH_"), "{text}");
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../infrastructure/health.toml");
-    std::fs::copy(file, world.path("clone/infrastructure/health.toml")).unwrap();
-    let (_, text) = world.said(&["setup", "--plan"]);
+    let file = repository().join("infrastructure/health.toml");
+    std::fs::copy(file, env.path("clone/infrastructure/health.toml")).unwrap();
+    let (_, text) = env.said(&["setup", "--plan"]);
     for name in ["HEALTH_EMAIL", "HEALTH_PASSWORD"] {
         assert!(
             text.contains(&format!("would: set the secret {name}\n")),
@@ -74,15 +75,15 @@ fn the_secrets_of_the_health_checks_are_wanted_too() {
 
 #[test]
 fn a_gate_with_holes_is_named() {
-    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
     for name in ["production-approval-1", "production-approval-2"] {
-        world.control(
+        env.control(
             "github/environments",
             &json!({"name": name, "can_admins_bypass": true, "prevent_self_review": false,
                     "reviewers": [{"type": "User", "login": "ann"}]}),
         );
     }
-    let (code, text) = world.said(&["doctor"]);
+    let (code, text) = env.said(&["doctor"]);
     assert_eq!(code, 1);
     for named in [
         "production-approval-1: lets people approve their own run",
@@ -95,33 +96,33 @@ fn a_gate_with_holes_is_named() {
 
 #[test]
 fn a_clock_that_is_wrong_is_named() {
-    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
-    assert!(world.said(&["doctor"]).1.contains("ok       clock"));
-    world.control("clock", &json!({"advance_ms": 600_000}));
-    let (code, text) = world.said(&["doctor"]);
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    assert!(env.said(&["doctor"]).1.contains("ok       clock"));
+    env.control("clock", &json!({"advance_ms": 600_000}));
+    let (code, text) = env.said(&["doctor"]);
     assert!(code == 1 && text.contains("PROBLEM  clock: "), "{text}");
 }
 
 #[test]
 fn blanks_in_the_guide_are_named() {
-    let world = World::start(|_| {}, &pipeline(TWO_PEOPLE));
-    std::fs::create_dir(world.path("clone/docs")).unwrap();
-    let guide = world.path("clone/docs/PRODUCTION-ROLLBACK-GUIDE.md");
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    std::fs::create_dir(env.path("clone/docs")).unwrap();
+    let guide = env.path("clone/docs/PRODUCTION-ROLLBACK-GUIDE.md");
     std::fs::write(&guide, "call <fill in>, then <fill in>").unwrap();
-    let text = world.said(&["doctor", "--config-only"]).1;
+    let text = env.said(&["doctor", "--config-only"]).1;
     assert!(text.contains("warning  rollback guide: 2 places"), "{text}");
     std::fs::write(&guide, "call 112").unwrap();
-    let text = world.said(&["doctor", "--config-only"]).1;
+    let text = env.said(&["doctor", "--config-only"]).1;
     assert!(text.contains("ok       rollback guide"), "{text}");
 }
 
 #[test]
 fn where_github_has_no_reviewers_setup_says_what_to_do_instead() {
-    let world = World::start(
+    let env = GithubEnv::start(
         |config| config["github"]["private"] = json!(true),
         &pipeline(TWO_PEOPLE),
     );
-    let (code, text) = world.said(&["setup", "--yes"]);
+    let (code, text) = env.said(&["setup", "--yes"]);
     assert!(
         code == 1 && text.contains("approval.method = \"signed-tag\""),
         "{text}"

@@ -8,10 +8,10 @@ use age::secrecy::ExposeSecret as _;
 use xtask::domain::inventory::Inventory;
 use xtask::exec::Finished;
 
-use crate::common::{World, seed};
-use crate::disturbed::ended_well;
-use crate::fault::{Asks, COLUMNS, Library, how};
-use crate::table::{Cell, Table};
+use super::disturbed::ended_well;
+use super::fault::{Asks, COLUMNS, Library, how};
+use super::table::{Cell, Table};
+use rehearsal::test_env::restore::{RestoreEnv, seed};
 
 /// Of so many cells one is in the sample.
 const SAMPLE: usize = 8;
@@ -79,7 +79,7 @@ const STEPS: [(&str, &str, Asks); 17] = [
 
 /// A database with one good backup in two places.
 struct Kept {
-    world: World,
+    env: RestoreEnv,
     library: Library,
     data: Inventory,
     secret: String,
@@ -87,11 +87,11 @@ struct Kept {
 
 impl Kept {
     fn new() -> Self {
-        let world = World::behind_proxy();
-        seed(&world);
+        let env = RestoreEnv::behind_proxy();
+        seed(&env);
         let key = age::x25519::Identity::generate();
         let [first, second] = PLACES;
-        world.configure(|pipeline| {
+        env.configure(|pipeline| {
             let place =
                 format!("[[backup.places]]\nkind = \"directory\"\npath = \"{first}\"\nrequired = true\n");
             let changed = format!(
@@ -102,10 +102,10 @@ impl Kept {
             pipeline.replace(&place, &changed)
         });
         let kept = Self {
-            library: Library::compile(world.dir.path()),
-            data: world.inventory(),
+            library: Library::compile(env.dir.path()),
+            data: env.inventory(),
             secret: key.to_string().expose_secret().to_owned(),
-            world,
+            env,
         };
         kept.ok(&["backup"]);
         kept
@@ -116,7 +116,7 @@ impl Kept {
             ("TEST_IDENTITY", self.secret.clone()),
             ("TMPDIR", self.temporary().display().to_string()),
         ];
-        self.world.finished(args, own.iter().chain(env))
+        self.env.finished(args, own.iter().chain(env))
     }
 
     fn ok(&self, args: &[&str]) -> Finished {
@@ -127,13 +127,13 @@ impl Kept {
 
     /// Where our program puts temporary files.
     fn temporary(&self) -> PathBuf {
-        let folder = self.world.dir.path().join("tmp");
+        let folder = self.env.dir.path().join("tmp");
         std::fs::create_dir_all(&folder).unwrap();
         folder
     }
 
     fn places(&self) -> [PathBuf; 2] {
-        PLACES.map(|name| self.world.root().join(name))
+        PLACES.map(|name| self.env.root().join(name))
     }
 
     /// What counts as a backup: id and place.
@@ -154,7 +154,7 @@ impl Kept {
     fn disturb(&self, cell: &Cell) -> String {
         let before = self.listed();
         let (_, at, asks) = STEPS[cell.row];
-        let proxy = self.world.proxy.as_ref().unwrap();
+        let proxy = self.env.proxy.as_ref().unwrap();
         let how = how(cell.column, asks, proxy);
         let ended = self.run(&["backup"], &self.library.env("", at, &how));
         proxy.mend();
@@ -170,11 +170,7 @@ impl Kept {
         }
         self.assert_good(&after, told);
         self.assert_nothing_left(ended.code.is_none(), told);
-        assert_eq!(
-            self.data.compare(&self.world.inventory()),
-            [],
-            "{told}: live data"
-        );
+        assert_eq!(self.data.compare(&self.env.inventory()), [], "{told}: live data");
         self.ok(&["backup"]);
         self.assert_nothing_left(false, &format!("{told}, and the next one"));
         self.keep_the_last();

@@ -1,7 +1,7 @@
 //! `kill -9` at every line of the journal of a deploy and of a rollback. Whatever was done by then, `--resume` ends in
 //! the one release and `--undo` in the other, and code, data and records agree.
 
-use crate::disturbed::{Disturbed, Kind, Then};
+use super::disturbed::{Disturbed, Kind, Then};
 
 /// The kill is either in the middle of writing the line, or when it is written.
 const HOW: [&str; 2] = ["torn", "after"];
@@ -20,9 +20,9 @@ fn crash(disturbed: &Disturbed, kind: Kind, line: usize, how: &str, then: Then) 
     let expected = if forward {
         &disturbed.new
     } else {
-        &disturbed.scene.old()
+        &disturbed.case.old()
     };
-    assert_eq!(&disturbed.scene.seen(), expected, "{told}, {then:?}");
+    assert_eq!(&disturbed.case.seen(), expected, "{told}, {then:?}");
 }
 
 #[test]

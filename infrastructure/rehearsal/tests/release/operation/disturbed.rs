@@ -1,12 +1,12 @@
 //! Something goes wrong in the middle of a deploy or a rollback; then the next person does what the message says.
 
+use rehearsal::test_env::Served;
 use serde_json::Value;
-use xtask::commands::rehearse::Served;
 use xtask::exec::Finished;
 
-use crate::fault::Library;
-use crate::scene::{NEW, Scene, Seen};
-use crate::table::Cell;
+use super::case::{Case, NEW, Seen};
+use super::fault::Library;
+use super::table::Cell;
 
 /// What is disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +37,9 @@ impl Kind {
     }
 }
 
-/// A scene with what disturbs it.
+/// A case with what disturbs it.
 pub struct Disturbed {
-    pub scene: Scene,
+    pub case: Case,
     pub library: Library,
     /// What is seen while the new release is live.
     pub new: Seen,
@@ -51,19 +51,19 @@ pub struct Disturbed {
 impl Disturbed {
     /// The old release is live.
     pub fn new() -> Self {
-        let scene = Scene::new();
-        scene.world.commit_release("v3").unwrap();
-        scene.ok(&["deploy"]);
-        let new = scene.seen();
+        let case = Case::new();
+        case.env.commit_release("v3").unwrap();
+        case.ok(&["deploy"]);
+        let new = case.seen();
         assert_eq!((&new.served, new.recorded.as_str()), (&Served::both(NEW), NEW));
-        assert_ne!(new.data, scene.old_data, "the new release migrates the data");
-        let deploy = scene.journal_of_last();
-        scene.ok(&["rollback", &scene.old_tag, "--reason", "reference"]);
-        assert_eq!(scene.seen(), scene.old());
-        let rollback = scene.journal_of_last();
-        let library = Library::compile(&scene.world.folder);
+        assert_ne!(new.data, case.old_data, "the new release migrates the data");
+        let deploy = case.journal_of_last();
+        case.ok(&["rollback", &case.old_tag, "--reason", "reference"]);
+        assert_eq!(case.seen(), case.old());
+        let rollback = case.journal_of_last();
+        let library = Library::compile(&case.env.folder);
         Self {
-            scene,
+            case,
             library,
             new,
             deploy,
@@ -73,40 +73,40 @@ impl Disturbed {
 
     /// Makes that release live from which the operation starts.
     pub fn set(&self, kind: Kind) {
-        let old_is_live = self.scene.world.served().unwrap() == self.scene.old().served;
+        let old_is_live = self.case.env.served().unwrap() == self.case.old().served;
         match (kind, old_is_live) {
             (Kind::Deploy, true) | (Kind::Rollback, false) => {}
             (Kind::Deploy, false) => {
-                self.scene
-                    .ok(&["rollback", &self.scene.old_tag, "--reason", "set the scene"]);
+                self.case
+                    .ok(&["rollback", &self.case.old_tag, "--reason", "set the case"]);
                 self.forget();
             }
             (Kind::Rollback, true) => {
-                self.scene.world.commit_release("v3").unwrap();
-                self.scene.ok(&["deploy"]);
+                self.case.env.commit_release("v3").unwrap();
+                self.case.ok(&["deploy"]);
             }
         }
     }
 
-    /// Runs the operation with something in its environment, or in the world, that disturbs it.
+    /// Runs the operation with something in its environment, or in the test environment, that disturbs it.
     pub fn run(&self, kind: Kind, env: &[(&str, String)]) -> Finished {
         let ended = match kind {
             Kind::Deploy => {
-                self.scene.world.commit_release("v3").unwrap();
-                self.scene.run(&["deploy"], env)
+                self.case.env.commit_release("v3").unwrap();
+                self.case.run(&["deploy"], env)
             }
             Kind::Rollback => self
-                .scene
-                .run(&["rollback", &self.scene.old_tag, "--reason", "disturbed"], env),
+                .case
+                .run(&["rollback", &self.case.old_tag, "--reason", "disturbed"], env),
         };
-        self.scene.proxy.mend();
+        self.case.proxy.mend();
         ended
     }
 
     /// Does what is to be done next, and checks that one release is whole. Says in a few words what happened.
     pub fn settle(&self, kind: Kind, ended: &Finished, then: Then, told: &str) -> String {
         let how = ended_well(ended, told);
-        let last = self.scene.last_operation();
+        let last = self.case.last_operation();
         let unfinished = last["ended"].is_null() || last["ended"]["outcome"] == "stopped";
         let mut verdict = how;
         if unfinished && last["superseded_by"].is_null() {
@@ -116,36 +116,36 @@ impl Disturbed {
                 Then::Undo => ("--undo", "taken back"),
             };
             let kind = last["kind"].as_str().unwrap();
-            let again = self.scene.run(&[kind, flag, id, "--format", "json"], &[]);
+            let again = self.case.run(&[kind, flag, id, "--format", "json"], &[]);
             assert_eq!(again.code, Some(0), "{told}, then {flag}: {}", again.error());
             let report: Value = serde_json::from_str(&again.stdout)
                 .unwrap_or_else(|error| panic!("{told}, then {flag}: {error} in {:?}", again.stdout));
             assert!(report["schema"].is_string(), "{told}, then {flag}: {report}");
             verdict = format!("{verdict}, {word}");
         }
-        let seen = self.scene.seen();
+        let seen = self.case.seen();
         assert!(
-            seen == self.scene.old() || seen == self.new,
+            seen == self.case.old() || seen == self.new,
             "{told}: neither release is whole: {seen:#?}"
         );
         if ended.code == Some(0) {
             let arrived = if kind == Kind::Deploy {
                 &self.new
             } else {
-                &self.scene.old()
+                &self.case.old()
             };
             assert_eq!(&seen, arrived, "{told}: it said that it succeeded");
         }
-        self.scene.assert_settled(told);
+        self.case.assert_settled(told);
         self.forget();
         verdict
     }
 
     /// Drops what restores keep beside the live collections: there are many of them here.
     pub fn forget(&self) {
-        let id = self.scene.last_operation()["id"].as_str().unwrap().to_owned();
-        if self.scene.journal(&id).with_file_name("restore.jsonl").exists() {
-            self.scene.run(&["restore", "--forget", &id], &[]);
+        let id = self.case.last_operation()["id"].as_str().unwrap().to_owned();
+        if self.case.journal(&id).with_file_name("restore.jsonl").exists() {
+            self.case.run(&["restore", "--forget", &id], &[]);
         }
     }
 }

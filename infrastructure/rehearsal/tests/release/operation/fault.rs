@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{Fault, Proxy};
+use rehearsal::test_env::proxy::{Fault, Proxy};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/operation/disturb.sh");
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/operation/disturb.c");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/release/operation/disturb.sh");
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/release/operation/disturb.c");
 const HOUR_S: i64 = 3600;
 
 pub const COLUMNS: [&str; 9] = [

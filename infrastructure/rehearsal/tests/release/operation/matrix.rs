@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use crate::disturbed::{Disturbed, Kind, Then};
-use crate::fault::{Asks, COLUMNS, how};
-use crate::table::Table;
+use super::disturbed::{Disturbed, Kind, Then};
+use super::fault::{Asks, COLUMNS, how};
+use super::table::Table;
 
 /// Of so many cells one is in the sample.
 const SAMPLE: usize = 7;
@@ -33,7 +33,7 @@ fn all_steps(kind: Kind, offset: usize) {
         disturbed.set(kind);
         let step = &journal(disturbed)[cell.row];
         let at = format!("text:\"entry\":\"begun\",\"step\":\"{step}\"");
-        let how = how(cell.column, Asks::Command, &disturbed.scene.proxy);
+        let how = how(cell.column, Asks::Command, &disturbed.case.proxy);
         let ended = disturbed.run(kind, &disturbed.library.env("/steps.jsonl", &at, &how));
         disturbed.settle(kind, &ended, Then::of(cell), &cell.told)
     });

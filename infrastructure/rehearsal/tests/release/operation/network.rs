@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::disturbed::{Disturbed, Kind, Then};
-use crate::table::Table;
+use super::disturbed::{Disturbed, Kind, Then};
+use super::table::Table;
 
 /// How a call goes wrong; the last one for as long as the operation lasts.
 const FAULTS: [(&str, &str, u64); 8] = [
@@ -29,10 +29,10 @@ const LATE_MS: u64 = 1500;
 fn calls(disturbed: &Disturbed, kind: Kind) -> Vec<String> {
     disturbed.set(kind);
     let count = |report: &Value| report["requests"].as_array().unwrap().len();
-    let before = count(&disturbed.scene.world.platform_report().unwrap());
+    let before = count(&disturbed.case.env.platform_report().unwrap());
     let ended = disturbed.run(kind, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.error());
-    let report = disturbed.scene.world.platform_report().unwrap();
+    let report = disturbed.case.env.platform_report().unwrap();
     let calls: BTreeSet<String> = report["requests"].as_array().unwrap()[before..]
         .iter()
         // The status pages are asked by health, where an unreachable one is a warning.
@@ -65,10 +65,10 @@ fn all_calls(kind: Kind, offset: usize) {
                 "id": "network", "platform": platform, "operation": operation, "kind": fault, "times": times,
                 "delay_ms": LATE_MS,
             });
-            let world = &disturbed.scene.world;
-            world.control("/faults", &body).unwrap();
+            let env = &disturbed.case.env;
+            env.control("/faults", &body).unwrap();
             let ended = disturbed.run(kind, &[]);
-            world.control("/faults/clear", &json!({})).unwrap();
+            env.control("/faults/clear", &json!({})).unwrap();
             disturbed.settle(kind, &ended, Then::of(cell), &cell.told)
         },
     );

@@ -4,11 +4,11 @@
 use serde_json::Value;
 use xtask::exec::Finished;
 
-use crate::common::World;
-use crate::common::crash::{NEW_DOCUMENTS, Scene};
-use crate::disturbed::{Then, ended_well};
-use crate::fault::{Asks, COLUMNS, Library, how};
-use crate::table::{Cell, Table};
+use super::disturbed::{Then, ended_well};
+use super::fault::{Asks, COLUMNS, Library, how};
+use super::table::{Cell, Table};
+use rehearsal::test_env::restore::RestoreEnv;
+use rehearsal::test_env::restore::crash::{CrashCase, NEW_DOCUMENTS};
 
 /// Of so many cells one is in the sample.
 const SAMPLE: usize = 8;
@@ -72,31 +72,31 @@ const STEPS: [(&str, &str, Asks); 17] = [
 
 /// A backup, and what has become of the database since.
 struct Restored {
-    scene: Scene,
+    case: CrashCase,
     library: Library,
 }
 
 impl Restored {
     fn new() -> Self {
-        let scene = Scene::new(World::behind_proxy());
-        let library = Library::compile(scene.world.dir.path());
-        Self { scene, library }
+        let case = CrashCase::new(RestoreEnv::behind_proxy());
+        let library = Library::compile(case.env.dir.path());
+        Self { case, library }
     }
 
     fn run(&self, args: &[&str], env: &[(&'static str, String)]) -> Finished {
-        self.scene.world.finished(args, env)
+        self.case.env.finished(args, env)
     }
 
     /// The last operation of the ledger.
     fn last_operation(&self) -> Value {
-        let shown = self.scene.world.ok(&["ledger"]);
+        let shown = self.case.env.ok(&["ledger"]);
         shown["operations"].as_array().unwrap().last().unwrap().clone()
     }
 
     fn disturb(&self, cell: &Cell) -> String {
         let (_, at, asks) = STEPS[cell.row];
-        let backup = self.scene.backup.to_str().unwrap();
-        let proxy = self.scene.world.proxy.as_ref().unwrap();
+        let backup = self.case.backup.to_str().unwrap();
+        let proxy = self.case.env.proxy.as_ref().unwrap();
         let env = self.library.env(
             "/restore.jsonl",
             &at.replace("BACKUP", backup),
@@ -147,28 +147,28 @@ impl Restored {
 
     /// One of the two states is live, and what only the old one had is in the rescue file and comes back by an undo.
     fn assert_whole(&self, ended: &Finished, operation: &str, report: Option<Value>, told: &str) {
-        let world = &self.scene.world;
+        let env = &self.case.env;
         if let Some(report) = report {
             assert_eq!(
-                self.scene.backed_up.compare(&world.inventory()),
+                self.case.backed_up.compare(&env.inventory()),
                 [],
                 "{told}: restored"
             );
             let rescued = &report["rescue"]["documents"];
             assert_eq!(*rescued, NEW_DOCUMENTS, "{told}: what only the old state had");
-            world.ok(&["restore", "--undo", operation]);
+            env.ok(&["restore", "--undo", operation]);
         }
         self.assert_nothing_changed(told);
         let outcome = self.last_operation()["ended"]["outcome"].clone();
         let settled = ["done", "undone", "failed"].iter().any(|one| outcome == *one);
         let killed_early = ended.code.is_none() && outcome.is_null();
         assert!(settled || killed_early, "{told}: {outcome}");
-        self.scene.forget_all();
+        self.case.forget_all();
     }
 
     fn assert_nothing_changed(&self, told: &str) {
-        let live = self.scene.world.inventory();
-        assert_eq!(self.scene.changed.compare(&live), [], "{told}: as before");
+        let live = self.case.env.inventory();
+        assert_eq!(self.case.changed.compare(&live), [], "{told}: as before");
     }
 }
 

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
+
+use rehearsal::test_env::programs::repository;
 
 const VARIABLE: &str = "FAULTS";
 /// What stands in the cells that have no verdict.
@@ -18,7 +20,7 @@ const NOT_RUN: &str = "not run";
 
 /// From a column's sample to the next one's.
 const STRIDE: usize = 3;
-/// So many cells share a world: with its ledger grows the time of each.
+/// So many cells share a test environment: with its ledger grows the time of each.
 const CELLS_OF_A_WORLD: usize = 40;
 
 /// Several tests write one page.
@@ -52,24 +54,24 @@ impl Cell {
 type Verdicts = BTreeMap<(String, String), String>;
 
 impl Table {
-    /// Runs the cells in a world, and in a new one after one that failed or after some; all failures are told at the end.
+    /// Runs the cells in a test environment, and in a new one after one that failed or after some; all failures are told at the end.
     pub fn run<W>(
         &self,
         start: impl Fn() -> W,
         rows: impl Fn(&W) -> Vec<String>,
         run: impl Fn(&W, &Cell) -> String,
     ) {
-        let mut world = start();
-        let rows = rows(&world);
+        let mut env = start();
+        let rows = rows(&env);
         let (mut verdicts, mut failures) = (Verdicts::new(), Vec::new());
         for (number, cell) in self.cells(&rows).into_iter().enumerate() {
             if number > 0 && number.is_multiple_of(CELLS_OF_A_WORLD) {
-                world = start();
+                env = start();
             }
             let began = Instant::now();
-            let verdict = catch_unwind(AssertUnwindSafe(|| run(&world, &cell))).unwrap_or_else(|_| {
+            let verdict = catch_unwind(AssertUnwindSafe(|| run(&env, &cell))).unwrap_or_else(|_| {
                 failures.push(cell.told.clone());
-                world = start();
+                env = start();
                 FAILED.to_owned()
             });
             eprintln!("{}: {verdict} ({} s)", cell.told, began.elapsed().as_secs());
@@ -122,7 +124,7 @@ impl Page {
         let alone = ONE_AT_A_TIME
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/FAULTS.md");
+        let path = repository().join("docs/FAULTS.md");
         let text = std::fs::read_to_string(&path).unwrap();
         Self {
             path,
@@ -225,7 +227,7 @@ fn commit() -> String {
     let git = |args: &[&str]| {
         let git = Command::new("git")
             .args(args)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .current_dir(repository())
             .output()
             .expect("git");
         String::from_utf8(git.stdout).unwrap().trim().to_owned()

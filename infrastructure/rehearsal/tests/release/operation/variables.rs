@@ -4,21 +4,21 @@
 use sha2::{Digest as _, Sha256};
 use xtask::domain::release::hex;
 
-use crate::scene::Scene;
+use super::case::Case;
 
 const ANOTHER: &str = "another-secret-of-this-test";
 
 #[test]
 fn variables_are_set_on_both_platforms_before_they_are_needed() {
-    let scene = Scene::new();
-    let file = scene.world.clone_dir().join("infrastructure/pipeline.toml");
+    let case = Case::new();
+    let file = case.env.clone_dir().join("infrastructure/pipeline.toml");
     let pipeline = std::fs::read_to_string(&file).unwrap();
     let mapped = "railway = \"JWT_SECRET\"";
     assert!(pipeline.contains(mapped));
     let changed = pipeline.replace(mapped, &format!("{mapped}\nvercel = \"FRONTEND_KEY\""));
     std::fs::write(&file, changed).unwrap();
-    scene.world.commit_release("v3").unwrap();
-    let plan = scene.ok(&["deploy", "--plan", "--format", "json"]);
+    case.env.commit_release("v3").unwrap();
+    let plan = case.ok(&["deploy", "--plan", "--format", "json"]);
     let plan: serde_json::Value = serde_json::from_str(&plan.stdout).unwrap();
     assert_eq!(plan["plan"]["variables"], serde_json::json!([]), "it is there");
     assert_eq!(
@@ -27,9 +27,9 @@ fn variables_are_set_on_both_platforms_before_they_are_needed() {
     );
 
     let secret = [("PROD_JWT_SECRET", ANOTHER.to_owned())];
-    let deployed = scene.run(&["deploy"], &secret);
+    let deployed = case.run(&["deploy"], &secret);
     assert_eq!(deployed.code, Some(0), "{}", deployed.error());
-    let seen = scene.world.platform_report().unwrap();
+    let seen = case.env.platform_report().unwrap();
     let set = serde_json::json!([{
         "key": "FRONTEND_KEY", "type": "sensitive", "target": ["production"], "value": hex(&Sha256::digest(ANOTHER)),
     }]);
@@ -49,16 +49,16 @@ fn variables_are_set_on_both_platforms_before_they_are_needed() {
     assert!(last("variableCollectionUpsert") < last("up"));
     let everything = [
         deployed.stderr_tail.join("\n"),
-        scene.git("git log --all --format=%B"),
+        case.git("git log --all --format=%B"),
     ];
     for text in everything {
         assert!(!text.contains(ANOTHER), "the secret is shown: {text}");
     }
-    let record = scene.newest_record();
+    let record = case.newest_record();
     assert_eq!(record.variables.len(), 1);
 
     // The release before ran with another value: who goes back is told.
-    let back = scene.run(&["rollback", &scene.old_tag, "--plan"], &secret);
+    let back = case.run(&["rollback", &case.old_tag, "--plan"], &secret);
     assert!(
         back.stdout.contains("ran with other values of PROD_JWT_SECRET"),
         "{}",

@@ -1,4 +1,4 @@
-//! Releases of the sample application, as a team would deploy them in the world.
+//! Releases of the sample application, as a team would deploy them in the test environment.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{TIMEOUT, World};
+use super::{SimulatorEnv, TIMEOUT};
 
-impl World {
+impl SimulatorEnv {
     /// A release's tree: `v1`, or an overlay on it.
     pub fn tree(&self, release: &str) -> PathBuf {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");

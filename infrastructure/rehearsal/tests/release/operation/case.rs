@@ -1,18 +1,19 @@
-//! A rehearsed world for operations that are disturbed: small data, two releases, and what an onlooker sees of them.
+//! A rehearsed test environment for operations that are disturbed: small data, two releases, and what an onlooker sees of them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use rehearsal::test_env::programs::repository;
+use rehearsal::test_env::{DATABASE, Served, TestEnv};
 use serde_json::Value;
 use tempfile::TempDir;
 use xshell::{Shell, cmd};
-use xtask::commands::rehearse::{DATABASE, Served, World};
 use xtask::database::{Digests, Live};
 use xtask::domain::inventory::Inventory;
 use xtask::domain::release::Release;
 use xtask::exec::Finished;
 use xtask::secret::Secret;
 
-use crate::common::Proxy;
+use rehearsal::test_env::proxy::Proxy;
 
 /// The release that works on the data as they are, and the one that migrates them.
 pub const OLD: &str = "1.0.0";
@@ -20,15 +21,15 @@ pub const NEW: &str = "3.0.0";
 const DOCUMENTS: u32 = 200;
 const PATIENCE_S: u32 = 10;
 
-/// A world in which the old release is live.
-pub struct Scene {
-    pub world: World,
+/// A test environment in which the old release is live.
+pub struct Case {
+    pub env: TestEnv,
     /// What our program reaches the database through.
     pub proxy: Proxy,
     pub old_tag: String,
     /// What the old release has in the database.
     pub old_data: Inventory,
-    // Last: the world ends before its folder goes.
+    // Last: the test environment ends before its folder goes.
     _folder: TempDir,
 }
 
@@ -41,30 +42,28 @@ pub struct Seen {
     pub recorded: String,
 }
 
-impl Scene {
+impl Case {
     pub fn new() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let folder = tempfile::Builder::new().prefix("xtask-op-").tempdir().unwrap();
-        let world = World::start(root, folder.path(), Path::new(env!("CARGO_BIN_EXE_xtask")))
-            .expect("the world starts");
-        be_impatient(&world);
-        world.seed(DOCUMENTS, 1).unwrap();
-        world.commit_release("v1").unwrap();
-        let mut scene = Self {
-            proxy: Proxy::start(port_of(&world.uri)),
+        let env = TestEnv::start(repository(), folder.path()).expect("the test environment starts");
+        be_impatient(&env);
+        env.seed(DOCUMENTS, 1).unwrap();
+        env.commit_release("v1").unwrap();
+        let mut case = Self {
+            proxy: Proxy::start(port_of(&env.uri)),
             old_tag: String::new(),
             old_data: Inventory::default(),
-            world,
+            env,
             _folder: folder,
         };
-        let first = scene.ok(&["deploy", "--format", "json"]);
-        scene.old_tag = tag_of(&serde_json::from_str(&first.stdout).unwrap());
-        scene.old_data = scene.data();
-        scene
+        let first = case.ok(&["deploy", "--format", "json"]);
+        case.old_tag = tag_of(&serde_json::from_str(&first.stdout).unwrap());
+        case.old_data = case.data();
+        case
     }
 
     pub fn data(&self) -> Inventory {
-        let live = Live::connect(&Secret::new(&self.world.uri), DATABASE).unwrap();
+        let live = Live::connect(&Secret::new(&self.env.uri), DATABASE).unwrap();
         let mut data = live.inventory(Digests::Full).unwrap();
         data.collections
             .retain(|name, _| xtask::domain::inventory::is_application(name));
@@ -78,12 +77,12 @@ impl Scene {
     /// Runs our program; `env` is what makes this run different.
     pub fn run(&self, args: &[&str], env: &[(&str, String)]) -> Finished {
         let sh = Shell::new().unwrap();
-        sh.change_dir(self.world.clone_dir());
-        let program = env!("CARGO_BIN_EXE_xtask");
+        sh.change_dir(self.env.clone_dir());
+        let program = self.env.program();
         let exec = self
-            .world
-            .in_world(cmd!(sh, "{program} {args...} --yes"))
-            .env("PROD_MONGODB_URI", self.proxy.through(&self.world.uri));
+            .env
+            .in_env(cmd!(sh, "{program} {args...} --yes"))
+            .env("PROD_MONGODB_URI", self.proxy.through(&self.env.uri));
         env.iter()
             .fold(exec, |exec, (name, value)| exec.env(name, value))
             .output()
@@ -100,7 +99,7 @@ impl Scene {
     /// Looks at the addresses that users know, at the database and at the records.
     pub fn seen(&self) -> Seen {
         Seen {
-            served: self.world.served().unwrap(),
+            served: self.env.served().unwrap(),
             data: self.data(),
             recorded: self.recorded_version(),
         }
@@ -137,8 +136,8 @@ impl Scene {
     pub fn git(&self, command: &str) -> String {
         let words: Vec<&str> = command.split(' ').skip(1).collect();
         let sh = Shell::new().unwrap();
-        sh.change_dir(self.world.folder.join("origin.git"));
-        self.world.in_world(cmd!(sh, "git {words...}")).read().unwrap()
+        sh.change_dir(self.env.folder.join("origin.git"));
+        self.env.in_env(cmd!(sh, "git {words...}")).read().unwrap()
     }
 
     /// The last operation of the ledger.
@@ -150,7 +149,7 @@ impl Scene {
 
     /// The journal of the newest operation in the clone.
     pub fn journal(&self, operation: &str) -> PathBuf {
-        self.world
+        self.env
             .clone_dir()
             .join(".xtask/operations")
             .join(operation)
@@ -174,15 +173,15 @@ impl Scene {
             ["done", "undone", "failed"].contains(&outcome),
             "{told}: {last:#}"
         );
-        let seen = self.world.platform_report().unwrap();
+        let seen = self.env.platform_report().unwrap();
         assert_eq!(seen["unimplemented"], serde_json::json!([]), "{told}");
     }
 }
 
 /// Health is patient, so that a slow start is no fault; here the fault stays for as long as health looks, and what it
 /// sees at last is the same after a shorter while.
-fn be_impatient(world: &World) {
-    let file = world.clone_dir().join("infrastructure/health.toml");
+fn be_impatient(env: &TestEnv) {
+    let file = env.clone_dir().join("infrastructure/health.toml");
     let checks = std::fs::read_to_string(&file).unwrap();
     let changed = checks.replace("for_s = 30", &format!("for_s = {PATIENCE_S}"));
     assert_ne!(changed, checks, "health waits for something else now");
