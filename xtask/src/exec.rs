@@ -5,7 +5,6 @@
 //! `duct`'s own `kill` misses grandchildren (the shims of npm), so children lead a process group and the
 //! group is ended; and what they print is read here, line by line, because `duct`'s captures have no bound.
 
-mod background;
 mod group;
 mod output;
 
@@ -20,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-pub use background::Background;
 use group::{Group, Watchdog};
 pub use group::{check_interrupted, install_signal_handler, interrupted, last_words};
 use output::{LineCallback, collect_stderr, collect_stdout};
@@ -229,16 +227,6 @@ impl Exec {
             finished.stdout = text;
         }
         Ok((produced, finished))
-    }
-
-    /// Starts a server: its output goes to the log file, its standard input stays open as a leash. Returns when
-    /// `ready` recognises a line of its standard output; the deadline is for that.
-    pub fn background<T: Send + 'static>(
-        self,
-        log: &std::path::Path,
-        ready: impl Fn(&str) -> Option<T> + Send + 'static,
-    ) -> Result<(Background, T)> {
-        Background::start(self, log, ready)
     }
 
     /// The command line for people, scrubbed.
