@@ -22,7 +22,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::report::{self, Format};
 
 /// Releases that can be taken back, code and data together.
@@ -65,7 +65,7 @@ impl Common {
         crate::exec::install_signal_handler()?;
         // Before anything is done: to find out afterwards that it cannot be shown would be too late.
         if self.format == Format::Html && !has_html {
-            return Err(Stop::usage("only `metrics` has an HTML form")
+            return Err(CliError::usage("only `metrics` has an HTML form")
                 .next("choose --format text or --format json")
                 .into());
         }

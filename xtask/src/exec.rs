@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use group::{Group, Watchdog};
-pub use group::{check_interrupted, install_signal_handler, interrupted, last_words};
+pub use group::{check_interrupted, install_signal_handler, interrupted, with_signals_deferred};
 use output::{LineCallback, collect_stderr, collect_stdout};
 
 use crate::secret::{Secret, scrub};

@@ -13,7 +13,7 @@ pub mod engine;
 pub mod error;
 pub mod exec;
 pub mod health;
-pub mod places;
+pub mod storage;
 pub mod report;
 pub mod restore;
 pub mod secret;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use xshell::{Shell, cmd};
 
 use rehearsal::scenarios::Scenario;
-use xtask::error::Stop;
+use xtask::error::CliError;
 use xtask::exec::Exec;
 use xtask::report::{self, Format};
 use xtask::tools::toolchain::{path_with, resolve};
@@ -134,7 +134,7 @@ pub fn run(args: &Args, format: Format) -> Result<()> {
     }
     report::emit(format, "ci/1", &report, || report.text())?;
     failure.map_or(Ok(()), |error| {
-        Err(Stop::failed(format!("{error:#}"))
+        Err(CliError::failed(format!("{error:#}"))
             .next("mend it and run `cargo xtask ci` again")
             .into())
     })

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::Common;
 use crate::context::Context;
-use crate::engine::approval;
-use crate::engine::notify::{self, Delivery, Event, Notice};
+use crate::approval;
+use crate::notify::{self, Delivery, Event, Notice};
 use crate::report;
 
 /// Options of `gate`.

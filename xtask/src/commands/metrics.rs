@@ -12,9 +12,9 @@ use super::{Common, backup};
 use crate::context::Context;
 use crate::domain::metrics::{Budgets, History, Metrics, NewestBackup};
 use crate::domain::release::Release;
-use crate::engine::ledger::Ledger;
-use crate::engine::releases::Releases;
-use crate::engine::{approval, history};
+use crate::operation::ledger::Ledger;
+use crate::release::releases::Releases;
+use crate::{approval, operation::history};
 use crate::report::{self, Format};
 use crate::tools::git::Git;
 

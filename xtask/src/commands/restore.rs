@@ -18,8 +18,8 @@ use crate::commands::backup;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
-use crate::engine::confirm::confirm;
-use crate::error::{Stop, unchanged};
+use crate::commands::confirm::confirm;
+use crate::error::{CliError, unchanged};
 use crate::report;
 use crate::restore::{self, Delta, Known, Mended, Swapped, Undone};
 
@@ -110,7 +110,7 @@ fn verb(args: &Args, ctx: &Context) -> Result<()> {
     }
     report::progress(&plan.text());
     if !plan.preflight.problems.is_empty() {
-        return Err(Stop::refused("the restore cannot be made, for the reasons above")
+        return Err(CliError::refused("the restore cannot be made, for the reasons above")
             .live("nothing was changed")
             .next("remove what stands in the way and run the command again")
             .into());
@@ -158,7 +158,7 @@ fn require_known(ctx: &Context, operation: &OperationId) -> Result<()> {
     {
         return Ok(());
     }
-    Err(Stop::usage(format!("there is no restore {operation}"))
+    Err(CliError::usage(format!("there is no restore {operation}"))
         .live("nothing was changed")
         .next("cargo xtask restore --list")
         .into())

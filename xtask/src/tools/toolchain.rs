@@ -16,7 +16,7 @@ use xshell::{Shell, cmd};
 pub use build::{BUILD_DEADLINE, CargoBuild, GoBuild, TOOLCHAIN_ENV, require};
 pub use cache::{Build, Key, provide};
 
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::Exec;
 
 /// Folder of the pins, below the root of the repository.
@@ -83,7 +83,7 @@ pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
         .find(|name| pins.tool.iter().all(|pin| pin.name != **name))
     {
         let known: Vec<&str> = pins.tool.iter().map(|pin| pin.name.as_str()).collect();
-        return Err(Stop::usage(format!("no tool is called `{unknown}`"))
+        return Err(CliError::usage(format!("no tool is called `{unknown}`"))
             .next(format!("choose among: {}", known.join(", ")))
             .into());
     }
@@ -149,7 +149,7 @@ fn version_of(path: &Path, args: &[String]) -> Result<String> {
 }
 
 fn missing(program: &str, package: &str) -> anyhow::Error {
-    Stop::usage(format!("{program} is not on PATH"))
+    CliError::usage(format!("{program} is not on PATH"))
         .live("nothing was changed")
         .next(format!("install the package {package} and run the command again"))
         .into()

@@ -4,7 +4,7 @@ mod data;
 mod disk;
 mod drill;
 mod failures;
-mod places;
+mod storage;
 mod refusals;
 mod round_trip;
 mod schema;

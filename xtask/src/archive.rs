@@ -18,9 +18,9 @@ mod verify;
 pub mod writer;
 
 #[cfg(test)]
-mod container_tests;
+mod tests;
 #[cfg(test)]
-mod reader_tests;
+mod tests;
 #[cfg(test)]
 mod testing;
 
