@@ -4,6 +4,7 @@ pub mod backup;
 pub mod bench;
 pub mod ci;
 pub mod completions;
+mod confirm;
 pub mod deploy;
 pub mod doctor;
 pub mod gate;
@@ -16,7 +17,7 @@ pub mod releases;
 pub mod restore;
 pub mod rollback;
 pub mod setup;
-pub mod tests;
+pub mod test;
 pub mod tools;
 
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::report::{self, Format};
 
 /// Releases that can be taken back, code and data together.
@@ -94,7 +95,7 @@ pub enum Command {
     /// Make the GitHub repository what the pipeline needs
     Setup(setup::Args),
     /// Run the product's own tests
-    Test(tests::Args),
+    Test(test::Args),
     /// Ask for approvals, prove them, end what waited too long
     Gate(gate::Args),
     /// Tell people what happened
@@ -116,7 +117,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let common = &cli.common;
     // Before anything is done: to find out afterwards that it cannot be shown would be too late.
     if common.format == Format::Html && !matches!(cli.command, Command::Metrics(_)) {
-        return Err(Stop::usage("only `metrics` has an HTML form")
+        return Err(CliError::usage("only `metrics` has an HTML form")
             .next("choose --format text or --format json")
             .into());
     }
@@ -132,7 +133,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Metrics(args) => metrics::run(&args, common)?,
         Command::Doctor(args) => doctor::run(&args, common)?,
         Command::Setup(args) => setup::run(&args, common)?,
-        Command::Test(args) => tests::run(&args, common)?,
+        Command::Test(args) => test::run(&args, common)?,
         Command::Gate(args) => gate::run(&args, common)?,
         Command::Notify(args) => notify::run(&args, common)?,
         Command::Tools(args) => tools::run(&args, common)?,

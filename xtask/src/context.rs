@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::config::{Config, Environment};
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::report::Format;
 use crate::secret::Secret;
 
@@ -57,7 +57,7 @@ impl Context {
     fn env_checked(&self) -> Result<&Environment> {
         self.config.environments.get(&self.env_name).ok_or_else(|| {
             let known: Vec<&str> = self.config.environments.keys().map(String::as_str).collect();
-            Stop::usage(format!("{PIPELINE_FILE} has no environment `{}`", self.env_name))
+            CliError::usage(format!("{PIPELINE_FILE} has no environment `{}`", self.env_name))
                 .next(format!("choose one of: {}", known.join(", ")))
                 .into()
         })
@@ -66,7 +66,7 @@ impl Context {
     /// The secret that the configuration names; a usage error where the variable is not set or empty.
     pub fn secret(&self, variable: &str) -> Result<Secret> {
         self.secret_if_set(variable).ok_or_else(|| {
-            Stop::usage(format!("the environment variable {variable} is not set or empty"))
+            CliError::usage(format!("the environment variable {variable} is not set or empty"))
                 .live("nothing was changed")
                 .next(format!(
                     "set {variable} (it is named in {PIPELINE_FILE}) and run the command again"
@@ -112,7 +112,7 @@ pub fn repository_root() -> Result<PathBuf> {
         .find(|dir| dir.join(PIPELINE_FILE).is_file())
         .map(Path::to_path_buf)
         .ok_or_else(|| {
-            Stop::usage(format!("no {PIPELINE_FILE} here or in a folder above"))
+            CliError::usage(format!("no {PIPELINE_FILE} here or in a folder above"))
                 .next("run the command inside the repository, or see docs/SETUP.md to make that file")
                 .into()
         })

@@ -1,6 +1,6 @@
 //! Errors that say, beside what failed, how the program ends and what the operator does next.
 //!
-//! Everything is `anyhow::Error`; an error that decides the exit code has a [`Stop`] in its chain.
+//! Everything is `anyhow::Error`; an error that decides the exit code has a [`CliError`] in its chain.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// How a command ends when it does not succeed. The numbers are part of the interface: workflows branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Ending {
+pub enum ExitKind {
     /// 1: failed, and nothing live was changed (health: not healthy).
     Failed,
     /// 2: wrong usage or configuration.
@@ -19,7 +19,7 @@ pub enum Ending {
     Midway,
 }
 
-impl Ending {
+impl ExitKind {
     /// The process exit code.
     pub const fn code(self) -> u8 {
         match self {
@@ -31,19 +31,19 @@ impl Ending {
     }
 }
 
-/// An error with an ending, the state of the live system, and the command to run next.
+/// An error with an exit, the state of the live system, and the command to run next.
 #[derive(Debug)]
-pub struct Stop {
-    pub ending: Ending,
+pub struct CliError {
+    pub exit: ExitKind,
     pub what: String,
     pub live: Option<String>,
     pub next: Option<String>,
 }
 
-impl Stop {
-    fn new(ending: Ending, what: impl Into<String>) -> Self {
+impl CliError {
+    fn new(exit: ExitKind, what: impl Into<String>) -> Self {
         Self {
-            ending,
+            exit,
             what: what.into(),
             live: None,
             next: None,
@@ -52,22 +52,22 @@ impl Stop {
 
     /// Failed before anything live was changed (exit 1).
     pub fn failed(what: impl Into<String>) -> Self {
-        Self::new(Ending::Failed, what)
+        Self::new(ExitKind::Failed, what)
     }
 
     /// Wrong usage or configuration (exit 2).
     pub fn usage(what: impl Into<String>) -> Self {
-        Self::new(Ending::Usage, what)
+        Self::new(ExitKind::Usage, what)
     }
 
     /// Refused by a lock, an approval or a safety rule (exit 3).
     pub fn refused(what: impl Into<String>) -> Self {
-        Self::new(Ending::Refused, what)
+        Self::new(ExitKind::Refused, what)
     }
 
-    /// Stopped midway (exit 4): say with [`Stop::live`] what is live, with [`Stop::next`] how to go on.
+    /// Stopped midway (exit 4): say with [`CliError::live`] what is live, with [`CliError::next`] how to go on.
     pub fn midway(what: impl Into<String>) -> Self {
-        Self::new(Ending::Midway, what)
+        Self::new(ExitKind::Midway, what)
     }
 
     /// What state the live system is in now.
@@ -85,25 +85,25 @@ impl Stop {
     }
 }
 
-impl fmt::Display for Stop {
+impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-impl std::error::Error for Stop {}
+impl std::error::Error for CliError {}
 
 /// The same error, with the state and the next step filled in where it does not say them: nothing live was changed. What
 /// stopped midway knows better.
 pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
-    let stop = error.downcast_ref::<Stop>();
-    let ending = stop.map_or(Ending::Failed, |stop| stop.ending);
+    let stop = error.downcast_ref::<CliError>();
+    let exit = stop.map_or(ExitKind::Failed, |stop| stop.exit);
     let filled = |said: Option<String>, otherwise: &str| {
-        let otherwise = (ending != Ending::Midway).then(|| otherwise.to_owned());
+        let otherwise = (exit != ExitKind::Midway).then(|| otherwise.to_owned());
         said.or(otherwise)
     };
-    Stop {
-        ending,
+    CliError {
+        exit,
         what: format!("{error:#}"),
         live: filled(
             stop.and_then(|stop| stop.live.clone()),
@@ -120,7 +120,7 @@ pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
 /// Writes the error for an operator: the chain of what failed, the live state, the next command.
 pub fn render(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error:#}");
-    if let Some(stop) = error.downcast_ref::<Stop>() {
+    if let Some(stop) = error.downcast_ref::<CliError>() {
         if let Some(live) = &stop.live {
             text.push_str("\n  live: ");
             text.push_str(live);
@@ -135,10 +135,10 @@ pub fn render(error: &anyhow::Error) -> String {
 
 /// The exit code that the error asks for: 1 where nothing in its chain says otherwise.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let ending = error
-        .downcast_ref::<Stop>()
-        .map_or(Ending::Failed, |stop| stop.ending);
-    ExitCode::from(ending.code())
+    let exit = error
+        .downcast_ref::<CliError>()
+        .map_or(ExitKind::Failed, |stop| stop.exit);
+    ExitCode::from(exit.code())
 }
 
 #[cfg(test)]
@@ -154,24 +154,24 @@ mod tests {
             "error: cannot ask: no answer\n  live: nothing live was changed\n  \
              next: mend what is told above, and run the command again"
         );
-        let refused = Stop::refused("locked").live("as it was").next("wait");
+        let refused = CliError::refused("locked").live("as it was").next("wait");
         assert_eq!(
             said(refused.into()),
             "error: locked\n  live: as it was\n  next: wait"
         );
-        assert_eq!(said(Stop::midway("half done").into()), "error: half done");
+        assert_eq!(said(CliError::midway("half done").into()), "error: half done");
     }
 
     #[test]
     fn ending_and_next_command_survive_added_context() {
-        let result: anyhow::Result<()> = Err(Stop::midway("the swap stopped after 2 of 5 collections")
+        let result: anyhow::Result<()> = Err(CliError::midway("the swap stopped after 2 of 5 collections")
             .live("two collections hold the backup")
             .next("cargo xtask restore --resume 20260102-030405-ab12")
             .into());
         let error = result.context("cannot restore").unwrap_err();
         assert_eq!(
-            error.downcast_ref::<Stop>().map(|stop| stop.ending),
-            Some(Ending::Midway)
+            error.downcast_ref::<CliError>().map(|stop| stop.exit),
+            Some(ExitKind::Midway)
         );
         assert_eq!(
             render(&error),

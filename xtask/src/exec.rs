@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub use background::Background;
 use group::{Group, Watchdog};
-pub use group::{check_interrupted, install_signal_handler, interrupted, last_words};
+pub use group::{check_interrupted, install_signal_handler, interrupted, with_signals_deferred};
 use output::{LineCallback, collect_stderr, collect_stdout};
 
 use crate::secret::{Secret, scrub};

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use serde_json::{Value, json};
 use xtask::domain::ledger::{Body, Outcome};
-use xtask::engine::ledger::{Held, Ledger, Start, Timing};
-use xtask::error::{Ending, Stop};
+use xtask::error::{CliError, ExitKind};
+use xtask::operation::ledger::{Ledger, OperationLock, Start, Timing};
 use xtask::tools::git::Git;
 
 const RACERS: usize = 8;
@@ -74,8 +74,8 @@ fn start(kind: &str) -> Start {
     }
 }
 
-fn ending(error: &anyhow::Error) -> Option<Ending> {
-    error.downcast_ref::<Stop>().map(|stop| stop.ending)
+fn ending(error: &anyhow::Error) -> Option<ExitKind> {
+    error.downcast_ref::<CliError>().map(|stop| stop.exit)
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn what_was_recorded_is_read_by_any_clone_unchanged() {
 
     let mut theirs = ledger(world.path(), "b", Timing::default());
     let refused = theirs.begin(start("deploy")).unwrap_err();
-    assert_eq!(ending(&refused), Some(Ending::Refused));
+    assert_eq!(ending(&refused), Some(ExitKind::Refused));
     let shown = xtask::error::render(&refused);
     assert!(
         shown.contains("rollback of production is under way") && shown.contains("rm -rf ~"),
@@ -105,7 +105,7 @@ fn what_was_recorded_is_read_by_any_clone_unchanged() {
     assert_eq!(operation.ended.as_ref().unwrap().outcome, Outcome::Done);
     assert_eq!(
         ending(&theirs.resume(&id, "again").unwrap_err()),
-        Some(Ending::Refused)
+        Some(ExitKind::Refused)
     );
     theirs.begin(start("deploy")).unwrap();
 }
@@ -127,7 +127,7 @@ fn a_holder_whose_lease_was_taken_over_can_do_nothing_more() {
         silent.step("late", json!(null)).unwrap_err(),
         silent.finish(Outcome::Done, json!(null)).unwrap_err(),
     ] {
-        assert_eq!(ending(&refused), Some(Ending::Midway), "{refused:#}");
+        assert_eq!(ending(&refused), Some(ExitKind::Midway), "{refused:#}");
     }
     taken.finish(Outcome::Undone, json!(null)).unwrap();
     let state = second.state().unwrap();
@@ -187,13 +187,13 @@ fn a_push_whose_answer_is_lost_counts_once() {
     assert_eq!(ledger.state().unwrap().operations[0].steps.len(), 1);
 }
 
-fn until_free(mut take: impl FnMut() -> anyhow::Result<Held>) -> Held {
+fn until_free(mut take: impl FnMut() -> anyhow::Result<OperationLock>) -> OperationLock {
     let since = Instant::now();
     loop {
         match take() {
             Ok(held) => return held,
             Err(error) => assert!(
-                ending(&error) == Some(Ending::Refused) && since.elapsed() < RACE_DEADLINE,
+                ending(&error) == Some(ExitKind::Refused) && since.elapsed() < RACE_DEADLINE,
                 "{error:#}"
             ),
         }
@@ -301,7 +301,7 @@ fn one_racer() {
         match take(&mut ledger) {
             Ok(held) => hold(world, held),
             Err(error) => {
-                assert_eq!(ending(&error), Some(Ending::Refused), "{error:#}");
+                assert_eq!(ending(&error), Some(ExitKind::Refused), "{error:#}");
                 std::thread::sleep(Duration::from_millis(rand::rng().random_range(200..1_500)));
             }
         }
@@ -309,7 +309,7 @@ fn one_racer() {
 }
 
 /// Begins, over what a killed racer left, or goes on with that.
-fn take(ledger: &mut Ledger) -> anyhow::Result<Held> {
+fn take(ledger: &mut Ledger) -> anyhow::Result<OperationLock> {
     let left = ledger.state()?.unfinished().map(|operation| operation.id.clone());
     match left {
         Some(id) if rand::random() => ledger.resume(&id, "its holder was killed"),
@@ -321,7 +321,7 @@ fn take(ledger: &mut Ledger) -> anyhow::Result<Held> {
 }
 
 /// Holds the lock for a while; the witness is a file lock, which the kernel takes from a killed process.
-fn hold(world: &Path, held: Held) {
+fn hold(world: &Path, held: OperationLock) {
     let fence = held.fence();
     let log = |did: &str, mark: u32| {
         let line = format!("{}\n", json!({"did": did, "fence": fence, "mark": mark}));

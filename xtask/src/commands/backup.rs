@@ -20,10 +20,10 @@ use crate::backup::BackupFile;
 use crate::config::Place;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, ConsistencyKind};
-use crate::error::Stop;
-use crate::places::directory::Directory;
-use crate::places::{self, Keeper};
+use crate::error::CliError;
 use crate::report;
+use crate::storage::directory::Directory;
+use crate::storage::{self, BackupStore};
 
 pub use create::{Timings, create_timed};
 pub use list::{Listed, list};
@@ -178,7 +178,7 @@ pub fn find(ctx: &Context, id: &str) -> Result<BackupFile> {
         || format!("no place has a backup {id}"),
         |error| format!("no place has an undamaged backup {id}: {error:#}"),
     );
-    Err(Stop::failed(what)
+    Err(CliError::failed(what)
         .live("nothing was changed")
         .next("see what there is with: cargo xtask backup list")
         .into())
@@ -220,7 +220,7 @@ fn directories(ctx: &Context) -> Result<Vec<Directory>> {
 }
 
 /// All places, ready for use.
-type Keepers = Vec<Box<dyn Keeper>>;
+type Keepers = Vec<Box<dyn BackupStore>>;
 
 /// The places of pipeline.toml, and the folder for local state.
 fn keepers(ctx: &Context) -> Result<Keepers> {
@@ -229,9 +229,9 @@ fn keepers(ctx: &Context) -> Result<Keepers> {
         .backup
         .places
         .iter()
-        .map(|place| places::open(ctx, place));
+        .map(|place| storage::open(ctx, place));
     let local = Directory::open(ctx.state_dir("backups")?)?;
-    let local: Box<dyn Keeper> = Box::new(local);
+    let local: Box<dyn BackupStore> = Box::new(local);
     configured.chain([Ok(local)]).collect()
 }
 

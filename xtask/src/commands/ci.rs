@@ -12,7 +12,7 @@ use xshell::{Shell, cmd};
 
 use super::Common;
 use super::rehearse::Scenario;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::Exec;
 use crate::report;
 use crate::tools::resolve::{Purpose, cannot_be_had, path_with, resolve, resolve_for};
@@ -133,7 +133,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     report::emit(common.format, "ci/1", &report, || report.text())?;
     failure.map_or(Ok(()), |error| {
-        Err(Stop::failed(format!("{error:#}"))
+        Err(CliError::failed(format!("{error:#}"))
             .next("mend it and run `cargo xtask ci` again")
             .into())
     })

@@ -6,22 +6,22 @@ mod plan;
 use anyhow::Result;
 use serde::Serialize;
 
-pub use execute::{backup_step, look_at};
+pub use execute::{backup_step, check_health};
 use plan::Plan;
 
 use super::Common;
 use super::rollback::{self, RolledBack};
+use crate::approval;
+use crate::commands::confirm::confirm;
 use crate::config::OnUnhealthy;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
 use crate::domain::release::{Health, Release, known_good};
 use crate::domain::timeline::Timing;
-use crate::engine::approval;
-use crate::engine::confirm::confirm;
-use crate::engine::operation::{Direction, Operation, plan_sha256};
-use crate::engine::releases::Releases;
-use crate::error::Stop;
+use crate::error::CliError;
+use crate::operation::run::{Operation, ResumeMode, plan_sha256};
+use crate::release::releases::Releases;
 use crate::report;
 
 const KIND: &str = "deploy";
@@ -95,7 +95,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 
 /// Finishes a deploy that stopped midway.
 pub fn resume(ctx: &Context, id: &OperationId) -> Result<Deployed> {
-    let (operation, plan) = Operation::take_up(ctx, id, KIND, Direction::Forward)?;
+    let (operation, plan) = Operation::resume(ctx, id, KIND, ResumeMode::Continue)?;
     carry_out(ctx, &plan, operation, &Releases::read(ctx)?, None)
 }
 
@@ -127,16 +127,17 @@ fn told(ctx: &Context, done: &Deployed) -> Result<()> {
     let release = &done.release;
     match (release.health, &done.rolled_back) {
         (Health::Healthy, _) => Ok(()),
-        (_, Some(back)) => Err(
-            Stop::failed(format!("{} was unhealthy and was rolled back", release.tag))
-                .live(format!(
-                    "{} is live again, as {}",
-                    back.restored(),
-                    back.release.tag
-                ))
-                .next("cargo xtask releases")
-                .into(),
-        ),
+        (_, Some(back)) => Err(CliError::failed(format!(
+            "{} was unhealthy and was rolled back",
+            release.tag
+        ))
+        .live(format!(
+            "{} is live again, as {}",
+            back.restored(),
+            back.release.tag
+        ))
+        .next("cargo xtask releases")
+        .into()),
         (_, None) => Err(unhealthy(&Releases::read(ctx)?, release)),
     }
 }
@@ -184,7 +185,7 @@ fn unhealthy(releases: &Releases, release: &Release) -> anyhow::Error {
             )
         },
     );
-    Stop::midway(format!("the checks after the release of {} failed", release.tag))
+    CliError::midway(format!("the checks after the release of {} failed", release.tag))
         .live(format!(
             "{} is live and recorded as {}",
             release.tag,

@@ -13,7 +13,7 @@ pub use here::{optional_secrets, required_secrets};
 
 use super::Common;
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::report;
 
 /// Options of `doctor`.
@@ -75,7 +75,9 @@ impl Line {
 
     /// A problem out of an error: its own next command is the fix, where it has one.
     fn error(subject: impl Into<String>, error: &anyhow::Error, fix: &str) -> Self {
-        let next = error.downcast_ref::<Stop>().and_then(|stop| stop.next.clone());
+        let next = error
+            .downcast_ref::<CliError>()
+            .and_then(|stop| stop.next.clone());
         Self::problem(
             subject,
             format!("{error:#}"),
@@ -92,7 +94,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     if page.problems == 0 {
         return Ok(());
     }
-    Err(Stop::failed(format!("{} problems", page.problems))
+    Err(CliError::failed(format!("{} problems", page.problems))
         .live("nothing was changed")
         .next("do what each line says, then run `cargo xtask doctor` again")
         .into())

@@ -7,9 +7,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Common;
+use crate::approval;
 use crate::context::Context;
-use crate::engine::approval;
-use crate::engine::notify::{self, Delivery, Event, Notice};
+use crate::notify::{self, Delivery, Event, Notice};
 use crate::report;
 
 /// Options of `gate`.

@@ -13,12 +13,12 @@ use crate::domain::commit::CommitId;
 use crate::domain::observation::Seen;
 use crate::domain::release::{Release, tag_time};
 use crate::domain::verdict::Verdict;
-use crate::engine::history;
-use crate::engine::releases::Releases;
-use crate::error::{Ending, Stop};
+use crate::error::{CliError, ExitKind};
 use crate::health::compare::{self, Comparison};
 use crate::health::watch::{self, Pace};
 use crate::health::{self, ExpectedRelease, Group, HealthReport, Request};
+use crate::operation::history;
+use crate::release::releases::Releases;
 use crate::report;
 use crate::tools::git::Git;
 
@@ -112,7 +112,7 @@ fn earlier(ctx: &Context, named: &str) -> Result<HealthReport> {
     }
     let record = Release::from_message(named, &Git::open(ctx).tag_message(named)?)?;
     let report = record.health_report.ok_or_else(|| {
-        Stop::usage(format!("the record of {named} has no health report"))
+        CliError::usage(format!("the record of {named} has no health report"))
             .live("nothing was changed")
             .next("compare with a report that `cargo xtask health --format json` wrote")
     })?;
@@ -132,7 +132,7 @@ fn keep_watching(ctx: &Context, request: &Request, args: &Args) -> Result<ExitCo
 fn exit_code(verdict: Option<Verdict>) -> ExitCode {
     match verdict {
         Some(Verdict::Healthy) => ExitCode::SUCCESS,
-        Some(Verdict::Unhealthy | Verdict::Unknown) | None => ExitCode::from(Ending::Failed.code()),
+        Some(Verdict::Unhealthy | Verdict::Unknown) | None => ExitCode::from(ExitKind::Failed.code()),
     }
 }
 
@@ -149,7 +149,8 @@ fn expected(ctx: &Context, release: &str) -> Result<ExpectedRelease> {
         bail!("the record of {release} is not readable: {why}");
     }
     let asked = releases.find(release).ok_or_else(|| {
-        Stop::usage(format!("there is no release `{release}`")).next("see the releases: cargo xtask releases")
+        CliError::usage(format!("there is no release `{release}`"))
+            .next("see the releases: cargo xtask releases")
     })?;
     // A rollback brings a release back with deployments, and under a tag, of its own.
     let brought_back = |newest: &&Release| newest.restores.as_deref() == Some(release);

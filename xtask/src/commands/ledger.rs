@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::Common;
 use crate::domain::ledger::{Operation, Void};
 use crate::domain::operation::OperationId;
-use crate::engine::ledger::Ledger;
-use crate::engine::operation::find;
+use crate::operation::ledger::Ledger;
+use crate::operation::run::find;
 use crate::report;
 
 /// Options of `ledger`.

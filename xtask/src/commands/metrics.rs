@@ -12,11 +12,11 @@ use super::{Common, backup};
 use crate::context::Context;
 use crate::domain::metrics::{Budgets, History, Metrics, NewestBackup};
 use crate::domain::release::Release;
-use crate::engine::ledger::Ledger;
-use crate::engine::releases::Releases;
-use crate::engine::{approval, history};
+use crate::operation::ledger::Ledger;
+use crate::release::releases::Releases;
 use crate::report::{self, Format};
 use crate::tools::git::Git;
+use crate::{approval, operation::history};
 
 const SCHEMA: &str = "metrics/1";
 /// Commits of one release that count for its lead time; more say nothing more.

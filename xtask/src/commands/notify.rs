@@ -6,9 +6,9 @@ use serde::Serialize;
 use super::Common;
 use crate::context::Context;
 use crate::domain::ledger::Operation;
-use crate::engine::ledger::Ledger;
-use crate::engine::notify::{self, Delivery, Event, Notice};
-use crate::error::Stop;
+use crate::error::CliError;
+use crate::notify::{self, Delivery, Event, Notice};
+use crate::operation::ledger::Ledger;
 use crate::report;
 
 /// Options of `notify`.
@@ -74,12 +74,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         report::lines(&rows)
     })?;
     if args.test && told.deliveries.is_empty() {
-        return Err(Stop::failed("the test message went to nobody")
+        return Err(CliError::failed("the test message went to nobody")
             .next("set notify.slack or [notify.email] in pipeline.toml")
             .into());
     }
     if args.test && !told.deliveries.iter().all(|one| one.delivered) {
-        return Err(Stop::failed("the test message was not delivered")
+        return Err(CliError::failed("the test message was not delivered")
             .next("check `[notify]` in pipeline.toml and the variables that it names")
             .into());
     }

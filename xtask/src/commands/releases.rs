@@ -7,8 +7,8 @@ use super::Common;
 use crate::commands::backup;
 use crate::context::Context;
 use crate::domain::release::{Release, backup_of, known_good};
-use crate::engine::platforms::Platforms;
-use crate::engine::releases::Releases;
+use crate::release::platforms::Platforms;
+use crate::release::releases::Releases;
 use crate::report;
 
 /// Options of `releases`.

@@ -15,11 +15,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::commands::backup;
+use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
-use crate::engine::confirm::confirm;
-use crate::error::{Stop, unchanged};
+use crate::error::{CliError, unchanged};
 use crate::report;
 use crate::restore::{self, Delta, Known, Mended, Swapped, Undone};
 
@@ -110,10 +110,12 @@ fn verb(args: &Args, ctx: &Context) -> Result<()> {
     }
     report::progress(&plan.text());
     if !plan.preflight.problems.is_empty() {
-        return Err(Stop::refused("the restore cannot be made, for the reasons above")
-            .live("nothing was changed")
-            .next("remove what stands in the way and run the command again")
-            .into());
+        return Err(
+            CliError::refused("the restore cannot be made, for the reasons above")
+                .live("nothing was changed")
+                .next("remove what stands in the way and run the command again")
+                .into(),
+        );
     }
     confirm_change(
         ctx,
@@ -158,7 +160,7 @@ fn require_known(ctx: &Context, operation: &OperationId) -> Result<()> {
     {
         return Ok(());
     }
-    Err(Stop::usage(format!("there is no restore {operation}"))
+    Err(CliError::usage(format!("there is no restore {operation}"))
         .live("nothing was changed")
         .next("cargo xtask restore --list")
         .into())

@@ -13,15 +13,15 @@ pub use undo::undo;
 
 use super::Common;
 use crate::commands::backup;
+use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
 use crate::domain::release::{DatabaseChoice, Health, Release};
 use crate::domain::timeline::Timing;
-use crate::engine::confirm::confirm;
-use crate::engine::operation::{Direction, Operation, plan_sha256};
-use crate::engine::releases::Releases;
-use crate::error::Stop;
+use crate::error::CliError;
+use crate::operation::run::{Operation, ResumeMode, plan_sha256};
+use crate::release::releases::Releases;
 use crate::report;
 use crate::restore::{self, Delta, LossPreview};
 
@@ -151,7 +151,7 @@ fn begin(ctx: &Context, plan: &Plan, releases: &Releases, reason: &str) -> Resul
 
 /// Finishes a rollback that stopped midway.
 fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
-    let (operation, plan) = Operation::take_up(ctx, id, KIND, Direction::Forward)?;
+    let (operation, plan) = Operation::resume(ctx, id, KIND, ResumeMode::Continue)?;
     carry_out(ctx, &plan, operation, &Releases::read(ctx)?)
 }
 
@@ -255,7 +255,7 @@ fn reason(args: &Args) -> Result<String> {
         .map(str::trim)
         .filter(|reason| !reason.is_empty());
     given.map(str::to_owned).ok_or_else(|| {
-        Stop::usage("a rollback needs a reason")
+        CliError::usage("a rollback needs a reason")
             .live("nothing was changed")
             .next("add --reason \"what is wrong with the release\"")
             .into()
@@ -272,7 +272,7 @@ fn which(ctx: &Context) -> Result<anyhow::Error> {
         ),
         None => "there is no earlier healthy release: mend and deploy".into(),
     };
-    Ok(Stop::usage("which release shall be gone back to?")
+    Ok(CliError::usage("which release shall be gone back to?")
         .live("nothing was changed")
         .next(next)
         .into())
@@ -280,7 +280,7 @@ fn which(ctx: &Context) -> Result<anyhow::Error> {
 
 fn still_unhealthy(release: &Release) -> anyhow::Error {
     let from = release.rollback_of.as_deref().unwrap_or_default();
-    Stop::midway(format!("the checks after the rollback failed ({})", release.tag))
+    CliError::midway(format!("the checks after the rollback failed ({})", release.tag))
         .live(format!(
             "{} is live with the code and data asked for",
             release.tag

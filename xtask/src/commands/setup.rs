@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::Common;
+use crate::commands::confirm::confirm;
 use crate::config::ApprovalMethod;
 use crate::context::Context;
-use crate::engine::confirm::confirm;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::report;
 use crate::secret::Secret;
 use crate::tools::gh::GitHub;
@@ -87,7 +87,7 @@ fn verify(ctx: &Context, github: &GitHub) -> Result<()> {
         return Ok(());
     }
     let left: Vec<String> = left.iter().map(ToString::to_string).collect();
-    Err(Stop::failed(format!("still to do: {}", left.join("; ")))
+    Err(CliError::failed(format!("still to do: {}", left.join("; ")))
         .live("everything else is set up")
         .next("set the secrets as environment variables, or each by `cargo xtask setup --secret NAME < FILE`; then run `cargo xtask setup` again")
         .into())
@@ -224,14 +224,14 @@ fn explain(ctx: &Context, error: anyhow::Error) -> anyhow::Error {
     if !format!("{error:#}").contains("required reviewers") {
         return error;
     }
-    Stop::failed(format!(
+    CliError::failed(format!(
         "GitHub offers no required reviewers for this repository (private, without Enterprise): {error:#}"
     ))
     .live("what came before is set up; running the command again is harmless")
     .next(format!(
         "set approval.method = \"signed-tag\" in {}, list the keys in {}, and run `cargo xtask setup` again",
         crate::context::PIPELINE_FILE,
-        ctx.root.join(crate::engine::approval::APPROVERS_FILE).display()
+        ctx.root.join(crate::approval::APPROVERS_FILE).display()
     ))
     .into()
 }
@@ -240,7 +240,7 @@ fn set_from_stdin(ctx: &Context, github: &GitHub, name: &str) -> Result<()> {
     let known = super::doctor::required_secrets(ctx);
     let optional = super::doctor::optional_secrets(ctx);
     if !known.iter().chain(&optional).any(|one| one == name) {
-        return Err(Stop::usage(format!("pipeline.toml names no secret {name}"))
+        return Err(CliError::usage(format!("pipeline.toml names no secret {name}"))
             .next(format!("choose from: {}", [known, optional].concat().join(", ")))
             .into());
     }

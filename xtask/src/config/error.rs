@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 
-use crate::error::Stop;
+use crate::error::CliError;
 
 /// Keys less alike than this are not suggested.
 const LEAST_LIKENESS: f64 = 0.75;
@@ -18,7 +18,7 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
         let hint = did_you_mean(message)
             .map(|key| format!(" (did you mean `{key}`?)"))
             .unwrap_or_default();
-        Stop::usage(format!("{}:{line}:{column}: {message}{hint}", path.display()))
+        CliError::usage(format!("{}:{line}:{column}: {message}{hint}", path.display()))
             .live("nothing was changed")
             .next(format!("correct {} and run the command again", path.display()))
             .into()
@@ -35,7 +35,7 @@ pub fn mistakes(path: &Path, text: &str, mut found: Vec<(usize, String)>) -> any
             format!("{}:{line}:{column}: {message}", path.display())
         })
         .collect();
-    Stop::usage(lines.join("\n"))
+    CliError::usage(lines.join("\n"))
         .live("nothing was changed")
         .next(format!("correct {} and run the command again", path.display()))
         .into()

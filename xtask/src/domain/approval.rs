@@ -30,7 +30,7 @@ pub struct Rules {
 
 /// One person's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Voice {
+pub struct Review {
     pub who: String,
     pub approves: bool,
     /// The plan it is bound to.
@@ -57,7 +57,7 @@ pub fn judge(
     rules: &Rules,
     plan_sha256: &str,
     authors: &[&str],
-    voices: &[Voice],
+    voices: &[Review],
     now: DateTime<Utc>,
 ) -> Result<Vec<String>, Refusal> {
     let mut counted = BTreeSet::new();
@@ -117,8 +117,8 @@ mod tests {
 
     const PLAN: &str = "aa";
 
-    fn voice(who: &str) -> Voice {
-        Voice {
+    fn voice(who: &str) -> Review {
+        Review {
             who: who.into(),
             approves: true,
             plan_sha256: PLAN.into(),
@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    fn said(voices: &[Voice], after: TimeDelta) -> String {
+    fn said(voices: &[Review], after: TimeDelta) -> String {
         let rules = Rules {
             required: 2,
             max_age: TimeDelta::hours(24),
@@ -146,16 +146,16 @@ mod tests {
     #[test]
     fn two_distinct_people_other_than_the_authors_approve_this_plan_within_a_day() {
         let (ann, bob) = (voice("ann"), voice("bob"));
-        let other_plan = Voice {
+        let other_plan = Review {
             plan_sha256: "bb".into(),
             ..bob.clone()
         };
-        let rejected = Voice {
+        let rejected = Review {
             approves: false,
             ..bob.clone()
         };
         let day = TimeDelta::hours(24);
-        let cases: &[(&[Voice], TimeDelta, &str)] = &[
+        let cases: &[(&[Review], TimeDelta, &str)] = &[
             (&[ann.clone(), bob.clone()], day, "ann+bob"),
             (&[], day, "0 of 2 approvals count"),
             (std::slice::from_ref(&ann), day, "1 of 2 approvals count (ann)"),

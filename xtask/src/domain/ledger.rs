@@ -342,5 +342,4 @@ impl std::fmt::Display for Outcome {
 }
 
 #[cfg(test)]
-#[path = "ledger_tests.rs"]
 mod tests;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::error::Stop;
+use crate::error::CliError;
 
 /// How long a child has to end by itself after SIGTERM before SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -131,7 +131,7 @@ thread_local! {
 
 /// Lets this thread run commands although a signal has come: what must be told before we end. A second signal ends us
 /// all the same.
-pub fn last_words<T>(say: impl FnOnce() -> T) -> T {
+pub fn with_signals_deferred<T>(say: impl FnOnce() -> T) -> T {
     LAST_WORDS.set(true);
     let said = say();
     LAST_WORDS.set(false);
@@ -141,7 +141,7 @@ pub fn last_words<T>(say: impl FnOnce() -> T) -> T {
 /// An error when a signal asked us to stop: loops and waits call it.
 pub fn check_interrupted() -> Result<()> {
     if interrupted() && !LAST_WORDS.get() {
-        Err(Stop::failed("interrupted by a signal").into())
+        Err(CliError::failed("interrupted by a signal").into())
     } else {
         Ok(())
     }

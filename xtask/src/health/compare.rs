@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::render::duration;
 use super::report::{CheckReport, HealthReport, SCHEMA};
 use crate::domain::verdict::{Outcome, Verdict};
-use crate::error::Stop;
+use crate::error::CliError;
 
 /// The largest report that is read.
 const LIMIT_BYTES: usize = 32 << 20;
@@ -70,7 +70,7 @@ pub fn read(path: &Path) -> Result<HealthReport> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let bytes = crate::exec::read_bounded(file, LIMIT_BYTES)?;
     let wrong = |why: String| {
-        Stop::usage(format!("{} is not a health report: {why}", path.display()))
+        CliError::usage(format!("{} is not a health report: {why}", path.display()))
             .next("write one with: cargo xtask health --format json > FILE")
     };
     let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;

@@ -7,7 +7,7 @@ use ureq::tls::{PemItem, RootCerts};
 use ureq::{Proxy, ProxyProtocol};
 use url::{Host, Url};
 
-use crate::error::Stop;
+use crate::error::CliError;
 
 /// The largest file of certificates that is read.
 const CERTIFICATES_LIMIT_BYTES: usize = 16 << 20;
@@ -27,7 +27,7 @@ pub(super) fn proxy(scheme: &str) -> Result<Option<Proxy>> {
     let Some((name, value)) = names.iter().find_map(|name| Some((name, set(name)?))) else {
         return Ok(None);
     };
-    let wrong = || Stop::usage(format!("{name} is not the address of an HTTP proxy"));
+    let wrong = || CliError::usage(format!("{name} is not the address of an HTTP proxy"));
     let given = Proxy::new(&value).map_err(|_| wrong())?;
     if !matches!(given.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
         return Err(wrong().into());

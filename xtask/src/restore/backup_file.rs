@@ -9,7 +9,7 @@ use crate::archive::container::default_workers;
 use crate::backup::BackupFile;
 use crate::commands::backup;
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::check_interrupted;
 
 const COPY_BYTES: usize = 1 << 18;
@@ -20,7 +20,7 @@ pub(super) fn verify(ctx: &Context, file: &BackupFile) -> Result<()> {
     if found.is_good() {
         return Ok(());
     }
-    Err(Stop::failed(format!(
+    Err(CliError::failed(format!(
         "{} is damaged or not the file that was stored: {}",
         file.path.display(),
         found.problems.join("; ")

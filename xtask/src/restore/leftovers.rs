@@ -12,8 +12,8 @@ use super::record::{FILE_NAME, Log, Phase, Record};
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
-use crate::engine::journal::{operation_dir, operations};
-use crate::error::Stop;
+use crate::error::CliError;
+use crate::operation::journal::{operation_dir, operations};
 
 /// One restore, as the journals here and the names in the database tell it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -145,7 +145,7 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
         .into_iter()
         .find(|k| k.operation == *operation);
     let Some(known) = known else {
-        return Err(Stop::usage(format!("there is no restore {operation}"))
+        return Err(CliError::usage(format!("there is no restore {operation}"))
             .live("nothing was changed")
             .next("`cargo xtask restore --list` shows them")
             .into());
@@ -156,7 +156,7 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
     let mixed = known.is_midway() || unrescued;
     ensure!(
         !mixed,
-        Stop::refused(format!("restore {operation} stopped midway"))
+        CliError::refused(format!("restore {operation} stopped midway"))
             .live("collections of the backup and of before may be mixed")
             .next(format!(
                 "cargo xtask restore --resume {operation}   (or --undo {operation})"
@@ -171,7 +171,7 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
         || (history.swap.is_some() && !known.shadow.is_empty());
     ensure!(
         !needed || age >= kept,
-        Stop::refused(format!(
+        CliError::refused(format!(
             "restore {operation} is {} h old; its old collections are kept for {} h",
             age.num_hours(),
             kept.num_hours()

@@ -18,7 +18,7 @@ use crate::database::{Digests, Live};
 use crate::domain::inventory::{Aspect, Difference, Inventory};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::operation::OperationId;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::report;
 
 /// A backup that stands beside the live collections, proved equal.
@@ -48,7 +48,7 @@ pub fn prepare(ctx: &Context, backup: &BackupFile, operation: &OperationId) -> R
     let mut log = Log::open(ctx, operation)?;
     ensure!(
         log.history.swap.is_none(),
-        Stop::refused(format!("restore {operation} has begun to swap"))
+        CliError::refused(format!("restore {operation} has begun to swap"))
             .next(format!("cargo xtask restore --resume {operation}"))
     );
     log.write(&Record::Planned(Planned {
@@ -60,7 +60,7 @@ pub fn prepare(ctx: &Context, backup: &BackupFile, operation: &OperationId) -> R
     }))?;
     let found = preflight(ctx, &live, backup, operation)?;
     if !found.problems.is_empty() {
-        return Err(Stop::refused(format!(
+        return Err(CliError::refused(format!(
             "the restore cannot be made:\n    - {}",
             found.problems.join("\n    - ")
         ))
@@ -128,7 +128,7 @@ impl Prepared {
                 self.operation
             ),
         };
-        Stop::failed(format!("{error:#}"))
+        CliError::failed(format!("{error:#}"))
             .live("nothing live was changed")
             .next(next)
             .into()

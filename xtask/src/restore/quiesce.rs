@@ -7,7 +7,7 @@ use xshell::cmd;
 
 use crate::config::Quiesce;
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::Exec;
 use crate::report;
 
@@ -16,7 +16,7 @@ use crate::report;
 pub fn quiesced<T>(ctx: &Context, swap: impl FnOnce() -> Result<T>) -> Result<T> {
     let Some(hooks) = &ctx.config.restore.quiesce else {
         return Err(
-            Stop::usage("--quiesce needs the hooks `[restore.quiesce]` in pipeline.toml")
+            CliError::usage("--quiesce needs the hooks `[restore.quiesce]` in pipeline.toml")
                 .live("nothing was changed")
                 .next("write `before`, `after` and `deadline_s` there, or leave --quiesce out")
                 .into(),
@@ -32,10 +32,12 @@ pub fn quiesced<T>(ctx: &Context, swap: impl FnOnce() -> Result<T>) -> Result<T>
                 Ok(_) => "the restore is done".to_owned(),
                 Err(why) => format!("the restore failed too ({why:#})"),
             };
-            Err(Stop::midway(format!("cannot let the writers go on: {error:#}"))
-                .live(outcome)
-                .next(format!("run it by hand: {}", hooks.after.join(" ")))
-                .into())
+            Err(
+                CliError::midway(format!("cannot let the writers go on: {error:#}"))
+                    .live(outcome)
+                    .next(format!("run it by hand: {}", hooks.after.join(" ")))
+                    .into(),
+            )
         }
     }
 }

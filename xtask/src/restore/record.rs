@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::database::ViewDefinition;
 use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::operation::OperationId;
-use crate::engine::journal::{Journal, operation_dir, read_file};
+use crate::operation::journal::{Journal, operation_dir, read_file};
 
 /// Apart from the journal of the deploy or rollback that a restore may be part of.
 pub const FILE_NAME: &str = "restore.jsonl";

@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::database::Live;
 use crate::domain::manifest::{Consistency, ConsistencyKind};
 use crate::domain::operation::OperationId;
-use crate::engine::journal::operation_dir;
+use crate::operation::journal::operation_dir;
 use crate::report;
 
 /// Documents asked for at once.

@@ -20,7 +20,7 @@ use crate::database::{Digests, Live, Renamed};
 use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::report;
 
 /// So many collections of one name may writers make in the moment of the swap before we give up.
@@ -82,7 +82,7 @@ pub fn resume(ctx: &Context, operation: &OperationId) -> Result<Swapped> {
     let mut log = existing(ctx, &live, operation)?;
     let planned = log.history.planned.clone();
     let Some(planned) = planned else {
-        return Err(Stop::usage(format!(
+        return Err(CliError::usage(format!(
             "no restore {operation} had begun, here or in `{}`",
             live.name()
         ))
@@ -92,7 +92,7 @@ pub fn resume(ctx: &Context, operation: &OperationId) -> Result<Swapped> {
     };
     if log.history.phase >= Phase::Undoing {
         return Err(
-            Stop::refused(format!("restore {operation} was taken back or forgotten"))
+            CliError::refused(format!("restore {operation} was taken back or forgotten"))
                 .live("what was live before it")
                 .next(format!("cargo xtask restore {}", planned.backup.display()))
                 .into(),
@@ -133,7 +133,7 @@ fn mend(
 pub(super) fn same_target(live: &Live, operation: &OperationId, database: &str) -> Result<()> {
     ensure!(
         live.name() == database,
-        Stop::refused(format!("restore {operation} was of the database `{database}`"))
+        CliError::refused(format!("restore {operation} was of the database `{database}`"))
             .live("nothing was changed")
             .next("choose the environment of that database with --env")
     );
@@ -333,7 +333,7 @@ fn compare(live: &Live, backup: &BackupFile, log: &mut Log, plan: &SwapPlan) -> 
 }
 
 fn midway(operation: &OperationId, error: &anyhow::Error) -> anyhow::Error {
-    Stop::midway(format!("the swap stopped: {error:#}"))
+    CliError::midway(format!("the swap stopped: {error:#}"))
         .live("collections of the backup and of before may be mixed; nothing is lost")
         .next(format!(
             "cargo xtask restore --resume {operation}   (or --undo {operation})"

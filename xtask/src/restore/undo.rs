@@ -15,7 +15,7 @@ use crate::database::{Digests, Live, Renamed};
 use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::report;
 
 /// So many collections may writers make in the way of one renaming.
@@ -41,7 +41,7 @@ pub fn undo(ctx: &Context, operation: &OperationId) -> Result<Undone> {
     let mut log = existing(ctx, &live, operation)?;
     ensure!(
         log.history.phase != Phase::Forgotten,
-        Stop::refused(format!("the old collections of restore {operation} were dropped"))
+        CliError::refused(format!("the old collections of restore {operation} were dropped"))
             .live("what restore made live")
             .next("restore the safety backup that was taken before it: `cargo xtask backup list`")
     );
@@ -67,7 +67,7 @@ pub fn undo(ctx: &Context, operation: &OperationId) -> Result<Undone> {
     let undone = mend(ctx, &live, operation, &mut log, &plan)
         .and_then(|()| go_back(&live, operation, &mut log, &plan));
     let mut undone = undone.map_err(|error| {
-        Stop::midway(format!("the undo stopped: {error:#}"))
+        CliError::midway(format!("the undo stopped: {error:#}"))
             .live("collections of the backup and of before may be mixed; nothing is lost")
             .next(format!("cargo xtask restore --undo {operation}"))
     })?;

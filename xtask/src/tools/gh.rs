@@ -1,5 +1,6 @@
 //! `gh`: the repository on GitHub. Its token comes from our environment (`GH_TOKEN`, or `gh auth login`).
 
+pub mod release;
 mod runs;
 mod settings;
 
@@ -14,7 +15,7 @@ use serde_json::Value;
 use xshell::cmd;
 
 use crate::context::{Context, PIPELINE_FILE};
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::{Exec, Finished};
 use crate::wait;
 
@@ -88,7 +89,7 @@ impl Checks {
 impl GitHub {
     pub fn open(ctx: &Context) -> Result<Self> {
         let github = ctx.config.github.as_ref().ok_or_else(|| {
-            Stop::usage(format!("{PIPELINE_FILE} names no GitHub repository"))
+            CliError::usage(format!("{PIPELINE_FILE} names no GitHub repository"))
                 .next("add [github] repository = \"owner/name\"")
         })?;
         Ok(Self {

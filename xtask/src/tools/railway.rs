@@ -16,7 +16,7 @@ use xshell::cmd;
 
 use crate::config;
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
 use crate::wait;
@@ -95,7 +95,7 @@ impl Railway {
             &answer["projectToken"]["environment"]["id"],
         );
         if *project != self.place.project.as_str() || *environment != self.place.environment.as_str() {
-            return Err(Stop::refused(format!(
+            return Err(CliError::refused(format!(
                 "{} is a token of another Railway project or environment",
                 self.place.token
             ))

@@ -17,7 +17,7 @@ use xshell::{Shell, cmd};
 
 use build::{CargoBuild, GoBuild, NpmBuild, PipBuild};
 
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::Exec;
 use crate::report;
 
@@ -116,7 +116,7 @@ pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
         .find(|name| pins.tool.iter().all(|pin| pin.name != **name))
     {
         let known: Vec<&str> = pins.tool.iter().map(|pin| pin.name.as_str()).collect();
-        return Err(Stop::usage(format!("no tool is called `{unknown}`"))
+        return Err(CliError::usage(format!("no tool is called `{unknown}`"))
             .next(format!("choose among: {}", known.join(", ")))
             .into());
     }
@@ -264,7 +264,7 @@ impl Pin {
 }
 
 fn missing(program: &str, package: &str) -> anyhow::Error {
-    Stop::usage(format!("{program} is not on PATH"))
+    CliError::usage(format!("{program} is not on PATH"))
         .live("nothing was changed")
         .next(format!("install the package {package} and run the command again"))
         .into()

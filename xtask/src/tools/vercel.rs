@@ -15,7 +15,7 @@ use xshell::cmd;
 
 use crate::config;
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
 use crate::wait;
@@ -160,7 +160,7 @@ impl Vercel {
             .deadline(ALIAS_DEADLINE)
             .output()?;
         if asked.code != Some(0) && needs_better_plan(&asked.stderr_tail) {
-            return Err(Stop::failed(format!("Vercel refused the {verb} to {id}: {}", asked.error()))
+            return Err(CliError::failed(format!("Vercel refused the {verb} to {id}: {}", asked.error()))
                 .live("the production domain serves what it served before")
                 .next("the plan allows only the previous deployment: upgrade it, or promote in Vercel's dashboard")
                 .into());

@@ -8,7 +8,7 @@ use xshell::{Shell, cmd};
 use xtask::commands::rehearse::{DATABASE, World};
 use xtask::database::{Digests, Live};
 use xtask::domain::inventory::Inventory;
-use xtask::engine::ledger::{Ledger, Start, Timing};
+use xtask::operation::ledger::{Ledger, Start, Timing};
 use xtask::secret::Secret;
 use xtask::tools::git::Git;
 
@@ -53,7 +53,7 @@ fn backup_file(world: &World, id: &str) -> PathBuf {
 }
 
 /// Somebody who holds the lock and says nothing more.
-fn hold_the_lock(clone: &Path) -> xtask::engine::ledger::Held {
+fn hold_the_lock(clone: &Path) -> xtask::operation::ledger::OperationLock {
     let timing = Timing {
         heartbeat: Duration::from_hours(1),
         ..Timing::default()

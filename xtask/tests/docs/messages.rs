@@ -21,23 +21,23 @@ const AREAS: &[(&str, &[&str], &str)] = &[
         &[
             "commands/deploy",
             "commands/rollback",
-            "engine/operation",
-            "engine/preflight",
-            "engine/confirm",
-            "engine/journal",
+            "operation/run",
+            "operation/preflight",
+            "commands/confirm",
+            "operation/journal",
         ],
         "Preflight tells all problems at once and changes nothing. After exit 4 the message names the operation: \
          `--resume` finishes it, `--undo` goes back.",
     ),
     (
         "Lock and ledger",
-        &["engine/ledger", "commands/ledger"],
+        &["operation/ledger", "commands/ledger"],
         "One operation at a time holds an environment. A holder that died loses the lock at once on the same machine, \
          elsewhere two minutes after its last word.",
     ),
     (
         "Approvals",
-        &["engine/approval", "commands/gate"],
+        &["approval", "commands/gate"],
         "An approval is for one plan and counts for `approval.max_age_hours`. What cannot be proved is not approved.",
     ),
     (
@@ -67,7 +67,7 @@ const AREAS: &[(&str, &[&str], &str)] = &[
 const CONSTANTS: &[(&str, &str)] = &[
     ("PIPELINE_FILE", xtask::context::PIPELINE_FILE),
     ("HEALTH_FILE", xtask::health::HEALTH_FILE),
-    ("APPROVERS_FILE", xtask::engine::approval::APPROVERS_FILE),
+    ("APPROVERS_FILE", xtask::approval::APPROVERS_FILE),
 ];
 
 /// One error of the program.
@@ -198,9 +198,9 @@ fn messages_of(path: &str, source: &str) -> Vec<Message> {
     let mut found = collected(area, source);
     for (kind, exit) in KINDS {
         // A file may have a constructor of its own that adds what is the same for all of its errors.
-        let own = source.find(&format!("fn {kind}(what: impl Into<String>) -> Stop"));
+        let own = source.find(&format!("fn {kind}(what: impl Into<String>) -> CliError"));
         let own_live = own.map(|own| said_in_body(source, own));
-        let marks = [format!("Stop::{kind}("), format!("{kind}(")];
+        let marks = [format!("CliError::{kind}("), format!("{kind}(")];
         for mark in marks.iter().take(if own.is_some() { 2 } else { 1 }) {
             for (at, _) in source.match_indices(mark.as_str()) {
                 let before = &source[..at];
@@ -213,7 +213,7 @@ fn messages_of(path: &str, source: &str) -> Vec<Message> {
                 let open = at + mark.len() - 1;
                 let close = closing(source, open);
                 let live = said(source, close + 1, "live");
-                let live = if live.is_empty() && !mark.starts_with("Stop") {
+                let live = if live.is_empty() && !mark.starts_with("CliError") {
                     own_live.clone().unwrap_or_default()
                 } else {
                     live
@@ -338,14 +338,14 @@ fn the_guide_has_every_message() {
 #[test]
 fn a_message_is_found_with_its_code_state_and_next_command() {
     let source = r#"
-        Err(Stop::midway(format!("the swap of {name} (one of {}) stopped", 5))
+        Err(CliError::midway(format!("the swap of {name} (one of {}) stopped", 5))
             .live("some \"are\" live")
             .next(format!("run \
                            it with {{x}} and {id}"))
             .into())
         let why = match x { 1 => "first reason", _ => "second reason" };
-        Stop::refused(why).next("go")
-        Stop::failed(format!("{error:#}"))
+        CliError::refused(why).next("go")
+        CliError::failed(format!("{error:#}"))
     "#;
     let found = messages_of("commands/deploy.rs", source);
     let row = |exit, what: &str, live: &str, next: &str| Message {

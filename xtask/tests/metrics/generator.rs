@@ -18,7 +18,7 @@ use xtask::domain::release::{
     BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release, VariableFingerprint,
 };
 use xtask::domain::verdict::Verdict;
-use xtask::engine::history;
+use xtask::operation::history;
 
 use repository::git;
 

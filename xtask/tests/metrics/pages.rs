@@ -52,7 +52,7 @@ fn picture(name: &str) -> PathBuf {
 }
 
 /// Looks at a page in every way; what is wrong with it, and its colours.
-fn look_at(page: &Path, mut keep: impl FnMut(&str, &[u8])) -> (Vec<String>, Vec<String>) {
+fn check_health(page: &Path, mut keep: impl FnMut(&str, &[u8])) -> (Vec<String>, Vec<String>) {
     let mut browser = Browser::start();
     let (mut wrong, mut papers) = (Vec::new(), Vec::new());
     for (view_name, view) in VIEWS {
@@ -75,7 +75,7 @@ fn look_at(page: &Path, mut keep: impl FnMut(&str, &[u8])) -> (Vec<String>, Vec<
 }
 
 fn assert_sound(name: &str, page: &Path) {
-    let (wrong, papers) = look_at(page, |view, png| {
+    let (wrong, papers) = check_health(page, |view, png| {
         std::fs::write(picture(&format!("{name}-{view}")), png).unwrap();
     });
     assert!(wrong.is_empty(), "{name}: {wrong:#?}");
@@ -118,7 +118,7 @@ fn a_page_that_is_too_wide_or_asks_for_something_is_told() {
     let html = "<!DOCTYPE html><meta name=viewport content='width=device-width'><div style='width:1300px'>wide</div>
         <small style='font-size:9px'>small</small><img src='http://127.0.0.1:9/x.png'><svg><rect x=-9 width=5 height=5 /></svg>";
     std::fs::write(&page, html).unwrap();
-    let (wrong, papers) = look_at(&page, |_, _| {});
+    let (wrong, papers) = check_health(&page, |_, _| {});
     assert_eq!(wrong.len(), 2 * VIEWS.len(), "{wrong:#?}");
     assert!(
         wrong[0].contains("\"outside\":1") && wrong[0].contains("\"small\":1"),

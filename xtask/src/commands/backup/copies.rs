@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result};
 use crate::backup::{self, BackupFile};
 use crate::config::Place;
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::interrupted;
-use crate::places::{self, directory::Directory};
 use crate::report;
 use crate::secret::scrub;
+use crate::storage::{self, directory::Directory};
 
 /// Copies the backup to every place but the one it is in, and records in its metadata what has it. A place that fails
 /// is a warning, or an error where it is required; then the backup still exists, and the error says where.
@@ -26,17 +26,17 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
         .collect();
     for place in &others {
         if interrupted() {
-            return Err(
-                Stop::failed("interrupted by a signal before every place had a copy of the backup")
-                    .live(format!(
-                        "nothing was changed; the backup itself is good: {}",
-                        backup.path.display()
-                    ))
-                    .next("run the command again for a backup in every place")
-                    .into(),
-            );
+            return Err(CliError::failed(
+                "interrupted by a signal before every place had a copy of the backup",
+            )
+            .live(format!(
+                "nothing was changed; the backup itself is good: {}",
+                backup.path.display()
+            ))
+            .next("run the command again for a backup in every place")
+            .into());
         }
-        match places::open(ctx, place).and_then(|keeper| {
+        match storage::open(ctx, place).and_then(|keeper| {
             report::progress(&format!("copying the backup to {}", keeper.name()));
             keeper
                 .put(backup)
@@ -47,7 +47,7 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
                 let warning = scrub(&format!("{error:#}"));
                 report::progress(&format!("warning: {warning}"));
                 backup.metadata.warnings.push(warning.clone());
-                if places::is_required(place) {
+                if storage::is_required(place) {
                     failed.push(warning);
                 }
             }
@@ -55,7 +55,7 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
     }
     if !others.is_empty() {
         record(backup).map_err(|error| {
-            Stop::failed(format!(
+            CliError::failed(format!(
                 "the backup's metadata cannot say where its copies are: {error:#}"
             ))
             .live(format!(
@@ -70,7 +70,7 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
     }
     let (what, path) = (failed.join("; "), backup.path.display());
     Err(
-        Stop::failed(format!("a required place has no copy of the backup: {what}"))
+        CliError::failed(format!("a required place has no copy of the backup: {what}"))
             .live(format!("nothing was changed; the backup itself is good: {path}"))
             .next("correct the place in pipeline.toml or its secret, and run the command again")
             .into(),

@@ -17,11 +17,11 @@ use crate::config::Oplog;
 use crate::context::Context;
 use crate::database::OplogAccess;
 use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind};
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::check_interrupted;
-use crate::places::directory::{self, Directory, Partial};
 use crate::report;
 use crate::secret::Secret;
+use crate::storage::directory::{self, Directory, Partial};
 use crate::tools::mongodump::{self, Scope};
 
 /// Compressed documents are rarely larger than this part of themselves; and room that must stay in any case.
@@ -141,7 +141,7 @@ fn ensure_not_empty(stored: &StoredBackup, options: &CreateOptions) -> Result<()
     if options.allow_empty || own.any(|n| n.documents > 0) {
         return Ok(());
     }
-    Err(Stop::failed("there is not one document in the database")
+    Err(CliError::failed("there is not one document in the database")
         .next("check the name of the database; if it is meant to be empty, add --allow-empty")
         .into())
 }
@@ -159,7 +159,7 @@ fn read_back(path: &Path, metadata: &BackupMetadata, identities: &Identities) ->
     if report.is_good() {
         return Ok(());
     }
-    Err(Stop::failed(format!(
+    Err(CliError::failed(format!(
         "the backup was written, but reading it back found: {}",
         report.problems.join("; ")
     ))
@@ -228,7 +228,7 @@ fn consistency(ctx: &Context, source: &Source) -> Result<Consistency> {
         }
     };
     if wanted == Oplog::Require && kind == ConsistencyKind::PerCollection {
-        return Err(Stop::usage(format!("backup.oplog = \"require\" cannot be had: {reason}"))
+        return Err(CliError::usage(format!("backup.oplog = \"require\" cannot be had: {reason}"))
             .next("add --all-databases where the server is a replica set; or set backup.oplog to \"auto\" in pipeline.toml, and stop the writers during the backup where one moment is needed")
             .into());
     }
@@ -247,7 +247,7 @@ fn nothing_there(source: &Source) -> anyhow::Error {
     } else {
         format!("the database {} has no collections{known}", source.name())
     };
-    Stop::failed(what)
+    CliError::failed(what)
         .next("correct `mongodb.database` in pipeline.toml, or the connection string; if it is meant to be empty, add --allow-empty")
         .into()
 }
@@ -261,7 +261,7 @@ fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
     if free >= needed {
         return Ok(());
     }
-    Err(Stop::failed(format!(
+    Err(CliError::failed(format!(
         "{} has {} free, and a backup of {} of documents needs about {}",
         folder.display(),
         report::bytes(free),

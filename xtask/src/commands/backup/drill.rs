@@ -21,9 +21,9 @@ use crate::database::{Digests, Live};
 use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::observation::Seen;
-use crate::engine::history;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::check_interrupted;
+use crate::operation::history;
 use crate::report;
 use crate::secret::Secret;
 use crate::tools::{mongo_server, mongorestore};
@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
     } else {
         format!("what was restored of {} is not what was backed up", drill.backup)
     };
-    Err(Stop::failed(what)
+    Err(CliError::failed(what)
         .live("nothing live was touched")
         .next("take a new backup and drill again; if it fails again, do not deploy")
         .into())
@@ -114,7 +114,7 @@ fn choose(args: &Args, ctx: &Context) -> Result<BackupFile> {
         ids = ids.choose(&mut rand::rng()).cloned().into_iter().collect();
     }
     let id = ids.pop().ok_or_else(|| {
-        Stop::failed(format!("there is no verified backup of {}", ctx.env_name))
+        CliError::failed(format!("there is no verified backup of {}", ctx.env_name))
             .live("nothing was changed")
             .next("cargo xtask backup create")
     })?;
@@ -216,7 +216,7 @@ impl Part {
             return Ok(());
         }
         let (database, host) = (self.live.name(), self.live.host());
-        Err(Stop::refused(format!("`{database}` on {host} is not empty"))
+        Err(CliError::refused(format!("`{database}` on {host} is not empty"))
             .live("nothing was changed")
             .next("name a server without this database: a drill must never meet live data")
             .into())

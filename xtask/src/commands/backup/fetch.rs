@@ -15,8 +15,8 @@ use crate::config::Place;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, check_backup_id};
 use crate::exec::check_interrupted;
-use crate::places::{self, Keeper, directory::Directory, github::Releases};
 use crate::report;
+use crate::storage::{self, BackupStore, directory::Directory, github::Releases};
 
 const READ_BYTES: usize = 256 << 10;
 /// Folders of downloads that broke off; they are gone on with.
@@ -56,7 +56,7 @@ pub(super) fn from_afar(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
             continue;
         }
         check_interrupted()?;
-        let fetched = places::open(ctx, place).and_then(|keeper| {
+        let fetched = storage::open(ctx, place).and_then(|keeper| {
             let Some(metadata) = keeper.metadata(id)? else {
                 return Ok(None);
             };
@@ -81,7 +81,7 @@ pub(super) fn from_afar(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
     failed.map_or(Ok(None), Err)
 }
 
-fn download(ctx: &Context, keeper: &dyn Keeper, metadata: BackupMetadata) -> Result<BackupFile> {
+fn download(ctx: &Context, keeper: &dyn BackupStore, metadata: BackupMetadata) -> Result<BackupFile> {
     let local = ctx.state_dir("backups")?;
     let folder = local.join(format!("{FETCH_PREFIX}{}", metadata.id));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -108,7 +108,7 @@ fn download(ctx: &Context, keeper: &dyn Keeper, metadata: BackupMetadata) -> Res
 }
 
 /// Appends what is missing of the file; says whether all of it, what was there included, is what was stored.
-fn transfer(keeper: &dyn Keeper, metadata: &BackupMetadata, path: &Path) -> Result<bool> {
+fn transfer(keeper: &dyn BackupStore, metadata: &BackupMetadata, path: &Path) -> Result<bool> {
     let cannot = || format!("cannot write {}", path.display());
     let mut hash = Sha256::new();
     let mut file = OpenOptions::new()

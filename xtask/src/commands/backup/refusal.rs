@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::error::Stop;
+use crate::error::CliError;
 
 /// What the driver adds to each error: nothing that helps, and a page of it.
 static DRIVERS_DETAILS: LazyLock<Regex> = LazyLock::new(|| {
@@ -75,9 +75,9 @@ const AGAIN: &str = "remove the cause named above, and run the command again";
 /// The error with its cause, the state and the next step. What it says is scrubbed when it is shown.
 pub(super) fn explain(error: &anyhow::Error, what: &str) -> anyhow::Error {
     let text = brief(error);
-    if let Some(stop) = error.downcast_ref::<Stop>() {
-        let stop = Stop {
-            ending: stop.ending,
+    if let Some(stop) = error.downcast_ref::<CliError>() {
+        let stop = CliError {
+            exit: stop.exit,
             what: text,
             live: stop.live.clone().or_else(|| Some(UNCHANGED.to_owned())),
             next: stop.next.clone().or_else(|| Some(AGAIN.to_owned())),
@@ -85,7 +85,7 @@ pub(super) fn explain(error: &anyhow::Error, what: &str) -> anyhow::Error {
         return stop.into();
     }
     known(&text, what)
-        .unwrap_or_else(|| Stop::failed(format!("cannot back up {what}: {text}")).next(AGAIN))
+        .unwrap_or_else(|| CliError::failed(format!("cannot back up {what}: {text}")).next(AGAIN))
         .live(UNCHANGED)
         .into()
 }
@@ -104,11 +104,11 @@ fn brief(error: &anyhow::Error) -> String {
         .into_owned()
 }
 
-fn known(text: &str, what: &str) -> Option<Stop> {
+fn known(text: &str, what: &str) -> Option<CliError> {
     let (_, cause, next) = CAUSES
         .iter()
         .find(|(signs, _, _)| signs.iter().any(|sign| text.contains(sign)))?;
-    Some(Stop::failed(format!("cannot back up {what}: {cause}: {text}")).next(*next))
+    Some(CliError::failed(format!("cannot back up {what}: {cause}: {text}")).next(*next))
 }
 
 #[cfg(test)]
@@ -121,8 +121,8 @@ mod tests {
         let errors = [
             anyhow::anyhow!("cannot write the backup: No space left on device (os error 28)"),
             anyhow::anyhow!("something that nobody foresaw"),
-            Stop::failed("interrupted by a signal").into(),
-            anyhow::Error::from(Stop::failed("interrupted by a signal")).context("the dump broke off"),
+            CliError::failed("interrupted by a signal").into(),
+            anyhow::Error::from(CliError::failed("interrupted by a signal")).context("the dump broke off"),
         ];
         for error in errors {
             let said = render(&explain(&error, "`shop`"));
@@ -135,7 +135,7 @@ mod tests {
         let long = r#"Error code 13 (Unauthorized): not authorized, labels: {}, source: None, server response: Some(RawDocumentBuf { data: "06ab" })"#;
         let said = render(&explain(&anyhow::anyhow!(long), "`shop`"));
         assert!(said.contains("(Unauthorized): not authorized\n"), "{said}");
-        let kept = Stop::usage("wrong").live("all is well").next("do that");
+        let kept = CliError::usage("wrong").live("all is well").next("do that");
         let said = render(&explain(&kept.into(), "`shop`"));
         assert_eq!(said, "error: wrong\n  live: all is well\n  next: do that");
     }

@@ -10,7 +10,7 @@ use super::{drill, find, identities};
 use crate::archive::{self, Check, VerifyReport};
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::report;
 
 /// Options of `backup verify`.
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
     if bad.is_empty() {
         return Ok(());
     }
-    Err(Stop::failed(format!("not good: {}", bad.join(", ")))
+    Err(CliError::failed(format!("not good: {}", bad.join(", ")))
         .live("nothing was changed")
         .next("fetch another copy (cargo xtask backup fetch ID), or take a new backup")
         .into())

@@ -6,19 +6,19 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
+use crate::approval;
 use crate::commands::backup::{self, CreateOptions};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnVercel, Release};
 use crate::domain::verdict::{Outcome, Severity, Verdict};
-use crate::engine::approval;
-use crate::engine::checkout::Checkout;
-use crate::engine::operation::{Operation, Reach, plan_sha256};
-use crate::engine::platforms::{Platforms, join, on_railway};
-use crate::engine::record::{LastLook, Recorded, record};
-use crate::engine::releases::Releases;
-use crate::engine::variables::Variables;
 use crate::exec::check_interrupted;
 use crate::health::{self, ExpectedRelease, Group, HealthReport};
+use crate::operation::run::{Impact, Operation, plan_sha256};
+use crate::release::checkout::Checkout;
+use crate::release::platforms::{Platforms, join, on_railway};
+use crate::release::release_tag::{HealthSnapshot, Recorded, record};
+use crate::release::releases::Releases;
+use crate::release::variables::Variables;
 use crate::tools::railway;
 
 /// A staged frontend.
@@ -34,7 +34,7 @@ struct Deploy<'a> {
     plan: &'a Plan,
     operation: &'a Operation,
     platforms: Platforms,
-    look: LastLook,
+    look: HealthSnapshot,
 }
 
 /// Does the plan; the release that is live at the end is recorded, healthy or not.
@@ -51,9 +51,9 @@ pub fn execute(
         plan,
         operation,
         platforms: Platforms::open(ctx)?,
-        look: LastLook::default(),
+        look: HealthSnapshot::default(),
     };
-    let approvers = operation.step("approvals", Reach::Hidden, None, || {
+    let approvers = operation.step("approvals", Impact::Staged, None, || {
         approvers.map_or_else(|| approval::verify(ctx, &plan_sha256(plan)?, None), Ok)
     })?;
     let (backup, staged) = deploy.prepare()?;
@@ -106,14 +106,14 @@ impl Deploy<'_> {
             return Ok(());
         }
         self.operation
-            .step("set frontend variables", Reach::Hidden, None, || {
+            .step("set frontend variables", Impact::Staged, None, || {
                 Variables::read(self.ctx)?.set_on_vercel(&self.platforms.vercel, names)
             })
     }
 
     fn stage_frontend(&self, checkout: &Checkout) -> Result<Staged> {
         let budget = Some(self.ctx.config.budgets.redeploy_s);
-        self.operation.step("stage frontend", Reach::Hidden, budget, || {
+        self.operation.step("stage frontend", Impact::Staged, budget, || {
             let folder = checkout.path(&self.ctx.env().vercel.source);
             let id = self.operation.id.as_str();
             let staged = self.platforms.vercel.stage(&folder, id, &self.plan.commit)?;
@@ -127,7 +127,7 @@ impl Deploy<'_> {
     /// A page that does not load is found while nobody sees it.
     fn check_staged(&self, staged: &Staged) -> Result<()> {
         self.operation
-            .step("check staged frontend", Reach::Hidden, None, || {
+            .step("check staged frontend", Impact::Staged, None, || {
                 let url = self.ctx.env().vercel.staged_url(&staged.host);
                 let request = health::Request {
                     frontend_url: Some(url),
@@ -150,7 +150,7 @@ impl Deploy<'_> {
         if names.is_empty() {
             return Ok(());
         }
-        self.operation.step("set variables", Reach::Hidden, None, || {
+        self.operation.step("set variables", Impact::Staged, None, || {
             Variables::read(self.ctx)?.set_on_railway(&self.platforms.railway, names)
         })
     }
@@ -158,38 +158,38 @@ impl Deploy<'_> {
     /// From here on users see the new backend, and its migrations run.
     fn backend_up(&self) -> Result<railway::Deployment> {
         let budget = Some(self.ctx.config.budgets.redeploy_s);
-        let id: String = self.operation.step("upload backend", Reach::Live, budget, || {
+        let id: String = self.operation.step("upload backend", Impact::Live, budget, || {
             let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
             let folder = checkout.path(Path::new(&self.ctx.env().railway.source));
             self.platforms
                 .railway
                 .up(&folder, self.operation.id.as_str(), &self.plan.commit)
         })?;
-        self.operation.step("backend serves", Reach::Live, budget, || {
+        self.operation.step("backend serves", Impact::Live, budget, || {
             self.platforms.railway.wait(&id)
         })
     }
 
     fn check_backend(&self, backend: &railway::Deployment) -> Result<Health> {
-        self.operation.step("check backend", Reach::Hidden, None, || {
+        self.operation.step("check backend", Impact::Staged, None, || {
             // Features stand on the API, the login and the data.
             let only = Some(Group::Features);
-            look_at(self.ctx, only, self.expected(backend, None), &self.look)
+            check_health(self.ctx, only, self.expected(backend, None), &self.look)
         })
     }
 
     fn promote(&self, staged: &Staged) -> Result<()> {
         self.operation.step(
             "promote frontend",
-            Reach::Live,
+            Impact::Live,
             Some(self.ctx.config.budgets.redeploy_s),
             || self.platforms.vercel.promote(&staged.deployment).map(drop),
         )
     }
 
     fn check_all(&self, backend: &railway::Deployment, staged: &Staged) -> Result<Health> {
-        self.operation.step("check release", Reach::Hidden, None, || {
-            look_at(self.ctx, None, self.expected(backend, Some(staged)), &self.look)
+        self.operation.step("check release", Impact::Staged, None, || {
+            check_health(self.ctx, None, self.expected(backend, Some(staged)), &self.look)
         })
     }
 
@@ -230,7 +230,7 @@ impl Deploy<'_> {
 
 /// A verified backup of what is live, as a step of the operation.
 pub fn backup_step(ctx: &Context, operation: &Operation, step: &str, purpose: String) -> Result<BackupRef> {
-    operation.step(step, Reach::Hidden, Some(ctx.config.budgets.backup_s), || {
+    operation.step(step, Impact::Staged, Some(ctx.config.budgets.backup_s), || {
         let backup = backup::create(
             ctx,
             &CreateOptions {
@@ -257,11 +257,11 @@ fn failures(report: &HealthReport) -> Vec<String> {
 
 /// Looks at the health of a release, and says what it means for the record. A look that a signal cut short means nothing:
 /// it is taken again when the operation is resumed.
-pub fn look_at(
+pub fn check_health(
     ctx: &Context,
     only: Option<Group>,
     release: ExpectedRelease,
-    look: &LastLook,
+    look: &HealthSnapshot,
 ) -> Result<Health> {
     let request = health::Request {
         only,

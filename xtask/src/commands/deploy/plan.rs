@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::domain::release::taken_back_by;
-use crate::engine::platforms::Platforms;
-use crate::engine::preflight::Preflight;
-use crate::engine::protection;
-use crate::engine::releases::Releases;
-use crate::engine::variables::{ToSet, Variables};
+use crate::operation::preflight::Preflight;
+use crate::release::platforms::Platforms;
+use crate::release::releases::Releases;
+use crate::release::variables::{ToSet, Variables};
 use crate::report;
+use crate::setup::protection;
 use crate::tools::gh::GitHub;
 use crate::tools::git::Git;
 use crate::tools::railway::Railway;

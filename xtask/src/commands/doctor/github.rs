@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use super::Line;
 use crate::commands::setup::{self, Change};
 use crate::context::Context;
-use crate::engine::protection;
+use crate::setup::protection;
 use crate::tools::gh::GitHub;
 
 const FIX: &str = "cargo xtask setup";

@@ -4,7 +4,7 @@ use chrono::{TimeDelta, Utc};
 
 use super::Line;
 use crate::context::Context;
-use crate::engine::ledger::Ledger;
+use crate::operation::ledger::Ledger;
 use crate::report;
 use crate::tools::git::Git;
 

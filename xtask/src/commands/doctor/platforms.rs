@@ -6,7 +6,7 @@ use super::Line;
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::release::known_good;
-use crate::engine::releases::Releases;
+use crate::release::releases::Releases;
 use crate::restore::{self, Leftover};
 use crate::tools::railway::Railway;
 use crate::tools::vercel::Vercel;

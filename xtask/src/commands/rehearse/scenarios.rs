@@ -12,8 +12,8 @@ use super::{Args, Proof, World, say, tag_of};
 use crate::database::Digests;
 use crate::domain::inventory::{Inventory, is_application};
 use crate::domain::timeline::Timing;
-use crate::engine::platforms::join;
 use crate::exec::Finished;
+use crate::release::platforms::join;
 use crate::report;
 use crate::wait;
 

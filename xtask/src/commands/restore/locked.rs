@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 use crate::context::Context;
 use crate::domain::ledger::{Operation, Outcome};
 use crate::domain::operation::OperationId;
-use crate::engine::ledger::{Held, Ledger, Start};
-use crate::error::{Ending, Stop};
-use crate::exec::last_words;
+use crate::error::{CliError, ExitKind};
+use crate::exec::with_signals_deferred;
+use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::restore::{Swapped, Undone};
 
 /// How restores are called in the ledger.
@@ -44,7 +44,7 @@ impl Facts for Undone {
 pub(super) fn begin<T: Facts>(
     ctx: &Context,
     entry: Entry,
-    run: impl FnOnce(&Held) -> Result<T>,
+    run: impl FnOnce(&OperationLock) -> Result<T>,
 ) -> Result<T> {
     let held = Ledger::open(ctx).begin(start(entry, None))?;
     let again = format!("cargo xtask restore --resume {}", held.id());
@@ -58,7 +58,7 @@ pub(super) fn again<T: Facts>(
     operation: &OperationId,
     entry: Entry,
     well: Outcome,
-    run: impl FnOnce(&Held) -> Result<T>,
+    run: impl FnOnce(&OperationLock) -> Result<T>,
 ) -> Result<T> {
     let verb = if well == Outcome::Undone {
         "--undo"
@@ -72,7 +72,7 @@ pub(super) fn again<T: Facts>(
     if let Some(same) = unfinished.filter(|o| o.id == *operation) {
         ensure!(
             same.started.kind == KIND,
-            Stop::refused(format!(
+            CliError::refused(format!(
                 "{operation} is a {}, of which the data are a part",
                 same.started.kind
             ))
@@ -107,15 +107,15 @@ fn start(entry: Entry, over: Option<OperationId>) -> Start {
 
 /// Runs, and records how it ended, also after a signal. What stopped midway stays unfinished: nothing else may begin over it.
 fn ending<T: Facts>(
-    held: Held,
+    held: OperationLock,
     again: &str,
     well: Outcome,
-    run: impl FnOnce(&Held) -> Result<T>,
+    run: impl FnOnce(&OperationLock) -> Result<T>,
 ) -> Result<T> {
     match run(&held) {
         Ok(value) => {
-            last_words(|| held.finish(well, value.facts())).map_err(|error| {
-                Stop::midway(format!(
+            with_signals_deferred(|| held.finish(well, value.facts())).map_err(|error| {
+                CliError::midway(format!(
                     "only the ledger does not know that it is done: {error:#}"
                 ))
                 .live("what was asked for: it was done, and proved")
@@ -125,12 +125,13 @@ fn ending<T: Facts>(
         }
         Err(error) => {
             let midway = error
-                .downcast_ref::<Stop>()
-                .is_some_and(|stop| stop.ending == Ending::Midway);
+                .downcast_ref::<CliError>()
+                .is_some_and(|stop| stop.exit == ExitKind::Midway);
             let outcome = if midway { Outcome::Stopped } else { Outcome::Failed };
             let told = crate::secret::scrub(&format!("{error:#}"));
             // The restore's own error is what the operator must see.
-            if let Err(unrecorded) = last_words(|| held.finish(outcome, json!({ "error": told }))) {
+            if let Err(unrecorded) = with_signals_deferred(|| held.finish(outcome, json!({ "error": told })))
+            {
                 crate::report::progress(&format!("warning: {unrecorded:#}"));
             }
             Err(error)

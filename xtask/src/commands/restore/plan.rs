@@ -13,9 +13,9 @@ use crate::context::Context;
 use crate::database::Digests;
 use crate::domain::operation::OperationId;
 use crate::domain::release::{backup_of, tag_time};
-use crate::engine::ledger::Ledger;
-use crate::engine::releases::Releases;
-use crate::error::Stop;
+use crate::error::CliError;
+use crate::operation::ledger::Ledger;
+use crate::release::releases::Releases;
 use crate::report;
 use crate::restore::{self, Count, Estimate, Example, Fate, LossPreview, Preflight, Reading};
 
@@ -89,7 +89,7 @@ pub(super) fn named(ctx: &Context, name: &str) -> Result<BackupFile> {
         (None, _) => format!("there is no release {name}"),
         (Some(_), None) => format!("no release after {name} has recorded a backup: its data are live"),
     };
-    Err(Stop::usage(why)
+    Err(CliError::usage(why)
         .live("nothing was changed")
         .next("cargo xtask releases   (or name a backup of `cargo xtask backup list`)")
         .into())

@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Backend, Plan};
 use crate::commands::backup;
-use crate::commands::deploy::{backup_step, look_at};
+use crate::commands::deploy::{backup_step, check_health};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, Release};
-use crate::engine::checkout::Checkout;
-use crate::engine::operation::{Operation, Reach};
-use crate::engine::platforms::{Platforms, join, on_railway};
-use crate::engine::record::{LastLook, Recorded, record};
-use crate::engine::releases::Releases;
 use crate::exec::interrupted;
 use crate::health::ExpectedRelease;
+use crate::operation::run::{Impact, Operation};
+use crate::release::checkout::Checkout;
+use crate::release::platforms::{Platforms, join, on_railway};
+use crate::release::release_tag::{HealthSnapshot, Recorded, record};
+use crate::release::releases::Releases;
 use crate::report;
 use crate::restore::{self, Prepared};
 
@@ -27,7 +27,7 @@ struct Rollback<'a> {
     plan: &'a Plan,
     operation: &'a Operation,
     platforms: Platforms,
-    look: LastLook,
+    look: HealthSnapshot,
 }
 
 /// Steps whose time is the platforms' own, and the one that holds mongorestore's.
@@ -62,7 +62,7 @@ pub fn execute(
         plan,
         operation,
         platforms: Platforms::open(ctx)?,
-        look: LastLook::default(),
+        look: HealthSnapshot::default(),
     };
     let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
     let (backend, frontend) = rollback.go_back(shadow)?;
@@ -96,7 +96,7 @@ impl Rollback<'_> {
         };
         let budget = Some(self.ctx.config.budgets.restore_s);
         let mut shadow = Shadow::Earlier;
-        let filled: Filled = self.operation.step(SHADOW, Reach::Hidden, budget, || {
+        let filled: Filled = self.operation.step(SHADOW, Impact::Staged, budget, || {
             let backup = backup::find(self.ctx, &wanted.id)?;
             ensure!(
                 backup.metadata.hash == wanted.hash,
@@ -131,7 +131,7 @@ impl Rollback<'_> {
         };
         let budget = Some(self.ctx.config.budgets.restore_s);
         self.operation
-            .step("swap database", Reach::Live, budget, || {
+            .step("swap database", Impact::Live, budget, || {
                 Ok(serde_json::to_value(swap()?)?)
             })
             .map(|_: serde_json::Value| ())
@@ -140,7 +140,7 @@ impl Rollback<'_> {
     fn backend_back(&self) -> Result<OnRailway> {
         let budget = Some(self.ctx.config.budgets.redeploy_s);
         self.operation
-            .step(BACKEND, Reach::Live, budget, || match self.plan.backend {
+            .step(BACKEND, Impact::Live, budget, || match self.plan.backend {
                 Backend::Image => self.platforms.backend_back(&self.plan.railway),
                 Backend::Rebuild => {
                     let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
@@ -168,7 +168,7 @@ impl Rollback<'_> {
 
     fn frontend_back(&self) -> Result<OnVercel> {
         let budget = Some(self.ctx.config.budgets.redeploy_s);
-        self.operation.step(FRONTEND, Reach::Live, budget, || {
+        self.operation.step(FRONTEND, Impact::Live, budget, || {
             self.platforms.frontend_back(&self.plan.vercel)
         })
     }
@@ -183,7 +183,7 @@ impl Rollback<'_> {
     }
 
     fn check(&self, backend: &OnRailway, frontend: &OnVercel) -> Result<Health> {
-        self.operation.step("check release", Reach::Hidden, None, || {
+        self.operation.step("check release", Impact::Staged, None, || {
             let release = ExpectedRelease {
                 commit: self.plan.commit.clone(),
                 tag: None,
@@ -191,7 +191,7 @@ impl Rollback<'_> {
                 railway_deployment: Some(backend.deployment.clone()),
                 vercel_deployment: Some(frontend.deployment.clone()),
             };
-            look_at(self.ctx, None, release, &self.look)
+            check_health(self.ctx, None, release, &self.look)
         })
     }
 

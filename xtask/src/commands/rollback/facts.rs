@@ -8,9 +8,9 @@ use anyhow::Result;
 use crate::context::Context;
 use crate::domain::ledger::State;
 use crate::domain::release::Release;
-use crate::engine::ledger::Ledger;
-use crate::engine::platforms::{Platforms, Serving, join};
-use crate::engine::record::schema_fingerprint;
+use crate::operation::ledger::Ledger;
+use crate::release::platforms::{Platforms, Serving, join};
+use crate::release::release_tag::schema_fingerprint;
 use crate::tools::git::Git;
 use crate::tools::vercel;
 

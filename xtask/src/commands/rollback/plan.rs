@@ -12,10 +12,10 @@ use crate::domain::release::{
     BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, Verdict, backup_of,
     known_good, verdict,
 };
-use crate::engine::preflight::Preflight;
-use crate::engine::releases::Releases;
-use crate::engine::variables::Variables;
-use crate::error::Stop;
+use crate::error::CliError;
+use crate::operation::preflight::Preflight;
+use crate::release::releases::Releases;
+use crate::release::variables::Variables;
 use crate::report;
 
 /// How the backend comes back.
@@ -106,7 +106,7 @@ fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Erro
     let why = unreadable
         .or(malformed)
         .unwrap_or_else(|| format!("the remote has no tag {tag}"));
-    Stop::usage(format!("{tag} is no release to go back to: {why}"))
+    CliError::usage(format!("{tag} is no release to go back to: {why}"))
         .live("nothing was changed")
         .next(format!("choose one of: {}", offered(releases).join(", ")))
         .into()

@@ -5,18 +5,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{KIND, go_back};
+use crate::commands::confirm::confirm;
 use crate::commands::{backup, deploy};
 use crate::context::Context;
 use crate::domain::ledger::{Operation as Recorded, Outcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, DatabaseChoice, Release, SchemaFacts, Verdict, verdict};
-use crate::engine::confirm::confirm;
-use crate::engine::ledger::Ledger;
-use crate::engine::operation::{Direction, Operation, Reach, find, refuse_other_kind};
-use crate::engine::platforms::{Platforms, join};
-use crate::engine::record::schema_fingerprint;
-use crate::engine::releases::Releases;
-use crate::error::Stop;
+use crate::error::CliError;
+use crate::operation::ledger::Ledger;
+use crate::operation::run::{Impact, Operation, ResumeMode, find, refuse_other_kind};
+use crate::release::platforms::{Platforms, join};
+use crate::release::release_tag::schema_fingerprint;
+use crate::release::releases::Releases;
 use crate::report;
 use crate::restore;
 
@@ -38,10 +38,12 @@ pub fn undo(ctx: &Context, id: &OperationId, kind: &str) -> Result<()> {
             agreed()?;
             take_back(ctx, recorded, before)
         }
-        (Some(made), None) => Err(Stop::refused(format!("there was no release before {}", made.tag))
-            .live(format!("{} is live", made.tag))
-            .next("mend and deploy")
-            .into()),
+        (Some(made), None) => Err(
+            CliError::refused(format!("there was no release before {}", made.tag))
+                .live(format!("{} is live", made.tag))
+                .next("mend and deploy")
+                .into(),
+        ),
         (Some(made), Some(before)) => roll_back(ctx, recorded, made, before, agreed),
     }
 }
@@ -60,7 +62,7 @@ fn release_before<'a>(releases: &'a Releases, operation: &Recorded) -> Result<Op
 
 fn nothing_to_undo(recorded: &Recorded) -> anyhow::Error {
     let how = recorded.ended.as_ref().map(|end| end.outcome.to_string());
-    Stop::usage(format!(
+    CliError::usage(format!(
         "{} has ended ({}) and made no release: there is nothing to go back from",
         recorded.id,
         how.unwrap_or_else(|| "replaced by a later operation".into())
@@ -105,7 +107,7 @@ fn finish_first(ctx: &Context, recorded: &Recorded) {
 
 fn take_back(ctx: &Context, recorded: &Recorded, before: Option<&Release>) -> Result<()> {
     let (operation, _): (Operation, Value) =
-        Operation::take_up(ctx, &recorded.id, &recorded.started.kind, Direction::Back)?;
+        Operation::resume(ctx, &recorded.id, &recorded.started.kind, ResumeMode::Revert)?;
     if let Some(before) = before {
         let back = Back {
             ctx,
@@ -157,12 +159,12 @@ impl Back<'_> {
         let budget = Some(self.ctx.config.budgets.redeploy_s);
         std::thread::scope(|scope| {
             let frontend = scope.spawn(|| {
-                self.operation.step("undo: frontend", Reach::Live, budget, || {
+                self.operation.step("undo: frontend", Impact::Live, budget, || {
                     platforms.frontend_back(&self.before.vercel)
                 })
             });
             let backend = scope.spawn(|| {
-                self.operation.step("undo: backend", Reach::Live, budget, || {
+                self.operation.step("undo: backend", Impact::Live, budget, || {
                     platforms.backend_back(&self.before.railway)
                 })
             });
@@ -178,14 +180,14 @@ impl Back<'_> {
     /// data that come back: its end is awaited, good or bad.
     fn settle(&self, platforms: &Platforms) -> Result<()> {
         self.operation
-            .step("undo: wait for the backend", Reach::Hidden, None, || {
+            .step("undo: wait for the backend", Impact::Staged, None, || {
                 platforms.railway.settle()
             })
     }
 
     fn data(&self, platforms: &Platforms) -> Result<()> {
         let budget = Some(self.ctx.config.budgets.restore_s);
-        self.operation.step("undo: database", Reach::Live, budget, || {
+        self.operation.step("undo: database", Impact::Live, budget, || {
             if self.recorded.started.kind == KIND {
                 // Its collections are renamed back; where none was renamed, there is nothing to do.
                 return restore::undo(self.ctx, &self.operation.id).map(drop);

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ApprovalMethod;
 use crate::context::Context;
-use crate::domain::approval::{REQUEST_SCHEMA, Request, Rules, Voice, judge};
-use crate::error::Stop;
+use crate::domain::approval::{REQUEST_SCHEMA, Request, Review, Rules, judge};
+use crate::error::CliError;
 use crate::report;
 use crate::tools::gh::{GitHub, Run};
 use crate::tools::git::{Git, Signature};
@@ -22,7 +22,7 @@ pub const APPROVERS_FILE: &str = "infrastructure/approvers";
 const APPROVAL_SCHEMA: &str = "approval/1";
 
 /// Authors, what was said, and what was said but does not count.
-type Heard = (Vec<String>, Vec<Voice>, Vec<String>);
+type Reviews = (Vec<String>, Vec<Review>, Vec<String>);
 
 /// The message of a signed approval.
 #[derive(Debug, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ pub fn verify(ctx: &Context, plan_sha256: &str, run: Option<u64>) -> Result<Vec<
         ApprovalMethod::Github => on_github(ctx, run),
         ApprovalMethod::SignedTag => signed(ctx, plan_sha256),
     }
-    .map_err(|error| match error.downcast::<Stop>() {
+    .map_err(|error| match error.downcast::<CliError>() {
         Ok(stop) => anyhow::Error::from(stop),
         Err(error) => refused(format!("it cannot be told who approved: {error:#}"))
             .next("run the command again when GitHub and the git remote answer")
@@ -136,7 +136,7 @@ pub fn approve(ctx: &Context, plan_sha256: &str) -> Result<String> {
     Ok(name)
 }
 
-fn on_github(ctx: &Context, run: Option<u64>) -> Result<Heard> {
+fn on_github(ctx: &Context, run: Option<u64>) -> Result<Reviews> {
     let id = run.map_or_else(this_run, Ok)?;
     let github = GitHub::open(ctx)?;
     let run = github.run(id)?;
@@ -162,7 +162,7 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<Heard> {
                 .environments()
                 .any(|name| gates.iter().any(|gate| gate == name))
         })
-        .map(|approval| Voice {
+        .map(|approval| Review {
             who: approval.login().to_owned(),
             approves: approval.state == "approved",
             plan_sha256: request.plan_sha256.clone(),
@@ -178,7 +178,7 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<Heard> {
 }
 
 /// Authors, voices, and why tags do not count.
-fn signed(ctx: &Context, plan_sha256: &str) -> Result<Heard> {
+fn signed(ctx: &Context, plan_sha256: &str) -> Result<Reviews> {
     let git = Git::open(ctx);
     let approvers = ctx.root.join(APPROVERS_FILE);
     let (mut voices, mut unusable) = (Vec::new(), Vec::new());
@@ -204,7 +204,7 @@ fn signed(ctx: &Context, plan_sha256: &str) -> Result<Heard> {
             ));
             continue;
         };
-        voices.push(Voice {
+        voices.push(Review {
             who,
             approves: true,
             plan_sha256: record.plan_sha256,
@@ -314,8 +314,8 @@ fn next(ctx: &Context) -> String {
     }
 }
 
-fn refused(what: impl Into<String>) -> Stop {
-    Stop::refused(what).live("nothing was changed")
+fn refused(what: impl Into<String>) -> CliError {
+    CliError::refused(what).live("nothing was changed")
 }
 
 /// A plan as `--plan --format json` prints it.

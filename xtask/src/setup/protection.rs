@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use crate::approval::{APPROVERS_FILE, known_signers};
 use crate::config::ApprovalMethod;
 use crate::context::Context;
-use crate::engine::approval::{APPROVERS_FILE, known_signers};
 use crate::tools::gh::{GitHub, Protection};
 
 /// Names of the workflows' artifacts with backups begin so.
@@ -14,14 +14,14 @@ const BACKUP_ARTIFACTS: &str = "mongodb-backup-";
 
 /// Something that is not guarded as the configuration demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hole {
+pub struct ProtectionGap {
     pub subject: String,
     pub found: String,
     /// What mends it.
     pub fix: String,
 }
 
-impl Hole {
+impl ProtectionGap {
     fn new(subject: impl Into<String>, found: impl Into<String>) -> Self {
         Self {
             subject: subject.into(),
@@ -32,7 +32,7 @@ impl Hole {
 }
 
 /// Every hole; none where pipeline.toml names no repository.
-pub fn holes(ctx: &Context) -> Result<Vec<Hole>> {
+pub fn holes(ctx: &Context) -> Result<Vec<ProtectionGap>> {
     if ctx.config.github.is_none() {
         return Ok(Vec::new());
     }
@@ -48,25 +48,25 @@ pub fn holes(ctx: &Context) -> Result<Vec<Hole>> {
     Ok(holes)
 }
 
-fn environments(ctx: &Context, github: &GitHub, holes: &mut Vec<Hole>) -> Result<()> {
+fn environments(ctx: &Context, github: &GitHub, holes: &mut Vec<ProtectionGap>) -> Result<()> {
     let mut people = BTreeSet::new();
     for name in &ctx.config.approval.environments {
         let subject = format!("environment {name}");
         match github.environment(name)? {
             // The gate would vanish without a word.
-            None => holes.push(Hole::new(
+            None => holes.push(ProtectionGap::new(
                 subject,
                 "does not exist: a job that names it would make it, without any reviewer",
             )),
             Some(found) => {
-                holes.extend(faults(&found).map(|fault| Hole::new(&subject, fault)));
+                holes.extend(faults(&found).map(|fault| ProtectionGap::new(&subject, fault)));
                 people.extend(found.reviewers());
             }
         }
     }
     let required = ctx.config.approval.required as usize;
     if people.len() < required {
-        holes.push(Hole::new(
+        holes.push(ProtectionGap::new(
             "reviewers",
             format!("{} distinct, {required} approvals are required", people.len()),
         ));
@@ -89,10 +89,10 @@ fn faults(found: &Protection) -> impl Iterator<Item = &'static str> {
         .filter_map(|(holds, text)| holds.then_some(text))
 }
 
-fn signers(ctx: &Context, holes: &mut Vec<Hole>) -> Result<()> {
+fn signers(ctx: &Context, holes: &mut Vec<ProtectionGap>) -> Result<()> {
     let (known, required) = (known_signers(ctx)?.len(), ctx.config.approval.required as usize);
     if known < required {
-        holes.push(Hole {
+        holes.push(ProtectionGap {
             subject: "approvers".into(),
             found: format!("{APPROVERS_FILE} lists {known} people, {required} approvals are required"),
             fix: format!(
@@ -103,12 +103,12 @@ fn signers(ctx: &Context, holes: &mut Vec<Hole>) -> Result<()> {
     Ok(())
 }
 
-fn retention(ctx: &Context, github: &GitHub, holes: &mut Vec<Hole>) -> Result<()> {
+fn retention(ctx: &Context, github: &GitHub, holes: &mut Vec<ProtectionGap>) -> Result<()> {
     let wanted = ctx.config.backup.retention_days;
     if let Some(retention) = github.retention()?
         && retention.days < wanted
     {
-        holes.push(Hole::new(
+        holes.push(ProtectionGap::new(
             "artifacts",
             format!(
                 "GitHub keeps them for {} days instead of {wanted}",
@@ -119,7 +119,7 @@ fn retention(ctx: &Context, github: &GitHub, holes: &mut Vec<Hole>) -> Result<()
         && days < i64::from(wanted)
     {
         // The setting cannot be read with a job's own token, and asking for more than it allows is cut without a word.
-        holes.push(Hole::new(
+        holes.push(ProtectionGap::new(
             "artifacts",
             format!("GitHub keeps the newest backup for {days} days instead of {wanted}"),
         ));

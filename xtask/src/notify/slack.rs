@@ -75,7 +75,7 @@ fn slack_message(notice: &Notice) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::notify::Event;
+    use crate::notify::Event;
 
     #[test]
     fn free_text_is_plain_and_bounded() {

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 
 /// Asks the operator to type `name` before a protected environment is changed.
 pub fn confirm(ctx: &Context, what: &str, name: &str) -> Result<()> {
@@ -13,7 +13,7 @@ pub fn confirm(ctx: &Context, what: &str, name: &str) -> Result<()> {
         return Ok(());
     }
     let refused = |why: &str| {
-        Stop::refused(format!("{what} was not confirmed: {why}"))
+        CliError::refused(format!("{what} was not confirmed: {why}"))
             .live("nothing was changed")
             .next("run the command again and type the name, or add --yes")
     };

@@ -24,7 +24,7 @@ use crate::domain::manifest::{BackupMetadata, StoragePlace};
 pub type Consume<'a> = &'a mut dyn FnMut(&mut dyn Read) -> Result<()>;
 
 /// One place, ready for use.
-pub trait Keeper: fmt::Debug {
+pub trait BackupStore: fmt::Debug {
     /// The place for people.
     fn name(&self) -> String;
 
@@ -56,7 +56,7 @@ fn record_for(backup: &BackupFile, place: &StoragePlace) -> Result<TempDir> {
 }
 
 /// Reads the whole upload and compares size and digest with what was uploaded.
-fn read_back(keeper: &dyn Keeper, metadata: &BackupMetadata) -> Result<()> {
+fn read_back(keeper: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> {
     let (mut hash, mut size) = (Sha256::new(), 0);
     keeper.read(metadata, 0, &mut |stream| {
         let mut buffer = vec![0; READ_BYTES];
@@ -87,7 +87,7 @@ fn read_back(keeper: &dyn Keeper, metadata: &BackupMetadata) -> Result<()> {
 }
 
 /// Opens a place of pipeline.toml.
-pub fn open(ctx: &Context, place: &Place) -> Result<Box<dyn Keeper>> {
+pub fn open(ctx: &Context, place: &Place) -> Result<Box<dyn BackupStore>> {
     Ok(match place {
         Place::Directory { path, .. } => Box::new(directory::Directory::open(ctx.root.join(path))?),
         Place::Github { .. } => Box::new(github::Releases::open(ctx)?),

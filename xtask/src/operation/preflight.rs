@@ -2,19 +2,19 @@
 
 use anyhow::Result;
 
-use crate::error::{Ending, Stop};
+use crate::error::{CliError, ExitKind};
 
 /// Problems found so far.
 #[derive(Debug, Default)]
 pub struct Preflight {
-    problems: Vec<(Ending, String)>,
+    problems: Vec<(ExitKind, String)>,
 }
 
 impl Preflight {
     /// A rule that must hold; the text says what is wrong where it does not.
     pub fn require(&mut self, holds: bool, problem: impl FnOnce() -> String) {
         if !holds {
-            self.problems.push((Ending::Refused, problem()));
+            self.problems.push((ExitKind::Refused, problem()));
         }
     }
 
@@ -23,13 +23,13 @@ impl Preflight {
         match checked {
             Ok(value) => Some(value),
             Err(error) => {
-                let stop = error.downcast_ref::<Stop>();
-                let ending = stop.map_or(Ending::Failed, |stop| stop.ending);
+                let stop = error.downcast_ref::<CliError>();
+                let exit = stop.map_or(ExitKind::Failed, |stop| stop.exit);
                 let fix = stop
                     .and_then(|stop| stop.next.as_ref())
                     .map(|next| format!(" (fix: {next})"));
                 self.problems
-                    .push((ending, format!("{what}: {error:#}{}", fix.unwrap_or_default())));
+                    .push((exit, format!("{what}: {error:#}{}", fix.unwrap_or_default())));
                 None
             }
         }
@@ -46,7 +46,7 @@ impl Preflight {
         if self.problems.is_empty() {
             return Ok(());
         }
-        let any = |wanted: Ending| self.problems.iter().any(|(ending, _)| *ending == wanted);
+        let any = |wanted: ExitKind| self.problems.iter().any(|(exit, _)| *exit == wanted);
         let count = self.problems.len();
         let list = self
             .problems
@@ -56,10 +56,10 @@ impl Preflight {
             "{what} is not possible, {count} {}:{list}",
             if count == 1 { "problem" } else { "problems" }
         );
-        let stop = match (any(Ending::Usage), any(Ending::Refused)) {
-            (true, _) => Stop::usage(text),
-            (false, true) => Stop::refused(text),
-            (false, false) => Stop::failed(text),
+        let stop = match (any(ExitKind::Usage), any(ExitKind::Refused)) {
+            (true, _) => CliError::usage(text),
+            (false, true) => CliError::refused(text),
+            (false, false) => CliError::failed(text),
         };
         Err(stop
             .live("nothing was changed")
@@ -79,7 +79,7 @@ mod tests {
         preflight.require(false, || "the tag is wrong".into());
         let missing: Option<()> = preflight.check(
             "token",
-            Err(Stop::usage("TOKEN is not set").next("set TOKEN").into()),
+            Err(CliError::usage("TOKEN is not set").next("set TOKEN").into()),
         );
         assert!(missing.is_none());
         let error = preflight.finish("the rollback").unwrap_err();
@@ -88,8 +88,8 @@ mod tests {
             "the rollback is not possible, 2 problems:\n  - the tag is wrong\n  - token: TOKEN is not set (fix: set TOKEN)"
         );
         assert_eq!(
-            error.downcast_ref::<Stop>().map(|stop| stop.ending),
-            Some(Ending::Usage)
+            error.downcast_ref::<CliError>().map(|stop| stop.exit),
+            Some(ExitKind::Usage)
         );
         assert!(Preflight::default().finish("nothing").is_ok());
     }

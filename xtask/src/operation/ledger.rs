@@ -14,13 +14,13 @@ use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
 use chain::Chain;
-pub use held::Held;
+pub use held::OperationLock;
 use holder::Life;
 
 use crate::context::Context;
 use crate::domain::ledger::{Body, Event, Holder, Lease, Operation, Started, State};
 use crate::domain::operation::OperationId;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::tools::git::Git;
 
 /// How long a holder counts as alive after its last event.
@@ -103,7 +103,7 @@ impl Ledger {
     }
 
     /// Takes the lock for a new operation. Refused (exit 3) while somebody else holds it.
-    pub fn begin(&mut self, start: Start) -> Result<Held> {
+    pub fn begin(&mut self, start: Start) -> Result<OperationLock> {
         let id = OperationId::new();
         let Start {
             kind,
@@ -140,7 +140,7 @@ impl Ledger {
     }
 
     /// Goes on with an unfinished operation as its new holder. Refused (exit 3) while its holder may be alive.
-    pub fn resume(&mut self, id: &OperationId, reason: &str) -> Result<Held> {
+    pub fn resume(&mut self, id: &OperationId, reason: &str) -> Result<OperationLock> {
         for _ in 0..ATTEMPTS {
             self.chain.refresh()?;
             let Some(operation) = self.chain.state().unfinished().cloned() else {
@@ -163,14 +163,14 @@ impl Ledger {
         Err(self.too_busy())
     }
 
-    fn become_holder(&mut self, id: &OperationId, body: Body) -> Result<Option<Held>> {
+    fn become_holder(&mut self, id: &OperationId, body: Body) -> Result<Option<OperationLock>> {
         let asked = held::Clock::now();
         let fence = self.chain.state().seq + 1;
         let appended = self.chain.append(id, fence, body, held::ATTEMPTS)?;
         if !appended || !self.chain.state().holds(id, fence) {
             return Ok(None);
         }
-        Ok(Some(Held::start(
+        Ok(Some(OperationLock::start(
             self.chain.clone(),
             id.clone(),
             fence,
@@ -215,7 +215,7 @@ impl Ledger {
     }
 
     fn busy(&self, operation: &Operation) -> anyhow::Error {
-        Stop::refused(format!(
+        CliError::refused(format!(
             "{} of {} is under way: {} began it at {} UTC ({}), last seen {} s ago",
             operation.started.kind,
             self.environment,
@@ -245,14 +245,14 @@ impl Ledger {
                 (None, None) => format!("operation {id} is not the last one"),
             },
         };
-        Stop::refused(why)
+        CliError::refused(why)
             .live("this command changed nothing")
             .next("`cargo xtask ledger` shows the operations and which one is unfinished")
             .into()
     }
 
     fn too_busy(&self) -> anyhow::Error {
-        Stop::refused(format!(
+        CliError::refused(format!(
             "others wrote to the ledger of {} during all of {ATTEMPTS} attempts",
             self.environment
         ))
@@ -268,7 +268,7 @@ fn refuse_to_forget(before: &Operation, over: Option<&OperationId>) -> Result<()
     }
     let (kind, id) = (&before.started.kind, &before.id);
     let last = before.steps.last().map_or("", |step| step.name.as_str());
-    Err(Stop::refused(format!(
+    Err(CliError::refused(format!(
         "{kind} {id} of {} was left unfinished after its step `{last}`: {}",
         before.holder, before.started.reason
     ))

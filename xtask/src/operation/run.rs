@@ -16,25 +16,25 @@ use crate::domain::ledger::{Operation as Recorded, Outcome, State};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
 use crate::domain::timeline::{Timing, mark_critical};
-use crate::engine::budget::{self, Watched};
-use crate::engine::journal::{Journal, operation_dir, read_file};
-use crate::engine::ledger::{Held, Ledger, Start};
-use crate::error::{Ending, Stop, unchanged};
-use crate::exec::{check_interrupted, last_words};
+use crate::error::{CliError, ExitKind, unchanged};
+use crate::exec::{check_interrupted, with_signals_deferred};
+use crate::operation::budget::{self, Watched};
+use crate::operation::journal::{Journal, operation_dir, read_file};
+use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::report;
 
 /// Whether a step changes what users see. Before and after those the ledger is asked and told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    Hidden,
+pub enum Impact {
+    Staged,
     Live,
 }
 
 /// In which direction an operation that stopped midway is taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    Forward,
-    Back,
+pub enum ResumeMode {
+    Continue,
+    Revert,
 }
 
 /// What the ledger shows once an operation is being taken back: from then on it cannot go forward again.
@@ -69,7 +69,7 @@ pub struct Operation {
     pub id: OperationId,
     kind: String,
     reason: String,
-    held: Mutex<Held>,
+    held: Mutex<OperationLock>,
     journal: Mutex<Journal>,
     /// Facts of the steps that an earlier process of this operation finished.
     recorded: BTreeMap<String, Value>,
@@ -121,24 +121,26 @@ impl Operation {
     }
 
     /// Takes up an operation that stopped midway: gives its plan, and remembers what it has done.
-    pub fn take_up<P: DeserializeOwned>(
+    pub fn resume<P: DeserializeOwned>(
         ctx: &Context,
         id: &OperationId,
         kind: &str,
-        direction: Direction,
+        direction: ResumeMode,
     ) -> Result<(Self, P)> {
         let mut ledger = Ledger::open(ctx);
         let recorded = find(&ledger.state()?, &ctx.env_name, id)?.clone();
         refuse_other_kind(&recorded, kind)?;
         if !recorded.unfinished() {
-            return Err(Stop::usage(format!("{id} has ended: there is nothing to resume"))
-                .live("nothing was changed")
-                .next("cargo xtask releases")
-                .into());
+            return Err(
+                CliError::usage(format!("{id} has ended: there is nothing to resume"))
+                    .live("nothing was changed")
+                    .next("cargo xtask releases")
+                    .into(),
+            );
         }
         let going_back = recorded.steps.iter().any(|step| step.name == GOING_BACK);
-        if going_back && direction == Direction::Forward {
-            return Err(Stop::refused(format!("{id} is being taken back"))
+        if going_back && direction == ResumeMode::Continue {
+            return Err(CliError::refused(format!("{id} is being taken back"))
                 .live("as the way back left it; this command changed nothing")
                 .next(format!("cargo xtask {kind} --undo {id}"))
                 .into());
@@ -147,7 +149,7 @@ impl Operation {
             .context("the ledger's plan is not readable")?;
         let facts = facts_of(ctx, &recorded)?;
         let held = ledger.resume(id, "taken up again")?;
-        if direction == Direction::Back && !going_back {
+        if direction == ResumeMode::Revert && !going_back {
             held.step(GOING_BACK, Value::Null)?;
         }
         let began = (Utc::now() - recorded.started_at).num_milliseconds();
@@ -164,7 +166,7 @@ impl Operation {
         ctx: &Context,
         kind: &str,
         reason: &str,
-        held: Held,
+        held: OperationLock,
         recorded: BTreeMap<String, Value>,
         earlier_ms: u64,
     ) -> Result<Self> {
@@ -192,7 +194,7 @@ impl Operation {
     pub fn step<T: Serialize + DeserializeOwned>(
         &self,
         step: &str,
-        reach: Reach,
+        impact: Impact,
         budget_s: Option<u64>,
         act: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
@@ -203,7 +205,7 @@ impl Operation {
         }
         check_interrupted()?;
         lock(&self.held).check()?;
-        if reach == Reach::Live {
+        if impact == Impact::Live {
             *lock(&self.touched) = true;
         }
         lock(&self.journal).append(&Entry::Begun {
@@ -282,13 +284,13 @@ impl Operation {
         };
         let facts = serde_json::json!({ "error": format!("{error:#}") });
         // Also after a signal: a lock that is not let go of keeps others waiting for its lease.
-        if let Err(unrecorded) = last_words(|| self.finish(outcome, facts)) {
+        if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
             report::progress(&format!("the ledger could not be told: {unrecorded:#}"));
         }
         if !touched {
             return untouched(error);
         }
-        Stop::midway(format!("{error:#}"))
+        CliError::midway(format!("{error:#}"))
             .live("some steps of this operation are live, others are not; all of them are recorded")
             .next(format!(
                 "{}cargo xtask {kind} --resume {id}   (or go back: cargo xtask {kind} --undo {id})",
@@ -325,8 +327,8 @@ impl Operation {
 /// What must be done before it is of use to resume. What a part of the operation says of being resumed itself does not hold
 /// for the whole.
 fn advice(error: &anyhow::Error) -> String {
-    let stop = error.downcast_ref::<Stop>();
-    let own = stop.filter(|stop| stop.ending != Ending::Midway);
+    let stop = error.downcast_ref::<CliError>();
+    let own = stop.filter(|stop| stop.exit != ExitKind::Midway);
     own.and_then(|stop| stop.next.as_ref())
         .map_or_else(String::new, |next| format!("{next}; then "))
 }
@@ -334,20 +336,20 @@ fn advice(error: &anyhow::Error) -> String {
 /// The error of an operation that changed nothing live, which it says. It has ended: what stopped it midway, a lease that
 /// ran out for one, is nothing to resume.
 fn untouched(error: &anyhow::Error) -> anyhow::Error {
-    let stop = error.downcast_ref::<Stop>();
-    let Some(midway) = stop.filter(|stop| stop.ending == Ending::Midway) else {
+    let stop = error.downcast_ref::<CliError>();
+    let Some(midway) = stop.filter(|stop| stop.exit == ExitKind::Midway) else {
         return unchanged(error);
     };
     let live = midway.live.clone();
-    let failed = Stop::failed(format!("{error:#}"));
-    unchanged(&Stop { live, ..failed }.into())
+    let failed = CliError::failed(format!("{error:#}"));
+    unchanged(&CliError { live, ..failed }.into())
 }
 
 /// An operation of the ledger.
 pub fn find<'a>(state: &'a State, environment: &str, id: &OperationId) -> Result<&'a Recorded> {
     let known = state.operations.iter().find(|known| known.id == *id);
     known.ok_or_else(|| {
-        Stop::usage(format!("the ledger of {environment} knows no operation {id}"))
+        CliError::usage(format!("the ledger of {environment} knows no operation {id}"))
             .live("nothing was changed")
             .next("cargo xtask ledger")
             .into()
@@ -360,7 +362,7 @@ pub fn refuse_other_kind(recorded: &Recorded, kind: &str) -> Result<()> {
     if its == kind {
         return Ok(());
     }
-    Err(Stop::usage(format!("{id} is a {its}, not a {kind}"))
+    Err(CliError::usage(format!("{id} is a {its}, not a {kind}"))
         .live("nothing was changed")
         .next(format!("cargo xtask {its} --resume {id}   (or --undo {id})"))
         .into())

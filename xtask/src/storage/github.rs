@@ -7,13 +7,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Consume, Keeper, read_back, record_for};
+use super::{BackupStore, Consume, read_back, record_for};
 use crate::backup::{BackupFile, parse_metadata};
 use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::read_bounded;
-use crate::tools::gh_release::{Asset, Files, Release};
+use crate::tools::gh::release::{Asset, Files, Release};
 
 /// Drafts are named by this and the backup's id.
 const TAG_PREFIX: &str = "backup-";
@@ -31,7 +31,7 @@ pub struct Releases {
 impl Releases {
     pub fn open(ctx: &Context) -> Result<Self> {
         let github = ctx.config.github.as_ref().ok_or_else(|| {
-            Stop::usage(format!(
+            CliError::usage(format!(
                 "{PIPELINE_FILE} keeps backups on GitHub, but names no repository"
             ))
             .live("nothing was changed")
@@ -92,7 +92,7 @@ fn is_complete(asset: &Asset, name: &str) -> bool {
     asset.name == name && asset.state == "uploaded"
 }
 
-impl Keeper for Releases {
+impl BackupStore for Releases {
     fn name(&self) -> String {
         format!("github {}", self.repository)
     }

@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use serde_json::Value;
 
-use super::operation::{Operation, Reach};
 use super::releases::{Releases, publish};
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
 use crate::health::HealthReport;
+use crate::operation::run::{Impact, Operation};
 use crate::report;
 
 /// What was found live.
@@ -27,9 +27,9 @@ pub struct Recorded {
 
 /// The last look at what is live, kept for the record.
 #[derive(Debug, Default)]
-pub struct LastLook(Mutex<Option<Value>>);
+pub struct HealthSnapshot(Mutex<Option<Value>>);
 
-impl LastLook {
+impl HealthSnapshot {
     pub fn keep(&self, report: &HealthReport) -> Result<()> {
         // Through the one JSON writer, which blanks secrets out: a tag is public for good.
         let report =
@@ -56,7 +56,7 @@ pub fn record(
     live: Recorded,
     complete: impl FnOnce(Release) -> Result<Release>,
 ) -> Result<Release> {
-    operation.step("record release", Reach::Live, None, || {
+    operation.step("record release", Impact::Live, None, || {
         if let Some(made) = releases.of_operation(&operation.id) {
             return Ok(made.clone());
         }

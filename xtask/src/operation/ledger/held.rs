@@ -11,14 +11,14 @@ use super::chain::Chain;
 use super::{Timing, describe};
 use crate::domain::ledger::{Body, Outcome};
 use crate::domain::operation::OperationId;
-use crate::error::Stop;
+use crate::error::CliError;
 
 /// How often an event is sent again when the remote cannot be reached.
 pub(super) const ATTEMPTS: u32 = 7;
 
 /// The lock of an environment. Dropped without [`Held::finish`], its lease simply runs out.
 #[derive(Debug)]
-pub struct Held {
+pub struct OperationLock {
     id: OperationId,
     shared: Arc<Shared>,
     /// Dropped, it ends the heartbeat.
@@ -69,7 +69,7 @@ impl Clock {
     }
 }
 
-impl Held {
+impl OperationLock {
     pub(super) fn start(
         chain: Chain,
         id: OperationId,
@@ -199,7 +199,7 @@ impl Shared {
             || "somebody else".to_owned(),
             |last| format!("{} ({} {})", describe(&last.holder), last.started.kind, last.id),
         );
-        Err(Stop::midway(format!(
+        Err(CliError::midway(format!(
             "the lock of {} was taken over by {who}: this process must not go on",
             self.id
         ))
@@ -209,7 +209,7 @@ impl Shared {
     }
 
     fn too_late(&self, left: Duration) -> anyhow::Error {
-        Stop::midway(format!(
+        CliError::midway(format!(
             "only {} s are left of the lease of {}, too few to change something live",
             left.as_secs(),
             self.id
@@ -233,7 +233,7 @@ impl Shared {
             }
             match self.append(&mut inner, &Body::Heartbeat, 1) {
                 Ok(()) => pause = self.timing.heartbeat,
-                Err(error) if error.downcast_ref::<Stop>().is_some() => {
+                Err(error) if error.downcast_ref::<CliError>().is_some() => {
                     crate::report::progress(&format!("warning: {error:#}"));
                     return;
                 }

@@ -28,7 +28,7 @@ pub use report::{Attempt, CheckReport, ExpectedRelease, HealthReport, SCHEMA, Ti
 
 use crate::context::Context;
 use crate::domain::verdict::{Outcome, Severity, Verdict, judge};
-use crate::error::Stop;
+use crate::error::CliError;
 use plan::Plan;
 use template::Values;
 
@@ -69,7 +69,7 @@ pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
     if let Some(group) = request.only {
         plan.only(|check| check.group == group);
         if plan.checks.is_empty() {
-            return Err(Stop::usage(format!(
+            return Err(CliError::usage(format!(
                 "{HEALTH_FILE} has no check in the group `{}`",
                 group.word()
             ))
@@ -136,12 +136,13 @@ pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
 fn read_plan(ctx: &Context) -> Result<Plan> {
     let path = ctx.root.join(HEALTH_FILE);
     let file = std::fs::File::open(&path).map_err(|error| {
-        Stop::usage(format!("cannot open {HEALTH_FILE}: {error}"))
+        CliError::usage(format!("cannot open {HEALTH_FILE}: {error}"))
             .next("write it: the file of that name in the project's repository is a commented start")
     })?;
     let bytes = crate::exec::read_bounded(file, FILE_LIMIT_BYTES)
         .with_context(|| format!("cannot read {HEALTH_FILE}"))?;
-    let text = String::from_utf8(bytes).map_err(|_| Stop::usage(format!("{HEALTH_FILE} is not UTF-8")))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{HEALTH_FILE} is not UTF-8")))?;
     Plan::parse(std::path::Path::new(HEALTH_FILE), &text)
 }
 

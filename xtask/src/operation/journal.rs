@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::read_bounded;
 use crate::report::json_line;
 
@@ -126,7 +126,7 @@ fn lock(file: &File, path: &Path) -> Result<()> {
         }
     }
     Err(
-        Stop::refused(format!("another process is writing {}", path.display()))
+        CliError::refused(format!("another process is writing {}", path.display()))
             .live("this process changed nothing")
             .next("wait for the other process to end, or end it, then run the command again")
             .into(),
@@ -194,8 +194,8 @@ mod tests {
         let first = Journal::open_file(path.clone()).unwrap();
         let refused = Journal::open_file(path.clone()).unwrap_err();
         assert_eq!(
-            refused.downcast_ref::<Stop>().map(|stop| stop.ending),
-            Some(crate::error::Ending::Refused)
+            refused.downcast_ref::<CliError>().map(|stop| stop.exit),
+            Some(crate::error::ExitKind::Refused)
         );
         drop(first);
         Journal::open_file(path).unwrap();

@@ -15,7 +15,7 @@ mod tar_member;
 mod writer;
 
 #[cfg(test)]
-mod hostile_tests;
+mod tests;
 
 pub use file::PendingFile;
 pub use input::FileDigest;

@@ -13,7 +13,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 use mongodb::sync::{Client, Database};
 
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::secret::Secret;
 
 pub use changes::{Renamed, ViewDefinition};
@@ -50,7 +50,7 @@ impl Live {
     pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
         let live = Self::open(uri, database, None).map_err(|error| unusable(&error))?;
         live.command(doc! { "ping": 1 }).map_err(|error| {
-            Stop::failed(format!("no MongoDB server answers at {}: {error:#}", live.host))
+            CliError::failed(format!("no MongoDB server answers at {}: {error:#}", live.host))
                 .live("nothing was changed")
                 .next(
                     "check the connection string's host, user and network access, and run the command again",
@@ -154,8 +154,8 @@ pub(crate) fn server_code(error: &anyhow::Error) -> Option<i32> {
     }
 }
 
-fn unusable(error: &mongodb::error::Error) -> Stop {
-    Stop::usage(format!("the MongoDB connection string is not usable: {error}"))
+fn unusable(error: &mongodb::error::Error) -> CliError {
+    CliError::usage(format!("the MongoDB connection string is not usable: {error}"))
         .live("nothing was changed")
         .next("correct the secret that `[environments.*.mongodb] uri` names")
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Duration, Utc};
 use crate::archive::{FileDigest, verify_file};
 use crate::backup::{BackupFile, sync_folder, write_metadata};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
-use crate::places::{Consume, Keeper};
+use crate::storage::{BackupStore, Consume};
 
 const PARTIAL_PREFIX: &str = ".partial-";
 /// How many seconds in a row may be taken by other backups before we give up.
@@ -122,7 +122,7 @@ impl Directory {
     }
 }
 
-impl Keeper for Directory {
+impl BackupStore for Directory {
     fn name(&self) -> String {
         self.path.display().to_string()
     }

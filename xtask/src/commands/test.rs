@@ -9,7 +9,7 @@ use xshell::cmd;
 use super::Common;
 use crate::config::Suite;
 use crate::context::Context;
-use crate::error::Stop;
+use crate::error::CliError;
 use crate::exec::Exec;
 use crate::report;
 
@@ -58,9 +58,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 fn chosen(ctx: &Context, asked: &[String]) -> Result<Vec<String>> {
     let known: Vec<String> = ctx.config.tests.keys().cloned().collect();
     if let Some(wrong) = asked.iter().find(|name| !known.contains(name)) {
-        return Err(Stop::usage(format!("pipeline.toml has no test suite `{wrong}`"))
-            .next(format!("choose from: {}", known.join(", ")))
-            .into());
+        return Err(
+            CliError::usage(format!("pipeline.toml has no test suite `{wrong}`"))
+                .next(format!("choose from: {}", known.join(", ")))
+                .into(),
+        );
     }
     Ok(if asked.is_empty() { known } else { asked.to_vec() })
 }
@@ -81,7 +83,7 @@ fn run_suite(ctx: &Context, name: &str) -> Result<Passed> {
     let duration_ms = u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX);
     if finished.code != Some(0) {
         return Err(
-            Stop::failed(format!("the tests {name} failed: {:#}", finished.error()))
+            CliError::failed(format!("the tests {name} failed: {:#}", finished.error()))
                 .live("nothing was changed")
                 .next(format!("mend them and run `cargo xtask test {name}`"))
                 .into(),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Consume, Keeper, read_back, record_for};
+use super::{BackupStore, Consume, read_back, record_for};
 use crate::backup::{BackupFile, parse_metadata};
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
@@ -53,7 +53,7 @@ impl Container {
     }
 }
 
-impl Keeper for Container {
+impl BackupStore for Container {
     fn name(&self) -> String {
         format!("azure {}/{}", self.name, self.prefix)
     }
