@@ -2,6 +2,8 @@
 //!
 //! Everything is `anyhow::Error`; an error that decides the exit code has a [`CliError`] in its chain.
 
+pub mod catalogue;
+
 use std::fmt;
 use std::process::ExitCode;
 
@@ -34,6 +36,8 @@ impl ExitKind {
 /// An error with an exit, the state of the live system, and the command to run next.
 #[derive(Debug)]
 pub struct CliError {
+    /// Its name in the [`catalogue`], which the guide's table of messages has too.
+    pub code: Option<&'static str>,
     pub exit: ExitKind,
     pub what: String,
     pub live: Option<String>,
@@ -43,10 +47,19 @@ pub struct CliError {
 impl CliError {
     fn new(exit: ExitKind, what: impl Into<String>) -> Self {
         Self {
+            code: None,
             exit,
             what: what.into(),
             live: None,
             next: None,
+        }
+    }
+
+    /// An entry of the catalogue.
+    pub(crate) fn of(code: &'static str, exit: ExitKind, what: impl Into<String>) -> Self {
+        Self {
+            code: Some(code),
+            ..Self::new(exit, what)
         }
     }
 
@@ -103,6 +116,7 @@ pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
         said.or(otherwise)
     };
     CliError {
+        code: stop.and_then(|stop| stop.code),
         exit,
         what: format!("{error:#}"),
         live: filled(
@@ -119,8 +133,12 @@ pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
 
 /// Writes the error for an operator: the chain of what failed, the live state, the next command.
 pub fn render(error: &anyhow::Error) -> String {
-    let mut text = format!("error: {error:#}");
-    if let Some(stop) = error.downcast_ref::<CliError>() {
+    let stop = error.downcast_ref::<CliError>();
+    let code = stop
+        .and_then(|stop| stop.code)
+        .map_or_else(String::new, |code| format!("[{}]", catalogue::spoken(code)));
+    let mut text = format!("error{code}: {error:#}");
+    if let Some(stop) = stop {
         if let Some(live) = &stop.live {
             text.push_str("\n  live: ");
             text.push_str(live);

@@ -77,6 +77,7 @@ pub(super) fn explain(error: &anyhow::Error, what: &str) -> anyhow::Error {
     let text = brief(error);
     if let Some(stop) = error.downcast_ref::<CliError>() {
         let stop = CliError {
+            code: stop.code,
             exit: stop.exit,
             what: text,
             live: stop.live.clone().or_else(|| Some(UNCHANGED.to_owned())),
