@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ApprovalMethod;
 use crate::context::Context;
-use crate::domain::approval::{REQUEST_SCHEMA, Request, Rules, Review, judge};
+use crate::domain::approval::{REQUEST_SCHEMA, Request, Review, Rules, judge};
 use crate::error::CliError;
 use crate::report;
 use crate::tools::gh::{GitHub, Run};

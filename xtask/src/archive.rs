@@ -18,11 +18,9 @@ mod verify;
 pub mod writer;
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use bson::{Documents, split_documents};
 pub use container::{ContainerOptions, ContainerReader, FileDigest, verify_file};

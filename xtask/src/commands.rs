@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod completions;
+mod confirm;
 pub mod deploy;
 pub mod doctor;
 pub mod gate;
@@ -13,7 +14,7 @@ pub mod releases;
 pub mod restore;
 pub mod rollback;
 pub mod setup;
-pub mod tests;
+pub mod test;
 pub mod tools;
 
 use std::process::ExitCode;
@@ -103,7 +104,7 @@ pub enum Command {
     /// Make the GitHub repository what the pipeline needs
     Setup(setup::Args),
     /// Run the product's own tests
-    Test(tests::Args),
+    Test(test::Args),
     /// Ask for approvals, prove them, end what waited too long
     Gate(gate::Args),
     /// Tell people what happened
@@ -117,7 +118,12 @@ pub enum Command {
 /// Runs the command; errors decide the exit code.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let common = &cli.common;
-    common.begin(matches!(cli.command, Command::Metrics(_)))?;
+    // Before anything is done: to find out afterwards that it cannot be shown would be too late.
+    if common.format == Format::Html && !matches!(cli.command, Command::Metrics(_)) {
+        return Err(CliError::usage("only `metrics` has an HTML form")
+            .next("choose --format text or --format json")
+            .into());
+    }
     match cli.command {
         Command::Deploy(args) => deploy::run(&args, common)?,
         Command::Rollback(args) => rollback::run(&args, common)?,
@@ -129,7 +135,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Metrics(args) => metrics::run(&args, common)?,
         Command::Doctor(args) => doctor::run(&args, common)?,
         Command::Setup(args) => setup::run(&args, common)?,
-        Command::Test(args) => tests::run(&args, common)?,
+        Command::Test(args) => test::run(&args, common)?,
         Command::Gate(args) => gate::run(&args, common)?,
         Command::Notify(args) => notify::run(&args, common)?,
         Command::Tools(args) => tools::run(&args, common)?,

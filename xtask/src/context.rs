@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::config::{Config, Environment};
 use crate::error::CliError;
+use crate::error::catalogue::configuration as errors;
 use crate::report::Format;
 use crate::secret::Secret;
 
@@ -65,14 +66,8 @@ impl Context {
 
     /// The secret that the configuration names; a usage error where the variable is not set or empty.
     pub fn secret(&self, variable: &str) -> Result<Secret> {
-        self.secret_if_set(variable).ok_or_else(|| {
-            CliError::usage(format!("the environment variable {variable} is not set or empty"))
-                .live("nothing was changed")
-                .next(format!(
-                    "set {variable} (it is named in {PIPELINE_FILE}) and run the command again"
-                ))
-                .into()
-        })
+        self.secret_if_set(variable)
+            .ok_or_else(|| errors::secret_not_set(variable, PIPELINE_FILE).into())
     }
 
     /// The secret, where the variable is set and not empty.

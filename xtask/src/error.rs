@@ -2,6 +2,8 @@
 //!
 //! Everything is `anyhow::Error`; an error that decides the exit code has a [`CliError`] in its chain.
 
+pub mod catalogue;
+
 use std::fmt;
 use std::process::ExitCode;
 
@@ -31,22 +33,33 @@ impl ExitKind {
     }
 }
 
-/// An error with an ending, the state of the live system, and the command to run next.
+/// An error with an exit, the state of the live system, and the command to run next.
 #[derive(Debug)]
 pub struct CliError {
-    pub ending: ExitKind,
+    /// Its name in the [`catalogue`], which the guide's table of messages has too.
+    pub code: Option<&'static str>,
+    pub exit: ExitKind,
     pub what: String,
     pub live: Option<String>,
     pub next: Option<String>,
 }
 
 impl CliError {
-    fn new(ending: ExitKind, what: impl Into<String>) -> Self {
+    fn new(exit: ExitKind, what: impl Into<String>) -> Self {
         Self {
-            ending,
+            code: None,
+            exit,
             what: what.into(),
             live: None,
             next: None,
+        }
+    }
+
+    /// An entry of the catalogue.
+    pub(crate) fn of(code: &'static str, exit: ExitKind, what: impl Into<String>) -> Self {
+        Self {
+            code: Some(code),
+            ..Self::new(exit, what)
         }
     }
 
@@ -97,13 +110,14 @@ impl std::error::Error for CliError {}
 /// stopped midway knows better.
 pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
     let stop = error.downcast_ref::<CliError>();
-    let ending = stop.map_or(ExitKind::Failed, |stop| stop.exit);
+    let exit = stop.map_or(ExitKind::Failed, |stop| stop.exit);
     let filled = |said: Option<String>, otherwise: &str| {
-        let otherwise = (ending != ExitKind::Midway).then(|| otherwise.to_owned());
+        let otherwise = (exit != ExitKind::Midway).then(|| otherwise.to_owned());
         said.or(otherwise)
     };
     CliError {
-        ending,
+        code: stop.and_then(|stop| stop.code),
+        exit,
         what: format!("{error:#}"),
         live: filled(
             stop.and_then(|stop| stop.live.clone()),
@@ -119,8 +133,12 @@ pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
 
 /// Writes the error for an operator: the chain of what failed, the live state, the next command.
 pub fn render(error: &anyhow::Error) -> String {
-    let mut text = format!("error: {error:#}");
-    if let Some(stop) = error.downcast_ref::<CliError>() {
+    let stop = error.downcast_ref::<CliError>();
+    let code = stop
+        .and_then(|stop| stop.code)
+        .map_or_else(String::new, |code| format!("[{}]", catalogue::spoken(code)));
+    let mut text = format!("error{code}: {error:#}");
+    if let Some(stop) = stop {
         if let Some(live) = &stop.live {
             text.push_str("\n  live: ");
             text.push_str(live);
@@ -135,10 +153,10 @@ pub fn render(error: &anyhow::Error) -> String {
 
 /// The exit code that the error asks for: 1 where nothing in its chain says otherwise.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let ending = error
+    let exit = error
         .downcast_ref::<CliError>()
         .map_or(ExitKind::Failed, |stop| stop.exit);
-    ExitCode::from(ending.code())
+    ExitCode::from(exit.code())
 }
 
 #[cfg(test)]

@@ -141,7 +141,8 @@ fn read_plan(ctx: &Context) -> Result<Plan> {
     })?;
     let bytes = crate::exec::read_bounded(file, FILE_LIMIT_BYTES)
         .with_context(|| format!("cannot read {HEALTH_FILE}"))?;
-    let text = String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{HEALTH_FILE} is not UTF-8")))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{HEALTH_FILE} is not UTF-8")))?;
     Plan::parse(std::path::Path::new(HEALTH_FILE), &text)
 }
 

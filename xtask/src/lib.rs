@@ -2,6 +2,7 @@
 //!
 //! The library exists for the tests, the benchmarks and the fuzz targets; people run the binary.
 
+pub mod approval;
 pub mod archive;
 pub mod backup;
 pub mod commands;
@@ -9,13 +10,16 @@ pub mod config;
 pub mod context;
 pub mod database;
 pub mod domain;
-pub mod engine;
 pub mod error;
 pub mod exec;
 pub mod health;
-pub mod storage;
+pub mod notify;
+pub mod operation;
+pub mod release;
 pub mod report;
 pub mod restore;
 pub mod secret;
+pub mod setup;
+pub mod storage;
 pub mod tools;
 pub mod wait;

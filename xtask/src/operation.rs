@@ -1,17 +1,9 @@
-//! The one shape of an operation: preflight, execute, journal, ledger.
+//! One framework for everything that changes something live: lock and ledger on the git remote, a local journal, steps
+//! with a budget, resume and undo.
 
-pub mod approval;
 pub mod budget;
-pub mod checkout;
-pub mod confirm;
 pub mod history;
 pub mod journal;
 pub mod ledger;
-pub mod notify;
-pub mod operation;
-pub mod platforms;
 pub mod preflight;
-pub mod protection;
-pub mod record;
-pub mod releases;
-pub mod variables;
+pub mod run;

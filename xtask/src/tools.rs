@@ -2,7 +2,6 @@
 
 pub mod az;
 pub mod gh;
-pub mod gh_release;
 pub mod git;
 pub mod mongo_config;
 pub mod mongo_server;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use xtask::database::Digests;
 use xtask::domain::inventory::{Inventory, is_application};
 use xtask::domain::timeline::Timing;
-use xtask::release::platforms::join;
 use xtask::exec::Finished;
+use xtask::release::platforms::join;
 use xtask::report;
 use xtask::wait;
 

@@ -315,3 +315,6 @@ fn scan(bytes: &[u8], offset: u64) -> Result<(usize, u64, Option<usize>)> {
         count += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

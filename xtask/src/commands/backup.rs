@@ -21,9 +21,9 @@ use crate::config::Place;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, ConsistencyKind};
 use crate::error::CliError;
+use crate::report;
 use crate::storage::directory::Directory;
 use crate::storage::{self, BackupStore};
-use crate::report;
 
 pub use create::{Timings, create_timed};
 pub use list::{Listed, list};

@@ -11,17 +11,17 @@ use plan::Plan;
 
 use super::Common;
 use super::rollback::{self, RolledBack};
+use crate::approval;
+use crate::commands::confirm::confirm;
 use crate::config::OnUnhealthy;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
 use crate::domain::release::{Health, Release, known_good};
 use crate::domain::timeline::Timing;
-use crate::approval;
-use crate::commands::confirm::confirm;
-use crate::operation::run::{ResumeMode, Operation, plan_sha256};
-use crate::release::releases::Releases;
 use crate::error::CliError;
+use crate::operation::run::{Operation, ResumeMode, plan_sha256};
+use crate::release::releases::Releases;
 use crate::report;
 
 const KIND: &str = "deploy";
@@ -127,16 +127,17 @@ fn told(ctx: &Context, done: &Deployed) -> Result<()> {
     let release = &done.release;
     match (release.health, &done.rolled_back) {
         (Health::Healthy, _) => Ok(()),
-        (_, Some(back)) => Err(
-            CliError::failed(format!("{} was unhealthy and was rolled back", release.tag))
-                .live(format!(
-                    "{} is live again, as {}",
-                    back.restored(),
-                    back.release.tag
-                ))
-                .next("cargo xtask releases")
-                .into(),
-        ),
+        (_, Some(back)) => Err(CliError::failed(format!(
+            "{} was unhealthy and was rolled back",
+            release.tag
+        ))
+        .live(format!(
+            "{} is live again, as {}",
+            back.restored(),
+            back.release.tag
+        ))
+        .next("cargo xtask releases")
+        .into()),
         (_, None) => Err(unhealthy(&Releases::read(ctx)?, release)),
     }
 }

@@ -75,7 +75,9 @@ impl Line {
 
     /// A problem out of an error: its own next command is the fix, where it has one.
     fn error(subject: impl Into<String>, error: &anyhow::Error, fix: &str) -> Self {
-        let next = error.downcast_ref::<CliError>().and_then(|stop| stop.next.clone());
+        let next = error
+            .downcast_ref::<CliError>()
+            .and_then(|stop| stop.next.clone());
         Self::problem(
             subject,
             format!("{error:#}"),

@@ -7,8 +7,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Common;
-use crate::context::Context;
 use crate::approval;
+use crate::context::Context;
 use crate::notify::{self, Delivery, Event, Notice};
 use crate::report;
 

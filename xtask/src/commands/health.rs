@@ -13,12 +13,12 @@ use crate::domain::commit::CommitId;
 use crate::domain::observation::Seen;
 use crate::domain::release::{Release, tag_time};
 use crate::domain::verdict::Verdict;
-use crate::operation::history;
-use crate::release::releases::Releases;
-use crate::error::{ExitKind, CliError};
+use crate::error::{CliError, ExitKind};
 use crate::health::compare::{self, Comparison};
 use crate::health::watch::{self, Pace};
 use crate::health::{self, ExpectedRelease, Group, HealthReport, Request};
+use crate::operation::history;
+use crate::release::releases::Releases;
 use crate::report;
 use crate::tools::git::Git;
 
@@ -149,7 +149,8 @@ fn expected(ctx: &Context, release: &str) -> Result<ExpectedRelease> {
         bail!("the record of {release} is not readable: {why}");
     }
     let asked = releases.find(release).ok_or_else(|| {
-        CliError::usage(format!("there is no release `{release}`")).next("see the releases: cargo xtask releases")
+        CliError::usage(format!("there is no release `{release}`"))
+            .next("see the releases: cargo xtask releases")
     })?;
     // A rollback brings a release back with deployments, and under a tag, of its own.
     let brought_back = |newest: &&Release| newest.restores.as_deref() == Some(release);

@@ -14,9 +14,9 @@ use crate::domain::metrics::{Budgets, History, Metrics, NewestBackup};
 use crate::domain::release::Release;
 use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
-use crate::{approval, operation::history};
 use crate::report::{self, Format};
 use crate::tools::git::Git;
+use crate::{approval, operation::history};
 
 const SCHEMA: &str = "metrics/1";
 /// Commits of one release that count for its lead time; more say nothing more.

@@ -6,9 +6,9 @@ use serde::Serialize;
 use super::Common;
 use crate::context::Context;
 use crate::domain::ledger::Operation;
-use crate::operation::ledger::Ledger;
-use crate::notify::{self, Delivery, Event, Notice};
 use crate::error::CliError;
+use crate::notify::{self, Delivery, Event, Notice};
+use crate::operation::ledger::Ledger;
 use crate::report;
 
 /// Options of `notify`.

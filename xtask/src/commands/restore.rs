@@ -15,10 +15,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::commands::backup;
+use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
-use crate::commands::confirm::confirm;
 use crate::error::{CliError, unchanged};
 use crate::report;
 use crate::restore::{self, Delta, Known, Mended, Swapped, Undone};
@@ -110,10 +110,12 @@ fn verb(args: &Args, ctx: &Context) -> Result<()> {
     }
     report::progress(&plan.text());
     if !plan.preflight.problems.is_empty() {
-        return Err(CliError::refused("the restore cannot be made, for the reasons above")
-            .live("nothing was changed")
-            .next("remove what stands in the way and run the command again")
-            .into());
+        return Err(
+            CliError::refused("the restore cannot be made, for the reasons above")
+                .live("nothing was changed")
+                .next("remove what stands in the way and run the command again")
+                .into(),
+        );
     }
     confirm_change(
         ctx,

@@ -13,15 +13,15 @@ pub use undo::undo;
 
 use super::Common;
 use crate::commands::backup;
+use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::operation::OperationId;
 use crate::domain::release::{DatabaseChoice, Health, Release};
 use crate::domain::timeline::Timing;
-use crate::commands::confirm::confirm;
-use crate::operation::run::{ResumeMode, Operation, plan_sha256};
-use crate::release::releases::Releases;
 use crate::error::CliError;
+use crate::operation::run::{Operation, ResumeMode, plan_sha256};
+use crate::release::releases::Releases;
 use crate::report;
 use crate::restore::{self, Delta, LossPreview};
 

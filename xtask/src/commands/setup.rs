@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::Common;
+use crate::commands::confirm::confirm;
 use crate::config::ApprovalMethod;
 use crate::context::Context;
-use crate::commands::confirm::confirm;
 use crate::error::CliError;
 use crate::report;
 use crate::secret::Secret;

@@ -58,9 +58,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 fn chosen(ctx: &Context, asked: &[String]) -> Result<Vec<String>> {
     let known: Vec<String> = ctx.config.tests.keys().cloned().collect();
     if let Some(wrong) = asked.iter().find(|name| !known.contains(name)) {
-        return Err(CliError::usage(format!("pipeline.toml has no test suite `{wrong}`"))
-            .next(format!("choose from: {}", known.join(", ")))
-            .into());
+        return Err(
+            CliError::usage(format!("pipeline.toml has no test suite `{wrong}`"))
+                .next(format!("choose from: {}", known.join(", ")))
+                .into(),
+        );
     }
     Ok(if asked.is_empty() { known } else { asked.to_vec() })
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::error::{ExitKind, CliError};
+use crate::error::{CliError, ExitKind};
 
 /// Problems found so far.
 #[derive(Debug, Default)]
@@ -24,12 +24,12 @@ impl Preflight {
             Ok(value) => Some(value),
             Err(error) => {
                 let stop = error.downcast_ref::<CliError>();
-                let ending = stop.map_or(ExitKind::Failed, |stop| stop.exit);
+                let exit = stop.map_or(ExitKind::Failed, |stop| stop.exit);
                 let fix = stop
                     .and_then(|stop| stop.next.as_ref())
                     .map(|next| format!(" (fix: {next})"));
                 self.problems
-                    .push((ending, format!("{what}: {error:#}{}", fix.unwrap_or_default())));
+                    .push((exit, format!("{what}: {error:#}{}", fix.unwrap_or_default())));
                 None
             }
         }
@@ -46,7 +46,7 @@ impl Preflight {
         if self.problems.is_empty() {
             return Ok(());
         }
-        let any = |wanted: ExitKind| self.problems.iter().any(|(ending, _)| *ending == wanted);
+        let any = |wanted: ExitKind| self.problems.iter().any(|(exit, _)| *exit == wanted);
         let count = self.problems.len();
         let list = self
             .problems

@@ -16,25 +16,25 @@ use crate::domain::ledger::{Operation as Recorded, Outcome, State};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
 use crate::domain::timeline::{Timing, mark_critical};
+use crate::error::{CliError, ExitKind, unchanged};
+use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, Watched};
 use crate::operation::journal::{Journal, operation_dir, read_file};
-use crate::operation::ledger::{OperationLock, Ledger, Start};
-use crate::error::{ExitKind, CliError, unchanged};
-use crate::exec::{check_interrupted, with_signals_deferred};
+use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::report;
 
 /// Whether a step changes what users see. Before and after those the ledger is asked and told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Impact {
-    Hidden,
+    Staged,
     Live,
 }
 
 /// In which direction an operation that stopped midway is taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeMode {
-    Forward,
-    Back,
+    Continue,
+    Revert,
 }
 
 /// What the ledger shows once an operation is being taken back: from then on it cannot go forward again.
@@ -131,10 +131,12 @@ impl Operation {
         let recorded = find(&ledger.state()?, &ctx.env_name, id)?.clone();
         refuse_other_kind(&recorded, kind)?;
         if !recorded.unfinished() {
-            return Err(CliError::usage(format!("{id} has ended: there is nothing to resume"))
-                .live("nothing was changed")
-                .next("cargo xtask releases")
-                .into());
+            return Err(
+                CliError::usage(format!("{id} has ended: there is nothing to resume"))
+                    .live("nothing was changed")
+                    .next("cargo xtask releases")
+                    .into(),
+            );
         }
         let going_back = recorded.steps.iter().any(|step| step.name == GOING_BACK);
         if going_back && direction == ResumeMode::Continue {

@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use serde_json::Value;
 
-use super::operation::{Operation, Impact};
 use super::releases::{Releases, publish};
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
 use crate::health::HealthReport;
+use crate::operation::run::{Impact, Operation};
 use crate::report;
 
 /// What was found live.

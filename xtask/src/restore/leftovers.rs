@@ -12,8 +12,8 @@ use super::record::{FILE_NAME, Log, Phase, Record};
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
-use crate::operation::journal::{operation_dir, operations};
 use crate::error::CliError;
+use crate::operation::journal::{operation_dir, operations};
 
 /// One restore, as the journals here and the names in the database tell it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

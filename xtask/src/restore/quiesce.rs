@@ -32,10 +32,12 @@ pub fn quiesced<T>(ctx: &Context, swap: impl FnOnce() -> Result<T>) -> Result<T>
                 Ok(_) => "the restore is done".to_owned(),
                 Err(why) => format!("the restore failed too ({why:#})"),
             };
-            Err(CliError::midway(format!("cannot let the writers go on: {error:#}"))
-                .live(outcome)
-                .next(format!("run it by hand: {}", hooks.after.join(" ")))
-                .into())
+            Err(
+                CliError::midway(format!("cannot let the writers go on: {error:#}"))
+                    .live(outcome)
+                    .next(format!("run it by hand: {}", hooks.after.join(" ")))
+                    .into(),
+            )
         }
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use crate::approval::{APPROVERS_FILE, known_signers};
 use crate::config::ApprovalMethod;
 use crate::context::Context;
-use crate::approval::{APPROVERS_FILE, known_signers};
 use crate::tools::gh::{GitHub, Protection};
 
 /// Names of the workflows' artifacts with backups begin so.

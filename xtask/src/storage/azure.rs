@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Consume, BackupStore, read_back, record_for};
+use super::{BackupStore, Consume, read_back, record_for};
 use crate::backup::{BackupFile, parse_metadata};
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};

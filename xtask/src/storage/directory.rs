@@ -13,7 +13,7 @@ use chrono::{DateTime, Duration, Utc};
 use crate::archive::{FileDigest, verify_file};
 use crate::backup::{BackupFile, sync_folder, write_metadata};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
-use crate::storage::{Consume, BackupStore};
+use crate::storage::{BackupStore, Consume};
 
 const PARTIAL_PREFIX: &str = ".partial-";
 /// How many seconds in a row may be taken by other backups before we give up.

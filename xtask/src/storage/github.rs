@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Consume, BackupStore, read_back, record_for};
+use super::{BackupStore, Consume, read_back, record_for};
 use crate::backup::{BackupFile, parse_metadata};
 use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};

@@ -1,5 +1,6 @@
 //! `gh`: the repository on GitHub. Its token comes from our environment (`GH_TOKEN`, or `gh auth login`).
 
+pub mod release;
 mod runs;
 mod settings;
 

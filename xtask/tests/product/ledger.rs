@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use serde_json::{Value, json};
 use xtask::domain::ledger::{Body, Outcome};
-use xtask::operation::ledger::{OperationLock, Ledger, Start, Timing};
-use xtask::error::{ExitKind, CliError};
+use xtask::error::{CliError, ExitKind};
+use xtask::operation::ledger::{Ledger, OperationLock, Start, Timing};
 use xtask::tools::git::Git;
 
 const RACERS: usize = 8;

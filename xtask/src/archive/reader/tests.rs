@@ -6,9 +6,9 @@ use std::io::Read;
 use mongodb::bson::doc;
 use proptest::prelude::*;
 
-use super::prelude::PreludeNamespace;
-use super::reader::{ArchiveReader, Event};
-use super::testing::*;
+use super::{ArchiveReader, Event};
+use crate::archive::prelude::PreludeNamespace;
+use crate::archive::testing::*;
 use crate::domain::manifest::NamespaceKind;
 
 /// Per namespace: documents and bytes, as the reader counted and as the events said.

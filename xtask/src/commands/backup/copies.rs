@@ -9,9 +9,9 @@ use crate::config::Place;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exec::interrupted;
-use crate::storage::{self, directory::Directory};
 use crate::report;
 use crate::secret::scrub;
+use crate::storage::{self, directory::Directory};
 
 /// Copies the backup to every place but the one it is in, and records in its metadata what has it. A place that fails
 /// is a warning, or an error where it is required; then the backup still exists, and the error says where.
@@ -26,15 +26,15 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
         .collect();
     for place in &others {
         if interrupted() {
-            return Err(
-                CliError::failed("interrupted by a signal before every place had a copy of the backup")
-                    .live(format!(
-                        "nothing was changed; the backup itself is good: {}",
-                        backup.path.display()
-                    ))
-                    .next("run the command again for a backup in every place")
-                    .into(),
-            );
+            return Err(CliError::failed(
+                "interrupted by a signal before every place had a copy of the backup",
+            )
+            .live(format!(
+                "nothing was changed; the backup itself is good: {}",
+                backup.path.display()
+            ))
+            .next("run the command again for a backup in every place")
+            .into());
         }
         match storage::open(ctx, place).and_then(|keeper| {
             report::progress(&format!("copying the backup to {}", keeper.name()));

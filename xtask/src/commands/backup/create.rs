@@ -19,9 +19,9 @@ use crate::database::OplogAccess;
 use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind};
 use crate::error::CliError;
 use crate::exec::check_interrupted;
-use crate::storage::directory::{self, Directory, Partial};
 use crate::report;
 use crate::secret::Secret;
+use crate::storage::directory::{self, Directory, Partial};
 use crate::tools::mongodump::{self, Scope};
 
 /// Compressed documents are rarely larger than this part of themselves; and room that must stay in any case.

@@ -15,8 +15,8 @@ use crate::config::Place;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, check_backup_id};
 use crate::exec::check_interrupted;
-use crate::storage::{self, BackupStore, directory::Directory, github::Releases};
 use crate::report;
+use crate::storage::{self, BackupStore, directory::Directory, github::Releases};
 
 const READ_BYTES: usize = 256 << 10;
 /// Folders of downloads that broke off; they are gone on with.

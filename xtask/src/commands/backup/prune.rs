@@ -39,10 +39,12 @@ pub(super) fn run(ctx: &Context) -> Result<()> {
     let keepers = keepers(ctx)?;
     let listing = read_all(&keepers);
     if let Some(problem) = listing.problems.first() {
-        return Err(CliError::failed(format!("not everything could be listed: {problem}"))
-            .live("nothing was deleted")
-            .next("repair or correct the place, and run the command again")
-            .into());
+        return Err(
+            CliError::failed(format!("not everything could be listed: {problem}"))
+                .live("nothing was deleted")
+                .next("repair or correct the place, and run the command again")
+                .into(),
+        );
     }
     let needed = needed_by_releases(ctx)?;
     let mut plan = Plan {

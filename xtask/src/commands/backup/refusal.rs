@@ -77,7 +77,8 @@ pub(super) fn explain(error: &anyhow::Error, what: &str) -> anyhow::Error {
     let text = brief(error);
     if let Some(stop) = error.downcast_ref::<CliError>() {
         let stop = CliError {
-            ending: stop.exit,
+            code: stop.code,
+            exit: stop.exit,
             what: text,
             live: stop.live.clone().or_else(|| Some(UNCHANGED.to_owned())),
             next: stop.next.clone().or_else(|| Some(AGAIN.to_owned())),

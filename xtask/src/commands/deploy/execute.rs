@@ -6,19 +6,19 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
+use crate::approval;
 use crate::commands::backup::{self, CreateOptions};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnVercel, Release};
 use crate::domain::verdict::{Outcome, Severity, Verdict};
-use crate::approval;
+use crate::exec::check_interrupted;
+use crate::health::{self, ExpectedRelease, Group, HealthReport};
+use crate::operation::run::{Impact, Operation, plan_sha256};
 use crate::release::checkout::Checkout;
-use crate::operation::run::{Operation, Impact, plan_sha256};
 use crate::release::platforms::{Platforms, join, on_railway};
 use crate::release::release_tag::{HealthSnapshot, Recorded, record};
 use crate::release::releases::Releases;
 use crate::release::variables::Variables;
-use crate::exec::check_interrupted;
-use crate::health::{self, ExpectedRelease, Group, HealthReport};
 use crate::tools::railway;
 
 /// A staged frontend.

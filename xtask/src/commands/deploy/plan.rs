@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::domain::release::taken_back_by;
-use crate::release::platforms::Platforms;
 use crate::operation::preflight::Preflight;
-use crate::setup::protection;
+use crate::release::platforms::Platforms;
 use crate::release::releases::Releases;
 use crate::release::variables::{ToSet, Variables};
 use crate::report;
+use crate::setup::protection;
 use crate::tools::gh::GitHub;
 use crate::tools::git::Git;
 use crate::tools::railway::Railway;

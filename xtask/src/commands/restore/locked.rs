@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 use crate::context::Context;
 use crate::domain::ledger::{Operation, Outcome};
 use crate::domain::operation::OperationId;
-use crate::operation::ledger::{OperationLock, Ledger, Start};
-use crate::error::{ExitKind, CliError};
+use crate::error::{CliError, ExitKind};
 use crate::exec::with_signals_deferred;
+use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::restore::{Swapped, Undone};
 
 /// How restores are called in the ledger.
@@ -130,7 +130,8 @@ fn ending<T: Facts>(
             let outcome = if midway { Outcome::Stopped } else { Outcome::Failed };
             let told = crate::secret::scrub(&format!("{error:#}"));
             // The restore's own error is what the operator must see.
-            if let Err(unrecorded) = with_signals_deferred(|| held.finish(outcome, json!({ "error": told }))) {
+            if let Err(unrecorded) = with_signals_deferred(|| held.finish(outcome, json!({ "error": told })))
+            {
                 crate::report::progress(&format!("warning: {unrecorded:#}"));
             }
             Err(error)

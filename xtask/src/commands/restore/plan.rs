@@ -13,9 +13,9 @@ use crate::context::Context;
 use crate::database::Digests;
 use crate::domain::operation::OperationId;
 use crate::domain::release::{backup_of, tag_time};
+use crate::error::CliError;
 use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
-use crate::error::CliError;
 use crate::report;
 use crate::restore::{self, Count, Estimate, Example, Fate, LossPreview, Preflight, Reading};
 

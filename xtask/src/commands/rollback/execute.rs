@@ -11,13 +11,13 @@ use crate::commands::backup;
 use crate::commands::deploy::{backup_step, check_health};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, Release};
+use crate::exec::interrupted;
+use crate::health::ExpectedRelease;
+use crate::operation::run::{Impact, Operation};
 use crate::release::checkout::Checkout;
-use crate::operation::run::{Operation, Impact};
 use crate::release::platforms::{Platforms, join, on_railway};
 use crate::release::release_tag::{HealthSnapshot, Recorded, record};
 use crate::release::releases::Releases;
-use crate::exec::interrupted;
-use crate::health::ExpectedRelease;
 use crate::report;
 use crate::restore::{self, Prepared};
 

@@ -12,10 +12,10 @@ use crate::domain::release::{
     BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, Verdict, backup_of,
     known_good, verdict,
 };
+use crate::error::CliError;
 use crate::operation::preflight::Preflight;
 use crate::release::releases::Releases;
 use crate::release::variables::Variables;
-use crate::error::CliError;
 use crate::report;
 
 /// How the backend comes back.

@@ -5,18 +5,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{KIND, go_back};
+use crate::commands::confirm::confirm;
 use crate::commands::{backup, deploy};
 use crate::context::Context;
 use crate::domain::ledger::{Operation as Recorded, Outcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, DatabaseChoice, Release, SchemaFacts, Verdict, verdict};
-use crate::commands::confirm::confirm;
+use crate::error::CliError;
 use crate::operation::ledger::Ledger;
-use crate::operation::run::{ResumeMode, Operation, Impact, find, refuse_other_kind};
+use crate::operation::run::{Impact, Operation, ResumeMode, find, refuse_other_kind};
 use crate::release::platforms::{Platforms, join};
 use crate::release::release_tag::schema_fingerprint;
 use crate::release::releases::Releases;
-use crate::error::CliError;
 use crate::report;
 use crate::restore;
 
@@ -38,10 +38,12 @@ pub fn undo(ctx: &Context, id: &OperationId, kind: &str) -> Result<()> {
             agreed()?;
             take_back(ctx, recorded, before)
         }
-        (Some(made), None) => Err(CliError::refused(format!("there was no release before {}", made.tag))
-            .live(format!("{} is live", made.tag))
-            .next("mend and deploy")
-            .into()),
+        (Some(made), None) => Err(
+            CliError::refused(format!("there was no release before {}", made.tag))
+                .live(format!("{} is live", made.tag))
+                .next("mend and deploy")
+                .into(),
+        ),
         (Some(made), Some(before)) => roll_back(ctx, recorded, made, before, agreed),
     }
 }

@@ -14,11 +14,11 @@ fn check(lines: &str) -> String {
 
 #[test]
 fn the_default_file_and_the_rehearsals_have_no_mistake() {
-    let default = include_str!("../../../infrastructure/health.toml");
+    let default = include_str!("../../../../infrastructure/health.toml");
     let plan = Plan::parse(Path::new("health.toml"), default).unwrap();
     let groups: BTreeSet<Group> = plan.checks.iter().map(|check| check.group).collect();
     assert_eq!(groups.len(), 6, "every group has a check by default: {groups:?}");
-    let template = include_str!("../../../infrastructure/rehearsal/health.toml");
+    let template = include_str!("../../../../infrastructure/rehearsal/health.toml");
     let filled = template.replace("{{services}}", "http://127.0.0.1:9");
     let rehearsal = Plan::parse(Path::new("health.toml"), &filled).unwrap();
     assert_eq!(plan.checks.len(), rehearsal.checks.len());
@@ -125,7 +125,7 @@ fn all_mistakes_are_shown_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn one_group_brings_what_it_depends_on() {
-    let text = include_str!("../../../infrastructure/health.toml");
+    let text = include_str!("../../../../infrastructure/health.toml");
     let mut plan = Plan::parse(Path::new("health.toml"), text).unwrap();
     plan.only(|check| check.group == Group::Features);
     let names: Vec<&str> = plan.checks.iter().map(|check| check.name.as_str()).collect();

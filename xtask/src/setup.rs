@@ -1,0 +1,3 @@
+//! What the GitHub repository must be for the pipeline to hold.
+
+pub mod protection;
