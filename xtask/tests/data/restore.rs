@@ -11,7 +11,7 @@ use rehearsal::test_env::restore::{RestoreEnv, change, seed};
 
 #[test]
 fn a_restore_gives_back_the_backup_and_an_undo_what_was_live() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     seed(&env);
     let backed_up = env.inventory();
     let backup = env.backup();
@@ -133,7 +133,7 @@ fn write_at_random(env: &RestoreEnv, random: &mut StdRng, rounds: usize) {
 
 #[test]
 fn random_databases_the_preview_is_exact_and_restore_and_undo_are_complete() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     for seed in 0..4 {
         let mut random = StdRng::seed_from_u64(seed);
         write_at_random(&env, &mut random, 150);
@@ -154,7 +154,7 @@ fn random_databases_the_preview_is_exact_and_restore_and_undo_are_complete() {
 
 #[test]
 fn examples_name_ids_and_fields_and_values_only_when_asked() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     seed(&env);
     let backup = env.backup();
     change(&env);
@@ -175,7 +175,7 @@ fn examples_name_ids_and_fields_and_values_only_when_asked() {
 
 #[test]
 fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     seed(&env);
     let backup = env.backup();
     change(&env);
@@ -220,7 +220,7 @@ fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
 /// Every document that a writer was told is stored must be somewhere afterwards.
 #[test]
 fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     seed(&env);
     let backup = env.backup();
     let stop = std::sync::atomic::AtomicBool::new(false);
@@ -328,7 +328,7 @@ fn ids_of_archive(path: &str) -> BTreeSet<String> {
 
 #[test]
 fn without_a_confirmation_nothing_happens() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     seed(&env);
     let backup = env.backup();
     change(&env);

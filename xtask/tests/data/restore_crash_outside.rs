@@ -72,7 +72,7 @@ type Loss<'a> = &'a dyn Fn(&str) -> Document;
 /// What a server that loses acknowledged work does to a stopped operation, done by hand; each must be found and mended.
 #[test]
 fn what_the_server_lost_in_a_crash_is_built_anew() {
-    let mut case = CrashCase::new(RestoreEnv::new());
+    let mut case = CrashCase::new(RestoreEnv::start());
     // Killed after the step before; both collections stand where this line of the journal says.
     let line = |case: &CrashCase, event: &str, what: &str| {
         let lines = case.restore_lines.iter();
@@ -136,7 +136,7 @@ fn what_the_server_lost_in_a_crash_is_built_anew() {
 /// The stand-in takes the place of mongorestore, starts the real one, and both are killed.
 #[test]
 fn mongorestore_is_killed_and_the_restore_is_resumed_and_taken_back() {
-    let mut case = CrashCase::new(RestoreEnv::new());
+    let mut case = CrashCase::new(RestoreEnv::start());
     let real = program(&["mongorestore"]).display().to_string();
     let dry = |script: &str| format!("case \"$*\" in *--dryRun*) {script};; esac");
     let real_dry = dry(&format!("exec {real} \"$@\""));

@@ -29,7 +29,7 @@ fn archive_of(database: &str, collection: &str) -> Vec<u8> {
 
 #[test]
 fn hostile_archives_never_reach_live_collections() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     seed(&env);
     let before = env.inventory();
     let names = [
@@ -96,7 +96,7 @@ fn replaced(stream: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
 
 #[test]
 fn forged_streams_never_reach_live_collections() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     seed(&env);
     let before = env.inventory();
     let good = archive_of(DATABASE, "orders");
@@ -173,7 +173,7 @@ fn problems(env: &RestoreEnv, args: &[&str]) -> String {
 
 #[test]
 fn everything_in_the_way_is_found_and_told_at_once() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     seed(&env);
     let before = env.inventory();
     let mut archive = archive_of(DATABASE, "users");
@@ -201,7 +201,7 @@ fn everything_in_the_way_is_found_and_told_at_once() {
 
 #[test]
 fn a_user_without_the_roles_is_told_which_actions_are_missing() {
-    let mut env = RestoreEnv::new();
+    let mut env = RestoreEnv::start();
     seed(&env);
     let backup = env.backup();
     for (user, roles) in [("reader", vec!["read"]), ("owner", vec!["readWrite", "dbAdmin"])] {
@@ -225,7 +225,7 @@ fn a_user_without_the_roles_is_told_which_actions_are_missing() {
 
 #[test]
 fn another_operation_that_stopped_midway_is_in_the_way_and_listed() {
-    let mut case = CrashCase::new(RestoreEnv::new());
+    let mut case = CrashCase::new(RestoreEnv::start());
     let operation = case.begin();
     let bring = r#""event":"before","step":{"do":"bring","collection":"users"#;
     let number = case
@@ -256,7 +256,7 @@ fn another_operation_that_stopped_midway_is_in_the_way_and_listed() {
 
 #[test]
 fn the_plan_tells_time_storage_and_what_becomes_of_writers() {
-    let env = RestoreEnv::new();
+    let env = RestoreEnv::start();
     seed(&env);
     let backup = env.backup();
     change(&env);

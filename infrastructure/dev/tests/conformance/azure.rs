@@ -80,7 +80,9 @@ fn az(repo: &Repo, args: &[&str]) -> Outcome {
     let mut command = Command::new(program(&["az"]));
     command.args(["storage"]).args(args);
     repo.surround(&mut command);
-    Outcome::of(&mut command).ok()
+    let outcome = Outcome::of(&mut command);
+    outcome.ok();
+    outcome
 }
 
 fn blobs(repo: &Repo) -> Vec<String> {

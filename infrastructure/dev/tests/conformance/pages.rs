@@ -89,7 +89,7 @@ fn assert_sound(name: &str, page: &Path) {
 #[test]
 #[ignore = "`cargo xtask ci pages` brings the browser"]
 fn the_page_of_the_figures_is_shown_whole_and_legible() {
-    let history = History::new();
+    let history = History::generate();
     let page = history.path("page.html");
     std::fs::write(&page, history.metrics("html").stdout).unwrap();
     assert_sound("metrics", &page);

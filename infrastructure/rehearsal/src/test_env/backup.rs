@@ -271,12 +271,12 @@ impl Outcome {
     }
 
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub fn ok(&self) -> &Self {
         self.code(0)
     }
 
     #[track_caller]
-    pub fn code(self, expected: i32) -> Self {
+    pub fn code(&self, expected: i32) -> &Self {
         assert_eq!(self.code, Some(expected), "{self:#?}");
         self
     }
@@ -288,7 +288,7 @@ impl Outcome {
     }
 
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub fn says(&self, text: &str) -> &Self {
         assert!(
             self.stderr.contains(text) || self.stdout.contains(text),
             "nothing says {text:?}: {self:#?}"
@@ -297,7 +297,7 @@ impl Outcome {
     }
 
     #[track_caller]
-    pub fn never_says(self, text: &str) -> Self {
+    pub fn never_says(&self, text: &str) -> &Self {
         assert!(
             !self.stderr.contains(text) && !self.stdout.contains(text),
             "it says {text:?}: {self:#?}"

@@ -81,7 +81,7 @@ pub struct History {
 }
 
 impl History {
-    pub fn new() -> Self {
+    pub fn generate() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let now = Utc::now().trunc_subsecs(0);
         let mut history = Self {

@@ -43,7 +43,7 @@ pub struct RestoreEnv {
 }
 
 impl RestoreEnv {
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         Self::with_server(Server::start)
     }
 
@@ -54,7 +54,7 @@ impl RestoreEnv {
 
     /// With a server that can be cut off.
     pub fn behind_proxy() -> Self {
-        let mut env = Self::new();
+        let mut env = Self::start();
         env.proxy = Some(Proxy::start(env.server.port));
         env
     }

@@ -39,7 +39,8 @@ fn every_kind_of_data_comes_back_with_stock_tools_alone() {
     fill(&from.database());
     let mut repo = Repo::new(&from.uri());
     let key = repo.root().join("key");
-    let generated = Outcome::of(Command::new(program(&["age-keygen"])).arg("-o").arg(&key)).ok();
+    let generated = Outcome::of(Command::new(program(&["age-keygen"])).arg("-o").arg(&key));
+    generated.ok();
     let public = generated
         .stderr
         .trim()

@@ -132,7 +132,8 @@ fn github_keeps_encrypted_backups_and_gives_them_back() {
         .says("only encrypted backups go to GitHub");
     std::fs::remove_dir_all(repo.root().join("backups")).unwrap();
 
-    let generated = Outcome::of(&mut Command::new(program(&["age-keygen"]))).ok();
+    let generated = Outcome::of(&mut Command::new(program(&["age-keygen"])));
+    generated.ok();
     let secret = generated
         .stdout
         .lines()
@@ -157,7 +158,7 @@ fn github_keeps_encrypted_backups_and_gives_them_back() {
 
     std::fs::remove_dir_all(repo.root().join("backups")).unwrap();
     repo.xtask(&["backup", "list"]).ok().says(&id).says("github o/r");
-    let fetched = repo.xtask(&["backup", "fetch", &id]).ok().stdout;
+    let fetched = repo.xtask(&["backup", "fetch", &id]).ok().stdout.clone();
     assert!(fetched.contains(".xtask/backups/"), "{fetched}");
     repo.xtask(&["backup", "verify", &id]).ok();
 

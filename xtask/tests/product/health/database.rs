@@ -10,7 +10,7 @@ use rehearsal::test_env::restore::RestoreEnv;
 
 #[test]
 fn the_database_is_asked_itself() {
-    let mut env = RestoreEnv::new();
+    let mut env = RestoreEnv::start();
     let things = env.collection("things");
     things
         .insert_many([

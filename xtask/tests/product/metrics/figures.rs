@@ -49,7 +49,7 @@ fn ms(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
 
 #[test]
 fn thirty_releases_give_the_figures_that_a_naive_computation_gives() {
-    let history = History::new();
+    let history = History::generate();
     let found = history.json();
     let counted = history.counted();
     assert_eq!(counted.len(), RELEASES);
@@ -195,7 +195,7 @@ fn same_observations(history: &History, found: &Value) {
 
 #[test]
 fn the_table_fits_a_terminal_and_the_page_needs_nothing_from_elsewhere() {
-    let history = History::new();
+    let history = History::generate();
     let text = String::from_utf8(history.metrics("text").stdout).unwrap();
     let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
     assert!(longest.chars().count() <= 80, "{longest}");
