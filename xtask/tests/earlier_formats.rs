@@ -211,6 +211,8 @@ fn a_step_that_did_not_reach_the_ledger_stands_in_the_journal() {
 /// A repository and a server, with what the earlier version pushed, and these folders of operations.
 fn environment(operations: &[PathBuf]) -> World {
     let world = World::new();
+    // Only the restores of the configured database are listed.
+    world.configure(|pipeline| pipeline.replace("database = \"shop\"", "database = \"sample\""));
     fetch_bundle(&world.dir.path().join("remote.git"));
     let folder = world.root().join(".xtask/operations");
     for operation in operations {
@@ -241,9 +243,6 @@ fn the_program_shows_what_was_recorded() {
     let world = environment(&folders);
     let ledger = world.ok(&["ledger"]);
     assert_eq!(ledger["operations"].as_array().unwrap().len(), 11);
-    let releases = world.ok(&["releases"]);
-    assert_eq!(releases["releases"].as_array().unwrap().len(), 5);
-    assert_eq!(releases["unreadable"], serde_json::json!([]));
     let metrics = world.ok(&["metrics"]);
     assert_eq!(
         (&metrics["deployments"], &metrics["rollbacks"]),
