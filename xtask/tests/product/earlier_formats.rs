@@ -1,8 +1,6 @@
 //! What an earlier version recorded stays readable: its ledger, its release tags, its journals. The fixtures were written
 //! by a whole pipeline; three of its operations were killed midway, and of those the records at that moment are kept too.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -12,7 +10,8 @@ use xtask::operation::journal::read_file;
 use xtask::operation::ledger::{Ledger, Timing};
 use xtask::tools::git::Git;
 
-use common::{World, git};
+use rehearsal::test_env::git::git;
+use rehearsal::test_env::restore::RestoreEnv;
 
 const LEDGER: &str = "refs/xtask/ledger/production";
 
@@ -209,12 +208,12 @@ fn a_step_that_did_not_reach_the_ledger_stands_in_the_journal() {
 }
 
 /// A repository and a server, with what the earlier version pushed, and these folders of operations.
-fn environment(operations: &[PathBuf]) -> World {
-    let world = World::new();
+fn environment(operations: &[PathBuf]) -> RestoreEnv {
+    let env = RestoreEnv::start();
     // Only the restores of the configured database are listed.
-    world.configure(|pipeline| pipeline.replace("database = \"shop\"", "database = \"sample\""));
-    fetch_bundle(&world.dir.path().join("remote.git"));
-    let folder = world.root().join(".xtask/operations");
+    env.configure(|pipeline| pipeline.replace("database = \"shop\"", "database = \"sample\""));
+    fetch_bundle(&env.dir.path().join("remote.git"));
+    let folder = env.root().join(".xtask/operations");
     for operation in operations {
         let copy = folder.join(operation.file_name().unwrap());
         std::fs::create_dir_all(&copy).unwrap();
@@ -223,12 +222,12 @@ fn environment(operations: &[PathBuf]) -> World {
             std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
         }
     }
-    world
+    env
 }
 
 /// Operation and phase of each restore that the program lists.
-fn phases(world: &World) -> Vec<(String, String)> {
-    let listed = world.ok(&["restore", "--list"]);
+fn phases(env: &RestoreEnv) -> Vec<(String, String)> {
+    let listed = env.ok(&["restore", "--list"]);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let restores = listed["restores"].as_array().unwrap().iter();
     restores
@@ -240,10 +239,10 @@ fn phases(world: &World) -> Vec<(String, String)> {
 fn the_program_shows_what_was_recorded() {
     let folders = std::fs::read_dir(fixtures().join("operations")).unwrap();
     let folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).collect();
-    let world = environment(&folders);
-    let ledger = world.ok(&["ledger"]);
+    let env = environment(&folders);
+    let ledger = env.ok(&["ledger"]);
     assert_eq!(ledger["operations"].as_array().unwrap().len(), 11);
-    let metrics = world.ok(&["metrics"]);
+    let metrics = env.ok(&["metrics"]);
     assert_eq!(
         (&metrics["deployments"], &metrics["rollbacks"]),
         (&3.into(), &2.into())
@@ -258,7 +257,7 @@ fn the_program_shows_what_was_recorded() {
         ("20261127-044606-2d3e", "undone"),
     ];
     assert_eq!(
-        phases(&world),
+        phases(&env),
         expected.map(|(id, phase)| (id.to_owned(), phase.to_owned()))
     );
 }
@@ -266,7 +265,7 @@ fn the_program_shows_what_was_recorded() {
 #[test]
 fn the_program_shows_a_restore_that_was_killed_midway_as_such() {
     let killed = ["rollback", "restore"].map(killed);
-    let world = environment(&killed.clone().map(|(_, folder)| folder));
+    let env = environment(&killed.clone().map(|(_, folder)| folder));
     let expected = killed.map(|(id, _)| (id, "swapping".to_owned()));
-    assert_eq!(phases(&world), expected);
+    assert_eq!(phases(&env), expected);
 }
