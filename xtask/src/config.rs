@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use crate::domain::step;
+
 pub use environment::{Environment, Mongodb, Railway, Variable, Vercel};
 
 /// The largest configuration that is read.
@@ -316,6 +318,18 @@ pub struct Budgets {
     pub restore_s: u64,
     pub redeploy_s: u64,
     pub total_s: u64,
+}
+
+impl Budgets {
+    /// The same budgets in milliseconds, as steps have them.
+    pub fn limits(&self) -> step::Budgets {
+        step::Budgets {
+            backup_ms: self.backup_s * 1_000,
+            restore_ms: self.restore_s * 1_000,
+            redeploy_ms: self.redeploy_s * 1_000,
+            total_ms: self.total_s * 1_000,
+        }
+    }
 }
 
 impl Default for Budgets {

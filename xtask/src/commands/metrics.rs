@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
 use super::{Common, backup};
 use crate::context::Context;
-use crate::domain::metrics::{Budgets, History, Metrics, NewestBackup};
+use crate::domain::metrics::{History, Metrics, NewestBackup};
 use crate::domain::release::Release;
 use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
@@ -46,7 +46,6 @@ fn gather(ctx: &Context, since: DateTime<Utc>) -> Result<History> {
     for (tag, why) in &releases.unreadable {
         report::progress(&format!("warning: {tag} does not count: {why}"));
     }
-    let budgets = ctx.config.budgets;
     Ok(History {
         environment: ctx.env_name.clone(),
         since,
@@ -57,12 +56,7 @@ fn gather(ctx: &Context, since: DateTime<Utc>) -> Result<History> {
         operations: Ledger::open(ctx).state()?.operations,
         requests: approval::requests(ctx)?,
         observations: history::read(ctx)?,
-        budgets: Budgets {
-            backup_ms: budgets.backup_s * 1_000,
-            restore_ms: budgets.restore_s * 1_000,
-            redeploy_ms: budgets.redeploy_s * 1_000,
-            total_ms: budgets.total_s * 1_000,
-        },
+        budgets: ctx.config.budgets.limits(),
     })
 }
 

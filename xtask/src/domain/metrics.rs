@@ -14,6 +14,7 @@ use super::ledger::Operation;
 use super::observation::{Observation, Seen};
 use super::release::Release;
 use super::spread::Spread;
+use super::step::Budgets;
 use super::timeline::Timing;
 use super::verdict::Verdict;
 
@@ -42,33 +43,6 @@ pub struct History {
 pub struct NewestBackup {
     pub id: String,
     pub at: DateTime<Utc>,
-}
-
-/// Time budgets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Budgets {
-    pub backup_ms: u64,
-    pub restore_ms: u64,
-    pub redeploy_ms: u64,
-    pub total_ms: u64,
-}
-
-impl Budgets {
-    /// The budget of a step, by what it works on. Checks and records have none.
-    pub fn of_step(&self, step: &str) -> Option<u64> {
-        let has = |word: &str| step.split(' ').any(|part| part == word);
-        if has("check") || has("record") {
-            None
-        } else if has("backup") {
-            Some(self.backup_ms)
-        } else if has("restore") || has("database") {
-            Some(self.restore_ms)
-        } else if has("backend") || has("frontend") {
-            Some(self.redeploy_ms)
-        } else {
-            None
-        }
-    }
 }
 
 /// A part of a whole, with the goal for it.

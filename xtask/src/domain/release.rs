@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::step::Step;
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -117,6 +118,11 @@ pub fn tag_time(prefix: &str, tag: &str) -> Result<DateTime<Utc>> {
 }
 
 impl Release {
+    /// How long a step of the operation took, in milliseconds, where the record has it.
+    pub fn took_ms(&self, step: Step) -> Option<u64> {
+        self.timings_ms.get(step.name()).copied()
+    }
+
     /// The tag's message: a line for people, then the record.
     pub fn message(&self) -> Result<String> {
         let what = match &self.restores {

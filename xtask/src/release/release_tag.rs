@@ -10,8 +10,9 @@ use super::releases::{Releases, publish};
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
+use crate::domain::step::Step;
 use crate::health::HealthReport;
-use crate::operation::run::{Impact, Operation};
+use crate::operation::run::Operation;
 use crate::report;
 
 /// What was found live.
@@ -56,7 +57,7 @@ pub fn record(
     live: Recorded,
     complete: impl FnOnce(Release) -> Result<Release>,
 ) -> Result<Release> {
-    operation.step("record release", Impact::Live, None, || {
+    operation.step(Step::RecordRelease, || {
         if let Some(made) = releases.of_operation(&operation.id) {
             return Ok(made.clone());
         }

@@ -10,10 +10,11 @@ use crate::approval;
 use crate::commands::backup::{self, CreateOptions};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnVercel, Release};
+use crate::domain::step::Step;
 use crate::domain::verdict::{Outcome, Severity, Verdict};
 use crate::exec::check_interrupted;
 use crate::health::{self, ExpectedRelease, Group, HealthReport};
-use crate::operation::run::{Impact, Operation, plan_sha256};
+use crate::operation::run::{Operation, plan_sha256};
 use crate::release::checkout::Checkout;
 use crate::release::platforms::{Platforms, join, on_railway};
 use crate::release::release_tag::{HealthSnapshot, Recorded, record};
@@ -53,7 +54,7 @@ pub fn execute(
         platforms: Platforms::open(ctx)?,
         look: HealthSnapshot::default(),
     };
-    let approvers = operation.step("approvals", Impact::Staged, None, || {
+    let approvers = operation.step(Step::Approvals, || {
         approvers.map_or_else(|| approval::verify(ctx, &plan_sha256(plan)?, None), Ok)
     })?;
     let (backup, staged) = deploy.prepare()?;
@@ -93,7 +94,7 @@ impl Deploy<'_> {
                 self.stage_frontend(&checkout)
             });
             let purpose = format!("before the release of {}", self.plan.commit);
-            let backup = backup_step(self.ctx, self.operation, "backup", purpose);
+            let backup = backup_step(self.ctx, self.operation, Step::Backup, purpose);
             let staged = join(staged);
             Ok((backup?, staged?))
         })
@@ -105,15 +106,13 @@ impl Deploy<'_> {
         if names.is_empty() {
             return Ok(());
         }
-        self.operation
-            .step("set frontend variables", Impact::Staged, None, || {
-                Variables::read(self.ctx)?.set_on_vercel(&self.platforms.vercel, names)
-            })
+        self.operation.step(Step::SetFrontendVariables, || {
+            Variables::read(self.ctx)?.set_on_vercel(&self.platforms.vercel, names)
+        })
     }
 
     fn stage_frontend(&self, checkout: &Checkout) -> Result<Staged> {
-        let budget = Some(self.ctx.config.budgets.redeploy_s);
-        self.operation.step("stage frontend", Impact::Staged, budget, || {
+        self.operation.step(Step::StageFrontend, || {
             let folder = checkout.path(&self.ctx.env().vercel.source);
             let id = self.operation.id.as_str();
             let staged = self.platforms.vercel.stage(&folder, id, &self.plan.commit)?;
@@ -126,23 +125,22 @@ impl Deploy<'_> {
 
     /// A page that does not load is found while nobody sees it.
     fn check_staged(&self, staged: &Staged) -> Result<()> {
-        self.operation
-            .step("check staged frontend", Impact::Staged, None, || {
-                let url = self.ctx.env().vercel.staged_url(&staged.host);
-                let request = health::Request {
-                    frontend_url: Some(url),
-                    ..Default::default()
-                };
-                let report = health::run(self.ctx, &request)?;
-                match report.verdict {
-                    Verdict::Healthy => Ok(()),
-                    verdict => bail!(
-                        "the staged frontend is {}: {}",
-                        verdict.word(),
-                        failures(&report).join("; ")
-                    ),
-                }
-            })
+        self.operation.step(Step::CheckStagedFrontend, || {
+            let url = self.ctx.env().vercel.staged_url(&staged.host);
+            let request = health::Request {
+                frontend_url: Some(url),
+                ..Default::default()
+            };
+            let report = health::run(self.ctx, &request)?;
+            match report.verdict {
+                Verdict::Healthy => Ok(()),
+                verdict => bail!(
+                    "the staged frontend is {}: {}",
+                    verdict.word(),
+                    failures(&report).join("; ")
+                ),
+            }
+        })
     }
 
     fn set_variables(&self) -> Result<()> {
@@ -150,28 +148,26 @@ impl Deploy<'_> {
         if names.is_empty() {
             return Ok(());
         }
-        self.operation.step("set variables", Impact::Staged, None, || {
+        self.operation.step(Step::SetVariables, || {
             Variables::read(self.ctx)?.set_on_railway(&self.platforms.railway, names)
         })
     }
 
     /// From here on users see the new backend, and its migrations run.
     fn backend_up(&self) -> Result<railway::Deployment> {
-        let budget = Some(self.ctx.config.budgets.redeploy_s);
-        let id: String = self.operation.step("upload backend", Impact::Live, budget, || {
+        let id: String = self.operation.step(Step::UploadBackend, || {
             let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
             let folder = checkout.path(Path::new(&self.ctx.env().railway.source));
             self.platforms
                 .railway
                 .up(&folder, self.operation.id.as_str(), &self.plan.commit)
         })?;
-        self.operation.step("backend serves", Impact::Live, budget, || {
-            self.platforms.railway.wait(&id)
-        })
+        self.operation
+            .step(Step::BackendServes, || self.platforms.railway.wait(&id))
     }
 
     fn check_backend(&self, backend: &railway::Deployment) -> Result<Health> {
-        self.operation.step("check backend", Impact::Staged, None, || {
+        self.operation.step(Step::CheckBackend, || {
             // Features stand on the API, the login and the data.
             let only = Some(Group::Features);
             check_health(self.ctx, only, self.expected(backend, None), &self.look)
@@ -179,16 +175,13 @@ impl Deploy<'_> {
     }
 
     fn promote(&self, staged: &Staged) -> Result<()> {
-        self.operation.step(
-            "promote frontend",
-            Impact::Live,
-            Some(self.ctx.config.budgets.redeploy_s),
-            || self.platforms.vercel.promote(&staged.deployment).map(drop),
-        )
+        self.operation.step(Step::PromoteFrontend, || {
+            self.platforms.vercel.promote(&staged.deployment).map(drop)
+        })
     }
 
     fn check_all(&self, backend: &railway::Deployment, staged: &Staged) -> Result<Health> {
-        self.operation.step("check release", Impact::Staged, None, || {
+        self.operation.step(Step::CheckRelease, || {
             check_health(self.ctx, None, self.expected(backend, Some(staged)), &self.look)
         })
     }
@@ -229,8 +222,8 @@ impl Deploy<'_> {
 }
 
 /// A verified backup of what is live, as a step of the operation.
-pub fn backup_step(ctx: &Context, operation: &Operation, step: &str, purpose: String) -> Result<BackupRef> {
-    operation.step(step, Impact::Staged, Some(ctx.config.budgets.backup_s), || {
+pub fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: String) -> Result<BackupRef> {
+    operation.step(step, || {
         let backup = backup::create(
             ctx,
             &CreateOptions {

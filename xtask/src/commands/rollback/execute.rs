@@ -11,9 +11,10 @@ use crate::commands::backup;
 use crate::commands::deploy::{backup_step, check_health};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, Release};
+use crate::domain::step::Step;
 use crate::exec::interrupted;
 use crate::health::ExpectedRelease;
-use crate::operation::run::{Impact, Operation};
+use crate::operation::run::Operation;
 use crate::release::checkout::Checkout;
 use crate::release::platforms::{Platforms, join, on_railway};
 use crate::release::release_tag::{HealthSnapshot, Recorded, record};
@@ -29,11 +30,6 @@ struct Rollback<'a> {
     platforms: Platforms,
     look: HealthSnapshot,
 }
-
-/// Steps whose time is the platforms' own, and the one that holds mongorestore's.
-const BACKEND: &str = "backend back";
-const FRONTEND: &str = "frontend back";
-const SHADOW: &str = "restore into shadow";
 
 /// What is recorded of the shadow.
 #[derive(Serialize, Deserialize)]
@@ -84,7 +80,7 @@ impl Rollback<'_> {
         std::thread::scope(|scope| {
             let prepared = scope.spawn(|| self.prepare_database());
             let purpose = format!("before the rollback to {}", self.plan.target);
-            let safety = backup_step(self.ctx, self.operation, "safety backup", purpose);
+            let safety = backup_step(self.ctx, self.operation, Step::SafetyBackup, purpose);
             let prepared = join(prepared);
             Ok((safety?, prepared?))
         })
@@ -94,9 +90,8 @@ impl Rollback<'_> {
         let Some(wanted) = self.plan.backup.as_ref().filter(|_| self.plan.restores()) else {
             return Ok((Shadow::NotNeeded, 0));
         };
-        let budget = Some(self.ctx.config.budgets.restore_s);
         let mut shadow = Shadow::Earlier;
-        let filled: Filled = self.operation.step(SHADOW, Impact::Staged, budget, || {
+        let filled: Filled = self.operation.step(Step::PrepareShadow, || {
             let backup = backup::find(self.ctx, &wanted.id)?;
             ensure!(
                 backup.metadata.hash == wanted.hash,
@@ -129,18 +124,14 @@ impl Rollback<'_> {
             Shadow::Ready(prepared) => Box::new(move || restore::swap(*prepared)),
             Shadow::Earlier => Box::new(|| restore::resume(self.ctx, &self.operation.id)),
         };
-        let budget = Some(self.ctx.config.budgets.restore_s);
         self.operation
-            .step("swap database", Impact::Live, budget, || {
-                Ok(serde_json::to_value(swap()?)?)
-            })
+            .step(Step::SwapDatabase, || Ok(serde_json::to_value(swap()?)?))
             .map(|_: serde_json::Value| ())
     }
 
     fn backend_back(&self) -> Result<OnRailway> {
-        let budget = Some(self.ctx.config.budgets.redeploy_s);
         self.operation
-            .step(BACKEND, Impact::Live, budget, || match self.plan.backend {
+            .step(Step::RollBackBackend, || match self.plan.backend {
                 Backend::Image => self.platforms.backend_back(&self.plan.railway),
                 Backend::Rebuild => {
                     let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
@@ -167,23 +158,22 @@ impl Rollback<'_> {
     }
 
     fn frontend_back(&self) -> Result<OnVercel> {
-        let budget = Some(self.ctx.config.budgets.redeploy_s);
-        self.operation.step(FRONTEND, Impact::Live, budget, || {
+        self.operation.step(Step::RollBackFrontend, || {
             self.platforms.frontend_back(&self.plan.vercel)
         })
     }
 
     /// How long the slower platform took.
     fn platforms_ms(&self) -> u64 {
-        let durations = self.operation.durations_ms();
-        let platforms = [BACKEND, FRONTEND]
+        let platforms = [Step::RollBackBackend, Step::RollBackFrontend];
+        let durations_ms = platforms
             .into_iter()
-            .filter_map(|step| durations.get(step));
-        platforms.copied().max().unwrap_or(0)
+            .filter_map(|step| self.operation.duration_ms(step));
+        durations_ms.max().unwrap_or(0)
     }
 
     fn check(&self, backend: &OnRailway, frontend: &OnVercel) -> Result<Health> {
-        self.operation.step("check release", Impact::Staged, None, || {
+        self.operation.step(Step::CheckRelease, || {
             let release = ExpectedRelease {
                 commit: self.plan.commit.clone(),
                 tag: None,

@@ -12,6 +12,7 @@ use crate::domain::release::{
     BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, Verdict, backup_of,
     known_good, verdict,
 };
+use crate::domain::step::Step;
 use crate::error::CliError;
 use crate::operation::preflight::Preflight;
 use crate::release::releases::Releases;
@@ -217,9 +218,9 @@ fn check_platforms(
     if platforms.image_kept {
         return (Backend::Image, notes);
     }
-    let took_ms = target.timings_ms.get("backend serves");
+    let took_ms = target.took_ms(Step::BackendServes);
     let took = took_ms.map_or_else(String::new, |ms| {
-        format!(" (it took {})", report::duration_ms(*ms))
+        format!(" (it took {})", report::duration_ms(ms))
     });
     notes.push(format!(
         "the backend's image is gone: it is built again from the tag, which takes as long as its deploy did{took}"

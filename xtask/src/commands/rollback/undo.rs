@@ -11,9 +11,10 @@ use crate::context::Context;
 use crate::domain::ledger::{Operation as Recorded, Outcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, DatabaseChoice, Release, SchemaFacts, Verdict, verdict};
+use crate::domain::step::Step;
 use crate::error::CliError;
 use crate::operation::ledger::Ledger;
-use crate::operation::run::{Impact, Operation, ResumeMode, find, refuse_other_kind};
+use crate::operation::run::{Operation, ResumeMode, find, refuse_other_kind};
 use crate::release::platforms::{Platforms, join};
 use crate::release::release_tag::schema_fingerprint;
 use crate::release::releases::Releases;
@@ -156,17 +157,15 @@ impl Back<'_> {
     fn take(&self) -> Result<()> {
         let platforms = Platforms::open(self.ctx)?;
         self.settle(&platforms)?;
-        let budget = Some(self.ctx.config.budgets.redeploy_s);
         std::thread::scope(|scope| {
             let frontend = scope.spawn(|| {
-                self.operation.step("undo: frontend", Impact::Live, budget, || {
+                self.operation.step(Step::UndoFrontend, || {
                     platforms.frontend_back(&self.before.vercel)
                 })
             });
             let backend = scope.spawn(|| {
-                self.operation.step("undo: backend", Impact::Live, budget, || {
-                    platforms.backend_back(&self.before.railway)
-                })
+                self.operation
+                    .step(Step::UndoBackend, || platforms.backend_back(&self.before.railway))
             });
             let data = self.data(&platforms);
             let (frontend, backend) = (join(frontend), join(backend));
@@ -180,14 +179,11 @@ impl Back<'_> {
     /// data that come back: its end is awaited, good or bad.
     fn settle(&self, platforms: &Platforms) -> Result<()> {
         self.operation
-            .step("undo: wait for the backend", Impact::Staged, None, || {
-                platforms.railway.settle()
-            })
+            .step(Step::UndoSettleBackend, || platforms.railway.settle())
     }
 
     fn data(&self, platforms: &Platforms) -> Result<()> {
-        let budget = Some(self.ctx.config.budgets.restore_s);
-        self.operation.step("undo: database", Impact::Live, budget, || {
+        self.operation.step(Step::UndoDatabase, || {
             if self.recorded.started.kind == KIND {
                 // Its collections are renamed back; where none was renamed, there is nothing to do.
                 return restore::undo(self.ctx, &self.operation.id).map(drop);
@@ -222,7 +218,7 @@ impl Back<'_> {
             report::progress(&format!("  the database is kept: {why}"));
             return Ok(None);
         }
-        let taken = self.operation.done("backup").context(
+        let taken = self.operation.done(Step::Backup).context(
             "the backend was uploaded without a backup on record: restore one by hand (cargo xtask backup list)",
         )?;
         Ok(Some(serde_json::from_value(taken.clone())?))

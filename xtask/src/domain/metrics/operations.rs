@@ -6,6 +6,7 @@ use super::{Goal, History, RollbackRun, Share, StepTimes, ms_between};
 use crate::domain::ledger::{Operation, Outcome};
 use crate::domain::release::{Health, Release};
 use crate::domain::spread::Spread;
+use crate::domain::step::Step;
 use crate::domain::timeline::{Timing, mark_critical};
 
 /// Deploys that ended with a healthy release, of all that ended.
@@ -70,7 +71,7 @@ pub(super) fn steps(history: &History) -> Vec<StepTimes> {
     let mut steps: Vec<StepTimes> = times
         .into_iter()
         .filter_map(|((operation, step), values_ms)| {
-            let budget_ms = history.budgets.of_step(&step);
+            let budget_ms = budget_ms(history, &step);
             let over_budget = values_ms
                 .iter()
                 .filter(|ms| budget_ms.is_some_and(|budget| **ms > budget))
@@ -125,11 +126,16 @@ fn timeline(history: &History, operation: &Operation) -> Vec<Timing> {
             step: step.name.clone(),
             start_ms: end_ms.saturating_sub(duration_ms),
             duration_ms: duration_ms.min(end_ms),
-            budget_ms: history.budgets.of_step(&step.name),
+            budget_ms: budget_ms(history, &step.name),
             critical: false,
         }
     });
     mark_critical(steps.collect())
+}
+
+/// The budget of a recorded step; a step of a version that we do not know has none.
+fn budget_ms(history: &History, name: &str) -> Option<u64> {
+    Step::named(name)?.budget_ms(&history.budgets)
 }
 
 fn ended<'a>(history: &'a History, kind: &'a str) -> impl Iterator<Item = &'a Operation> {

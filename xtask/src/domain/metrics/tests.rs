@@ -65,25 +65,6 @@ fn looks_that_could_not_tell_and_those_of_other_times_do_not_count() {
 }
 
 #[test]
-fn a_step_has_the_budget_of_what_it_works_on() {
-    let budgets = nothing().budgets;
-    let table = [
-        ("backup", Some(1)),
-        ("safety backup", Some(1)),
-        ("restore into shadow", Some(2)),
-        ("swap database", Some(2)),
-        ("promote frontend", Some(3)),
-        ("backend serves", Some(3)),
-        ("check backend", None),
-        ("record release", None),
-        ("set variables", None),
-    ];
-    for (step, budget) in table {
-        assert_eq!(budgets.of_step(step), budget, "{step}");
-    }
-}
-
-#[test]
 fn goals_are_strict() {
     let share = |count, goal| Share::of(count, 100, Some(goal)).unwrap().met();
     assert_eq!(share(95, Goal::AbovePercent(95.0)), Some(false));
