@@ -11,6 +11,7 @@
 //! ```
 
 pub mod configuration;
+pub mod release;
 
 use super::ExitKind;
 
@@ -39,7 +40,7 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA];
+pub const AREAS: &[Area] = &[configuration::AREA, release::AREA];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {
