@@ -10,8 +10,10 @@
 //!     next "cargo xtask restore --resume {operation}   (or --undo {operation})";
 //! ```
 
+pub mod approval;
 pub mod configuration;
 pub mod release;
+pub mod setup;
 
 use super::ExitKind;
 
@@ -40,7 +42,7 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA, release::AREA];
+pub const AREAS: &[Area] = &[configuration::AREA, release::AREA, approval::AREA, setup::AREA];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {

@@ -104,7 +104,7 @@ impl Ledger {
 
     /// Takes the lock for a new operation. Refused (exit 3) while somebody else holds it.
     pub fn begin(&mut self, start: Start) -> Result<OperationLock> {
-        let id = OperationId::new();
+        let id = crate::operation::new_operation_id();
         let Start {
             kind,
             reason,
