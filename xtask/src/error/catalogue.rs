@@ -12,6 +12,7 @@
 
 pub mod approval;
 pub mod configuration;
+pub mod operation;
 pub mod release;
 pub mod setup;
 
@@ -42,7 +43,13 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA, release::AREA, approval::AREA, setup::AREA];
+pub const AREAS: &[Area] = &[
+    configuration::AREA,
+    release::AREA,
+    operation::AREA,
+    approval::AREA,
+    setup::AREA,
+];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {
