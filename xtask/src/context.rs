@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, EnvironmentConfig};
 use crate::error::CliError;
 use crate::error::catalogue::configuration as errors;
 use crate::report::Format;
@@ -51,11 +51,11 @@ impl Context {
     ///
     /// # Panics
     /// Never: [`Context::load`] refuses a name that the configuration lacks.
-    pub fn env(&self) -> &Environment {
+    pub fn env(&self) -> &EnvironmentConfig {
         self.env_checked().expect("checked when the context was loaded")
     }
 
-    fn env_checked(&self) -> Result<&Environment> {
+    fn env_checked(&self) -> Result<&EnvironmentConfig> {
         self.config.environments.get(&self.env_name).ok_or_else(|| {
             let known: Vec<&str> = self.config.environments.keys().map(String::as_str).collect();
             CliError::usage(format!("{PIPELINE_FILE} has no environment `{}`", self.env_name))

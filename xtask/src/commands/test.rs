@@ -7,7 +7,7 @@ use serde::Serialize;
 use xshell::cmd;
 
 use super::Common;
-use crate::config::Suite;
+use crate::config::TestSuiteConfig;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exec::Exec;
@@ -68,7 +68,7 @@ fn chosen(ctx: &Context, asked: &[String]) -> Result<Vec<String>> {
 }
 
 fn run_suite(ctx: &Context, name: &str) -> Result<Passed> {
-    let suite: &Suite = &ctx.config.tests[name];
+    let suite: &TestSuiteConfig = &ctx.config.tests[name];
     let (program, arguments) = suite
         .command
         .split_first()

@@ -9,7 +9,7 @@ use lettre::{Message, SmtpTransport, Transport as _};
 use std::fmt::Write as _;
 
 use super::{DEADLINE, Notice, Refused, patiently, secret};
-use crate::config::{Email, MailSecurity};
+use crate::config::{EmailConfig, MailSecurity};
 use crate::context::Context;
 use crate::secret::scrub;
 
@@ -18,7 +18,7 @@ const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
 const SUBJECT_LIMIT_CHARS: usize = 150;
 const BODY_LIMIT_CHARS: usize = 20_000;
 
-pub(super) fn send(ctx: &Context, place: &Email, notice: &Notice) -> Result<()> {
+pub(super) fn send(ctx: &Context, place: &EmailConfig, notice: &Notice) -> Result<()> {
     let transport = transport(ctx, place)?;
     let message = message(place, notice)?;
     patiently(|| match transport.send(&message) {
@@ -50,7 +50,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn transport(ctx: &Context, place: &Email) -> Result<SmtpTransport> {
+fn transport(ctx: &Context, place: &EmailConfig) -> Result<SmtpTransport> {
     let (tls, usual_port) = match place.security {
         MailSecurity::Starttls => (Tls::Required(parameters(place)?), 587),
         MailSecurity::Tls => (Tls::Wrapper(parameters(place)?), 465),
@@ -77,7 +77,7 @@ fn transport(ctx: &Context, place: &Email) -> Result<SmtpTransport> {
 }
 
 /// The authorities that everybody trusts, and those of `SSL_CERT_FILE`: a company's own mail server has a company's own.
-fn parameters(place: &Email) -> Result<TlsParameters> {
+fn parameters(place: &EmailConfig) -> Result<TlsParameters> {
     let mut builder = TlsParameters::builder(place.server.clone());
     if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
         let shown = std::path::Path::new(&file).display().to_string();
@@ -89,7 +89,7 @@ fn parameters(place: &Email) -> Result<TlsParameters> {
     builder.build().context("cannot set TLS up")
 }
 
-fn message(place: &Email, notice: &Notice) -> Result<Message> {
+fn message(place: &EmailConfig, notice: &Notice) -> Result<Message> {
     let mailbox = |address: &str| -> Result<Mailbox> {
         address
             .parse()

@@ -73,7 +73,7 @@ enum Phase {
 #[derive(Debug, Clone)]
 pub struct Railway {
     root: PathBuf,
-    place: config::Railway,
+    place: config::RailwayConfig,
     token: Secret,
 }
 

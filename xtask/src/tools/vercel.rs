@@ -47,7 +47,7 @@ impl Deployment {
 #[derive(Debug, Clone)]
 pub struct Vercel {
     root: PathBuf,
-    place: config::Vercel,
+    place: config::VercelConfig,
     token: Secret,
 }
 
