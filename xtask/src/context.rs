@@ -14,6 +14,10 @@ use crate::secret::Secret;
 /// Where the configuration lies below the root of the repository.
 pub const PIPELINE_FILE: &str = "infrastructure/pipeline.toml";
 
+/// Where the name of the person is, the best source first: GitHub sets the first two (docs.github.com, "Variables
+/// reference"), the shell the others.
+const ACTOR_VARIABLES: &[&str] = &["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"];
+
 /// One invocation's surroundings. Cheap to clone: threads get their own.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -72,19 +76,12 @@ impl Context {
 
     /// The secret, where the variable is set and not empty.
     pub fn secret_if_set(&self, variable: &str) -> Option<Secret> {
-        std::env::var(variable)
-            .ok()
-            .filter(|value| !value.is_empty())
-            .map(Secret::new)
+        env_nonempty(variable).map(Secret::new)
     }
 
     /// Who runs this: the person behind a workflow run (also of a re-run), or the user here.
     pub fn actor(&self) -> String {
-        let names = ["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"];
-        let found = names
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-        found.unwrap_or_else(|| "unknown".to_owned())
+        actor()
     }
 
     /// Folder for local state (journals, downloaded backups, reports): made when missing, never committed.
@@ -98,6 +95,17 @@ impl Context {
     pub fn shell(&self) -> Result<xshell::Shell> {
         crate::exec::shell_in(&self.root)
     }
+}
+
+/// The value of an environment variable that is set and not empty.
+pub fn env_nonempty(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Who runs this program: the person behind a workflow run (also of a re-run), or the user of this machine.
+pub fn actor() -> String {
+    let found = ACTOR_VARIABLES.iter().find_map(|name| env_nonempty(name));
+    found.unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The folder that holds [`PIPELINE_FILE`]: the current one, or the nearest above it.

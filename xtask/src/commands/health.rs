@@ -12,11 +12,11 @@ use crate::context::Context;
 use crate::domain::commit::CommitId;
 use crate::domain::observation::Seen;
 use crate::domain::release::{Release, tag_time};
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::HealthStatus;
 use crate::error::{CliError, ExitKind};
 use crate::health::compare::{self, Comparison};
 use crate::health::watch::{self, Pace};
-use crate::health::{self, ExpectedRelease, Group, HealthReport, Request};
+use crate::health::{self, CheckGroup, ExpectedRelease, HealthOptions, HealthReport};
 use crate::operation::history;
 use crate::release::releases::Releases;
 use crate::report;
@@ -27,7 +27,7 @@ use crate::tools::git::Git;
 pub struct Args {
     /// Only the checks of this group, and what they depend on
     #[arg(long, value_enum, value_name = "GROUP")]
-    only: Option<Group>,
+    only: Option<CheckGroup>,
     /// The release that backend and frontend must be: a release tag, or a full commit id
     #[arg(long, value_name = "TAG")]
     release: Option<String>,
@@ -69,14 +69,14 @@ pub fn run(common: &Common, args: &Args) -> Result<ExitCode> {
         .as_deref()
         .map(|named| earlier(&ctx, named))
         .transpose()?;
-    let request = Request {
+    let request = HealthOptions {
         only: args.only,
         release: args
             .release
             .as_deref()
             .map(|release| expected(&ctx, release))
             .transpose()?,
-        ..Request::default()
+        ..HealthOptions::default()
     };
     if args.watch {
         return keep_watching(&ctx, &request, args);
@@ -119,7 +119,7 @@ fn earlier(ctx: &Context, named: &str) -> Result<HealthReport> {
     serde_json::from_value(report).with_context(|| format!("the health report of {named} is not readable"))
 }
 
-fn keep_watching(ctx: &Context, request: &Request, args: &Args) -> Result<ExitCode> {
+fn keep_watching(ctx: &Context, request: &HealthOptions, args: &Args) -> Result<ExitCode> {
     let pace = Pace {
         every: args.every,
         for_at_most: args.for_at_most,
@@ -129,10 +129,12 @@ fn keep_watching(ctx: &Context, request: &Request, args: &Args) -> Result<ExitCo
     Ok(exit_code(summary.last))
 }
 
-fn exit_code(verdict: Option<Verdict>) -> ExitCode {
+fn exit_code(verdict: Option<HealthStatus>) -> ExitCode {
     match verdict {
-        Some(Verdict::Healthy) => ExitCode::SUCCESS,
-        Some(Verdict::Unhealthy | Verdict::Unknown) | None => ExitCode::from(ExitKind::Failed.code()),
+        Some(HealthStatus::Healthy) => ExitCode::SUCCESS,
+        Some(HealthStatus::Unhealthy | HealthStatus::Unknown) | None => {
+            ExitCode::from(ExitKind::Failed.code())
+        }
     }
 }
 

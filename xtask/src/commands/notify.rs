@@ -7,7 +7,7 @@ use super::Common;
 use crate::context::Context;
 use crate::domain::ledger::Operation;
 use crate::error::CliError;
-use crate::notify::{self, Delivery, Event, Notice};
+use crate::notify::{self, Delivery, Notification, NotifyEvent};
 use crate::operation::ledger::Ledger;
 use crate::report;
 
@@ -19,7 +19,7 @@ pub struct Args {
     test: bool,
     /// What happened
     #[arg(long, value_enum, required_unless_present = "test")]
-    event: Option<Event>,
+    event: Option<NotifyEvent>,
     /// The end of the job as the workflow knows it; anything but `success` makes it a failure
     #[arg(long, value_name = "STATUS")]
     job_status: Option<String>,
@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Told {
+struct NotifyReport {
     deliveries: Vec<Delivery>,
 }
 
@@ -44,8 +44,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .as_deref()
         .is_some_and(|status| status != "success");
     let event = match args.event {
-        None => Event::Test,
-        Some(_) if failed => Event::Failure,
+        None => NotifyEvent::Test,
+        Some(_) if failed => NotifyEvent::Failure,
         Some(event) => event,
     };
     let mut facts = vec![
@@ -54,16 +54,16 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         ("why".into(), args.reason.clone().unwrap_or_default()),
     ];
     // A test message must also arrive where the ledger cannot be read.
-    let operation = (event != Event::Test).then(|| of_this_run(&ctx)).flatten();
+    let operation = (event != NotifyEvent::Test).then(|| of_this_run(&ctx)).flatten();
     facts.extend(operation.iter().flat_map(operation_facts));
-    let notice = Notice {
+    let notice = Notification {
         event,
         title: args.title.clone().unwrap_or_else(|| title(event, &ctx.env_name)),
         facts,
         link: notify::run_link(),
-        next: (event == Event::Failure).then(|| next(operation.as_ref())),
+        next: (event == NotifyEvent::Failure).then(|| next(operation.as_ref())),
     };
-    let told = Told {
+    let told = NotifyReport {
         deliveries: notify::send(&ctx, &notice),
     };
     report::emit(common.format, "notify/1", &told, || {
@@ -128,16 +128,16 @@ fn next(operation: Option<&Operation>) -> String {
     }
 }
 
-fn title(event: Event, environment: &str) -> String {
+fn title(event: NotifyEvent, environment: &str) -> String {
     let what = match event {
-        Event::ApprovalWaiting => "a release waits for approval",
-        Event::ApprovalExpired => "a release was not approved in time",
-        Event::Started => "a release has started",
-        Event::Success => "the release is live",
-        Event::Failure => "the release failed",
-        Event::Rollback => "rolled back",
-        Event::DrillFailed => "the restore drill failed",
-        Event::Test => "test message",
+        NotifyEvent::ApprovalWaiting => "a release waits for approval",
+        NotifyEvent::ApprovalExpired => "a release was not approved in time",
+        NotifyEvent::Started => "a release has started",
+        NotifyEvent::Success => "the release is live",
+        NotifyEvent::Failure => "the release failed",
+        NotifyEvent::Rollback => "rolled back",
+        NotifyEvent::DrillFailed => "the restore drill failed",
+        NotifyEvent::Test => "test message",
     };
     format!("{environment}: {what}")
 }

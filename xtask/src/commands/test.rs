@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exec::Exec;
 use crate::report;
+use crate::wait;
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +81,7 @@ fn run_suite(ctx: &Context, name: &str) -> Result<Passed> {
         .deadline(Duration::from_secs(suite.deadline_s))
         .on_stderr(report::trace)
         .output()?;
-    let duration_ms = u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = wait::millis(finished.duration);
     if finished.code != Some(0) {
         return Err(
             CliError::failed(format!("the tests {name} failed: {:#}", finished.error()))

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{Child, Exec};
+use super::Exec;
+use super::child::{Child, Started};
 
 /// How long a server has to end once its standard input is closed, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -40,20 +41,23 @@ impl Background {
         let exec = exec.deadline(Duration::MAX).on_stderr(move |line| {
             writeln!(&stderr_log, "{line}").ok();
         });
-        let (stdout, mut child) = exec.start(true)?;
-        let leash = child.take_stdin();
-        let (tell, told) = mpsc::channel();
+        let Started {
+            child,
+            stdout,
+            stdin: leash,
+        } = Child::start(exec, true)?;
+        let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 writeln!(log_file, "{line}").ok();
                 if let Some(answer) = ready(&line) {
-                    tell.send(answer).ok();
+                    sender.send(answer).ok();
                 }
             }
         });
         let command = child.command.clone();
         let server = Self { child, leash };
-        let answer = told.recv_timeout(to_be_ready).map_err(|_| {
+        let answer = receiver.recv_timeout(to_be_ready).map_err(|_| {
             anyhow!(
                 "`{command}` was not ready within {} s; its log is {}",
                 to_be_ready.as_secs(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::render::duration;
 use super::report::{CheckReport, HealthReport, SCHEMA};
-use crate::domain::verdict::{Outcome, Verdict};
+use crate::domain::verdict::{CheckResult, HealthStatus};
 use crate::error::CliError;
 
 /// The largest report that is read.
@@ -22,18 +22,18 @@ const SLOWER_MS: f64 = 20.0;
 #[derive(Debug, Serialize)]
 pub struct Comparison {
     pub earlier_at: String,
-    pub earlier_verdict: Verdict,
-    pub changes: Vec<Change>,
+    pub earlier_verdict: HealthStatus,
+    pub changes: Vec<HealthChange>,
 }
 
 /// One check that is not as it was.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Change {
+pub enum HealthChange {
     /// It passed, and does not any more.
     Broke {
         check: String,
-        now: Outcome,
+        now: CheckResult,
         message: String,
     },
     /// It did not pass, and does now.
@@ -90,7 +90,7 @@ impl Comparison {
         let mut changes = Vec::new();
         for check in &now.checks {
             match before.get(check.name.as_str()) {
-                None => changes.push(Change::Added {
+                None => changes.push(HealthChange::Added {
                     check: check.name.clone(),
                 }),
                 Some(before) => changes.extend(change(before, check)),
@@ -98,7 +98,7 @@ impl Comparison {
         }
         for check in &earlier.checks {
             if !now.checks.iter().any(|other| other.name == check.name) {
-                changes.push(Change::Removed {
+                changes.push(HealthChange::Removed {
                     check: check.name.clone(),
                 });
             }
@@ -119,24 +119,24 @@ impl Comparison {
         for change in &self.changes {
             let times = |before: f64, now: f64| format!("{} → {}", duration(before), duration(now));
             match change {
-                Change::Broke { check, message, .. } => writeln!(text, "  broke    {check}: {message}"),
-                Change::Fixed { check } => writeln!(text, "  fixed    {check}"),
-                Change::Slower {
+                HealthChange::Broke { check, message, .. } => writeln!(text, "  broke    {check}: {message}"),
+                HealthChange::Fixed { check } => writeln!(text, "  fixed    {check}"),
+                HealthChange::Slower {
                     check,
                     before_ms,
                     now_ms,
                 } => {
                     writeln!(text, "  slower   {check}: {}", times(*before_ms, *now_ms))
                 }
-                Change::Faster {
+                HealthChange::Faster {
                     check,
                     before_ms,
                     now_ms,
                 } => {
                     writeln!(text, "  faster   {check}: {}", times(*before_ms, *now_ms))
                 }
-                Change::Added { check } => writeln!(text, "  added    {check}"),
-                Change::Removed { check } => writeln!(text, "  removed  {check}"),
+                HealthChange::Added { check } => writeln!(text, "  added    {check}"),
+                HealthChange::Removed { check } => writeln!(text, "  removed  {check}"),
             }
             .expect("writing to a string");
         }
@@ -144,32 +144,32 @@ impl Comparison {
     }
 }
 
-fn change(before: &CheckReport, now: &CheckReport) -> Option<Change> {
-    let passed = |check: &CheckReport| check.outcome == Outcome::Passed;
-    let said_nothing = |check: &CheckReport| check.outcome == Outcome::NotAsked;
+fn change(before: &CheckReport, now: &CheckReport) -> Option<HealthChange> {
+    let passed = |check: &CheckReport| check.outcome == CheckResult::Passed;
+    let said_nothing = |check: &CheckReport| check.outcome == CheckResult::NotAsked;
     if said_nothing(before) || said_nothing(now) {
         return None;
     }
     let check = now.name.clone();
     match (passed(before), passed(now)) {
-        (true, false) => Some(Change::Broke {
+        (true, false) => Some(HealthChange::Broke {
             check,
             now: now.outcome,
             message: now.message.clone(),
         }),
-        (false, true) => Some(Change::Fixed { check }),
+        (false, true) => Some(HealthChange::Fixed { check }),
         (false, false) => None,
         (true, true) => {
             let (before_ms, now_ms) = before.measured_ms.zip(now.measured_ms)?;
             let is_more = |a: f64, b: f64| a > b * SLOWER_FACTOR && a > b + SLOWER_MS;
             if is_more(now_ms, before_ms) {
-                Some(Change::Slower {
+                Some(HealthChange::Slower {
                     check,
                     before_ms,
                     now_ms,
                 })
             } else if is_more(before_ms, now_ms) {
-                Some(Change::Faster {
+                Some(HealthChange::Faster {
                     check,
                     before_ms,
                     now_ms,

@@ -7,6 +7,7 @@ use ureq::tls::{PemItem, RootCerts};
 use ureq::{Proxy, ProxyProtocol};
 use url::{Host, Url};
 
+use crate::context::env_nonempty;
 use crate::error::CliError;
 
 /// The largest file of certificates that is read.
@@ -23,8 +24,7 @@ pub(super) fn proxy(scheme: &str) -> Result<Option<Proxy>> {
     } else {
         vec![upper, lower, "ALL_PROXY".into(), "all_proxy".into()]
     };
-    let set = |name: &String| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let Some((name, value)) = names.iter().find_map(|name| Some((name, set(name)?))) else {
+    let Some((name, value)) = names.iter().find_map(|name| Some((name, env_nonempty(name)?))) else {
         return Ok(None);
     };
     let wrong = || CliError::usage(format!("{name} is not the address of an HTTP proxy"));

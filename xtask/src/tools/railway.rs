@@ -29,7 +29,7 @@ const LIST_LIMIT: u32 = 20;
 /// One deployment of the service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Deployment {
+pub struct RailwayDeployment {
     pub id: String,
     pub status: String,
     #[serde(default)]
@@ -39,7 +39,7 @@ pub struct Deployment {
     pub can_rollback: Option<bool>,
 }
 
-impl Deployment {
+impl RailwayDeployment {
     /// Digest of the image that it runs.
     pub fn image_digest(&self) -> Option<&str> {
         self.meta["imageDigest"].as_str()
@@ -110,13 +110,13 @@ impl Railway {
     }
 
     /// The deployment that serves now, if there is one.
-    pub fn active(&self) -> Result<Option<Deployment>> {
+    pub fn active(&self) -> Result<Option<RailwayDeployment>> {
         let document = "query($e:String!,$s:String!){serviceInstance(environmentId:$e,serviceId:$s){activeDeployments{id status meta canRollback}}}";
         let answer = self.query(
             document,
             &[("e", &self.place.environment), ("s", &self.place.service)],
         )?;
-        let active: Vec<Deployment> =
+        let active: Vec<RailwayDeployment> =
             serde_json::from_value(answer["serviceInstance"]["activeDeployments"].clone())
                 .context("railway answered without a list of active deployments")?;
         Ok(active
@@ -125,7 +125,7 @@ impl Railway {
     }
 
     /// One deployment.
-    pub fn deployment(&self, id: &str) -> Result<Deployment> {
+    pub fn deployment(&self, id: &str) -> Result<RailwayDeployment> {
         let answer = self.query(
             "query($id:String!){deployment(id:$id){id status canRollback meta}}",
             &[("id", id)],
@@ -135,7 +135,7 @@ impl Railway {
     }
 
     /// The newest deployments first.
-    pub fn deployments(&self) -> Result<Vec<Deployment>> {
+    pub fn deployments(&self) -> Result<Vec<RailwayDeployment>> {
         let (sh, limit) = (&shell_in(&self.root)?, LIST_LIMIT.to_string());
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
@@ -182,7 +182,7 @@ impl Railway {
     }
 
     /// Starts a deployment with the image and the variables of an earlier one; gives the id of the new one.
-    pub fn roll_back(&self, target: &Deployment) -> Result<String> {
+    pub fn roll_back(&self, target: &RailwayDeployment) -> Result<String> {
         let before: Vec<String> = self
             .deployments()?
             .into_iter()
@@ -224,7 +224,7 @@ impl Railway {
     }
 
     /// Deployments that are building or starting, the newest first.
-    pub fn pending(&self) -> Result<Vec<Deployment>> {
+    pub fn pending(&self) -> Result<Vec<RailwayDeployment>> {
         let all = self.deployments()?.into_iter();
         Ok(all
             .filter(|deployment| deployment.phase() == Phase::Pending)
@@ -232,7 +232,7 @@ impl Railway {
     }
 
     /// Waits for the deployment's verdict.
-    pub fn wait(&self, id: &str) -> Result<Deployment> {
+    pub fn wait(&self, id: &str) -> Result<RailwayDeployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
         wait::until(
             &format!("the end of the Railway deployment {id}"),

@@ -5,7 +5,6 @@
 
 mod build;
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,16 +12,20 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use build::{CargoBuild, GoBuild, NpmBuild, PipBuild};
 
+use crate::context::env_nonempty;
 use crate::error::CliError;
-use crate::exec::Exec;
+use crate::exec::{Exec, shell_in};
 use crate::report;
 
 /// Folder of the pins, below the root of the repository.
 const PINS_DIR: &str = "infrastructure/tools";
+/// How much of the hash names an entry of the cache.
+const KEY_BYTES: usize = 8;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pins {
@@ -141,7 +144,7 @@ impl Pin {
         let (path, from) = self
             .locate(root)
             .with_context(|| format!("cannot provide {}", self.name))?;
-        let version = self.version_of(&path)?;
+        let version = self.version_of(root, &path)?;
         Ok(Tool {
             name: self.name.clone(),
             version,
@@ -190,7 +193,7 @@ impl Pin {
             self.name,
             cache.display()
         ));
-        let sh = Shell::new().context("cannot start a shell")?;
+        let sh = shell_in(root)?;
         if let Some(go) = &self.go {
             go.build(
                 &sh,
@@ -237,19 +240,12 @@ impl Pin {
         for path in go.chain(pip).chain(npm) {
             hash.update(std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
         }
-        Ok(hash
-            .finalize()
-            .iter()
-            .take(8)
-            .fold(String::new(), |mut hex, byte| {
-                write!(hex, "{byte:02x}").expect("writing to a string");
-                hex
-            }))
+        Ok(hex::encode(&hash.finalize()[..KEY_BYTES]))
     }
 
     /// The first number with a dot in what the program prints: `mongodump version: 100.12.2` → `100.12.2`.
-    fn version_of(&self, path: &Path) -> Result<String> {
-        let sh = Shell::new().context("cannot start a shell")?;
+    fn version_of(&self, root: &Path, path: &Path) -> Result<String> {
+        let sh = shell_in(root)?;
         let args = &self.version;
         let finished = Exec::new(cmd!(sh, "{path} {args...}"))
             .deadline(Duration::from_secs(20))
@@ -272,12 +268,8 @@ fn missing(program: &str, package: &str) -> anyhow::Error {
 
 /// `$XDG_CACHE_HOME/cargo-xtask/tools`, or the same below `~/.cache`.
 fn cache_dir() -> Result<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .filter(|dir| !dir.is_empty())
-        .map(PathBuf::from);
-    let home = std::env::var_os("HOME")
-        .filter(|dir| !dir.is_empty())
-        .map(|dir| PathBuf::from(dir).join(".cache"));
+    let base = env_nonempty("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = env_nonempty("HOME").map(|dir| PathBuf::from(dir).join(".cache"));
     let Some(base) = base.or(home) else {
         bail!("neither XDG_CACHE_HOME nor HOME is set: no place for the cache")
     };

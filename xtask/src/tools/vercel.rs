@@ -28,7 +28,7 @@ const ALIAS_DEADLINE: Duration = Duration::from_secs(300);
 /// One deployment of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Deployment {
+pub struct VercelDeployment {
     pub id: String,
     /// Host name of its own address.
     pub url: String,
@@ -36,7 +36,7 @@ pub struct Deployment {
     pub target: Option<String>,
 }
 
-impl Deployment {
+impl VercelDeployment {
     /// Whether it can be given the production domain: anything else would be built anew by `promote`.
     pub fn is_promotable(&self) -> bool {
         self.ready_state == "READY" && self.target.as_deref() == Some("production")
@@ -62,7 +62,7 @@ impl Vercel {
     }
 
     /// The deployment that the production domain serves now; `None` where it serves none yet.
-    pub fn serving(&self) -> Result<Option<Deployment>> {
+    pub fn serving(&self) -> Result<Option<VercelDeployment>> {
         match self.inspect(&self.place.domain) {
             Ok(deployment) => Ok(Some(deployment)),
             Err(error) if is_unknown(&error) => Ok(None),
@@ -71,16 +71,16 @@ impl Vercel {
     }
 
     /// A deployment by its id or host name.
-    pub fn inspect(&self, name: &str) -> Result<Deployment> {
+    pub fn inspect(&self, name: &str) -> Result<VercelDeployment> {
         let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
         wait::retry(may_pass, || {
             self.prepared(cmd!(sh, "vercel inspect {name} --json --scope {org}"))
-                .json::<Deployment>()
+                .json::<VercelDeployment>()
         })
     }
 
     /// Builds the folder and uploads it as a production deployment that no domain serves yet.
-    pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<Deployment> {
+    pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<VercelDeployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
         let (sh, org) = (&shell_in(folder)?, &self.place.org);
         let run = |command| self.prepared(command).deadline(deadline);
@@ -108,7 +108,7 @@ impl Vercel {
     }
 
     /// Waits until a deployment is ready.
-    pub fn ready(&self, id: &str) -> Result<Deployment> {
+    pub fn ready(&self, id: &str) -> Result<VercelDeployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
         wait::until(
             &format!("the end of the Vercel deployment {id}"),
@@ -131,17 +131,17 @@ impl Vercel {
     }
 
     /// Gives the production domain to a staged deployment, and proves it by asking the domain.
-    pub fn promote(&self, id: &str) -> Result<Deployment> {
+    pub fn promote(&self, id: &str) -> Result<VercelDeployment> {
         self.point_domain_at(id, "promote")
     }
 
     /// Gives the production domain back to an earlier deployment, and proves it. Vercel then stops assigning the
     /// domain to new deployments until the next promotion.
-    pub fn roll_back(&self, id: &str) -> Result<Deployment> {
+    pub fn roll_back(&self, id: &str) -> Result<VercelDeployment> {
         self.point_domain_at(id, "rollback")
     }
 
-    fn point_domain_at(&self, id: &str, verb: &str) -> Result<Deployment> {
+    fn point_domain_at(&self, id: &str, verb: &str) -> Result<VercelDeployment> {
         // Already done? The platform answers 409 to a second request.
         if let Some(serving) = self.serving()?.filter(|serving| serving.id == id) {
             return Ok(serving);

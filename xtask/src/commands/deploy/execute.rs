@@ -10,9 +10,9 @@ use crate::approval;
 use crate::commands::backup::{self, CreateOptions};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnVercel, Release};
-use crate::domain::verdict::{Outcome, Severity, Verdict};
+use crate::domain::verdict::{CheckResult, HealthStatus, Severity};
 use crate::exec::check_interrupted;
-use crate::health::{self, ExpectedRelease, Group, HealthReport};
+use crate::health::{self, CheckGroup, ExpectedRelease, HealthReport};
 use crate::operation::run::{Impact, Operation, plan_sha256};
 use crate::release::checkout::Checkout;
 use crate::release::platforms::{Platforms, join, on_railway};
@@ -129,13 +129,13 @@ impl Deploy<'_> {
         self.operation
             .step("check staged frontend", Impact::Staged, None, || {
                 let url = self.ctx.env().vercel.staged_url(&staged.host);
-                let request = health::Request {
+                let request = health::HealthOptions {
                     frontend_url: Some(url),
                     ..Default::default()
                 };
                 let report = health::run(self.ctx, &request)?;
                 match report.verdict {
-                    Verdict::Healthy => Ok(()),
+                    HealthStatus::Healthy => Ok(()),
                     verdict => bail!(
                         "the staged frontend is {}: {}",
                         verdict.word(),
@@ -156,7 +156,7 @@ impl Deploy<'_> {
     }
 
     /// From here on users see the new backend, and its migrations run.
-    fn backend_up(&self) -> Result<railway::Deployment> {
+    fn backend_up(&self) -> Result<railway::RailwayDeployment> {
         let budget = Some(self.ctx.config.budgets.redeploy_s);
         let id: String = self.operation.step("upload backend", Impact::Live, budget, || {
             let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
@@ -170,10 +170,10 @@ impl Deploy<'_> {
         })
     }
 
-    fn check_backend(&self, backend: &railway::Deployment) -> Result<Health> {
+    fn check_backend(&self, backend: &railway::RailwayDeployment) -> Result<Health> {
         self.operation.step("check backend", Impact::Staged, None, || {
             // Features stand on the API, the login and the data.
-            let only = Some(Group::Features);
+            let only = Some(CheckGroup::Features);
             check_health(self.ctx, only, self.expected(backend, None), &self.look)
         })
     }
@@ -187,7 +187,7 @@ impl Deploy<'_> {
         )
     }
 
-    fn check_all(&self, backend: &railway::Deployment, staged: &Staged) -> Result<Health> {
+    fn check_all(&self, backend: &railway::RailwayDeployment, staged: &Staged) -> Result<Health> {
         self.operation.step("check release", Impact::Staged, None, || {
             check_health(self.ctx, None, self.expected(backend, Some(staged)), &self.look)
         })
@@ -200,7 +200,7 @@ impl Deploy<'_> {
         })
     }
 
-    fn expected(&self, backend: &railway::Deployment, staged: Option<&Staged>) -> ExpectedRelease {
+    fn expected(&self, backend: &railway::RailwayDeployment, staged: Option<&Staged>) -> ExpectedRelease {
         ExpectedRelease {
             commit: self.plan.commit.clone(),
             tag: None,
@@ -248,7 +248,8 @@ pub fn backup_step(ctx: &Context, operation: &Operation, step: &str, purpose: St
 /// What the critical checks saw, for people.
 fn failures(report: &HealthReport) -> Vec<String> {
     let failed = report.checks.iter().filter(|check| {
-        check.severity == Severity::Critical && matches!(check.outcome, Outcome::Failed | Outcome::Unknown)
+        check.severity == Severity::Critical
+            && matches!(check.outcome, CheckResult::Failed | CheckResult::Unknown)
     });
     failed
         .map(|check| format!("{}: {}", check.name, check.message))
@@ -259,11 +260,11 @@ fn failures(report: &HealthReport) -> Vec<String> {
 /// it is taken again when the operation is resumed.
 pub fn check_health(
     ctx: &Context,
-    only: Option<Group>,
+    only: Option<CheckGroup>,
     release: ExpectedRelease,
     look: &HealthSnapshot,
 ) -> Result<Health> {
-    let request = health::Request {
+    let request = health::HealthOptions {
         only,
         release: Some(release),
         ..Default::default()
@@ -275,8 +276,8 @@ pub fn check_health(
         crate::report::progress(&format!("    {failure}"));
     }
     Ok(match report.verdict {
-        Verdict::Healthy => Health::Healthy,
-        Verdict::Unhealthy => Health::Unhealthy,
-        Verdict::Unknown => Health::Unknown,
+        HealthStatus::Healthy => Health::Healthy,
+        HealthStatus::Unhealthy => Health::Unhealthy,
+        HealthStatus::Unknown => Health::Unknown,
     })
 }
