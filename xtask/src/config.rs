@@ -270,7 +270,7 @@ pub enum ApprovalMethod {
     SignedTag,
 }
 
-/// Who is told.
+/// Who is notified.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NotifyConfig {
@@ -299,7 +299,7 @@ pub struct EmailConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MailSecurity {
-    /// Upgraded before anything is said, refused where the server cannot.
+    /// STARTTLS is required; the connection is refused without it.
     #[default]
     Starttls,
     /// From the first byte.
@@ -308,7 +308,7 @@ pub enum MailSecurity {
     None,
 }
 
-/// Time budgets in seconds; the defaults are the requirement.
+/// Time budgets in seconds; the requirement's, unless set lower.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BudgetsConfig {

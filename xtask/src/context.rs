@@ -6,7 +6,6 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::config::{Config, EnvironmentConfig};
-use crate::error::CliError;
 use crate::error::catalogue::configuration as errors;
 use crate::report::Format;
 use crate::secret::Secret;
@@ -62,9 +61,7 @@ impl Context {
     fn env_checked(&self) -> Result<&EnvironmentConfig> {
         self.config.environments.get(&self.env_name).ok_or_else(|| {
             let known: Vec<&str> = self.config.environments.keys().map(String::as_str).collect();
-            CliError::usage(format!("{PIPELINE_FILE} has no environment `{}`", self.env_name))
-                .next(format!("choose one of: {}", known.join(", ")))
-                .into()
+            errors::environment_unknown(PIPELINE_FILE, &self.env_name, known.join(", ")).into()
         })
     }
 
@@ -114,9 +111,5 @@ pub fn repository_root() -> Result<PathBuf> {
     here.ancestors()
         .find(|dir| dir.join(PIPELINE_FILE).is_file())
         .map(Path::to_path_buf)
-        .ok_or_else(|| {
-            CliError::usage(format!("no {PIPELINE_FILE} here or in a folder above"))
-                .next("run the command inside the repository, or see docs/SETUP.md to make that file")
-                .into()
-        })
+        .ok_or_else(|| errors::pipeline_file_missing(PIPELINE_FILE).into())
 }

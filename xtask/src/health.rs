@@ -1,4 +1,4 @@
-//! Health checks that can say no: what `health.toml` lists, looked at from outside, judged into one verdict.
+//! Health checks that can say no: what `health.toml` lists, checked from outside, judged into one verdict.
 
 pub mod compare;
 mod compile;
@@ -28,7 +28,7 @@ pub use report::{Attempt, CheckReport, ExpectedRelease, HealthReport, RequestTim
 
 use crate::context::Context;
 use crate::domain::verdict::{CheckResult, HealthStatus, Severity, judge};
-use crate::error::CliError;
+use crate::error::catalogue::health as errors;
 use plan::HealthPlan;
 use template::Values;
 
@@ -39,7 +39,7 @@ const FILE_LIMIT_BYTES: usize = 1 << 20;
 /// The header that lets requests past the protection of staged deployments.
 const BYPASS_HEADER: &str = "x-vercel-protection-bypass";
 
-/// What is looked at.
+/// What is checked.
 #[derive(Debug, Clone, Default)]
 pub struct HealthOptions {
     /// Only this group, and what it depends on.
@@ -62,19 +62,14 @@ pub fn secret_names(ctx: &Context) -> Result<BTreeSet<String>> {
     Ok(read_plan(ctx)?.secrets)
 }
 
-/// Reads the file anew and runs the checks once. An error means a mistake in configuration; whatever the checks see is
+/// Reads the file again and runs the checks once. An error means a mistake in configuration; whatever the checks see is
 /// in the report.
 pub fn run(ctx: &Context, request: &HealthOptions) -> Result<HealthReport> {
     let mut plan = read_plan(ctx)?;
     if let Some(group) = request.only {
         plan.only(|check| check.group == group);
         if plan.checks.is_empty() {
-            return Err(CliError::usage(format!(
-                "{HEALTH_FILE} has no check in the group `{}`",
-                group.word()
-            ))
-            .next(format!("add one to {HEALTH_FILE}, or leave --only out"))
-            .into());
+            return Err(errors::group_empty(HEALTH_FILE, group.word()).into());
         }
     }
     if request.frontend_url.is_some() {
@@ -135,14 +130,10 @@ pub fn run(ctx: &Context, request: &HealthOptions) -> Result<HealthReport> {
 
 fn read_plan(ctx: &Context) -> Result<HealthPlan> {
     let path = ctx.root.join(HEALTH_FILE);
-    let file = std::fs::File::open(&path).map_err(|error| {
-        CliError::usage(format!("cannot open {HEALTH_FILE}: {error}"))
-            .next("write it: the file of that name in the project's repository is a commented start")
-    })?;
+    let file = std::fs::File::open(&path).map_err(|error| errors::health_file_missing(HEALTH_FILE, error))?;
     let bytes = crate::exec::read_bounded(file, FILE_LIMIT_BYTES)
         .with_context(|| format!("cannot read {HEALTH_FILE}"))?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{HEALTH_FILE} is not UTF-8")))?;
+    let text = String::from_utf8(bytes).map_err(|_| errors::health_file_not_utf8(HEALTH_FILE))?;
     compile::parse(std::path::Path::new(HEALTH_FILE), &text)
 }
 
@@ -199,7 +190,7 @@ fn summary(verdict: HealthStatus, checks: &[CheckReport]) -> String {
         HealthStatus::Unknown => {
             let why = first(CheckResult::Unknown).or_else(|| first(CheckResult::Skipped));
             let why = why.unwrap_or_else(|| "no critical check ran".to_owned());
-            format!("unknown, we could not look: {why}")
+            format!("unknown: check could not run: {why}")
         }
     }
 }

@@ -85,7 +85,7 @@ fn deliver(
         Err(error) => (false, scrub(&format!("{error:#}"))),
     };
     if !delivered {
-        report::progress(&format!("warning: nobody was told by {channel}: {detail}"));
+        report::progress(&format!("warning: notification via {channel} failed: {detail}"));
     }
     Delivery {
         channel,

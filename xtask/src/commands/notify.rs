@@ -1,4 +1,4 @@
-//! `cargo xtask notify`: tells people what became of a workflow run.
+//! `cargo xtask notify`: sends notifications about a workflow run.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -6,13 +6,24 @@ use serde::Serialize;
 use super::Common;
 use crate::context::Context;
 use crate::domain::ledger::Operation;
-use crate::error::CliError;
+use crate::error::catalogue::configuration as errors;
 use crate::notify::{self, Delivery, Notification, NotifyEvent};
 use crate::operation::ledger::Ledger;
 use crate::report;
 
+/// The end of `--help`.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done: every channel was tried, and what failed is a warning
+  1  --test only: no channel received the message
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask notify --test";
+
 /// Options of `notify`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Send a test message, and fail where it cannot be delivered
     #[arg(long, conflicts_with = "event")]
@@ -26,7 +37,7 @@ pub struct Args {
     /// One line for people
     #[arg(long)]
     title: Option<String>,
-    /// Why it was done
+    /// Reason for it
     #[arg(long, env = "REASON")]
     reason: Option<String>,
 }
@@ -36,7 +47,7 @@ struct NotifyReport {
     deliveries: Vec<Delivery>,
 }
 
-/// Sends the notification. A release never fails because nobody could be told.
+/// Sends the notification. A release never fails because of a notification that failed.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     let failed = args
@@ -63,25 +74,21 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         link: notify::run_link(),
         next: (event == NotifyEvent::Failure).then(|| next(operation.as_ref())),
     };
-    let told = NotifyReport {
+    let report = NotifyReport {
         deliveries: notify::send(&ctx, &notice),
     };
-    report::emit(common.format, "notify/1", &told, || {
-        let rows = told.deliveries.iter();
+    report::emit(common.format, "notify/1", &report, || {
+        let rows = report.deliveries.iter();
         let rows: Vec<String> = rows
             .map(|one| format!("{}: {}", one.channel, one.detail))
             .collect();
         report::lines(&rows)
     })?;
-    if args.test && told.deliveries.is_empty() {
-        return Err(CliError::failed("the test message went to nobody")
-            .next("set notify.slack or [notify.email] in pipeline.toml")
-            .into());
+    if args.test && report.deliveries.is_empty() {
+        return Err(errors::no_channel().into());
     }
-    if args.test && !told.deliveries.iter().all(|one| one.delivered) {
-        return Err(CliError::failed("the test message was not delivered")
-            .next("check `[notify]` in pipeline.toml and the variables that it names")
-            .into());
+    if args.test && !report.deliveries.iter().all(|one| one.delivered) {
+        return Err(errors::message_not_delivered().into());
     }
     Ok(())
 }

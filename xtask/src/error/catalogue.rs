@@ -11,6 +11,8 @@
 //! ```
 
 pub mod configuration;
+pub mod health;
+pub mod tools;
 
 use super::ExitKind;
 
@@ -39,7 +41,7 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA];
+pub const AREAS: &[Area] = &[configuration::AREA, health::AREA, tools::AREA];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::error::CliError;
+use crate::error::catalogue::tools as errors;
 
 /// How long a child has to end by itself after SIGTERM before SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -141,7 +141,7 @@ pub fn with_signals_deferred<T>(work: impl FnOnce() -> T) -> T {
 /// An error when a signal asked us to stop: loops and waits call it.
 pub fn check_interrupted() -> Result<()> {
     if interrupted() && !SIGNALS_DEFERRED.get() {
-        Err(CliError::failed("interrupted by a signal").into())
+        Err(errors::interrupted().into())
     } else {
         Ok(())
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::render::duration;
 use super::report::{CheckReport, HealthReport, SCHEMA};
 use crate::domain::verdict::{CheckResult, HealthStatus};
-use crate::error::CliError;
+use crate::error::catalogue::health as errors;
 
 /// The largest report that is read.
 const LIMIT_BYTES: usize = 32 << 20;
@@ -69,10 +69,7 @@ struct Stored {
 pub fn read(path: &Path) -> Result<HealthReport> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let bytes = crate::exec::read_bounded(file, LIMIT_BYTES)?;
-    let wrong = |why: String| {
-        CliError::usage(format!("{} is not a health report: {why}", path.display()))
-            .next("write one with: cargo xtask health --format json > FILE")
-    };
+    let wrong = |why: String| errors::not_a_report(path.display(), why);
     let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
     if stored.schema != SCHEMA {
         return Err(wrong(format!("its schema is {:?}", stored.schema)).into());

@@ -8,7 +8,7 @@ use ureq::{Proxy, ProxyProtocol};
 use url::{Host, Url};
 
 use crate::context::env_nonempty;
-use crate::error::CliError;
+use crate::error::catalogue::health as errors;
 
 /// The largest file of certificates that is read.
 const CERTIFICATES_LIMIT_BYTES: usize = 16 << 20;
@@ -27,7 +27,7 @@ pub(super) fn proxy(scheme: &str) -> Result<Option<Proxy>> {
     let Some((name, value)) = names.iter().find_map(|name| Some((name, env_nonempty(name)?))) else {
         return Ok(None);
     };
-    let wrong = || CliError::usage(format!("{name} is not the address of an HTTP proxy"));
+    let wrong = || errors::proxy_invalid(name);
     let given = Proxy::new(&value).map_err(|_| wrong())?;
     if !matches!(given.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
         return Err(wrong().into());

@@ -100,7 +100,10 @@ fn blocked(by: &CheckReport) -> (CheckResult, String) {
         CheckResult::Skipped => (CheckResult::Skipped, format!("skipped because `{}` was", by.name)),
         _ => (
             CheckResult::Skipped,
-            format!("skipped because `{}` could not be looked at", by.name),
+            format!(
+                "skipped because `{}` is unknown: its check could not run",
+                by.name
+            ),
         ),
     }
 }

@@ -93,7 +93,7 @@ fn message(place: &EmailConfig, notice: &Notification) -> Result<Message> {
     let mailbox = |address: &str| -> Result<Mailbox> {
         address
             .parse()
-            .with_context(|| format!("`{address}` is not an address of mail"))
+            .with_context(|| format!("`{address}` is not a valid e-mail address"))
     };
     let one_line: String = scrub(&notice.title)
         .split_whitespace()

@@ -16,9 +16,10 @@ use xshell::cmd;
 
 use crate::config;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
+use crate::tools::fault;
 use crate::wait;
 
 const POLL: Duration = Duration::from_millis(300);
@@ -95,15 +96,11 @@ impl Railway {
             &answer["projectToken"]["environment"]["id"],
         );
         if *project != self.place.project.as_str() || *environment != self.place.environment.as_str() {
-            return Err(CliError::refused(format!(
-                "{} is a token of another Railway project or environment",
-                self.place.token
-            ))
-            .live("nothing was changed")
-            .next(format!(
-                "set {} to a project token of project {}, environment {}",
-                self.place.token, self.place.project, self.place.environment
-            ))
+            return Err(errors::railway_token_elsewhere(
+                &self.place.token,
+                &self.place.project,
+                &self.place.environment,
+            )
             .into());
         }
         Ok(())
@@ -139,7 +136,7 @@ impl Railway {
         let (sh, limit) = (&shell_in(&self.root)?, LIST_LIMIT.to_string());
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
-        wait::retry(may_pass, || {
+        wait::retry(is_transient, || {
             self.prepared(cmd!(
                 sh,
                 "railway deployment list --project {project} --environment {environment} --service {service} --json --limit {limit}"
@@ -261,7 +258,7 @@ impl Railway {
         let sh = &shell_in(&self.root)?;
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
-        let listed: serde_json::Map<String, Value> = wait::retry(may_pass, || {
+        let listed: serde_json::Map<String, Value> = wait::retry(is_transient, || {
             self.prepared(cmd!(
                 sh,
                 "railway variable list --project {project} --environment {environment} --service {service} --json"
@@ -313,7 +310,7 @@ impl Railway {
             .iter()
             .flat_map(|(name, value)| ["--raw-var".to_owned(), format!("{name}={value}")]);
         let given: &Vec<String> = &given.collect();
-        let answer: Value = wait::retry(may_pass, || {
+        let answer: Value = wait::retry(is_transient, || {
             self.prepared(cmd!(sh, "railway api {document} {given...} --compact"))
                 .json()
         })?;
@@ -335,16 +332,6 @@ fn message_of(release: &str, commit: &str) -> String {
     format!("release={release} sha={commit}")
 }
 
-/// A refusal does not pass; a lost connection, a rate limit or a fault of the platform may.
-fn may_pass(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}").to_lowercase();
-    ![
-        "unauthorized",
-        "not authorized",
-        "not found",
-        "cannot start",
-        "interrupted",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
+fn is_transient(error: &anyhow::Error) -> bool {
+    fault::is_transient(error, &["unauthorized", "not authorized", "not found"])
 }

@@ -17,7 +17,7 @@ use xshell::cmd;
 use build::{CargoBuild, GoBuild, NpmBuild, PipBuild};
 
 use crate::context::env_nonempty;
-use crate::error::CliError;
+use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, shell_in};
 use crate::report;
 
@@ -119,9 +119,7 @@ pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
         .find(|name| pins.tool.iter().all(|pin| pin.name != **name))
     {
         let known: Vec<&str> = pins.tool.iter().map(|pin| pin.name.as_str()).collect();
-        return Err(CliError::usage(format!("no tool is called `{unknown}`"))
-            .next(format!("choose among: {}", known.join(", ")))
-            .into());
+        return Err(errors::tool_unknown(unknown, known.join(", ")).into());
     }
     let wanted = pins.tool.iter().filter(|pin| names.contains(&pin.name));
     wanted.map(|pin| pin.resolve(root)).collect()
@@ -260,10 +258,7 @@ impl Pin {
 }
 
 fn missing(program: &str, package: &str) -> anyhow::Error {
-    CliError::usage(format!("{program} is not on PATH"))
-        .live("nothing was changed")
-        .next(format!("install the package {package} and run the command again"))
-        .into()
+    errors::tool_missing(program, package).into()
 }
 
 /// `$XDG_CACHE_HOME/cargo-xtask/tools`, or the same below `~/.cache`.

@@ -15,9 +15,10 @@ use xshell::cmd;
 
 use crate::config;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
+use crate::tools::fault;
 use crate::wait;
 
 const POLL: Duration = Duration::from_millis(300);
@@ -73,7 +74,7 @@ impl Vercel {
     /// A deployment by its id or host name.
     pub fn inspect(&self, name: &str) -> Result<VercelDeployment> {
         let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
-        wait::retry(may_pass, || {
+        wait::retry(is_transient, || {
             self.prepared(cmd!(sh, "vercel inspect {name} --json --scope {org}"))
                 .json::<VercelDeployment>()
         })
@@ -160,10 +161,7 @@ impl Vercel {
             .deadline(ALIAS_DEADLINE)
             .output()?;
         if asked.code != Some(0) && needs_better_plan(&asked.stderr_tail) {
-            return Err(CliError::failed(format!("Vercel refused the {verb} to {id}: {}", asked.error()))
-                .live("the production domain serves what it served before")
-                .next("the plan allows only the previous deployment: upgrade it, or promote in Vercel's dashboard")
-                .into());
+            return Err(errors::vercel_plan_too_small(verb, id, asked.error()).into());
         }
         // Neither 0 nor 1 proves anything: the domain is asked.
         let appears = if asked.code == Some(0) {
@@ -208,22 +206,15 @@ impl Vercel {
     }
 }
 
+/// What `vercel` writes about a deployment that does not exist.
+const UNKNOWN: &[&str] = &["can't find the deployment", "not found"];
+
 fn is_unknown(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}").to_lowercase();
-    text.contains("can't find the deployment") || text.contains("not found")
+    fault::mentions(error, UNKNOWN)
 }
 
-/// A refusal does not pass; a lost connection, a rate limit or a fault of the platform may.
-fn may_pass(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}").to_lowercase();
-    let refused = [
-        "not authorized",
-        "not valid",
-        "forbidden",
-        "cannot start",
-        "interrupted",
-    ];
-    !is_unknown(error) && !refused.iter().any(|word| text.contains(word))
+fn is_transient(error: &anyhow::Error) -> bool {
+    !is_unknown(error) && fault::is_transient(error, &["not authorized", "not valid", "forbidden"])
 }
 
 fn needs_better_plan(stderr: &[String]) -> bool {
