@@ -1,4 +1,5 @@
-//! From the file to the checks that can run. Every mistake is found here, before anything is sent: names, dependencies, variables, patterns, paths.
+//! From the file to the checks that can run. Every mistake is found here, before anything is sent:
+//! names, dependencies, variables, patterns, paths.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -18,7 +18,7 @@ use crate::report::Format;
 
 /// Name of the summary's schema.
 pub const SCHEMA: &str = "health-watch/1";
-/// CheckTimes that are kept of each check: a watch may run for weeks.
+/// Durations that are kept for each check: a watch may run for weeks.
 const KEPT_TIMES: usize = 100_000;
 
 /// How a watch runs.
