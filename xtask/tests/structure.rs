@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use regex::Regex;
@@ -18,6 +19,13 @@ const DOCUMENTS: &[&str] = &[
     "infrastructure/rehearsal/README.md",
     "infrastructure/rehearsal/sample/README.md",
 ];
+
+/// A backslash at the end of a line swallows the line break and what indents the next line.
+static CONTINUATION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\\\n\s*").unwrap());
+
+/// What stands for itself: code, values that are filled in, addresses, options.
+static VERBATIM: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"`[^`\n]*`|\{[^}\n]*\}|https?://\S+|\]\([^)]*\)|--[a-z-]+").unwrap());
 
 /// A module path below the crate: `["restore", "swap"]`.
 type Module = Vec<String>;
@@ -81,20 +89,27 @@ fn string(literal: &str) -> Option<String> {
         return Some(raw.trim_matches('#').trim_matches('"').to_owned());
     }
     let body = literal.strip_prefix('"')?.strip_suffix('"')?;
-    let continued = Regex::new(r"\\\n\s*").unwrap().replace_all(body, "");
+    let continued = CONTINUATION.replace_all(body, "");
     Some(continued.replace("\\n", "\n").replace("\\\"", "\""))
 }
 
 /// The index after the item at `at`: after its body or its semicolon.
 fn item_end(trees: &[TokenTree], at: usize) -> usize {
     let ends = |tree: &TokenTree| is_punct(Some(tree), ';') || group(Some(tree), Delimiter::Brace).is_some();
-    trees[at..].iter().position(ends).map_or(trees.len(), |end| at + end + 1)
+    trees[at..]
+        .iter()
+        .position(ends)
+        .map_or(trees.len(), |end| at + end + 1)
 }
 
 impl Source {
     /// Reads a file of the crate; `file` is relative to `xtask/src`.
     fn read(file: &str, text: &str) -> Self {
-        let module = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+        let module = file
+            .trim_end_matches(".rs")
+            .split('/')
+            .map(str::to_owned)
+            .collect();
         let mut source = Self {
             file: format!("xtask/src/{file}"),
             module: if file == "lib.rs" { Vec::new() } else { module },
@@ -112,7 +127,8 @@ impl Source {
         let mut body_is_help = is_help;
         let mut at = 0;
         while at < trees.len() {
-            let attribute = group(trees.get(at + 1), Delimiter::Bracket).filter(|_| is_punct(trees.get(at), '#'));
+            let attribute =
+                group(trees.get(at + 1), Delimiter::Bracket).filter(|_| is_punct(trees.get(at), '#'));
             if let Some(attribute) = attribute {
                 at += 2;
                 if attribute.to_string().replace(' ', "").starts_with("cfg(test)") {
@@ -147,13 +163,15 @@ impl Source {
                             self.texts.extend(docs.map(|doc| (doc, line)));
                         }
                     } else if word == "fn" || word == "mod" {
-                        self.names.extend(ident(trees.get(at + 1)).map(|name| (name, line(&trees[at]))));
+                        self.names
+                            .extend(ident(trees.get(at + 1)).map(|name| (name, line(&trees[at]))));
                     }
                     at += self.path(&trees[at..]);
                     continue;
                 }
                 TokenTree::Literal(literal) => {
-                    self.texts.extend(string(&literal.to_string()).map(|text| (text, line(&trees[at]))));
+                    self.texts
+                        .extend(string(&literal.to_string()).map(|text| (text, line(&trees[at]))));
                 }
                 TokenTree::Group(group) => {
                     // What `expect` holds is for the programmer.
@@ -178,7 +196,11 @@ impl Source {
     /// Texts of an attribute that people see: help texts, and what clap is given.
     fn attribute(&mut self, attribute: &TokenStream, is_help: bool) {
         let name = ident(attribute.clone().into_iter().next().as_ref()).unwrap_or_default();
-        let line = attribute.clone().into_iter().next().map_or(0, |first| line(&first));
+        let line = attribute
+            .clone()
+            .into_iter()
+            .next()
+            .map_or(0, |first| line(&first));
         if name == "doc" && is_help {
             self.texts.extend(doc(attribute).map(|doc| (doc, line)));
         } else if ["command", "arg", "value", "group"].contains(&name.as_str()) {
@@ -205,7 +227,10 @@ impl Source {
 
     /// A tree of `use`.
     fn import(&mut self, trees: &[TokenTree], prefix: &mut Module, is_public: bool) {
-        for part in trees.split(|tree| is_punct(Some(tree), ',')) {
+        for part in trees
+            .split(|tree| is_punct(Some(tree), ','))
+            .filter(|part| !part.is_empty())
+        {
             let mut path = prefix.clone();
             let mut name = None;
             let mut words = part.iter();
@@ -224,7 +249,9 @@ impl Source {
             if path.last().is_some_and(|last| last == "self") && path.len() > 1 {
                 path.pop();
             }
-            let Some(last) = path.last().cloned() else { continue };
+            let Some(last) = path.last().cloned() else {
+                continue;
+            };
             let name = name.unwrap_or(last);
             if is_public {
                 self.exports.insert(name.clone());
@@ -259,7 +286,10 @@ fn doc(attribute: &TokenStream) -> Option<String> {
 fn derives_help(attribute: &TokenStream) -> bool {
     let text = attribute.to_string();
     let derives = ["Args", "Parser", "Subcommand", "ValueEnum"];
-    text.starts_with("derive") && text.split(|c: char| !c.is_alphanumeric()).any(|word| derives.contains(&word))
+    text.starts_with("derive")
+        && text
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| derives.contains(&word))
 }
 
 // ---- the rules ----
@@ -272,7 +302,9 @@ struct Tree {
 impl Tree {
     fn new(sources: Vec<Source>) -> Self {
         let keyed = sources.into_iter().map(|source| (source.module.clone(), source));
-        Self { sources: keyed.collect() }
+        Self {
+            sources: keyed.collect(),
+        }
     }
 
     /// The file in which the thing of this path is defined, where that is in the crate.
@@ -344,7 +376,9 @@ impl Tree {
         let mut found = Vec::new();
         let rooms: BTreeSet<&String> = self.sources.keys().filter_map(|module| module.first()).collect();
         for room in rooms.into_iter().filter(|room| !layers.contains_key(*room)) {
-            found.push(format!("xtask/src/{room}.rs:1: `{room}` is not in the table of layers"));
+            found.push(format!(
+                "xtask/src/{room}.rs:1: `{room}` is not in the table of layers"
+            ));
         }
         for ((from, to), line) in self.arrows() {
             let (Some(upper), Some(lower)) = (layers.get(&from[0]), layers.get(&to[0])) else {
@@ -353,7 +387,11 @@ impl Tree {
             let is_base = layers.values().all(|layer| layer <= upper);
             if from[0] != to[0] && upper >= lower && !(is_base && upper == lower) {
                 let file = &self.sources[from].file;
-                found.push(format!("{file}:{line}: `{}` must not use `{}`", from[0], to.join("::")));
+                found.push(format!(
+                    "{file}:{line}: `{}` must not use `{}`",
+                    from[0],
+                    to.join("::")
+                ));
             }
         }
         found
@@ -381,10 +419,17 @@ impl Tree {
         let reach: BTreeMap<&Module, BTreeSet<Module>> =
             uses.keys().map(|module| (*module, reachable(module))).collect();
         let mut found = Vec::new();
-        for (from, to) in uses.iter().flat_map(|(from, to)| to.iter().map(move |to| (*from, to))) {
+        for (from, to) in uses
+            .iter()
+            .flat_map(|(from, to)| to.iter().map(move |to| (*from, to)))
+        {
             if reach.get(to.0).is_some_and(|back| back.contains(from)) {
                 let file = &self.sources[from].file;
-                found.push(format!("{file}:{}: `{}` is in a circle with this file", to.1, to.0.join("::")));
+                found.push(format!(
+                    "{file}:{}: `{}` is in a circle with this file",
+                    to.1,
+                    to.0.join("::")
+                ));
             }
         }
         found
@@ -396,7 +441,10 @@ impl Tree {
         for source in self.sources.values() {
             for (name, line) in &source.types {
                 if name != "Args" || source.module[0] != "commands" {
-                    places.entry(name).or_default().push(format!("{}:{line}", source.file));
+                    places
+                        .entry(name)
+                        .or_default()
+                        .push(format!("{}:{line}", source.file));
                 }
             }
         }
@@ -404,7 +452,12 @@ impl Tree {
         double
             .flat_map(|(name, places)| {
                 let all = places.join(", ");
-                places.iter().map(move |place| format!("{place}: the public type name `{name}` is used {} times: {all}", places.len()))
+                places.iter().map(move |place| {
+                    format!(
+                        "{place}: the public type name `{name}` is used {} times: {all}",
+                        places.len()
+                    )
+                })
             })
             .collect()
     }
@@ -420,8 +473,14 @@ impl Tree {
             }
             for (name, line) in &source.names {
                 let spaced = spaced(name);
-                for word in words.iter().filter(|word| word.in_names && word.pattern.is_match(&spaced)) {
-                    found.push(format!("{}:{line}: the name `{name}`: {}", source.file, word.instead));
+                for word in words
+                    .iter()
+                    .filter(|word| word.in_names && word.pattern.is_match(&spaced))
+                {
+                    found.push(format!(
+                        "{}:{line}: the name `{name}`: {}",
+                        source.file, word.instead
+                    ));
                 }
             }
         }
@@ -450,8 +509,7 @@ fn spaced(name: &str) -> String {
 /// The words of the table in a text, each with the byte where it begins. What stands for itself does not count: `code`,
 /// values to be filled in, addresses.
 fn wrong_words_of(text: &str, words: &[Word]) -> Vec<(String, usize)> {
-    let verbatim = Regex::new(r"`[^`\n]*`|\{[^}\n]*\}|https?://\S+|\]\([^)]*\)|--[a-z-]+").unwrap();
-    let text = verbatim.replace_all(text, |found: &regex::Captures| " ".repeat(found[0].len()));
+    let text = VERBATIM.replace_all(text, |found: &regex::Captures| " ".repeat(found[0].len()));
     let mut found = Vec::new();
     for word in words.iter().filter(|word| word.in_texts) {
         for hit in word.pattern.find_iter(&text) {
@@ -483,17 +541,22 @@ fn wrong_words_of_document(file: &str, text: &str, words: &[Word]) -> Vec<String
     }
     let hits = wrong_words_of(&prose, words);
     let line = |at: usize| prose[..at].matches('\n').count() + 1;
-    hits.iter().map(|(word, at)| format!("{file}:{}: {word}", line(*at))).collect()
+    hits.iter()
+        .map(|(word, at)| format!("{file}:{}: {word}", line(*at)))
+        .collect()
 }
 
 // ---- the tables in the documents ----
 
 /// The rows of the table below a heading, without its head.
 fn table<'a>(document: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
-    let section = document.split_once(&format!("\n## {heading}\n")).map_or("", |(_, section)| section);
+    let section = document
+        .split_once(&format!("\n## {heading}\n"))
+        .map_or("", |(_, section)| section);
     let section = section.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
-    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
 }
 
 /// Each room's layer; the highest is 0. The base is the last.
@@ -534,10 +597,15 @@ fn files(folder: &Path, below: &str, extension: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder.join(below)).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+        let path = if below.is_empty() {
+            name.clone()
+        } else {
+            format!("{below}/{name}")
+        };
         if folder.join(&path).is_dir() {
             found.extend(files(folder, &path, extension));
-        } else if name.ends_with(extension) && !["tests.rs", "testing.rs", "main.rs"].contains(&name.as_str()) {
+        } else if name.ends_with(extension) && !["tests.rs", "testing.rs", "main.rs"].contains(&name.as_str())
+        {
             found.push(path);
         }
     }
@@ -548,7 +616,9 @@ fn files(folder: &Path, below: &str, extension: &str) -> Vec<String> {
 fn the_product_has_the_structure_that_the_documents_describe() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let sources = files(&root.join("xtask/src"), "", ".rs");
-    let sources = sources.iter().map(|file| Source::read(file, &read(&root.join("xtask/src").join(file))));
+    let sources = sources
+        .iter()
+        .map(|file| Source::read(file, &read(&root.join("xtask/src").join(file))));
     let tree = Tree::new(sources.collect());
     let words = words(&read(&root.join("CONTRIBUTING.md")));
     let layers = layers(&read(&root.join("docs/ARCHITECTURE.md")));
@@ -558,30 +628,50 @@ fn the_product_has_the_structure_that_the_documents_describe() {
     violations.extend(tree.circles());
     violations.extend(tree.double_names());
     violations.extend(tree.wrong_words(&words));
-    let documents = files(&root.join("docs"), "", ".md").into_iter().map(|file| format!("docs/{file}"));
+    let documents = files(&root.join("docs"), "", ".md")
+        .into_iter()
+        .map(|file| format!("docs/{file}"));
     for file in documents.chain(DOCUMENTS.iter().map(|file| (*file).to_owned())) {
         violations.extend(wrong_words_of_document(&file, &read(&root.join(&file)), &words));
     }
     violations.sort_by_key(|violation| {
         let mut parts = violation.splitn(3, ':');
         let file = parts.next().unwrap_or_default().to_owned();
-        (file, parts.next().and_then(|line| line.parse::<usize>().ok()), violation.clone())
+        (
+            file,
+            parts.next().and_then(|line| line.parse::<usize>().ok()),
+            violation.clone(),
+        )
     });
     violations.dedup();
-    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
+    assert!(
+        violations.is_empty(),
+        "{} violations:\n{}",
+        violations.len(),
+        violations.join("\n")
+    );
 }
 
 /// A made-up tree whose layers are `top`, `middle`, then the base `low` and `base`.
 fn made_up(files: &[(&str, &str)]) -> Tree {
-    Tree::new(files.iter().map(|(file, text)| Source::read(file, text)).collect())
+    Tree::new(
+        files
+            .iter()
+            .map(|(file, text)| Source::read(file, text))
+            .collect(),
+    )
 }
 
 fn made_up_layers() -> BTreeMap<String, usize> {
-    layers("\n## Layers\n| rooms | what |\n|---|---|\n| `top` | x |\n| `middle` | x |\n| `low`, `base` | x |\n\n## Next\n")
+    layers(
+        "\n## Layers\n| rooms | what |\n|---|---|\n| `top` | x |\n| `middle` | x |\n| `low`, `base` | the base: x |\n| `domain` | x |\n\n## Next\n",
+    )
 }
 
 fn made_up_words() -> Vec<Word> {
-    words("\n## Words\n\n| not | but | where |\n|---|---|---|\n| go back, told | undo, report | texts, names |\n| reach | impact | names |\n")
+    words(
+        "\n## Words\n\n| not | but | where |\n|---|---|---|\n| go back, told | undo, report | texts, names |\n| reach | impact | names |\n",
+    )
 }
 
 #[test]
@@ -589,8 +679,14 @@ fn an_arrow_up_is_found_in_use_lines_and_in_code() {
     let tree = made_up(&[
         ("top.rs", "use crate::middle::inner::Thing;"),
         ("middle.rs", "pub mod inner;\nfn f() { vec![crate::top::run()]; }"),
-        ("middle/inner.rs", "use super::super::{low, top as upper};\nfn f() { upper::x(); }"),
-        ("low.rs", "use crate::base::B;\n#[cfg(test)]\nmod tests { use crate::top::T; }"),
+        (
+            "middle/inner.rs",
+            "use super::super::{low, top as upper};\nfn f() { upper::x(); }",
+        ),
+        (
+            "low.rs",
+            "use crate::base::B;\n#[cfg(test)]\nmod tests { use crate::top::T; }",
+        ),
         ("base.rs", "use std::top::T; use crate::low::L;"),
     ]);
     assert_eq!(
@@ -601,15 +697,24 @@ fn an_arrow_up_is_found_in_use_lines_and_in_code() {
         ]
     );
     let unknown = made_up(&[("elsewhere.rs", "")]).arrows_up(&made_up_layers());
-    assert_eq!(unknown, ["xtask/src/elsewhere.rs:1: `elsewhere` is not in the table of layers"]);
+    assert_eq!(
+        unknown,
+        ["xtask/src/elsewhere.rs:1: `elsewhere` is not in the table of layers"]
+    );
 }
 
 #[test]
 fn a_circle_is_found_through_what_a_module_passes_on() {
     let tree = made_up(&[
-        ("top.rs", "mod a; mod b; mod c;\npub use b::Shared;\npub struct Common;\nuse a::run;"),
+        (
+            "top.rs",
+            "mod a; mod b; mod c;\npub use b::Shared;\npub struct Common;\nuse a::run;",
+        ),
         ("top/a.rs", "use super::Shared;"),
-        ("top/b.rs", "use super::Common;\nuse super::c;\npub struct Shared;"),
+        (
+            "top/b.rs",
+            "use super::Common;\nuse super::c;\npub struct Shared;",
+        ),
         ("top/c.rs", "fn f() { super::a::run(); }"),
     ]);
     assert_eq!(
@@ -632,13 +737,22 @@ fn a_public_type_name_that_is_used_twice_is_found() {
     let tree = made_up(&[
         ("commands/a.rs", "pub struct Args; pub struct Plan;"),
         ("commands/b.rs", "pub struct Args; struct Plan;"),
-        ("low.rs", "impl Iterator for X { type Item = u8; }\npub(crate) enum Plan {}"),
-        ("base.rs", "impl Iterator for X { type Item = u8; } fn f() { struct Plan; }"),
+        (
+            "low.rs",
+            "impl Iterator for X { type Item = u8; }\npub(crate) enum Plan {}",
+        ),
+        (
+            "base.rs",
+            "impl Iterator for X { type Item = u8; } fn f() { struct Plan; }",
+        ),
     ]);
     let both = "the public type name `Plan` is used 2 times: xtask/src/commands/a.rs:1, xtask/src/low.rs:2";
     assert_eq!(
         tree.double_names(),
-        [format!("xtask/src/commands/a.rs:1: {both}"), format!("xtask/src/low.rs:2: {both}")]
+        [
+            format!("xtask/src/commands/a.rs:1: {both}"),
+            format!("xtask/src/low.rs:2: {both}")
+        ]
     );
 }
 
@@ -664,6 +778,10 @@ fn a_word_of_the_table_is_found_in_texts_names_and_documents() {
     let found = wrong_words_of_document("D.md", document, &made_up_words());
     assert_eq!(
         found,
-        ["D.md:3: `told`: undo, report", "D.md:3: `go back`: undo, report", "D.md:6: `told`: undo, report"]
+        [
+            "D.md:3: `told`: undo, report",
+            "D.md:3: `go back`: undo, report",
+            "D.md:6: `told`: undo, report"
+        ]
     );
 }

@@ -128,7 +128,7 @@ impl Restored {
         }
         let (flag, word) = match Then::of(cell) {
             Then::Resume => ("--resume", "resumed"),
-            Then::Undo => ("--undo", "taken back"),
+            Then::Undo => ("--undo", "undone"),
         };
         let again = self.run(&["restore", flag, last["id"].as_str().unwrap()], &[]);
         let told = &cell.told;
