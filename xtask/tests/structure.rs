@@ -49,6 +49,15 @@ struct Source {
     texts: Vec<(String, usize)>,
 }
 
+/// Where a room stands.
+#[derive(Debug, Clone, Copy)]
+struct Layer {
+    /// The highest is 0.
+    row: usize,
+    /// Rooms of the base may use each other.
+    is_base: bool,
+}
+
 /// One row of the table of words.
 #[derive(Debug)]
 struct Word {
@@ -372,7 +381,7 @@ impl Tree {
     }
 
     /// Arrows between rooms that the table of layers does not allow.
-    fn arrows_up(&self, layers: &BTreeMap<String, usize>) -> Vec<String> {
+    fn arrows_up(&self, layers: &BTreeMap<String, Layer>) -> Vec<String> {
         let mut found = Vec::new();
         let rooms: BTreeSet<&String> = self.sources.keys().filter_map(|module| module.first()).collect();
         for room in rooms.into_iter().filter(|room| !layers.contains_key(*room)) {
@@ -384,8 +393,8 @@ impl Tree {
             let (Some(upper), Some(lower)) = (layers.get(&from[0]), layers.get(&to[0])) else {
                 continue;
             };
-            let is_base = layers.values().all(|layer| layer <= upper);
-            if from[0] != to[0] && upper >= lower && !(is_base && upper == lower) {
+            let is_lower = upper.row < lower.row || (upper.row == lower.row && upper.is_base);
+            if from[0] != to[0] && !is_lower {
                 let file = &self.sources[from].file;
                 found.push(format!(
                     "{file}:{line}: `{}` must not use `{}`",
@@ -559,10 +568,13 @@ fn table<'a>(document: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
         .collect()
 }
 
-/// Each room's layer; the highest is 0. The base is the last.
-fn layers(architecture: &str) -> BTreeMap<String, usize> {
+fn layers(architecture: &str) -> BTreeMap<String, Layer> {
     let rows = table(architecture, "Layers");
-    let rooms = rows.iter().enumerate().flat_map(|(layer, row)| {
+    let rooms = rows.iter().enumerate().flat_map(|(index, row)| {
+        let layer = Layer {
+            row: index,
+            is_base: row[1].starts_with("the base:"),
+        };
         let names = row[0].split('`').skip(1).step_by(2);
         names.map(move |name| (name.to_owned(), layer))
     });
@@ -662,7 +674,7 @@ fn made_up(files: &[(&str, &str)]) -> Tree {
     )
 }
 
-fn made_up_layers() -> BTreeMap<String, usize> {
+fn made_up_layers() -> BTreeMap<String, Layer> {
     layers(
         "\n## Layers\n| rooms | what |\n|---|---|\n| `top` | x |\n| `middle` | x |\n| `low`, `base` | the base: x |\n| `domain` | x |\n\n## Next\n",
     )

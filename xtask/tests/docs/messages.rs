@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use xtask::error::catalogue::{AREAS, Area, Entry, spoken};
 use xtask::error::ExitKind;
+use xtask::error::catalogue::{AREAS, Area, Entry, spoken};
 
 use super::{read, root};
 
 const GUIDE: &str = "docs/PRODUCTION-ROLLBACK-GUIDE.md";
-const BEGIN: &str = "<!-- messages: printed from the catalogue of errors; XTASK_BLESS=1 and this test write them -->\n";
+const BEGIN: &str =
+    "<!-- messages: printed from the catalogue of errors; XTASK_BLESS=1 and this test write them -->\n";
 const END: &str = "<!-- end of messages -->\n";
 
 /// A text as a reader sees it: what the program fills in becomes `…`, and it fits into one cell.
@@ -23,7 +24,9 @@ fn shown(text: &str) -> String {
     }
     out += rest;
     let line = out.split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
-    line.replace('\u{1}', "{").replace('\u{2}', "}").replace('|', "\\|")
+    line.replace('\u{1}', "{")
+        .replace('\u{2}', "}")
+        .replace('|', "\\|")
 }
 
 fn table(areas: &[Area]) -> String {
@@ -32,7 +35,8 @@ fn table(areas: &[Area]) -> String {
         writeln!(text, "\n#### {title}\n{note}\n").unwrap();
         text += "| code | exit | message | live system | next |\n|---|---|---|---|---|\n";
         for entry in *entries {
-            let [what, live, next] = [entry.what, entry.live.unwrap_or(""), entry.next.unwrap_or("")].map(shown);
+            let [what, live, next] =
+                [entry.what, entry.live.unwrap_or(""), entry.next.unwrap_or("")].map(shown);
             let (code, exit) = (spoken(entry.code), entry.exit.code());
             writeln!(text, "| {code} | {exit} | {what} | {live} | {next} |").unwrap();
         }
@@ -44,15 +48,21 @@ fn table(areas: &[Area]) -> String {
 fn the_guide_has_every_message() {
     let path = root().join(GUIDE);
     let guide = read(&path);
-    let (head, rest) = guide.split_once(BEGIN).expect("the guide marks where the messages begin");
-    let (found, tail) = rest.split_once(END).expect("the guide marks where the messages end");
+    let (head, rest) = guide
+        .split_once(BEGIN)
+        .expect("the guide marks where the messages begin");
+    let (found, tail) = rest
+        .split_once(END)
+        .expect("the guide marks where the messages end");
     let wanted = table(AREAS);
     if std::env::var_os("XTASK_BLESS").is_some() {
         std::fs::write(&path, format!("{head}{BEGIN}{wanted}{END}{tail}")).unwrap();
         return;
     }
     let only_in = |one: &str, other: &str| -> Vec<String> {
-        let lines = one.lines().filter(|line| !other.lines().any(|known| known == *line));
+        let lines = one
+            .lines()
+            .filter(|line| !other.lines().any(|known| known == *line));
         lines.map(str::to_owned).collect()
     };
     let (lacking, outdated) = (only_in(&wanted, found), only_in(found, &wanted));
@@ -92,7 +102,11 @@ fn a_row_has_code_exit_text_state_and_next_command() {
         },
     ];
     let entries: &'static [Entry] = Box::leak(Box::new(entries));
-    let rows = table(&[Area { title: "Restore", note: "Beside the live data.", entries }]);
+    let rows = table(&[Area {
+        title: "Restore",
+        note: "Beside the live data.",
+        entries,
+    }]);
     assert_eq!(
         rows,
         "\n#### Restore\nBeside the live data.\n\n| code | exit | message | live system | next |\n|---|---|---|---|---|\n\
