@@ -23,7 +23,7 @@ const STEPS: [(&str, &str, Asks); 17] = [
     ("ask the ledger", "start:1:*git", Asks::Command),
     ("safety backup", "start:1:*mongodump", Asks::Command),
     (
-        "look for what is in the way",
+        "find what blocks it",
         "text:\"event\":\"planned\"",
         Asks::Database,
     ),
@@ -36,7 +36,7 @@ const STEPS: [(&str, &str, Asks); 17] = [
         Asks::Database,
     ),
     (
-        "say in the ledger that the swap begins",
+        "record in the ledger that the swap begins",
         "text:\"event\":\"shadow-compared\"",
         Asks::Command,
     ),
@@ -64,7 +64,7 @@ const STEPS: [(&str, &str, Asks); 17] = [
         Asks::Database,
     ),
     (
-        "say in the ledger that it is done",
+        "record in the ledger that it is done",
         "text:\"event\":\"rescued\"",
         Asks::Command,
     ),
