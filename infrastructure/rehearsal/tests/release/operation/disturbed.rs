@@ -113,7 +113,7 @@ impl Disturbed {
             let id = last["id"].as_str().unwrap();
             let (flag, word) = match then {
                 Then::Resume => ("--resume", "resumed"),
-                Then::Undo => ("--undo", "taken back"),
+                Then::Undo => ("--undo", "undone"),
             };
             let kind = last["kind"].as_str().unwrap();
             let again = self.case.run(&[kind, flag, id, "--format", "json"], &[]);
