@@ -22,7 +22,7 @@ use crate::domain::operation::OperationId;
 use crate::domain::step::Step;
 use crate::error::{CliError, unchanged};
 use crate::report;
-use crate::restore::{self, Delta, Known, Mended, Swapped, Undone};
+use crate::restore::{self, LossDetail, KnownRestore, Repaired, Swapped, RestoreUndone};
 
 /// Options of `restore`.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ pub struct Args {
     show_values: bool,
     /// Compare every document with the backup, or only counts
     #[arg(long, value_enum, default_value_t, requires = "backup")]
-    delta: Delta,
+    delta: LossDetail,
     /// Accept a backup that was taken on another host: a new cluster
     #[arg(long, requires = "backup")]
     other_host: bool,
@@ -253,7 +253,7 @@ fn swapped(ctx: &Context, done: &Swapped) -> Result<()> {
     })
 }
 
-fn undone(ctx: &Context, done: &Undone) -> Result<()> {
+fn undone(ctx: &Context, done: &RestoreUndone) -> Result<()> {
     report::emit(ctx.format, "restore-undo/1", done, || {
         let mut text = format!(
             "restore {} was taken back: {} collections are as they were\n",
@@ -277,7 +277,7 @@ fn undone(ctx: &Context, done: &Undone) -> Result<()> {
     })
 }
 
-fn mended_text(mended: &[Mended], text: &mut String) {
+fn mended_text(mended: &[Repaired], text: &mut String) {
     for mended in mended {
         writeln!(text, "warning: `{}`: {}", mended.collection, mended.what).expect("writing to a string");
     }
@@ -305,7 +305,7 @@ fn forget(ctx: &Context, operation: &OperationId) -> Result<()> {
 
 #[derive(Serialize)]
 struct Restores {
-    restores: Vec<Known>,
+    restores: Vec<KnownRestore>,
 }
 
 fn list(ctx: &Context) -> Result<()> {
@@ -320,8 +320,8 @@ fn list(ctx: &Context) -> Result<()> {
     })
 }
 
-fn row(known: &Known) -> (Vec<String>, String) {
-    let state = known.phase.map_or("unknown here", restore::Phase::name);
+fn row(known: &KnownRestore) -> (Vec<String>, String) {
+    let state = known.phase.map_or("unknown here", restore::RestorePhase::name);
     let row = vec![
         known.operation.to_string(),
         state.to_owned(),

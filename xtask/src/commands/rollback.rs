@@ -23,7 +23,7 @@ use crate::error::CliError;
 use crate::operation::run::{Operation, ResumeMode, plan_sha256};
 use crate::release::releases::Releases;
 use crate::report;
-use crate::restore::{self, Delta, LossPreview};
+use crate::restore::{self, LossDetail, LossPreview};
 
 const KIND: &str = "rollback";
 
@@ -234,7 +234,7 @@ fn preview(ctx: &Context, plan: &Plan) -> Result<Option<LossPreview>> {
         return Ok(None);
     };
     let backup = backup::find(ctx, &wanted.id)?;
-    restore::preview(ctx, &backup, Delta::Full, false)
+    restore::preview(ctx, &backup, LossDetail::Full, false)
         .map(Some)
         .context("cannot tell what would be lost")
 }

@@ -11,6 +11,8 @@
 //! ```
 
 pub mod configuration;
+pub mod database;
+pub mod restore;
 
 use super::ExitKind;
 
@@ -39,7 +41,7 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA];
+pub const AREAS: &[Area] = &[configuration::AREA, restore::AREA, database::AREA];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {

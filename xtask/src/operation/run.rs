@@ -20,9 +20,10 @@ use crate::domain::timeline::{Timing, mark_critical};
 use crate::error::{CliError, ExitKind, unchanged};
 use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, Watched};
-use crate::operation::journal::{Journal, operation_dir, read_file};
+use crate::operation::journal::{self, Journal, STEP_TAG};
 use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::report;
+use crate::wait::millis;
 
 /// In which direction an operation that stopped midway is taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub struct Operation {
     kind: String,
     reason: String,
     held: Mutex<OperationLock>,
-    journal: Mutex<Journal>,
+    journal: Journal,
     /// Facts of the steps that an earlier process of this operation finished.
     recorded: BTreeMap<String, Value>,
     timings: Mutex<Vec<Timing>>,
@@ -89,13 +90,25 @@ impl Operation {
         reason: &str,
         plan: &P,
     ) -> Result<Self> {
+        Self::begin_over(ctx, kind, target, reason, plan, None)
+    }
+
+    /// Takes the lock and begins, in place of the unfinished operation `over` where there is one.
+    pub fn begin_over<P: Serialize>(
+        ctx: &Context,
+        kind: &str,
+        target: &str,
+        reason: &str,
+        plan: &P,
+        over: Option<OperationId>,
+    ) -> Result<Self> {
         let start = Start {
             kind: kind.to_owned(),
             reason: reason.to_owned(),
             target: target.to_owned(),
             plan_sha256: plan_sha256(plan)?,
             plan: serde_json::to_value(plan).context("cannot write the plan as JSON")?,
-            over: None,
+            over,
         };
         let planned_ms = millis(ctx.started.elapsed());
         let held = Ledger::open(ctx).begin(start)?;
@@ -164,7 +177,7 @@ impl Operation {
         earlier_ms: u64,
     ) -> Result<Self> {
         let id = held.id().clone();
-        let journal = Journal::open_file(operation_dir(ctx, &id)?.join("steps.jsonl"))?;
+        let journal = Journal::open(ctx, &id)?;
         let total = Duration::from_secs(ctx.config.budgets.total_s);
         let left = total.saturating_sub(Duration::from_millis(earlier_ms) + ctx.started.elapsed());
         Ok(Self {
@@ -173,7 +186,7 @@ impl Operation {
             reason: reason.to_owned(),
             touched: Mutex::new(!recorded.is_empty()),
             held: Mutex::new(held),
-            journal: Mutex::new(journal),
+            journal,
             recorded,
             timings: Mutex::default(),
             budgets: ctx.config.budgets.limits(),
@@ -200,7 +213,7 @@ impl Operation {
         if step.impact() == Impact::Live {
             *lock(&self.touched) = true;
         }
-        lock(&self.journal).append(&Entry::Begun {
+        self.journal.append(&Entry::Begun {
             step: step.name().into(),
             at: Utc::now(),
         })?;
@@ -223,7 +236,7 @@ impl Operation {
                     at: Utc::now(),
                     error: format!("{error:#}"),
                 };
-                lock(&self.journal).append(&entry)?;
+                self.journal.append(&entry)?;
                 report::progress(&format!(
                     "  {step}: failed after {}",
                     report::duration_ms(duration_ms)
@@ -261,6 +274,11 @@ impl Operation {
     /// The facts of a step that an earlier process of this operation did.
     pub fn done(&self, step: Step) -> Option<&Value> {
         self.recorded.get(step.name())
+    }
+
+    /// The journal of this operation, which a restore writes to as well.
+    pub fn journal(&self) -> Journal {
+        self.journal.clone()
     }
 
     /// Why it was begun.
@@ -307,7 +325,7 @@ impl Operation {
             duration_ms,
             facts: facts.clone(),
         };
-        lock(&self.journal).append(&entry)?;
+        self.journal.append(&entry)?;
         lock(&self.held).step(step.name(), facts)?;
         report::progress(&format!("  {step}: done in {}", report::duration_ms(duration_ms)));
         Ok(())
@@ -376,8 +394,7 @@ fn facts_of(ctx: &Context, recorded: &Recorded) -> Result<BTreeMap<String, Value
         .iter()
         .map(|step| (step.name.clone(), step.facts.clone()))
         .collect();
-    let path = operation_dir(ctx, &recorded.id)?.join("steps.jsonl");
-    for entry in read_file::<Entry>(&path)? {
+    for entry in journal::read::<Entry>(ctx, &recorded.id, STEP_TAG)? {
         if let Entry::Done {
             step, facts: done, ..
         } = entry
@@ -390,8 +407,4 @@ fn facts_of(ctx: &Context, recorded: &Recorded) -> Result<BTreeMap<String, Value
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,10 +4,9 @@ use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document};
 
 use super::backup_file;
-use super::prepare::document;
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::database::Live;
+use crate::database::{Live, document_of_json};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::report;
 use crate::tools::mongorestore;
@@ -37,7 +36,7 @@ pub(super) struct Copying<'a> {
 
 impl Copying<'_> {
     /// Restores the documents, then builds the indexes; gives the number of documents. Nothing of these names may exist.
-    pub(super) fn make(&self, ctx: &Context, live: &Live) -> Result<u64> {
+    pub(super) fn run(&self, ctx: &Context, live: &Live) -> Result<u64> {
         let documents = self.fill(ctx, live)?;
         let _ticker = report::Ticker::start("building indexes");
         for namespace in self.chosen(live) {
@@ -95,7 +94,7 @@ pub(super) fn indexes_to_build(namespace: &NamespaceRecord, expiry: Expiry) -> R
     let mut indexes = Vec::new();
     for index in &namespace.indexes {
         let mut index =
-            document(index).with_context(|| format!("an index of `{}` is not readable", namespace.name()))?;
+            document_of_json(index).with_context(|| format!("an index of `{}` is not readable", namespace.name()))?;
         // These two the server makes with the collection.
         if index.get_str("name").is_ok_and(|name| name == "_id_")
             || index.get_bool("clustered").unwrap_or(false)
@@ -115,7 +114,7 @@ pub(super) fn indexes_to_build(namespace: &NamespaceRecord, expiry: Expiry) -> R
 pub(super) fn expiries(namespace: &NamespaceRecord) -> Result<Vec<(String, i64)>> {
     let mut found = Vec::new();
     for index in &namespace.indexes {
-        let index = document(index)?;
+        let index = document_of_json(index)?;
         // Older servers kept doubles here.
         #[allow(clippy::cast_possible_truncation)]
         let expire_after_s = match index.get("expireAfterSeconds") {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::names::{self, Role};
 use super::prepare::connect;
-use super::record::{FILE_NAME, Log, Phase, Record};
+use super::record::{FILE_NAME, RestoreJournal, RestorePhase, RestoreRecord};
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
@@ -17,10 +17,10 @@ use crate::operation::journal::{operation_dir, operations};
 
 /// One restore, as the journals here and the names in the database tell it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Known {
+pub struct KnownRestore {
     pub operation: OperationId,
     /// `None` where the journal is on another machine or lost.
-    pub phase: Option<Phase>,
+    pub phase: Option<RestorePhase>,
     pub backup_id: Option<String>,
     /// Collections beside the live ones.
     pub old: Vec<String>,
@@ -72,13 +72,13 @@ fn next(operation: &OperationId, midway: bool) -> String {
 }
 
 /// Every restore that is known here or has left something in the database, oldest first.
-pub fn list(ctx: &Context) -> Result<Vec<Known>> {
+pub fn list(ctx: &Context) -> Result<Vec<KnownRestore>> {
     list_in(ctx, &connect(ctx)?)
 }
 
-fn list_in(ctx: &Context, live: &Live) -> Result<Vec<Known>> {
-    let mut known: BTreeMap<OperationId, Known> = BTreeMap::new();
-    let fresh = |operation: &OperationId| Known {
+fn list_in(ctx: &Context, live: &Live) -> Result<Vec<KnownRestore>> {
+    let mut known: BTreeMap<OperationId, KnownRestore> = BTreeMap::new();
+    let fresh = |operation: &OperationId| KnownRestore {
         operation: operation.clone(),
         phase: None,
         backup_id: None,
@@ -116,7 +116,7 @@ fn list_in(ctx: &Context, live: &Live) -> Result<Vec<Known>> {
             Role::Plan => entry.plan = true,
         }
     }
-    let mut known: Vec<Known> = known.into_values().collect();
+    let mut known: Vec<KnownRestore> = known.into_values().collect();
     for one in &mut known {
         let midway = one.is_midway();
         if midway || one.plan || !one.beside().is_empty() {
@@ -126,9 +126,9 @@ fn list_in(ctx: &Context, live: &Live) -> Result<Vec<Known>> {
     Ok(known)
 }
 
-impl Known {
+impl KnownRestore {
     fn is_midway(&self) -> bool {
-        matches!(self.phase, Some(Phase::Swapping | Phase::Undoing))
+        matches!(self.phase, Some(RestorePhase::Swapping | RestorePhase::Undoing))
             || (self.phase.is_none() && !self.old.is_empty() && !self.shadow.is_empty())
     }
 
@@ -152,7 +152,7 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
     };
     let history = super::record::read(ctx, operation)?;
     // The rescue file is what will be left of the old collections.
-    let unrescued = known.phase == Some(Phase::Swapped) && !history.rescued && !known.old.is_empty();
+    let unrescued = known.phase == Some(RestorePhase::Swapped) && !history.rescued && !known.old.is_empty();
     let mixed = known.is_midway() || unrescued;
     ensure!(
         !mixed,
@@ -181,7 +181,7 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
     );
     // Held while dropping: a resume at the same time would need what goes.
     let mut log = if known.phase.is_some() {
-        Some(Log::open(ctx, operation)?)
+        Some(RestoreJournal::open(ctx, operation)?)
     } else {
         None
     };
@@ -192,7 +192,7 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
     }
     live.drop_own(&names::plan(operation))?;
     if let Some(log) = &mut log {
-        log.write(&Record::Forgotten)?;
+        log.write(&RestoreRecord::Forgotten)?;
     }
     Ok(dropped)
 }

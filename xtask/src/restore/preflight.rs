@@ -31,17 +31,17 @@ const SPACE_FACTOR_PERCENT: u64 = 130;
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Preflight {
+pub struct RestorePreflight {
     /// Each of them forbids the restore.
     pub problems: Vec<String>,
     /// Things that could not be found out, or that the operator should know.
     pub warnings: Vec<String>,
-    pub storage: Storage,
+    pub storage: StorageNeed,
 }
 
 /// Room for the second copy: both stand side by side until the old one is forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Storage {
+pub struct StorageNeed {
     pub needed_bytes: u64,
     /// `None` where the server does not tell (Atlas shared tiers).
     pub free_bytes: Option<u64>,
@@ -53,8 +53,8 @@ pub fn preflight(
     live: &Live,
     backup: &BackupFile,
     operation: &OperationId,
-) -> Result<Preflight> {
-    let mut found = Preflight::default();
+) -> Result<RestorePreflight> {
+    let mut found = RestorePreflight::default();
     found.environment(ctx, backup);
     found.backup(live, backup, operation);
     found.versions(live, backup)?;
@@ -65,7 +65,7 @@ pub fn preflight(
     Ok(found)
 }
 
-impl Preflight {
+impl RestorePreflight {
     /// What another operation of this environment has begun, as the ledger has it.
     pub fn other_operations(&mut self, ledger: &State) {
         if let Some(other) = ledger
@@ -225,7 +225,7 @@ impl Preflight {
         let bytes: u64 = backup.metadata.namespaces.iter().map(|n| n.bytes).sum();
         let needed_bytes = bytes.saturating_mul(SPACE_FACTOR_PERCENT) / 100;
         let free_bytes = space.map(|space| space.free_bytes);
-        self.storage = Storage {
+        self.storage = StorageNeed {
             needed_bytes,
             free_bytes,
         };
@@ -254,7 +254,7 @@ mod tests {
     /// These two a local server does not tell.
     #[test]
     fn an_index_build_and_too_little_room_stand_in_the_way() {
-        let mut found = Preflight::default();
+        let mut found = RestorePreflight::default();
         found.index_builds(None);
         found.index_builds(Some(Vec::new()));
         assert_eq!((found.problems.len(), found.warnings.len()), (0, 1));

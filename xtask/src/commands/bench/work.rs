@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::database::Live;
 use crate::domain::manifest::{Consistency, ConsistencyKind};
 use crate::report::Format;
-use crate::restore::{self, Delta};
+use crate::restore::{self, LossDetail};
 use crate::secret::Secret;
 
 const ID: &str = "20250131-235959";
@@ -128,7 +128,7 @@ fn plain_digest(archive: &Path) -> Result<()> {
 
 fn delta(backup: &Path) -> Result<()> {
     let ctx = Context::load(None, Format::Text, true)?;
-    let loss = restore::preview(&ctx, &BackupFile::at(backup)?, Delta::Full, false)?;
+    let loss = restore::preview(&ctx, &BackupFile::at(backup)?, LossDetail::Full, false)?;
     let [created, changed, deleted] = loss.totals().map(|count| count.documents);
     tell_loss(created, changed, deleted);
     Ok(())

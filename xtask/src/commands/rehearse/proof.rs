@@ -128,7 +128,7 @@ fn newest_backup(world: &World) -> Result<BackupMetadata> {
 /// Every difference between the backup and the live database, with the collection's name.
 fn differences(world: &World, backup: &BackupMetadata) -> Result<Vec<String>> {
     let found = live(world)?.inventory(Digests::Full)?;
-    let wanted = Inventory::of_backup(&backup.namespaces, DATABASE);
+    let wanted = crate::database::backup_inventory(&backup.namespaces, DATABASE);
     Ok(wanted.compare(&found).iter().map(ToString::to_string).collect())
 }
 

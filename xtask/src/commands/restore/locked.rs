@@ -10,7 +10,7 @@ use crate::domain::operation::OperationId;
 use crate::error::{CliError, ExitKind};
 use crate::exec::with_signals_deferred;
 use crate::operation::ledger::{Ledger, OperationLock, Start};
-use crate::restore::{Swapped, Undone};
+use crate::restore::{Swapped, RestoreUndone};
 
 /// How restores are called in the ledger.
 const KIND: &str = "restore";
@@ -34,7 +34,7 @@ impl Facts for Swapped {
     }
 }
 
-impl Facts for Undone {
+impl Facts for RestoreUndone {
     fn facts(&self) -> Value {
         json!({ "mended": self.mended, "rescue": self.rescue })
     }

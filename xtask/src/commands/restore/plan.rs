@@ -17,7 +17,7 @@ use crate::error::CliError;
 use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
 use crate::report;
-use crate::restore::{self, Count, Estimate, Example, Fate, LossPreview, Preflight, Reading};
+use crate::restore::{self, DocumentCount, RestoreEstimate, LossExample, RowLoss, LossPreview, RestorePreflight, MeasuredReading};
 
 const QUIESCED: &str = "kept away by the hooks of pipeline.toml during the swap; what they write before it is kept in __old_ \
                         collections and in the rescue file";
@@ -34,11 +34,11 @@ pub(super) struct Plan {
     /// What live has and would lose.
     pub(super) loss: LossPreview,
     /// How long each phase will take.
-    estimate: Estimate,
+    estimate: RestoreEstimate,
     /// What happens to writes meanwhile.
     writers: &'static str,
     #[serde(flatten)]
-    pub(super) preflight: Preflight,
+    pub(super) preflight: RestorePreflight,
 }
 
 /// Observes backup and server. Changes nothing.
@@ -54,7 +54,7 @@ pub(super) fn make(ctx: &Context, args: &Args, backup: &BackupFile) -> Result<Pl
     let live_bytes: u64 = now.collections.values().map(|facts| facts.bytes).sum();
     let started = Instant::now();
     let loss = restore::preview(ctx, backup, args.delta, args.show_values)?;
-    let reading = loss.exact.then(|| Reading {
+    let reading = loss.exact.then(|| MeasuredReading {
         bytes: backup.metadata.archive_bytes + live_bytes,
         ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
@@ -143,7 +143,7 @@ impl Plan {
 
 /// What would be lost, for people.
 pub fn loss_text(loss: &LossPreview, text: &mut String) {
-    let count = |count: Count| format!("{} ({})", count.documents, report::bytes(count.bytes));
+    let count = |count: DocumentCount| format!("{} ({})", count.documents, report::bytes(count.bytes));
     if !loss.collections.is_empty() {
         let rows = loss.collections.iter().map(|c| {
             let name = c.collection.clone();
@@ -169,11 +169,11 @@ pub fn loss_text(loss: &LossPreview, text: &mut String) {
     }
 }
 
-fn example_text(collection: &str, example: &Example, text: &mut String) {
+fn example_text(collection: &str, example: &LossExample, text: &mut String) {
     let fate = match example.fate {
-        Fate::Created => "created",
-        Fate::Changed => "changed",
-        Fate::Deleted => "deleted",
+        RowLoss::Created => "created",
+        RowLoss::Changed => "changed",
+        RowLoss::Deleted => "deleted",
     };
     let fields = if example.fields.is_empty() {
         String::new()
