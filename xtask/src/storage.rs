@@ -4,6 +4,7 @@
 //! file was read back.
 
 pub mod azure;
+pub mod backup_file;
 pub mod directory;
 pub mod github;
 
@@ -14,8 +15,8 @@ use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use self::backup_file::{BackupFile, write_metadata};
 use crate::archive::FileDigest;
-use crate::backup::{BackupFile, write_metadata};
 use crate::config::Place;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, StoragePlace};
@@ -44,7 +45,8 @@ pub trait BackupStore: fmt::Debug {
     fn remove(&self, id: &str) -> Result<()>;
 }
 
-const READ_BYTES: usize = 256 << 10;
+/// How much is read at once where bytes are copied.
+pub(crate) const COPY_BYTES: usize = 256 << 10;
 
 /// A folder with the metadata as a place keeps them: the place itself is in them.
 fn record_for(backup: &BackupFile, place: &StoragePlace) -> Result<TempDir> {
@@ -56,10 +58,10 @@ fn record_for(backup: &BackupFile, place: &StoragePlace) -> Result<TempDir> {
 }
 
 /// Reads the whole upload and compares size and digest with what was uploaded.
-fn read_back(keeper: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> {
+fn read_back(store: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> {
     let (mut hash, mut size) = (Sha256::new(), 0);
-    keeper.read(metadata, 0, &mut |stream| {
-        let mut buffer = vec![0; READ_BYTES];
+    store.read(metadata, 0, &mut |stream| {
+        let mut buffer = vec![0; COPY_BYTES];
         loop {
             let count = stream.read(&mut buffer).context("cannot read the upload back")?;
             if count == 0 {
@@ -76,7 +78,7 @@ fn read_back(keeper: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> 
     ensure!(
         found.size == metadata.size && found.sha256 == metadata.hash,
         "{} has {} bytes with the digest {} of {}, not {} and {}",
-        keeper.name(),
+        store.name(),
         found.size,
         found.sha256,
         metadata.file,

@@ -11,12 +11,12 @@ const TRIES: u32 = 4;
 /// The pause before the second try; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// A duration in whole milliseconds.
+/// Whole milliseconds.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The milliseconds that have passed since.
+/// Milliseconds since then.
 pub fn elapsed_ms(since: Instant) -> u64 {
     millis(since.elapsed())
 }

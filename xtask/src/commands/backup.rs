@@ -1,33 +1,18 @@
 //! `cargo xtask backup`: take, verify, list and find backups.
 
-mod compare;
-mod copies;
-mod create;
 mod drill;
 mod fetch;
 mod list;
-mod meter;
 mod prune;
-mod refusal;
-mod source;
 mod verify;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use crate::archive::{FileDigest, Identities, verify_file};
-use crate::backup::BackupFile;
-use crate::config::Place;
+use crate::backup::{BackupFile, BackupTimings, CreateOptions, create_timed};
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, ConsistencyKind};
-use crate::error::CliError;
 use crate::report;
-use crate::storage::directory::Directory;
-use crate::storage::{self, BackupStore};
-
-pub use create::{Timings, create_timed};
-pub use list::{Listed, list};
-pub use verify::{resolve, verify};
 
 /// Options of `backup`.
 #[derive(Debug, clap::Args)]
@@ -68,20 +53,11 @@ struct CreateArgs {
     purpose: String,
 }
 
-/// How a backup is taken.
-#[derive(Debug, Clone)]
-pub struct CreateOptions {
-    /// A database without documents is no error.
-    pub allow_empty: bool,
-    /// What it is taken for, for people.
-    pub purpose: String,
-}
-
 #[derive(Serialize)]
 struct Created<'a> {
     path: String,
     metadata: &'a BackupMetadata,
-    timings: Timings,
+    timings: BackupTimings,
 }
 
 /// Runs the subcommand; without one, takes a backup.
@@ -94,11 +70,6 @@ pub fn run(args: Args, ctx: &Context) -> Result<()> {
         Action::Drill(args) => drill::run(&args, ctx),
         Action::Prune => prune::run(ctx),
     }
-}
-
-/// Takes a backup of the environment's database. It counts only because it was read back whole.
-pub fn create(ctx: &Context, options: &CreateOptions) -> Result<BackupFile> {
-    create_timed(ctx, options, false).map(|(backup, _)| backup)
 }
 
 fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
@@ -115,7 +86,7 @@ fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
     report::emit(ctx.format, "backup/1", &created, || text(&backup, timings))
 }
 
-fn text(backup: &BackupFile, timings: Timings) -> String {
+fn text(backup: &BackupFile, timings: BackupTimings) -> String {
     let metadata = &backup.metadata;
     let kind = if metadata.encrypted {
         "encrypted"
@@ -156,95 +127,4 @@ fn text(backup: &BackupFile, timings: Timings) -> String {
         report::duration_ms(timings.copies_ms)
     ));
     lines.join("\n")
-}
-
-/// The backup with this id from the first place that has it undamaged: its size and SHA-256 are checked.
-pub fn find(ctx: &Context, id: &str) -> Result<BackupFile> {
-    let mut damaged = None;
-    for directory in directories(ctx)? {
-        match whole_in(&directory, id) {
-            Ok(None) => {}
-            Ok(Some(backup)) => return Ok(backup),
-            Err(error) => {
-                report::progress(&format!("warning: {}: {error:#}", directory.path().display()));
-                damaged = Some(error);
-            }
-        }
-    }
-    if let Some(backup) = fetch::from_afar(ctx, id)? {
-        return Ok(backup);
-    }
-    let what = damaged.map_or_else(
-        || format!("no place has a backup {id}"),
-        |error| format!("no place has an undamaged backup {id}: {error:#}"),
-    );
-    Err(CliError::failed(what)
-        .live("nothing was changed")
-        .next("see what there is with: cargo xtask backup list")
-        .into())
-}
-
-fn whole_in(directory: &Directory, id: &str) -> Result<Option<BackupFile>> {
-    let Some(backup) = directory.get(id)? else {
-        return Ok(None);
-    };
-    let expected = FileDigest {
-        size: backup.metadata.size,
-        sha256: backup.metadata.hash.clone(),
-    };
-    verify_file(&backup.path, &expected)?;
-    Ok(Some(backup))
-}
-
-/// The keys that open encrypted backups, where this machine has them.
-pub fn identities(ctx: &Context) -> Result<Option<Identities>> {
-    let Some(variable) = &ctx.config.backup.identity else {
-        return Ok(None);
-    };
-    let Some(secret) = ctx.secret_if_set(variable) else {
-        return Ok(None);
-    };
-    Identities::parse(secret.expose())
-        .map(Some)
-        .with_context(|| format!("the environment variable {variable} holds no usable age identity"))
-}
-
-/// The folders that keep backups: those configured, and the one for local state where backups of other places land.
-fn directories(ctx: &Context) -> Result<Vec<Directory>> {
-    let configured = ctx.config.backup.places.iter().filter_map(|place| match place {
-        Place::Directory { path, .. } => Some(ctx.root.join(path)),
-        _ => None,
-    });
-    let local = ctx.state_dir("backups")?;
-    configured.chain([local]).map(Directory::open).collect()
-}
-
-/// All places, ready for use.
-type Keepers = Vec<Box<dyn BackupStore>>;
-
-/// The places of pipeline.toml, and the folder for local state.
-fn keepers(ctx: &Context) -> Result<Keepers> {
-    let configured = ctx
-        .config
-        .backup
-        .places
-        .iter()
-        .map(|place| storage::open(ctx, place));
-    let local = Directory::open(ctx.state_dir("backups")?)?;
-    let local: Box<dyn BackupStore> = Box::new(local);
-    configured.chain([Ok(local)]).collect()
-}
-
-/// Where a new backup is written: the first folder that is required, else the first, else the one for local state.
-fn first_directory(ctx: &Context) -> Result<Directory> {
-    let directory = |wanted: bool| {
-        ctx.config.backup.places.iter().find_map(|place| match place {
-            Place::Directory { path, required } if *required || !wanted => Some(ctx.root.join(path)),
-            _ => None,
-        })
-    };
-    match directory(true).or_else(|| directory(false)) {
-        Some(path) => Directory::open(path),
-        None => Directory::open(ctx.state_dir("backups")?),
-    }
 }

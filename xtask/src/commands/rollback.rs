@@ -12,7 +12,7 @@ use plan::Plan;
 pub use undo::undo;
 
 use super::Common;
-use crate::commands::backup;
+use crate::backup;
 use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;

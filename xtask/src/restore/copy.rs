@@ -1,10 +1,9 @@
 //! Collections of a backup beside the live ones, through mongorestore. Indexes are built by us.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use mongodb::bson::{Bson, Document};
 
-use super::backup_file;
-use crate::backup::BackupFile;
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::database::{Live, document_of_json};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
@@ -65,7 +64,7 @@ impl Copying<'_> {
             parallel: parallel(),
         };
         let sh = ctx.shell()?;
-        let archive = |pipe: &mut dyn std::io::Write| backup_file::copy_archive(ctx, self.backup, pipe);
+        let archive = |pipe: &mut dyn std::io::Write| backup::copy_archive(ctx, self.backup, pipe);
         mongorestore::check_renaming(&sh, &request, archive)?;
         let documents: u64 = self.chosen(live).map(|n| n.documents).sum();
         let _ticker = report::Ticker::start(format!("restoring {documents} documents beside the live ones"));
@@ -89,23 +88,13 @@ pub(super) fn parallel() -> usize {
         .min(MAX_PARALLEL)
 }
 
-/// The indexes of a collection that mongorestore would build.
+/// The indexes of a collection that must be built; the server makes the others.
 pub(super) fn indexes_to_build(namespace: &NamespaceRecord, expiry: Expiry) -> Result<Vec<Document>> {
-    let mut indexes = Vec::new();
-    for index in &namespace.indexes {
-        let mut index =
-            document_of_json(index).with_context(|| format!("an index of `{}` is not readable", namespace.name()))?;
-        // These two the server makes with the collection.
-        if index.get_str("name").is_ok_and(|name| name == "_id_")
-            || index.get_bool("clustered").unwrap_or(false)
-        {
-            continue;
-        }
-        index.remove("ns");
+    let mut indexes = backup::secondary_indexes(namespace)?;
+    for index in &mut indexes {
         if expiry == Expiry::Never && index.contains_key("expireAfterSeconds") {
             index.insert("expireAfterSeconds", NEVER_S);
         }
-        indexes.push(index);
     }
     Ok(indexes)
 }

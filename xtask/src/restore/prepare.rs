@@ -49,7 +49,7 @@ impl<'a> Restore<'a> {
         let found = preflight(self.ctx, &self.live, backup, &self.operation)?;
         found.require_none()?;
         report::progress(&format!("checking backup {}", backup.metadata.id));
-        backup_file::verify(self.ctx, backup)?;
+        backup_file::require_undamaged(self.ctx, backup)?;
         self.journal.write(&RestoreRecord::Verified)?;
         let mut prepared = Prepared {
             restore: self,

@@ -17,10 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::sorter::{Entry, Sorted, Sorter};
-use super::backup_file;
 use super::context::connect;
 use crate::archive::{self, ArchiveReader, Event};
-use crate::backup::BackupFile;
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::database::{Digests, Live, backup_inventory};
 use crate::domain::inventory::{Difference, Inventory, is_application};
@@ -209,7 +208,7 @@ pub(super) fn each_document(
     names: &[String],
     mut visit: impl FnMut(usize, &[u8]) -> Result<bool>,
 ) -> Result<()> {
-    let mut reader = ArchiveReader::new(backup_file::open(ctx, backup)?)?;
+    let mut reader = ArchiveReader::new(backup::open_archive(ctx, backup)?)?;
     let numbers: Vec<Option<usize>> = reader
         .prelude()
         .namespaces

@@ -39,7 +39,7 @@ pub struct ReinsertConflict {
 
 /// Inserts every document, of one collection or of all, whose `_id` and unique keys are free. Never changes a document.
 pub fn reinsert(ctx: &Context, file: &BackupFile, only: Option<&str>) -> Result<Reinserted> {
-    backup_file::verify(ctx, file)?;
+    backup_file::require_undamaged(ctx, file)?;
     let live = connect(ctx)?;
     let mut names: Vec<String> = file
         .metadata

@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::backup_file::{BackupFile, parse_metadata};
 use super::{BackupStore, Consume, read_back, record_for};
-use crate::backup::{BackupFile, parse_metadata};
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
 use crate::exec::read_bounded;

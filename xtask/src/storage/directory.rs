@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Duration, Utc};
 
+use super::backup_file::{BackupFile, sync_folder, write_metadata};
 use crate::archive::{FileDigest, verify_file};
-use crate::backup::{BackupFile, sync_folder, write_metadata};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
 use crate::storage::{BackupStore, Consume};
 

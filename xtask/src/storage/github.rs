@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::backup_file::{BackupFile, parse_metadata};
 use super::{BackupStore, Consume, read_back, record_for};
-use crate::backup::{BackupFile, parse_metadata};
 use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
 use crate::error::CliError;

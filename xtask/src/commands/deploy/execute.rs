@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
 use crate::approval;
-use crate::commands::backup::{self, CreateOptions};
+use crate::backup::{self, CreateOptions};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnVercel, Release};
 use crate::domain::step::Step;

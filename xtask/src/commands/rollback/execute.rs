@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Backend, Plan};
-use crate::commands::backup;
+use crate::backup;
 use crate::commands::deploy::{backup_step, check_health};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnRailway, OnVercel, Release};

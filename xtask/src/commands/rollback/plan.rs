@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Wanted;
 use super::facts::{Facts, OfGit, OfPlatforms};
-use crate::commands::backup;
+use crate::backup;
 use crate::context::Context;
 use crate::domain::ledger::Outcome;
 use crate::domain::release::{

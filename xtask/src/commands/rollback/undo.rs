@@ -5,8 +5,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{KIND, go_back};
+use crate::backup;
 use crate::commands::confirm::confirm;
-use crate::commands::{backup, deploy};
+use crate::commands::deploy;
 use crate::context::Context;
 use crate::domain::ledger::{Operation as Recorded, Outcome};
 use crate::domain::operation::OperationId;

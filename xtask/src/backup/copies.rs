@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::backup::{self, BackupFile};
+use super::{BackupFile, write_metadata};
 use crate::config::Place;
 use crate::context::Context;
 use crate::error::CliError;
@@ -36,11 +36,11 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
             .next("run the command again for a backup in every place")
             .into());
         }
-        match storage::open(ctx, place).and_then(|keeper| {
-            report::progress(&format!("copying the backup to {}", keeper.name()));
-            keeper
+        match storage::open(ctx, place).and_then(|store| {
+            report::progress(&format!("copying the backup to {}", store.name()));
+            store
                 .put(backup)
-                .with_context(|| format!("no copy in {}", keeper.name()))
+                .with_context(|| format!("no copy in {}", store.name()))
         }) {
             Ok(stored) => backup.metadata.storage.push(stored),
             Err(error) => {
@@ -85,7 +85,7 @@ fn record(backup: &BackupFile) -> Result<()> {
         .iter()
         .filter(|stored| stored.kind == "directory")
     {
-        backup::write_metadata(Path::new(&stored.location), &backup.metadata)?;
+        write_metadata(Path::new(&stored.location), &backup.metadata)?;
     }
     Ok(())
 }
