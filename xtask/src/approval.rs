@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ApprovalMethod;
 use crate::context::Context;
-use crate::domain::approval::{REQUEST_SCHEMA, Request, Review, Rules, judge};
+use crate::domain::approval::{ApprovalRequest, REQUEST_SCHEMA, Review, Rules, judge};
 use crate::error::CliError;
 use crate::report;
 use crate::tools::gh::{GitHub, Run};
@@ -21,7 +21,7 @@ pub const APPROVERS_FILE: &str = "infrastructure/approvers";
 /// Schema of the message of a signed approval.
 const APPROVAL_SCHEMA: &str = "approval/1";
 
-/// Authors, what was said, and what was said but does not count.
+/// Authors, reviews, and why other reviews do not count.
 type Reviews = (Vec<String>, Vec<Review>, Vec<String>);
 
 /// The message of a signed approval.
@@ -34,8 +34,8 @@ struct Signed {
 }
 
 /// Records, once and for all, which plan this workflow run asks approval for.
-pub fn request(ctx: &Context, plan_sha256: &str) -> Result<Request> {
-    let request = Request {
+pub fn request(ctx: &Context, plan_sha256: &str) -> Result<ApprovalRequest> {
+    let request = ApprovalRequest {
         schema: REQUEST_SCHEMA.into(),
         environment: ctx.env_name.clone(),
         run: this_run()?,
@@ -72,7 +72,7 @@ pub fn verify(ctx: &Context, plan_sha256: &str, run: Option<u64>) -> Result<Vec<
     if ctx.config.approval.required == 0 {
         return Ok(Vec::new());
     }
-    let (authors, voices, unusable) = match ctx.config.approval.method {
+    let (authors, reviews, unusable) = match ctx.config.approval.method {
         ApprovalMethod::Github => on_github(ctx, run),
         ApprovalMethod::SignedTag => signed(ctx, plan_sha256),
     }
@@ -83,7 +83,7 @@ pub fn verify(ctx: &Context, plan_sha256: &str, run: Option<u64>) -> Result<Vec<
             .into(),
     })?;
     let authors: Vec<&str> = authors.iter().map(String::as_str).collect();
-    judge(&rules(ctx), plan_sha256, &authors, &voices, Utc::now()).map_err(|refusal| {
+    judge(&rules(ctx), plan_sha256, &authors, &reviews, Utc::now()).map_err(|refusal| {
         refused(format!(
             "the plan {} is not approved: {}",
             short(plan_sha256),
@@ -153,7 +153,7 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<Reviews> {
             .next("start a new run of the workflow: its job `request` does that")
     })?;
     let gates = &ctx.config.approval.environments;
-    let voices = github
+    let reviews = github
         .approvals(id)?
         .iter()
         .filter(|approval| approval.state != "pending")
@@ -174,14 +174,14 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<Reviews> {
     // Who pushed or merged is not always who wrote it.
     authors.extend(github.commit_author(&run.head_sha)?);
     authors.push(request.requested_by);
-    Ok((authors, voices, Vec::new()))
+    Ok((authors, reviews, Vec::new()))
 }
 
-/// Authors, voices, and why tags do not count.
+/// Authors, reviews, and why other tags do not count.
 fn signed(ctx: &Context, plan_sha256: &str) -> Result<Reviews> {
     let git = Git::open(ctx);
     let approvers = ctx.root.join(APPROVERS_FILE);
-    let (mut voices, mut unusable) = (Vec::new(), Vec::new());
+    let (mut reviews, mut unusable) = (Vec::new(), Vec::new());
     for tag in git.list_tags(&tag_prefix(plan_sha256))? {
         let who = match git.signer(&tag.name, &approvers)? {
             Signature::Of(who) => who,
@@ -204,7 +204,7 @@ fn signed(ctx: &Context, plan_sha256: &str) -> Result<Reviews> {
             ));
             continue;
         };
-        voices.push(Review {
+        reviews.push(Review {
             who,
             approves: true,
             plan_sha256: record.plan_sha256,
@@ -212,7 +212,7 @@ fn signed(ctx: &Context, plan_sha256: &str) -> Result<Reviews> {
         });
     }
     let authors = vec![git.author_email(&git.head()?)?, ctx.actor()];
-    Ok((authors, voices, unusable))
+    Ok((authors, reviews, unusable))
 }
 
 fn why_not(signature: &Signature) -> String {
@@ -240,7 +240,7 @@ pub fn known_signers(ctx: &Context) -> Result<BTreeSet<String>> {
 }
 
 /// Every plan that was put before approvers in this environment.
-pub fn requests(ctx: &Context) -> Result<Vec<Request>> {
+pub fn requests(ctx: &Context) -> Result<Vec<ApprovalRequest>> {
     let prefix = format!("refs/xtask/gate/{}/", ctx.env_name);
     let messages = Git::open(ctx).fetch_refs(&prefix)?;
     Ok(messages
@@ -250,7 +250,7 @@ pub fn requests(ctx: &Context) -> Result<Vec<Request>> {
         .collect())
 }
 
-fn recorded(ctx: &Context, run: u64) -> Result<Option<Request>> {
+fn recorded(ctx: &Context, run: u64) -> Result<Option<ApprovalRequest>> {
     let git = Git::open(ctx);
     let name = reference(ctx, run);
     let Some(commit) = git.remote_ref(&name)? else {
@@ -269,7 +269,7 @@ fn recorded(ctx: &Context, run: u64) -> Result<Option<Request>> {
 }
 
 /// The record is the message's last line.
-fn parse_request(message: &str) -> serde_json::Result<Request> {
+fn parse_request(message: &str) -> serde_json::Result<ApprovalRequest> {
     serde_json::from_str(message.trim_end().lines().next_back().unwrap_or_default())
 }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use super::Common;
 use crate::backup;
 use crate::context::Context;
-use crate::domain::metrics::{History, Metrics, NewestBackup};
+use crate::domain::metrics::{Metrics, NewestBackup, Records};
 use crate::domain::release::Release;
 use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
@@ -42,12 +42,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     report::emit(ctx.format, SCHEMA, &metrics, || text(&metrics))
 }
 
-fn gather(ctx: &Context, since: DateTime<Utc>) -> Result<History> {
+fn gather(ctx: &Context, since: DateTime<Utc>) -> Result<Records> {
     let releases = Releases::read(ctx)?;
     for (tag, why) in &releases.unreadable {
         report::progress(&format!("warning: {tag} does not count: {why}"));
     }
-    Ok(History {
+    Ok(Records {
         environment: ctx.env_name.clone(),
         since,
         until: Utc::now(),

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::backup;
 use crate::commands::confirm::confirm;
 use crate::context::Context;
-use crate::domain::ledger::Outcome;
+use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
 use crate::domain::step::Step;
 use crate::error::{CliError, unchanged};
@@ -80,7 +80,7 @@ fn verb(args: &Args, ctx: &Context) -> Result<()> {
         require_known(ctx, operation)?;
         confirm_change(ctx, &format!("undo of restore {operation}"))?;
         let entry = args.entry(operation.as_str(), "undo");
-        let done = locked::again(ctx, operation, entry, Outcome::Undone, |held| {
+        let done = locked::again(ctx, operation, entry, OperationOutcome::Undone, |held| {
             held.step(Step::RestoreUndo.name(), json!({ "restore": operation }))?;
             around(args, ctx, || restore::undo(ctx, operation))
         });
@@ -89,7 +89,7 @@ fn verb(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.resume {
         confirm_change(ctx, &format!("going on with restore {operation}"))?;
         let entry = args.entry(operation.as_str(), "resume");
-        let done = locked::again(ctx, operation, entry, Outcome::Done, |held| {
+        let done = locked::again(ctx, operation, entry, OperationOutcome::Done, |held| {
             held.step(Step::RestoreResume.name(), json!({ "restore": operation }))?;
             around(args, ctx, || restore::resume(ctx, operation))
         });

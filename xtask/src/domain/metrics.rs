@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::approval::Request;
-use super::ledger::Operation;
+use super::approval::ApprovalRequest;
+use super::ledger::LedgerOperation;
 use super::observation::{Observation, Seen};
 use super::release::Release;
 use super::spread::Spread;
@@ -20,18 +20,18 @@ use super::verdict::Verdict;
 
 /// Everything that the figures are made of.
 #[derive(Debug, Clone)]
-pub struct History {
+pub struct Records {
     pub environment: String,
     pub since: DateTime<Utc>,
     pub until: DateTime<Utc>,
     /// All releases in order of time, also those before `since`.
     pub releases: Vec<Release>,
     /// All operations of the ledger, oldest first.
-    pub operations: Vec<Operation>,
+    pub operations: Vec<LedgerOperation>,
     /// By tag: when the commits that were released with it were made; none for a tag whose commits are not here.
     pub commits: BTreeMap<String, Vec<DateTime<Utc>>>,
     /// What was put before approvers.
-    pub requests: Vec<Request>,
+    pub requests: Vec<ApprovalRequest>,
     pub observations: Vec<Observation>,
     /// The newest verified backup, where one is known.
     pub newest_backup: Option<NewestBackup>,
@@ -176,7 +176,7 @@ pub struct Metrics {
     pub not_recorded: Vec<String>,
 }
 
-impl History {
+impl Records {
     fn within(&self, at: DateTime<Utc>) -> bool {
         (self.since..=self.until).contains(&at)
     }

@@ -12,6 +12,7 @@
 
 pub mod configuration;
 pub mod database;
+pub mod release;
 pub mod restore;
 
 use super::ExitKind;
@@ -41,7 +42,12 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA, restore::AREA, database::AREA];
+pub const AREAS: &[Area] = &[
+    configuration::AREA,
+    release::AREA,
+    restore::AREA,
+    database::AREA,
+];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {

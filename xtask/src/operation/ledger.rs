@@ -18,7 +18,7 @@ pub use held::OperationLock;
 use holder::Life;
 
 use crate::context::Context;
-use crate::domain::ledger::{Body, Event, Holder, Lease, Operation, Started, State};
+use crate::domain::ledger::{Body, Holder, Lease, LedgerEvent, LedgerOperation, LedgerState, Started};
 use crate::domain::operation::OperationId;
 use crate::error::CliError;
 use crate::tools::git::Git;
@@ -36,14 +36,14 @@ const ATTEMPTS: u32 = 100;
 
 /// The clocks of the lock.
 #[derive(Debug, Clone, Copy)]
-pub struct Timing {
+pub struct LockTiming {
     pub lease: Duration,
     pub heartbeat: Duration,
     pub skew: Duration,
     pub remote_deadline: Duration,
 }
 
-impl Default for Timing {
+impl Default for LockTiming {
     fn default() -> Self {
         Self {
             lease: LEASE,
@@ -71,18 +71,18 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Ledger {
     chain: Chain,
-    timing: Timing,
+    timing: LockTiming,
     environment: String,
 }
 
 impl Ledger {
     /// The ledger of this invocation's environment.
     pub fn open(ctx: &Context) -> Self {
-        Self::with_timing(Git::open(ctx), &ctx.env_name, Timing::default())
+        Self::with_timing(Git::open(ctx), &ctx.env_name, LockTiming::default())
     }
 
     /// The ledger of an environment with other clocks.
-    pub fn with_timing(git: Git, environment: &str, timing: Timing) -> Self {
+    pub fn with_timing(git: Git, environment: &str, timing: LockTiming) -> Self {
         Self {
             chain: Chain::new(git.with_remote_deadline(timing.remote_deadline), environment),
             timing,
@@ -91,13 +91,13 @@ impl Ledger {
     }
 
     /// Every event so far, read from the remote.
-    pub fn events(&mut self) -> Result<Vec<Event>> {
+    pub fn events(&mut self) -> Result<Vec<LedgerEvent>> {
         self.chain.refresh()?;
         Ok(self.chain.events().to_vec())
     }
 
     /// What the events mean, read from the remote.
-    pub fn state(&mut self) -> Result<State> {
+    pub fn state(&mut self) -> Result<LedgerState> {
         self.chain.refresh()?;
         Ok(self.chain.state().clone())
     }
@@ -183,7 +183,7 @@ impl Ledger {
         crate::wait::millis(self.timing.lease)
     }
 
-    fn refuse_if_held(&mut self, operation: &Operation) -> Result<()> {
+    fn refuse_if_held(&mut self, operation: &LedgerOperation) -> Result<()> {
         if operation.ended.is_some() || holder::life(&operation.holder) == Life::Dead {
             return Ok(());
         }
@@ -196,7 +196,7 @@ impl Ledger {
     }
 
     /// Where the holder's clock is ahead of ours its times tell nothing: whether it lives is seen by watching.
-    fn silent_for_a_lease(&mut self, operation: &Operation) -> Result<bool> {
+    fn silent_for_a_lease(&mut self, operation: &LedgerOperation) -> Result<bool> {
         let lease = Duration::from_millis(operation.lease_ms).min(self.timing.lease * 2) + self.timing.skew;
         crate::report::progress(&format!(
             "the last event of {} is from the future: watching for {} s whether its holder lives",
@@ -214,7 +214,7 @@ impl Ledger {
         Ok(true)
     }
 
-    fn busy(&self, operation: &Operation) -> anyhow::Error {
+    fn busy(&self, operation: &LedgerOperation) -> anyhow::Error {
         CliError::refused(format!(
             "{} of {} is under way: {} began it at {} UTC ({}), last seen {} s ago",
             operation.started.kind,
@@ -262,7 +262,7 @@ impl Ledger {
     }
 }
 
-fn refuse_to_forget(before: &Operation, over: Option<&OperationId>) -> Result<()> {
+fn refuse_to_forget(before: &LedgerOperation, over: Option<&OperationId>) -> Result<()> {
     if before.steps.is_empty() || over == Some(&before.id) {
         return Ok(());
     }

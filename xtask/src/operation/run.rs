@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
-use crate::domain::ledger::{Operation as Recorded, Outcome, State};
+use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
 use crate::domain::step::{Budgets, Impact, Step};
@@ -287,7 +287,7 @@ impl Operation {
     }
 
     /// Ends the operation in the ledger.
-    pub fn finish(self, outcome: Outcome, facts: Value) -> Result<()> {
+    pub fn finish(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
         let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
         held.finish(outcome, facts)
     }
@@ -296,9 +296,9 @@ impl Operation {
     pub fn fail(self, error: &anyhow::Error) -> anyhow::Error {
         let (id, kind, touched) = (self.id.clone(), self.kind.clone(), *lock(&self.touched));
         let outcome = if touched {
-            Outcome::Stopped
+            OperationOutcome::Stopped
         } else {
-            Outcome::Failed
+            OperationOutcome::Failed
         };
         let facts = serde_json::json!({ "error": format!("{error:#}") });
         // Also after a signal: a lock that is not let go of keeps others waiting for its lease.
@@ -364,7 +364,7 @@ fn untouched(error: &anyhow::Error) -> anyhow::Error {
 }
 
 /// An operation of the ledger.
-pub fn find<'a>(state: &'a State, environment: &str, id: &OperationId) -> Result<&'a Recorded> {
+pub fn find<'a>(state: &'a LedgerState, environment: &str, id: &OperationId) -> Result<&'a LedgerOperation> {
     let known = state.operations.iter().find(|known| known.id == *id);
     known.ok_or_else(|| {
         CliError::usage(format!("the ledger of {environment} knows no operation {id}"))
@@ -375,7 +375,7 @@ pub fn find<'a>(state: &'a State, environment: &str, id: &OperationId) -> Result
 }
 
 /// A deploy is not taken up as a rollback, nor the other way round.
-pub fn refuse_other_kind(recorded: &Recorded, kind: &str) -> Result<()> {
+pub fn refuse_other_kind(recorded: &LedgerOperation, kind: &str) -> Result<()> {
     let (id, its) = (&recorded.id, &recorded.started.kind);
     if its == kind {
         return Ok(());
@@ -388,7 +388,7 @@ pub fn refuse_other_kind(recorded: &Recorded, kind: &str) -> Result<()> {
 
 /// The steps that are done, from the ledger and, where this machine has it, the journal: its last step may not have
 /// reached the ledger.
-fn facts_of(ctx: &Context, recorded: &Recorded) -> Result<BTreeMap<String, Value>> {
+fn facts_of(ctx: &Context, recorded: &LedgerOperation) -> Result<BTreeMap<String, Value>> {
     let mut facts: BTreeMap<String, Value> = recorded
         .steps
         .iter()

@@ -17,16 +17,16 @@ use crate::report;
 
 /// What was found live.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct LiveRelease {
     pub commit: String,
     pub railway: OnRailway,
     pub vercel: OnVercel,
     pub health: Health,
-    /// What the checks saw; `None` where an earlier process of the operation looked.
+    /// The report of the checks; `None` where an earlier process of the operation ran them.
     pub health_report: Option<Value>,
 }
 
-/// The last look at what is live, kept for the record.
+/// The last health report of what is live, kept for the record.
 #[derive(Debug, Default)]
 pub struct HealthSnapshot(Mutex<Option<Value>>);
 
@@ -54,7 +54,7 @@ pub fn record(
     ctx: &Context,
     operation: &Operation,
     releases: &Releases,
-    live: Recorded,
+    live: LiveRelease,
     complete: impl FnOnce(Release) -> Result<Release>,
 ) -> Result<Release> {
     operation.step(Step::RecordRelease, || {

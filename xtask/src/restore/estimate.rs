@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::BackupFile;
 use crate::database::Live;
-use crate::domain::ledger::State;
+use crate::domain::ledger::LedgerState;
 use crate::domain::manifest::NamespaceKind;
 use crate::wait::elapsed_ms;
 
@@ -57,7 +57,7 @@ pub fn estimate(
     backup: &BackupFile,
     reading: Option<MeasuredReading>,
     live_bytes: u64,
-    ledger: &State,
+    ledger: &LedgerState,
 ) -> Result<RestoreEstimate> {
     let earlier = earlier(ledger);
     let bytes = backup.metadata.archive_bytes;
@@ -110,7 +110,7 @@ pub fn estimate(
 }
 
 /// The newest restore whose measures are in the ledger, as an operation of its own or as a step of a rollback.
-fn earlier(ledger: &State) -> Option<RestoreMeasures> {
+fn earlier(ledger: &LedgerState) -> Option<RestoreMeasures> {
     ledger.operations.iter().rev().find_map(|operation| {
         let ended = operation.ended.iter().map(|ended| &ended.facts);
         let mut facts = operation.steps.iter().map(|step| &step.facts).chain(ended);

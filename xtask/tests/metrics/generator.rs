@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
 use xtask::domain::approval::{REQUEST_SCHEMA, Request};
-use xtask::domain::ledger::Event;
+use xtask::domain::ledger::LedgerEvent;
 use xtask::domain::observation::{Observation, Seen};
 use xtask::domain::operation::OperationId;
 use xtask::domain::release::{
@@ -73,7 +73,7 @@ pub struct World {
     pub failed_deploys: usize,
     pub looks: Vec<(DateTime<Utc>, Verdict)>,
     pub drills: Vec<(bool, u64)>,
-    events: Vec<Event>,
+    events: Vec<LedgerEvent>,
     /// The numbers are the same each time.
     random: u64,
 }

@@ -1,7 +1,7 @@
 use super::*;
 
-fn nothing() -> History {
-    History {
+fn nothing() -> Records {
+    Records {
         environment: "production".into(),
         since: DateTime::UNIX_EPOCH,
         until: DateTime::UNIX_EPOCH + TimeDelta::weeks(2),

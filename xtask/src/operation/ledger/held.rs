@@ -8,15 +8,15 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::chain::Chain;
-use super::{Timing, describe};
-use crate::domain::ledger::{Body, Outcome};
+use super::{LockTiming, describe};
+use crate::domain::ledger::{Body, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::error::CliError;
 
 /// How often an event is sent again when the remote cannot be reached.
 pub(super) const ATTEMPTS: u32 = 7;
 
-/// The lock of an environment. Dropped without [`Held::finish`], its lease simply runs out.
+/// The lock of an environment. Dropped without [`OperationLock::finish`], its lease simply runs out.
 #[derive(Debug)]
 pub struct OperationLock {
     id: OperationId,
@@ -29,7 +29,7 @@ pub struct OperationLock {
 struct Shared {
     id: OperationId,
     fence: u64,
-    timing: Timing,
+    timing: LockTiming,
     /// One writer at a time: the heartbeat and the steps continue the same chain.
     inner: Mutex<Inner>,
 }
@@ -74,7 +74,7 @@ impl OperationLock {
         chain: Chain,
         id: OperationId,
         fence: u64,
-        timing: Timing,
+        timing: LockTiming,
         renewed: Clock,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
@@ -110,7 +110,7 @@ impl OperationLock {
     }
 
     /// The steps that this operation has recorded, by earlier holders too.
-    pub fn steps(&self) -> Vec<crate::domain::ledger::Step> {
+    pub fn steps(&self) -> Vec<crate::domain::ledger::LedgerStep> {
         let inner = self.shared.lock();
         let held = inner.chain.state().held();
         held.map(|operation| operation.steps.clone()).unwrap_or_default()
@@ -133,7 +133,7 @@ impl OperationLock {
     }
 
     /// Records the end and lets go of the lock.
-    pub fn finish(self, outcome: Outcome, facts: Value) -> Result<()> {
+    pub fn finish(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
         let mut inner = self.shared.lock();
         self.shared
             .append(&mut inner, &Body::Finished { outcome, facts }, ATTEMPTS)

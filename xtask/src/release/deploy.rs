@@ -1,26 +1,83 @@
-//! The steps of a deploy. What can be prepared and proved hidden comes first; what users see changes last.
+//! A deploy: its steps. What can be prepared and proved hidden comes first; what users see changes last.
 
-use std::path::Path;
+pub mod plan;
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use self::plan::DeployPlan;
+use super::checkout::Checkout;
+use super::platforms::{Platforms, join, on_railway};
+use super::release_tag::{HealthSnapshot, LiveRelease, record};
+use super::releases::Releases;
+use super::steps::{backend_up, backup_step, check_release, failures};
+use super::variables::Variables;
 use crate::approval;
-use crate::backup::{self, CreateOptions};
 use crate::context::Context;
+use crate::domain::ledger::OperationOutcome;
+use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, Health, OnVercel, Release};
 use crate::domain::step::Step;
-use crate::domain::verdict::{Outcome, Severity, Verdict};
-use crate::exec::check_interrupted;
-use crate::health::{self, ExpectedRelease, Group, HealthReport};
-use crate::operation::run::{Operation, plan_sha256};
-use crate::release::checkout::Checkout;
-use crate::release::platforms::{Platforms, join, on_railway};
-use crate::release::release_tag::{HealthSnapshot, Recorded, record};
-use crate::release::releases::Releases;
-use crate::release::variables::Variables;
+use crate::domain::timeline::Timing;
+use crate::domain::verdict::Verdict;
+use crate::health::{self, ExpectedRelease, Group};
+use crate::operation::run::{Operation, ResumeMode, plan_sha256};
 use crate::tools::railway;
+
+/// The kind of the operation in the ledger.
+pub const KIND: &str = "deploy";
+
+/// What a deploy did.
+#[derive(Debug)]
+pub struct Deployed {
+    pub release: Release,
+    pub elapsed_ms: u64,
+    pub timeline: Vec<Timing>,
+}
+
+/// Takes the lock and deploys. `approvers` approved the plan.
+///
+/// # Errors
+/// Exit 1 where nothing live was changed, exit 4 where the deploy stopped midway.
+pub fn start(
+    ctx: &Context,
+    plan: &DeployPlan,
+    releases: &Releases,
+    approvers: Vec<String>,
+) -> Result<Deployed> {
+    let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
+    run(ctx, plan, operation, releases, Some(approvers))
+}
+
+/// Finishes a deploy that stopped midway.
+///
+/// # Errors
+/// As [`start`].
+pub fn resume(ctx: &Context, id: &OperationId) -> Result<Deployed> {
+    let (operation, plan) = Operation::resume(ctx, id, KIND, ResumeMode::Continue)?;
+    run(ctx, &plan, operation, &Releases::read(ctx)?, None)
+}
+
+fn run(
+    ctx: &Context,
+    plan: &DeployPlan,
+    operation: Operation,
+    releases: &Releases,
+    approvers: Option<Vec<String>>,
+) -> Result<Deployed> {
+    let release = match execute(ctx, plan, &operation, releases, approvers) {
+        Ok(release) => release,
+        Err(error) => return Err(operation.fail(&error)),
+    };
+    let (elapsed_ms, timeline) = (operation.elapsed_ms(), operation.timeline());
+    let facts = serde_json::json!({ "tag": release.tag, "record_sha256": release.sha256()?, "health": release.health });
+    operation.finish(OperationOutcome::Done, facts)?;
+    Ok(Deployed {
+        release,
+        elapsed_ms,
+        timeline,
+    })
+}
 
 /// A staged frontend.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,17 +89,17 @@ struct Staged {
 /// Everything that the steps share.
 struct Deploy<'a> {
     ctx: &'a Context,
-    plan: &'a Plan,
+    plan: &'a DeployPlan,
     operation: &'a Operation,
     platforms: Platforms,
-    look: HealthSnapshot,
+    snapshot: HealthSnapshot,
 }
 
-/// Does the plan; the release that is live at the end is recorded, healthy or not.
+/// Carries out the plan; the release that is live at the end is recorded, healthy or not.
 /// `approvers` are those who were found before the lock was taken; a deploy that is resumed asks for them again.
-pub fn execute(
+fn execute(
     ctx: &Context,
-    plan: &Plan,
+    plan: &DeployPlan,
     operation: &Operation,
     releases: &Releases,
     approvers: Option<Vec<String>>,
@@ -52,7 +109,7 @@ pub fn execute(
         plan,
         operation,
         platforms: Platforms::open(ctx)?,
-        look: HealthSnapshot::default(),
+        snapshot: HealthSnapshot::default(),
     };
     let approvers = operation.step(Step::Approvals, || {
         approvers.map_or_else(|| approval::verify(ctx, &plan_sha256(plan)?, None), Ok)
@@ -60,7 +117,8 @@ pub fn execute(
     let (backup, staged) = deploy.prepare()?;
     deploy.check_staged(&staged)?;
     deploy.set_variables()?;
-    let backend = deploy.backend_up()?;
+    // From here on users see the new backend.
+    let backend = backend_up(ctx, operation, &deploy.platforms, &plan.commit)?;
     let seen = deploy.check_backend(&backend)?;
     let (frontend, health) = if seen == Health::Healthy {
         deploy.promote(&staged)?;
@@ -74,12 +132,12 @@ pub fn execute(
         // Not promoted: users keep the old frontend, and what is live is recorded as it is.
         (deploy.frontend_as_it_is()?, seen)
     };
-    let live = Recorded {
+    let live = LiveRelease {
         commit: plan.commit.clone(),
         railway: on_railway(&backend),
         vercel: frontend,
         health,
-        health_report: deploy.look.take(),
+        health_report: deploy.snapshot.take(),
     };
     deploy.record(releases, live, backup, approvers)
 }
@@ -153,24 +211,11 @@ impl Deploy<'_> {
         })
     }
 
-    /// From here on users see the new backend, and its migrations run.
-    fn backend_up(&self) -> Result<railway::Deployment> {
-        let id: String = self.operation.step(Step::UploadBackend, || {
-            let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
-            let folder = checkout.path(Path::new(&self.ctx.env().railway.source));
-            self.platforms
-                .railway
-                .up(&folder, self.operation.id.as_str(), &self.plan.commit)
-        })?;
-        self.operation
-            .step(Step::BackendServes, || self.platforms.railway.wait(&id))
-    }
-
     fn check_backend(&self, backend: &railway::Deployment) -> Result<Health> {
         self.operation.step(Step::CheckBackend, || {
             // Features stand on the API, the login and the data.
             let only = Some(Group::Features);
-            check_health(self.ctx, only, self.expected(backend, None), &self.look)
+            check_release(self.ctx, only, self.expected(backend, None), &self.snapshot)
         })
     }
 
@@ -182,7 +227,12 @@ impl Deploy<'_> {
 
     fn check_all(&self, backend: &railway::Deployment, staged: &Staged) -> Result<Health> {
         self.operation.step(Step::CheckRelease, || {
-            check_health(self.ctx, None, self.expected(backend, Some(staged)), &self.look)
+            check_release(
+                self.ctx,
+                None,
+                self.expected(backend, Some(staged)),
+                &self.snapshot,
+            )
         })
     }
 
@@ -206,7 +256,7 @@ impl Deploy<'_> {
     fn record(
         &self,
         releases: &Releases,
-        live: Recorded,
+        live: LiveRelease,
         backup: BackupRef,
         approvers: Vec<String>,
     ) -> Result<Release> {
@@ -219,57 +269,4 @@ impl Deploy<'_> {
             })
         })
     }
-}
-
-/// A verified backup of what is live, as a step of the operation.
-pub fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: String) -> Result<BackupRef> {
-    operation.step(step, || {
-        let backup = backup::create(
-            ctx,
-            &CreateOptions {
-                allow_empty: false,
-                purpose,
-            },
-        )?;
-        Ok(BackupRef {
-            id: backup.metadata.id,
-            hash: backup.metadata.hash,
-        })
-    })
-}
-
-/// What the critical checks saw, for people.
-fn failures(report: &HealthReport) -> Vec<String> {
-    let failed = report.checks.iter().filter(|check| {
-        check.severity == Severity::Critical && matches!(check.outcome, Outcome::Failed | Outcome::Unknown)
-    });
-    failed
-        .map(|check| format!("{}: {}", check.name, check.message))
-        .collect()
-}
-
-/// Looks at the health of a release, and says what it means for the record. A look that a signal cut short means nothing:
-/// it is taken again when the operation is resumed.
-pub fn check_health(
-    ctx: &Context,
-    only: Option<Group>,
-    release: ExpectedRelease,
-    look: &HealthSnapshot,
-) -> Result<Health> {
-    let request = health::Request {
-        only,
-        release: Some(release),
-        ..Default::default()
-    };
-    let report = health::run(ctx, &request)?;
-    check_interrupted()?;
-    look.keep(&report)?;
-    for failure in failures(&report) {
-        crate::report::progress(&format!("    {failure}"));
-    }
-    Ok(match report.verdict {
-        Verdict::Healthy => Health::Healthy,
-        Verdict::Unhealthy => Health::Unhealthy,
-        Verdict::Unknown => Health::Unknown,
-    })
 }

@@ -1,29 +1,59 @@
-//! Going back from an operation: what stopped midway is taken back; what has ended is a release, and is rolled back.
+//! The undo of a deploy or a rollback: what stopped midway is reverted; what has ended is a release, and is rolled back.
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{KIND, go_back};
+use super::platforms::{Platforms, join};
+use super::release_tag::schema_fingerprint;
+use super::releases::Releases;
+use super::rollback::{PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
+use super::{deploy, rollback};
 use crate::backup;
-use crate::commands::confirm::confirm;
-use crate::commands::deploy;
 use crate::context::Context;
-use crate::domain::ledger::{Operation as Recorded, Outcome};
+use crate::domain::ledger::{LedgerOperation, OperationOutcome};
 use crate::domain::operation::OperationId;
-use crate::domain::release::{BackupRef, DatabaseChoice, Release, SchemaFacts, Verdict, verdict};
+use crate::domain::release::{
+    BackupRef, DatabaseAction, DatabaseChoice, Release, SchemaFacts, database_action,
+};
 use crate::domain::step::Step;
-use crate::error::CliError;
+use crate::error::catalogue::release as errors;
 use crate::operation::ledger::Ledger;
 use crate::operation::run::{Operation, ResumeMode, find, refuse_other_kind};
-use crate::release::platforms::{Platforms, join};
-use crate::release::release_tag::schema_fingerprint;
-use crate::release::releases::Releases;
 use crate::report;
-use crate::restore;
+use crate::restore::Restore;
 
-/// Goes back from a deploy or a rollback: the release that was live before it serves again, with its data.
-pub fn undo(ctx: &Context, id: &OperationId, kind: &str) -> Result<()> {
+/// How an undo talks to the operator.
+pub trait Operator {
+    /// Shows what the rollback would do and what would be lost.
+    fn show(&self, planned: &PlannedRollback);
+
+    /// Asks for the confirmation: the operator types `name`.
+    fn confirm(&self, name: &str) -> Result<()>;
+}
+
+/// What an undo did.
+#[derive(Debug)]
+pub enum Undo {
+    /// The operation had stopped midway and was reverted.
+    Reverted(Reverted),
+    /// The operation had made a release, and another one rolled it back.
+    RolledBack(Box<RolledBack>),
+}
+
+/// An operation that was reverted midway.
+#[derive(Debug, Serialize)]
+pub struct Reverted {
+    pub operation: OperationId,
+    /// The release that was live before; `None` where there was none.
+    pub serves: Option<String>,
+}
+
+/// Undoes a deploy or a rollback: the release that was live before it serves again, with its data.
+///
+/// # Errors
+/// Exit 2 or 3 where there is nothing to undo; exit 4 where the undo itself stopped midway.
+pub fn undo(ctx: &Context, id: &OperationId, kind: &str, operator: &impl Operator) -> Result<Undo> {
     let state = Ledger::open(ctx).state()?;
     let recorded = find(&state, &ctx.env_name, id)?;
     refuse_other_kind(recorded, kind)?;
@@ -34,24 +64,20 @@ pub fn undo(ctx: &Context, id: &OperationId, kind: &str) -> Result<()> {
         return Err(nothing_to_undo(recorded));
     }
     let name = before.map_or(ctx.env_name.as_str(), |before| &before.tag);
-    let agreed = || confirm(ctx, &format!("going back from {id}"), name);
     match (made, before) {
         (None, before) => {
-            agreed()?;
-            take_back(ctx, recorded, before)
+            operator.confirm(name)?;
+            revert(ctx, recorded, before).map(Undo::Reverted)
         }
-        (Some(made), None) => Err(
-            CliError::refused(format!("there was no release before {}", made.tag))
-                .live(format!("{} is live", made.tag))
-                .next("mend and deploy")
-                .into(),
-        ),
-        (Some(made), Some(before)) => roll_back(ctx, recorded, made, before, agreed),
+        (Some(made), None) => Err(errors::no_release_before(&made.tag).into()),
+        (Some(made), Some(before)) => {
+            roll_back(ctx, recorded, made, before, operator).map(|back| Undo::RolledBack(Box::new(back)))
+        }
     }
 }
 
 /// The release that was live when the operation began: `from` of a rollback's plan, `replaces` of a deploy's.
-fn release_before<'a>(releases: &'a Releases, operation: &Recorded) -> Result<Option<&'a Release>> {
+fn release_before<'a>(releases: &'a Releases, operation: &LedgerOperation) -> Result<Option<&'a Release>> {
     let plan = &operation.started.plan;
     let Some(tag) = plan["from"].as_str().or(plan["replaces"].as_str()) else {
         return Ok(None);
@@ -62,43 +88,44 @@ fn release_before<'a>(releases: &'a Releases, operation: &Recorded) -> Result<Op
         .with_context(|| format!("the tag {tag} is gone from the remote"))
 }
 
-fn nothing_to_undo(recorded: &Recorded) -> anyhow::Error {
-    let how = recorded.ended.as_ref().map(|end| end.outcome.to_string());
-    CliError::usage(format!(
-        "{} has ended ({}) and made no release: there is nothing to go back from",
-        recorded.id,
-        how.unwrap_or_else(|| "replaced by a later operation".into())
-    ))
-    .live("nothing was changed")
-    .next("cargo xtask releases")
-    .into()
+fn nothing_to_undo(recorded: &LedgerOperation) -> anyhow::Error {
+    let ended = recorded.ended.as_ref().map(|end| end.outcome.to_string());
+    let ended = ended.unwrap_or_else(|| "replaced by a later operation".into());
+    errors::nothing_to_undo(&recorded.id, ended).into()
 }
 
-/// The operation made a release: what is left of it is finished, so that the records say what happened, and then the
-/// release before it is gone back to. What would be lost is shown first where nothing has to be finished before.
+/// The operation made a release: what is left of it is finished first, so that the records are complete, and then it is
+/// rolled back. What would be lost is shown before the confirmation, unless something has to be finished first.
 fn roll_back(
     ctx: &Context,
-    recorded: &Recorded,
+    recorded: &LedgerOperation,
     made: &Release,
     before: &Release,
-    agreed: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+    operator: &impl Operator,
+) -> Result<RolledBack> {
     let reason = format!("undo of {}, which made {}", recorded.id, made.tag);
-    let back = if recorded.unfinished() {
-        agreed()?;
+    let unfinished = recorded.unfinished();
+    if unfinished {
+        operator.confirm(&before.tag)?;
         finish_first(ctx, recorded);
-        go_back(ctx, &before.tag, &reason, false, || Ok(()))
-    } else {
-        go_back(ctx, &before.tag, &reason, false, agreed)
+    }
+    let target = RollbackTarget {
+        health: RequiredHealth::Any,
+        ..RollbackTarget::healthy(&before.tag)
     };
-    super::told(ctx, &back?)
+    let planned = rollback::plan(ctx, &target)?;
+    operator.show(&planned);
+    if !unfinished {
+        operator.confirm(&before.tag)?;
+    }
+    rollback::start(ctx, &planned, &reason)
 }
 
-/// An unhealthy release is a reason to go back, not to stop.
-fn finish_first(ctx: &Context, recorded: &Recorded) {
+/// An unhealthy release is a reason to roll back, not to stop here.
+fn finish_first(ctx: &Context, recorded: &LedgerOperation) {
     let id = &recorded.id;
-    let finished = if recorded.started.kind == KIND {
-        super::resume(ctx, id).map(drop)
+    let finished = if recorded.started.kind == rollback::KIND {
+        rollback::resume(ctx, id).map(drop)
     } else {
         deploy::resume(ctx, id).map(drop)
     };
@@ -107,55 +134,38 @@ fn finish_first(ctx: &Context, recorded: &Recorded) {
     }
 }
 
-fn take_back(ctx: &Context, recorded: &Recorded, before: Option<&Release>) -> Result<()> {
+fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -> Result<Reverted> {
     let (operation, _): (Operation, Value) =
         Operation::resume(ctx, &recorded.id, &recorded.started.kind, ResumeMode::Revert)?;
     if let Some(before) = before {
-        let back = Back {
+        let steps = Revert {
             ctx,
             recorded,
             before,
             operation: &operation,
         };
-        if let Err(error) = back.take() {
+        if let Err(error) = steps.run() {
             return Err(operation.fail(&error));
         }
     }
-    let undone = Undone {
+    let reverted = Reverted {
         operation: recorded.id.clone(),
         serves: before.map(|before| before.tag.clone()),
     };
-    operation.finish(Outcome::Undone, json!({ "serves": undone.serves }))?;
-    report::emit(ctx.format, "undone/1", &undone, || undone.text())
+    operation.finish(OperationOutcome::Undone, json!({ "serves": reverted.serves }))?;
+    Ok(reverted)
 }
 
-/// What was taken back midway.
-#[derive(Serialize)]
-struct Undone {
-    operation: OperationId,
-    /// The release that was live before; `None` where there was none.
-    serves: Option<String>,
-}
-
-impl Undone {
-    fn text(&self) -> String {
-        match &self.serves {
-            Some(tag) => format!("{tag} serves again, with the data that it had\n"),
-            None => "there was no release before: what was deployed stays until the next deploy\n".to_owned(),
-        }
-    }
-}
-
-/// The way back of an operation that stopped midway.
-struct Back<'a> {
+/// The steps that revert an operation which stopped midway.
+struct Revert<'a> {
     ctx: &'a Context,
-    recorded: &'a Recorded,
+    recorded: &'a LedgerOperation,
     before: &'a Release,
     operation: &'a Operation,
 }
 
-impl Back<'_> {
-    fn take(&self) -> Result<()> {
+impl Revert<'_> {
+    fn run(&self) -> Result<()> {
         let platforms = Platforms::open(self.ctx)?;
         self.settle(&platforms)?;
         std::thread::scope(|scope| {
@@ -176,8 +186,8 @@ impl Back<'_> {
         })
     }
 
-    /// A backend that is still on its way up would take over from the one brought back, and run its migrations over the
-    /// data that come back: its end is awaited, good or bad.
+    /// A backend that is still starting would replace the one that is rolled back, and run its migrations over the restored
+    /// data: wait until it finishes, whatever the result.
     fn settle(&self, platforms: &Platforms) -> Result<()> {
         self.operation
             .step(Step::UndoSettleBackend, || platforms.railway.settle())
@@ -185,15 +195,15 @@ impl Back<'_> {
 
     fn data(&self, platforms: &Platforms) -> Result<()> {
         self.operation.step(Step::UndoDatabase, || {
-            if self.recorded.started.kind == KIND {
+            if self.recorded.started.kind == rollback::KIND {
                 // Its collections are renamed back; where none was renamed, there is nothing to do.
-                return restore::undo(self.ctx, &self.operation.id).map(drop);
+                return Restore::of(self.ctx, self.operation)?.undo().map(drop);
             }
             let Some(backup) = self.backup_to_restore(platforms)? else {
                 return Ok(());
             };
             let file = backup::find(self.ctx, &backup.id)?;
-            restore::restore(self.ctx, &file, &self.operation.id).map(drop)
+            Restore::of(self.ctx, self.operation)?.run(&file).map(drop)
         })
     }
 
@@ -215,7 +225,7 @@ impl Back<'_> {
             target_schema: self.before.schema_fingerprint.as_deref(),
             live_schema: live.as_deref(),
         };
-        if let Verdict::Keep { why } = verdict(DatabaseChoice::Auto, &facts) {
+        if let DatabaseAction::Keep { why } = database_action(DatabaseChoice::Auto, &facts) {
             report::progress(&format!("  the database is kept: {why}"));
             return Ok(None);
         }
