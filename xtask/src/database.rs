@@ -51,9 +51,8 @@ impl Live {
     /// Connects and waits for an answer. Errors name the host, never the connection string.
     pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
         let live = Self::open(uri, database, None).map_err(errors::connection_string_unusable)?;
-        live.command(doc! { "ping": 1 }).map_err(|error| {
-            errors::no_server(&live.host, format!("{error:#}"))
-        })?;
+        live.command(doc! { "ping": 1 })
+            .map_err(|error| errors::no_server(&live.host, format!("{error:#}")))?;
         Ok(live)
     }
 

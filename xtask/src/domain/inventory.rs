@@ -30,7 +30,9 @@ pub fn is_system_collection(collection: &str) -> bool {
 
 /// Whether the name is one that only a restore gives.
 pub fn is_reserved(collection: &str) -> bool {
-    RESERVED_PREFIXES.iter().any(|prefix| collection.starts_with(prefix))
+    RESERVED_PREFIXES
+        .iter()
+        .any(|prefix| collection.starts_with(prefix))
 }
 
 /// Whether a collection is data of the application: it neither belongs to the server nor was left by a restore.

@@ -42,12 +42,7 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[
-    configuration::AREA,
-    release::AREA,
-    restore::AREA,
-    database::AREA,
-];
+pub const AREAS: &[Area] = &[configuration::AREA, release::AREA, restore::AREA, database::AREA];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {

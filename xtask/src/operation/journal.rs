@@ -104,7 +104,10 @@ impl Journal {
 
 /// The lines with this tag in the journal of an operation, without locking it; none where there is no journal.
 pub fn read<T: DeserializeOwned>(ctx: &Context, id: &OperationId, tag: &str) -> Result<Vec<T>> {
-    read_file(&ctx.state_dir("operations")?.join(id.as_str()).join(FILE_NAME), tag)
+    read_file(
+        &ctx.state_dir("operations")?.join(id.as_str()).join(FILE_NAME),
+        tag,
+    )
 }
 
 /// The lines with this tag in a file, without locking it; none where there is no file.

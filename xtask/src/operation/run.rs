@@ -22,8 +22,8 @@ use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, Watched};
 use crate::operation::journal::{self, Journal, STEP_TAG};
 use crate::operation::ledger::{Ledger, OperationLock, Start};
-use crate::report;
 use crate::wait::millis;
+use crate::{report, secret};
 
 /// In which direction an operation that stopped midway is taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,11 +300,7 @@ impl Operation {
         } else {
             OperationOutcome::Failed
         };
-        let facts = serde_json::json!({ "error": format!("{error:#}") });
-        // Also after a signal: a lock that is not let go of keeps others waiting for its lease.
-        if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
-            report::progress(&format!("the ledger could not be told: {unrecorded:#}"));
-        }
+        self.record_end(outcome, error);
         if !touched {
             return untouched(error);
         }
@@ -315,6 +311,22 @@ impl Operation {
                 advice(error)
             ))
             .into()
+    }
+
+    /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
+    /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
+    pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) {
+        let facts = serde_json::json!({ "error": secret::scrub(&format!("{error:#}")) });
+        if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
+            report::progress(&format!(
+                "warning: the ledger could not be written: {unrecorded:#}"
+            ));
+        }
+    }
+
+    /// Whether an earlier process of this operation has done a step.
+    pub fn was_resumed(&self) -> bool {
+        !self.recorded.is_empty()
     }
 
     fn record<T: Serialize>(&self, step: Step, duration_ms: u64, facts: &T) -> Result<()> {

@@ -5,7 +5,7 @@ mod facts;
 pub mod plan;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use self::plan::{Backend, RollbackPlan};
 use super::platforms::{Platforms, join, on_railway};
@@ -23,7 +23,7 @@ use crate::exec::interrupted;
 use crate::health::ExpectedRelease;
 use crate::operation::run::{Operation, ResumeMode};
 use crate::report;
-use crate::restore::{self, LossDetail, LossPreview, Prepared, Restore};
+use crate::restore::{self, LossDetail, LossPreview, Prepared, Restore, ShadowFacts};
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "rollback";
@@ -164,12 +164,6 @@ struct Rollback<'a> {
     snapshot: HealthSnapshot,
 }
 
-/// What the operation records of the shadow.
-#[derive(Serialize, Deserialize)]
-struct ShadowFacts {
-    mongorestore_ms: u64,
-}
-
 /// The database beside the live one.
 enum Shadow<'a> {
     NotNeeded,
@@ -232,9 +226,9 @@ impl<'a> Rollback<'a> {
                 wanted.id
             );
             let prepared = Restore::of(self.ctx, self.operation)?.prepare(&backup)?;
-            let mongorestore_ms = prepared.restore_ms;
+            let facts = prepared.facts();
             shadow = Shadow::Ready(Box::new(prepared));
-            Ok(ShadowFacts { mongorestore_ms })
+            Ok(facts)
         })?;
         Ok((shadow, filled.mongorestore_ms))
     }

@@ -53,8 +53,13 @@ impl<'a> Restore<'a> {
     }
 
     /// Whether the restore has begun.
-    pub fn begun(&self) -> bool {
+    pub(super) fn begun(&self) -> bool {
         self.journal.history.planned.is_some()
+    }
+
+    /// Whether the swap has begun: live collections may have been renamed.
+    pub(super) fn swap_begun(&self) -> bool {
+        self.journal.history.swap.is_some()
     }
 
     /// Whether it was undone or forgotten, or an undo has begun: it cannot be resumed any more.

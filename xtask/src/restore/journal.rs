@@ -26,50 +26,30 @@ pub enum RestoreRecord {
     /// From here on shadow collections may exist.
     ShadowBegun,
     /// Every document was accepted by the server.
-    ShadowFilled {
-        documents: u64,
-        ms: u64,
-    },
+    ShadowFilled { documents: u64, ms: u64 },
     /// Documents, indexes and options of the shadow are those of the backup.
-    ShadowCompared {
-        ms: u64,
-    },
+    ShadowCompared { ms: u64 },
     /// From here on live collections may have been renamed.
     SwapBegun(SwapPlan),
     /// A step of the swap is about to be made.
-    Before {
-        step: RestoreStep,
-    },
+    Before { step: RestoreStep },
     /// A step of the swap was made.
-    After {
-        step: RestoreStep,
-        ms: u64,
-    },
+    After { step: RestoreStep, ms: u64 },
     /// All steps were made.
     Swapped,
     /// The live database was read again; what differs are documents that the application wrote since.
-    Compared {
-        written_since: Vec<Difference>,
-    },
+    Compared { written_since: Vec<Difference> },
     /// What only the previous collections had was exported.
-    Rescued {
-        rescue: Option<Rescue>,
-    },
+    Rescued { rescue: Option<Rescue> },
     /// The server lost it in a crash; it was recreated.
     #[serde(alias = "mended")]
     Repaired(Repaired),
     /// The undo begins; what it makes live again is here.
-    UndoBegun {
-        before: Inventory,
-    },
+    UndoBegun { before: Inventory },
     /// A step of the undo is about to be made.
-    Undoing {
-        step: RestoreStep,
-    },
+    Undoing { step: RestoreStep },
     /// What was live before is live again.
-    Undone {
-        written_since: Vec<Difference>,
-    },
+    Undone { written_since: Vec<Difference> },
     /// The previous collections were dropped.
     Forgotten,
 }

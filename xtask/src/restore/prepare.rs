@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::backup_file;
 use super::compare::format_differences;
@@ -22,11 +23,14 @@ use crate::wait::elapsed_ms;
 pub struct Prepared<'a> {
     pub(super) restore: Restore<'a>,
     pub(super) backup: BackupFile,
-    pub documents: u64,
-    /// How long mongorestore and the building of indexes took.
-    pub restore_ms: u64,
-    pub compare_ms: u64,
-    pub warnings: Vec<String>,
+    restore_ms: u64,
+}
+
+/// What an operation records of a shadow.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ShadowFacts {
+    /// The time of mongorestore and of the building of indexes.
+    pub mongorestore_ms: u64,
 }
 
 impl<'a> Restore<'a> {
@@ -46,18 +50,14 @@ impl<'a> Restore<'a> {
             database: self.live.name().to_owned(),
             host: self.live.host().to_owned(),
         }))?;
-        let found = preflight(self.ctx, &self.live, backup, &self.operation)?;
-        found.require_none()?;
+        preflight(self.ctx, &self.live, backup, &self.operation)?.require_no_problem()?;
         report::progress(&format!("checking backup {}", backup.metadata.id));
         backup_file::require_undamaged(self.ctx, backup)?;
         self.journal.write(&RestoreRecord::Verified)?;
         let mut prepared = Prepared {
             restore: self,
             backup: backup.clone(),
-            documents: 0,
             restore_ms: 0,
-            compare_ms: 0,
-            warnings: found.warnings,
         };
         prepared
             .fill_shadow()
@@ -74,6 +74,13 @@ impl<'a> Restore<'a> {
 }
 
 impl Prepared<'_> {
+    /// What an operation records of the shadow.
+    pub fn facts(&self) -> ShadowFacts {
+        ShadowFacts {
+            mongorestore_ms: self.restore_ms,
+        }
+    }
+
     fn fill_shadow(&mut self) -> Result<()> {
         self.restore.journal.write(&RestoreRecord::ShadowBegun)?;
         self.restore
@@ -88,10 +95,10 @@ impl Prepared<'_> {
             collections: &collections,
             expiry: Expiry::Never,
         };
-        self.documents = copying.run(self.restore.ctx, &self.restore.live)?;
+        let documents = copying.run(self.restore.ctx, &self.restore.live)?;
         self.restore_ms = elapsed_ms(started);
         self.restore.journal.write(&RestoreRecord::ShadowFilled {
-            documents: self.documents,
+            documents,
             ms: self.restore_ms,
         })?;
         let started = Instant::now();
@@ -102,17 +109,18 @@ impl Prepared<'_> {
             "the shadow collections differ from the backup: {}",
             format_differences(&found)
         );
-        self.compare_ms = elapsed_ms(started);
-        self.restore
-            .journal
-            .write(&RestoreRecord::ShadowCompared { ms: self.compare_ms })
+        self.restore.journal.write(&RestoreRecord::ShadowCompared {
+            ms: elapsed_ms(started),
+        })
     }
 
     /// The shadow collections are of no use after an error; they are dropped where the server still answers.
     fn abandoned(&self, error: &anyhow::Error) -> anyhow::Error {
         match self.restore.drop_shadow() {
             Ok(()) => errors::not_prepared(format!("{error:#}")).into(),
-            Err(_) => errors::not_prepared_and_not_cleared(format!("{error:#}"), &self.restore.operation).into(),
+            Err(_) => {
+                errors::not_prepared_and_not_cleared(format!("{error:#}"), &self.restore.operation).into()
+            }
         }
     }
 

@@ -112,7 +112,12 @@ impl LossPreview {
 }
 
 /// Compares the backup with what is live now. Changes nothing.
-pub fn preview(ctx: &Context, backup: &BackupFile, detail: LossDetail, show_values: bool) -> Result<LossPreview> {
+pub fn preview(
+    ctx: &Context,
+    backup: &BackupFile,
+    detail: LossDetail,
+    show_values: bool,
+) -> Result<LossPreview> {
     let live = connect(ctx)?;
     let expected = backup_inventory(&backup.metadata.namespaces, live.name());
     if detail == LossDetail::Counts {

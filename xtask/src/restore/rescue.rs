@@ -134,7 +134,10 @@ fn write_archive(
     let mut documents = 0;
     for (number, name) in names.iter().enumerate() {
         archive.collection(name)?;
-        let full_name = aside.iter().find(|(_, n)| n == name).map(|(full, _)| full.as_str());
+        let full_name = aside
+            .iter()
+            .find(|(_, n)| n == name)
+            .map(|(full, _)| full.as_str());
         let mut ids: Vec<Bson> = Vec::new();
         while let Some(next) =
             differing.next_if(|next| next.as_ref().map_or(true, |d| d.collection == number))

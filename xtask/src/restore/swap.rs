@@ -162,7 +162,8 @@ impl Restore<'_> {
             if !matches!(step, RestoreStep::PromoteShadow { .. }) {
                 check_interrupted()?;
             }
-            self.journal.write(&RestoreRecord::Before { step: step.clone() })?;
+            self.journal
+                .write(&RestoreRecord::Before { step: step.clone() })?;
             let step_started = Instant::now();
             self.apply_step(step)?;
             let since = absent.take();

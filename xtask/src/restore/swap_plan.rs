@@ -99,6 +99,7 @@ fn text(options: &BTreeMap<String, serde_json::Value>) -> String {
 }
 
 fn view_of(record: &NamespaceRecord) -> Result<ViewDefinition> {
-    let options = document_of_json(&record.options).with_context(|| format!("the view `{}`", record.name()))?;
+    let options =
+        document_of_json(&record.options).with_context(|| format!("the view `{}`", record.name()))?;
     Ok(ViewDefinition { options })
 }

@@ -113,7 +113,8 @@ impl<'a> Scope<'a> {
     fn options(self) -> Vec<String> {
         match self {
             Self::Database(database) => {
-                let left_out = RESERVED_PREFIXES.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
+                let left_out =
+                    RESERVED_PREFIXES.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
                 [format!("--db={database}")].into_iter().chain(left_out).collect()
             }
             Self::Everything { oplog: true } => vec!["--oplog".to_owned()],

@@ -7,7 +7,6 @@ use xshell::{Shell, cmd};
 use super::world::{DATABASE, Served, World};
 use crate::backup::BackupFile;
 use crate::database::{Digests, Live};
-use crate::domain::inventory::Inventory;
 use crate::domain::manifest::BackupMetadata;
 use crate::secret::Secret;
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document, deserialize_from_slice};
 use serde_json::Value;
 
-use super::{CollectionLoss, LossExample, RowLoss, Merged, each_document, key};
+use super::{CollectionLoss, LossExample, Merged, RowLoss, each_document, key};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Live;
