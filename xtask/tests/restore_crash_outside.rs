@@ -128,7 +128,10 @@ fn what_the_server_lost_in_a_crash_is_built_anew() {
                 scene.undo(&operation, &line);
             } else {
                 let resumed = scene.resume_and_undo(&operation, &line);
-                assert!(resumed["mended"].to_string().contains(told), "{line}: {resumed}");
+                assert!(
+                    resumed["repaired"].to_string().contains(told),
+                    "{line}: {resumed}"
+                );
             }
         }
     }

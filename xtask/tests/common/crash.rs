@@ -87,12 +87,17 @@ impl Scene {
 
     pub fn journal(&self, operation: &str) -> PathBuf {
         let operations = self.world.root().join(".xtask/operations");
-        operations.join(operation).join("restore.jsonl")
+        operations.join(operation).join("steps.jsonl")
     }
 
+    /// The lines of the restore, without those of the operation's steps.
     pub fn lines(&self, operation: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.journal(operation)).unwrap();
-        text.split_inclusive('\n').map(str::to_owned).collect()
+        let lines = text.split_inclusive('\n');
+        lines
+            .filter(|line| line.starts_with(r#"{"event":"#) || !line.ends_with('\n'))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// An operation whose journal has its first line.
@@ -124,7 +129,7 @@ impl Scene {
         assert_eq!(
             self.changed.compare(&self.world.inventory()),
             [],
-            "taken back after {after}"
+            "undone after {after}"
         );
     }
 
