@@ -354,6 +354,36 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Environment variables that must hold a secret for this environment. The health checks may need more.
+    pub fn secret_names(&self, environment: &Environment) -> Vec<String> {
+        let mut names = vec![
+            environment.railway.token.clone(),
+            environment.vercel.token.clone(),
+            environment.mongodb.uri.clone(),
+        ];
+        let variables = environment.variables.iter();
+        names.extend(variables.map(|variable| variable.secret.clone()));
+        if !self.backup.recipients.is_empty() {
+            names.extend(self.backup.identity.clone());
+        }
+        names.extend(environment.vercel.protection_bypass.clone());
+        names
+    }
+
+    /// Environment variables with secrets that a release can do without: those of notifications.
+    pub fn optional_secret_names(&self) -> Vec<String> {
+        let email = self.notify.email.iter();
+        let email = email.flat_map(|email| [&email.user, &email.password]);
+        self.notify
+            .slack
+            .iter()
+            .cloned()
+            .chain(email.filter_map(Clone::clone))
+            .collect()
+    }
+}
+
 fn default_state_dir() -> PathBuf {
     ".xtask".into()
 }

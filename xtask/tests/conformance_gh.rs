@@ -145,7 +145,7 @@ fn approve(gh: &Path) -> Told {
     std::fs::write(story.world.path("gh/config.yml"), config).unwrap();
     let (code, text) = story.said(&["gate", "verify", "plan.json"]);
     assert!(
-        code == 3 && text.contains("it cannot be told who approved"),
+        code == 3 && text.contains("cannot determine the approvers"),
         "{text}"
     );
     story.told

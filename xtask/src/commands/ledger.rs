@@ -13,8 +13,19 @@ use crate::operation::ledger::Ledger;
 use crate::operation::run::find;
 use crate::report;
 
+/// The end of `--help`.
+pub const AFTER_HELP: &str = "\
+Exit codes:
+  0  the operations are printed
+  1  failed
+  2  wrong usage, or no such operation
+
+Example:
+  cargo xtask ledger 20260101-120000-ab12";
+
 /// Options of `ledger`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Only this operation, with its steps
     operation: Option<OperationId>,

@@ -23,8 +23,19 @@ const SCHEMA: &str = "metrics/1";
 /// Commits of one release that count for its lead time; more say nothing more.
 const COMMITS_PER_RELEASE: u32 = 1_000;
 
+/// The end of `--help`.
+pub const AFTER_HELP: &str = "\
+Exit codes:
+  0  the figures are printed
+  1  failed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask metrics --since 30d";
+
 /// Options of `metrics`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// From when on: 90d, 12h, 4w, or a day (2026-01-31)
     #[arg(long, value_name = "WHEN", default_value = "90d", value_parser = since)]

@@ -10,10 +10,13 @@
 //!     next "cargo xtask restore --resume {operation}   (or --undo {operation})";
 //! ```
 
+pub mod approval;
 pub mod configuration;
 pub mod database;
+pub mod operation;
 pub mod release;
 pub mod restore;
+pub mod setup;
 
 use super::ExitKind;
 
@@ -42,7 +45,15 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA, release::AREA, restore::AREA, database::AREA];
+pub const AREAS: &[Area] = &[
+    configuration::AREA,
+    release::AREA,
+    restore::AREA,
+    database::AREA,
+    operation::AREA,
+    approval::AREA,
+    setup::AREA,
+];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {

@@ -20,12 +20,12 @@ use holder::Life;
 use crate::context::Context;
 use crate::domain::ledger::{Body, Holder, Lease, LedgerEvent, LedgerOperation, LedgerState, Started};
 use crate::domain::operation::OperationId;
-use crate::error::CliError;
+use crate::error::catalogue::operation as errors;
 use crate::tools::git::Git;
 
 /// How long a holder counts as alive after its last event.
 const LEASE: Duration = Duration::from_secs(90);
-/// How often a holder says that it is alive.
+/// How often a holder renews its lease.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How far the clocks of two machines may be apart (`doctor` warns earlier).
 const SKEW: Duration = Duration::from_secs(30);
@@ -104,7 +104,7 @@ impl Ledger {
 
     /// Takes the lock for a new operation. Refused (exit 3) while somebody else holds it.
     pub fn begin(&mut self, start: Start) -> Result<OperationLock> {
-        let id = OperationId::new();
+        let id = crate::operation::new_operation_id();
         let Start {
             kind,
             reason,
@@ -139,7 +139,7 @@ impl Ledger {
         Err(self.too_busy())
     }
 
-    /// Goes on with an unfinished operation as its new holder. Refused (exit 3) while its holder may be alive.
+    /// Continues an unfinished operation as its new holder. Refused (exit 3) while its holder may be alive.
     pub fn resume(&mut self, id: &OperationId, reason: &str) -> Result<OperationLock> {
         for _ in 0..ATTEMPTS {
             self.chain.refresh()?;
@@ -195,11 +195,11 @@ impl Ledger {
         }
     }
 
-    /// Where the holder's clock is ahead of ours its times tell nothing: whether it lives is seen by watching.
+    /// Where the holder's clock is ahead of ours, its timestamps prove nothing: only a new event proves that it lives.
     fn silent_for_a_lease(&mut self, operation: &LedgerOperation) -> Result<bool> {
         let lease = Duration::from_millis(operation.lease_ms).min(self.timing.lease * 2) + self.timing.skew;
         crate::report::progress(&format!(
-            "the last event of {} is from the future: watching for {} s whether its holder lives",
+            "last event of {} has a future timestamp (clock skew?); waiting {} s for a heartbeat",
             operation.id,
             lease.as_secs()
         ));
@@ -215,22 +215,16 @@ impl Ledger {
     }
 
     fn busy(&self, operation: &LedgerOperation) -> anyhow::Error {
-        CliError::refused(format!(
-            "{} of {} is under way: {} began it at {} UTC ({}), last seen {} s ago",
-            operation.started.kind,
-            self.environment,
+        errors::operation_under_way(
+            &operation.started.kind,
+            &self.environment,
             describe(&operation.holder),
             operation.started_at.format("%F %T"),
-            operation.started.reason,
-            (Utc::now() - operation.last_seen).num_seconds().max(0)
-        ))
-        .live("this command changed nothing")
-        .next(format!(
-            "wait for {} to end and run the command again; `cargo xtask ledger` shows it. If its holder died, its lease \
-             runs out {} s after it was last seen",
-            operation.id,
-            operation.lease_ms / 1_000 + self.timing.skew.as_secs()
-        ))
+            &operation.started.reason,
+            (Utc::now() - operation.last_seen).num_seconds().max(0),
+            &operation.id,
+            operation.lease_ms / 1_000 + self.timing.skew.as_secs(),
+        )
         .into()
     }
 
@@ -245,20 +239,11 @@ impl Ledger {
                 (None, None) => format!("operation {id} is not the last one"),
             },
         };
-        CliError::refused(why)
-            .live("this command changed nothing")
-            .next("`cargo xtask ledger` shows the operations and which one is unfinished")
-            .into()
+        errors::not_resumable(why).into()
     }
 
     fn too_busy(&self) -> anyhow::Error {
-        CliError::refused(format!(
-            "others wrote to the ledger of {} during all of {ATTEMPTS} attempts",
-            self.environment
-        ))
-        .live("this command changed nothing")
-        .next("run the command again")
-        .into()
+        errors::ledger_too_busy(&self.environment, ATTEMPTS).into()
     }
 }
 
@@ -268,15 +253,7 @@ fn refuse_to_forget(before: &LedgerOperation, over: Option<&OperationId>) -> Res
     }
     let (kind, id) = (&before.started.kind, &before.id);
     let last = before.steps.last().map_or("", |step| step.name.as_str());
-    Err(CliError::refused(format!(
-        "{kind} {id} of {} was left unfinished after its step `{last}`: {}",
-        before.holder, before.started.reason
-    ))
-    .live(format!("as {kind} {id} left it; this command changed nothing"))
-    .next(format!(
-        "cargo xtask {kind} --resume {id}, or cargo xtask {kind} --undo {id}"
-    ))
-    .into())
+    Err(errors::operation_left_unfinished(kind, id, &before.holder, last, &before.started.reason).into())
 }
 
 fn describe(holder: &Holder) -> String {

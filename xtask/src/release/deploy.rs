@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::plan::DeployPlan;
-use super::checkout::Checkout;
+use super::checkout::{self, Checkout};
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
@@ -45,6 +45,7 @@ pub fn start(
     releases: &Releases,
     approvers: Vec<String>,
 ) -> Result<Deployed> {
+    checkout::sweep(ctx);
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
     run(ctx, plan, operation, releases, Some(approvers))
 }

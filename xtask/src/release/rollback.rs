@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use self::plan::{Backend, RollbackPlan};
+use super::checkout;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
@@ -109,6 +110,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
 /// Exit 1 where nothing live was changed, exit 4 where the rollback stopped midway.
 pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<RolledBack> {
     let plan = &planned.plan;
+    checkout::sweep(ctx);
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
     run(ctx, plan, operation, &planned.releases)
 }

@@ -186,6 +186,11 @@ impl Git {
         self.local(&["worktree", "remove", "--force", path])?.run()
     }
 
+    /// Forgets the work trees whose folders are gone.
+    pub fn worktree_prune(&self) -> Result<()> {
+        self.local(&["worktree", "prune"])?.run()
+    }
+
     /// The remote's address, without a password.
     pub fn remote_url(&self) -> Result<String> {
         let url = self.local(&["remote", "get-url", &self.remote])?.read()?;

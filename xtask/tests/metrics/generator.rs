@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
-use xtask::domain::approval::{REQUEST_SCHEMA, Request};
+use xtask::domain::approval::{ApprovalRequest, REQUEST_SCHEMA};
 use xtask::domain::ledger::LedgerEvent;
 use xtask::domain::observation::{Observation, Seen};
 use xtask::domain::operation::OperationId;
@@ -212,7 +212,7 @@ impl World {
     }
 
     fn request(&self, id: &OperationId, at: DateTime<Utc>, run: usize) {
-        let request = Request {
+        let request = ApprovalRequest {
             schema: REQUEST_SCHEMA.into(),
             environment: "production".into(),
             run: run as u64,

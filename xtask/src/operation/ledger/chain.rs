@@ -8,6 +8,7 @@ use chrono::Utc;
 use crate::domain::commit::CommitId;
 use crate::domain::ledger::{Body, LedgerEvent, LedgerState};
 use crate::domain::operation::OperationId;
+use crate::operation::append::{self, Append};
 use crate::tools::git::{Git, Message, message_with};
 
 const SCHEMA: &str = "ledger-event/1";
@@ -88,22 +89,21 @@ impl Chain {
         };
         let message = self.message(&event)?;
         let commit = self.git.commit_message(self.head.as_ref(), &message)?;
-        let (parent, place) = (self.head.clone(), self.commits.len());
         let mut attempt = 1;
         loop {
-            let Err(error) = self.git.push_commit(&commit, &self.reference) else {
-                self.head = Some(commit.clone());
-                self.push(event, commit);
-                return Ok(true);
+            let appended = append::push(&self.git, &self.reference, self.head.as_ref(), &commit);
+            let error = match appended {
+                Ok(Append::Arrived) => {
+                    self.head = Some(commit.clone());
+                    self.push(event, commit);
+                    return Ok(true);
+                }
+                Ok(Append::Overtaken) => match self.refresh() {
+                    Ok(()) => return Ok(false),
+                    Err(error) => error,
+                },
+                Err(error) => error,
             };
-            // Whatever the push said, the remote knows: it may have arrived with only the answer lost.
-            let read = self.refresh();
-            if self.commits.get(place) == Some(&commit) {
-                return Ok(true);
-            }
-            if read.is_ok() && self.head != parent {
-                return Ok(false);
-            }
             if attempt >= attempts || crate::exec::interrupted() {
                 return Err(error).context("the ledger's remote did not take an event");
             }

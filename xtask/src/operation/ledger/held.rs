@@ -12,6 +12,7 @@ use super::{LockTiming, describe};
 use crate::domain::ledger::{Body, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::error::CliError;
+use crate::error::catalogue::operation as errors;
 
 /// How often an event is sent again when the remote cannot be reached.
 pub(super) const ATTEMPTS: u32 = 7;
@@ -199,23 +200,11 @@ impl Shared {
             || "somebody else".to_owned(),
             |last| format!("{} ({} {})", describe(&last.holder), last.started.kind, last.id),
         );
-        Err(CliError::midway(format!(
-            "the lock of {} was taken over by {who}: this process must not go on",
-            self.id
-        ))
-        .live("in the hands of the new holder")
-        .next("cargo xtask ledger")
-        .into())
+        Err(errors::lock_taken_over(&self.id, who).into())
     }
 
     fn too_late(&self, left: Duration) -> anyhow::Error {
-        CliError::midway(format!(
-            "only {} s are left of the lease of {}, too few to change something live",
-            left.as_secs(),
-            self.id
-        ))
-        .next("see `cargo xtask ledger`, then run the operation again with --resume")
-        .into()
+        errors::lease_too_short(left.as_secs(), &self.id).into()
     }
 
     fn beat(&self, stopped: &mpsc::Receiver<()>) {

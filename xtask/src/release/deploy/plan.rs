@@ -63,12 +63,12 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
             );
         }
     }
-    for hole in preflight
-        .check("the protection on GitHub", protection::holes(ctx))
+    for gap in preflight
+        .check("the protection on GitHub", protection::gaps(ctx))
         .unwrap_or_default()
     {
         preflight.require(false, || {
-            format!("{}: {} (fix: {})", hole.subject, hole.found, hole.fix)
+            format!("{}: {} (fix: {})", gap.subject, gap.found, gap.fix)
         });
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
