@@ -56,7 +56,7 @@ fn forged(world: &World, number: u32, stream: &[u8], namespaces: &[NamespaceReco
     std::fs::create_dir_all(&folder).unwrap();
     let mut writer = ContainerWriter::create(&ContainerOptions::new(&folder, &id, None)).unwrap();
     writer.write_all(stream).unwrap();
-    let (archive_bytes, pieces) = writer.end_stream().unwrap();
+    let (archive_bytes, chunks) = writer.end_stream().unwrap();
     let manifest = Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         id,
@@ -64,8 +64,8 @@ fn forged(world: &World, number: u32, stream: &[u8], namespaces: &[NamespaceReco
         server_version: "8.0.4".into(),
         tool_version: "100.12.2".into(),
         archive_bytes,
-        piece_bytes: writer.piece_bytes(),
-        pieces,
+        chunk_bytes: writer.chunk_bytes(),
+        chunks,
         namespaces: namespaces.to_vec(),
     };
     let (file, stored) = writer.finish(&serde_json::to_vec(&manifest).unwrap()).unwrap();

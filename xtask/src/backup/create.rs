@@ -1,4 +1,4 @@
-//! Takes a backup: one pass from mongodump's pipe to a verified file, then copies to the other places.
+//! Takes a backup: one pass from mongodump's pipe to a verified file, then copies to the other storages.
 
 use std::io::Read;
 use std::path::Path;
@@ -61,10 +61,10 @@ pub fn create_timed(
     let started = Instant::now();
     let what = format!("`{}`", ctx.env().mongodb.database);
     let explained = |error| error_hints::explain(&error, &what);
-    let place = first_directory(ctx).map_err(explained)?;
-    let (mut backup, mut timings) = take(ctx, options, everything, &place).map_err(explained)?;
+    let first = first_directory(ctx).map_err(explained)?;
+    let (mut backup, mut timings) = take(ctx, options, everything, &first).map_err(explained)?;
     let step = Instant::now();
-    super::copies::copy_to_other_places(ctx, &place, &mut backup)?;
+    super::copies::copy_to_other_storages(ctx, &first, &mut backup)?;
     // A workflow keeps the folder as the artifact `mongodb-backup-<id>`: `fetch` looks for that name.
     report::step_output("backup-id", &backup.metadata.id)?;
     report::step_output("backup-path", &backup.folder().to_string_lossy())?;
@@ -73,12 +73,12 @@ pub fn create_timed(
     Ok((backup, timings))
 }
 
-/// A verified backup in the first place.
+/// A verified backup in the first storage.
 fn take(
     ctx: &Context,
     options: &CreateOptions,
     everything: bool,
-    place: &Directory,
+    first: &Directory,
 ) -> Result<(BackupFile, BackupTimings)> {
     let mut timings = BackupTimings::default();
     let uri = ctx.secret(&ctx.env().mongodb.uri)?;
@@ -89,8 +89,8 @@ fn take(
     if before.is_empty() && !options.allow_empty {
         return Err(nothing_there(&source));
     }
-    require_room(place.path(), size_bytes)?;
-    let partial = place.reserve(Utc::now())?;
+    require_room(first.path(), size_bytes)?;
+    let partial = first.reserve(Utc::now())?;
     let keys = Keys::of(ctx)?;
 
     let step = Instant::now();
@@ -122,7 +122,7 @@ fn take(
     timings.verify_ms = elapsed_ms(step);
     check_interrupted()?;
 
-    let target = place.folder_of(&partial.id);
+    let target = first.folder_of(&partial.id);
     metadata.storage.push(directory::stored(&target));
     write_metadata(partial.path(), &metadata)?;
     let folder = partial.expose()?;

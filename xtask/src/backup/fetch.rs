@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::progress::Meter;
 use super::{BackupFile, sync_folder, write_metadata};
 use crate::archive::Progress;
-use crate::config::Place;
+use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, check_backup_id};
 use crate::exec::check_interrupted;
@@ -20,17 +20,17 @@ use crate::storage::{self, BackupStore, COPY_BYTES, directory::Directory, github
 /// Folders of downloads that broke off; they are gone on with.
 const FETCH_PREFIX: &str = ".fetch-";
 
-/// Downloads the backup from the first place but folders that has it and delivers it whole; `None` where none has it.
-/// Places that fail are reported, and the next one is asked.
+/// Downloads the backup from the first storage but folders that has it and delivers it whole; `None` where none has it.
+/// Storages that fail are reported, and the next one is asked.
 pub(super) fn from_afar(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
     check_backup_id(id)?;
     let mut failed = None;
-    for place in &ctx.config.backup.places {
-        if matches!(place, Place::Directory { .. }) {
+    for storage in &ctx.config.backup.storage {
+        if matches!(storage, StorageConfig::Directory { .. }) {
             continue;
         }
         check_interrupted()?;
-        let fetched = storage::open(ctx, place).and_then(|store| {
+        let fetched = storage::open(ctx, storage).and_then(|store| {
             let Some(metadata) = store.metadata(id)? else {
                 return Ok(None);
             };
@@ -41,12 +41,12 @@ pub(super) fn from_afar(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
             Ok(None) => {}
             Ok(found) => return Ok(found),
             Err(error) => {
-                report::progress(&format!("warning: a place cannot deliver {id}: {error:#}"));
+                report::progress(&format!("warning: a storage cannot deliver {id}: {error:#}"));
                 failed = Some(error);
             }
         }
     }
-    // Whatever the places are: the workflows keep each of their backups as an artifact.
+    // Whatever storages are configured: the workflows keep each of their backups as an artifact.
     if ctx.config.github.is_some()
         && let Some(backup) = from_artifact(ctx, id)?
     {
@@ -87,9 +87,9 @@ fn transfer(store: &dyn BackupStore, metadata: &BackupMetadata, path: &Path) -> 
         .open(path)
         .with_context(cannot)?;
     let mut size = std::io::copy(&mut file, &mut hash).with_context(cannot)?;
-    let mut meter = Meter::new("fetch", metadata.size);
+    let mut meter = Meter::new("fetch", metadata.size_bytes);
     let mut too_much = false;
-    let read = if size < metadata.size {
+    let read = if size < metadata.size_bytes {
         store.read(metadata, size, &mut |stream| {
             let mut buffer = vec![0; COPY_BYTES];
             loop {
@@ -100,7 +100,7 @@ fn transfer(store: &dyn BackupStore, metadata: &BackupMetadata, path: &Path) -> 
                 check_interrupted()?;
                 size += count as u64;
                 // Some servers deliver all of a file when asked for the rest of it.
-                too_much = size > metadata.size;
+                too_much = size > metadata.size_bytes;
                 ensure!(!too_much, "more arrives than was stored");
                 file.write_all(&buffer[..count]).with_context(cannot)?;
                 hash.update(&buffer[..count]);
@@ -119,11 +119,11 @@ fn transfer(store: &dyn BackupStore, metadata: &BackupMetadata, path: &Path) -> 
     read?;
     file.sync_all().with_context(cannot)?;
     ensure!(
-        size >= metadata.size,
+        size >= metadata.size_bytes,
         "{size} of {} bytes arrived: run the command again to go on",
-        metadata.size
+        metadata.size_bytes
     );
-    Ok(size == metadata.size && format!("{:x}", hash.finalize()) == metadata.hash)
+    Ok(size == metadata.size_bytes && hex::encode(hash.finalize()) == metadata.hash)
 }
 
 /// What a workflow uploaded: GitHub knows it by name, the file and its metadata are in it.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::{BackupFile, fetch};
 use crate::archive::container::default_workers;
 use crate::archive::{ContainerReader, Identities};
-use crate::config::Place;
+use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::domain::manifest::check_backup_id;
 use crate::error::CliError;
@@ -44,8 +44,8 @@ pub fn find(ctx: &Context, id: &str) -> Result<BackupFile> {
         return Ok(backup);
     }
     let what = damaged.map_or_else(
-        || format!("no place has a backup {id}"),
-        |error| format!("no place has an undamaged backup {id}: {error:#}"),
+        || format!("no storage has a backup {id}"),
+        |error| format!("no storage has an undamaged backup {id}: {error:#}"),
     );
     Err(CliError::failed(what)
         .live("nothing was changed")
@@ -102,10 +102,15 @@ pub fn copy_archive(ctx: &Context, backup: &BackupFile, into: &mut dyn Write) ->
 
 /// The configured folders, and the one for local state, where backups of other storages are downloaded to.
 fn directories(ctx: &Context) -> Result<Vec<Directory>> {
-    let configured = ctx.config.backup.places.iter().filter_map(|place| match place {
-        Place::Directory { path, .. } => Some(ctx.root.join(path)),
-        _ => None,
-    });
+    let configured = ctx
+        .config
+        .backup
+        .storage
+        .iter()
+        .filter_map(|storage| match storage {
+            StorageConfig::Directory { path, .. } => Some(ctx.root.join(path)),
+            _ => None,
+        });
     let local = ctx.state_dir("backups")?;
     configured.chain([local]).map(Directory::open).collect()
 }
@@ -113,18 +118,24 @@ fn directories(ctx: &Context) -> Result<Vec<Directory>> {
 /// Every configured storage, and the folder for local state.
 pub(super) fn stores(ctx: &Context) -> Result<Vec<Box<dyn BackupStore>>> {
     let local: Box<dyn BackupStore> = Box::new(Directory::open(ctx.state_dir("backups")?)?);
-    let configured = ctx.config.backup.places.iter();
-    let configured = configured.map(|place| storage::open(ctx, place));
+    let configured = ctx.config.backup.storage.iter();
+    let configured = configured.map(|storage| storage::open(ctx, storage));
     configured.chain([Ok(local)]).collect()
 }
 
 /// Where a new backup is written: the first required folder, else the first folder, else the one for local state.
 pub(super) fn first_directory(ctx: &Context) -> Result<Directory> {
     let directory = |wanted: bool| {
-        ctx.config.backup.places.iter().find_map(|place| match place {
-            Place::Directory { path, required } if *required || !wanted => Some(ctx.root.join(path)),
-            _ => None,
-        })
+        ctx.config
+            .backup
+            .storage
+            .iter()
+            .find_map(|storage| match storage {
+                StorageConfig::Directory { path, required } if *required || !wanted => {
+                    Some(ctx.root.join(path))
+                }
+                _ => None,
+            })
     };
     match directory(true).or_else(|| directory(false)) {
         Some(path) => Directory::open(path),

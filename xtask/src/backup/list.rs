@@ -12,29 +12,32 @@ use crate::domain::manifest::BackupMetadata;
 use crate::report;
 use crate::storage::BackupStore;
 
-/// One backup, and the places that have it.
+/// One backup, and the storages that have it.
 #[derive(Debug, Clone, Serialize)]
 pub struct BackupListing {
     pub id: String,
     pub timestamp: DateTime<Utc>,
     pub environment: String,
     pub purpose: String,
-    pub size: u64,
+    #[serde(rename = "size")]
+    pub size_bytes: u64,
     pub documents: u64,
     pub encrypted: bool,
     pub verified: Option<DateTime<Utc>>,
-    pub places: Vec<String>,
+    /// Storages that have it.
+    #[serde(rename = "places")]
+    pub storages: Vec<String>,
 }
 
 /// Every backup that could be listed.
 #[derive(Debug, Serialize)]
 pub struct AllBackups {
     pub backups: Vec<BackupListing>,
-    /// Places or backups that could not be read.
+    /// Storages or backups that could not be read.
     pub problems: Vec<String>,
 }
 
-/// Every backup of every place, oldest first. Copies of one backup are one entry.
+/// Every backup of every storage, oldest first. Copies of one backup are one entry.
 pub fn list(ctx: &Context) -> Result<Vec<BackupListing>> {
     let listing = list_all(ctx)?;
     for problem in &listing.problems {
@@ -65,23 +68,23 @@ pub(super) fn read_all(stores: &[Box<dyn BackupStore>]) -> AllBackups {
     let mut found: BTreeMap<String, BackupListing> = BTreeMap::new();
     let mut problems = Vec::new();
     for store in stores {
-        let place = store.name();
+        let storage = store.name();
         let ids = store.ids().unwrap_or_else(|error| {
-            problems.push(format!("{place}: {error:#}"));
+            problems.push(format!("{storage}: {error:#}"));
             Vec::new()
         });
         for id in ids {
             if let Some(known) = found.get_mut(&id) {
-                known.places.push(place.clone());
+                known.storages.push(storage.clone());
                 continue;
             }
             match store.metadata(&id) {
                 Ok(Some(metadata)) => {
-                    found.insert(id, BackupListing::of(&metadata, &place));
+                    found.insert(id, BackupListing::of(&metadata, &storage));
                 }
                 // Deleted between two questions.
                 Ok(None) => {}
-                Err(error) => problems.push(format!("{id} in {place}: {error:#}")),
+                Err(error) => problems.push(format!("{id} in {storage}: {error:#}")),
             }
         }
     }
@@ -92,17 +95,17 @@ pub(super) fn read_all(stores: &[Box<dyn BackupStore>]) -> AllBackups {
 }
 
 impl BackupListing {
-    fn of(metadata: &BackupMetadata, place: &str) -> Self {
+    fn of(metadata: &BackupMetadata, storage: &str) -> Self {
         Self {
             id: metadata.id.clone(),
             timestamp: metadata.timestamp,
             environment: metadata.environment.clone(),
             purpose: metadata.purpose.clone(),
-            size: metadata.size,
+            size_bytes: metadata.size_bytes,
             documents: metadata.documents,
             encrypted: metadata.encrypted,
             verified: metadata.verified,
-            places: vec![place.to_owned()],
+            storages: vec![storage.to_owned()],
         }
     }
 }

@@ -33,7 +33,9 @@ pub struct Retention {
     pub id: String,
     pub delete: bool,
     pub why: String,
-    pub places: Vec<String>,
+    /// Storages that have it.
+    #[serde(rename = "places")]
+    pub storages: Vec<String>,
 }
 
 /// Which backups go. An error where a storage cannot be listed: one that cannot be read may hold the last good backup.
@@ -43,7 +45,7 @@ pub fn plan(ctx: &Context) -> Result<PrunePlan> {
         return Err(
             CliError::failed(format!("not everything could be listed: {problem}"))
                 .live("nothing was deleted")
-                .next("repair or correct the place, and run the command again")
+                .next("repair or correct the storage, and run the command again")
                 .into(),
         );
     }
@@ -63,7 +65,7 @@ pub fn delete(ctx: &Context, plan: &mut PrunePlan) -> Result<()> {
     for backup in plan.backups.iter().filter(|backup| backup.delete) {
         for store in stores
             .iter()
-            .filter(|store| backup.places.contains(&store.name()))
+            .filter(|store| backup.storages.contains(&store.name()))
         {
             check_interrupted()?;
             store.remove(&backup.id).with_context(|| {
@@ -103,7 +105,7 @@ fn judge(
             id: backup.id.clone(),
             delete,
             why,
-            places: backup.places.clone(),
+            storages: backup.storages.clone(),
         }
     };
     backups.iter().map(verdict).collect()
@@ -160,11 +162,11 @@ mod tests {
             timestamp,
             environment: environment.into(),
             purpose: String::new(),
-            size: 1,
+            size_bytes: 1,
             documents: 1,
             encrypted: false,
             verified: verified.then_some(timestamp),
-            places: vec!["p".into()],
+            storages: vec!["p".into()],
         }
     }
 

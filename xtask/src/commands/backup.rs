@@ -14,9 +14,64 @@ use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, ConsistencyKind};
 use crate::report;
 
+const CREATE_HELP: &str = "\
+Exit codes:
+  0  the backup is verified, and every required storage has it
+  1  failed; nothing live was changed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup create --purpose \"before the migration\"";
+
+const VERIFY_HELP: &str = "\
+Exit codes:
+  0  every backup is good
+  1  a backup is damaged or cannot be read
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup verify 20260131-120000 --deep";
+
+const LIST_HELP: &str = "\
+Exit codes:
+  0  listed; what could not be read is named as a problem
+  1  failed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup list --format json";
+
+const FETCH_HELP: &str = "\
+Exit codes:
+  0  the backup is on this machine, its digest checked
+  1  no storage has it undamaged; nothing live was changed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup fetch 20260131-120000";
+
+const DRILL_HELP: &str = "\
+Exit codes:
+  0  everything is equal, within the budget
+  1  something differs, or the restore took too long; nothing live was changed
+  2  wrong usage or configuration
+  3  the scratch server is not empty
+
+Example:
+  cargo xtask backup drill --random --record";
+
+const PRUNE_HELP: &str = "\
+Exit codes:
+  0  done; without --yes nothing is deleted
+  1  failed; see which backups are left with: cargo xtask backup list
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup prune --yes";
+
 /// Options of `backup`.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = CREATE_HELP)]
 pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,
@@ -27,16 +82,22 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Take a backup and read it back (what `backup` alone does)
+    #[command(after_help = CREATE_HELP)]
     Create(CreateArgs),
     /// Read backups whole and compare everything that is known about them
+    #[command(after_help = VERIFY_HELP)]
     Verify(verify::Args),
-    /// What is kept where
+    /// List the backups and the storages that have them
+    #[command(after_help = LIST_HELP)]
     List,
-    /// Get a backup from the first place that has it
+    /// Download a backup from the first storage that has it
+    #[command(after_help = FETCH_HELP)]
     Fetch(fetch::Args),
     /// Restore a backup into a scratch server, compare everything, measure the time
+    #[command(after_help = DRILL_HELP)]
     Drill(drill::Args),
-    /// Delete what is older than the retention; without --yes, say what would go
+    /// Delete backups older than the retention; without --yes, only show them
+    #[command(after_help = PRUNE_HELP)]
     Prune,
 }
 
@@ -104,7 +165,7 @@ fn text(backup: &BackupFile, timings: BackupTimings) -> String {
             metadata.documents,
             metadata.namespaces.len(),
             report::bytes(metadata.archive_bytes),
-            report::bytes(metadata.size),
+            report::bytes(metadata.size_bytes),
         ),
         format!("  file: {}", backup.path.display()),
         format!("  sha256: {}", metadata.hash),
@@ -112,7 +173,7 @@ fn text(backup: &BackupFile, timings: BackupTimings) -> String {
         format!("  consistency: {consistency} ({})", metadata.consistency.reason),
     ];
     let copies = metadata.storage.iter().skip(1);
-    lines.extend(copies.map(|place| format!("  copy: {} {}", place.kind, place.location)));
+    lines.extend(copies.map(|copy| format!("  copy: {} {}", copy.kind, copy.location)));
     lines.extend(
         metadata
             .warnings

@@ -53,7 +53,7 @@ impl BackupFile {
     /// Reads the file and compares its size and SHA-256 with the metadata.
     pub fn check_digest(&self) -> Result<()> {
         let expected = FileDigest {
-            size: self.metadata.size,
+            size_bytes: self.metadata.size_bytes,
             sha256: self.metadata.hash.clone(),
         };
         verify_file(&self.path, &expected)

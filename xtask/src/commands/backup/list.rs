@@ -25,13 +25,13 @@ fn row(backup: &BackupListing) -> (Vec<String>, String) {
     let row = vec![
         backup.id.clone(),
         backup.environment.clone(),
-        report::bytes(backup.size),
+        report::bytes(backup.size_bytes),
         backup.documents.to_string(),
         if backup.encrypted { "yes" } else { "no" }.into(),
         verified.unwrap_or_else(|| "never".into()),
     ];
     (
         row,
-        format!("{}; in {}", backup.purpose, backup.places.join(", ")),
+        format!("{}; in {}", backup.purpose, backup.storages.join(", ")),
     )
 }

@@ -25,10 +25,10 @@ fn text(plan: &PrunePlan) -> String {
             backup.id.clone(),
             action.into(),
             backup.why.clone(),
-            backup.places.join(", "),
+            backup.storages.join(", "),
         ]
     });
-    let table = report::table(&["id", "action", "why", "places"], &rows.collect::<Vec<_>>());
+    let table = report::table(&["id", "action", "why", "storages"], &rows.collect::<Vec<_>>());
     let waiting = plan.backups.iter().any(|backup| backup.delete) && !plan.deleted;
     table
         + if waiting {
