@@ -12,8 +12,8 @@ use super::preview::{LossDetail, LossPreview, preview};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Digests;
-use crate::domain::operation::OperationId;
 use crate::operation::ledger::Ledger;
+use crate::operation::new_operation_id;
 use crate::wait::elapsed_ms;
 
 const QUIESCED: &str = "kept away by the hooks of pipeline.toml during the swap; what they write before it is kept in __old_ \
@@ -53,7 +53,7 @@ impl RestorePlan {
     /// Observes backup and server. Changes nothing.
     pub fn make(ctx: &Context, backup: &BackupFile, options: PlanOptions) -> Result<Self> {
         let live = connect(ctx)?;
-        let mut preflight = preflight(ctx, &live, backup, &OperationId::new())?;
+        let mut preflight = preflight(ctx, &live, backup, &new_operation_id())?;
         if !options.other_host {
             preflight.other_host(&live, backup);
         }
