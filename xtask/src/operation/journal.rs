@@ -25,7 +25,8 @@ use crate::report::json_line;
 
 /// The largest journal that is read: an operation writes some hundred lines.
 const LIMIT_BYTES: usize = 64 << 20;
-const FILE_NAME: &str = "steps.jsonl";
+/// The name of the file.
+pub const FILE_NAME: &str = "steps.jsonl";
 /// How often a locked journal is tried again: for a second in all.
 const LOCK_TRIES: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);

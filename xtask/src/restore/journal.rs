@@ -1,6 +1,6 @@
 //! What a restore writes into the journal of its operation, and the state that these records amount to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
@@ -181,9 +181,14 @@ impl RestoreHistory {
     /// What the journal of an operation amounts to, without locking it. Records of an earlier version come first: nothing
     /// is written to their file any more.
     pub fn read(ctx: &Context, operation: &OperationId) -> Result<Self> {
-        let earlier = operation_dir(ctx, operation)?.join(EARLIER_FILE_NAME);
-        let mut records: Vec<RestoreRecord> = journal::read_file(&earlier, RESTORE_TAG)?;
-        records.append(&mut journal::read(ctx, operation, RESTORE_TAG)?);
+        Self::read_in(&operation_dir(ctx, operation)?)
+    }
+
+    fn read_in(folder: &Path) -> Result<Self> {
+        let mut records: Vec<RestoreRecord> = Vec::new();
+        for file in [EARLIER_FILE_NAME, journal::FILE_NAME] {
+            records.append(&mut journal::read_file(&folder.join(file), RESTORE_TAG)?);
+        }
         Ok(Self::of(&records))
     }
 
@@ -283,5 +288,56 @@ impl RestoreJournal {
             .context("cannot record the step: nothing was done")?;
         self.history.add(record);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EARLIER: &str = r#"{"event":"planned","backup":"/b","backup_id":"20260102-030405","environment":"production","database":"shop","host":"h"}
+{"event":"swap-begun","steps":[{"do":"aside","collection":"users"},{"do":"bring","collection":"users"}]}
+{"event":"before","step":{"do":"aside","collection":"users"}}
+{"event":"mended","collection":"users","what":"rebuilt"}
+{"event":"before","step":{"do":"bring","collection":"users"}}
+"#;
+
+    #[test]
+    fn records_of_an_earlier_version_come_before_those_in_the_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(EARLIER_FILE_NAME), EARLIER).unwrap();
+        let history = RestoreHistory::read_in(dir.path()).unwrap();
+        assert_eq!(history.phase, RestorePhase::Swapping);
+        assert!(history.promoted("users") && !history.renamed_back("users"));
+        assert_eq!(history.repaired[0].what, "rebuilt");
+        let journal = Journal::open_file(dir.path().join(journal::FILE_NAME)).unwrap();
+        let step = r#"{"entry":"begun","step":"swap database","at":"2026-01-02T03:04:05Z"}"#;
+        journal
+            .append(&serde_json::from_str::<serde_json::Value>(step).unwrap())
+            .unwrap();
+        journal.append(&RestoreRecord::Swapped).unwrap();
+        let history = RestoreHistory::read_in(dir.path()).unwrap();
+        assert_eq!(history.phase, RestorePhase::Swapped);
+        assert_eq!(history.planned.unwrap().backup_id, "20260102-030405");
+    }
+
+    #[test]
+    fn persisted_names_of_steps_stay() {
+        let collection = || "users".to_owned();
+        let steps = [
+            RestoreStep::RenameToPrevious {
+                collection: collection(),
+            },
+            RestoreStep::PromoteShadow {
+                collection: collection(),
+            },
+            RestoreStep::SetExpiry {
+                collection: collection(),
+                index: "seen".into(),
+                expire_after_s: 60,
+            },
+        ];
+        let names = steps.map(|step| serde_json::to_value(step).unwrap()["do"].clone());
+        assert_eq!(names, ["aside", "bring", "arm-expiry"]);
     }
 }
