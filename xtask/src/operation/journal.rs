@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::error::CliError;
+use crate::error::catalogue::operation as errors;
 use crate::exec::read_bounded;
 use crate::report::json_line;
 
@@ -132,12 +132,7 @@ fn lock(file: &File, path: &Path) -> Result<()> {
             }
         }
     }
-    Err(
-        CliError::refused(format!("another process is writing {}", path.display()))
-            .live("this process changed nothing")
-            .next("wait for the other process to end, or end it, then run the command again")
-            .into(),
-    )
+    Err(errors::journal_in_use(path.display()).into())
 }
 
 fn read_whole(file: &mut File, path: &Path) -> Result<Vec<u8>> {
@@ -162,6 +157,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, tag: &str) -> Result<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::CliError;
     use serde_json::{Value, json};
 
     #[test]

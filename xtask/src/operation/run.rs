@@ -17,6 +17,7 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
 use crate::domain::step::{Budgets, Impact, Step};
 use crate::domain::timeline::{Timing, mark_critical};
+use crate::error::catalogue::operation as errors;
 use crate::error::{CliError, ExitKind, unchanged};
 use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, Watched};
@@ -25,7 +26,7 @@ use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::wait::millis;
 use crate::{report, secret};
 
-/// In which direction an operation that stopped midway is taken up.
+/// What becomes of an operation that stopped midway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeMode {
     Continue,
@@ -69,7 +70,7 @@ pub struct Operation {
     touched: Mutex<bool>,
     /// When the command began.
     started: Instant,
-    /// How long the operation had been under way before that, where this process took it up.
+    /// How long the operation had been under way before that, where this process resumed it.
     earlier_ms: u64,
     _budget: Watched,
 }
@@ -123,7 +124,7 @@ impl Operation {
         Ok(operation)
     }
 
-    /// Takes up an operation that stopped midway: gives its plan, and remembers what it has done.
+    /// Resumes an operation that stopped midway. Gives its plan; the steps that are done are not repeated.
     pub fn resume<P: DeserializeOwned>(
         ctx: &Context,
         id: &OperationId,
@@ -134,28 +135,20 @@ impl Operation {
         let recorded = find(&ledger.state()?, &ctx.env_name, id)?.clone();
         refuse_other_kind(&recorded, kind)?;
         if !recorded.unfinished() {
-            return Err(
-                CliError::usage(format!("{id} has ended: there is nothing to resume"))
-                    .live("nothing was changed")
-                    .next("cargo xtask releases")
-                    .into(),
-            );
+            return Err(errors::nothing_to_resume(id).into());
         }
-        let going_back = recorded
+        let reverting = recorded
             .steps
             .iter()
             .any(|step| step.name == Step::Reverting.name());
-        if going_back && direction == ResumeMode::Continue {
-            return Err(CliError::refused(format!("{id} is being taken back"))
-                .live("as the way back left it; this command changed nothing")
-                .next(format!("cargo xtask {kind} --undo {id}"))
-                .into());
+        if reverting && direction == ResumeMode::Continue {
+            return Err(errors::undo_has_begun(id, kind).into());
         }
         let plan = serde_json::from_value(recorded.started.plan.clone())
             .context("the ledger's plan is not readable")?;
         let facts = facts_of(ctx, &recorded)?;
-        let held = ledger.resume(id, "taken up again")?;
-        if direction == ResumeMode::Revert && !going_back {
+        let held = ledger.resume(id, "resumed")?;
+        if direction == ResumeMode::Revert && !reverting {
             held.step(Step::Reverting.name(), Value::Null)?;
         }
         let began = (Utc::now() - recorded.started_at).num_milliseconds();
@@ -246,7 +239,7 @@ impl Operation {
         }
     }
 
-    /// Time since the command began; where it stopped midway and was taken up again, since it first began.
+    /// Time since the command began; where it stopped midway and was resumed, since it first began.
     pub fn elapsed_ms(&self) -> u64 {
         self.earlier_ms + millis(self.started.elapsed())
     }
@@ -304,13 +297,7 @@ impl Operation {
         if !touched {
             return untouched(error);
         }
-        CliError::midway(format!("{error:#}"))
-            .live("some steps of this operation are live, others are not; all of them are recorded")
-            .next(format!(
-                "{}cargo xtask {kind} --resume {id}   (or go back: cargo xtask {kind} --undo {id})",
-                advice(error)
-            ))
-            .into()
+        errors::operation_stopped(format!("{error:#}"), advice(error), kind, id).into()
     }
 
     /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
@@ -354,8 +341,8 @@ impl Operation {
     }
 }
 
-/// What must be done before it is of use to resume. What a part of the operation says of being resumed itself does not hold
-/// for the whole.
+/// What must be done before it is of use to resume. What a part of the operation says about resuming itself does not hold for
+/// the whole.
 fn advice(error: &anyhow::Error) -> String {
     let stop = error.downcast_ref::<CliError>();
     let own = stop.filter(|stop| stop.exit != ExitKind::Midway);
@@ -378,24 +365,16 @@ fn untouched(error: &anyhow::Error) -> anyhow::Error {
 /// An operation of the ledger.
 pub fn find<'a>(state: &'a LedgerState, environment: &str, id: &OperationId) -> Result<&'a LedgerOperation> {
     let known = state.operations.iter().find(|known| known.id == *id);
-    known.ok_or_else(|| {
-        CliError::usage(format!("the ledger of {environment} knows no operation {id}"))
-            .live("nothing was changed")
-            .next("cargo xtask ledger")
-            .into()
-    })
+    known.ok_or_else(|| errors::unknown_operation(environment, id).into())
 }
 
-/// A deploy is not taken up as a rollback, nor the other way round.
+/// A deploy is not resumed as a rollback, nor the other way round.
 pub fn refuse_other_kind(recorded: &LedgerOperation, kind: &str) -> Result<()> {
     let (id, its) = (&recorded.id, &recorded.started.kind);
     if its == kind {
         return Ok(());
     }
-    Err(CliError::usage(format!("{id} is a {its}, not a {kind}"))
-        .live("nothing was changed")
-        .next(format!("cargo xtask {its} --resume {id}   (or --undo {id})"))
-        .into())
+    Err(errors::other_kind(id, its, kind).into())
 }
 
 /// The steps that are done, from the ledger and, where this machine has it, the journal: its last step may not have
