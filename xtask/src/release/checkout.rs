@@ -16,6 +16,8 @@ use crate::tools::git::Git;
 
 /// Only the user may enter.
 const PRIVATE_MODE: u32 = 0o700;
+/// The bits of a mode that are for group and others.
+const OTHERS_MODE_BITS: u32 = 6;
 /// Locked by whoever makes or removes checkouts.
 const GATE: &str = "gate";
 /// Locked by the process that a checkout belongs to.
@@ -107,7 +109,7 @@ fn private_folder() -> Result<PathBuf> {
         .symlink_metadata()
         .with_context(|| format!("cannot read {}", root.display()))?;
     ensure!(
-        found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0,
+        found.is_dir() && found.uid() == user && found.mode().trailing_zeros() >= OTHERS_MODE_BITS,
         "{} is not a private folder of this user: remove it",
         root.display()
     );

@@ -117,10 +117,9 @@ fn variables(ctx: &Context) -> Result<ToSet> {
 
 /// A commit that was rolled back is not deployed again by accident.
 fn check_rolled_back(releases: &Releases, commit: &str, allowed: bool, preflight: &mut Preflight) {
-    let of_commit = releases.all.iter().filter(|release| release.commit == commit);
-    let rolled_back = of_commit
-        .filter_map(|release| Some((release, rolled_back_by(&releases.all, &release.tag)?)))
-        .next();
+    let mut of_commit = releases.all.iter().filter(|release| release.commit == commit);
+    let rolled_back =
+        of_commit.find_map(|release| Some((release, rolled_back_by(&releases.all, &release.tag)?)));
     if let Some((release, rollback)) = rolled_back {
         preflight.require(allowed, || {
             format!(
