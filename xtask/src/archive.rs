@@ -28,7 +28,6 @@ pub use digest::{Check, ContentDigest, DigestPool};
 pub use keys::{Identities, Recipients};
 pub use prelude::{Prelude, PreludeNamespace};
 pub use reader::{ArchiveReader, Event};
-pub(crate) use scan::scan;
-pub use scan::{OnProgress, Progress};
+pub use scan::{OnProgress, Progress, Scan, scan};
 pub use store::{StoredBackup, store};
 pub use verify::{VerifyReport, verify};

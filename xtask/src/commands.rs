@@ -1,8 +1,6 @@
 //! The command line: one file per subcommand, which reads like the runbook.
 
 pub mod backup;
-pub mod bench;
-pub mod ci;
 pub mod completions;
 mod confirm;
 pub mod deploy;
@@ -12,13 +10,13 @@ pub mod health;
 pub mod ledger;
 pub mod metrics;
 pub mod notify;
-pub mod rehearse;
 pub mod releases;
 pub mod restore;
 pub mod rollback;
 pub mod setup;
 pub mod test;
 pub mod tools;
+mod undo;
 
 use std::process::ExitCode;
 
@@ -26,10 +24,10 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::catalogue::configuration as errors;
 use crate::report::{self, Format};
 
-/// Releases that can be taken back, code and data together.
+/// Releases that can be rolled back, code and data together.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 pub struct Cli {
@@ -48,10 +46,10 @@ pub struct Common {
     /// The form of the result on stdout; progress goes to stderr
     #[arg(long, global = true, value_enum, default_value_t)]
     pub format: Format,
-    /// Give every confirmation
+    /// Assume "yes" to every prompt
     #[arg(long, global = true)]
     pub yes: bool,
-    /// Say every command that is run
+    /// Print each command before running it
     #[arg(long, short, global = true)]
     pub verbose: bool,
 }
@@ -60,6 +58,18 @@ impl Common {
     /// Reads the configuration of the repository that we are in.
     pub fn context(&self) -> Result<Context> {
         Context::load(self.env.as_deref(), self.format, self.yes)
+    }
+
+    /// What comes before every command: how much is reported, what signals do, and whether the result has the form that
+    /// is asked for. `has_html` says that of the command.
+    pub fn begin(&self, has_html: bool) -> Result<()> {
+        report::set_verbose(self.verbose);
+        crate::exec::install_signal_handler()?;
+        // Before anything is done: to find out afterwards that it cannot be shown would be too late.
+        if self.format == Format::Html && !has_html {
+            return Err(errors::only_metrics_has_html().into());
+        }
+        Ok(())
     }
 }
 
@@ -71,13 +81,11 @@ const RESTORE_USAGE: &str = "cargo xtask restore BACKUP [--plan]
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Rehearse a release and its rollback on this machine, no account needed
-    Rehearse(rehearse::Args),
     /// Release what is on the main branch: backup, staged frontend, backend, promotion, record
     Deploy(deploy::Args),
-    /// Take code and data back to an earlier release
+    /// Roll code and data back to an earlier release
     Rollback(rollback::Args),
-    /// List the releases, what is live, and what can be gone back to
+    /// List the releases, what is live, and what a rollback can restore
     Releases(releases::Args),
     /// Check code, data, speed and platforms; exit 0 only when healthy
     Health(health::Args),
@@ -90,39 +98,30 @@ pub enum Command {
     Ledger(ledger::Args),
     /// Figures about releases, recoveries and backups, from what tags, ledger and history say
     Metrics(metrics::Args),
-    /// Look whether a deploy and a rollback would work now
+    /// Check that deploy and rollback would succeed
     Doctor(doctor::Args),
-    /// Make the GitHub repository what the pipeline needs
+    /// Configure the GitHub repository
     Setup(setup::Args),
     /// Run the product's own tests
     Test(test::Args),
-    /// Ask for approvals, prove them, end what waited too long
+    /// Request, verify and expire approvals
     Gate(gate::Args),
-    /// Tell people what happened
+    /// Send notifications
     Notify(notify::Args),
     /// Find the outside programs: on PATH, in the cache, or built from a pin
     Tools(tools::Args),
-    /// Run every check of this repository, as continuous integration does
-    Ci(ci::Args),
-    /// Measure what things cost beside what they replace
-    Bench(bench::Args),
     /// Print the completion script of a shell, or write manual pages
     Completions(completions::Args),
 }
 
 /// Runs the command; errors decide the exit code.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
-    report::set_verbose(cli.common.verbose);
-    crate::exec::install_signal_handler()?;
     let common = &cli.common;
     // Before anything is done: to find out afterwards that it cannot be shown would be too late.
     if common.format == Format::Html && !matches!(cli.command, Command::Metrics(_)) {
-        return Err(CliError::usage("only `metrics` has an HTML form")
-            .next("choose --format text or --format json")
-            .into());
+        return Err(errors::only_metrics_has_html().into());
     }
     match cli.command {
-        Command::Rehearse(args) => rehearse::run(&args, common)?,
         Command::Deploy(args) => deploy::run(&args, common)?,
         Command::Rollback(args) => rollback::run(&args, common)?,
         Command::Releases(args) => releases::run(&args, common)?,
@@ -137,8 +136,6 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Gate(args) => gate::run(&args, common)?,
         Command::Notify(args) => notify::run(&args, common)?,
         Command::Tools(args) => tools::run(&args, common)?,
-        Command::Ci(args) => ci::run(&args, common)?,
-        Command::Bench(args) => bench::run(&args, common)?,
         Command::Completions(args) => completions::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)

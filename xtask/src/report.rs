@@ -234,6 +234,23 @@ pub fn bytes(count: u64) -> String {
     indicatif::DecimalBytes(count).to_string()
 }
 
+/// How long the recovery took, and what of it was not the platforms' or mongorestore's.
+pub fn recovered(recovery_ms: u64, unavoidable_ms: u64, budget_ms: u64) -> String {
+    format!(
+        "recovered in {} of {}: mongorestore and then the slower platform took {}, all else {} ({:.1} % more)",
+        duration_ms(recovery_ms),
+        duration_ms(budget_ms),
+        duration_ms(unavoidable_ms),
+        duration_ms(recovery_ms.saturating_sub(unavoidable_ms)),
+        overhead_percent(recovery_ms, unavoidable_ms)
+    )
+}
+
+/// What a recovery took beside what was unavoidable, in percent of the latter.
+pub fn overhead_percent(recovery_ms: u64, unavoidable_ms: u64) -> f64 {
+    recovery_ms.saturating_sub(unavoidable_ms) as f64 * 100.0 / unavoidable_ms.max(1) as f64
+}
+
 /// A duration for people: `850 ms`, `12.3 s`, `4 min 05 s`.
 pub fn duration_ms(ms: u64) -> String {
     match ms {

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::archive::FileDigest;
 use crate::backup::{BackupFile, write_metadata};
-use crate::config::Place;
+use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, StoragePlace};
 
@@ -87,11 +87,11 @@ fn read_back(keeper: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> 
 }
 
 /// Opens a place of pipeline.toml.
-pub fn open(ctx: &Context, place: &Place) -> Result<Box<dyn BackupStore>> {
+pub fn open(ctx: &Context, place: &StorageConfig) -> Result<Box<dyn BackupStore>> {
     Ok(match place {
-        Place::Directory { path, .. } => Box::new(directory::Directory::open(ctx.root.join(path))?),
-        Place::Github { .. } => Box::new(github::Releases::open(ctx)?),
-        Place::Azure {
+        StorageConfig::Directory { path, .. } => Box::new(directory::Directory::open(ctx.root.join(path))?),
+        StorageConfig::Github { .. } => Box::new(github::Releases::open(ctx)?),
+        StorageConfig::Azure {
             container,
             prefix,
             connection,
@@ -101,10 +101,10 @@ pub fn open(ctx: &Context, place: &Place) -> Result<Box<dyn BackupStore>> {
 }
 
 /// Whether a failure of this place is an error of the backup.
-pub fn is_required(place: &Place) -> bool {
+pub fn is_required(place: &StorageConfig) -> bool {
     match place {
-        Place::Directory { required, .. } | Place::Github { required } | Place::Azure { required, .. } => {
-            *required
-        }
+        StorageConfig::Directory { required, .. }
+        | StorageConfig::Github { required }
+        | StorageConfig::Azure { required, .. } => *required,
     }
 }

@@ -23,7 +23,7 @@ enum Command {
         /// Folder for what is deployed
         #[arg(long)]
         state: PathBuf,
-        /// What the world contains (JSON)
+        /// What the platforms contain (JSON)
         #[arg(long)]
         config: PathBuf,
     },

@@ -25,19 +25,14 @@ const PROGRESS_STEP_BYTES: u64 = 1024 * 1024;
 
 /// What one pass found.
 #[derive(Debug)]
-pub(crate) struct Scan<R> {
+pub struct Scan<R> {
     pub(super) inner: R,
     pub(super) prelude: Prelude,
-    pub(crate) namespaces: Vec<NamespaceRecord>,
+    pub namespaces: Vec<NamespaceRecord>,
 }
 
 /// Reads the archive to its end; `workers` threads compute the digests.
-pub(crate) fn scan<R: Read>(
-    source: R,
-    check: Check,
-    workers: usize,
-    progress: OnProgress,
-) -> Result<Scan<R>> {
+pub fn scan<R: Read>(source: R, check: Check, workers: usize, progress: OnProgress) -> Result<Scan<R>> {
     let mut reader = ArchiveReader::new(source)?;
     let mut digests = DigestPool::new(workers, check);
     let mut seen = Progress::default();

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::archive::{FileDigest, Identities, verify_file};
 use crate::backup::BackupFile;
-use crate::config::Place;
+use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, ConsistencyKind};
 use crate::error::CliError;
@@ -212,7 +212,7 @@ pub fn identities(ctx: &Context) -> Result<Option<Identities>> {
 /// The folders that keep backups: those configured, and the one for local state where backups of other places land.
 fn directories(ctx: &Context) -> Result<Vec<Directory>> {
     let configured = ctx.config.backup.places.iter().filter_map(|place| match place {
-        Place::Directory { path, .. } => Some(ctx.root.join(path)),
+        StorageConfig::Directory { path, .. } => Some(ctx.root.join(path)),
         _ => None,
     });
     let local = ctx.state_dir("backups")?;
@@ -239,7 +239,7 @@ fn keepers(ctx: &Context) -> Result<Keepers> {
 fn first_directory(ctx: &Context) -> Result<Directory> {
     let directory = |wanted: bool| {
         ctx.config.backup.places.iter().find_map(|place| match place {
-            Place::Directory { path, required } if *required || !wanted => Some(ctx.root.join(path)),
+            StorageConfig::Directory { path, required } if *required || !wanted => Some(ctx.root.join(path)),
             _ => None,
         })
     };

@@ -10,7 +10,7 @@ use xshell::cmd;
 use crate::context::Context;
 use crate::exec::Exec;
 use crate::secret::Secret;
-use crate::tools::resolve::resolve;
+use crate::tools::toolchain::resolve;
 
 /// Longer than any drill is expected to take.
 const DEADLINE: Duration = Duration::from_hours(6);

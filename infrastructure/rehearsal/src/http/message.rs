@@ -101,7 +101,7 @@ impl Request {
 
 /// How an answer goes out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExitKind {
     /// As it should.
     #[default]
     Normal,
@@ -121,7 +121,7 @@ pub struct Response {
     /// The whole body.
     pub body: Vec<u8>,
     /// What happens on the wire.
-    pub ending: Ending,
+    pub ending: ExitKind,
 }
 
 impl Response {
@@ -157,7 +157,7 @@ impl Response {
     pub fn close() -> Self {
         Self {
             status: 0,
-            ending: Ending::Close,
+            ending: ExitKind::Close,
             ..Self::default()
         }
     }

@@ -10,4 +10,4 @@ pub mod router;
 pub mod server;
 mod wire;
 
-pub use message::{Ending, Headers, Request, Response};
+pub use message::{ExitKind, Headers, Request, Response};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::message::{Ending, Request, Response};
+use super::message::{ExitKind, Request, Response};
 use super::wire::Wire;
 
 /// An idle connection is closed after this.
@@ -110,7 +110,7 @@ pub fn serve_stream<S: Read + Write>(stream: S, handler: &dyn Handler) -> io::Re
             .get("connection")
             .is_some_and(|value| value.eq_ignore_ascii_case("close"));
         write_response(wire.stream(), &response, request.method == "HEAD")?;
-        if close || response.ending != Ending::Normal {
+        if close || response.ending != ExitKind::Normal {
             break;
         }
     }
@@ -118,7 +118,7 @@ pub fn serve_stream<S: Read + Write>(stream: S, handler: &dyn Handler) -> io::Re
 }
 
 fn write_response(out: &mut impl Write, response: &Response, head_only: bool) -> io::Result<()> {
-    if response.ending == Ending::Close {
+    if response.ending == ExitKind::Close {
         return Ok(());
     }
     let mut head = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
@@ -131,7 +131,7 @@ fn write_response(out: &mut impl Write, response: &Response, head_only: bool) ->
     head.push_str("\r\n");
     let mut bytes = head.into_bytes();
     if !head_only {
-        let sent = if response.ending == Ending::Cut {
+        let sent = if response.ending == ExitKind::Cut {
             response.body.len() / 2
         } else {
             response.body.len()

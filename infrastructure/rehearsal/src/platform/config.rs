@@ -1,4 +1,4 @@
-//! What the simulated world contains at the start.
+//! What the simulated platforms contain at the start.
 
 use std::collections::BTreeMap;
 

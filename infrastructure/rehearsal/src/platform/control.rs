@@ -5,37 +5,37 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 
-use super::World;
+use super::Platforms;
 use super::faults::Fault;
 use crate::http::server::Handler;
 use crate::http::{Request, Response};
 
 /// The control address.
 pub(super) struct Control {
-    world: Arc<World>,
+    platforms: Arc<Platforms>,
 }
 
 impl Control {
-    pub(super) fn new(world: Arc<World>) -> Self {
-        Self { world }
+    pub(super) fn new(platforms: Arc<Platforms>) -> Self {
+        Self { platforms }
     }
 
     fn report(&self) -> Value {
-        let shared = &self.world.shared;
+        let shared = &self.platforms.shared;
         json!({
             "requests": shared.journal.entries(),
             "unimplemented": shared.journal.unimplemented(),
             "faults": shared.faults.list(),
-            "slack": self.world.services.messages(),
-            "mail": self.world.mail.messages(),
-            "railway": self.world.railway.report(),
-            "vercel": self.world.vercel.report(),
-            "github": self.world.github.report(),
+            "slack": self.platforms.services.messages(),
+            "mail": self.platforms.mail.messages(),
+            "railway": self.platforms.railway.report(),
+            "vercel": self.platforms.vercel.report(),
+            "github": self.platforms.github.report(),
         })
     }
 
     fn act(&self, request: &Request) -> Result<Value> {
-        let world = &self.world;
+        let platforms = &self.platforms;
         let body = if request.body.is_empty() {
             json!({})
         } else {
@@ -49,28 +49,28 @@ impl Control {
         match request.path.as_str() {
             "/faults" => {
                 let fault: Fault = serde_json::from_value(body).context("not a fault")?;
-                world.shared.faults.add(fault);
+                platforms.shared.faults.add(fault);
             }
-            "/faults/release" => world.shared.faults.release(body["id"].as_str()),
-            "/faults/clear" => world.shared.faults.clear(),
-            "/clock" => world
+            "/faults/release" => platforms.shared.faults.release(body["id"].as_str()),
+            "/faults/clear" => platforms.shared.faults.clear(),
+            "/clock" => platforms
                 .shared
                 .clock
                 .advance(body["advance_ms"].as_i64().context("advance_ms is missing")?),
-            "/railway/purge-image" => world.railway.purge_image(text("deployment")?)?,
-            "/railway/start" => world
+            "/railway/purge-image" => platforms.railway.purge_image(text("deployment")?)?,
+            "/railway/start" => platforms
                 .railway
                 .set_start(body["at_least_ms"].as_u64().context("at_least_ms is missing")?),
-            "/railway/crash" => world.railway.crash(text("deployment")?)?,
-            "/mail/refuse" => world.mail.refuse(text("answer")?),
-            "/expire" => world.github.expire_artifacts(body["name"].as_str()),
+            "/railway/crash" => platforms.railway.crash(text("deployment")?)?,
+            "/mail/refuse" => platforms.mail.refuse(text("answer")?),
+            "/expire" => platforms.github.expire_artifacts(body["name"].as_str()),
             "/services/status" => {
-                world
+                platforms
                     .services
                     .set_status(text("page")?, text("component")?, text("status")?);
             }
             path => match path.strip_prefix("/github/") {
-                Some(what) => world.github.control(what, &body)?,
+                Some(what) => platforms.github.control(what, &body)?,
                 None => return Err(anyhow!("there is no control {path}")),
             },
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::{Ending, Request, Response};
+use crate::http::{ExitKind, Request, Response};
 
 /// A delayed answer is let go after this even when nobody releases it.
 const MAX_HOLD: Duration = Duration::from_mins(2);
@@ -180,7 +180,7 @@ impl Faults {
                 fault.answer(500)
             }
             Kind::Cut => Response {
-                ending: Ending::Cut,
+                ending: ExitKind::Cut,
                 ..act(request)
             },
             Kind::Twice => {

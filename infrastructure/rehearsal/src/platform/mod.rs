@@ -1,4 +1,4 @@
-//! The outside world on one machine: Railway, Vercel, GitHub, status pages, a Slack webhook and a mail server.
+//! The outside platforms on one machine: Railway, Vercel, GitHub, status pages, a Slack webhook and a mail server.
 
 mod clock;
 mod config;
@@ -40,7 +40,7 @@ struct Shared {
 }
 
 /// Everything that is simulated.
-struct World {
+struct Platforms {
     shared: Arc<Shared>,
     railway: Arc<railway::Railway>,
     vercel: Arc<vercel::Vercel>,
@@ -57,16 +57,16 @@ pub fn run(state: &Path, config: &Path) -> Result<()> {
     let config: Config =
         serde_json::from_str(&text).with_context(|| format!("{} is not valid", config.display()))?;
     std::fs::create_dir_all(state).with_context(|| format!("cannot create {}", state.display()))?;
-    let world = Arc::new(World::new(state, config)?);
-    let addresses = start(&world, state)?;
+    let platforms = Arc::new(Platforms::new(state, config)?);
+    let addresses = start(&platforms, state)?;
     println!("{addresses}");
     // A failed sender means that no watcher is left: end as well.
     let _ = stop.recv();
-    world.railway.shut_down();
+    platforms.railway.shut_down();
     Ok(())
 }
 
-impl World {
+impl Platforms {
     fn new(state: &Path, config: Config) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         Ok(Self {
@@ -81,7 +81,7 @@ impl World {
 }
 
 /// Binds everything and returns where it is.
-fn start(world: &Arc<World>, state: &Path) -> Result<Value> {
+fn start(platforms: &Arc<Platforms>, state: &Path) -> Result<Value> {
     let socket = state.join("gh.sock");
     if socket.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
         bail!(
@@ -89,29 +89,29 @@ fn start(world: &Arc<World>, state: &Path) -> Result<Value> {
             socket.display()
         );
     }
-    let shared = &world.shared;
+    let shared = &platforms.shared;
     let railway = serve_tcp(Arc::new(Observed::new(
-        Arc::clone(&world.railway),
+        Arc::clone(&platforms.railway),
         Arc::clone(shared),
     )))?;
     let vercel = serve_tcp(Arc::new(Observed::new(
-        Arc::clone(&world.vercel),
+        Arc::clone(&platforms.vercel),
         Arc::clone(shared),
     )))?;
     serve_unix(
         &socket,
-        Arc::new(Observed::new(Arc::clone(&world.github), Arc::clone(shared))),
+        Arc::new(Observed::new(Arc::clone(&platforms.github), Arc::clone(shared))),
     )?;
     let services = serve_tcp(Arc::new(Observed::new(
-        Arc::clone(&world.services),
+        Arc::clone(&platforms.services),
         Arc::clone(shared),
     )))?;
-    let backend = serve_tcp(Arc::new(world.railway.stable_address()))?;
-    let frontend = serve_tcp(Arc::new(world.vercel.production_domain()))?;
-    let mail_starttls = world.mail.serve(mail::Port::Starttls)?.port();
-    let mail_tls = world.mail.serve(mail::Port::Tls)?.port();
-    let mail_clear = world.mail.serve(mail::Port::Clear)?.port();
-    let control = serve_tcp(Arc::new(control::Control::new(Arc::clone(world))))?;
+    let backend = serve_tcp(Arc::new(platforms.railway.stable_address()))?;
+    let frontend = serve_tcp(Arc::new(platforms.vercel.production_domain()))?;
+    let mail_starttls = platforms.mail.serve(mail::Port::Starttls)?.port();
+    let mail_tls = platforms.mail.serve(mail::Port::Tls)?.port();
+    let mail_clear = platforms.mail.serve(mail::Port::Clear)?.port();
+    let control = serve_tcp(Arc::new(control::Control::new(Arc::clone(platforms))))?;
     Ok(json!({
         "railway_proxy": format!("http://{railway}"),
         "railway_ca": state.join(railway::CA_FILE),

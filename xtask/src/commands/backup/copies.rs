@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::backup::{self, BackupFile};
-use crate::config::Place;
+use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exec::interrupted;
@@ -17,7 +17,7 @@ use crate::storage::{self, directory::Directory};
 /// is a warning, or an error where it is required; then the backup still exists, and the error says where.
 pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mut BackupFile) -> Result<()> {
     let mut failed = Vec::new();
-    let others: Vec<&Place> = ctx
+    let others: Vec<&StorageConfig> = ctx
         .config
         .backup
         .places
@@ -90,6 +90,6 @@ fn record(backup: &BackupFile) -> Result<()> {
     Ok(())
 }
 
-fn is_folder(ctx: &Context, place: &Place, folder: &Path) -> bool {
-    matches!(place, Place::Directory { path, .. } if ctx.root.join(path) == folder)
+fn is_folder(ctx: &Context, place: &StorageConfig, folder: &Path) -> bool {
+    matches!(place, StorageConfig::Directory { path, .. } if ctx.root.join(path) == folder)
 }

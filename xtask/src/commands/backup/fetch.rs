@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{find, meter::Meter};
 use crate::archive::{FileDigest, Progress, verify_file};
 use crate::backup::{BackupFile, sync_folder, write_metadata};
-use crate::config::Place;
+use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, check_backup_id};
 use crate::exec::check_interrupted;
@@ -52,7 +52,7 @@ pub(super) fn from_afar(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
     check_backup_id(id)?;
     let mut failed = None;
     for place in &ctx.config.backup.places {
-        if matches!(place, Place::Directory { .. }) {
+        if matches!(place, StorageConfig::Directory { .. }) {
             continue;
         }
         check_interrupted()?;

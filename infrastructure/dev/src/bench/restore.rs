@@ -1,0 +1,142 @@
+//! `bench restore`: our restore beside `mongorestore --drop` of the same backup, and how long readers see missing or mixed data.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use mongodb::bson::{Document, doc};
+use serde_json::Value;
+
+use super::contest::{Run, Side};
+use super::ground::Ground;
+use super::live::{Server, keep, with_server};
+use super::measure;
+use super::report::Row;
+use xtask::database::{Digests, Live};
+use xtask::domain::inventory::Inventory;
+use xtask::exec::Exec;
+
+const COLLECTIONS: [&str; 3] = ["bookings", "properties", "users"];
+/// Documents of each collection of the smallest run, of about 370 bytes.
+const SMALLEST_DOCUMENTS: i32 = 1_000;
+const BATCH: i32 = 5_000;
+/// What the backup holds, and what is live when it is restored.
+const BACKED_UP: i32 = 1;
+const LIVE: i32 = 2;
+
+pub(super) fn run(ground: &Ground) -> Result<Vec<Row>> {
+    ground.at_each_scale(|scale| at(ground, scale))
+}
+
+fn at(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
+    let documents = SMALLEST_DOCUMENTS * i32::try_from(scale)?;
+    let (folder, repository) = (ground.new_folder()?, ground.repository("http://127.0.0.1:1")?);
+    with_server(ground, |server| {
+        let data = Data {
+            live: server.live()?,
+            documents,
+        };
+        data.fill(BACKED_UP)?;
+        let expected = data.live.inventory(Digests::Full)?;
+        let archive = folder.path().join("archive");
+        server.dump(&archive)?;
+        let backup = keep(&repository, &archive)?;
+        let restored = |exec: Exec| data.restored(server, &expected, exec);
+        let sides = [
+            Side::new("mongorestore --drop", || {
+                Ok(restored(server.mongorestore(&archive, &["--drop"])?)?.0)
+            }),
+            Side::new("ours", || {
+                let exec = repository.xtask(&["restore", &backup.to_string_lossy(), "--delta", "counts"])?;
+                let (run, printed) = restored(server.reached_by(exec))?;
+                Ok(run.with("renaming_s", renaming_s(&printed)?))
+            }),
+        ];
+        let size = archive.metadata()?.len();
+        let text = format!("{}, {} documents", xtask::report::bytes(size), 3 * documents);
+        ground.grown("restore", text, scale).run(&sides)
+    })
+}
+
+/// How long the collections were being renamed, as the restore itself tells.
+fn renaming_s(printed: &str) -> Result<f64> {
+    let report: Value = serde_json::from_str(printed).context("the restore printed no JSON")?;
+    let collections = report["collections"]
+        .as_array()
+        .context("the restore names no collections")?;
+    let times_ms = collections.iter().filter_map(|c| c["unavailable_ms"].as_u64());
+    Ok(times_ms.sum::<u64>() as f64 / 1e3)
+}
+
+struct Data {
+    live: Live,
+    documents: i32,
+}
+
+impl Data {
+    /// Everything anew, with this version in every document.
+    fn fill(&self, version: i32) -> Result<()> {
+        self.live
+            .database()
+            .drop()
+            .run()
+            .context("cannot empty the scratch server")?;
+        for name in COLLECTIONS {
+            let collection = self.live.database().collection(name);
+            for start in (0..self.documents).step_by(BATCH as usize) {
+                let batch = (start..self.documents.min(start + BATCH)).map(|n| {
+                    doc! { "_id": n, "version": version, "city": n % 97, "text": format!("{n} ").repeat(60) }
+                });
+                collection.insert_many(batch.collect::<Vec<Document>>()).run()?;
+            }
+            let index = doc! { "key": { "city": 1 }, "name": "city" };
+            self.live.create_indexes(name, &[index])?;
+        }
+        Ok(())
+    }
+
+    /// Runs a restore over other data while somebody reads; the backup must be live afterwards.
+    fn restored(&self, server: &Server, expected: &Inventory, exec: Exec) -> Result<(Run, String)> {
+        self.fill(LIVE)?;
+        let reader = server.live()?;
+        let stop = AtomicBool::new(false);
+        let (outcome, unusable) = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| self.unusable_time(&reader, &stop));
+            let outcome = measure::run(exec);
+            stop.store(true, Ordering::SeqCst);
+            (outcome, reading.join())
+        });
+        let (printed, cost) = outcome?;
+        let unusable = unusable.map_err(|_| anyhow!("the reader panicked"))?;
+        let differences = expected.compare(&self.live.inventory(Digests::Full)?);
+        ensure!(
+            differences.is_empty(),
+            "another database than the backup is live: {differences:?}"
+        );
+        let run = Run::new(cost, "every collection is as in the backup");
+        Ok((run.with("missing_or_mixed_s", unusable.as_secs_f64()), printed))
+    }
+
+    /// Asks each collection for its last document until told to stop. Gives the time in which the answers were neither all old
+    /// nor all new.
+    fn unusable_time(&self, live: &Live, stop: &AtomicBool) -> Duration {
+        let (mut unusable, mut last) = (Duration::ZERO, Instant::now());
+        while !stop.load(Ordering::SeqCst) {
+            let seen = COLLECTIONS.map(|name| {
+                let collection = live.database().collection::<Document>(name);
+                let found = collection
+                    .find_one(doc! { "_id": self.documents - 1 })
+                    .run()
+                    .ok()
+                    .flatten();
+                found.and_then(|document| document.get_i32("version").ok())
+            });
+            let now = Instant::now();
+            if seen[0].is_none() || seen.iter().any(|version| *version != seen[0]) {
+                unusable += now - last;
+            }
+            last = now;
+        }
+        unusable
+    }
+}

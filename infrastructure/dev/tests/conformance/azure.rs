@@ -1,0 +1,222 @@
+//! Backups in Azure Blob Storage: the real `az` against Azurite.
+//!
+//! `cargo test -p dev --test conformance azure:: -- --ignored`, with `az` and `azurite-blob` on PATH.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo};
+use rehearsal::test_env::process::{Owned, program};
+use serde_json::{Value, json};
+
+/// The one account that Azurite has; its key is in Azurite's documentation.
+const ACCOUNT: &str = "devstoreaccount1";
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+const VARIABLE: &str = "AZURE_STORAGE_CONNECTION_STRING";
+/// It says when it listens.
+const START_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Azurite's blob service, with its data in a folder of the test.
+struct Azurite {
+    _process: Owned,
+    port: u16,
+}
+
+impl Azurite {
+    fn start(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).unwrap();
+        let mut command = Command::new(program(&["azurite-blob"]));
+        command
+            .args(["--blobHost", "127.0.0.1", "--blobPort", "0"])
+            // az may speak a newer version of the protocol than Azurite knows by name.
+            .args(["--skipApiVersionCheck", "--disableTelemetry", "--location"])
+            .arg(folder)
+            .current_dir(folder)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut process = Owned::start(&mut command);
+        let lines = BufReader::new(process.child.stdout.take().unwrap()).lines();
+        let (told, port) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if let Some((_, port)) = line.split_once("listens on http://127.0.0.1:") {
+                    told.send(port.trim().parse::<u16>().unwrap()).ok();
+                }
+            }
+        });
+        let port = port.recv_timeout(START_DEADLINE).expect("Azurite did not start");
+        Self {
+            _process: process,
+            port,
+        }
+    }
+
+    fn connection(&self, key: &str) -> String {
+        format!(
+            "DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={key};BlobEndpoint=http://127.0.0.1:{}/{ACCOUNT};",
+            self.port
+        )
+    }
+}
+
+const PLACES: &str = r#"
+[[backup.places]]
+kind = "directory"
+path = "backups"
+required = true
+[[backup.places]]
+kind = "azure"
+container = "backups"
+prefix = "prod/db"
+required = true
+"#;
+
+fn az(repo: &Repo, args: &[&str]) -> Outcome {
+    let mut command = Command::new(program(&["az"]));
+    command.args(["storage"]).args(args);
+    repo.surround(&mut command);
+    let outcome = Outcome::of(&mut command);
+    outcome.ok();
+    outcome
+}
+
+fn blobs(repo: &Repo) -> Vec<String> {
+    let listed = az(
+        repo,
+        &["blob", "list", "--container-name", "backups", "--output", "json"],
+    )
+    .json();
+    let names = listed.as_array().unwrap().iter();
+    names
+        .map(|blob| blob["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+#[ignore = "needs az and Azurite: part of the conformance suite"]
+fn azure_keeps_backups_and_gives_them_back() {
+    let server = Mongo::with_one_document();
+    let mut repo = Repo::new(&server.uri());
+    repo.configure(PLACES);
+    let azurite = Azurite::start(&repo.root().join("azurite"));
+    repo.set("AZURE_CONFIG_DIR", repo.root().join("az").to_str().unwrap());
+    repo.set(VARIABLE, &azurite.connection(KEY));
+
+    // No container yet, then a wrong key: the backup exists, but a required place has none. The key is never said.
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("a required place has no copy")
+        .says("the backup itself is good")
+        .never_says(KEY);
+    az(&repo, &["container", "create", "--name", "backups"]);
+    let wrong = "d3JvbmcgYnV0IHdlbGwtZm9ybWVkIGtleQ==";
+    repo.set(VARIABLE, &azurite.connection(wrong));
+    repo.xtask(&["-v", "backup"])
+        .code(1)
+        .says("a required place has no copy")
+        .never_says(wrong);
+    repo.set(VARIABLE, &azurite.connection(KEY));
+    assert_eq!(blobs(&repo), Vec::<String>::new(), "nothing half is there");
+    std::fs::remove_dir_all(repo.backups()).unwrap();
+
+    let created = repo.backup();
+    let id = created["metadata"]["id"].as_str().unwrap().to_owned();
+    let stored = &created["metadata"]["storage"][1];
+    assert_eq!(
+        (&stored["kind"], &stored["verified"]),
+        (&json!("azure"), &json!(true))
+    );
+    let names = blobs(&repo);
+    assert!(
+        names
+            .iter()
+            .all(|name| name.starts_with(&format!("prod/db/{id}/")))
+            && names.len() == 2,
+        "{names:?}"
+    );
+
+    fetched_resumed_and_checked(&repo, &id);
+    pruned(&repo, &id);
+}
+
+fn fetched_resumed_and_checked(repo: &Repo, id: &str) {
+    std::fs::remove_dir_all(repo.backups()).unwrap();
+    repo.xtask(&["backup", "list"])
+        .ok()
+        .says(id)
+        .says("azure backups/prod/db/");
+    let path = PathBuf::from(repo.xtask(&["backup", "fetch", id]).ok().stdout.trim());
+    repo.xtask(&["backup", "verify", id]).ok();
+    let text = std::fs::read_to_string(path.with_file_name("backup-metadata.json")).unwrap();
+    let metadata: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        metadata["storage"][1]["kind"], "azure",
+        "the place names itself: {metadata}"
+    );
+
+    // A download that broke off is gone on with.
+    let whole = std::fs::read(&path).unwrap();
+    let folder = path.parent().unwrap();
+    let partial = folder.with_file_name(format!(".fetch-{id}"));
+    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::create_dir_all(&partial).unwrap();
+    std::fs::write(partial.join(path.file_name().unwrap()), &whole[..whole.len() / 2]).unwrap();
+    repo.xtask(&["backup", "fetch", id])
+        .ok()
+        .never_says("starting again");
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+
+    // What was damaged there is not taken for the backup.
+    std::fs::remove_dir_all(folder).unwrap();
+    let damaged = repo.root().join("damaged");
+    let mut bytes = whole.clone();
+    bytes[whole.len() / 2] ^= 1;
+    std::fs::write(&damaged, bytes).unwrap();
+    let name = format!("prod/db/{id}/{}", path.file_name().unwrap().to_str().unwrap());
+    let replace = |file: &Path| {
+        let file = file.to_str().unwrap();
+        let args = [
+            "blob",
+            "upload",
+            "--container-name",
+            "backups",
+            "--overwrite",
+            "true",
+        ];
+        az(repo, &[&args[..], &["--name", &name, "--file", file]].concat());
+    };
+    replace(&damaged);
+    repo.xtask(&["backup", "fetch", id])
+        .code(1)
+        .says("not the backup that was stored");
+    std::fs::write(&damaged, whole).unwrap();
+    replace(&damaged);
+}
+
+fn pruned(repo: &Repo, first: &str) {
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(args);
+        repo.surround(&mut command);
+        Outcome::of(&mut command).ok();
+    };
+    git(&["init", "-q"]);
+    git(&["init", "-q", "--bare", "remote.git"]);
+    git(&["remote", "add", "origin", "remote.git"]);
+    let second = repo.backup()["metadata"]["id"].as_str().unwrap().to_owned();
+    repo.configure(&format!("retention_days = 0\n{PLACES}"));
+    repo.xtask(&["--yes", "backup", "prune"])
+        .ok()
+        .says("deleted")
+        .says("the last verified one");
+    let names = blobs(repo);
+    assert!(
+        names.iter().all(|name| name.contains(&second)) && names.len() == 2,
+        "{names:?} {first}"
+    );
+}

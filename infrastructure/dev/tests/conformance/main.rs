@@ -1,0 +1,20 @@
+//! What only exact versions of other programs can show: the real ones beside their stand-ins, and pages in a real browser.
+//! All of it is run by stages of `cargo xtask ci`.
+
+mod act;
+mod azure;
+mod compare;
+mod gh;
+mod names;
+mod pages;
+mod platforms;
+mod requests;
+
+use std::path::PathBuf;
+
+use rehearsal::test_env::programs::repository;
+
+/// A program of the kit's pins.
+fn real(name: &str) -> PathBuf {
+    dev::tools::resolve_one(repository(), name).unwrap().path
+}

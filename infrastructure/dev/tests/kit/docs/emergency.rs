@@ -1,0 +1,178 @@
+//! `docs/EMERGENCY.md`, every block of it, in a rehearsed test environment: two releases, users' data, a lock that somebody holds.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rehearsal::test_env::{DATABASE, TestEnv};
+use serde_json::{Value, json};
+use xshell::{Shell, cmd};
+use xtask::database::{Digests, Live};
+use xtask::domain::inventory::Inventory;
+use xtask::operation::ledger::{Ledger, LockTiming, Start};
+use xtask::secret::Secret;
+use xtask::tools::git::Git;
+
+use super::{read, root};
+
+/// A deployment of the simulator takes well under a second.
+const BACK_DEADLINE: Duration = Duration::from_mins(1);
+
+/// The blocks for bash, one after the other, each with its heading said before it.
+fn script() -> String {
+    let page = read(&root().join("docs/EMERGENCY.md"));
+    let mut script = String::new();
+    let mut in_block = false;
+    for line in page.lines() {
+        match line {
+            "```bash" => in_block = true,
+            "```" => in_block = false,
+            _ if in_block => script += &format!("{line}\n"),
+            _ => {
+                if let Some(heading) = line.strip_prefix("## ") {
+                    script += &format!("echo '== {heading}'\n");
+                }
+            }
+        }
+    }
+    script
+}
+
+fn inventory(env: &TestEnv) -> Inventory {
+    let live = Live::connect(&Secret::new(&env.uri), DATABASE).unwrap();
+    live.inventory(Digests::Full).unwrap()
+}
+
+/// The one backup file of this id.
+fn backup_file(env: &TestEnv, id: &str) -> PathBuf {
+    let folders = std::fs::read_dir(env.folder.join("backups")).unwrap();
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
+    let mut paths = files.map(|file| file.unwrap().path());
+    paths
+        .find(|path| path.to_string_lossy().ends_with(&format!("{id}.tar.gz.age")))
+        .unwrap()
+}
+
+/// Somebody who holds the lock and says nothing more.
+fn hold_the_lock(clone: &Path) -> xtask::operation::ledger::OperationLock {
+    let timing = LockTiming {
+        heartbeat: Duration::from_hours(1),
+        ..LockTiming::default()
+    };
+    let start = Start {
+        kind: "deploy".into(),
+        reason: "hangs".into(),
+        target: "a commit".into(),
+        plan_sha256: "ab".repeat(32),
+        plan: json!({}),
+        over: None,
+    };
+    Ledger::with_timing(Git::at(clone, "origin"), "production", timing)
+        .begin(start)
+        .unwrap()
+}
+
+#[test]
+fn each_block_of_the_emergency_page_does_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = TestEnv::start(&root(), folder.path()).unwrap();
+    env.seed(300, 1).unwrap();
+    env.commit_release("v1").unwrap();
+    let first = env.xtask_json("deploy-v1", &["deploy", "--yes"]).unwrap();
+    env.users_write(10, 1).unwrap();
+    let before = inventory(&env);
+    env.commit_release("v3").unwrap();
+    let second = env.xtask_json("deploy-v3", &["deploy", "--yes"]).unwrap();
+    env.users_write(10, 2).unwrap();
+    assert!(
+        !before.compare(&inventory(&env)).is_empty(),
+        "the second release changed the data"
+    );
+    let held = hold_the_lock(&env.clone_dir());
+
+    let backup = second["release"]["backup"]["id"].as_str().unwrap();
+    let pipeline = read(&env.clone_dir().join("infrastructure/pipeline.toml"));
+    let recipient = pipeline
+        .split("recipients = [\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let sh = Shell::new().unwrap();
+    sh.change_dir(env.clone_dir());
+    let script = script();
+    let ran = env
+        .in_env(cmd!(sh, "bash -c {script}"))
+        .env("DB", DATABASE)
+        .env("TARGET", first["release"]["tag"].as_str().unwrap())
+        .env("FILE", backup_file(&env, backup))
+        .env("RECIPIENT", recipient)
+        .env("DOMAIN", "www.rehearsal.example")
+        .env("VERCEL_ORG_ID", "team_x")
+        .env("VERCEL_PROJECT_ID", "prj_x")
+        .output()
+        .unwrap();
+    assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.error());
+    assert!(
+        ran.stdout.contains(&format!("backup {backup}, SHA-256 ")),
+        "{}",
+        ran.stdout
+    );
+
+    data_is_back(&env, &before);
+    serves(&env, "1.0.0");
+    let ledger = env.xtask_json("ledger", &["ledger"]).unwrap();
+    assert_eq!(ledger["operations"], Value::Array(vec![]), "the lock is free");
+    let aside = env
+        .in_env(cmd!(sh, "git ls-remote origin refs/xtask/ledger-aside/*"))
+        .read()
+        .unwrap();
+    assert_eq!(aside.lines().count(), 1, "the old ledger is kept: {aside}");
+    drop(held);
+}
+
+/// Every collection of the backup is as it was; those that came later may still be there.
+fn data_is_back(env: &TestEnv, before: &Inventory) {
+    let after = inventory(env);
+    let differences: Vec<String> = before
+        .compare(&after)
+        .iter()
+        .map(ToString::to_string)
+        .filter(|difference| {
+            before
+                .collections
+                .keys()
+                .any(|name| difference.contains(name.as_str()))
+        })
+        .collect();
+    assert!(differences.is_empty(), "{differences:#?}");
+    let beside = Live::connect(&Secret::new(&env.uri), &format!("{DATABASE}_emergency")).unwrap();
+    let beside = before.compare(&beside.inventory(Digests::Full).unwrap());
+    assert!(
+        !beside.iter().any(|difference| difference.aspect.is_data()),
+        "beside: {beside:?}"
+    );
+}
+
+/// Both stable addresses, as a user would ask them.
+fn serves(env: &TestEnv, version: &str) {
+    let asked = Instant::now();
+    loop {
+        let backend = ureq::get(&format!("{}/api/health", env.addresses.backend)).call();
+        let said: Option<Value> = backend
+            .ok()
+            .and_then(|mut answer| answer.body_mut().read_json().ok());
+        if said.as_ref().is_some_and(|said| said["version"] == version) {
+            break;
+        }
+        assert!(asked.elapsed() < BACK_DEADLINE, "the backend says {said:?}");
+        std::thread::yield_now();
+    }
+    let page = ureq::get(&env.addresses.frontend)
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_to_string()
+        .unwrap();
+    assert!(page.contains(&format!("content=\"{version}\"")), "{page}");
+}

@@ -1,0 +1,72 @@
+//! `cargo xtask rehearse`: a whole release and its rollback on one machine, with a real database, real dumps, a real
+//! git remote, and simulated platforms. It runs the product as a team would, then proves from outside what it did.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use xtask::context::repository_root;
+use xtask::report::{self, Format};
+
+use crate::scenarios::{self, Scenario, Setting, release_and_rollback};
+use crate::test_env::TestEnv;
+use crate::{page, practise};
+
+/// Options of `rehearse`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    setting: Setting,
+    /// Another scenario than the whole release and its rollback
+    #[arg(long, value_enum)]
+    scenario: Option<Scenario>,
+    /// Stop when a faulty release is live, and wait: you take it back yourself, as the guide says
+    #[arg(long, conflicts_with_all = ["scenario", "html"])]
+    practise: bool,
+    /// Keep the folder with logs, backups, repository and database
+    #[arg(long)]
+    keep: bool,
+    /// Write what was done as one page of HTML, too
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    html: Option<PathBuf>,
+}
+
+/// Sets the test environment up, runs the scenario, takes everything down again; reports where the logs are.
+pub fn run(args: &Args, format: Format) -> Result<()> {
+    let root = repository_root()?;
+    // A short path: the simulator's socket lies below it, and socket paths have 108 bytes.
+    let folder = tempfile::Builder::new()
+        .prefix("xtask-rehearsal-")
+        .tempdir()
+        .context("cannot make a folder")?;
+    let outcome = TestEnv::start(&root, folder.path()).and_then(|env| play(args, format, &env));
+    if args.keep || outcome.is_err() {
+        let kept: PathBuf = folder.keep();
+        report::progress(&format!(
+            "everything is kept in {} (logs in {}/logs)",
+            kept.display(),
+            kept.display()
+        ));
+    }
+    outcome
+}
+
+fn play(args: &Args, format: Format, env: &TestEnv) -> Result<()> {
+    let setting = args.setting;
+    match args.scenario {
+        None if args.practise => practise::practise(setting, format, env),
+        None => {
+            let rehearsed = release_and_rollback::play(setting, env)?;
+            if let Some(file) = &args.html {
+                std::fs::write(file, page::page(&rehearsed))
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            report::emit(format, "rehearsal/1", &rehearsed, || {
+                release_and_rollback::text(&rehearsed)
+            })
+        }
+        Some(scenario) => {
+            let played = scenarios::play(scenario, setting, env)?;
+            report::emit(format, "scenario/1", &played, || played.text())
+        }
+    }
+}

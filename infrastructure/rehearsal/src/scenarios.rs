@@ -1,0 +1,428 @@
+//! What is rehearsed: the whole release and its rollback, and scenarios that each show one way in which a release or a
+//! rollback can go, and prove how it ended.
+
+pub mod release_and_rollback;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use xtask::database::Digests;
+use xtask::domain::inventory::{Inventory, is_application};
+use xtask::domain::timeline::Timing;
+use xtask::exec::Finished;
+use xtask::release::platforms::join;
+use xtask::report;
+use xtask::wait;
+
+use crate::proof::{Proof, live};
+use crate::test_env::{Served, TestEnv};
+
+/// How large a scenario is.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Setting {
+    /// Documents in the database, about
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub documents: u32,
+    /// The same seed makes the same data
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// How long the simulated platform takes at least, in the rollback, until the old backend serves again: a real one
+    /// fetches the image, makes room and starts it
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        conflicts_with = "scenario"
+    )]
+    pub platform_s: u32,
+}
+
+/// What is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scenario {
+    /// A faulty release without migration: the code goes back, the data stay
+    CodeOnly,
+    /// A healthy release with migration is taken back with its data, and the rollback is undone
+    Database,
+    /// The platform has dropped the old image: it is built again from the tag
+    ImageGone,
+    /// The runner is killed in the middle of a rollback; it is resumed
+    Crash,
+    /// The new page does not load: the deploy stops before anybody sees it
+    FrontendFails,
+    /// Two people roll back at once
+    Race,
+}
+
+const FIRST: &str = "1.0.0";
+/// The sample release that migrates the data and works.
+const GOOD: (&str, &str) = ("v3", "3.0.0");
+const WRITES: u32 = 25;
+/// Until another process of the rehearsal is where it should be.
+const MOMENT: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(50);
+
+/// What was seen to hold.
+#[derive(Debug, Serialize)]
+pub struct Played {
+    scenario: Scenario,
+    proved: Vec<String>,
+    timeline: Vec<Timing>,
+    elapsed_ms: u64,
+}
+
+impl Played {
+    /// The result for people.
+    pub fn text(&self) -> String {
+        let proved: String = self
+            .proved
+            .iter()
+            .map(|line| format!("proved: {line}\n"))
+            .collect();
+        let timeline = if self.timeline.is_empty() {
+            String::new()
+        } else {
+            report::timeline(&self.timeline)
+        };
+        format!(
+            "\n{proved}{timeline}played in {}\n",
+            report::duration_ms(self.elapsed_ms)
+        )
+    }
+}
+
+/// Runs one scenario in a new test environment.
+pub fn play(scenario: Scenario, setting: Setting, env: &TestEnv) -> Result<Played> {
+    let began = Instant::now();
+    let mut case = Case::set_up(setting, env)?;
+    match scenario {
+        Scenario::CodeOnly => case.code_only()?,
+        Scenario::Database => case.database()?,
+        Scenario::ImageGone => case.image_gone()?,
+        Scenario::Crash => case.crash()?,
+        Scenario::FrontendFails => case.frontend_fails()?,
+        Scenario::Race => case.race()?,
+    }
+    let unknown = &env.platform_report()?["unimplemented"];
+    ensure!(
+        unknown.as_array().is_some_and(Vec::is_empty),
+        "the platforms were asked what they do not know: {unknown}"
+    );
+    Ok(Played {
+        scenario,
+        proved: case.proved,
+        timeline: case.timeline,
+        elapsed_ms: u64::try_from(began.elapsed().as_millis())?,
+    })
+}
+
+/// A test environment in which the first release is live.
+struct Case<'a> {
+    env: &'a TestEnv,
+    seed: u64,
+    /// What the first deploy reported.
+    first: Value,
+    tag: String,
+    proved: Vec<String>,
+    timeline: Vec<Timing>,
+}
+
+impl<'a> Case<'a> {
+    fn set_up(setting: Setting, env: &'a TestEnv) -> Result<Self> {
+        say("fill the database and deploy the first release");
+        env.seed(setting.documents, setting.seed)?;
+        env.commit_release("v1")?;
+        let first = env.xtask_json("deploy-v1", &["deploy", "--yes"])?;
+        Ok(Self {
+            env,
+            seed: setting.seed,
+            tag: tag_of(&first)?,
+            first,
+            proved: Vec::new(),
+            timeline: Vec::new(),
+        })
+    }
+
+    fn code_only(&mut self) -> Result<()> {
+        say("deploy a release without migration whose listing finds nothing");
+        self.deploy("v2-code-only", 4)?;
+        self.users_write()?;
+        let before = self.data()?;
+        let plan = self.plan()?;
+        self.prove(
+            plan["plan"]["verdict"]["database"] == "keep",
+            "the plan keeps the database: migrations and schema are the same",
+        )?;
+        self.roll_back("rollback")?;
+        self.prove_served(FIRST)?;
+        let after = self.data()?;
+        self.prove(before == after, "every document that users wrote is still live")
+    }
+
+    fn database(&mut self) -> Result<()> {
+        let (written, new) = self.good_release()?;
+        self.prove_served(GOOD.1)?;
+        let back = self.roll_back_proved(written)?;
+        let operation = text_at(&back, "/release/operation")?;
+        say("the rollback was a mistake: undo it");
+        self.env
+            .xtask("undo", &["rollback", "--undo", &operation, "--yes"])?
+            .checked()?;
+        self.prove_served(GOOD.1)?;
+        let after = self.data()?;
+        self.prove(
+            after == new,
+            "the undo brought the newer release back with every document that it had",
+        )
+    }
+
+    fn image_gone(&mut self) -> Result<()> {
+        let (written, _) = self.good_release()?;
+        say("the platform drops the image of the first release");
+        let deployment = text_at(&self.first, "/release/railway/deployment")?;
+        self.env
+            .control("/railway/purge-image", &json!({ "deployment": deployment }))?;
+        let plan = self.plan()?;
+        self.prove(
+            plan["plan"]["backend"] == "rebuild",
+            "the plan says that the backend is built again from the tag",
+        )?;
+        self.roll_back_proved(written).map(drop)
+    }
+
+    fn crash(&mut self) -> Result<()> {
+        let (written, _) = self.good_release()?;
+        let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
+        self.hold()?;
+        let (env, arguments) = (self.env, self.rollback_arguments("the runner is lost"));
+        let killed = std::thread::scope(|scope| {
+            let running = scope.spawn(|| env.xtask("rollback-killed", &strs(&arguments)));
+            let killed = self.reached().and_then(|()| self.kill_holder());
+            let ended = join(running);
+            killed.and(ended)
+        })?;
+        ensure!(
+            killed.code.is_none(),
+            "the rollback should have been killed: {}",
+            killed.error()
+        );
+        self.release()?;
+        let left = self.last_operation()?;
+        let operation = text_at(&left, "/id")?;
+        self.prove(
+            left["ended"].is_null(),
+            &format!("the ledger shows {operation} unfinished, with what it had done"),
+        )?;
+        say(&format!("another process resumes {operation}"));
+        let back = self
+            .env
+            .xtask_json("rollback-resumed", &["rollback", "--resume", &operation, "--yes"])?;
+        let tag = tag_of(&back)?;
+        proof.after(self.env, &backup, written, &[&tag])?;
+        self.prove_all(&proof);
+        self.take_timeline(&back)
+    }
+
+    fn frontend_fails(&mut self) -> Result<()> {
+        let before = self.data()?;
+        say("deploy a release whose page does not load");
+        let stopped = self.deploy("v2-frontend-fails", 1)?;
+        let said = stopped.stderr_tail.join("\n");
+        self.prove(
+            said.contains("the staged frontend is unhealthy") && said.contains("nothing live was changed"),
+            "the staged page was found out before anybody could see it",
+        )?;
+        self.prove_served(FIRST)?;
+        let (after, left) = (self.data()?, self.last_operation()?);
+        self.prove(before == after, "the data are as they were")?;
+        self.prove(
+            left["ended"]["outcome"] == "failed",
+            "the ledger has the deploy as failed, and is free",
+        )
+    }
+
+    fn race(&mut self) -> Result<()> {
+        let (written, _) = self.good_release()?;
+        let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
+        let clone = self.env.clone_of("bob")?;
+        self.hold()?;
+        let (env, arguments) = (self.env, self.rollback_arguments("prices are wrong"));
+        say("ann rolls back; while she is at it, bob does the same");
+        let (first, second) = std::thread::scope(|scope| {
+            let ann =
+                scope.spawn(|| env.xtask_in(&env.clone_dir(), "ann", &strs(&arguments), &[("USER", "ann")]));
+            let second = self
+                .reached()
+                .and_then(|()| env.xtask_in(&clone, "bob", &strs(&arguments), &[("USER", "bob")]));
+            let released = self.release();
+            let first = join(ann);
+            second.and_then(|second| released.and(first).map(|first| (first, second)))
+        })?;
+        let said = second.stderr_tail.join("\n");
+        self.prove(
+            second.code == Some(3) && said.contains("ann on") && said.contains("prices are wrong"),
+            "bob was refused (exit 3) and told who is at it, since when, and why",
+        )?;
+        let back: Value = serde_json::from_str(&first.checked()?.stdout)?;
+        let tag = tag_of(&back)?;
+        proof.after(self.env, &backup, written, &[&tag])?;
+        self.prove_all(&proof);
+        self.take_timeline(&back)
+    }
+
+    /// Replaces the first release by one that migrates and works, through which users write; gives how much, and the
+    /// data then.
+    fn good_release(&mut self) -> Result<(u64, Inventory)> {
+        say("deploy a release that migrates the data, and works");
+        self.deploy(GOOD.0, 0)?;
+        Ok((self.users_write()?, self.data()?))
+    }
+
+    fn deploy(&self, sample: &str, code: i32) -> Result<Finished> {
+        self.env.commit_release(sample)?;
+        let ended = self
+            .env
+            .xtask(&format!("deploy-{sample}"), &["deploy", "--yes"])?;
+        ensure!(
+            ended.code == Some(code),
+            "the deploy of {sample} should have ended with {code}: {}",
+            ended.error()
+        );
+        Ok(ended)
+    }
+
+    fn users_write(&self) -> Result<u64> {
+        let written = self.env.users_write(WRITES, self.seed)?;
+        say(&format!("users wrote {written} documents"));
+        Ok(written)
+    }
+
+    fn plan(&self) -> Result<Value> {
+        self.env
+            .xtask_json("rollback-plan", &["rollback", &self.tag, "--plan"])
+    }
+
+    fn rollback_arguments(&self, reason: &str) -> [String; 7] {
+        [
+            "rollback", &self.tag, "--reason", reason, "--yes", "--format", "json",
+        ]
+        .map(str::to_owned)
+    }
+
+    fn roll_back(&mut self, log: &str) -> Result<Value> {
+        say(&format!("roll back to {}", self.tag));
+        let arguments = self.rollback_arguments("the release is not what it should be");
+        let ended = self.env.xtask(log, &strs(&arguments))?.checked()?;
+        let back = serde_json::from_str(&ended.stdout).context("the rollback printed no JSON")?;
+        self.take_timeline(&back)?;
+        Ok(back)
+    }
+
+    /// Rolls back, and proves data, platforms and records from outside.
+    fn roll_back_proved(&mut self, written: u64) -> Result<Value> {
+        let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
+        let back = self.roll_back("rollback")?;
+        let tag = tag_of(&back)?;
+        proof.after(self.env, &backup, written, &[&self.tag, &tag])?;
+        self.prove_all(&proof);
+        Ok(back)
+    }
+
+    fn prove_all(&mut self, proof: &Proof) {
+        let text = proof.text();
+        let told = text.trim_end();
+        self.proved
+            .push(told.strip_prefix("proved: ").unwrap_or(told).to_owned());
+    }
+
+    fn take_timeline(&mut self, back: &Value) -> Result<()> {
+        self.timeline = serde_json::from_value(back["timeline"].clone())?;
+        Ok(())
+    }
+
+    /// The platform does not begin the backend's rollback until it is released.
+    fn hold(&self) -> Result<()> {
+        let fault = json!({
+            "id": "held", "platform": "railway", "operation": "deploymentRollback", "kind": "hold-before",
+        });
+        self.env.control("/faults", &fault)
+    }
+
+    /// Waits until a rollback hangs there.
+    fn reached(&self) -> Result<()> {
+        wait::until("the rollback's call of the platform", MOMENT, POLL, || {
+            let report = self.env.platform_report()?;
+            let faults = report["faults"]
+                .as_array()
+                .context("the simulator lists no faults")?;
+            let hit = faults
+                .iter()
+                .any(|fault| fault["id"] == "held" && fault["hit"].as_u64() > Some(0));
+            Ok(hit.then_some(()))
+        })
+    }
+
+    fn release(&self) -> Result<()> {
+        self.env.control("/faults/release", &json!({ "id": "held" }))
+    }
+
+    /// `kill -9` of the process that the ledger names as the holder of the lock.
+    fn kill_holder(&self) -> Result<()> {
+        let pid = self.last_operation()?["holder"]["pid"].as_i64();
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid
+            .and_then(rustix::process::Pid::from_raw)
+            .context("the ledger names no process")?;
+        say("the runner is killed");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).context("cannot kill the holder")
+    }
+
+    fn last_operation(&self) -> Result<Value> {
+        let ledger = self.env.xtask_json("ledger", &["ledger"])?;
+        let last = ledger["operations"].as_array().and_then(|all| all.last());
+        last.cloned().context("the ledger is empty")
+    }
+
+    fn data(&self) -> Result<Inventory> {
+        let mut data = live(self.env)?.inventory(Digests::Full)?;
+        data.collections.retain(|name, _| is_application(name));
+        Ok(data)
+    }
+
+    fn prove_served(&mut self, version: &str) -> Result<()> {
+        let served = self.env.served()?;
+        let holds = served == Served::both(version);
+        ensure!(holds, "users see {served:?} instead of {version}");
+        self.prove(holds, &format!("backend and frontend serve {version}"))
+    }
+
+    fn prove(&mut self, holds: bool, what: &str) -> Result<()> {
+        if !holds {
+            bail!("not so: {what}");
+        }
+        self.proved.push(what.to_owned());
+        Ok(())
+    }
+}
+
+fn text_at(value: &Value, pointer: &str) -> Result<String> {
+    let text = value.pointer(pointer).and_then(Value::as_str);
+    text.map(str::to_owned)
+        .with_context(|| format!("the report has no {pointer}"))
+}
+
+fn strs(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+fn tag_of(report: &Value) -> Result<String> {
+    text_at(report, "/release/tag")
+}
+
+fn say(what: &str) {
+    report::progress(&format!("» {what}"));
+}

@@ -1,0 +1,37 @@
+//! Repositories of a test environment, made by git alone.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Name of the branch that is released.
+const BRANCH: &str = "main";
+
+/// Runs git in a folder, with an identity and no configuration but the repository's.
+pub fn git(dir: &Path, args: &[&str]) {
+    let output = command(dir).args(args).output();
+    let output = output.unwrap_or_else(|error| panic!("git {args:?}: {error}"));
+    assert!(output.status.success(), "git {args:?}: {output:?}");
+}
+
+/// git in a folder, with an identity and no configuration but the repository's.
+pub fn command(dir: &Path) -> Command {
+    let mut command = Command::new("git");
+    command
+        .args(["-c", "user.name=Dev", "-c", "user.email=dev@example.com"])
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", dir);
+    command
+}
+
+/// Makes an empty remote and a clone of it, both below `dir`.
+pub fn remote_and_clone(dir: &Path, remote: &str, clone: &str) {
+    let branch = format!("--initial-branch={BRANCH}");
+    git(dir, &["init", "--quiet", "--bare", &branch, remote]);
+    git(dir, &["init", "--quiet", &branch, clone]);
+    git(
+        &dir.join(clone),
+        &["remote", "add", "origin", &format!("../{remote}")],
+    );
+}

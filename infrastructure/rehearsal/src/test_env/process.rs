@@ -1,0 +1,141 @@
+//! Processes of a test environment: none outlives its owner.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// A server that is not ready by then never will be.
+const START_DEADLINE: Duration = Duration::from_mins(1);
+/// How long a process has to end once its standard input is closed, before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(2);
+
+/// A process that ends, with all that it started, when this value goes.
+#[derive(Debug)]
+pub struct Owned {
+    pub child: Child,
+    /// A process that ends by itself when this is closed.
+    stdin: Option<ChildStdin>,
+}
+
+impl Owned {
+    /// Starts the command as the leader of its own process group.
+    pub fn start(command: &mut Command) -> Self {
+        Self::try_start(command).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    fn try_start(command: &mut Command) -> Result<Self> {
+        let child = command.process_group(0).spawn();
+        Ok(Self {
+            child: child.with_context(|| format!("cannot start {}", command.get_program().display()))?,
+            stdin: None,
+        })
+    }
+
+    /// Starts a server whose output goes to `log`, and waits for the line of its standard output that `ready` recognises. A
+    /// server that `ends_with_stdin` is asked to end before it is killed.
+    pub fn serve<T: Send + 'static>(
+        command: &mut Command,
+        log: &Path,
+        ends_with_stdin: bool,
+        ready: impl Fn(&str) -> Option<T> + Send + 'static,
+    ) -> Result<(Self, T)> {
+        let stdin = if ends_with_stdin {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        };
+        let open = || File::options().create(true).append(true).open(log);
+        let open = || open().with_context(|| format!("cannot open {}", log.display()));
+        let mut file = open()?;
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(open()?);
+        let mut server = Self::try_start(command)?;
+        server.stdin = server.child.stdin.take();
+        let stdout = server
+            .child
+            .stdout
+            .take()
+            .context("its standard output is a pipe")?;
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                writeln!(file, "{line}").ok();
+                if let Some(answer) = ready(&line) {
+                    tell.send(answer).ok();
+                }
+            }
+        });
+        let answer = told.recv_timeout(START_DEADLINE);
+        let answer = answer.with_context(|| {
+            let program = command.get_program().display();
+            format!("{program} did not start; its log is {}", log.display())
+        })?;
+        Ok((server, answer))
+    }
+
+    /// Leads the process group.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Closes its standard input and waits until it has ended; kills it where it does not.
+    pub fn end(&mut self) {
+        if self.stdin.take().is_some() {
+            let deadline = Instant::now() + GRACE;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::sleep(POLL);
+            }
+        }
+        self.kill();
+    }
+
+    /// SIGKILL to the whole group.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().ok();
+    }
+
+    /// Signals the whole group.
+    pub fn signal(&self, signal: Signal) {
+        kill_process_group(Pid::from_child(&self.child), signal).ok();
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A program on PATH; its absence fails the test, which would otherwise prove nothing.
+pub fn program(names: &[&str]) -> PathBuf {
+    let found = names.iter().find_map(|name| which::which(name).ok());
+    found.unwrap_or_else(|| panic!("none of {names:?} is on PATH: run the tests by `cargo xtask ci`"))
+}
+
+/// What a program printed and how it ended, for a failed assertion.
+pub fn told(output: &Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    format!(
+        "{} {}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    )
+}
+
+/// Waits until `done`; a deadline instead of a sleep of a guessed length.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited too long: {what}");
+        std::thread::sleep(POLL);
+    }
+}

@@ -1,0 +1,62 @@
+//! The programs of this workspace that a test environment runs: the product, the simulator, the stand-ins.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use xshell::{Shell, cmd};
+use xtask::exec::Exec;
+use xtask::report;
+
+/// Name of the product's program.
+pub const PRODUCT: &str = "xtask";
+/// Name of the simulator's program.
+pub const REHEARSAL: &str = "rehearsal";
+const BUILD_DEADLINE: Duration = Duration::from_mins(30);
+
+/// Root of this repository.
+pub fn repository() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        here.ancestors()
+            .nth(2)
+            .expect("the crate is two folders deep")
+            .to_path_buf()
+    })
+}
+
+/// Builds them beside the running program, in its profile, and gives their folder. All in one command, because cargo would
+/// else choose other features for the dependencies that they share, and build those twice.
+pub fn build(root: &Path) -> Result<PathBuf> {
+    let sh = Shell::new().context("cannot start a shell")?;
+    sh.change_dir(root);
+    let own = std::env::current_exe().context("cannot tell our own path")?;
+    let beside = own.parent().context("our own path has no folder")?;
+    // Tests are one folder further down.
+    let beside = match beside.file_name() {
+        Some(name) if name == "deps" => beside.parent().context("our own path has no folder")?,
+        _ => beside,
+    };
+    let _ticker = report::Ticker::start("building the product, the simulator and the sample application");
+    let mut build = cmd!(
+        sh,
+        "cargo build --quiet --package xtask --package rehearsal --bins"
+    );
+    if beside.ends_with("release") {
+        build = build.arg("--release");
+    }
+    Exec::new(build)
+        .inherit(&["CARGO_HOME", "RUSTUP_HOME", "CARGO_TARGET_DIR", "RUSTFLAGS"])
+        .deadline(BUILD_DEADLINE)
+        .run()?;
+    Ok(beside.to_path_buf())
+}
+
+/// One of them, for a test; builds them once in each process.
+pub fn built(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| build(repository()).unwrap_or_else(|error| panic!("{error:#}")));
+    folder.join(name)
+}

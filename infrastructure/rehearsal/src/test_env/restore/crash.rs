@@ -1,0 +1,224 @@
+//! A small restore that is killed again and again, and what must be true afterwards.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use mongodb::bson::doc;
+use xtask::domain::inventory::Inventory;
+use xtask::domain::operation::OperationId;
+
+use super::RestoreEnv;
+use crate::test_env::process::{program, told};
+
+/// Longer than every other file of a run, so that a limit on the size of files strikes in the journal.
+const PADDING_BYTES: usize = 200_000;
+
+/// So many documents are not in the backup: a user and a payment.
+pub const NEW_DOCUMENTS: u64 = 2;
+
+/// A backup, what has become of the database since, and operations that restore it.
+#[derive(Debug)]
+pub struct CrashCase {
+    pub env: RestoreEnv,
+    pub backup: PathBuf,
+    pub backed_up: Inventory,
+    pub changed: Inventory,
+    /// When the operations began: before the safety backup.
+    began: chrono::DateTime<chrono::Utc>,
+    first_line: String,
+    operations: u16,
+    /// The journal of a restore, and of its undo, line by line.
+    pub restore_lines: Vec<String>,
+    pub undo_lines: Vec<String>,
+}
+
+impl CrashCase {
+    /// A small database, so that there are many crashes in little time; every kind of step occurs.
+    pub fn new(env: RestoreEnv) -> Self {
+        Self::with_users(env, 20)
+    }
+
+    /// With so many documents in the collection that is restored.
+    pub fn with_users(env: RestoreEnv, users: i32) -> Self {
+        let began = chrono::Utc::now();
+        let old = mongodb::bson::DateTime::from_millis(0);
+        let users = (0..users).map(|n| doc! { "_id": n, "seen": old });
+        env.collection("users").insert_many(users).run().unwrap();
+        let expiry = doc! { "key": { "seen": 1 }, "name": "seen", "expireAfterSeconds": 2_000_000_000_i64 };
+        env.command(doc! { "createIndexes": "users", "indexes": [expiry] });
+        let insert = |name, document| env.collection(name).insert_one(document).run().unwrap();
+        insert("gone", doc! { "_id": 1 });
+        env.command(doc! { "create": "seen_users", "viewOn": "users", "pipeline": [] });
+        let backed_up = env.inventory();
+        let backup = env.backup();
+        let few = doc! { "_id": { "$lt": 3 } };
+        env.collection("users").delete_many(few).run().unwrap();
+        insert("users", doc! { "_id": "new" });
+        insert("payments", doc! { "_id": 1 });
+        env.command(doc! { "drop": "gone" });
+        env.command(doc! { "drop": "seen_users" });
+        env.command(doc! { "create": "seen_users", "viewOn": "payments", "pipeline": [] });
+        let changed = env.inventory();
+        let mut case = Self {
+            env,
+            backup,
+            backed_up,
+            changed,
+            began,
+            first_line: String::new(),
+            operations: 0,
+            restore_lines: Vec::new(),
+            undo_lines: Vec::new(),
+        };
+        case.reference();
+        case
+    }
+
+    /// One restore from end to end and back: what its journal holds. Its safety backup is the one of all that follow.
+    fn reference(&mut self) {
+        let restored = self.env.ok(&["restore", self.backup.to_str().unwrap()]);
+        let operation = restored["operation"].as_str().unwrap();
+        self.restore_lines = self.lines(operation);
+        self.env.ok(&["restore", "--undo", operation]);
+        self.undo_lines = self.lines(operation).split_off(self.restore_lines.len());
+        self.env.ok(&["restore", "--forget", operation]);
+        self.first_line.clone_from(&self.restore_lines[0]);
+        assert!(self.restore_lines.len() > 20 && self.undo_lines.len() > 6);
+    }
+
+    pub fn journal(&self, operation: &str) -> PathBuf {
+        let operations = self.env.root().join(".xtask/operations");
+        operations.join(operation).join("restore.jsonl")
+    }
+
+    pub fn lines(&self, operation: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.journal(operation)).unwrap();
+        text.split_inclusive('\n').map(str::to_owned).collect()
+    }
+
+    /// An operation whose journal has its first line.
+    pub fn begin(&mut self) -> String {
+        self.operations += 1;
+        let operation = OperationId::at(self.began, self.operations).to_string();
+        let journal = self.journal(&operation);
+        std::fs::create_dir_all(journal.parent().unwrap()).unwrap();
+        let padded = format!("{}{}\n", self.first_line.trim_end(), " ".repeat(PADDING_BYTES));
+        std::fs::write(journal, padded).unwrap();
+        operation
+    }
+
+    /// Goes on, and then back: each must end where it should. Gives what the going on said.
+    pub fn resume_and_undo(&self, operation: &str, after: &str) -> serde_json::Value {
+        let resumed = self.env.ok(&["restore", "--resume", operation]);
+        assert_eq!(
+            self.backed_up.compare(&self.env.inventory()),
+            [],
+            "resumed after {after}"
+        );
+        self.undo(operation, after);
+        resumed
+    }
+
+    /// Straight back from where it stopped.
+    pub fn undo(&self, operation: &str, after: &str) {
+        self.env.ok(&["restore", "--undo", operation]);
+        assert_eq!(
+            self.changed.compare(&self.env.inventory()),
+            [],
+            "taken back after {after}"
+        );
+    }
+
+    /// A restore is stopped by `strike` at each of these lines; then resumed, and taken back.
+    pub fn stopped_at(
+        &mut self,
+        numbers: impl IntoIterator<Item = usize>,
+        mut strike: impl FnMut(&mut Self, &str, usize),
+    ) {
+        for number in numbers {
+            for straight_back in [false, true] {
+                let operation = self.begin();
+                strike(self, &operation, number);
+                let line = format!("line {number}, {:?}", self.restore_lines.get(number));
+                if straight_back {
+                    self.undo(&operation, &line);
+                } else {
+                    self.resume_and_undo(&operation, &line);
+                }
+            }
+        }
+    }
+
+    /// An undo is stopped by `strike` at each of these lines; then it goes on.
+    pub fn undo_stopped_at(
+        &mut self,
+        numbers: impl IntoIterator<Item = usize>,
+        mut strike: impl FnMut(&mut Self, &str, usize),
+    ) {
+        for number in numbers {
+            let operation = self.begin();
+            self.env.ok(&["restore", "--resume", &operation]);
+            strike(self, &operation, number);
+            let line = format!("line {number} of the undo, {:?}", self.undo_lines.get(number));
+            self.undo(&operation, &line);
+        }
+    }
+
+    /// Goes on with the operation until the line `number` of the restore is half written.
+    pub fn killed_within(&self, operation: &str, number: usize) {
+        self.killed(
+            &["restore", "--resume", operation, "--yes"],
+            operation,
+            &self.restore_lines,
+            number,
+        );
+    }
+
+    /// The same of an undo.
+    pub fn undo_killed_within(&self, operation: &str, number: usize) {
+        self.killed(
+            &["restore", "--undo", operation, "--yes"],
+            operation,
+            &self.undo_lines,
+            number,
+        );
+    }
+
+    /// The kernel kills a process that writes a file beyond the limit: while it writes the line, which is then cut.
+    fn killed(&self, args: &[&str], operation: &str, expected: &[String], number: usize) {
+        let bytes = |lines: &[String]| lines.iter().map(String::len).sum::<usize>();
+        let before = self.lines(operation);
+        let limit = bytes(&before) + bytes(&expected[..number]) + expected[number].len() / 2;
+        let xtask = self.env.xtask(args);
+        let mut limited = Command::new(program(&["prlimit"]));
+        limited
+            .args([&format!("--fsize={limit}"), "--core=0", "--"])
+            .arg(xtask.get_program())
+            .args(xtask.get_args());
+        limited.env_clear().current_dir(self.env.root());
+        limited.envs(xtask.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let crashed = limited.output().unwrap();
+        assert!(crashed.status.signal().is_some(), "{args:?}: {}", told(&crashed));
+        let mut lines = self.lines(operation);
+        lines.retain(|line| line.ends_with('\n'));
+        assert_eq!(
+            lines.len(),
+            before.len() + number,
+            "killed at another line: {lines:?}"
+        );
+    }
+
+    /// Nothing of the operations is left once they are forgotten.
+    pub fn forget_all(&self) {
+        let listed = self.env.ok(&["restore", "--list"]);
+        for restore in listed["restores"].as_array().unwrap() {
+            if !restore["shadow"].as_array().unwrap().is_empty() {
+                self.env
+                    .ok(&["restore", "--forget", restore["operation"].as_str().unwrap()]);
+            }
+        }
+        let names = self.env.database().list_collection_names().run().unwrap();
+        assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
+    }
+}

@@ -1,0 +1,5 @@
+//! The product driven from outside in a test environment: releases, rollbacks, approvals, GitHub's settings.
+
+mod approvals;
+mod github;
+mod operation;

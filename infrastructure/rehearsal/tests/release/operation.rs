@@ -1,0 +1,14 @@
+//! Deploy, rollback, backup and restore as operations: refused, killed, cut off, resumed, taken back.
+
+mod again;
+mod backup;
+mod case;
+mod crash;
+mod disturbed;
+mod fault;
+mod matrix;
+mod network;
+mod refusals;
+mod restore;
+mod table;
+mod variables;

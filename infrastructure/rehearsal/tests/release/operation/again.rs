@@ -1,0 +1,78 @@
+//! What may follow on a deploy or a rollback: the automatic way back, an undo of what has ended, no second try of what was
+//! taken back.
+
+use rehearsal::test_env::Served;
+
+use super::case::{Case, NEW, OLD};
+
+#[test]
+fn an_unhealthy_deploy_is_rolled_back_at_once_where_the_configuration_says_so() {
+    let case = Case::new();
+    let file = case.env.clone_dir().join("infrastructure/pipeline.toml");
+    let pipeline = std::fs::read_to_string(&file).unwrap();
+    let changed = pipeline.replace("on_unhealthy = \"stop\"", "on_unhealthy = \"rollback\"");
+    assert_ne!(changed, pipeline);
+    std::fs::write(&file, changed).unwrap();
+    case.env.commit_release("v2").unwrap();
+    let ended = case.run(&["deploy", "--format", "json"], &[]);
+    assert_eq!(ended.code, Some(1), "{}", ended.error());
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(report["release"]["health"], "unhealthy");
+    assert_eq!(
+        report["rolled_back"]["release"]["restores"],
+        case.old_tag.as_str()
+    );
+    assert_eq!(case.seen(), case.old());
+    let said = ended.stderr_tail.join("\n");
+    assert!(
+        said.contains(&format!("{} is live again", case.old_tag)),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_was_taken_back_is_not_deployed_again_and_an_undo_brings_it_back() {
+    let case = Case::new();
+    case.env.commit_release("v3").unwrap();
+    case.ok(&["deploy"]);
+    let deploy = case.last_operation()["id"].as_str().unwrap().to_owned();
+    let new = case.seen();
+    // A backup is found by the tag of the release that it belongs to: the one that the next deploy took.
+    let plan = case.ok(&["restore", &case.old_tag, "--plan", "--format", "json"]);
+    let taken = case.newest_record().backup.unwrap();
+    assert!(plan.stdout.contains(&taken.id), "{}", plan.stdout);
+    let none = case.run(&["restore", &case.newest_record().tag, "--plan"], &[]);
+    assert_ne!(none.code, Some(0), "nothing has replaced the newest release yet");
+    // A deploy that has ended is undone by a rollback.
+    case.ok(&["deploy", "--undo", &deploy]);
+    assert_eq!(case.seen(), case.old());
+    let rollback = case.last_operation();
+    assert_eq!(rollback["kind"], "rollback");
+
+    let again = case.run(&["deploy"], &[]);
+    assert_eq!(again.code, Some(3), "{}", again.error());
+    assert!(
+        again.stderr_tail.join("\n").contains("--allow-rolled-back"),
+        "{}",
+        again.error()
+    );
+
+    case.ok(&["rollback", "--undo", rollback["id"].as_str().unwrap()]);
+    assert_eq!(case.seen(), new);
+    assert_eq!(case.env.served().unwrap(), Served::both(NEW));
+
+    // The record has what the checks saw, and a later look can be compared with it.
+    let tag = case.newest_record().tag;
+    let compared = case.ok(&["health", "--compare", &tag, "--format", "json"]);
+    let compared: serde_json::Value = serde_json::from_str(&compared.stdout).unwrap();
+    assert_eq!(compared["comparison"]["earlier_verdict"], "healthy");
+
+    // What has ended cannot be resumed, and what is a deploy is not a rollback.
+    let ended = case.run(&["rollback", "--resume", rollback["id"].as_str().unwrap()], &[]);
+    assert_eq!(ended.code, Some(2), "{}", ended.error());
+    let other = case.run(&["rollback", "--undo", &deploy], &[]);
+    assert_eq!(other.code, Some(2), "{}", other.error());
+
+    case.ok(&["rollback", &case.old_tag, "--reason", "after all"]);
+    assert_eq!(case.env.served().unwrap(), Served::both(OLD));
+}

@@ -1,0 +1,198 @@
+//! A rehearsed test environment for operations that are disturbed: small data, two releases, and what an onlooker sees of them.
+
+use std::path::PathBuf;
+
+use rehearsal::test_env::programs::repository;
+use rehearsal::test_env::{DATABASE, Served, TestEnv};
+use serde_json::Value;
+use tempfile::TempDir;
+use xshell::{Shell, cmd};
+use xtask::database::{Digests, Live};
+use xtask::domain::inventory::Inventory;
+use xtask::domain::release::Release;
+use xtask::exec::Finished;
+use xtask::secret::Secret;
+
+use rehearsal::test_env::proxy::Proxy;
+
+/// The release that works on the data as they are, and the one that migrates them.
+pub const OLD: &str = "1.0.0";
+pub const NEW: &str = "3.0.0";
+const DOCUMENTS: u32 = 200;
+const PATIENCE_S: u32 = 10;
+
+/// A test environment in which the old release is live.
+pub struct Case {
+    pub env: TestEnv,
+    /// What our program reaches the database through.
+    pub proxy: Proxy,
+    pub old_tag: String,
+    /// What the old release has in the database.
+    pub old_data: Inventory,
+    // Last: the test environment ends before its folder goes.
+    _folder: TempDir,
+}
+
+/// What can be seen from outside. Two of these are equal where code, data and records agree.
+#[derive(Debug, PartialEq)]
+pub struct Seen {
+    pub served: Served,
+    pub data: Inventory,
+    /// Version in the newest release record's commit.
+    pub recorded: String,
+}
+
+impl Case {
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("xtask-op-").tempdir().unwrap();
+        let env = TestEnv::start(repository(), folder.path()).expect("the test environment starts");
+        be_impatient(&env);
+        env.seed(DOCUMENTS, 1).unwrap();
+        env.commit_release("v1").unwrap();
+        let mut case = Self {
+            proxy: Proxy::start(port_of(&env.uri)),
+            old_tag: String::new(),
+            old_data: Inventory::default(),
+            env,
+            _folder: folder,
+        };
+        let first = case.ok(&["deploy", "--format", "json"]);
+        case.old_tag = tag_of(&serde_json::from_str(&first.stdout).unwrap());
+        case.old_data = case.data();
+        case
+    }
+
+    pub fn data(&self) -> Inventory {
+        let live = Live::connect(&Secret::new(&self.env.uri), DATABASE).unwrap();
+        let mut data = live.inventory(Digests::Full).unwrap();
+        data.collections
+            .retain(|name, _| xtask::domain::inventory::is_application(name));
+        // The sample application writes there when it migrated: no two runs are alike.
+        if let Some(migrations) = data.collections.get_mut("_migrations") {
+            migrations.content_digest = None;
+        }
+        data
+    }
+
+    /// Runs our program; `env` is what makes this run different.
+    pub fn run(&self, args: &[&str], env: &[(&str, String)]) -> Finished {
+        let sh = Shell::new().unwrap();
+        sh.change_dir(self.env.clone_dir());
+        let program = self.env.program();
+        let exec = self
+            .env
+            .in_env(cmd!(sh, "{program} {args...} --yes"))
+            .env("PROD_MONGODB_URI", self.proxy.through(&self.env.uri));
+        env.iter()
+            .fold(exec, |exec, (name, value)| exec.env(name, value))
+            .output()
+            .unwrap()
+    }
+
+    /// Runs our program, which must succeed.
+    pub fn ok(&self, args: &[&str]) -> Finished {
+        let finished = self.run(args, &[]);
+        assert_eq!(finished.code, Some(0), "{args:?}: {}", finished.error());
+        finished
+    }
+
+    /// Looks at the addresses that users know, at the database and at the records.
+    pub fn seen(&self) -> Seen {
+        Seen {
+            served: self.env.served().unwrap(),
+            data: self.data(),
+            recorded: self.recorded_version(),
+        }
+    }
+
+    /// What must be seen where the old release is live.
+    pub fn old(&self) -> Seen {
+        Seen {
+            served: Served::both(OLD),
+            data: self.old_data.clone(),
+            recorded: OLD.into(),
+        }
+    }
+
+    pub fn newest_record(&self) -> Release {
+        let tag = self
+            .git("git tag --list prod-* --sort=-refname")
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned();
+        let message = self.git(&format!("git for-each-ref --format=%(contents) refs/tags/{tag}"));
+        Release::from_message(&tag, &message).unwrap()
+    }
+
+    fn recorded_version(&self) -> String {
+        let commit = self.newest_record().commit;
+        let manifest = self.git(&format!("git show {commit}:backend/app.toml"));
+        let (_, rest) = manifest.split_once("version = \"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    /// Asks the remote itself.
+    pub fn git(&self, command: &str) -> String {
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        let sh = Shell::new().unwrap();
+        sh.change_dir(self.env.folder.join("origin.git"));
+        self.env.in_env(cmd!(sh, "git {words...}")).read().unwrap()
+    }
+
+    /// The last operation of the ledger.
+    pub fn last_operation(&self) -> Value {
+        let shown = self.ok(&["ledger", "--format", "json"]);
+        let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+        shown["operations"].as_array().unwrap().last().unwrap().clone()
+    }
+
+    /// The journal of the newest operation in the clone.
+    pub fn journal(&self, operation: &str) -> PathBuf {
+        self.env
+            .clone_dir()
+            .join(".xtask/operations")
+            .join(operation)
+            .join("steps.jsonl")
+    }
+
+    /// The lines of the newest operation's journal.
+    pub fn journal_of_last(&self) -> Vec<Value> {
+        let id = self.last_operation()["id"].as_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(self.journal(&id)).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Nothing is under way any more, and the platforms were asked nothing that they do not know.
+    pub fn assert_settled(&self, told: &str) {
+        let last = self.last_operation();
+        let outcome = last["ended"]["outcome"].as_str().unwrap_or("unfinished");
+        assert!(
+            ["done", "undone", "failed"].contains(&outcome),
+            "{told}: {last:#}"
+        );
+        let seen = self.env.platform_report().unwrap();
+        assert_eq!(seen["unimplemented"], serde_json::json!([]), "{told}");
+    }
+}
+
+/// Health is patient, so that a slow start is no fault; here the fault stays for as long as health looks, and what it
+/// sees at last is the same after a shorter while.
+fn be_impatient(env: &TestEnv) {
+    let file = env.clone_dir().join("infrastructure/health.toml");
+    let checks = std::fs::read_to_string(&file).unwrap();
+    let changed = checks.replace("for_s = 30", &format!("for_s = {PATIENCE_S}"));
+    assert_ne!(changed, checks, "health waits for something else now");
+    std::fs::write(&file, changed).unwrap();
+}
+
+fn port_of(uri: &str) -> u16 {
+    let (_, rest) = uri.split_once("127.0.0.1:").unwrap();
+    rest.split('/').next().unwrap().parse().unwrap()
+}
+
+pub fn tag_of(report: &Value) -> String {
+    report["release"]["tag"].as_str().unwrap().to_owned()
+}

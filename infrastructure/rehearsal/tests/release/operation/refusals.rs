@@ -1,0 +1,163 @@
+//! What must be refused before anything live is touched: every problem in one list.
+
+use std::path::PathBuf;
+
+use xtask::exec::Finished;
+
+use super::case::{Case, Seen};
+
+/// A case in which a faulty release has just replaced the good one.
+fn scene_with_a_bad_release() -> Case {
+    let case = Case::new();
+    case.env.commit_release("v2").unwrap();
+    let bad = case.run(&["deploy"], &[]);
+    assert_eq!(bad.code, Some(4), "{}", bad.error());
+    case
+}
+
+/// Everything that a refused command must leave as it was.
+fn untouched(case: &Case) -> (Seen, serde_json::Value, serde_json::Value) {
+    let platforms = case.env.platform_report().unwrap();
+    (
+        case.seen(),
+        platforms["railway"]["deployments"].clone(),
+        platforms["vercel"]["deployments"].clone(),
+    )
+}
+
+fn rollback(case: &Case, tag: &str, env: &[(&str, String)]) -> Finished {
+    case.run(&["rollback", tag, "--reason", "test"], env)
+}
+
+/// The newest backup's file: what the faulty release was preceded by.
+fn newest_backup(case: &Case) -> PathBuf {
+    let listed = |folder: &PathBuf| {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let newest = listed(&case.env.folder.join("backups"))
+        .into_iter()
+        .max()
+        .unwrap();
+    let mut files = listed(&newest).into_iter();
+    files
+        .find(|path| path.extension().is_some_and(|extension| extension == "age"))
+        .unwrap()
+}
+
+#[test]
+fn a_backup_that_was_damaged_since_is_refused() {
+    let case = scene_with_a_bad_release();
+    let before = untouched(&case);
+    let file = newest_backup(&case);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+
+    let refused = rollback(&case, &case.old_tag, &[]);
+    assert_eq!(refused.code, Some(1), "{}", refused.error());
+    let said = refused.stderr_tail.join("\n");
+    assert!(
+        said.contains("backup") && said.contains("nothing was changed"),
+        "{said}"
+    );
+    assert_eq!(untouched(&case), before);
+}
+
+#[test]
+fn a_wrong_target_is_refused_with_the_right_ones() {
+    let case = scene_with_a_bad_release();
+    let tag = &case.old_tag;
+    for wrong in [
+        "prod-19990101-000000",
+        "prod-1999",
+        "main",
+        "staging-20250101-000000",
+    ] {
+        let refused = rollback(&case, wrong, &[]);
+        assert_eq!(refused.code, Some(2), "{wrong}: {}", refused.error());
+        let said = refused.stderr_tail.join("\n");
+        assert!(said.contains(&format!("choose one of: {tag}")), "{said}");
+    }
+    let without_reason = case.run(&["rollback", tag], &[]);
+    assert_eq!(without_reason.code, Some(2), "{}", without_reason.error());
+    let unconfirmed = case
+        .env
+        .xtask("unconfirmed", &["rollback", tag, "--reason", "test"])
+        .unwrap();
+    assert_eq!(unconfirmed.code, Some(3), "{}", unconfirmed.error());
+    // A tag that somebody made by hand.
+    case.git("git tag --annotate --message=hand-made prod-20200101-000000 main");
+    let refused = rollback(&case, "prod-20200101-000000", &[]);
+    assert_eq!(refused.code, Some(2), "{}", refused.error());
+    assert!(
+        refused.stderr_tail.join("\n").contains("has no release record"),
+        "{}",
+        refused.error()
+    );
+}
+
+#[test]
+fn all_problems_of_a_rollback_are_in_one_list() {
+    let case = scene_with_a_bad_release();
+    let bad = case.newest_record();
+    case.env.commit_release("v3").unwrap();
+    case.ok(&["deploy"]);
+    let before = untouched(&case);
+    // The backup that the target needs was pruned, its record was written anew, and it was never healthy.
+    std::fs::remove_dir_all(newest_backup(&case).parent().unwrap()).unwrap();
+    let message = bad.message().unwrap().replace(&bad.actor, "somebody else");
+    let file = case.env.folder.join("message");
+    std::fs::write(&file, message).unwrap();
+    case.git(&format!(
+        "git tag --annotate --force --cleanup=verbatim --file={} {} {}",
+        file.display(),
+        bad.tag,
+        bad.commit
+    ));
+    let refused = rollback(&case, &bad.tag, &[]);
+    assert_eq!(refused.code, Some(3), "{}", refused.error());
+    let said = refused.stderr_tail.join("\n");
+    for problem in [
+        "3 problems",
+        "was never healthy: its record says unhealthy",
+        "is not the one that the ledger knows",
+        "the backup ",
+    ] {
+        assert!(said.contains(problem), "{problem}: {said}");
+    }
+    assert_eq!(untouched(&case), before);
+}
+
+#[test]
+fn a_token_that_is_missing_or_of_another_project_is_refused() {
+    let case = scene_with_a_bad_release();
+    let before = untouched(&case);
+    let missing = rollback(
+        &case,
+        &case.old_tag,
+        &[
+            ("PROD_VERCEL_TOKEN", String::new()),
+            ("PROD_MONGODB_URI", String::new()),
+        ],
+    );
+    assert_eq!(missing.code, Some(2), "{}", missing.error());
+    let said = missing.stderr_tail.join("\n");
+    for name in ["PROD_VERCEL_TOKEN", "PROD_MONGODB_URI"] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+    let file = case.env.clone_dir().join("infrastructure/pipeline.toml");
+    let pipeline = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        pipeline.replace("project = \"prj\"", "project = \"other\""),
+    )
+    .unwrap();
+    let other = rollback(&case, &case.old_tag, &[]);
+    std::fs::write(&file, pipeline).unwrap();
+    assert_eq!(other.code, Some(3), "{}", other.error());
+    let said = other.stderr_tail.join("\n");
+    assert!(said.contains("a token of another Railway project"), "{said}");
+    assert_eq!(untouched(&case), before);
+}

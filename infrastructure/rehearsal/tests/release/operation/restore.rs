@@ -1,0 +1,186 @@
+//! Every step of a restore, and everything that can go wrong in the middle of it. After each: what is live is the one state
+//! or the other in every document, index and option, what only the other one has is not lost, and the lock is free.
+
+use serde_json::Value;
+use xtask::exec::Finished;
+
+use super::disturbed::{Then, ended_well};
+use super::fault::{Asks, COLUMNS, Library, how};
+use super::table::{Cell, Table};
+use rehearsal::test_env::restore::RestoreEnv;
+use rehearsal::test_env::restore::crash::{CrashCase, NEW_DOCUMENTS};
+
+/// Of so many cells one is in the sample.
+const SAMPLE: usize = 8;
+
+/// The steps: their moments, and what each asks. `BACKUP` is the folder of the one that is restored.
+const STEPS: [(&str, &str, Asks); 17] = [
+    (
+        "compare with what is live",
+        "read:1:*/pipeline.toml",
+        Asks::Database,
+    ),
+    ("ask the ledger", "start:1:*git", Asks::Command),
+    ("safety backup", "start:1:*mongodump", Asks::Command),
+    (
+        "find what blocks it",
+        "text:\"event\":\"planned\"",
+        Asks::Database,
+    ),
+    ("check the backup", "read:2:BACKUP/mongodb-backup-*", Asks::File),
+    ("check the renaming", "start:1:*mongorestore", Asks::Command),
+    ("fill the shadow", "start:2:*mongorestore", Asks::Command),
+    (
+        "compare the shadow",
+        "text:\"event\":\"shadow-filled\"",
+        Asks::Database,
+    ),
+    (
+        "record in the ledger that the swap begins",
+        "text:\"event\":\"shadow-compared\"",
+        Asks::Command,
+    ),
+    ("keep the plan", "text:\"event\":\"swap-begun\"", Asks::Database),
+    ("drop a view", "text:\"do\":\"drop-view\"", Asks::Database),
+    (
+        "move a collection aside",
+        "text:\"event\":\"before\",\"step\":{\"do\":\"aside\",\"collection\":\"users\"",
+        Asks::Database,
+    ),
+    (
+        "bring a collection",
+        "text:\"event\":\"before\",\"step\":{\"do\":\"bring\",\"collection\":\"users\"",
+        Asks::Database,
+    ),
+    ("make a view", "text:\"do\":\"make-view\"", Asks::Database),
+    (
+        "compare what is live",
+        "text:\"event\":\"swapped\"",
+        Asks::Database,
+    ),
+    (
+        "rescue what only the old state has",
+        "text:\"event\":\"compared\"",
+        Asks::Database,
+    ),
+    (
+        "record in the ledger that it is done",
+        "text:\"event\":\"rescued\"",
+        Asks::Command,
+    ),
+];
+
+/// A backup, and what has become of the database since.
+struct Restored {
+    case: CrashCase,
+    library: Library,
+}
+
+impl Restored {
+    fn new() -> Self {
+        let case = CrashCase::new(RestoreEnv::behind_proxy());
+        let library = Library::compile(case.env.dir.path());
+        Self { case, library }
+    }
+
+    fn run(&self, args: &[&str], env: &[(&'static str, String)]) -> Finished {
+        self.case.env.finished(args, env)
+    }
+
+    /// The last operation of the ledger.
+    fn last_operation(&self) -> Value {
+        let shown = self.case.env.ok(&["ledger"]);
+        shown["operations"].as_array().unwrap().last().unwrap().clone()
+    }
+
+    fn disturb(&self, cell: &Cell) -> String {
+        let (_, at, asks) = STEPS[cell.row];
+        let backup = self.case.backup.to_str().unwrap();
+        let proxy = self.case.env.proxy.as_ref().unwrap();
+        let env = self.library.env(
+            "/restore.jsonl",
+            &at.replace("BACKUP", backup),
+            &how(cell.column, asks, proxy),
+        );
+        let began = self.last_operation()["id"].clone();
+        let ended = self.run(&["restore", backup], &env);
+        proxy.mend();
+        let verdict = ended_well(&ended, &cell.told);
+        let last = self.last_operation();
+        if last["id"] == began {
+            self.assert_nothing_changed(&cell.told);
+            return verdict;
+        }
+        let (verdict, report) = self.go_on(&ended, &last, cell, verdict);
+        self.assert_whole(&ended, last["id"].as_str().unwrap(), report, &cell.told);
+        verdict
+    }
+
+    /// Does what the message says. Gives the report of the process that restored, if one did.
+    fn go_on(&self, ended: &Finished, last: &Value, cell: &Cell, verdict: String) -> (String, Option<Value>) {
+        let report = |finished: &Finished| serde_json::from_str(&finished.stdout).ok();
+        if ended.code == Some(0) {
+            return (verdict, report(ended));
+        }
+        let unfinished = last["ended"].is_null() || last["ended"]["outcome"] == "stopped";
+        if !unfinished {
+            return (verdict, None);
+        }
+        let (flag, word) = match Then::of(cell) {
+            Then::Resume => ("--resume", "resumed"),
+            Then::Undo => ("--undo", "undone"),
+        };
+        let again = self.run(&["restore", flag, last["id"].as_str().unwrap()], &[]);
+        let told = &cell.told;
+        match again.code {
+            Some(0) if flag == "--resume" => (format!("{verdict}, {word}"), report(&again)),
+            Some(0) => (format!("{verdict}, {word}"), None),
+            // It was killed before it had begun anything: the person is told so.
+            Some(2) if ended.code.is_none() => {
+                let said = again.stderr_tail.join("\n");
+                assert!(said.contains("live: nothing was changed"), "{told}: {said}");
+                (format!("{verdict}, nothing begun"), None)
+            }
+            code => panic!("{told}, then {flag}: {code:?}: {}", again.error()),
+        }
+    }
+
+    /// One of the two states is live, and what only the old one had is in the rescue file and comes back by an undo.
+    fn assert_whole(&self, ended: &Finished, operation: &str, report: Option<Value>, told: &str) {
+        let env = &self.case.env;
+        if let Some(report) = report {
+            assert_eq!(
+                self.case.backed_up.compare(&env.inventory()),
+                [],
+                "{told}: restored"
+            );
+            let rescued = &report["rescue"]["documents"];
+            assert_eq!(*rescued, NEW_DOCUMENTS, "{told}: what only the old state had");
+            env.ok(&["restore", "--undo", operation]);
+        }
+        self.assert_nothing_changed(told);
+        let outcome = self.last_operation()["ended"]["outcome"].clone();
+        let settled = ["done", "undone", "failed"].iter().any(|one| outcome == *one);
+        let killed_early = ended.code.is_none() && outcome.is_null();
+        assert!(settled || killed_early, "{told}: {outcome}");
+        self.case.forget_all();
+    }
+
+    fn assert_nothing_changed(&self, told: &str) {
+        let live = self.case.env.inventory();
+        assert_eq!(self.case.changed.compare(&live), [], "{told}: as before");
+    }
+}
+
+#[test]
+#[ignore = "the stage `faults` of `cargo xtask ci`"]
+fn every_step_of_a_restore_is_disturbed() {
+    let table = Table {
+        name: "steps of a restore".to_owned(),
+        columns: COLUMNS.to_vec(),
+        one_of: SAMPLE,
+        offset: 4,
+    };
+    let rows = |_: &Restored| STEPS.iter().map(|(step, _, _)| (*step).to_owned()).collect();
+    table.run(Restored::new, rows, Restored::disturb);
+}

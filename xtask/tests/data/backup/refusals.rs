@@ -1,0 +1,101 @@
+//! What the operator got wrong: one clear error each, and no word of the password.
+
+use mongodb::bson::doc;
+
+use super::data::fill_with_noise;
+use rehearsal::test_env::backup::{Mongo, Repo, files_below};
+
+#[test]
+fn refusals_say_what_to_do_and_hide_the_password() {
+    let mut server = Mongo::start();
+    fill_with_noise(&server.database(), 1);
+    let admin = server.client().database("admin");
+    for (user, role) in [
+        ("owner", doc! { "role": "root", "db": "admin" }),
+        ("stranger", doc! { "role": "read", "db": "other" }),
+        ("reader", doc! { "role": "read", "db": "shop" }),
+    ] {
+        let create = doc! { "createUser": user, "pwd": "p@ss-w0rd", "roles": [role] };
+        admin.run_command(create).run().unwrap();
+    }
+    server.restart_with(&["--auth"]);
+    let port = server.port;
+    let uri = |user: &str, password: &str| format!("mongodb://{user}:{password}@127.0.0.1:{port}/");
+    let mut repo = Repo::new("");
+
+    repo.xtask(&["backup"])
+        .code(2)
+        .says("LOCAL_MONGODB_URI is not set or empty");
+    repo.set("LOCAL_MONGODB_URI", &uri("owner", "wr0ng-p%40ss"));
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("does not accept the user or the password")
+        .says("next: ")
+        .never_says("wr0ng");
+    repo.set("LOCAL_MONGODB_URI", "mongodb://owner:p%40ss-w0rd@127.0.0.1:1/");
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("cannot be reached")
+        .says("next: ")
+        .never_says("ss-w0rd");
+    repo.set(
+        "LOCAL_MONGODB_URI",
+        "mongodb://owner:p%40ss-w0rd@no-such-host.invalid/",
+    );
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("next: correct the host")
+        .never_says("ss-w0rd");
+    repo.set("LOCAL_MONGODB_URI", "not a connection string with ss-w0rd");
+    repo.xtask(&["backup"]).code(2).never_says("ss-w0rd");
+    repo.set("LOCAL_MONGODB_URI", &uri("stranger", "p%40ss-w0rd"));
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("lacks a role")
+        .says("next: ")
+        .never_says("ss-w0rd");
+    repo.assert_nothing_left();
+    repo.set("LOCAL_MONGODB_URI", &uri("reader", "p%40ss-w0rd"));
+    // It may not read the oplog, which is told. (A mongod refuses it the list of all databases, too.)
+    let all = repo.xtask(&["backup", "create", "--all-databases"]);
+    if all.code == Some(0) {
+        all.says("consistency: per collection (our user cannot read the oplog: Unauthorized)")
+    } else {
+        all.code(1).says("lacks a role").says("next: ")
+    }
+    .never_says("ss-w0rd");
+    for user in ["owner", "reader"] {
+        repo.set("LOCAL_MONGODB_URI", &uri(user, "p%40ss-w0rd"));
+        repo.xtask(&["backup", "-v"])
+            .ok()
+            .says("10 documents")
+            .never_says("ss-w0rd");
+    }
+    for path in files_below(repo.root()) {
+        let text = std::fs::read(&path).unwrap();
+        let found = text.windows(7).any(|window| window == b"ss-w0rd");
+        assert!(!found, "the password stands in {}", path.display());
+    }
+}
+
+#[test]
+fn an_empty_database_needs_a_word() {
+    let server = Mongo::start();
+    server.insert("shopp", "x", doc! {});
+    let repo = Repo::new(&server.uri());
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("there are: shopp")
+        .says("--allow-empty");
+    server
+        .database()
+        .run_command(doc! { "create": "empty" })
+        .run()
+        .unwrap();
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("not one document")
+        .says("--allow-empty");
+    repo.assert_nothing_left();
+    repo.xtask(&["backup", "--allow-empty"]).ok();
+}

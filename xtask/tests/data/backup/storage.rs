@@ -1,0 +1,205 @@
+//! Places other than one folder, and what is done with backups afterwards.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::schema;
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo, files_below};
+use rehearsal::test_env::platform::Platform;
+use rehearsal::test_env::process::program;
+use rehearsal::test_env::programs::{REHEARSAL, built};
+
+#[test]
+fn metadata_follow_their_schema() {
+    let server = Mongo::with_one_document();
+    let repo = Repo::new(&server.uri());
+    let path = PathBuf::from(repo.backup()["path"].as_str().unwrap());
+    let read =
+        |path: &Path| -> Value { serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap() };
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../infrastructure/schemas/backup-metadata.schema.json");
+    let schema = read(&root);
+    let mut metadata = read(&path.with_file_name("backup-metadata.json"));
+    assert_eq!(
+        schema::problems(&schema, &schema, &metadata, ""),
+        Vec::<String>::new()
+    );
+    metadata["hash"] = json!("0");
+    metadata["namespaces"][0]["type"] = json!("table");
+    metadata["more"] = json!(1);
+    assert_eq!(schema::problems(&schema, &schema, &metadata, "").len(), 3);
+}
+
+#[test]
+fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
+    let server = Mongo::with_one_document();
+    let repo = Repo::new(&server.uri());
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+            .args(args);
+        repo.surround(&mut command);
+        Outcome::of(&mut command).ok();
+    };
+    git(&["init", "-q"]);
+    git(&["init", "-q", "--bare", "remote.git"]);
+    git(&["remote", "add", "origin", "remote.git"]);
+    git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+
+    let ids: Vec<String> = (0..3)
+        .map(|_| repo.backup()["metadata"]["id"].as_str().unwrap().to_owned())
+        .collect();
+    repo.configure("retention_days = 0");
+    git(&[
+        "tag",
+        "-a",
+        "local-20260101-000000",
+        "-m",
+        &json!({ "backup": { "id": ids[1] } }).to_string(),
+    ]);
+    git(&["push", "-q", "origin", "local-20260101-000000"]);
+    let plan = repo.xtask(&["--format", "json", "backup", "prune"]).ok().json();
+    let deleted = |plan: &Value| -> Vec<bool> {
+        plan["backups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["delete"] == true)
+            .collect()
+    };
+    assert_eq!(deleted(&plan), [true, false, false], "{plan}");
+    assert_eq!(
+        files_below(&repo.root().join("backups")).len(),
+        6,
+        "a plan deletes nothing"
+    );
+    repo.xtask(&["--yes", "backup", "prune"])
+        .ok()
+        .says("deleted")
+        .says("needs it")
+        .says("the last verified one");
+    repo.xtask(&["backup", "list"])
+        .ok()
+        .never_says(&ids[0])
+        .says(&ids[1])
+        .says(&ids[2]);
+    git(&["remote", "set-url", "origin", "nowhere.git"]);
+    repo.xtask(&["--yes", "backup", "prune"])
+        .code(1)
+        .says("which backups the releases need");
+}
+
+/// The simulator of GitHub; ends when it is dropped.
+fn platform(folder: &Path) -> Platform {
+    let config = json!({
+        "railway": { "project": "p", "environment": "e", "environment_name": "local", "service": "s", "token": "t" },
+        "vercel": { "org": "team_x", "project": "prj_x", "token": "t", "domain": "www.example.org" },
+        "github": { "owner": "o", "repo": "r", "token": "token-of-github" },
+    });
+    std::fs::create_dir_all(folder).unwrap();
+    Platform::start(&built(REHEARSAL), folder, &folder.join("log"), &config).unwrap()
+}
+
+#[test]
+fn github_keeps_encrypted_backups_and_gives_them_back() {
+    let server = Mongo::with_one_document();
+    let mut repo = Repo::new(&server.uri());
+    let platform = platform(&repo.root().join("p"));
+    let wrappers = repo.root().join("wrappers");
+    std::fs::create_dir_all(&wrappers).unwrap();
+    std::os::unix::fs::symlink(built("standin-gh"), wrappers.join("gh")).unwrap();
+    repo.path.push(wrappers);
+    let gh = repo.root().join("gh");
+    std::fs::create_dir_all(&gh).unwrap();
+    std::fs::write(
+        gh.join("config.yml"),
+        format!(
+            "http_unix_socket: {}\n",
+            platform.addresses.github_socket.display()
+        ),
+    )
+    .unwrap();
+    repo.set("GH_CONFIG_DIR", gh.to_str().unwrap());
+    repo.set("GH_TOKEN", "token-of-github");
+
+    let places = "[[backup.places]]\nkind = \"directory\"\npath = \"backups\"\nrequired = true\n[[backup.places]]\nkind = \"github\"\nrequired = true\n[github]\nrepository = \"o/r\"\n";
+    repo.configure(places);
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("only encrypted backups go to GitHub");
+    std::fs::remove_dir_all(repo.root().join("backups")).unwrap();
+
+    let generated = Outcome::of(&mut Command::new(program(&["age-keygen"])));
+    generated.ok();
+    let secret = generated
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("AGE-SECRET-KEY"))
+        .unwrap();
+    let public = generated
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("# public key: "))
+        .unwrap();
+    repo.set("KEY", secret);
+    repo.configure(&format!(
+        "recipients = [\"{public}\"]\nidentity = \"KEY\"\n{places}"
+    ));
+    let created = repo.backup();
+    let id = created["metadata"]["id"].as_str().unwrap().to_owned();
+    let stored = created["metadata"]["storage"].as_array().unwrap();
+    assert_eq!(
+        (stored.len(), &stored[1]["kind"], &stored[1]["verified"]),
+        (2, &json!("github"), &json!(true))
+    );
+
+    std::fs::remove_dir_all(repo.root().join("backups")).unwrap();
+    repo.xtask(&["backup", "list"]).ok().says(&id).says("github o/r");
+    let fetched = repo.xtask(&["backup", "fetch", &id]).ok().stdout.clone();
+    assert!(fetched.contains(".xtask/backups/"), "{fetched}");
+    repo.xtask(&["backup", "verify", &id]).ok();
+
+    // Half of a download that broke off is gone on with, and a wrong half is thrown away.
+    let whole = std::fs::read(fetched.trim()).unwrap();
+    let local = repo.root().join(".xtask/backups");
+    std::fs::remove_dir_all(local.join(&id)).unwrap();
+    let partial = local.join(format!(".fetch-{id}"));
+    std::fs::create_dir_all(&partial).unwrap();
+    let name = Path::new(fetched.trim()).file_name().unwrap().to_owned();
+    std::fs::write(partial.join(&name), vec![7; whole.len() / 2]).unwrap();
+    repo.xtask(&["backup", "fetch", &id]).ok();
+    assert_eq!(std::fs::read(fetched.trim()).unwrap(), whole);
+    repo.xtask(&["backup", "fetch", "20200101-000000"])
+        .code(1)
+        .says("no place has a backup");
+}
+
+#[test]
+fn a_copy_that_fails_is_a_warning_unless_required() {
+    let server = Mongo::with_one_document();
+    let places = |second: &str, required: bool| {
+        format!(
+            "[[backup.places]]\nkind = \"directory\"\npath = \"backups\"\nrequired = true\n[[backup.places]]\nkind = \"directory\"\npath = \"{second}\"\nrequired = {required}\n"
+        )
+    };
+    let repo = Repo::with_backup(&server.uri(), &places("second", false));
+    let created = repo.backup();
+    let id = created["metadata"]["id"].as_str().unwrap();
+    assert_eq!(created["metadata"]["storage"].as_array().unwrap().len(), 2);
+    let copy = repo.root().join("second").join(id);
+    repo.xtask(&["backup", "verify", copy.to_str().unwrap()]).ok();
+
+    // A file where the folder should be.
+    std::fs::write(repo.root().join("file"), "").unwrap();
+    repo.configure(&places("file/below", false));
+    let created = repo.backup();
+    assert_eq!(created["metadata"]["warnings"].as_array().unwrap().len(), 1);
+    repo.configure(&places("file/below", true));
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("a required place has no copy")
+        .says("the backup itself is good");
+}

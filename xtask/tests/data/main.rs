@@ -1,0 +1,8 @@
+//! The data: archives, backups and restores against a real server, the real mongodump and mongorestore.
+
+mod archive;
+mod backup;
+mod restore;
+mod restore_crash;
+mod restore_crash_outside;
+mod restore_guards;

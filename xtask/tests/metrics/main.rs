@@ -1,6 +1,0 @@
-//! `xtask metrics` over a history of real tags and real ledger events, against figures computed in the simplest way.
-
-mod browser;
-mod figures;
-mod generator;
-mod pages;

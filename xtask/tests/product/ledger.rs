@@ -1,0 +1,363 @@
+//! The ledger as a lock: many processes, random kills, silent holders, a remote that loses answers.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use serde_json::{Value, json};
+use xtask::domain::ledger::{Body, OperationOutcome};
+use xtask::error::{CliError, ExitKind};
+use xtask::operation::ledger::{Ledger, LockTiming, OperationLock, Start};
+use xtask::tools::git::Git;
+
+const RACERS: usize = 8;
+/// Some share a clone, as terminals of one machine do; some do not.
+const CLONES: usize = 3;
+const ROUNDS: usize = 200;
+/// Every how many rounds a racer is killed.
+const ROUNDS_PER_KILL: usize = 3;
+const RACE_DEADLINE: Duration = Duration::from_mins(5);
+const WORLD: &str = "LEDGER_RACE_WORLD";
+
+/// A lease that never runs out during the race: only death frees the lock.
+const RACE: LockTiming = LockTiming {
+    lease: Duration::from_mins(10),
+    heartbeat: Duration::from_millis(500),
+    skew: Duration::from_secs(30),
+    remote_deadline: Duration::from_mins(1),
+};
+
+/// A holder that is alive but never says so.
+const SILENT: LockTiming = LockTiming {
+    lease: Duration::from_millis(1_500),
+    heartbeat: Duration::from_hours(1),
+    skew: Duration::ZERO,
+    remote_deadline: Duration::from_mins(1),
+};
+
+fn git(dir: &Path, args: &[&str]) {
+    let status = Command::new("git").args(args).current_dir(dir).status().unwrap();
+    assert!(status.success(), "git {args:?}");
+}
+
+fn world() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    git(dir.path(), &["init", "--quiet", "--bare", "remote.git"]);
+    // Housekeeping of the remote would only take time here.
+    git(
+        &dir.path().join("remote.git"),
+        &["config", "receive.autogc", "false"],
+    );
+    dir
+}
+
+fn ledger(world: &Path, clone: &str, timing: LockTiming) -> Ledger {
+    let dir = world.join(clone);
+    if !dir.exists() {
+        git(world, &["init", "--quiet", clone]);
+        git(&dir, &["remote", "add", "origin", "../remote.git"]);
+    }
+    Ledger::with_timing(Git::at(&dir, "origin"), "production", timing)
+}
+
+fn start(kind: &str) -> Start {
+    Start {
+        kind: kind.into(),
+        reason: "\"; rm -rf ~ #$(id)\n::set-output name=x::`y`".into(),
+        target: "prod-20260102-030405".into(),
+        plan_sha256: "ab".repeat(32),
+        plan: json!({"steps": ["one"]}),
+        over: None,
+    }
+}
+
+fn ending(error: &anyhow::Error) -> Option<ExitKind> {
+    error.downcast_ref::<CliError>().map(|stop| stop.exit)
+}
+
+#[test]
+fn what_was_recorded_is_read_by_any_clone_unchanged() {
+    let world = world();
+    let mut ours = ledger(world.path(), "a", LockTiming::default());
+    let held = ours.begin(start("rollback")).unwrap();
+    held.check().unwrap();
+    held.step("swap", json!({"collections": 5})).unwrap();
+    let id = held.id().clone();
+
+    let mut theirs = ledger(world.path(), "b", LockTiming::default());
+    let refused = theirs.begin(start("deploy")).unwrap_err();
+    assert_eq!(ending(&refused), Some(ExitKind::Refused));
+    let shown = xtask::error::render(&refused);
+    assert!(
+        shown.contains("rollback of production is under way") && shown.contains("rm -rf ~"),
+        "{shown}"
+    );
+
+    held.finish(OperationOutcome::Done, json!({"healthy": true}))
+        .unwrap();
+    let state = theirs.state().unwrap();
+    let operation = &state.operations[0];
+    assert_eq!(operation.id, id);
+    assert_eq!(operation.started.reason, start("").reason);
+    assert_eq!(operation.steps[0].facts, json!({"collections": 5}));
+    assert_eq!(operation.ended.as_ref().unwrap().outcome, OperationOutcome::Done);
+    assert_eq!(
+        ending(&theirs.resume(&id, "again").unwrap_err()),
+        Some(ExitKind::Refused)
+    );
+    theirs.begin(start("deploy")).unwrap();
+}
+
+#[test]
+fn a_holder_whose_lease_was_taken_over_can_do_nothing_more() {
+    let world = world();
+    let silent = ledger(world.path(), "a", SILENT)
+        .begin(start("rollback"))
+        .unwrap();
+    silent.step("swap", json!(null)).unwrap();
+    let mut second = ledger(world.path(), "b", SILENT);
+    let taken = until_free(|| second.resume(silent.id(), "the first is silent"));
+    assert!(taken.fence() > silent.fence());
+    assert_eq!(taken.steps().len(), 1);
+
+    for refused in [
+        silent.check().unwrap_err(),
+        silent.step("late", json!(null)).unwrap_err(),
+        silent.finish(OperationOutcome::Done, json!(null)).unwrap_err(),
+    ] {
+        assert_eq!(ending(&refused), Some(ExitKind::Midway), "{refused:#}");
+    }
+    taken.finish(OperationOutcome::Undone, json!(null)).unwrap();
+    let state = second.state().unwrap();
+    assert!(state.void.is_empty(), "{:?}", state.void);
+    assert_eq!(state.operations[0].steps.len(), 1);
+}
+
+#[test]
+fn a_lease_that_ran_out_is_renewed_before_a_live_change_or_the_change_is_refused() {
+    let world = world();
+    let held = ledger(world.path(), "a", SILENT).begin(start("deploy")).unwrap();
+    std::thread::sleep(SILENT.lease);
+    held.check().unwrap();
+    std::fs::rename(world.path().join("remote.git"), world.path().join("away.git")).unwrap();
+    std::thread::sleep(SILENT.lease);
+    held.check().unwrap_err();
+}
+
+#[test]
+fn an_operation_left_after_a_step_is_not_forgotten_by_accident() {
+    let world = world();
+    let mut ledger = ledger(world.path(), "a", LockTiming::default());
+    let held = ledger.begin(start("rollback")).unwrap();
+    held.step("swap", json!(null)).unwrap();
+    let left = held.id().clone();
+    held.finish(OperationOutcome::Stopped, json!(null)).unwrap();
+
+    let refused = ledger.begin(start("backup")).unwrap_err();
+    let shown = xtask::error::render(&refused);
+    assert!(
+        shown.contains(&format!("cargo xtask rollback --resume {left}")),
+        "{shown}"
+    );
+    let resumed = ledger.resume(&left, "go on").unwrap();
+    resumed.finish(OperationOutcome::Stopped, json!(null)).unwrap();
+    let over = Start {
+        over: Some(left),
+        ..start("rollback")
+    };
+    ledger.begin(over).unwrap();
+    assert!(ledger.state().unwrap().operations[0].superseded_by.is_some());
+}
+
+#[test]
+fn a_push_whose_answer_is_lost_counts_once() {
+    let world = world();
+    let mut ledger = ledger(world.path(), "a", LockTiming::default());
+    let held = ledger.begin(start("deploy")).unwrap();
+    // Runs when the reference has moved; killing the server then loses its answer.
+    let hook = world.path().join("remote.git/hooks/post-receive");
+    std::fs::write(&hook, "#!/bin/sh\nrm \"$0\"\nkill -9 $PPID\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&hook, mode).unwrap();
+    held.step("promote", json!(null)).unwrap();
+    assert!(!hook.exists(), "the hook did not run");
+    held.finish(OperationOutcome::Done, json!(null)).unwrap();
+    assert_eq!(ledger.state().unwrap().operations[0].steps.len(), 1);
+}
+
+fn until_free(mut take: impl FnMut() -> anyhow::Result<OperationLock>) -> OperationLock {
+    let since = Instant::now();
+    loop {
+        match take() {
+            Ok(held) => return held,
+            Err(error) => assert!(
+                ending(&error) == Some(ExitKind::Refused) && since.elapsed() < RACE_DEADLINE,
+                "{error:#}"
+            ),
+        }
+    }
+}
+
+/// Kills and starts racers until the rounds are done, then judges their logs against the ledger and the witness.
+#[test]
+fn eight_processes_race_and_are_killed_and_never_two_hold_the_lock() {
+    let world = world();
+    for n in 0..CLONES {
+        ledger(world.path(), &format!("clone{n}"), RACE);
+    }
+    let mut racers: Vec<Racer> = (0..RACERS).map(|n| Racer::start(world.path(), n)).collect();
+    let mut random = rand::rng();
+    let (since, mut kills, mut killed_at) = (Instant::now(), 0, 0);
+    loop {
+        let rounds = lines(world.path())
+            .iter()
+            .filter(|l| l["did"] == "entered")
+            .count();
+        if rounds >= ROUNDS {
+            break;
+        }
+        assert!(since.elapsed() < RACE_DEADLINE, "only {rounds} rounds");
+        for racer in &mut racers {
+            assert_eq!(racer.0.try_wait().unwrap(), None, "a racer ended by itself");
+        }
+        if rounds >= killed_at + ROUNDS_PER_KILL {
+            killed_at = rounds;
+            // At any moment of what it does, not only when it has just logged something.
+            std::thread::sleep(Duration::from_millis(random.random_range(0..150)));
+            let n = random.random_range(0..RACERS);
+            racers[n] = Racer::start(world.path(), n);
+            kills += 1;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(racers);
+    judge(world.path());
+    println!("{ROUNDS} rounds, {kills} kills, {:?}", since.elapsed());
+}
+
+fn judge(world: &Path) {
+    let mut reader = ledger(world, "reader", RACE);
+    let events = reader.events().unwrap();
+    let state = reader.state().unwrap();
+    assert!(state.void.is_empty(), "{:?}", state.void);
+    for line in lines(world) {
+        let did = line["did"].as_str().unwrap();
+        assert_ne!(did, "met", "two held the lock: {line}");
+        let fence = line["fence"].as_u64().unwrap();
+        let there = events.iter().any(|event| {
+            let same = match (&event.body, did) {
+                (Body::Started(_) | Body::TakenOver { .. }, "entered") => event.seq == fence,
+                (Body::Step { facts, .. }, "stepped") | (Body::Finished { facts, .. }, "finished") => {
+                    facts["mark"] == line["mark"]
+                }
+                _ => false,
+            };
+            same && event.fence == fence
+        });
+        assert!(there, "an event was acknowledged and is lost: {line}");
+    }
+}
+
+fn lines(world: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(world.join("log")).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// A process of the race; dropped, it is killed with SIGKILL.
+struct Racer(Child);
+
+impl Racer {
+    fn start(world: &Path, n: usize) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "ledger::one_racer",
+                "--ignored",
+                "--nocapture",
+                "--quiet",
+            ])
+            .env(WORLD, world.join(format!("clone{}", n % CLONES)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Racer {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+#[ignore = "one process of the race, which starts it"]
+fn one_racer() {
+    let clone = PathBuf::from(std::env::var_os(WORLD).unwrap());
+    let world = clone.parent().unwrap();
+    let name = clone.file_name().unwrap().to_str().unwrap();
+    let mut ledger = ledger(world, name, RACE);
+    loop {
+        match take(&mut ledger) {
+            Ok(held) => hold(world, held),
+            Err(error) => {
+                assert_eq!(ending(&error), Some(ExitKind::Refused), "{error:#}");
+                std::thread::sleep(Duration::from_millis(rand::rng().random_range(200..1_500)));
+            }
+        }
+    }
+}
+
+/// Begins, over what a killed racer left, or goes on with that.
+fn take(ledger: &mut Ledger) -> anyhow::Result<OperationLock> {
+    let left = ledger.state()?.unfinished().map(|operation| operation.id.clone());
+    match left {
+        Some(id) if rand::random() => ledger.resume(&id, "its holder was killed"),
+        left => ledger.begin(Start {
+            over: left,
+            ..start("deploy")
+        }),
+    }
+}
+
+/// Holds the lock for a while; the witness is a file lock, which the kernel takes from a killed process.
+fn hold(world: &Path, held: OperationLock) {
+    let fence = held.fence();
+    let log = |did: &str, mark: u32| {
+        let line = format!("{}\n", json!({"did": did, "fence": fence, "mark": mark}));
+        let mut log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(world.join("log"))
+            .unwrap();
+        log.write_all(line.as_bytes()).unwrap();
+    };
+    let witness = File::create(world.join("witness")).unwrap();
+    log(
+        if witness.try_lock().is_ok() {
+            "entered"
+        } else {
+            "met"
+        },
+        0,
+    );
+    held.check().unwrap();
+    let mark = rand::random();
+    held.step("change", json!({"mark": mark})).unwrap();
+    log("stepped", mark);
+    drop(witness);
+    let outcome = if rand::random() {
+        OperationOutcome::Done
+    } else {
+        OperationOutcome::Stopped
+    };
+    held.finish(outcome, json!({"mark": mark})).unwrap();
+    log("finished", mark);
+}
