@@ -116,7 +116,8 @@ pub struct BackupConfig {
     pub retention_days: u32,
     /// Whether the dump includes the oplog, and so is one point in time.
     pub oplog: Oplog,
-    pub places: Vec<StorageConfig>,
+    #[serde(rename = "places")]
+    pub storage: Vec<StorageConfig>,
 }
 
 impl Default for BackupConfig {
@@ -126,7 +127,7 @@ impl Default for BackupConfig {
             identity: None,
             retention_days: 90,
             oplog: Oplog::Auto,
-            places: vec![StorageConfig::Directory {
+            storage: vec![StorageConfig::Directory {
                 path: "backups".into(),
                 required: true,
             }],
@@ -145,7 +146,7 @@ pub enum Oplog {
     Never,
 }
 
-/// A place where backups are kept.
+/// A storage for backups.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StorageConfig {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::checkout::Checkout;
 use super::platforms::Platforms;
 use super::release_tag::HealthSnapshot;
-use crate::commands::backup::{self, CreateOptions};
+use crate::backup::{self, CreateOptions};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health};
 use crate::domain::step::Step;
