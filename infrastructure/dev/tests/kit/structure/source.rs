@@ -98,6 +98,11 @@ impl Source {
         let mut body_is_help = is_help;
         let mut at = 0;
         while at < trees.len() {
+            // Attributes and documentation of the whole file.
+            if is_punct(trees.get(at), '#') && is_punct(trees.get(at + 1), '!') {
+                at += 3;
+                continue;
+            }
             let attribute =
                 group(trees.get(at + 1), Delimiter::Bracket).filter(|_| is_punct(trees.get(at), '#'));
             if let Some(attribute) = attribute {
