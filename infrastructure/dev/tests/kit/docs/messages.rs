@@ -8,8 +8,7 @@ use xtask::error::catalogue::{AREAS, Area, Entry, spoken};
 use super::{read, root};
 
 const GUIDE: &str = "docs/PRODUCTION-ROLLBACK-GUIDE.md";
-const BEGIN: &str =
-    "<!-- messages: printed from the catalogue of errors; XTASK_BLESS=1 and this test write them -->\n";
+const BEGIN: &str = "<!-- messages: printed from the catalogue of errors by `XTASK_BLESS=1 cargo test -p dev --test kit docs::messages` -->\n";
 const END: &str = "<!-- end of messages -->\n";
 
 /// A text as a reader sees it: what the program fills in becomes `…`, and it fits into one cell.
