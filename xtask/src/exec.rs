@@ -66,6 +66,8 @@ const PASSED_ON: &[&str] = &[
 pub struct Exec {
     program: OsString,
     args: Vec<OsString>,
+    /// How many of the first arguments messages leave out.
+    unshown: usize,
     dir: Option<PathBuf>,
     env: BTreeMap<OsString, OsString>,
     stdin: Option<Vec<u8>>,
@@ -106,12 +108,19 @@ impl Exec {
         Self {
             program: command.get_program().to_owned(),
             args: command.get_args().map(OsStr::to_owned).collect(),
+            unshown: 0,
             dir: command.get_current_dir().map(PathBuf::from),
             env: env.chain(own).collect(),
             stdin: None,
             deadline: DEFAULT_DEADLINE,
             on_stderr: None,
         }
+    }
+
+    /// Leaves the first arguments out of messages: settings that every call of a tool has, and nobody types.
+    pub fn unshown(mut self, arguments: usize) -> Self {
+        self.unshown = arguments;
+        self
     }
 
     /// The longest the command may run.
@@ -131,7 +140,7 @@ impl Exec {
     }
 
     /// Passes on variables of our own environment that this tool needs.
-    pub fn inherit(mut self, names: &[&str]) -> Self {
+    pub fn inherit<T: AsRef<OsStr>>(mut self, names: &[T]) -> Self {
         for name in names {
             if let Some(value) = std::env::var_os(name) {
                 self.env.insert(name.into(), value);
@@ -231,7 +240,8 @@ impl Exec {
 
     /// The command line for people, scrubbed.
     fn display(&self) -> String {
-        let words = std::iter::once(&self.program).chain(&self.args).map(|word| {
+        let words = std::iter::once(&self.program).chain(self.args.iter().skip(self.unshown));
+        let words = words.map(|word| {
             let word = word.to_string_lossy();
             let plain =
                 !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "'\"$`\\".contains(c));

@@ -14,6 +14,7 @@ use crate::domain::release::{
 };
 use crate::error::CliError;
 use crate::operation::preflight::Preflight;
+use crate::release::checkout::Checkout;
 use crate::release::releases::Releases;
 use crate::release::variables::Variables;
 use crate::report;
@@ -74,6 +75,9 @@ pub(super) fn make(ctx: &Context, wanted: &Wanted) -> Result<(Plan, Releases)> {
         Verdict::Keep { .. } => None,
     };
     let (backend, mut notes) = check_platforms(target, from, facts.platforms, &mut preflight);
+    if backend == Backend::Rebuild {
+        preflight.check("the files to release", Checkout::of(ctx, &target.commit));
+    }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
     preflight.finish(&format!("the rollback to {tag}"))?;
