@@ -16,6 +16,7 @@ pub mod rollback;
 pub mod setup;
 pub mod test;
 pub mod tools;
+mod undo;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use crate::domain::step;
+
 pub use environment::{Environment, Mongodb, Railway, Variable, Vercel};
 
 /// The largest configuration that is read.
@@ -318,6 +320,18 @@ pub struct Budgets {
     pub total_s: u64,
 }
 
+impl Budgets {
+    /// The same budgets in milliseconds, as steps have them.
+    pub fn limits(&self) -> step::Budgets {
+        step::Budgets {
+            backup_ms: self.backup_s * 1_000,
+            restore_ms: self.restore_s * 1_000,
+            redeploy_ms: self.redeploy_s * 1_000,
+            total_ms: self.total_s * 1_000,
+        }
+    }
+}
+
 impl Default for Budgets {
     fn default() -> Self {
         Self {
@@ -337,6 +351,36 @@ impl Config {
             .with_context(|| format!("cannot read {}", path.display()))?;
         let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?;
         error::parse(path, &text)
+    }
+}
+
+impl Config {
+    /// Environment variables that must hold a secret for this environment. The health checks may need more.
+    pub fn secret_names(&self, environment: &Environment) -> Vec<String> {
+        let mut names = vec![
+            environment.railway.token.clone(),
+            environment.vercel.token.clone(),
+            environment.mongodb.uri.clone(),
+        ];
+        let variables = environment.variables.iter();
+        names.extend(variables.map(|variable| variable.secret.clone()));
+        if !self.backup.recipients.is_empty() {
+            names.extend(self.backup.identity.clone());
+        }
+        names.extend(environment.vercel.protection_bypass.clone());
+        names
+    }
+
+    /// Environment variables with secrets that a release can do without: those of notifications.
+    pub fn optional_secret_names(&self) -> Vec<String> {
+        let email = self.notify.email.iter();
+        let email = email.flat_map(|email| [&email.user, &email.password]);
+        self.notify
+            .slack
+            .iter()
+            .cloned()
+            .chain(email.filter_map(Clone::clone))
+            .collect()
     }
 }
 

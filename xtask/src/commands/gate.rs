@@ -12,8 +12,20 @@ use crate::context::Context;
 use crate::notify::{self, Delivery, Event, Notice};
 use crate::report;
 
+/// The end of `--help`.
+pub const AFTER_HELP: &str = "\
+Exit codes:
+  0  done, or approved
+  1  failed
+  2  wrong usage or configuration
+  3  not approved
+
+Example:
+  cargo xtask gate verify plan.json";
+
 /// Options of `gate`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -21,7 +33,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Record the plan that this workflow run asks approval for, and tell the approvers
+    /// Record the plan that this workflow run asks approval for, and notify the approvers
     Request {
         /// What `deploy --plan --format json` printed
         plan: PathBuf,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Common;
 use crate::context::Context;
-use crate::domain::ledger::Operation;
+use crate::domain::ledger::LedgerOperation;
 use crate::error::CliError;
 use crate::notify::{self, Delivery, Event, Notice};
 use crate::operation::ledger::Ledger;
@@ -87,7 +87,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 /// The newest operation that this workflow run did; a ledger that cannot be read keeps nobody from being told.
-fn of_this_run(ctx: &Context) -> Option<Operation> {
+fn of_this_run(ctx: &Context) -> Option<LedgerOperation> {
     let run = std::env::var("GITHUB_RUN_ID").ok()?;
     let state = Ledger::open(ctx).state();
     let state = state
@@ -100,7 +100,7 @@ fn of_this_run(ctx: &Context) -> Option<Operation> {
     })
 }
 
-fn operation_facts(operation: &Operation) -> Vec<(String, String)> {
+fn operation_facts(operation: &LedgerOperation) -> Vec<(String, String)> {
     let mut facts = vec![(
         "what".into(),
         format!("{} {}", operation.started.kind, operation.started.target),
@@ -118,7 +118,7 @@ fn operation_facts(operation: &Operation) -> Vec<(String, String)> {
 }
 
 /// What to do about a failure.
-fn next(operation: Option<&Operation>) -> String {
+fn next(operation: Option<&LedgerOperation>) -> String {
     match operation {
         Some(stopped) if stopped.unfinished() => format!(
             "cargo xtask {0} --resume {1}   (or --undo {1})",

@@ -10,7 +10,11 @@
 //!     next "cargo xtask restore --resume {operation}   (or --undo {operation})";
 //! ```
 
+pub mod approval;
 pub mod configuration;
+pub mod operation;
+pub mod release;
+pub mod setup;
 
 use super::ExitKind;
 
@@ -39,7 +43,13 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA];
+pub const AREAS: &[Area] = &[
+    configuration::AREA,
+    release::AREA,
+    operation::AREA,
+    approval::AREA,
+    setup::AREA,
+];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {

@@ -1,165 +1,175 @@
-//! The files of one commit in a folder of their own: what goes out is what was committed, whatever lies in the work tree
+//! The files of one commit in a folder of their own: a release consists of what was committed, whatever the work tree holds
 //! and however its git is set up.
+//!
+//! Checkouts lie below one private folder of the user in the temporary folder, and not below the state folder: that one is
+//! ignored by git, and `railway up` leaves out what a `.gitignore` above names. They have no `.git` themselves. A checkout is locked while its process
+//! lives, so those of killed processes can be told apart and are removed when the next operation begins.
 
-use std::io::Read as _;
+mod refuse;
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::report;
 use crate::tools::git::{Export, Git};
 
-/// Files with rules that decide what `railway up` leaves out, also in the folders above (it walks with the library
-/// `ignore`); inside a git work tree, those of git do too.
-const RULES: [&str; 3] = [".railwayignore", ".ignore", ".git"];
-/// Left out by `railway up` wherever it stands.
-const NEVER_UPLOADED: &str = "node_modules";
-/// How a file begins in whose place Git LFS keeps the content.
-const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
-/// How many paths a message names.
-const NAMED: usize = 10;
+/// Only the user may enter.
+const PRIVATE_MODE: u32 = 0o700;
+/// Locked by whoever makes or removes checkouts.
+const GATE: &str = "gate";
+/// Locked by the process that a checkout belongs to.
+const OWNER: &str = "owner";
+const TREE: &str = "tree";
+/// The list of the files, by which they are compared.
+const INDEX: &str = "index";
 
-/// A folder without `.git`; removed when dropped.
+/// A checkout; removed when dropped.
 #[derive(Debug)]
 pub struct Checkout {
     export: Export,
     folder: tempfile::TempDir,
+    /// Locked until the checkout is dropped.
+    _owner: File,
 }
 
 impl Checkout {
-    /// Writes the files, and compares what was written with the commit. Refused (exit 3) where what would be uploaded is
-    /// not what was committed.
+    /// Writes the files of a commit, and compares what was written with it.
+    ///
+    /// # Errors
+    /// Refused (exit 3) where what would be uploaded is not what was committed.
     pub fn of(ctx: &Context, commit: &str) -> Result<Self> {
         let git = Git::open(ctx);
-        let commit = git.resolve(commit)?;
+        let environment = ctx.env();
         let [backend, frontend] =
-            [&ctx.env().railway.source, &ctx.env().vercel.source].map(|path| plain(path));
+            [&environment.railway.source, &environment.vercel.source].map(|path| refuse::plain(path));
         let sources = [backend.as_path(), frontend.as_path()];
-        refuse_submodules(&git.submodules(&commit)?, &sources)?;
-        let folder = tempfile::Builder::new()
-            .prefix("xtask-release-")
-            .tempdir()
-            .context("cannot make a folder")?;
-        refuse_rules_above(folder.path())?;
-        let tree = folder.path().join("tree");
-        std::fs::create_dir(&tree).context("cannot make a folder")?;
-        let export = git.export(&commit, &tree, &folder.path().join("index"))?;
-        let checkout = Self { export, folder };
+        refuse::refuse_submodules(&git.submodules(&git.resolve(commit)?)?, &sources)?;
+        let root = private_folder()?;
+        refuse::refuse_rules_above(&root)?;
+        let checkout = Self::below(&root, &git, commit)?;
         checkout.compare()?;
         checkout.refuse_pointers(&sources)?;
         checkout.refuse_left_out(&backend)?;
         Ok(checkout)
     }
 
-    /// A folder of the checkout.
-    pub fn path(&self, part: &Path) -> PathBuf {
-        self.folder.path().join("tree").join(part)
-    }
-
-    /// Refused unless the folder holds what was committed, and nothing else.
-    fn compare(&self) -> Result<()> {
-        let differences = self.export.differences()?;
-        refuse(
-            &differences,
-            "the files to release are not what was committed",
-            || {
-                "look for a filter or for attributes in the clone's git configuration, or release from a new clone".into()
-            },
-        )
-    }
-
-    fn refuse_pointers(&self, sources: &[&Path]) -> Result<()> {
-        let mut pointers = Vec::new();
-        for source in sources {
-            for file in self.export.files(source)? {
-                if is_pointer(&self.path(Path::new(&file))) {
-                    pointers.push(file);
-                }
-            }
-        }
-        refuse(
-            &pointers,
-            "these files are pointers of Git LFS, without their content",
-            || "git lfs install --local && git lfs fetch".into(),
-        )
-    }
-
-    /// `railway up` would leave them out without a word.
-    fn refuse_left_out(&self, source: &Path) -> Result<()> {
-        let installed = self.export.files(source)?.into_iter();
-        let mut left_out: Vec<String> = installed
-            .filter(|file| file.split('/').any(|part| part == NEVER_UPLOADED))
-            .collect();
-        let excluded = self.export.excluded_by(".ignore")?.into_iter();
-        left_out.extend(excluded.filter(|file| Path::new(file).starts_with(source)));
-        refuse(&left_out, "`railway up` leaves these committed files out", || {
-            format!(
-                "take them out of the rules in .ignore, or out of git: `git rm -r --cached {NEVER_UPLOADED}`"
-            )
+    fn below(root: &Path, git: &Git, commit: &str) -> Result<Self> {
+        let gate = locked(&root.join(GATE))?;
+        let folder = tempfile::tempdir_in(root).context("cannot make a folder for the checkout")?;
+        let owner = locked(&folder.path().join(OWNER))?;
+        drop(gate);
+        let tree = folder.path().join(TREE);
+        std::fs::create_dir(&tree).context("cannot make a folder for the checkout")?;
+        let export = git.export(&git.resolve(commit)?, &tree, &folder.path().join(INDEX))?;
+        Ok(Self {
+            export,
+            folder,
+            _owner: owner,
         })
     }
-}
 
-/// A folder of the repository without `.`: the root is the empty path.
-fn plain(path: &Path) -> PathBuf {
-    path.components()
-        .filter(|component| !matches!(component, std::path::Component::CurDir))
-        .collect()
-}
-
-fn refuse_submodules(submodules: &[String], sources: &[&Path]) -> Result<()> {
-    let inside = submodules.iter().filter(|path| {
-        let path = Path::new(path);
-        sources
-            .iter()
-            .any(|source| path.starts_with(source) || source.starts_with(path))
-    });
-    let inside: Vec<String> = inside.cloned().collect();
-    refuse(
-        &inside,
-        "the release would have empty folders in the place of submodules",
-        || "take their files into this repository, for example by `git subtree add`".into(),
-    )
-}
-
-/// Rules of folders above would count for an upload.
-fn refuse_rules_above(folder: &Path) -> Result<()> {
-    let above = folder.ancestors().skip(1);
-    let found = above
-        .flat_map(|folder| RULES.iter().map(move |name| folder.join(name)))
-        .find(|path| path.exists());
-    let Some(found) = found else { return Ok(()) };
-    Err(CliError::refused(format!(
-        "{} decides about files below the folder for temporary files: an upload would leave some out",
-        found.display()
-    ))
-    .live("nothing was changed")
-    .next("set TMPDIR to a folder that has none of .git, .ignore and .railwayignore in or above it")
-    .into())
-}
-
-fn is_pointer(file: &Path) -> bool {
-    let Ok(mut file) = std::fs::File::open(file) else {
-        return false;
-    };
-    let mut start = [0; LFS_POINTER.len()];
-    file.read_exact(&mut start).is_ok() && start == LFS_POINTER
-}
-
-fn refuse(paths: &[String], what: &str, fix: impl FnOnce() -> String) -> Result<()> {
-    if paths.is_empty() {
-        return Ok(());
+    /// A folder of the checkout.
+    pub fn path(&self, part: &Path) -> PathBuf {
+        self.folder.path().join(TREE).join(part)
     }
-    let named: Vec<String> = paths.iter().take(NAMED).map(|path| format!("{path:?}")).collect();
-    let more = paths.len() - named.len();
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    Err(CliError::refused(format!("{what}: {}{more}", named.join(", ")))
-        .live("nothing was changed")
-        .next(fix())
-        .into())
+}
+
+/// Removes the checkouts of killed processes. A failure is no reason not to release.
+pub fn sweep() {
+    let swept = private_folder().and_then(|root| sweep_below(&root));
+    if let Err(error) = swept {
+        report::trace(&format!("cannot remove old checkouts: {error:#}"));
+    }
+}
+
+fn sweep_below(root: &Path) -> Result<()> {
+    let _gate = locked(&root.join(GATE))?;
+    for entry in root
+        .read_dir()
+        .with_context(|| format!("cannot list {}", root.display()))?
+    {
+        let folder = entry.context("cannot list the checkouts")?.path();
+        if folder.is_dir() && is_left(&folder) {
+            std::fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the process that made the checkout is gone.
+fn is_left(folder: &Path) -> bool {
+    File::open(folder.join(OWNER)).map_or(true, |owner| owner.try_lock().is_ok())
+}
+
+/// The user's folder of checkouts; made when missing, refused where it is not private.
+fn private_folder() -> Result<PathBuf> {
+    let user = rustix::process::getuid().as_raw();
+    let root = std::env::temp_dir().join(format!("xtask-checkouts-{user}"));
+    let made = DirBuilder::new().mode(PRIVATE_MODE).create(&root);
+    if let Err(error) = made
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(error).with_context(|| format!("cannot make the folder {}", root.display()));
+    }
+    let found = root
+        .symlink_metadata()
+        .with_context(|| format!("cannot read {}", root.display()))?;
+    ensure!(
+        found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0,
+        "{} is not a private folder of this user: remove it",
+        root.display()
+    );
+    Ok(root)
+}
+
+fn locked(path: &Path) -> Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    file.lock()
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xshell::{Shell, cmd};
+
+    #[test]
+    fn a_checkout_of_a_killed_process_is_swept_and_a_living_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clone, root) = (dir.path().join("clone"), dir.path().join("checkouts"));
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::create_dir_all(&clone).unwrap();
+        let sh = Shell::new().unwrap();
+        sh.change_dir(&clone);
+        cmd!(sh, "git init --quiet").run().unwrap();
+        cmd!(
+            sh,
+            "git -c user.name=a -c user.email=a@example.com commit --quiet --allow-empty -m first"
+        )
+        .run()
+        .unwrap();
+        let git = Git::at(&clone, "origin");
+
+        let living = Checkout::below(&root, &git, "HEAD").unwrap();
+        let killed = Checkout::below(&root, &git, "HEAD").unwrap();
+        let left = killed.folder.path().to_owned();
+        // A kill closes the files and runs no destructor: only the lock is gone.
+        killed._owner.unlock().unwrap();
+        std::mem::forget(killed);
+
+        sweep_below(&root).unwrap();
+        assert!(!left.exists());
+        assert!(living.path(Path::new("")).is_dir());
+    }
 }

@@ -13,7 +13,7 @@ use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
 use crate::error::CliError;
 use crate::exec::read_bounded;
-use crate::tools::gh::release::{Asset, Files, Release};
+use crate::tools::gh::release::{Asset, Files, GhRelease};
 
 /// Drafts are named by this and the backup's id.
 const TAG_PREFIX: &str = "backup-";
@@ -53,7 +53,7 @@ impl Releases {
         Ok(true)
     }
 
-    fn draft(&self, id: &str) -> Result<Option<Release>> {
+    fn draft(&self, id: &str) -> Result<Option<GhRelease>> {
         check_backup_id(id)?;
         let tag = format!("{TAG_PREFIX}{id}");
         let all = self.files.releases()?;
@@ -98,7 +98,7 @@ impl BackupStore for Releases {
     }
 
     fn ids(&self) -> Result<Vec<String>> {
-        let complete = |release: &Release| {
+        let complete = |release: &GhRelease| {
             release
                 .assets
                 .iter()

@@ -10,8 +10,8 @@ use std::process::{Command, Output, Stdio};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
-use xtask::domain::approval::{REQUEST_SCHEMA, Request};
-use xtask::domain::ledger::Event;
+use xtask::domain::approval::{ApprovalRequest, REQUEST_SCHEMA};
+use xtask::domain::ledger::LedgerEvent;
 use xtask::domain::observation::{Observation, Seen};
 use xtask::domain::operation::OperationId;
 use xtask::domain::release::{
@@ -75,7 +75,7 @@ pub struct History {
     pub failed_deploys: usize,
     pub looks: Vec<(DateTime<Utc>, Verdict)>,
     pub drills: Vec<(bool, u64)>,
-    events: Vec<Event>,
+    events: Vec<LedgerEvent>,
     /// The numbers are the same each time.
     random: u64,
 }
@@ -214,7 +214,7 @@ impl History {
     }
 
     fn request(&self, id: &OperationId, at: DateTime<Utc>, run: usize) {
-        let request = Request {
+        let request = ApprovalRequest {
             schema: REQUEST_SCHEMA.into(),
             environment: "production".into(),
             run: run as u64,

@@ -1,25 +1,26 @@
-//! What a rollback will do: the target, the verdict about the database, what will be lost, how long it takes.
+//! What a rollback will do: the target, whether the database is restored, what will be lost, how long it takes.
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::Wanted;
 use super::facts::{Facts, OfGit, OfPlatforms};
+use super::{RequiredHealth, RollbackTarget};
 use crate::commands::backup;
 use crate::context::Context;
-use crate::domain::ledger::Outcome;
+use crate::domain::ledger::OperationOutcome;
 use crate::domain::release::{
-    BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, Verdict, backup_of,
-    known_good, verdict,
+    BackupRef, DatabaseAction, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, backup_of,
+    database_action, known_good,
 };
-use crate::error::CliError;
+use crate::domain::step::Step;
+use crate::error::catalogue::release as errors;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
 use crate::release::releases::Releases;
 use crate::release::variables::Variables;
 use crate::report;
 
-/// How the backend comes back.
+/// How the backend is rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
@@ -32,14 +33,15 @@ pub enum Backend {
 /// The plan of a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct RollbackPlan {
     pub environment: String,
     pub target: String,
     pub commit: String,
-    /// The newest release, which is taken back.
+    /// The newest release, which is rolled back.
     pub from: String,
-    pub verdict: Verdict,
-    /// What the database goes back to, where the verdict restores.
+    #[serde(rename = "verdict")]
+    pub database: DatabaseAction,
+    /// The backup to restore, where the database is restored.
     pub backup: Option<BackupRef>,
     pub backend: Backend,
     pub railway: OnRailway,
@@ -48,7 +50,7 @@ pub struct Plan {
 }
 
 /// Finds the target and what is to be done, or every reason why it cannot be.
-pub(super) fn make(ctx: &Context, wanted: &Wanted) -> Result<(Plan, Releases)> {
+pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(RollbackPlan, Releases)> {
     let tag = wanted.tag;
     let releases = Releases::read(ctx)?;
     let Some(target) = releases.find(tag) else {
@@ -59,20 +61,23 @@ pub(super) fn make(ctx: &Context, wanted: &Wanted) -> Result<(Plan, Releases)> {
         .newest()
         .context("there is a target, so there is a newest release")?;
     preflight.require(from.tag != target.tag, || {
-        format!("{tag} is what should be live: there is nothing to go back to")
+        format!("{tag} is the newest release: it should be live already")
     });
-    preflight.require(target.health == Health::Healthy || !wanted.healthy, || {
-        format!(
-            "{tag} was never healthy: its record says {}",
-            target.health.word()
-        )
-    });
+    preflight.require(
+        target.health == Health::Healthy || wanted.health == RequiredHealth::Any,
+        || {
+            format!(
+                "{tag} was never healthy: its record says {}",
+                target.health.word()
+            )
+        },
+    );
     let facts = Facts::ask(ctx, target, from);
-    let verdict = decide(target, &facts, wanted.database, &mut preflight);
+    let database = decide(target, &facts, wanted.database, &mut preflight);
     check_record(ctx, target, facts.git, &mut preflight);
-    let backup = match &verdict {
-        Verdict::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
-        Verdict::Keep { .. } => None,
+    let backup = match &database {
+        DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
+        DatabaseAction::Keep { .. } => None,
     };
     let (backend, mut notes) = check_platforms(target, from, facts.platforms, &mut preflight);
     if backend == Backend::Rebuild {
@@ -81,12 +86,12 @@ pub(super) fn make(ctx: &Context, wanted: &Wanted) -> Result<(Plan, Releases)> {
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
     preflight.finish(&format!("the rollback to {tag}"))?;
-    let plan = Plan {
+    let plan = RollbackPlan {
         environment: ctx.env_name.clone(),
         target: target.tag.clone(),
         commit: target.commit.clone(),
         from: from.tag.clone(),
-        verdict,
+        database,
         backup,
         backend,
         railway: target.railway.clone(),
@@ -110,13 +115,10 @@ fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Erro
     let why = unreadable
         .or(malformed)
         .unwrap_or_else(|| format!("the remote has no tag {tag}"));
-    CliError::usage(format!("{tag} is no release to go back to: {why}"))
-        .live("nothing was changed")
-        .next(format!("choose one of: {}", offered(releases).join(", ")))
-        .into()
+    errors::not_a_target(tag, why, offered(releases).join(", ")).into()
 }
 
-/// The releases that can be gone back to, newest first.
+/// The releases that a rollback offers, newest first.
 pub fn offered(releases: &Releases) -> Vec<String> {
     known_good(&releases.all)
         .into_iter()
@@ -124,14 +126,14 @@ pub fn offered(releases: &Releases) -> Vec<String> {
         .collect()
 }
 
-/// The ledger knows the hash of each record: a tag that was made anew with another one is found out.
+/// The ledger has the hash of each record, so a tag that was recreated with another record is refused.
 fn check_record(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Preflight) {
     if let Some(state) = preflight.check("the ledger", git.ledger) {
         let mut ends = state
             .operations
             .iter()
             .filter_map(|operation| operation.ended.as_ref())
-            .filter(|end| end.outcome == Outcome::Done);
+            .filter(|end| end.outcome == OperationOutcome::Done);
         let recorded = ends.rfind(|end| end.facts["tag"] == target.tag.as_str());
         let same = recorded.is_some_and(|end| {
             target
@@ -152,7 +154,12 @@ fn check_record(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Pre
     }
 }
 
-fn decide(target: &Release, facts: &Facts, choice: DatabaseChoice, preflight: &mut Preflight) -> Verdict {
+fn decide(
+    target: &Release,
+    facts: &Facts,
+    choice: DatabaseChoice,
+    preflight: &mut Preflight,
+) -> DatabaseAction {
     preflight.require(facts.live_schema.is_some(), || {
         "the database cannot be read".into()
     });
@@ -161,7 +168,7 @@ fn decide(target: &Release, facts: &Facts, choice: DatabaseChoice, preflight: &m
         target_schema: target.schema_fingerprint.as_deref(),
         live_schema: facts.live_schema.as_deref(),
     };
-    verdict(choice, &facts)
+    database_action(choice, &facts)
 }
 
 /// The backup of the target must be there and be the one that was recorded.
@@ -173,7 +180,7 @@ fn check_backup(
 ) -> Option<BackupRef> {
     let Some(backup) = backup_of(&releases.all, tag) else {
         preflight.require(false, || {
-            format!("no backup was taken when {tag} was replaced: --database keep takes back the code only")
+            format!("no backup was taken when {tag} was replaced: --database keep rolls back the code only")
         });
         return None;
     };
@@ -221,12 +228,12 @@ fn check_platforms(
     if platforms.image_kept {
         return (Backend::Image, notes);
     }
-    let took_ms = target.timings_ms.get("backend serves");
+    let took_ms = target.took_ms(Step::BackendServes);
     let took = took_ms.map_or_else(String::new, |ms| {
-        format!(" (it took {})", report::duration_ms(*ms))
+        format!(" (it took {})", report::duration_ms(ms))
     });
     notes.push(format!(
-        "the backend's image is gone: it is built again from the tag, which takes as long as its deploy did{took}"
+        "the backend's image is gone: it is rebuilt from the tag, which takes as long as its deploy did{took}"
     ));
     (Backend::Rebuild, notes)
 }
@@ -238,8 +245,8 @@ fn changed_variables(
     preflight: &mut Preflight,
 ) -> Vec<String> {
     let what_comes = match backend {
-        Backend::Image => "the platform brings the old ones back",
-        Backend::Rebuild => "built again, the backend runs with the values of now",
+        Backend::Image => "the platform restores the previous values",
+        Backend::Rebuild => "the rebuilt backend runs with the current values",
     };
     let changed = preflight.check(
         "the variables",
@@ -255,22 +262,22 @@ fn changed_variables(
     }
 }
 
-impl Plan {
-    /// Whether the database goes back too.
+impl RollbackPlan {
+    /// Whether the database is restored.
     pub fn restores(&self) -> bool {
-        matches!(self.verdict, Verdict::Restore { .. })
+        matches!(self.database, DatabaseAction::Restore { .. })
     }
 
     /// The plan for people.
     pub fn text(&self) -> String {
-        let (database, why) = match &self.verdict {
-            Verdict::Keep { why } => ("keep", why),
-            Verdict::Restore { why } => ("restore", why),
+        let (database, why) = match &self.database {
+            DatabaseAction::Keep { why } => ("keep", why),
+            DatabaseAction::Restore { why } => ("restore", why),
         };
         let backup = self.backup.as_ref().map_or("none", |backup| backup.id.as_str());
         let backend = match self.backend {
             Backend::Image => "with the image that the platform kept",
-            Backend::Rebuild => "built again from the tag",
+            Backend::Rebuild => "rebuilt from the tag",
         };
         let mut rows = vec![
             vec!["from".to_owned(), self.from.clone()],

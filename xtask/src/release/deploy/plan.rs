@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::domain::release::taken_back_by;
+use crate::domain::release::rolled_back_by;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
 use crate::release::platforms::Platforms;
@@ -19,7 +19,7 @@ use crate::tools::railway::Railway;
 /// The plan; its SHA-256 is what approvals are bound to, so it holds no times and no random names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct DeployPlan {
     pub environment: String,
     pub commit: String,
     /// The release that this one replaces.
@@ -37,7 +37,7 @@ pub struct Plan {
 }
 
 /// Observes the world, plans, and collects every problem.
-pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(Plan, Releases)> {
+pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Releases)> {
     let mut preflight = Preflight::default();
     let git = Git::open(ctx);
     let commit = git.head()?;
@@ -65,19 +65,19 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(Plan, Releases)> 
             );
         }
     }
-    for hole in preflight
-        .check("the protection on GitHub", protection::holes(ctx))
+    for gap in preflight
+        .check("the protection on GitHub", protection::gaps(ctx))
         .unwrap_or_default()
     {
         preflight.require(false, || {
-            format!("{}: {} (fix: {})", hole.subject, hole.found, hole.fix)
+            format!("{}: {} (fix: {})", gap.subject, gap.found, gap.fix)
         });
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     let variables = preflight
         .check("the variables", variables(ctx))
         .unwrap_or_default();
-    check_taken_back(&releases, commit.as_str(), allow_rolled_back, &mut preflight);
+    check_rolled_back(&releases, commit.as_str(), allow_rolled_back, &mut preflight);
     let migrations = match last {
         Some(last) => {
             let since = git.resolve(&last.commit)?;
@@ -86,7 +86,7 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(Plan, Releases)> 
         None => Vec::new(),
     };
     preflight.finish("the deploy")?;
-    let plan = Plan {
+    let plan = DeployPlan {
         environment: ctx.env_name.clone(),
         commit: commit.as_str().to_owned(),
         replaces: last.map(|release| release.tag.clone()),
@@ -117,23 +117,23 @@ fn variables(ctx: &Context) -> Result<ToSet> {
     Variables::read(ctx)?.to_set(&Railway::open(ctx)?)
 }
 
-/// What was taken back once is not put out again by accident.
-fn check_taken_back(releases: &Releases, commit: &str, allowed: bool, preflight: &mut Preflight) {
-    let taken_back = releases
-        .all
-        .iter()
-        .find(|release| release.commit == commit && taken_back_by(&releases.all, &release.tag).is_some());
-    if let Some(release) = taken_back {
+/// A commit that was rolled back is not deployed again by accident.
+fn check_rolled_back(releases: &Releases, commit: &str, allowed: bool, preflight: &mut Preflight) {
+    let of_commit = releases.all.iter().filter(|release| release.commit == commit);
+    let rolled_back = of_commit
+        .filter_map(|release| Some((release, rolled_back_by(&releases.all, &release.tag)?)))
+        .next();
+    if let Some((release, rollback)) = rolled_back {
         preflight.require(allowed, || {
             format!(
-                "this commit was rolled back as {}: deploy a mended one, or add --allow-rolled-back",
-                release.tag
+                "this commit (release {}) was rolled back by {}: deploy a fixed commit or pass --allow-rolled-back",
+                release.tag, rollback.tag
             )
         });
     }
 }
 
-impl Plan {
+impl DeployPlan {
     /// The plan for people.
     pub fn text(&self) -> String {
         let list = |items: &[String]| {

@@ -6,7 +6,7 @@ use std::thread::scope;
 use anyhow::Result;
 
 use crate::context::Context;
-use crate::domain::ledger::State;
+use crate::domain::ledger::LedgerState;
 use crate::domain::release::Release;
 use crate::operation::ledger::Ledger;
 use crate::release::platforms::{Platforms, Serving, join};
@@ -24,7 +24,7 @@ pub(super) struct Facts {
 
 /// What the remote's references say.
 pub(super) struct OfGit {
-    pub ledger: Result<State>,
+    pub ledger: Result<LedgerState>,
     /// Whether the target's commit is on the branch that is released from.
     pub reachable: Result<bool>,
     /// Migrations that differ between the target and what is live.
