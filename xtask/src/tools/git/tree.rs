@@ -112,6 +112,8 @@ impl Export {
     pub fn differences(&self) -> Result<Vec<String>> {
         // A new index remembers no times of files, so that each one is read.
         self.read_tree()?;
+        // Exit 1 only says that some differ.
+        self.command(&["update-index", "-q", "--refresh"])?.output()?;
         let changed = self.paths(&[
             "diff-files",
             "--name-only",
