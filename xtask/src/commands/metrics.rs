@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
-use super::{Common, backup};
+use super::Common;
+use crate::backup;
 use crate::context::Context;
 use crate::domain::metrics::{Metrics, NewestBackup, Records};
 use crate::domain::release::Release;

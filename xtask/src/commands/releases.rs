@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Common;
-use crate::commands::backup;
+use crate::backup;
 use crate::context::Context;
 use crate::domain::release::{Release, backup_of, known_good};
 use crate::release::platforms::Platforms;

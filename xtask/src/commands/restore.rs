@@ -14,7 +14,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::commands::backup;
+use crate::backup;
 use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;

@@ -16,7 +16,7 @@ use super::release::Release;
 use super::spread::Spread;
 use super::step::Budgets;
 use super::timeline::Timing;
-use super::verdict::Verdict;
+use super::verdict::HealthStatus;
 
 /// Everything that the figures are made of.
 #[derive(Debug, Clone)]
@@ -248,17 +248,17 @@ impl Records {
 
     fn availability(&self) -> Option<Availability> {
         let looks = self.observations.iter().filter(|seen| self.within(seen.at));
-        let verdicts: Vec<(DateTime<Utc>, Verdict)> = looks
+        let verdicts: Vec<(DateTime<Utc>, HealthStatus)> = looks
             .filter_map(|observation| match &observation.seen {
                 Seen::Health { verdict, .. } => Some((observation.at, *verdict)),
                 Seen::Drill { .. } => None,
             })
             .collect();
         let count = |wanted| verdicts.iter().filter(|(_, verdict)| *verdict == wanted).count();
-        let (healthy, unhealthy) = (count(Verdict::Healthy), count(Verdict::Unhealthy));
+        let (healthy, unhealthy) = (count(HealthStatus::Healthy), count(HealthStatus::Unhealthy));
         Some(Availability {
             healthy: Share::of(healthy, healthy + unhealthy, Some(Goal::AbovePercent(99.5)))?,
-            unknown: count(Verdict::Unknown),
+            unknown: count(HealthStatus::Unknown),
             first: verdicts.iter().map(|(at, _)| *at).min()?,
         })
     }

@@ -12,9 +12,11 @@
 
 pub mod approval;
 pub mod configuration;
+pub mod health;
 pub mod operation;
 pub mod release;
 pub mod setup;
+pub mod tools;
 
 use super::ExitKind;
 
@@ -49,6 +51,8 @@ pub const AREAS: &[Area] = &[
     operation::AREA,
     approval::AREA,
     setup::AREA,
+    health::AREA,
+    tools::AREA,
 ];
 
 /// Makes the functions of one part and its [`Area`].

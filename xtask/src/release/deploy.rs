@@ -19,8 +19,8 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, Health, OnVercel, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
-use crate::domain::verdict::Verdict;
-use crate::health::{self, ExpectedRelease, Group};
+use crate::domain::verdict::HealthStatus;
+use crate::health::{self, CheckGroup, ExpectedRelease};
 use crate::operation::run::{Operation, ResumeMode, plan_sha256};
 use crate::tools::railway;
 
@@ -186,13 +186,13 @@ impl Deploy<'_> {
     fn check_staged(&self, staged: &Staged) -> Result<()> {
         self.operation.step(Step::CheckStagedFrontend, || {
             let url = self.ctx.env().vercel.staged_url(&staged.host);
-            let request = health::Request {
+            let request = health::HealthOptions {
                 frontend_url: Some(url),
                 ..Default::default()
             };
             let report = health::run(self.ctx, &request)?;
             match report.verdict {
-                Verdict::Healthy => Ok(()),
+                HealthStatus::Healthy => Ok(()),
                 verdict => bail!(
                     "the staged frontend is {}: {}",
                     verdict.word(),
@@ -212,10 +212,10 @@ impl Deploy<'_> {
         })
     }
 
-    fn check_backend(&self, backend: &railway::Deployment) -> Result<Health> {
+    fn check_backend(&self, backend: &railway::RailwayDeployment) -> Result<Health> {
         self.operation.step(Step::CheckBackend, || {
             // Features stand on the API, the login and the data.
-            let only = Some(Group::Features);
+            let only = Some(CheckGroup::Features);
             check_release(self.ctx, only, self.expected(backend, None), &self.snapshot)
         })
     }
@@ -226,7 +226,7 @@ impl Deploy<'_> {
         })
     }
 
-    fn check_all(&self, backend: &railway::Deployment, staged: &Staged) -> Result<Health> {
+    fn check_all(&self, backend: &railway::RailwayDeployment, staged: &Staged) -> Result<Health> {
         self.operation.step(Step::CheckRelease, || {
             check_release(
                 self.ctx,
@@ -244,7 +244,7 @@ impl Deploy<'_> {
         })
     }
 
-    fn expected(&self, backend: &railway::Deployment, staged: Option<&Staged>) -> ExpectedRelease {
+    fn expected(&self, backend: &railway::RailwayDeployment, staged: Option<&Staged>) -> ExpectedRelease {
         ExpectedRelease {
             commit: self.plan.commit.clone(),
             tag: None,

@@ -13,7 +13,7 @@ use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
 use super::steps::{backend_up, backup_step, check_release};
-use crate::commands::backup;
+use crate::backup;
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;

@@ -7,16 +7,16 @@ use anyhow::Result;
 use super::checkout::Checkout;
 use super::platforms::Platforms;
 use super::release_tag::HealthSnapshot;
-use crate::commands::backup::{self, CreateOptions};
+use crate::backup::{self, CreateOptions};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health};
 use crate::domain::step::Step;
-use crate::domain::verdict::{Outcome, Severity, Verdict};
+use crate::domain::verdict::{CheckResult, HealthStatus, Severity};
 use crate::exec::check_interrupted;
-use crate::health::{self, ExpectedRelease, Group, HealthReport};
+use crate::health::{self, CheckGroup, ExpectedRelease, HealthReport};
 use crate::operation::run::Operation;
 use crate::report;
-use crate::tools::railway::Deployment;
+use crate::tools::railway::RailwayDeployment;
 
 /// Takes and verifies a backup of what is live.
 pub fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: String) -> Result<BackupRef> {
@@ -41,7 +41,7 @@ pub fn backend_up(
     operation: &Operation,
     platforms: &Platforms,
     commit: &str,
-) -> Result<Deployment> {
+) -> Result<RailwayDeployment> {
     let id: String = operation.step(Step::UploadBackend, || {
         let checkout = Checkout::of(ctx, commit)?;
         let folder = checkout.path(Path::new(&ctx.env().railway.source));
@@ -54,11 +54,11 @@ pub fn backend_up(
 /// result: it runs again when the operation is resumed.
 pub fn check_release(
     ctx: &Context,
-    only: Option<Group>,
+    only: Option<CheckGroup>,
     release: ExpectedRelease,
     snapshot: &HealthSnapshot,
 ) -> Result<Health> {
-    let request = health::Request {
+    let request = health::HealthOptions {
         only,
         release: Some(release),
         ..Default::default()
@@ -70,16 +70,17 @@ pub fn check_release(
         report::progress(&format!("    {failure}"));
     }
     Ok(match report.verdict {
-        Verdict::Healthy => Health::Healthy,
-        Verdict::Unhealthy => Health::Unhealthy,
-        Verdict::Unknown => Health::Unknown,
+        HealthStatus::Healthy => Health::Healthy,
+        HealthStatus::Unhealthy => Health::Unhealthy,
+        HealthStatus::Unknown => Health::Unknown,
     })
 }
 
 /// The critical checks that did not pass, with their messages.
 pub fn failures(report: &HealthReport) -> Vec<String> {
     let failed = report.checks.iter().filter(|check| {
-        check.severity == Severity::Critical && matches!(check.outcome, Outcome::Failed | Outcome::Unknown)
+        check.severity == Severity::Critical
+            && matches!(check.outcome, CheckResult::Failed | CheckResult::Unknown)
     });
     failed
         .map(|check| format!("{}: {}", check.name, check.message))

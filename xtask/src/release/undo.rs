@@ -9,7 +9,7 @@ use super::release_tag::schema_fingerprint;
 use super::releases::Releases;
 use super::rollback::{PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
 use super::{deploy, rollback};
-use crate::commands::backup;
+use crate::backup;
 use crate::context::Context;
 use crate::domain::ledger::{LedgerOperation, OperationOutcome};
 use crate::domain::operation::OperationId;

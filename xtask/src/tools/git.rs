@@ -20,7 +20,7 @@ pub use tree::Export;
 
 use crate::context::Context;
 use crate::domain::commit::CommitId;
-use crate::exec::{Exec, Finished};
+use crate::exec::{Exec, Finished, shell_in};
 
 /// For what reads and writes the repository on this machine.
 const LOCAL_DEADLINE: Duration = Duration::from_secs(30);
@@ -136,12 +136,6 @@ impl Git {
         Ok(self.local(&["rev-parse", "--is-shallow-repository"])?.read()? == "true")
     }
 
-    /// The remote's address, without a password.
-    pub fn remote_url(&self) -> Result<String> {
-        let url = self.local(&["remote", "get-url", &self.remote])?.read()?;
-        Ok(crate::secret::scrub(&url))
-    }
-
     /// Fetches with these refspecs and nothing else: no tags, no `FETCH_HEAD`.
     fn fetch_specs(&self, specs: &[&str]) -> Result<()> {
         let mut args = vec![
@@ -176,8 +170,7 @@ impl Git {
     }
 
     fn command_in(&self, folder: &Path, args: &[&str]) -> Result<Exec> {
-        let sh = xshell::Shell::new().context("cannot start a shell")?;
-        sh.change_dir(folder);
+        let sh = shell_in(folder)?;
         let settings = settings::arguments(&self.remote);
         let unshown = settings.len();
         let command = Exec::new(cmd!(sh, "git {settings...} {args...}"))

@@ -17,7 +17,7 @@ use xtask::domain::operation::OperationId;
 use xtask::domain::release::{
     BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release, VariableFingerprint,
 };
-use xtask::domain::verdict::Verdict;
+use xtask::domain::verdict::HealthStatus;
 use xtask::operation::history;
 
 use super::programs::{PRODUCT, built};
@@ -73,7 +73,7 @@ pub struct History {
     pub releases: Vec<Planned>,
     /// Deploys that ended without a release.
     pub failed_deploys: usize,
-    pub looks: Vec<(DateTime<Utc>, Verdict)>,
+    pub looks: Vec<(DateTime<Utc>, HealthStatus)>,
     pub drills: Vec<(bool, u64)>,
     events: Vec<LedgerEvent>,
     /// The numbers are the same each time.
@@ -279,9 +279,9 @@ impl History {
         for number in 0..60_i64 {
             let at = now - TimeDelta::hours(number * 30 + 1);
             let verdict = match number % 20 {
-                3 => Verdict::Unhealthy,
-                4 => Verdict::Unknown,
-                _ => Verdict::Healthy,
+                3 => HealthStatus::Unhealthy,
+                4 => HealthStatus::Unknown,
+                _ => HealthStatus::Healthy,
             };
             let mut seen = vec![Seen::Health {
                 verdict,

@@ -171,7 +171,7 @@ fn room(ctx: &Context) -> Option<Line> {
 }
 
 pub(super) fn backups(ctx: &Context) -> Vec<Line> {
-    let all = match crate::commands::backup::list(ctx) {
+    let all = match crate::backup::list(ctx) {
         Ok(all) => all,
         Err(error) => {
             return vec![Line::error(

@@ -7,8 +7,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::Args;
-use crate::backup::BackupFile;
-use crate::commands::backup;
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::database::Digests;
 use crate::domain::release::{backup_of, tag_time};

@@ -20,7 +20,7 @@ fn nothing() -> Records {
     }
 }
 
-fn look(hour: i64, verdict: Verdict) -> Observation {
+fn look(hour: i64, verdict: HealthStatus) -> Observation {
     Observation {
         at: DateTime::UNIX_EPOCH + TimeDelta::hours(hour),
         by: "clock".into(),
@@ -46,11 +46,11 @@ fn without_records_every_figure_is_missing_and_says_why() {
 fn looks_that_could_not_tell_and_those_of_other_times_do_not_count() {
     let mut history = nothing();
     history.observations = vec![
-        look(-1, Verdict::Unhealthy),
-        look(1, Verdict::Healthy),
-        look(2, Verdict::Unknown),
-        look(3, Verdict::Unhealthy),
-        look(4, Verdict::Healthy),
+        look(-1, HealthStatus::Unhealthy),
+        look(1, HealthStatus::Healthy),
+        look(2, HealthStatus::Unknown),
+        look(3, HealthStatus::Unhealthy),
+        look(4, HealthStatus::Healthy),
     ];
     let availability = history.measure().availability.unwrap();
     assert_eq!(

@@ -36,7 +36,7 @@ pub(super) struct OfPlatforms {
     pub token: Result<()>,
     pub serving: Result<Serving>,
     /// The target's frontend.
-    pub frontend: Result<vercel::Deployment>,
+    pub frontend: Result<vercel::VercelDeployment>,
     /// Whether the platform still has the target's backend as an image.
     pub image_kept: bool,
 }
@@ -87,7 +87,7 @@ impl OfPlatforms {
                 backend.is_some_and(|backend| backend.id == id)
             };
             // Of what serves now the platform does not say that it can be rolled back to.
-            let kept = |image: &crate::tools::railway::Deployment| {
+            let kept = |image: &crate::tools::railway::RailwayDeployment| {
                 image.can_rollback.unwrap_or(false) || serves(&image.id)
             };
             Self {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, OfGit, OfPlatforms};
 use super::{RequiredHealth, RollbackTarget};
-use crate::commands::backup;
+use crate::backup;
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::release::{

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::refusal;
+use super::error_hints;
 use crate::database::{Digests, Live, OplogAccess};
 use crate::domain::inventory::is_application;
 use crate::domain::manifest::NamespaceKind;
@@ -15,19 +15,19 @@ use crate::tools::mongodump::Scope;
 const OF_THE_SERVER: [&str; 3] = ["admin", "config", "local"];
 
 /// The application's collections and views, by database and name.
-pub(super) type Listing = BTreeMap<(String, String), NamespaceKind>;
+pub(super) type NamespaceList = BTreeMap<(String, String), NamespaceKind>;
 
 /// The server, seen through the environment's database.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct BackupSource {
     live: Live,
     everything: bool,
 }
 
-impl Source {
+impl BackupSource {
     pub(super) fn connect(uri: &Secret, database: &str, everything: bool) -> Result<Self> {
         let live = Live::connect(uri, database)
-            .map_err(|error| refusal::explain_connection(error, &format!("`{database}`")))?;
+            .map_err(|error| error_hints::explain_connection(error, &format!("`{database}`")))?;
         Ok(Self { live, everything })
     }
 
@@ -73,8 +73,8 @@ impl Source {
     }
 
     /// What the server lists now.
-    pub(super) fn list(&self) -> Result<Listing> {
-        let mut listing = Listing::new();
+    pub(super) fn list(&self) -> Result<NamespaceList> {
+        let mut listing = NamespaceList::new();
         for live in self.databases()? {
             let listed = live.listed()?;
             let own = listed.into_iter().filter(|(name, _)| is_application(name));

@@ -1,7 +1,8 @@
 use super::*;
+use crate::health::CheckGroup;
 
 fn error_of(text: &str) -> String {
-    let error = Plan::parse(Path::new("health.toml"), text).unwrap_err();
+    let error = parse(Path::new("health.toml"), text).unwrap_err();
     crate::error::render(&error)
 }
 
@@ -15,12 +16,12 @@ fn check(lines: &str) -> String {
 #[test]
 fn the_default_file_and_the_rehearsals_have_no_mistake() {
     let default = include_str!("../../../../infrastructure/health.toml");
-    let plan = Plan::parse(Path::new("health.toml"), default).unwrap();
-    let groups: BTreeSet<Group> = plan.checks.iter().map(|check| check.group).collect();
+    let plan = parse(Path::new("health.toml"), default).unwrap();
+    let groups: BTreeSet<CheckGroup> = plan.checks.iter().map(|check| check.group).collect();
     assert_eq!(groups.len(), 6, "every group has a check by default: {groups:?}");
     let template = include_str!("../../../../infrastructure/rehearsal/health.toml");
     let filled = template.replace("{{services}}", "http://127.0.0.1:9");
-    let rehearsal = Plan::parse(Path::new("health.toml"), &filled).unwrap();
+    let rehearsal = parse(Path::new("health.toml"), &filled).unwrap();
     assert_eq!(plan.checks.len(), rehearsal.checks.len());
 }
 
@@ -99,7 +100,7 @@ fn a_capture_is_only_for_checks_that_depend_on_it() {
              url = \"${{backend}}/\"\n[check.c]\ngroup = \"api\"\n{depends_on}\n[check.c.http]\nurl = \"${{backend}}/${{t}}\"\n"
         )
     };
-    assert!(Plan::parse(Path::new("health.toml"), &file("depends_on = [\"b\"]")).is_ok());
+    assert!(parse(Path::new("health.toml"), &file("depends_on = [\"b\"]")).is_ok());
     let error = error_of(&file(""));
     assert!(
         error.contains("health.toml:16:19: `${t}` is captured by `a`"),
@@ -126,8 +127,8 @@ fn all_mistakes_are_shown_at_once_in_the_order_of_the_file() {
 #[test]
 fn one_group_brings_what_it_depends_on() {
     let text = include_str!("../../../../infrastructure/health.toml");
-    let mut plan = Plan::parse(Path::new("health.toml"), text).unwrap();
-    plan.only(|check| check.group == Group::Features);
+    let mut plan = parse(Path::new("health.toml"), text).unwrap();
+    plan.only(|check| check.group == CheckGroup::Features);
     let names: Vec<&str> = plan.checks.iter().map(|check| check.name.as_str()).collect();
     assert_eq!(
         names,

@@ -1,4 +1,4 @@
-//! `backup create`: one pass from mongodump's pipe to a verified file, then copies to the other places.
+//! Takes a backup: one pass from mongodump's pipe to a verified file, then copies to the other storages.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use serde::Serialize;
 
-use super::meter::Meter;
-use super::source::Source;
-use super::{CreateOptions, compare, first_directory, identities, refusal};
+use super::find::first_directory;
+use super::progress::Meter;
+use super::source::BackupSource;
+use super::{BackupFile, compare, error_hints, identities, write_metadata};
 use crate::archive::{self, Check, ContainerOptions, Identities, Recipients, StoredBackup};
-use crate::backup::{self, BackupFile};
 use crate::config::Oplog;
 use crate::context::Context;
 use crate::database::OplogAccess;
@@ -23,18 +23,33 @@ use crate::report;
 use crate::secret::Secret;
 use crate::storage::directory::{self, Directory, Partial};
 use crate::tools::mongodump::{self, Scope};
+use crate::wait::elapsed_ms;
 
 /// Compressed documents are rarely larger than this part of themselves; and room that must stay in any case.
 const ESTIMATED_RATIO_PERCENT: u64 = 50;
 const SPARE_BYTES: u64 = 32 << 20;
 
+/// How a backup is taken.
+#[derive(Debug, Clone)]
+pub struct CreateOptions {
+    /// A database without documents is no error.
+    pub allow_empty: bool,
+    /// What it is taken for, for people.
+    pub purpose: String,
+}
+
 /// How long the parts took.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct Timings {
+pub struct BackupTimings {
     pub dump_ms: u64,
     pub verify_ms: u64,
     pub copies_ms: u64,
     pub total_ms: u64,
+}
+
+/// Takes a backup of the environment's database. It counts only because it was read back whole.
+pub fn create(ctx: &Context, options: &CreateOptions) -> Result<BackupFile> {
+    create_timed(ctx, options, false).map(|(backup, _)| backup)
 }
 
 /// Takes a backup of the environment's database, or of everything on its server, and says how long it took.
@@ -42,14 +57,14 @@ pub fn create_timed(
     ctx: &Context,
     options: &CreateOptions,
     everything: bool,
-) -> Result<(BackupFile, Timings)> {
+) -> Result<(BackupFile, BackupTimings)> {
     let started = Instant::now();
     let what = format!("`{}`", ctx.env().mongodb.database);
-    let explained = |error| refusal::explain(&error, &what);
-    let place = first_directory(ctx).map_err(explained)?;
-    let (mut backup, mut timings) = take(ctx, options, everything, &place).map_err(explained)?;
+    let explained = |error| error_hints::explain(&error, &what);
+    let first = first_directory(ctx).map_err(explained)?;
+    let (mut backup, mut timings) = take(ctx, options, everything, &first).map_err(explained)?;
     let step = Instant::now();
-    super::copies::copy_to_other_places(ctx, &place, &mut backup)?;
+    super::copies::copy_to_other_storages(ctx, &first, &mut backup)?;
     // A workflow keeps the folder as the artifact `mongodb-backup-<id>`: `fetch` looks for that name.
     report::step_output("backup-id", &backup.metadata.id)?;
     report::step_output("backup-path", &backup.folder().to_string_lossy())?;
@@ -58,24 +73,24 @@ pub fn create_timed(
     Ok((backup, timings))
 }
 
-/// A verified backup in the first place.
+/// A verified backup in the first storage.
 fn take(
     ctx: &Context,
     options: &CreateOptions,
     everything: bool,
-    place: &Directory,
-) -> Result<(BackupFile, Timings)> {
-    let mut timings = Timings::default();
+    first: &Directory,
+) -> Result<(BackupFile, BackupTimings)> {
+    let mut timings = BackupTimings::default();
     let uri = ctx.secret(&ctx.env().mongodb.uri)?;
-    let source = Source::connect(&uri, &ctx.env().mongodb.database, everything)?;
+    let source = BackupSource::connect(&uri, &ctx.env().mongodb.database, everything)?;
     let consistency = consistency(ctx, &source)?;
     let before = source.list()?;
     let size_bytes = source.size_bytes();
     if before.is_empty() && !options.allow_empty {
         return Err(nothing_there(&source));
     }
-    require_room(place.path(), size_bytes)?;
-    let partial = place.reserve(Utc::now())?;
+    require_room(first.path(), size_bytes)?;
+    let partial = first.reserve(Utc::now())?;
     let keys = Keys::of(ctx)?;
 
     let step = Instant::now();
@@ -107,9 +122,9 @@ fn take(
     timings.verify_ms = elapsed_ms(step);
     check_interrupted()?;
 
-    let target = place.folder_of(&partial.id);
+    let target = first.folder_of(&partial.id);
     metadata.storage.push(directory::stored(&target));
-    backup::write_metadata(partial.path(), &metadata)?;
+    write_metadata(partial.path(), &metadata)?;
     let folder = partial.expose()?;
     let path = folder.join(&metadata.file);
     Ok((BackupFile { path, metadata }, timings))
@@ -203,7 +218,7 @@ impl Keys {
 }
 
 /// Whether the dump takes the oplog, and so which moment the data belongs to.
-fn consistency(ctx: &Context, source: &Source) -> Result<Consistency> {
+fn consistency(ctx: &Context, source: &BackupSource) -> Result<Consistency> {
     let wanted = ctx.config.backup.oplog;
     let (kind, reason) = if wanted == Oplog::Never {
         (
@@ -235,7 +250,7 @@ fn consistency(ctx: &Context, source: &Source) -> Result<Consistency> {
     Ok(Consistency { kind, reason })
 }
 
-fn nothing_there(source: &Source) -> anyhow::Error {
+fn nothing_there(source: &BackupSource) -> anyhow::Error {
     let others = source.others();
     let known = if others.is_empty() {
         String::new()
@@ -270,8 +285,4 @@ fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
     ))
     .next("make room (cargo xtask backup prune), or name another folder in backup.places")
     .into())
-}
-
-pub(super) fn elapsed_ms(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

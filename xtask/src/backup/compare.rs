@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 
-use super::source::{Listing, is_of_the_server};
+use super::source::{NamespaceList, is_of_the_server};
 use crate::domain::inventory::is_application;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord, namespace_name};
 use crate::secret::scrub;
@@ -44,8 +44,8 @@ pub(super) fn counts(namespaces: &[NamespaceRecord], said: &BTreeMap<String, u64
 pub(super) fn listings(
     only: Option<&str>,
     namespaces: &[NamespaceRecord],
-    before: &Listing,
-    after: &Listing,
+    before: &NamespaceList,
+    after: &NamespaceList,
 ) -> Result<Vec<String>> {
     if let Some(foreign) = namespaces
         .iter()
@@ -53,7 +53,7 @@ pub(super) fn listings(
     {
         bail!("the archive holds `{}`, which was not asked for", foreign.name());
     }
-    let dumped: Listing = namespaces
+    let dumped: NamespaceList = namespaces
         .iter()
         .filter(|n| is_own(n))
         .map(|n| ((n.database.clone(), n.collection.clone()), n.kind))
@@ -111,7 +111,7 @@ mod tests {
         .unwrap()
     }
 
-    fn listing(names: &[&str]) -> Listing {
+    fn listing(names: &[&str]) -> NamespaceList {
         let split = |name: &&str| {
             let (database, collection) = name.split_once('.').unwrap();
             (database.to_owned(), collection.to_owned())

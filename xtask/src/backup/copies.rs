@@ -1,11 +1,11 @@
-//! Copies of a finished backup in the other places.
+//! Copies of a finished backup in the other storages.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::backup::{self, BackupFile};
-use crate::config::Place;
+use super::{BackupFile, write_metadata};
+use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exec::interrupted;
@@ -13,41 +13,45 @@ use crate::report;
 use crate::secret::scrub;
 use crate::storage::{self, directory::Directory};
 
-/// Copies the backup to every place but the one it is in, and records in its metadata what has it. A place that fails
+/// Copies the backup to every storage but the one it is in, and records in its metadata what has it. A storage that fails
 /// is a warning, or an error where it is required; then the backup still exists, and the error says where.
-pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mut BackupFile) -> Result<()> {
+pub(super) fn copy_to_other_storages(
+    ctx: &Context,
+    first: &Directory,
+    backup: &mut BackupFile,
+) -> Result<()> {
     let mut failed = Vec::new();
-    let others: Vec<&Place> = ctx
+    let others: Vec<&StorageConfig> = ctx
         .config
         .backup
-        .places
+        .storage
         .iter()
-        .filter(|place| !is_folder(ctx, place, first.path()))
+        .filter(|storage| !is_folder(ctx, storage, first.path()))
         .collect();
-    for place in &others {
+    for storage in &others {
         if interrupted() {
             return Err(CliError::failed(
-                "interrupted by a signal before every place had a copy of the backup",
+                "interrupted by a signal before every storage had a copy of the backup",
             )
             .live(format!(
                 "nothing was changed; the backup itself is good: {}",
                 backup.path.display()
             ))
-            .next("run the command again for a backup in every place")
+            .next("run the command again for a backup in every storage")
             .into());
         }
-        match storage::open(ctx, place).and_then(|keeper| {
-            report::progress(&format!("copying the backup to {}", keeper.name()));
-            keeper
+        match storage::open(ctx, storage).and_then(|store| {
+            report::progress(&format!("copying the backup to {}", store.name()));
+            store
                 .put(backup)
-                .with_context(|| format!("no copy in {}", keeper.name()))
+                .with_context(|| format!("no copy in {}", store.name()))
         }) {
             Ok(stored) => backup.metadata.storage.push(stored),
             Err(error) => {
                 let warning = scrub(&format!("{error:#}"));
                 report::progress(&format!("warning: {warning}"));
                 backup.metadata.warnings.push(warning.clone());
-                if storage::is_required(place) {
+                if storage::is_required(storage) {
                     failed.push(warning);
                 }
             }
@@ -70,9 +74,9 @@ pub(super) fn copy_to_other_places(ctx: &Context, first: &Directory, backup: &mu
     }
     let (what, path) = (failed.join("; "), backup.path.display());
     Err(
-        CliError::failed(format!("a required place has no copy of the backup: {what}"))
+        CliError::failed(format!("a required storage has no copy of the backup: {what}"))
             .live(format!("nothing was changed; the backup itself is good: {path}"))
-            .next("correct the place in pipeline.toml or its secret, and run the command again")
+            .next("correct the storage in pipeline.toml or its secret, and run the command again")
             .into(),
     )
 }
@@ -85,11 +89,11 @@ fn record(backup: &BackupFile) -> Result<()> {
         .iter()
         .filter(|stored| stored.kind == "directory")
     {
-        backup::write_metadata(Path::new(&stored.location), &backup.metadata)?;
+        write_metadata(Path::new(&stored.location), &backup.metadata)?;
     }
     Ok(())
 }
 
-fn is_folder(ctx: &Context, place: &Place, folder: &Path) -> bool {
-    matches!(place, Place::Directory { path, .. } if ctx.root.join(path) == folder)
+fn is_folder(ctx: &Context, storage: &StorageConfig, folder: &Path) -> bool {
+    matches!(storage, StorageConfig::Directory { path, .. } if ctx.root.join(path) == folder)
 }
