@@ -3,3 +3,4 @@
 mod approvals;
 mod github;
 mod operation;
+mod reality;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::domain::release::rolled_back_by;
 use crate::operation::preflight::Preflight;
+use crate::release::checkout::Checkout;
 use crate::release::platforms::Platforms;
 use crate::release::releases::Releases;
 use crate::release::variables::{ToSet, Variables};
@@ -49,6 +50,7 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
             });
         }
     }
+    preflight.check("the files to release", Checkout::of(ctx, commit.as_str()));
     let releases = Releases::read(ctx)?;
     let last = releases.newest();
     let mut notes = Vec::new();
