@@ -29,6 +29,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     #[serde(default)]
     pub git: Git,
+    #[serde(default)]
+    pub ci: Ci,
     pub github: Option<Github>,
     #[serde(default)]
     pub backup: Backup,
@@ -90,6 +92,25 @@ impl Default for Git {
             remote: "origin".into(),
             branch: "main".into(),
             require_ci: true,
+        }
+    }
+}
+
+/// Which checks of a commit must have passed before it is released (with `git.require_ci`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ci {
+    /// Names of the check runs and commit statuses that count; empty: all that ran for the commit.
+    pub required: Vec<String>,
+    /// How long a deploy waits for checks that are pending.
+    pub wait_s: u64,
+}
+
+impl Default for Ci {
+    fn default() -> Self {
+        Self {
+            required: Vec::new(),
+            wait_s: 1_200,
         }
     }
 }

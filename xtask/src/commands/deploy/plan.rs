@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::domain::release::taken_back_by;
 use crate::operation::preflight::Preflight;
+use crate::release::commit_checks;
 use crate::release::platforms::Platforms;
 use crate::release::releases::Releases;
 use crate::release::variables::{ToSet, Variables};
 use crate::report;
 use crate::setup::protection;
-use crate::tools::gh::GitHub;
 use crate::tools::git::Git;
 use crate::tools::railway::Railway;
 
@@ -41,14 +41,7 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(Plan, Releases)> 
     let git = Git::open(ctx);
     let commit = git.head()?;
     check_repository(ctx, &git, &mut preflight);
-    if ctx.config.git.require_ci {
-        let ci = GitHub::open(ctx).and_then(|github| github.checks(commit.as_str()));
-        if let Some(checks) = preflight.check("the commit's checks on GitHub", ci) {
-            preflight.require(checks.is_green(), || {
-                format!("the checks of {commit} are not green: {}", checks.summary())
-            });
-        }
-    }
+    commit_checks::require(ctx, commit.as_str(), &mut preflight);
     let releases = Releases::read(ctx)?;
     let last = releases.newest();
     let mut notes = Vec::new();
