@@ -12,5 +12,6 @@ pub mod observation;
 pub mod operation;
 pub mod release;
 pub mod spread;
+pub mod step;
 pub mod timeline;
 pub mod verdict;

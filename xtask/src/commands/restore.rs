@@ -14,11 +14,12 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::commands::backup;
+use crate::backup;
 use crate::commands::confirm::confirm;
 use crate::context::Context;
-use crate::domain::ledger::Outcome;
+use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
+use crate::domain::step::Step;
 use crate::error::{CliError, unchanged};
 use crate::report;
 use crate::restore::{self, Delta, Known, Mended, Swapped, Undone};
@@ -79,8 +80,8 @@ fn verb(args: &Args, ctx: &Context) -> Result<()> {
         require_known(ctx, operation)?;
         confirm_change(ctx, &format!("undo of restore {operation}"))?;
         let entry = args.entry(operation.as_str(), "undo");
-        let done = locked::again(ctx, operation, entry, Outcome::Undone, |held| {
-            held.step("undo", json!({ "restore": operation }))?;
+        let done = locked::again(ctx, operation, entry, OperationOutcome::Undone, |held| {
+            held.step(Step::RestoreUndo.name(), json!({ "restore": operation }))?;
             around(args, ctx, || restore::undo(ctx, operation))
         });
         return undone(ctx, &done?);
@@ -88,8 +89,8 @@ fn verb(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.resume {
         confirm_change(ctx, &format!("going on with restore {operation}"))?;
         let entry = args.entry(operation.as_str(), "resume");
-        let done = locked::again(ctx, operation, entry, Outcome::Done, |held| {
-            held.step("resume", json!({ "restore": operation }))?;
+        let done = locked::again(ctx, operation, entry, OperationOutcome::Done, |held| {
+            held.step(Step::RestoreResume.name(), json!({ "restore": operation }))?;
             around(args, ctx, || restore::resume(ctx, operation))
         });
         return swapped(ctx, &done?);
@@ -135,7 +136,10 @@ fn verb(args: &Args, ctx: &Context) -> Result<()> {
         };
         backup::create(ctx, &safety)?;
         let prepared = restore::prepare(ctx, &backup, operation)?;
-        held.step("swap begins", json!({ "backup": plan.backup_id }))?;
+        held.step(
+            Step::RestoreSwapBegins.name(),
+            json!({ "backup": plan.backup_id }),
+        )?;
         held.check()?;
         around(args, ctx, || restore::swap(prepared))
     });

@@ -10,7 +10,13 @@
 //!     next "cargo xtask restore --resume {operation}   (or --undo {operation})";
 //! ```
 
+pub mod approval;
 pub mod configuration;
+pub mod health;
+pub mod operation;
+pub mod release;
+pub mod setup;
+pub mod tools;
 
 use super::ExitKind;
 
@@ -39,7 +45,15 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA];
+pub const AREAS: &[Area] = &[
+    configuration::AREA,
+    release::AREA,
+    operation::AREA,
+    approval::AREA,
+    setup::AREA,
+    health::AREA,
+    tools::AREA,
+];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {

@@ -12,9 +12,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
-use crate::domain::ledger::{Operation as Recorded, Outcome, State};
+use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
+use crate::domain::step::{Budgets, Impact, Step};
 use crate::domain::timeline::{Timing, mark_critical};
 use crate::error::{CliError, ExitKind, unchanged};
 use crate::exec::{check_interrupted, with_signals_deferred};
@@ -23,24 +24,12 @@ use crate::operation::journal::{Journal, operation_dir, read_file};
 use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::report;
 
-/// Whether a step changes what users see. Before and after those the ledger is asked and told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Impact {
-    Staged,
-    Live,
-}
-
 /// In which direction an operation that stopped midway is taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeMode {
     Continue,
     Revert,
 }
-
-/// What the ledger shows once an operation is being taken back: from then on it cannot go forward again.
-const GOING_BACK: &str = "going back";
-/// The first rows of a timeline: what came before the lock was ours.
-const PLANNED: &str = "observe and plan";
 
 /// A line of the local journal.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,6 +63,7 @@ pub struct Operation {
     /// Facts of the steps that an earlier process of this operation finished.
     recorded: BTreeMap<String, Value>,
     timings: Mutex<Vec<Timing>>,
+    budgets: Budgets,
     /// Whether a live step was begun, by us or by an earlier process.
     touched: Mutex<bool>,
     /// When the command began.
@@ -111,7 +101,7 @@ impl Operation {
         let held = Ledger::open(ctx).begin(start)?;
         let operation = Self::holding(ctx, kind, reason, held, BTreeMap::new(), 0)?;
         lock(&operation.timings).push(Timing {
-            step: PLANNED.to_owned(),
+            step: Step::Plan.name().to_owned(),
             start_ms: 0,
             duration_ms: planned_ms,
             budget_ms: None,
@@ -138,7 +128,10 @@ impl Operation {
                     .into(),
             );
         }
-        let going_back = recorded.steps.iter().any(|step| step.name == GOING_BACK);
+        let going_back = recorded
+            .steps
+            .iter()
+            .any(|step| step.name == Step::Reverting.name());
         if going_back && direction == ResumeMode::Continue {
             return Err(CliError::refused(format!("{id} is being taken back"))
                 .live("as the way back left it; this command changed nothing")
@@ -150,7 +143,7 @@ impl Operation {
         let facts = facts_of(ctx, &recorded)?;
         let held = ledger.resume(id, "taken up again")?;
         if direction == ResumeMode::Revert && !going_back {
-            held.step(GOING_BACK, Value::Null)?;
+            held.step(Step::Reverting.name(), Value::Null)?;
         }
         let began = (Utc::now() - recorded.started_at).num_milliseconds();
         let earlier_ms = u64::try_from(began)
@@ -183,6 +176,7 @@ impl Operation {
             journal: Mutex::new(journal),
             recorded,
             timings: Mutex::default(),
+            budgets: ctx.config.budgets.limits(),
             started: ctx.started,
             earlier_ms,
             _budget: budget::watch("the whole operation", left),
@@ -193,32 +187,31 @@ impl Operation {
     /// its work is done already: we may have died between doing and recording.
     pub fn step<T: Serialize + DeserializeOwned>(
         &self,
-        step: &str,
-        impact: Impact,
-        budget_s: Option<u64>,
+        step: Step,
         act: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        if let Some(facts) = self.recorded.get(step) {
+        if let Some(facts) = self.recorded.get(step.name()) {
             report::progress(&format!("  {step}: done before"));
             return serde_json::from_value(facts.clone())
                 .with_context(|| format!("the record of {step} is not readable"));
         }
         check_interrupted()?;
         lock(&self.held).check()?;
-        if impact == Impact::Live {
+        if step.impact() == Impact::Live {
             *lock(&self.touched) = true;
         }
         lock(&self.journal).append(&Entry::Begun {
-            step: step.into(),
+            step: step.name().into(),
             at: Utc::now(),
         })?;
         let began = Instant::now();
-        let watched = budget_s.map(|seconds| budget::watch(step, Duration::from_secs(seconds)));
+        let budget_ms = step.budget_ms(&self.budgets);
+        let watched = budget_ms.map(|ms| budget::watch(step.name(), Duration::from_millis(ms)));
         let running = report::Ticker::quietly(format!("  {step}"));
         let outcome = act();
         drop((watched, running));
         let duration_ms = millis(began.elapsed());
-        self.time(step, began, duration_ms, budget_s);
+        self.time(step, began, duration_ms, budget_ms);
         match outcome {
             Ok(facts) => {
                 self.record(step, duration_ms, &facts)?;
@@ -226,7 +219,7 @@ impl Operation {
             }
             Err(error) => {
                 let entry = Entry::Failed {
-                    step: step.into(),
+                    step: step.name().into(),
                     at: Utc::now(),
                     error: format!("{error:#}"),
                 };
@@ -258,9 +251,16 @@ impl Operation {
             .collect()
     }
 
+    /// How long a step took in this process, in milliseconds.
+    pub fn duration_ms(&self, step: Step) -> Option<u64> {
+        let timings = lock(&self.timings);
+        let timing = timings.iter().rfind(|timing| timing.step == step.name());
+        timing.map(|timing| timing.duration_ms)
+    }
+
     /// The facts of a step that an earlier process of this operation did.
-    pub fn done(&self, step: &str) -> Option<&Value> {
-        self.recorded.get(step)
+    pub fn done(&self, step: Step) -> Option<&Value> {
+        self.recorded.get(step.name())
     }
 
     /// Why it was begun.
@@ -269,7 +269,7 @@ impl Operation {
     }
 
     /// Ends the operation in the ledger.
-    pub fn finish(self, outcome: Outcome, facts: Value) -> Result<()> {
+    pub fn finish(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
         let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
         held.finish(outcome, facts)
     }
@@ -278,9 +278,9 @@ impl Operation {
     pub fn fail(self, error: &anyhow::Error) -> anyhow::Error {
         let (id, kind, touched) = (self.id.clone(), self.kind.clone(), *lock(&self.touched));
         let outcome = if touched {
-            Outcome::Stopped
+            OperationOutcome::Stopped
         } else {
-            Outcome::Failed
+            OperationOutcome::Failed
         };
         let facts = serde_json::json!({ "error": format!("{error:#}") });
         // Also after a signal: a lock that is not let go of keeps others waiting for its lease.
@@ -299,26 +299,26 @@ impl Operation {
             .into()
     }
 
-    fn record<T: Serialize>(&self, step: &str, duration_ms: u64, facts: &T) -> Result<()> {
+    fn record<T: Serialize>(&self, step: Step, duration_ms: u64, facts: &T) -> Result<()> {
         let facts = serde_json::to_value(facts).with_context(|| format!("cannot record {step}"))?;
         let entry = Entry::Done {
-            step: step.into(),
+            step: step.name().into(),
             at: Utc::now(),
             duration_ms,
             facts: facts.clone(),
         };
         lock(&self.journal).append(&entry)?;
-        lock(&self.held).step(step, facts)?;
+        lock(&self.held).step(step.name(), facts)?;
         report::progress(&format!("  {step}: done in {}", report::duration_ms(duration_ms)));
         Ok(())
     }
 
-    fn time(&self, step: &str, began: Instant, duration_ms: u64, budget_s: Option<u64>) {
+    fn time(&self, step: Step, began: Instant, duration_ms: u64, budget_ms: Option<u64>) {
         lock(&self.timings).push(Timing {
-            step: step.to_owned(),
+            step: step.name().to_owned(),
             start_ms: millis(began.duration_since(self.started)),
             duration_ms,
-            budget_ms: budget_s.map(|seconds| seconds * 1_000),
+            budget_ms,
             critical: false,
         });
     }
@@ -346,7 +346,7 @@ fn untouched(error: &anyhow::Error) -> anyhow::Error {
 }
 
 /// An operation of the ledger.
-pub fn find<'a>(state: &'a State, environment: &str, id: &OperationId) -> Result<&'a Recorded> {
+pub fn find<'a>(state: &'a LedgerState, environment: &str, id: &OperationId) -> Result<&'a LedgerOperation> {
     let known = state.operations.iter().find(|known| known.id == *id);
     known.ok_or_else(|| {
         CliError::usage(format!("the ledger of {environment} knows no operation {id}"))
@@ -357,7 +357,7 @@ pub fn find<'a>(state: &'a State, environment: &str, id: &OperationId) -> Result
 }
 
 /// A deploy is not taken up as a rollback, nor the other way round.
-pub fn refuse_other_kind(recorded: &Recorded, kind: &str) -> Result<()> {
+pub fn refuse_other_kind(recorded: &LedgerOperation, kind: &str) -> Result<()> {
     let (id, its) = (&recorded.id, &recorded.started.kind);
     if its == kind {
         return Ok(());
@@ -370,7 +370,7 @@ pub fn refuse_other_kind(recorded: &Recorded, kind: &str) -> Result<()> {
 
 /// The steps that are done, from the ledger and, where this machine has it, the journal: its last step may not have
 /// reached the ledger.
-fn facts_of(ctx: &Context, recorded: &Recorded) -> Result<BTreeMap<String, Value>> {
+fn facts_of(ctx: &Context, recorded: &LedgerOperation) -> Result<BTreeMap<String, Value>> {
     let mut facts: BTreeMap<String, Value> = recorded
         .steps
         .iter()

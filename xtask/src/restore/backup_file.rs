@@ -6,8 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::archive::ContainerReader;
 use crate::archive::container::default_workers;
-use crate::backup::BackupFile;
-use crate::commands::backup;
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exec::check_interrupted;

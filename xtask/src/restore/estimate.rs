@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::prepare::elapsed_ms;
 use crate::backup::BackupFile;
 use crate::database::Live;
-use crate::domain::ledger::State;
+use crate::domain::ledger::LedgerState;
 use crate::domain::manifest::NamespaceKind;
 
 /// Used where nothing was measured yet: mongorestore of 500-byte documents with two indexes on two cores, and reading them.
@@ -57,7 +57,7 @@ pub fn estimate(
     backup: &BackupFile,
     reading: Option<Reading>,
     live_bytes: u64,
-    ledger: &State,
+    ledger: &LedgerState,
 ) -> Result<Estimate> {
     let earlier = earlier(ledger);
     let bytes = backup.metadata.archive_bytes;
@@ -110,7 +110,7 @@ pub fn estimate(
 }
 
 /// The newest restore whose measures are in the ledger, as an operation of its own or as a step of a rollback.
-fn earlier(ledger: &State) -> Option<Measured> {
+fn earlier(ledger: &LedgerState) -> Option<Measured> {
     ledger.operations.iter().rev().find_map(|operation| {
         let ended = operation.ended.iter().map(|ended| &ended.facts);
         let mut facts = operation.steps.iter().map(|step| &step.facts).chain(ended);

@@ -11,7 +11,7 @@ use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::{Live, Privileges, Space};
 use crate::domain::inventory::{Inventory, is_application};
-use crate::domain::ledger::State;
+use crate::domain::ledger::LedgerState;
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
 
@@ -67,7 +67,7 @@ pub fn preflight(
 
 impl Preflight {
     /// What another operation of this environment has begun, as the ledger has it.
-    pub fn other_operations(&mut self, ledger: &State) {
+    pub fn other_operations(&mut self, ledger: &LedgerState) {
         if let Some(other) = ledger
             .unfinished()
             .filter(|o| o.ended.is_some() || !o.steps.is_empty())

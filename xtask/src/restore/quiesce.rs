@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use xshell::cmd;
 
-use crate::config::Quiesce;
+use crate::config::QuiesceConfig;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exec::Exec;
@@ -42,7 +42,7 @@ pub fn quiesced<T>(ctx: &Context, swap: impl FnOnce() -> Result<T>) -> Result<T>
     }
 }
 
-fn hook(ctx: &Context, hooks: &Quiesce, command: &[String]) -> Result<()> {
+fn hook(ctx: &Context, hooks: &QuiesceConfig, command: &[String]) -> Result<()> {
     let Some((program, args)) = command.split_first() else {
         return Ok(());
     };

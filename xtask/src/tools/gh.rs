@@ -1,5 +1,6 @@
 //! `gh`: the repository on GitHub. Its token comes from our environment (`GH_TOKEN`, or `gh auth login`).
 
+pub mod artifacts;
 mod checks;
 pub mod release;
 mod runs;
@@ -19,7 +20,7 @@ use crate::error::CliError;
 use crate::exec::{Exec, Finished};
 use crate::wait;
 
-pub use runs::{Approval, Run};
+pub use runs::{RunReview, WorkflowRun};
 pub use settings::{Protection, Retention, Ruleset};
 
 const QUERY_DEADLINE: Duration = Duration::from_mins(1);
@@ -54,13 +55,14 @@ impl GitHub {
     /// GitHub's clock.
     pub fn clock(&self) -> Result<DateTime<Utc>> {
         let sh = self.shell()?;
-        let said = Self::prepared(cmd!(sh, "gh api --include rate_limit")).read()?;
-        let date = said.lines().find_map(|line| {
+        let response = query(cmd!(sh, "gh api --include rate_limit")).read()?;
+        let date = response.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("date").then(|| value.trim().to_owned())
         });
-        let date = date.context("GitHub did not tell the time")?;
-        let date = DateTime::parse_from_rfc2822(&date).context("GitHub told the time in another form")?;
+        let date = date.context("no Date header in GitHub's response")?;
+        let date =
+            DateTime::parse_from_rfc2822(&date).context("unparsable Date header in GitHub's response")?;
         Ok(date.with_timezone(&Utc))
     }
 
@@ -76,10 +78,10 @@ impl GitHub {
     }
 
     fn get_absolute<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let answer = wait::retry(may_pass, || {
+        let answer = wait::retry(is_transient, || {
             let sh = self.shell()?;
-            let finished = Self::prepared(cmd!(sh, "gh api {path}")).output()?;
-            if said(&finished, "(HTTP 404)") {
+            let finished = query(cmd!(sh, "gh api {path}")).output()?;
+            if printed(&finished, "(HTTP 404)") {
                 return Ok(None);
             }
             finished.checked().map(Some)
@@ -89,15 +91,15 @@ impl GitHub {
         };
         serde_json::from_str(&finished.stdout)
             .map(Some)
-            .with_context(|| format!("GitHub answered {path} in a form that is not known"))
+            .with_context(|| format!("cannot parse what GitHub returned for {path}"))
     }
 
     /// All pages of a list below the repository.
     fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
         let path = format!("repos/{}/{path}", self.repository);
-        let finished = wait::retry(may_pass, || {
+        let finished = wait::retry(is_transient, || {
             let sh = self.shell()?;
-            Self::prepared(cmd!(sh, "gh api --paginate {path}"))
+            query(cmd!(sh, "gh api --paginate {path}"))
                 .output()?
                 .checked()
         })
@@ -107,40 +109,39 @@ impl GitHub {
         serde_json::Deserializer::from_str(&finished.stdout)
             .into_iter()
             .collect::<Result<_, _>>()
-            .with_context(|| format!("GitHub answered {path} in a form that is not known"))
+            .with_context(|| format!("cannot parse what GitHub returned for {path}"))
     }
 
     /// Changes something below the repository. Never repeated by itself: the caller reads and decides.
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<()> {
         let path = format!("repos/{}/{path}", self.repository);
         let sh = self.shell()?;
-        Self::prepared(cmd!(sh, "gh api --method {method} {path} --input -"))
+        query(cmd!(sh, "gh api --method {method} {path} --input -"))
             .stdin(body.to_string())
             .run()
             .with_context(|| format!("GitHub refused {method} {path}"))
     }
 
     fn shell(&self) -> Result<xshell::Shell> {
-        let sh = xshell::Shell::new().context("cannot start a shell")?;
-        sh.change_dir(&self.root);
-        Ok(sh)
-    }
-
-    fn prepared(command: xshell::Cmd<'_>) -> Exec {
-        Exec::new(command)
-            .inherit(GH_ENV)
-            .env("GH_PROMPT_DISABLED", "1")
-            .env("GH_NO_UPDATE_NOTIFIER", "1")
-            .deadline(QUERY_DEADLINE)
+        crate::exec::shell_in(&self.root)
     }
 }
 
-fn said(finished: &Finished, what: &str) -> bool {
+/// A call of `gh` with its token and settings, without prompts.
+fn query(command: xshell::Cmd<'_>) -> Exec {
+    Exec::new(command)
+        .inherit(GH_ENV)
+        .env("GH_PROMPT_DISABLED", "1")
+        .env("GH_NO_UPDATE_NOTIFIER", "1")
+        .deadline(QUERY_DEADLINE)
+}
+
+fn printed(finished: &Finished, what: &str) -> bool {
     finished.stderr_tail.iter().any(|line| line.contains(what))
 }
 
-/// Whether a read may succeed when it is asked again.
-fn may_pass(error: &anyhow::Error) -> bool {
+/// Whether a repeated read may succeed.
+fn is_transient(error: &anyhow::Error) -> bool {
     let text = format!("{error:#}");
     ["(HTTP 429)", "(HTTP 5", "connection", "timeout", "EOF"]
         .iter()

@@ -17,7 +17,7 @@ pub use tags::{Signature, Tag};
 
 use crate::context::Context;
 use crate::domain::commit::CommitId;
-use crate::exec::{Exec, Finished};
+use crate::exec::{Exec, Finished, shell_in};
 
 /// For what reads and writes the repository on this machine.
 const LOCAL_DEADLINE: Duration = Duration::from_secs(30);
@@ -73,12 +73,6 @@ impl Git {
     pub fn with_remote_deadline(mut self, deadline: Duration) -> Self {
         self.remote_deadline = deadline;
         self
-    }
-
-    /// The same remote, seen from another work tree.
-    #[must_use]
-    pub fn in_worktree(&self, path: &Path) -> Self {
-        Self::at(path, &self.remote)
     }
 
     /// The commit that is checked out.
@@ -186,10 +180,9 @@ impl Git {
         self.local(&["worktree", "remove", "--force", path])?.run()
     }
 
-    /// The remote's address, without a password.
-    pub fn remote_url(&self) -> Result<String> {
-        let url = self.local(&["remote", "get-url", &self.remote])?.read()?;
-        Ok(crate::secret::scrub(&url))
+    /// Forgets the work trees whose folders are gone.
+    pub fn worktree_prune(&self) -> Result<()> {
+        self.local(&["worktree", "prune"])?.run()
     }
 
     /// Fetches with these refspecs and nothing else: no tags, no `FETCH_HEAD`.
@@ -229,8 +222,7 @@ impl Git {
     }
 
     fn command(&self, args: &[&str]) -> Result<Exec> {
-        let sh = xshell::Shell::new().context("cannot start a shell")?;
-        sh.change_dir(&self.root);
+        let sh = shell_in(&self.root)?;
         // Housekeeping in the background would outlive the command, and be killed with its group.
         let command = cmd!(
             sh,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
-use crate::domain::ledger::{Operation, Outcome};
+use crate::domain::ledger::{LedgerOperation, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::error::{CliError, ExitKind};
 use crate::exec::with_signals_deferred;
@@ -48,7 +48,7 @@ pub(super) fn begin<T: Facts>(
 ) -> Result<T> {
     let held = Ledger::open(ctx).begin(start(entry, None))?;
     let again = format!("cargo xtask restore --resume {}", held.id());
-    ending(held, &again, Outcome::Done, run)
+    ending(held, &again, OperationOutcome::Done, run)
 }
 
 /// Goes on with, or takes back, the restore `operation`: as its new holder where it is unfinished, else as an operation of
@@ -57,10 +57,10 @@ pub(super) fn again<T: Facts>(
     ctx: &Context,
     operation: &OperationId,
     entry: Entry,
-    well: Outcome,
+    well: OperationOutcome,
     run: impl FnOnce(&OperationLock) -> Result<T>,
 ) -> Result<T> {
-    let verb = if well == Outcome::Undone {
+    let verb = if well == OperationOutcome::Undone {
         "--undo"
     } else {
         "--resume"
@@ -85,9 +85,14 @@ pub(super) fn again<T: Facts>(
         return ending(ledger.resume(operation, entry.reason)?, &command, well, run);
     }
     // An earlier attempt of the same that was killed.
-    let ours = |o: &&Operation| o.started.kind == KIND && o.started.target == operation.as_str();
+    let ours = |o: &&LedgerOperation| o.started.kind == KIND && o.started.target == operation.as_str();
     let over = unfinished.filter(ours).map(|o| o.id.clone());
-    ending(ledger.begin(start(entry, over))?, &command, Outcome::Done, run)
+    ending(
+        ledger.begin(start(entry, over))?,
+        &command,
+        OperationOutcome::Done,
+        run,
+    )
 }
 
 fn start(entry: Entry, over: Option<OperationId>) -> Start {
@@ -109,7 +114,7 @@ fn start(entry: Entry, over: Option<OperationId>) -> Start {
 fn ending<T: Facts>(
     held: OperationLock,
     again: &str,
-    well: Outcome,
+    well: OperationOutcome,
     run: impl FnOnce(&OperationLock) -> Result<T>,
 ) -> Result<T> {
     match run(&held) {
@@ -127,7 +132,11 @@ fn ending<T: Facts>(
             let midway = error
                 .downcast_ref::<CliError>()
                 .is_some_and(|stop| stop.exit == ExitKind::Midway);
-            let outcome = if midway { Outcome::Stopped } else { Outcome::Failed };
+            let outcome = if midway {
+                OperationOutcome::Stopped
+            } else {
+                OperationOutcome::Failed
+            };
             let told = crate::secret::scrub(&format!("{error:#}"));
             // The restore's own error is what the operator must see.
             if let Err(unrecorded) = with_signals_deferred(|| held.finish(outcome, json!({ "error": told })))

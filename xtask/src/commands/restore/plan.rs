@@ -7,11 +7,9 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::Args;
-use crate::backup::BackupFile;
-use crate::commands::backup;
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::database::Digests;
-use crate::domain::operation::OperationId;
 use crate::domain::release::{backup_of, tag_time};
 use crate::error::CliError;
 use crate::operation::ledger::Ledger;
@@ -44,7 +42,7 @@ pub(super) struct Plan {
 /// Observes backup and server. Changes nothing.
 pub(super) fn make(ctx: &Context, args: &Args, backup: &BackupFile) -> Result<Plan> {
     let live = restore::connect(ctx)?;
-    let mut preflight = restore::preflight(ctx, &live, backup, &OperationId::new())?;
+    let mut preflight = restore::preflight(ctx, &live, backup, &crate::operation::new_operation_id())?;
     if !args.other_host {
         preflight.other_host(&live, backup);
     }
