@@ -99,9 +99,7 @@ impl GitHub {
         let path = format!("repos/{}/{path}", self.repository);
         let finished = wait::retry(is_transient, || {
             let sh = self.shell()?;
-            query(cmd!(sh, "gh api --paginate {path}"))
-                .output()?
-                .checked()
+            query(cmd!(sh, "gh api --paginate {path}")).output()?.checked()
         })
         .with_context(|| format!("cannot ask GitHub for {path}"))
         .map_err(checks::explain_permission)?;

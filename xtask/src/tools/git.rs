@@ -4,6 +4,7 @@
 //! is read: credentials and rewritten URLs live there. Nothing ever pushes with force.
 
 mod chain;
+mod records;
 mod tags;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use xshell::cmd;
 
 pub use chain::{Message, message_with};
+pub use records::{RELEASES, RecordedRelease};
 pub use tags::{Signature, Tag};
 
 use crate::context::Context;

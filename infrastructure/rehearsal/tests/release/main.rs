@@ -3,4 +3,5 @@
 mod approvals;
 mod checks;
 mod github;
+mod job_token;
 mod operation;

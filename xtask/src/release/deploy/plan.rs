@@ -8,7 +8,7 @@ use crate::domain::release::rolled_back_by;
 use crate::operation::preflight::Preflight;
 use crate::release::commit_checks;
 use crate::release::platforms::Platforms;
-use crate::release::releases::Releases;
+use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::{ToSet, Variables};
 use crate::report;
 use crate::setup::protection;
@@ -77,6 +77,10 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
         None => Vec::new(),
     };
     preflight.finish("the deploy")?;
+    // No part of the plan: approvals hold when the branch moves on over a workflow file.
+    if let Some(note) = tag_note(ctx, commit.as_str()) {
+        report::progress(&format!("note: {note}"));
+    }
     let plan = DeployPlan {
         environment: ctx.env_name.clone(),
         commit: commit.as_str().to_owned(),
