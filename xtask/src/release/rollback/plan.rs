@@ -16,7 +16,7 @@ use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
-use crate::release::releases::Releases;
+use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
 
@@ -85,6 +85,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
+    notes.extend(tag_note(ctx, &target.commit));
     preflight.finish(&format!("the rollback to {tag}"))?;
     let plan = RollbackPlan {
         environment: ctx.env_name.clone(),
