@@ -78,7 +78,7 @@ fn killed(name: &str) -> (String, PathBuf) {
 
 /// The facts of every step that a journal shows as done.
 fn journalled(operation: &Path) -> Vec<(String, Value)> {
-    let entries: Vec<Value> = read_file(&operation.join("steps.jsonl")).unwrap();
+    let entries: Vec<Value> = read_file(&operation.join("steps.jsonl"), "entry").unwrap();
     let done = entries.iter().filter(|entry| entry["entry"] == "done");
     done.map(|entry| (entry["step"].as_str().unwrap().to_owned(), entry["facts"].clone()))
         .collect()

@@ -36,7 +36,7 @@ const STEPS: [(&str, &str, Asks); 17] = [
         Asks::Database,
     ),
     (
-        "record in the ledger that the swap begins",
+        "record in the ledger that the shadow is ready",
         "text:\"event\":\"shadow-compared\"",
         Asks::Command,
     ),
@@ -98,7 +98,7 @@ impl Restored {
         let backup = self.case.backup.to_str().unwrap();
         let proxy = self.case.env.proxy.as_ref().unwrap();
         let env = self.library.env(
-            "/restore.jsonl",
+            "/steps.jsonl",
             &at.replace("BACKUP", backup),
             &how(cell.column, asks, proxy),
         );
