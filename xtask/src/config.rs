@@ -31,6 +31,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     #[serde(default)]
     pub git: GitConfig,
+    #[serde(default)]
+    pub ci: CiConfig,
     pub github: Option<GithubConfig>,
     #[serde(default)]
     pub backup: BackupConfig,
@@ -92,6 +94,25 @@ impl Default for GitConfig {
             remote: "origin".into(),
             branch: "main".into(),
             require_ci: true,
+        }
+    }
+}
+
+/// Which checks of a commit must have passed before it is released (with `git.require_ci`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CiConfig {
+    /// Names of the check runs and commit statuses that count; empty: all that ran for the commit.
+    pub required: Vec<String>,
+    /// How long a deploy waits for checks that are pending.
+    pub wait_s: u64,
+}
+
+impl Default for CiConfig {
+    fn default() -> Self {
+        Self {
+            required: Vec::new(),
+            wait_s: 1_200,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Pure values and rules; no input or output, and nothing from the other modules.
 
 pub mod approval;
+pub mod checks;
 pub mod commit;
 pub mod content_digest;
 pub mod inventory;

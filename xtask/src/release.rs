@@ -1,6 +1,7 @@
 //! Releases: what is live, what a release consists of, and the operations that deploy it, roll it back or undo either.
 
 pub mod checkout;
+pub mod commit_checks;
 pub mod deploy;
 pub mod on_unhealthy;
 pub mod platforms;

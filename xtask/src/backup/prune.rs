@@ -127,12 +127,11 @@ fn needed_by_releases(ctx: &Context) -> Result<BTreeMap<String, String>> {
     let git = Git::open(ctx);
     let mut needed = BTreeMap::new();
     for environment in ctx.config.environments.values() {
-        let tags = git
-            .list_tags(&environment.tag_prefix)
+        let releases = git
+            .recorded_releases(&environment.tag_prefix)
             .context("cannot tell which backups the releases need")?;
-        for tag in tags.into_iter().rev().take(RELEASES_KEPT) {
-            let message = tag.message.unwrap_or_default();
-            needed.extend(ids_in(&message).map(|id| (id, tag.name.clone())));
+        for release in releases.into_iter().rev().take(RELEASES_KEPT) {
+            needed.extend(ids_in(&release.message).map(|id| (id, release.name.clone())));
         }
     }
     Ok(needed)

@@ -21,7 +21,6 @@ use crate::health::{self, CheckGroup, ExpectedRelease, HealthOptions, HealthRepo
 use crate::operation::history;
 use crate::release::releases::Releases;
 use crate::report;
-use crate::tools::git::Git;
 
 /// The end of `--help`.
 const AFTER_HELP: &str = "\
@@ -122,9 +121,11 @@ fn earlier(ctx: &Context, named: &str) -> Result<HealthReport> {
     if Path::new(named).exists() || tag_time(&ctx.env().tag_prefix, named).is_err() {
         return compare::read(Path::new(named));
     }
-    let record = Release::from_message(named, &Git::open(ctx).tag_message(named)?)?;
+    let releases = Releases::read(ctx)?;
+    let record = releases.named(named)?;
     let report = record
         .health_report
+        .clone()
         .ok_or_else(|| errors::release_without_report(named))?;
     serde_json::from_value(report).with_context(|| format!("the health report of {named} is not readable"))
 }

@@ -68,6 +68,7 @@ macro_rules! catalogue {
     ) => {
         $(
             $(#[$doc])*
+            #[allow(clippy::too_many_arguments, reason = "one for each value that the texts name")]
             pub fn $name($($value: impl std::fmt::Display),*) -> $crate::error::CliError {
                 $crate::error::CliError::of(stringify!($name), $crate::error::ExitKind::$exit, format!($what))
                     $(.live(format!($live)))?

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use serde_json::Value;
 
-use super::releases::{Releases, publish};
+use super::releases::{Releases, publish, push_missing_tags};
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
@@ -49,7 +49,7 @@ impl HealthSnapshot {
 }
 
 /// Records what is live; `complete` adds to the draft what only the caller knows. Where an earlier process of the operation
-/// pushed the tag and was killed before it could say so, that record stands.
+/// pushed the record and was killed before it could say so, that record stands.
 pub fn record(
     ctx: &Context,
     operation: &Operation,
@@ -58,6 +58,7 @@ pub fn record(
     complete: impl FnOnce(Release) -> Result<Release>,
 ) -> Result<Release> {
     operation.step(Step::RecordRelease, || {
+        push_missing_tags(ctx, releases)?;
         if let Some(made) = releases.of_operation(&operation.id) {
             return Ok(made.clone());
         }

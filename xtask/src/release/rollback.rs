@@ -110,7 +110,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
 /// Exit 1 where nothing live was changed, exit 4 where the rollback stopped midway.
 pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<RolledBack> {
     let plan = &planned.plan;
-    checkout::sweep(ctx);
+    checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
     run(ctx, plan, operation, &planned.releases)
 }

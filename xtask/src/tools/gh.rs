@@ -1,6 +1,7 @@
 //! `gh`: the repository on GitHub. Its token comes from our environment (`GH_TOKEN`, or `gh auth login`).
 
 pub mod artifacts;
+mod checks;
 pub mod release;
 mod runs;
 mod settings;
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use xshell::cmd;
@@ -40,53 +40,6 @@ pub struct GitHub {
     repository: String,
 }
 
-/// The checks of one commit.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Checks {
-    check_runs: Vec<CheckRun>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct CheckRun {
-    name: String,
-    status: String,
-    conclusion: Option<String>,
-}
-
-impl CheckRun {
-    fn is_green(&self) -> bool {
-        self.status == "completed"
-            && matches!(
-                self.conclusion.as_deref(),
-                Some("success" | "neutral" | "skipped")
-            )
-    }
-}
-
-impl Checks {
-    /// Whether there are checks, and all of them passed.
-    pub fn is_green(&self) -> bool {
-        !self.check_runs.is_empty() && self.check_runs.iter().all(CheckRun::is_green)
-    }
-
-    /// The checks that are not green, for people.
-    pub fn summary(&self) -> String {
-        if self.check_runs.is_empty() {
-            return "none has run".into();
-        }
-        let bad = self.check_runs.iter().filter(|run| !run.is_green());
-        bad.map(|run| {
-            format!(
-                "{} is {}",
-                run.name,
-                run.conclusion.as_deref().unwrap_or(&run.status)
-            )
-        })
-        .collect::<Vec<_>>()
-        .join(", ")
-    }
-}
-
 impl GitHub {
     pub fn open(ctx: &Context) -> Result<Self> {
         let github = ctx.config.github.as_ref().ok_or_else(|| {
@@ -111,12 +64,6 @@ impl GitHub {
         let date =
             DateTime::parse_from_rfc2822(&date).context("unparsable Date header in GitHub's response")?;
         Ok(date.with_timezone(&Utc))
-    }
-
-    /// The checks of a commit.
-    pub fn checks(&self, commit: &str) -> Result<Checks> {
-        self.get(&format!("commits/{commit}/check-runs?per_page=100"))?
-            .with_context(|| format!("GitHub does not know the commit {commit}"))
     }
 
     /// `owner/name`.
@@ -144,6 +91,22 @@ impl GitHub {
         };
         serde_json::from_str(&finished.stdout)
             .map(Some)
+            .with_context(|| format!("cannot parse what GitHub returned for {path}"))
+    }
+
+    /// All pages of a list below the repository.
+    fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        let path = format!("repos/{}/{path}", self.repository);
+        let finished = wait::retry(is_transient, || {
+            let sh = self.shell()?;
+            query(cmd!(sh, "gh api --paginate {path}")).output()?.checked()
+        })
+        .with_context(|| format!("cannot ask GitHub for {path}"))
+        .map_err(checks::explain_permission)?;
+        // One object a page, one after the other.
+        serde_json::Deserializer::from_str(&finished.stdout)
+            .into_iter()
+            .collect::<Result<_, _>>()
             .with_context(|| format!("cannot parse what GitHub returned for {path}"))
     }
 
@@ -181,29 +144,4 @@ fn is_transient(error: &anyhow::Error) -> bool {
     ["(HTTP 429)", "(HTTP 5", "connection", "timeout", "EOF"]
         .iter()
         .any(|sign| text.contains(sign))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_finished_and_good_checks_are_green() {
-        let checks = |runs: &[(&str, Option<&str>)]| Checks {
-            check_runs: runs
-                .iter()
-                .map(|(status, conclusion)| CheckRun {
-                    name: "test".into(),
-                    status: (*status).into(),
-                    conclusion: conclusion.map(str::to_owned),
-                })
-                .collect(),
-        };
-        let good = ("completed", Some("success"));
-        assert!(checks(&[good, ("completed", Some("skipped"))]).is_green());
-        assert!(!checks(&[]).is_green());
-        assert!(!checks(&[good, ("in_progress", None)]).is_green());
-        assert!(!checks(&[good, ("completed", Some("failure"))]).is_green());
-        assert_eq!(checks(&[good, ("queued", None)]).summary(), "test is queued");
-    }
 }

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::domain::release::rolled_back_by;
 use crate::operation::preflight::Preflight;
+use crate::release::checkout::Checkout;
+use crate::release::commit_checks;
 use crate::release::platforms::Platforms;
-use crate::release::releases::Releases;
+use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::{ToSet, Variables};
 use crate::report;
 use crate::setup::protection;
-use crate::tools::gh::GitHub;
 use crate::tools::git::Git;
 use crate::tools::railway::Railway;
 
@@ -41,14 +42,8 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
     let git = Git::open(ctx);
     let commit = git.head()?;
     check_repository(ctx, &git, &mut preflight);
-    if ctx.config.git.require_ci {
-        let ci = GitHub::open(ctx).and_then(|github| github.checks(commit.as_str()));
-        if let Some(checks) = preflight.check("the commit's checks on GitHub", ci) {
-            preflight.require(checks.is_green(), || {
-                format!("the checks of {commit} are not green: {}", checks.summary())
-            });
-        }
-    }
+    commit_checks::require(ctx, commit.as_str(), &mut preflight);
+    preflight.check("the files to release", Checkout::of(ctx, commit.as_str()));
     let releases = Releases::read(ctx)?;
     let last = releases.newest();
     let mut notes = Vec::new();
@@ -84,6 +79,10 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
         None => Vec::new(),
     };
     preflight.finish("the deploy")?;
+    // No part of the plan: approvals hold when the branch moves on over a workflow file.
+    if let Some(note) = tag_note(ctx, commit.as_str()) {
+        report::progress(&format!("note: {note}"));
+    }
     let plan = DeployPlan {
         environment: ctx.env_name.clone(),
         commit: commit.as_str().to_owned(),
@@ -117,10 +116,9 @@ fn variables(ctx: &Context) -> Result<ToSet> {
 
 /// A commit that was rolled back is not deployed again by accident.
 fn check_rolled_back(releases: &Releases, commit: &str, allowed: bool, preflight: &mut Preflight) {
-    let of_commit = releases.all.iter().filter(|release| release.commit == commit);
-    let rolled_back = of_commit
-        .filter_map(|release| Some((release, rolled_back_by(&releases.all, &release.tag)?)))
-        .next();
+    let mut of_commit = releases.all.iter().filter(|release| release.commit == commit);
+    let rolled_back =
+        of_commit.find_map(|release| Some((release, rolled_back_by(&releases.all, &release.tag)?)));
     if let Some((release, rollback)) = rolled_back {
         preflight.require(allowed, || {
             format!(
