@@ -1,5 +1,6 @@
 //! Every bench has one form, and compares only what did the same work. Nothing here depends on how long anything took.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rehearsal::test_env::programs::repository;
@@ -14,12 +15,22 @@ fn bench(what: &str) -> Value {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("HOME", root.join("target/tmp"))
+        .envs(toolchain())
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{what}: {said}");
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Where cargo and its toolchains are: the folder of another user has none, and the bench builds the product.
+fn toolchain() -> [(&'static str, PathBuf); 2] {
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+    [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")].map(|(name, folder)| {
+        let given = std::env::var_os(name).map(PathBuf::from);
+        (name, given.unwrap_or_else(|| home.join(folder)))
+    })
 }
 
 /// Gives the rows, in the order of the sides.
