@@ -118,12 +118,7 @@ pub enum Command {
 /// Runs the command; errors decide the exit code.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let common = &cli.common;
-    // Before anything is done: to find out afterwards that it cannot be shown would be too late.
-    if common.format == Format::Html && !matches!(cli.command, Command::Metrics(_)) {
-        return Err(CliError::usage("only `metrics` has an HTML form")
-            .next("choose --format text or --format json")
-            .into());
-    }
+    common.begin(matches!(cli.command, Command::Metrics(_)))?;
     match cli.command {
         Command::Deploy(args) => deploy::run(&args, common)?,
         Command::Rollback(args) => rollback::run(&args, common)?,
