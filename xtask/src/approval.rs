@@ -1,19 +1,21 @@
-//! Approvals: asking for them, and proving them from outside before something live is changed. Everything that cannot
+//! Approvals: requesting them, and proving them from outside before a live change. Everything that cannot
 //! be proved counts as not approved.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use chrono::{TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::ApprovalMethod;
 use crate::context::Context;
-use crate::domain::approval::{REQUEST_SCHEMA, Request, Review, Rules, judge};
+use crate::domain::approval::{ApprovalRequest, REQUEST_SCHEMA, Review, Rules, judge};
 use crate::error::CliError;
+use crate::error::catalogue::approval as errors;
+use crate::operation::append::{self, Append};
 use crate::report;
-use crate::tools::gh::{GitHub, Run};
+use crate::tools::gh::{GitHub, WorkflowRun};
 use crate::tools::git::{Git, Signature};
 
 /// Keys whose signatures approve, in the form of ssh's allowed signers.
@@ -21,7 +23,7 @@ pub const APPROVERS_FILE: &str = "infrastructure/approvers";
 /// Schema of the message of a signed approval.
 const APPROVAL_SCHEMA: &str = "approval/1";
 
-/// Authors, what was said, and what was said but does not count.
+/// Authors, reviews, and why other reviews do not count.
 type Reviews = (Vec<String>, Vec<Review>, Vec<String>);
 
 /// The message of a signed approval.
@@ -33,9 +35,9 @@ struct Signed {
     at: chrono::DateTime<Utc>,
 }
 
-/// Records, once and for all, which plan this workflow run asks approval for.
-pub fn request(ctx: &Context, plan_sha256: &str) -> Result<Request> {
-    let request = Request {
+/// Records which plan this workflow run requests approval for. A run requests approval for one plan only.
+pub fn request(ctx: &Context, plan_sha256: &str) -> Result<ApprovalRequest> {
+    let request = ApprovalRequest {
         schema: REQUEST_SCHEMA.into(),
         environment: ctx.env_name.clone(),
         run: this_run()?,
@@ -51,56 +53,46 @@ pub fn request(ctx: &Context, plan_sha256: &str) -> Result<Request> {
         report::json_line(&request)?
     );
     let commit = git.commit_message(None, &text)?;
-    let pushed = git.push_commit(&commit, &reference(ctx, request.run));
+    let appended = append::push(&git, &reference(ctx, request.run), None, &commit)
+        .context("the remote did not take the approval request")?;
+    if appended == Append::Arrived {
+        return Ok(request);
+    }
     match recorded(ctx, request.run)? {
         Some(there) if there.plan_sha256 == request.plan_sha256 => Ok(there),
-        Some(there) => Err(refused(format!(
-            "run {} has asked approval for another plan ({})",
-            request.run, there.plan_sha256
-        ))
-        .next("start a new run of the workflow")
-        .into()),
-        None => Err(pushed
-            .err()
-            .unwrap_or_else(|| anyhow::anyhow!("the remote lost the request"))),
+        Some(there) => Err(errors::other_plan_requested(request.run, there.plan_sha256).into()),
+        None => bail!("the remote lost the approval request of run {}", request.run),
     }
 }
 
 /// The people who approved this plan: at least as many as the configuration demands, proved now. Refused (exit 3)
-/// otherwise, also where it cannot be told.
+/// otherwise, also where it cannot be determined.
 pub fn verify(ctx: &Context, plan_sha256: &str, run: Option<u64>) -> Result<Vec<String>> {
     if ctx.config.approval.required == 0 {
         return Ok(Vec::new());
     }
-    let (authors, voices, unusable) = match ctx.config.approval.method {
+    let (authors, reviews, unusable) = match ctx.config.approval.method {
         ApprovalMethod::Github => on_github(ctx, run),
         ApprovalMethod::SignedTag => signed(ctx, plan_sha256),
     }
     .map_err(|error| match error.downcast::<CliError>() {
         Ok(stop) => anyhow::Error::from(stop),
-        Err(error) => refused(format!("it cannot be told who approved: {error:#}"))
-            .next("run the command again when GitHub and the git remote answer")
-            .into(),
+        Err(error) => errors::approvers_unknown(format!("{error:#}")).into(),
     })?;
     let authors: Vec<&str> = authors.iter().map(String::as_str).collect();
-    judge(&rules(ctx), plan_sha256, &authors, &voices, Utc::now()).map_err(|refusal| {
-        refused(format!(
-            "the plan {} is not approved: {}",
-            short(plan_sha256),
-            [vec![refusal.to_string()], unusable].concat().join("; ")
-        ))
-        .next(next(ctx))
-        .into()
+    judge(&rules(ctx), plan_sha256, &authors, &reviews, Utc::now()).map_err(|refusal| {
+        let why = [vec![refusal.to_string()], unusable].concat().join("; ");
+        errors::not_approved(short(plan_sha256), why, next(ctx)).into()
     })
 }
 
 /// Cancels the runs that have waited for an approval longer than one counts.
-pub fn sweep(ctx: &Context) -> Result<Vec<Run>> {
+pub fn sweep(ctx: &Context) -> Result<Vec<WorkflowRun>> {
     let github = GitHub::open(ctx)?;
     let oldest = Utc::now() - rules(ctx).max_age;
     let mut cancelled = Vec::new();
     for run in github.waiting_runs()? {
-        // Asked again: it may have been approved since the list was made.
+        // Checked again: it may have been approved since the list was made.
         if run.created_at < oldest && github.run(run.id)?.status == "waiting" {
             github.cancel(run.id)?;
             cancelled.push(run);
@@ -125,12 +117,12 @@ pub fn approve(ctx: &Context, plan_sha256: &str) -> Result<String> {
     if !matches!(signature, Signature::Of(_)) {
         // Kept here, it would be pushed with the next `git push --tags` and only confuse.
         git.delete_own_tag(&name)?;
-        return Err(refused(format!("the approval {}", why_not(&signature)))
-            .next(format!(
-                "have a line for your key added to {APPROVERS_FILE} on {}",
-                ctx.config.git.branch
-            ))
-            .into());
+        return Err(errors::own_signature_unusable(
+            why_not(&signature),
+            APPROVERS_FILE,
+            &ctx.config.git.branch,
+        )
+        .into());
     }
     git.push_tag(&name)?;
     Ok(name)
@@ -142,18 +134,11 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<Reviews> {
     let run = github.run(id)?;
     if run.run_attempt != 1 {
         // Reviews of the first attempt stay in the list, and nothing tells them from those of this one.
-        return Err(refused(format!(
-            "run {id} is a re-run, whose approvals cannot be told apart"
-        ))
-        .next("start a new run of the workflow")
-        .into());
+        return Err(errors::rerun(id).into());
     }
-    let request = recorded(ctx, id)?.ok_or_else(|| {
-        refused(format!("run {id} has put no plan before the approvers"))
-            .next("start a new run of the workflow: its job `request` does that")
-    })?;
+    let request = recorded(ctx, id)?.ok_or_else(|| errors::nothing_requested(id))?;
     let gates = &ctx.config.approval.environments;
-    let voices = github
+    let reviews = github
         .approvals(id)?
         .iter()
         .filter(|approval| approval.state != "pending")
@@ -166,7 +151,7 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<Reviews> {
             who: approval.login().to_owned(),
             approves: approval.state == "approved",
             plan_sha256: request.plan_sha256.clone(),
-            // GitHub tells no time: the request is the earliest that it can be.
+            // GitHub gives no time of a review: the request is the earliest that it can be.
             at: request.requested_at,
         })
         .collect();
@@ -174,14 +159,14 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<Reviews> {
     // Who pushed or merged is not always who wrote it.
     authors.extend(github.commit_author(&run.head_sha)?);
     authors.push(request.requested_by);
-    Ok((authors, voices, Vec::new()))
+    Ok((authors, reviews, Vec::new()))
 }
 
-/// Authors, voices, and why tags do not count.
+/// Authors, reviews, and why other tags do not count.
 fn signed(ctx: &Context, plan_sha256: &str) -> Result<Reviews> {
     let git = Git::open(ctx);
     let approvers = ctx.root.join(APPROVERS_FILE);
-    let (mut voices, mut unusable) = (Vec::new(), Vec::new());
+    let (mut reviews, mut unusable) = (Vec::new(), Vec::new());
     for tag in git.list_tags(&tag_prefix(plan_sha256))? {
         let who = match git.signer(&tag.name, &approvers)? {
             Signature::Of(who) => who,
@@ -204,7 +189,7 @@ fn signed(ctx: &Context, plan_sha256: &str) -> Result<Reviews> {
             ));
             continue;
         };
-        voices.push(Review {
+        reviews.push(Review {
             who,
             approves: true,
             plan_sha256: record.plan_sha256,
@@ -212,7 +197,7 @@ fn signed(ctx: &Context, plan_sha256: &str) -> Result<Reviews> {
         });
     }
     let authors = vec![git.author_email(&git.head()?)?, ctx.actor()];
-    Ok((authors, voices, unusable))
+    Ok((authors, reviews, unusable))
 }
 
 fn why_not(signature: &Signature) -> String {
@@ -240,7 +225,7 @@ pub fn known_signers(ctx: &Context) -> Result<BTreeSet<String>> {
 }
 
 /// Every plan that was put before approvers in this environment.
-pub fn requests(ctx: &Context) -> Result<Vec<Request>> {
+pub fn requests(ctx: &Context) -> Result<Vec<ApprovalRequest>> {
     let prefix = format!("refs/xtask/gate/{}/", ctx.env_name);
     let messages = Git::open(ctx).fetch_refs(&prefix)?;
     Ok(messages
@@ -250,7 +235,7 @@ pub fn requests(ctx: &Context) -> Result<Vec<Request>> {
         .collect())
 }
 
-fn recorded(ctx: &Context, run: u64) -> Result<Option<Request>> {
+fn recorded(ctx: &Context, run: u64) -> Result<Option<ApprovalRequest>> {
     let git = Git::open(ctx);
     let name = reference(ctx, run);
     let Some(commit) = git.remote_ref(&name)? else {
@@ -269,7 +254,7 @@ fn recorded(ctx: &Context, run: u64) -> Result<Option<Request>> {
 }
 
 /// The record is the message's last line.
-fn parse_request(message: &str) -> serde_json::Result<Request> {
+fn parse_request(message: &str) -> serde_json::Result<ApprovalRequest> {
     serde_json::from_str(message.trim_end().lines().next_back().unwrap_or_default())
 }
 
@@ -296,13 +281,7 @@ fn this_run() -> Result<u64> {
     std::env::var("GITHUB_RUN_ID")
         .ok()
         .and_then(|id| id.parse().ok())
-        .ok_or_else(|| {
-            refused(
-                "approvals by GitHub's reviewers exist only for a workflow run (GITHUB_RUN_ID is not set)",
-            )
-            .next("start the workflow, or set approval.method = \"signed-tag\" in pipeline.toml")
-            .into()
-        })
+        .ok_or_else(|| errors::no_workflow_run().into())
 }
 
 fn next(ctx: &Context) -> String {
@@ -312,10 +291,6 @@ fn next(ctx: &Context) -> String {
             format!("each approver runs `cargo xtask gate approve PLAN`; keys are in {APPROVERS_FILE}")
         }
     }
-}
-
-fn refused(what: impl Into<String>) -> CliError {
-    CliError::refused(what).live("nothing was changed")
 }
 
 /// A plan as `--plan --format json` prints it.
@@ -337,12 +312,7 @@ pub fn read_plan(file: &Path) -> Result<Planned> {
     if computed == planned.plan_sha256 {
         Ok(planned)
     } else {
-        Err(refused(format!(
-            "the plan in {} does not have the hash it claims",
-            file.display()
-        ))
-        .next("make the plan again with `--plan --format json`")
-        .into())
+        Err(errors::plan_hash_differs(file.display()).into())
     }
 }
 

@@ -16,6 +16,7 @@ pub mod rollback;
 pub mod setup;
 pub mod test;
 pub mod tools;
+mod undo;
 
 use std::process::ExitCode;
 
@@ -23,10 +24,10 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::catalogue::configuration as errors;
 use crate::report::{self, Format};
 
-/// Releases that can be taken back, code and data together.
+/// Releases that can be rolled back, code and data together.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 pub struct Cli {
@@ -45,10 +46,10 @@ pub struct Common {
     /// The form of the result on stdout; progress goes to stderr
     #[arg(long, global = true, value_enum, default_value_t)]
     pub format: Format,
-    /// Give every confirmation
+    /// Assume "yes" to every prompt
     #[arg(long, global = true)]
     pub yes: bool,
-    /// Say every command that is run
+    /// Print each command before running it
     #[arg(long, short, global = true)]
     pub verbose: bool,
 }
@@ -66,9 +67,7 @@ impl Common {
         crate::exec::install_signal_handler()?;
         // Before anything is done: to find out afterwards that it cannot be shown would be too late.
         if self.format == Format::Html && !has_html {
-            return Err(CliError::usage("only `metrics` has an HTML form")
-                .next("choose --format text or --format json")
-                .into());
+            return Err(errors::only_metrics_has_html().into());
         }
         Ok(())
     }
@@ -84,9 +83,9 @@ const RESTORE_USAGE: &str = "cargo xtask restore BACKUP [--plan]
 pub enum Command {
     /// Release what is on the main branch: backup, staged frontend, backend, promotion, record
     Deploy(deploy::Args),
-    /// Take code and data back to an earlier release
+    /// Roll code and data back to an earlier release
     Rollback(rollback::Args),
-    /// List the releases, what is live, and what can be gone back to
+    /// List the releases, what is live, and what a rollback can restore
     Releases(releases::Args),
     /// Check code, data, speed and platforms; exit 0 only when healthy
     Health(health::Args),
@@ -99,15 +98,15 @@ pub enum Command {
     Ledger(ledger::Args),
     /// Figures about releases, recoveries and backups, from what tags, ledger and history say
     Metrics(metrics::Args),
-    /// Look whether a deploy and a rollback would work now
+    /// Check that deploy and rollback would succeed
     Doctor(doctor::Args),
-    /// Make the GitHub repository what the pipeline needs
+    /// Configure the GitHub repository
     Setup(setup::Args),
     /// Run the product's own tests
     Test(test::Args),
-    /// Ask for approvals, prove them, end what waited too long
+    /// Request, verify and expire approvals
     Gate(gate::Args),
-    /// Tell people what happened
+    /// Send notifications
     Notify(notify::Args),
     /// Find the outside programs: on PATH, in the cache, or built from a pin
     Tools(tools::Args),

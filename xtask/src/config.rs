@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-pub use environment::{Environment, Mongodb, Railway, Variable, Vercel};
+use crate::domain::step;
+
+pub use environment::{EnvironmentConfig, MongodbConfig, RailwayConfig, VariableConfig, VercelConfig};
 
 /// The largest configuration that is read.
 const LIMIT_BYTES: usize = 1 << 20;
@@ -28,26 +30,28 @@ pub struct Config {
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
     #[serde(default)]
-    pub git: Git,
-    pub github: Option<Github>,
+    pub git: GitConfig,
     #[serde(default)]
-    pub backup: Backup,
+    pub ci: CiConfig,
+    pub github: Option<GithubConfig>,
     #[serde(default)]
-    pub restore: Restore,
+    pub backup: BackupConfig,
     #[serde(default)]
-    pub migrations: Migrations,
+    pub restore: RestoreConfig,
     #[serde(default)]
-    pub deploy: Deploy,
+    pub migrations: MigrationsConfig,
     #[serde(default)]
-    pub approval: Approval,
+    pub deploy: DeployConfig,
     #[serde(default)]
-    pub notify: Notify,
+    pub approval: ApprovalConfig,
     #[serde(default)]
-    pub budgets: Budgets,
+    pub notify: NotifyConfig,
+    #[serde(default)]
+    pub budgets: BudgetsConfig,
     /// The product's own test suites, by name.
     #[serde(default)]
-    pub tests: BTreeMap<String, Suite>,
-    pub environments: BTreeMap<String, Environment>,
+    pub tests: BTreeMap<String, TestSuiteConfig>,
+    pub environments: BTreeMap<String, EnvironmentConfig>,
 }
 
 /// The one version of the file's schema that this program reads.
@@ -60,7 +64,7 @@ pub enum Schema {
 /// One test suite: program and arguments, no shell.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Suite {
+pub struct TestSuiteConfig {
     /// Folder it runs in, relative to the root.
     pub dir: PathBuf,
     pub command: Vec<String>,
@@ -75,7 +79,7 @@ fn default_suite_s() -> u64 {
 /// Where releases and the ledger are recorded.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Git {
+pub struct GitConfig {
     /// Name of the remote that tags and the ledger are pushed to.
     pub remote: String,
     /// Branch that releases come from; a commit that is not on it is not deployed.
@@ -84,7 +88,7 @@ pub struct Git {
     pub require_ci: bool,
 }
 
-impl Default for Git {
+impl Default for GitConfig {
     fn default() -> Self {
         Self {
             remote: "origin".into(),
@@ -94,10 +98,29 @@ impl Default for Git {
     }
 }
 
+/// Which checks of a commit must have passed before it is released (with `git.require_ci`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CiConfig {
+    /// Names of the check runs and commit statuses that count; empty: all that ran for the commit.
+    pub required: Vec<String>,
+    /// How long a deploy waits for checks that are pending.
+    pub wait_s: u64,
+}
+
+impl Default for CiConfig {
+    fn default() -> Self {
+        Self {
+            required: Vec::new(),
+            wait_s: 1_200,
+        }
+    }
+}
+
 /// The repository on GitHub.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Github {
+pub struct GithubConfig {
     /// `owner/name`.
     pub repository: String,
 }
@@ -105,7 +128,7 @@ pub struct Github {
 /// How backups are written and where they are kept.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Backup {
+pub struct BackupConfig {
     /// Public keys (`age1…`, `ssh-ed25519 …`, `ssh-rsa …`) that backups are encrypted to; empty: not encrypted.
     pub recipients: Vec<String>,
     /// Environment variable that holds the age identity for reading encrypted backups.
@@ -114,17 +137,18 @@ pub struct Backup {
     pub retention_days: u32,
     /// Whether the dump includes the oplog, and so is one point in time.
     pub oplog: Oplog,
-    pub places: Vec<Place>,
+    #[serde(rename = "places")]
+    pub storage: Vec<StorageConfig>,
 }
 
-impl Default for Backup {
+impl Default for BackupConfig {
     fn default() -> Self {
         Self {
             recipients: Vec::new(),
             identity: None,
             retention_days: 90,
             oplog: Oplog::Auto,
-            places: vec![Place::Directory {
+            storage: vec![StorageConfig::Directory {
                 path: "backups".into(),
                 required: true,
             }],
@@ -143,10 +167,10 @@ pub enum Oplog {
     Never,
 }
 
-/// A place where backups are kept.
+/// A storage for backups.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Place {
+pub enum StorageConfig {
     /// A folder: absolute, or relative to the root of the repository.
     Directory {
         path: PathBuf,
@@ -174,14 +198,14 @@ pub enum Place {
 /// What happens around a restore.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Restore {
+pub struct RestoreConfig {
     /// `restore --forget` refuses while the old collections are younger.
     pub keep_old_hours: u32,
     /// Command lines that stop writers before the swap and let them go after it.
-    pub quiesce: Option<Quiesce>,
+    pub quiesce: Option<QuiesceConfig>,
 }
 
-impl Default for Restore {
+impl Default for RestoreConfig {
     fn default() -> Self {
         Self {
             keep_old_hours: 72,
@@ -193,7 +217,7 @@ impl Default for Restore {
 /// Hooks around the swap: program and arguments, no shell.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Quiesce {
+pub struct QuiesceConfig {
     pub before: Vec<String>,
     pub after: Vec<String>,
     pub deadline_s: u64,
@@ -202,7 +226,7 @@ pub struct Quiesce {
 /// What counts as a migration of the database.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Migrations {
+pub struct MigrationsConfig {
     /// Folders or files, relative to the root; a difference below them makes a rollback restore the database.
     pub paths: Vec<String>,
 }
@@ -210,12 +234,12 @@ pub struct Migrations {
 /// How a deploy behaves.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Deploy {
+pub struct DeployConfig {
     /// What happens when health fails after promotion.
     pub on_unhealthy: OnUnhealthy,
 }
 
-impl Default for Deploy {
+impl Default for DeployConfig {
     fn default() -> Self {
         Self {
             on_unhealthy: OnUnhealthy::Stop,
@@ -236,7 +260,7 @@ pub enum OnUnhealthy {
 /// Who must approve a release.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Approval {
+pub struct ApprovalConfig {
     pub method: ApprovalMethod,
     /// Distinct people other than the author.
     pub required: u32,
@@ -248,7 +272,7 @@ pub struct Approval {
     pub reviewers: BTreeMap<String, Vec<String>>,
 }
 
-impl Default for Approval {
+impl Default for ApprovalConfig {
     fn default() -> Self {
         Self {
             method: ApprovalMethod::Github,
@@ -270,19 +294,19 @@ pub enum ApprovalMethod {
     SignedTag,
 }
 
-/// Who is told.
+/// Who is notified.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Notify {
+pub struct NotifyConfig {
     /// Environment variable with the URL of a Slack incoming webhook.
     pub slack: Option<String>,
-    pub email: Option<Email>,
+    pub email: Option<EmailConfig>,
 }
 
 /// Mail by SMTP.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Email {
+pub struct EmailConfig {
     /// Host name of the mail server.
     pub server: String,
     pub port: Option<u16>,
@@ -299,7 +323,7 @@ pub struct Email {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MailSecurity {
-    /// Upgraded before anything is said, refused where the server cannot.
+    /// STARTTLS is required; the connection is refused without it.
     #[default]
     Starttls,
     /// From the first byte.
@@ -308,17 +332,29 @@ pub enum MailSecurity {
     None,
 }
 
-/// Time budgets in seconds; the mission's, unless set lower.
+/// Time budgets in seconds; the requirement's, unless set lower.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Budgets {
+pub struct BudgetsConfig {
     pub backup_s: u64,
     pub restore_s: u64,
     pub redeploy_s: u64,
     pub total_s: u64,
 }
 
-impl Default for Budgets {
+impl BudgetsConfig {
+    /// The same budgets in milliseconds, as steps have them.
+    pub fn limits(&self) -> step::Budgets {
+        step::Budgets {
+            backup_ms: self.backup_s * 1_000,
+            restore_ms: self.restore_s * 1_000,
+            redeploy_ms: self.redeploy_s * 1_000,
+            total_ms: self.total_s * 1_000,
+        }
+    }
+}
+
+impl Default for BudgetsConfig {
     fn default() -> Self {
         Self {
             backup_s: 180,
@@ -337,6 +373,36 @@ impl Config {
             .with_context(|| format!("cannot read {}", path.display()))?;
         let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?;
         error::parse(path, &text)
+    }
+}
+
+impl Config {
+    /// Environment variables that must hold a secret for this environment. The health checks may need more.
+    pub fn secret_names(&self, environment: &EnvironmentConfig) -> Vec<String> {
+        let mut names = vec![
+            environment.railway.token.clone(),
+            environment.vercel.token.clone(),
+            environment.mongodb.uri.clone(),
+        ];
+        let variables = environment.variables.iter();
+        names.extend(variables.map(|variable| variable.secret.clone()));
+        if !self.backup.recipients.is_empty() {
+            names.extend(self.backup.identity.clone());
+        }
+        names.extend(environment.vercel.protection_bypass.clone());
+        names
+    }
+
+    /// Environment variables with secrets that a release can do without: those of notifications.
+    pub fn optional_secret_names(&self) -> Vec<String> {
+        let email = self.notify.email.iter();
+        let email = email.flat_map(|email| [&email.user, &email.password]);
+        self.notify
+            .slack
+            .iter()
+            .cloned()
+            .chain(email.filter_map(Clone::clone))
+            .collect()
     }
 }
 

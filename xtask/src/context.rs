@@ -5,14 +5,17 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{Config, Environment};
-use crate::error::CliError;
+use crate::config::{Config, EnvironmentConfig};
 use crate::error::catalogue::configuration as errors;
 use crate::report::Format;
 use crate::secret::Secret;
 
 /// Where the configuration lies below the root of the repository.
 pub const PIPELINE_FILE: &str = "infrastructure/pipeline.toml";
+
+/// Where the name of the person is, the best source first: GitHub sets the first two (docs.github.com, "Variables
+/// reference"), the shell the others.
+const ACTOR_VARIABLES: &[&str] = &["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"];
 
 /// One invocation's surroundings. Cheap to clone: threads get their own.
 #[derive(Debug, Clone)]
@@ -51,16 +54,14 @@ impl Context {
     ///
     /// # Panics
     /// Never: [`Context::load`] refuses a name that the configuration lacks.
-    pub fn env(&self) -> &Environment {
+    pub fn env(&self) -> &EnvironmentConfig {
         self.env_checked().expect("checked when the context was loaded")
     }
 
-    fn env_checked(&self) -> Result<&Environment> {
+    fn env_checked(&self) -> Result<&EnvironmentConfig> {
         self.config.environments.get(&self.env_name).ok_or_else(|| {
             let known: Vec<&str> = self.config.environments.keys().map(String::as_str).collect();
-            CliError::usage(format!("{PIPELINE_FILE} has no environment `{}`", self.env_name))
-                .next(format!("choose one of: {}", known.join(", ")))
-                .into()
+            errors::environment_unknown(PIPELINE_FILE, &self.env_name, known.join(", ")).into()
         })
     }
 
@@ -72,19 +73,12 @@ impl Context {
 
     /// The secret, where the variable is set and not empty.
     pub fn secret_if_set(&self, variable: &str) -> Option<Secret> {
-        std::env::var(variable)
-            .ok()
-            .filter(|value| !value.is_empty())
-            .map(Secret::new)
+        env_nonempty(variable).map(Secret::new)
     }
 
     /// Who runs this: the person behind a workflow run (also of a re-run), or the user here.
     pub fn actor(&self) -> String {
-        let names = ["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"];
-        let found = names
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-        found.unwrap_or_else(|| "unknown".to_owned())
+        actor()
     }
 
     /// Folder for local state (journals, downloaded backups, reports): made when missing, never committed.
@@ -100,15 +94,22 @@ impl Context {
     }
 }
 
+/// The value of an environment variable that is set and not empty.
+pub fn env_nonempty(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Who runs this program: the person behind a workflow run (also of a re-run), or the user of this machine.
+pub fn actor() -> String {
+    let found = ACTOR_VARIABLES.iter().find_map(|name| env_nonempty(name));
+    found.unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// The folder that holds [`PIPELINE_FILE`]: the current one, or the nearest above it.
 pub fn repository_root() -> Result<PathBuf> {
     let here = std::env::current_dir().context("cannot tell the current folder")?;
     here.ancestors()
         .find(|dir| dir.join(PIPELINE_FILE).is_file())
         .map(Path::to_path_buf)
-        .ok_or_else(|| {
-            CliError::usage(format!("no {PIPELINE_FILE} here or in a folder above"))
-                .next("run the command inside the repository, or see docs/SETUP.md to make that file")
-                .into()
-        })
+        .ok_or_else(|| errors::pipeline_file_missing(PIPELINE_FILE).into())
 }

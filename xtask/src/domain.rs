@@ -1,6 +1,7 @@
 //! Pure values and rules; no input or output, and nothing from the other modules.
 
 pub mod approval;
+pub mod checks;
 pub mod commit;
 pub mod content_digest;
 pub mod inventory;
@@ -11,5 +12,6 @@ pub mod observation;
 pub mod operation;
 pub mod release;
 pub mod spread;
+pub mod step;
 pub mod timeline;
 pub mod verdict;

@@ -125,7 +125,7 @@ pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
         ),
         next: filled(
             stop.and_then(|stop| stop.next.clone()),
-            "mend what is told above, and run the command again",
+            "fix the problem above and run the command again",
         ),
     }
     .into()
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(
             said(anyhow::anyhow!("no answer").context("cannot ask")),
             "error: cannot ask: no answer\n  live: nothing live was changed\n  \
-             next: mend what is told above, and run the command again"
+             next: fix the problem above and run the command again"
         );
         let refused = CliError::refused("locked").live("as it was").next("wait");
         assert_eq!(

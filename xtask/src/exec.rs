@@ -5,23 +5,25 @@
 //! `duct`'s own `kill` misses grandchildren (the shims of npm), so children lead a process group and the
 //! group is ended; and what they print is read here, line by line, because `duct`'s captures have no bound.
 
+mod child;
+mod finished;
 mod group;
 mod output;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::io::{PipeReader, PipeWriter, Read, Write as _};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
-use group::{Group, Watchdog};
+use child::{Child, Started};
+pub use finished::Finished;
 pub use group::{check_interrupted, install_signal_handler, interrupted, with_signals_deferred};
-use output::{LineCallback, collect_stderr, collect_stdout};
+use output::{LineCallback, collect_stdout};
 
 use crate::secret::{Secret, scrub};
 
@@ -64,26 +66,12 @@ const PASSED_ON: &[&str] = &[
 /// A command about to run.
 #[must_use]
 pub struct Exec {
-    program: OsString,
-    args: Vec<OsString>,
-    dir: Option<PathBuf>,
-    env: BTreeMap<OsString, OsString>,
+    command: Command,
+    /// How many of the first arguments messages leave out.
+    unshown: usize,
     stdin: Option<Vec<u8>>,
     deadline: Duration,
     on_stderr: Option<LineCallback>,
-}
-
-/// A command that has ended.
-#[derive(Debug)]
-pub struct Finished {
-    /// The command as shown to people, scrubbed.
-    pub command: String,
-    /// Exit code, `None` where a signal ended it.
-    pub code: Option<i32>,
-    pub stdout: String,
-    /// The last lines of standard error, scrubbed.
-    pub stderr_tail: Vec<String>,
-    pub duration: Duration,
 }
 
 impl std::fmt::Debug for Exec {
@@ -95,23 +83,21 @@ impl std::fmt::Debug for Exec {
 }
 
 impl Exec {
+    /// A command written with `xshell::cmd!`, with the usual deadline.
     pub fn new(cmd: xshell::Cmd<'_>) -> Self {
-        let command = Command::from(cmd);
-        let env = PASSED_ON
-            .iter()
-            .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
-        let own = command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
         Self {
-            program: command.get_program().to_owned(),
-            args: command.get_args().map(OsStr::to_owned).collect(),
-            dir: command.get_current_dir().map(PathBuf::from),
-            env: env.chain(own).collect(),
+            command: cmd.into(),
+            unshown: 0,
             stdin: None,
             deadline: DEFAULT_DEADLINE,
             on_stderr: None,
         }
+    }
+
+    /// Leaves the first arguments out of messages: settings that every call of a tool has, and nobody types.
+    pub fn unshown(mut self, arguments: usize) -> Self {
+        self.unshown = arguments;
+        self
     }
 
     /// The longest the command may run.
@@ -120,8 +106,9 @@ impl Exec {
         self
     }
 
-    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
-        self.env.insert(name.into(), value.into());
+    /// Sets a variable of the child's environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
         self
     }
 
@@ -131,10 +118,10 @@ impl Exec {
     }
 
     /// Passes on variables of our own environment that this tool needs.
-    pub fn inherit(mut self, names: &[&str]) -> Self {
+    pub fn inherit<T: AsRef<OsStr>>(mut self, names: &[T]) -> Self {
         for name in names {
             if let Some(value) = std::env::var_os(name) {
-                self.env.insert(name.into(), value);
+                self.command.env(name, value);
             }
         }
         self
@@ -166,20 +153,16 @@ impl Exec {
     /// Runs to the end and parses standard output as JSON; anything but exit 0 is an error.
     pub fn json<T: serde::de::DeserializeOwned>(self) -> Result<T> {
         let finished = self.output()?.checked()?;
-        serde_json::from_str(&finished.stdout).with_context(|| {
-            format!(
-                "`{}` printed something else than the JSON expected of it",
-                finished.command
-            )
-        })
+        serde_json::from_str(&finished.stdout)
+            .with_context(|| format!("`{}` returned invalid JSON", finished.command))
     }
 
     /// Runs to the end and leaves the judgement of the exit code to the caller.
     pub fn output(mut self) -> Result<Finished> {
         let input = self.stdin.take();
-        let (stdout, child) = self.start(input.is_some())?;
+        let Started { child, stdout, stdin } = Child::start(self, input.is_some())?;
         let stdout = std::thread::spawn(move || collect_stdout(stdout, STDOUT_LIMIT_BYTES));
-        if let (Some(bytes), Some(mut pipe)) = (input, child.stdin_pipe()) {
+        if let (Some(bytes), Some(mut pipe)) = (input, stdin) {
             // A child that ends without reading its input closes the pipe: its exit code tells, not our write.
             std::thread::spawn(move || pipe.write_all(&bytes));
         }
@@ -198,7 +181,9 @@ impl Exec {
         self,
         consume: impl FnOnce(PipeReader) -> Result<T>,
     ) -> Result<(Result<T>, Finished)> {
-        let (stdout, mut child) = self.start(false)?;
+        let Started {
+            mut child, stdout, ..
+        } = Child::start(self, false)?;
         let consumed = consume(stdout);
         if consumed.is_err() {
             child.end();
@@ -211,9 +196,13 @@ impl Exec {
         self,
         produce: impl FnOnce(&mut PipeWriter) -> Result<T>,
     ) -> Result<(Result<T>, Finished)> {
-        let (stdout, mut child) = self.start(true)?;
+        let Started {
+            mut child,
+            stdout,
+            stdin,
+        } = Child::start(self, true)?;
         let stdout = std::thread::spawn(move || collect_stdout(stdout, STDOUT_LIMIT_BYTES));
-        let mut pipe = child.take_stdin().context("the child has no standard input")?;
+        let mut pipe = stdin.context("the child has no standard input")?;
         let produced = produce(&mut pipe);
         if produced.is_err() {
             // Its input is closed only when it is gone: it must not take a cut input for a whole one. The wait ends,
@@ -231,171 +220,25 @@ impl Exec {
 
     /// The command line for people, scrubbed.
     fn display(&self) -> String {
-        let words = std::iter::once(&self.program).chain(&self.args).map(|word| {
-            let word = word.to_string_lossy();
-            let plain =
-                !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "'\"$`\\".contains(c));
-            if plain {
-                word.into_owned()
-            } else {
-                format!("'{}'", word.replace('\'', r"'\''"))
-            }
-        });
-        scrub(&words.collect::<Vec<_>>().join(" "))
+        let words: Vec<Cow<'_, str>> = std::iter::once(self.command.get_program())
+            .chain(self.command.get_args().skip(self.unshown))
+            .map(OsStr::to_string_lossy)
+            .collect();
+        let quoter = shlex::Quoter::new().allow_nul(true);
+        scrub(&quoter.join(words.iter().map(AsRef::as_ref)).unwrap_or_default())
     }
 
-    fn start(mut self, with_stdin: bool) -> Result<(PipeReader, Child)> {
-        check_interrupted()?;
-        let command = self.display();
-        let (stdout_reader, stdout_writer) = std::io::pipe().context("cannot make a pipe")?;
-        let (stderr_reader, stderr_writer) = std::io::pipe().context("cannot make a pipe")?;
-        let mut expression = duct::cmd(&self.program, &self.args)
-            .unchecked()
-            .stdout_file(stdout_writer)
-            .stderr_file(stderr_writer)
-            .full_env(&self.env)
-            .before_spawn(|command| {
-                command.process_group(0);
-                Ok(())
-            });
-        let mut stdin = None;
-        if with_stdin {
-            let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
-            stdin = Some(writer);
-            expression = expression.stdin_file(reader);
-        } else {
-            expression = expression.stdin_null();
-        }
-        if let Some(dir) = &self.dir {
-            expression = expression.dir(dir);
-        }
-        let started = Instant::now();
-        let handle = expression
-            .start()
-            .with_context(|| format!("cannot start `{command}`"))?;
-        let group = Group::of(&handle.pids());
-        let on_stderr = self.on_stderr.take();
-        let stderr =
-            std::thread::spawn(move || collect_stderr(stderr_reader, TAIL_LINES, on_stderr.as_ref()));
-        let watchdog = group.watch(self.deadline);
-        let child = Child {
-            command,
-            handle,
-            group,
-            watchdog,
-            ending: None,
-            stdin,
-            stderr,
-            started,
-            deadline: self.deadline,
-        };
-        Ok((stdout_reader, child))
+    /// All that the child sees of the environment.
+    fn environment(&self) -> BTreeMap<OsString, OsString> {
+        let passed_on = PASSED_ON
+            .iter()
+            .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+        let own = self
+            .command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        passed_on.chain(own).collect()
     }
-}
-
-/// A running child; its whole group ends with it.
-struct Child {
-    command: String,
-    handle: duct::Handle,
-    group: Group,
-    watchdog: Watchdog,
-    /// Set once we ended it ourselves.
-    ending: Option<Watchdog>,
-    stdin: Option<PipeWriter>,
-    stderr: std::thread::JoinHandle<Vec<String>>,
-    started: Instant,
-    deadline: Duration,
-}
-
-impl Child {
-    fn take_stdin(&mut self) -> Option<PipeWriter> {
-        self.stdin.take()
-    }
-
-    fn stdin_pipe(&self) -> Option<PipeWriter> {
-        self.stdin.as_ref().and_then(|pipe| pipe.try_clone().ok())
-    }
-
-    /// Ends the child: asked first, killed where it does not obey in time.
-    fn end(&mut self) {
-        self.ending = Some(self.group.watch(Duration::ZERO));
-    }
-
-    fn wait(mut self) -> Result<(Finished, ExitStatus)> {
-        self.stdin = None;
-        let output = self
-            .handle
-            .wait()
-            .with_context(|| format!("cannot wait for `{}`", self.command))?;
-        let status = output.status;
-        let in_time = self.watchdog.stop();
-        self.ending = None;
-        // Grandchildren that outlive the child would hold its pipes open.
-        self.group.kill();
-        let stderr_tail = self.stderr.join().unwrap_or_default();
-        check_interrupted()?;
-        if !in_time {
-            let (limit_s, tail) = (self.deadline.as_secs_f64(), indented(&stderr_tail));
-            bail!(
-                "`{}` did not end within {limit_s} s and was stopped{tail}",
-                self.command
-            );
-        }
-        let finished = Finished {
-            command: self.command,
-            code: status.code(),
-            stdout: String::new(),
-            stderr_tail,
-            duration: self.started.elapsed(),
-        };
-        crate::report::trace(&format!(
-            "ran `{}`: {} in {} ms",
-            finished.command,
-            finished.ending(),
-            finished.duration.as_millis()
-        ));
-        Ok((finished, status))
-    }
-}
-
-impl Finished {
-    /// An error unless the exit code is 0.
-    pub fn checked(self) -> Result<Self> {
-        if self.code == Some(0) {
-            Ok(self)
-        } else {
-            Err(self.error())
-        }
-    }
-
-    /// The error that this ending is, with the command and the last lines of its standard error.
-    pub fn error(&self) -> anyhow::Error {
-        let said = if self.stderr_tail.is_empty() && !self.stdout.trim().is_empty() {
-            let lines: Vec<String> = self
-                .stdout
-                .trim()
-                .lines()
-                .rev()
-                .take(TAIL_LINES)
-                .map(scrub)
-                .collect();
-            indented(&lines.into_iter().rev().collect::<Vec<_>>())
-        } else {
-            indented(&self.stderr_tail)
-        };
-        anyhow::anyhow!("`{}` ended with {}{said}", self.command, self.ending())
-    }
-
-    fn ending(&self) -> String {
-        self.code
-            .map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"))
-    }
-}
-
-fn indented(lines: &[String]) -> String {
-    lines
-        .iter()
-        .fold(String::new(), |text, line| text + "\n    | " + line)
 }
 
 /// A shell whose commands run in this folder. `Shell` is not `Sync`: it is made where it is used.

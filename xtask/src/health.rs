@@ -1,4 +1,4 @@
-//! Health checks that can say no: what `health.toml` lists, looked at from outside, judged into one verdict.
+//! Health checks that can say no: what `health.toml` lists, checked from outside, judged into one verdict.
 
 pub mod compare;
 mod compile;
@@ -23,13 +23,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-pub use file::Group;
-pub use report::{Attempt, CheckReport, ExpectedRelease, HealthReport, SCHEMA, Timings};
+pub use file::CheckGroup;
+pub use report::{Attempt, CheckReport, ExpectedRelease, HealthReport, RequestTimings, SCHEMA};
 
 use crate::context::Context;
-use crate::domain::verdict::{Outcome, Severity, Verdict, judge};
-use crate::error::CliError;
-use plan::Plan;
+use crate::domain::verdict::{CheckResult, HealthStatus, Severity, judge};
+use crate::error::catalogue::health as errors;
+use plan::HealthPlan;
 use template::Values;
 
 /// Where the checks are, below the root of the repository.
@@ -39,11 +39,11 @@ const FILE_LIMIT_BYTES: usize = 1 << 20;
 /// The header that lets requests past the protection of staged deployments.
 const BYPASS_HEADER: &str = "x-vercel-protection-bypass";
 
-/// What is looked at.
+/// What is checked.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
+pub struct HealthOptions {
     /// Only this group, and what it depends on.
-    pub only: Option<Group>,
+    pub only: Option<CheckGroup>,
     /// What both sides must be.
     pub release: Option<ExpectedRelease>,
     /// Address of a staged frontend, in place of the configured one: only the page is looked at.
@@ -62,19 +62,14 @@ pub fn secret_names(ctx: &Context) -> Result<BTreeSet<String>> {
     Ok(read_plan(ctx)?.secrets)
 }
 
-/// Reads the file anew and runs the checks once. An error means a mistake in configuration; whatever the checks see is
+/// Reads the file again and runs the checks once. An error means a mistake in configuration; whatever the checks see is
 /// in the report.
-pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
+pub fn run(ctx: &Context, request: &HealthOptions) -> Result<HealthReport> {
     let mut plan = read_plan(ctx)?;
     if let Some(group) = request.only {
         plan.only(|check| check.group == group);
         if plan.checks.is_empty() {
-            return Err(CliError::usage(format!(
-                "{HEALTH_FILE} has no check in the group `{}`",
-                group.word()
-            ))
-            .next(format!("add one to {HEALTH_FILE}, or leave --only out"))
-            .into());
+            return Err(errors::group_empty(HEALTH_FILE, group.word()).into());
         }
     }
     if request.frontend_url.is_some() {
@@ -110,14 +105,14 @@ pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
     let deadline = request
         .deadline
         .map_or(plan.deadline, |given| given.min(plan.deadline));
-    let scene = probe::Scene {
+    let run = probe::RunContext {
         ctx,
         client: &client,
         values: &values,
         deadline: started + deadline,
         frontend_headers: &frontend_headers,
     };
-    let checks = runner::run(&plan, &scene, started);
+    let checks = runner::run(&plan, &run, started);
     let verdict = judge(checks.iter().map(|check| (check.severity, check.outcome)));
     Ok(HealthReport {
         environment: ctx.env_name.clone(),
@@ -133,22 +128,18 @@ pub fn run(ctx: &Context, request: &Request) -> Result<HealthReport> {
     })
 }
 
-fn read_plan(ctx: &Context) -> Result<Plan> {
+fn read_plan(ctx: &Context) -> Result<HealthPlan> {
     let path = ctx.root.join(HEALTH_FILE);
-    let file = std::fs::File::open(&path).map_err(|error| {
-        CliError::usage(format!("cannot open {HEALTH_FILE}: {error}"))
-            .next("write it: the file of that name in the project's repository is a commented start")
-    })?;
+    let file = std::fs::File::open(&path).map_err(|error| errors::health_file_missing(HEALTH_FILE, error))?;
     let bytes = crate::exec::read_bounded(file, FILE_LIMIT_BYTES)
         .with_context(|| format!("cannot read {HEALTH_FILE}"))?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{HEALTH_FILE} is not UTF-8")))?;
-    Plan::parse(std::path::Path::new(HEALTH_FILE), &text)
+    let text = String::from_utf8(bytes).map_err(|_| errors::health_file_not_utf8(HEALTH_FILE))?;
+    compile::parse(std::path::Path::new(HEALTH_FILE), &text)
 }
 
 /// The longest sum of durations along the dependencies.
-fn slowest_chain_ms(plan: &Plan, checks: &[CheckReport]) -> f64 {
-    fn chain(plan: &Plan, checks: &[CheckReport], index: usize, known: &mut [Option<f64>]) -> f64 {
+fn slowest_chain_ms(plan: &HealthPlan, checks: &[CheckReport]) -> f64 {
+    fn chain(plan: &HealthPlan, checks: &[CheckReport], index: usize, known: &mut [Option<f64>]) -> f64 {
         if let Some(known) = known[index] {
             return known;
         }
@@ -168,19 +159,19 @@ fn slowest_chain_ms(plan: &Plan, checks: &[CheckReport]) -> f64 {
 }
 
 /// Why the verdict is what it is, in one sentence.
-fn summary(verdict: Verdict, checks: &[CheckReport]) -> String {
-    let counted = |wanted: &[Outcome], severity| {
+fn summary(verdict: HealthStatus, checks: &[CheckReport]) -> String {
+    let counted = |wanted: &[CheckResult], severity| {
         let is = |check: &&CheckReport| check.severity == severity && wanted.contains(&check.outcome);
         checks.iter().filter(is).collect::<Vec<_>>()
     };
-    let bad = [Outcome::Failed, Outcome::Unknown, Outcome::Skipped];
+    let bad = [CheckResult::Failed, CheckResult::Unknown, CheckResult::Skipped];
     let warnings = counted(&bad, Severity::Warning).len();
     let also = match warnings {
         0 => String::new(),
         1 => ", with 1 warning".to_owned(),
         count => format!(", with {count} warnings"),
     };
-    let first = |outcome: Outcome| {
+    let first = |outcome: CheckResult| {
         let found = counted(&[outcome], Severity::Critical);
         let more = match found.len() {
             0 | 1 => String::new(),
@@ -191,15 +182,15 @@ fn summary(verdict: Verdict, checks: &[CheckReport]) -> String {
             .map(|check| format!("`{}`: {}{more}", check.name, check.message))
     };
     match verdict {
-        Verdict::Healthy => {
-            let passed = counted(&[Outcome::Passed], Severity::Critical).len();
+        HealthStatus::Healthy => {
+            let passed = counted(&[CheckResult::Passed], Severity::Critical).len();
             format!("healthy: {passed} critical checks passed{also}")
         }
-        Verdict::Unhealthy => format!("unhealthy: {}", first(Outcome::Failed).unwrap_or_default()),
-        Verdict::Unknown => {
-            let why = first(Outcome::Unknown).or_else(|| first(Outcome::Skipped));
+        HealthStatus::Unhealthy => format!("unhealthy: {}", first(CheckResult::Failed).unwrap_or_default()),
+        HealthStatus::Unknown => {
+            let why = first(CheckResult::Unknown).or_else(|| first(CheckResult::Skipped));
             let why = why.unwrap_or_else(|| "no critical check ran".to_owned());
-            format!("unknown, we could not look: {why}")
+            format!("unknown: check could not run: {why}")
         }
     }
 }

@@ -10,8 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::context::Context;
-use crate::domain::release::hex;
+use crate::context::{Context, env_nonempty};
 use crate::report;
 use crate::secret::{Secret, scrub};
 
@@ -22,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What a notification is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Event {
+pub enum NotifyEvent {
     ApprovalWaiting,
     ApprovalExpired,
     Started,
@@ -35,8 +34,8 @@ pub enum Event {
 
 /// One notification.
 #[derive(Debug, Clone, Serialize)]
-pub struct Notice {
-    pub event: Event,
+pub struct Notification {
+    pub event: NotifyEvent,
     pub title: String,
     /// Name and value: who, why, how long.
     pub facts: Vec<(String, String)>,
@@ -54,7 +53,7 @@ pub struct Delivery {
 }
 
 /// Sends the notice wherever the configuration says. The same notice of the same workflow run is sent once.
-pub fn send(ctx: &Context, notice: &Notice) -> Vec<Delivery> {
+pub fn send(ctx: &Context, notice: &Notification) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     if let Some(variable) = &ctx.config.notify.slack {
         deliveries.push(deliver(ctx, notice, "slack", || {
@@ -77,7 +76,7 @@ fn secret(ctx: &Context, variable: &str) -> Result<Secret> {
 
 fn deliver(
     ctx: &Context,
-    notice: &Notice,
+    notice: &Notification,
     channel: &'static str,
     send: impl FnOnce() -> Result<()>,
 ) -> Delivery {
@@ -86,7 +85,7 @@ fn deliver(
         Err(error) => (false, scrub(&format!("{error:#}"))),
     };
     if !delivered {
-        report::progress(&format!("warning: nobody was told by {channel}: {detail}"));
+        report::progress(&format!("warning: notification via {channel} failed: {detail}"));
     }
     Delivery {
         channel,
@@ -96,7 +95,7 @@ fn deliver(
 }
 
 /// Why a receiver did not take a notification.
-struct Refused {
+struct SendError {
     problem: String,
     /// Whether it may take it when it is asked again.
     again: bool,
@@ -104,7 +103,7 @@ struct Refused {
     asked_s: Option<u64>,
 }
 
-impl Refused {
+impl SendError {
     fn for_good(problem: impl Into<String>) -> Self {
         Self {
             problem: problem.into(),
@@ -122,7 +121,7 @@ impl Refused {
 }
 
 /// Tries some times, with the pauses that the receiver asks for.
-fn patiently(mut attempt: impl FnMut() -> Result<(), Refused>) -> Result<()> {
+fn with_retries(mut attempt: impl FnMut() -> Result<(), SendError>) -> Result<()> {
     let mut done = 1;
     loop {
         match attempt() {
@@ -139,34 +138,29 @@ fn patiently(mut attempt: impl FnMut() -> Result<(), Refused>) -> Result<()> {
 
 /// The page of this workflow run.
 pub fn run_link() -> Option<String> {
-    let variable = |name| {
-        std::env::var(name)
-            .ok()
-            .filter(|value: &String| !value.is_empty())
-    };
     Some(format!(
         "{}/{}/actions/runs/{}",
-        variable("GITHUB_SERVER_URL")?,
-        variable("GITHUB_REPOSITORY")?,
-        variable("GITHUB_RUN_ID")?
+        env_nonempty("GITHUB_SERVER_URL")?,
+        env_nonempty("GITHUB_REPOSITORY")?,
+        env_nonempty("GITHUB_RUN_ID")?
     ))
 }
 
 /// A step that is tried again must not tell twice: what was delivered leaves a mark, named by run and content.
 fn once(
     ctx: &Context,
-    notice: &Notice,
+    notice: &Notification,
     channel: &str,
     deliver: impl FnOnce() -> Result<()>,
 ) -> Result<String> {
     let run = std::env::var("GITHUB_RUN_ID")
         .ok()
-        .filter(|_| notice.event != Event::Test);
+        .filter(|_| notice.event != NotifyEvent::Test);
     let Some(run) = run else {
         return deliver().map(|()| "delivered".into());
     };
     let text = serde_json::to_string(notice).context("cannot write the notification")?;
-    let name = hex(&Sha256::digest(format!("{run}\n{channel}\n{text}")));
+    let name = hex::encode(Sha256::digest(format!("{run}\n{channel}\n{text}")));
     let mark = ctx.state_dir("notified")?.join(name);
     if mark.exists() {
         return Ok("delivered before".into());

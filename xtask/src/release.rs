@@ -1,7 +1,13 @@
-//! Releases: what is live, what a release consists of, and the steps that deploy it or roll it back.
+//! Releases: what is live, what a release consists of, and the operations that deploy it, roll it back or undo either.
 
 pub mod checkout;
+pub mod commit_checks;
+pub mod deploy;
+pub mod on_unhealthy;
 pub mod platforms;
 pub mod release_tag;
 pub mod releases;
+pub mod rollback;
+pub mod steps;
+pub mod undo;
 pub mod variables;

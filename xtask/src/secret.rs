@@ -5,9 +5,12 @@
 //! [`scrub`] takes it out of every line before it is shown or stored.
 
 use std::fmt;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
+use percent_encoding::percent_decode_str;
 use regex::Regex;
+
+use crate::wait;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "[secret]";
@@ -52,7 +55,7 @@ impl fmt::Debug for Secret {
 /// Takes every known secret, and the password of every URL, out of a text.
 pub fn scrub(text: &str) -> String {
     let mut text = text.to_owned();
-    for known in KNOWN.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for known in wait::lock(&KNOWN).iter() {
         if text.contains(known.as_str()) {
             text = text.replace(known.as_str(), HIDDEN);
         }
@@ -66,7 +69,7 @@ fn remember(value: &str) {
     if value.trim().len() < SHORTEST_SCRUBBED_BYTES {
         return;
     }
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = wait::lock(&KNOWN);
     if !known.iter().any(|k| k == value) {
         known.push(value.to_owned());
         // Longest first: a secret that contains another is then blanked out whole.
@@ -85,22 +88,8 @@ fn connection_string_passwords(value: &str) -> Vec<String> {
     let Some((_, password)) = userinfo.split_once(':') else {
         return Vec::new();
     };
-    vec![password.to_owned(), percent_decode(password)]
-}
-
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = (bytes[at] == b'%').then(|| bytes.get(at + 1..at + 3)).flatten();
-        let value = hex
-            .and_then(|h| std::str::from_utf8(h).ok())
-            .and_then(|h| u8::from_str_radix(h, 16).ok());
-        decoded.push(value.unwrap_or(bytes[at]));
-        at += if value.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    let decoded = percent_decode_str(password).decode_utf8_lossy().into_owned();
+    vec![password.to_owned(), decoded]
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Where backups are kept, all places behind one interface.
+//! Where backups are kept, all storages behind one interface.
 //!
-//! A backup is complete in a place when its metadata are there: they are stored after the file, and only when the
+//! A backup is complete in a storage when its metadata are there: they are stored after the file, and only when the
 //! file was read back.
 
 pub mod azure;
+pub mod backup_file;
 pub mod directory;
 pub mod github;
 
@@ -14,18 +15,18 @@ use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use self::backup_file::{BackupFile, write_metadata};
 use crate::archive::FileDigest;
-use crate::backup::{BackupFile, write_metadata};
-use crate::config::Place;
+use crate::config::StorageConfig;
 use crate::context::Context;
-use crate::domain::manifest::{BackupMetadata, StoragePlace};
+use crate::domain::manifest::{BackupMetadata, StoredCopy};
 
 /// What is done with the bytes of a file as they come.
 pub type Consume<'a> = &'a mut dyn FnMut(&mut dyn Read) -> Result<()>;
 
-/// One place, ready for use.
+/// One storage, ready for use.
 pub trait BackupStore: fmt::Debug {
-    /// The place for people.
+    /// The storage for people.
     fn name(&self) -> String;
 
     /// Ids of the backups that are complete here, oldest first.
@@ -34,8 +35,8 @@ pub trait BackupStore: fmt::Debug {
     /// What is recorded of a backup; `None` where it is not here.
     fn metadata(&self, id: &str) -> Result<Option<BackupMetadata>>;
 
-    /// Stores file and metadata. Size and digest are read back from the place.
-    fn put(&self, backup: &BackupFile) -> Result<StoragePlace>;
+    /// Stores file and metadata. Size and digest are read back from the storage.
+    fn put(&self, backup: &BackupFile) -> Result<StoredCopy>;
 
     /// Hands the bytes of the file from `offset_bytes` on to `consume`.
     fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()>;
@@ -44,22 +45,23 @@ pub trait BackupStore: fmt::Debug {
     fn remove(&self, id: &str) -> Result<()>;
 }
 
-const READ_BYTES: usize = 256 << 10;
+/// How much is read at once where bytes are copied.
+pub(crate) const COPY_BYTES: usize = 256 << 10;
 
-/// A folder with the metadata as a place keeps them: the place itself is in them.
-fn record_for(backup: &BackupFile, place: &StoragePlace) -> Result<TempDir> {
+/// A folder with the metadata as a storage keeps them: the copy itself is in them.
+fn record_for(backup: &BackupFile, copy: &StoredCopy) -> Result<TempDir> {
     let mut metadata = backup.metadata.clone();
-    metadata.storage.push(place.clone());
+    metadata.storage.push(copy.clone());
     let folder = tempfile::tempdir().context("cannot make a folder for the metadata")?;
     write_metadata(folder.path(), &metadata)?;
     Ok(folder)
 }
 
 /// Reads the whole upload and compares size and digest with what was uploaded.
-fn read_back(keeper: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> {
+fn read_back(store: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> {
     let (mut hash, mut size) = (Sha256::new(), 0);
-    keeper.read(metadata, 0, &mut |stream| {
-        let mut buffer = vec![0; READ_BYTES];
+    store.read(metadata, 0, &mut |stream| {
+        let mut buffer = vec![0; COPY_BYTES];
         loop {
             let count = stream.read(&mut buffer).context("cannot read the upload back")?;
             if count == 0 {
@@ -70,28 +72,28 @@ fn read_back(keeper: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> 
         }
     })?;
     let found = FileDigest {
-        size,
-        sha256: format!("{:x}", hash.finalize()),
+        size_bytes: size,
+        sha256: hex::encode(hash.finalize()),
     };
     ensure!(
-        found.size == metadata.size && found.sha256 == metadata.hash,
+        found.size_bytes == metadata.size_bytes && found.sha256 == metadata.hash,
         "{} has {} bytes with the digest {} of {}, not {} and {}",
-        keeper.name(),
-        found.size,
+        store.name(),
+        found.size_bytes,
         found.sha256,
         metadata.file,
-        metadata.size,
+        metadata.size_bytes,
         metadata.hash
     );
     Ok(())
 }
 
-/// Opens a place of pipeline.toml.
-pub fn open(ctx: &Context, place: &Place) -> Result<Box<dyn BackupStore>> {
-    Ok(match place {
-        Place::Directory { path, .. } => Box::new(directory::Directory::open(ctx.root.join(path))?),
-        Place::Github { .. } => Box::new(github::Releases::open(ctx)?),
-        Place::Azure {
+/// Opens a storage of pipeline.toml.
+pub fn open(ctx: &Context, storage: &StorageConfig) -> Result<Box<dyn BackupStore>> {
+    Ok(match storage {
+        StorageConfig::Directory { path, .. } => Box::new(directory::Directory::open(ctx.root.join(path))?),
+        StorageConfig::Github { .. } => Box::new(github::Releases::open(ctx)?),
+        StorageConfig::Azure {
             container,
             prefix,
             connection,
@@ -100,11 +102,11 @@ pub fn open(ctx: &Context, place: &Place) -> Result<Box<dyn BackupStore>> {
     })
 }
 
-/// Whether a failure of this place is an error of the backup.
-pub fn is_required(place: &Place) -> bool {
-    match place {
-        Place::Directory { required, .. } | Place::Github { required } | Place::Azure { required, .. } => {
-            *required
-        }
+/// Whether a failure of this storage is an error of the backup.
+pub fn is_required(storage: &StorageConfig) -> bool {
+    match storage {
+        StorageConfig::Directory { required, .. }
+        | StorageConfig::Github { required }
+        | StorageConfig::Azure { required, .. } => *required,
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command line program: typed arguments in, typed facts out; its traps and proofs live there.
 
 pub mod az;
+pub mod fault;
 pub mod gh;
 pub mod git;
 pub mod mongo_config;

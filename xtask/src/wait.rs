@@ -1,15 +1,46 @@
 //! Waiting for the outside world: every wait has a deadline, every repetition a bound, and a signal ends both.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::exec::check_interrupted;
+use crate::exec::{check_interrupted, interrupted};
 
+/// Steps in which pauses sleep, so that a signal ends them.
+const PAUSE_STEP: Duration = Duration::from_millis(50);
 /// How often a read that failed for a passing reason is tried.
 const TRIES: u32 = 4;
 /// The pause before the second try; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Whole milliseconds of a duration.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole milliseconds since then.
+pub fn elapsed_ms(since: Instant) -> u64 {
+    millis(since.elapsed())
+}
+
+/// Locks. A panic of another thread while it held the lock does not matter here: what the program locks is whole between
+/// any two statements.
+pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sleeps, to the end or to the signal that asks the program to end.
+pub fn pause(pause: Duration) {
+    let until = Instant::now() + pause;
+    while !interrupted() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(left.min(PAUSE_STEP));
+    }
+}
 
 /// Asks until the answer is `Some`, or the deadline has passed. An error of `ask` ends the wait.
 pub fn until<T>(

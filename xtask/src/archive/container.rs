@@ -1,4 +1,4 @@
-//! The file that a backup is: a tar of pieces of the archive stream, gzipped, and encrypted with age if wanted.
+//! The file that a backup is: a tar of chunks of the archive stream, gzipped, and encrypted with age if wanted.
 //!
 //! `data/00000000`, `data/00000001`, … hold the stream, all but the last of one size; `manifest.json` comes last.
 //! The gzip is a concatenation of members, each compressed by whichever core was free, so it needs no tool of
@@ -24,13 +24,13 @@ pub use writer::{ContainerOptions, ContainerWriter};
 
 /// Last member of the tar.
 const MANIFEST_NAME: &str = "manifest.json";
-/// What one gzip member may hold at most; also the largest piece that can be asked for.
-const MAX_PIECE_BYTES: usize = 32 * 1024 * 1024;
+/// What one gzip member may hold at most; also the largest chunk that can be asked for.
+const MAX_CHUNK_BYTES: usize = 32 * 1024 * 1024;
 /// Refused above: the manifest is kept in memory. Enough for every prelude that the archive reader accepts.
 const MAX_MANIFEST_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Name of the piece with this number.
-fn piece_name(number: u64) -> String {
+/// Name of the chunk with this number.
+fn chunk_name(number: u64) -> String {
     format!("data/{number:08}")
 }
 

@@ -50,7 +50,7 @@ pub fn store(
     let workers = options.workers.div_ceil(2);
     let scan = scan(Tee { source, writer }, Check::Outline, workers, progress)?;
     let mut writer = scan.inner.writer;
-    let (archive_bytes, pieces) = writer.end_stream()?;
+    let (archive_bytes, chunks) = writer.end_stream()?;
     let manifest = Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         id: options.id.clone(),
@@ -58,8 +58,8 @@ pub fn store(
         server_version: scan.prelude.server_version,
         tool_version: scan.prelude.tool_version,
         archive_bytes,
-        piece_bytes: writer.piece_bytes(),
-        pieces,
+        chunk_bytes: writer.chunk_bytes(),
+        chunks,
         namespaces: scan.namespaces,
     };
     let text = serde_json::to_vec(&manifest).context("cannot write the manifest as JSON")?;

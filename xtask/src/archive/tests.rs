@@ -18,7 +18,7 @@ const ID: &str = "20250131-235959";
 fn options(folder: &Path, recipient: Option<&str>) -> ContainerOptions {
     let recipients = recipient.map(|key| Recipients::parse(&[key]).unwrap());
     ContainerOptions {
-        piece_bytes: 4096,
+        chunk_bytes: 4096,
         workers: 3,
         ..ContainerOptions::new(folder, ID, recipients)
     }
@@ -110,7 +110,7 @@ fn round_trip_plain_and_encrypted() {
         let identities = recipient.map(|_| Identities::parse(&secret).unwrap());
         assert_eq!(leftovers(folder.path()), std::slice::from_ref(&path));
         assert_eq!(metadata.encrypted, recipient.is_some());
-        assert_eq!(metadata.size, fs::metadata(&path).unwrap().len());
+        assert_eq!(metadata.size_bytes, fs::metadata(&path).unwrap().len());
 
         let report = check(&path, &metadata, identities.as_ref());
         assert_eq!(report.problems, Vec::<String>::new());
@@ -123,7 +123,7 @@ fn round_trip_plain_and_encrypted() {
         }
         assert_eq!(manifest.namespaces[0].content_digest, digest);
         assert_eq!(manifest.archive_bytes, archive.len() as u64);
-        assert_eq!(manifest.pieces, archive.len().div_ceil(4096) as u64);
+        assert_eq!(manifest.chunks, archive.len().div_ceil(4096) as u64);
 
         let mut reader = ContainerReader::open(&path, identities.as_ref(), 2).unwrap();
         let mut restored = Vec::new();
@@ -131,13 +131,16 @@ fn round_trip_plain_and_encrypted() {
         assert!(restored == archive);
         assert_eq!(reader.manifest(), Some(&manifest));
         let digest = reader.finish().unwrap();
-        assert_eq!((digest.size, &digest.sha256), (metadata.size, &metadata.hash));
+        assert_eq!(
+            (digest.size_bytes, &digest.sha256),
+            (metadata.size_bytes, &metadata.hash)
+        );
         verify_file(&path, &digest).unwrap();
         assert!(
             verify_file(
                 &path,
                 &FileDigest {
-                    size: digest.size + 1,
+                    size_bytes: digest.size_bytes + 1,
                     ..digest.clone()
                 }
             )
@@ -286,7 +289,7 @@ fn damage_is_found_inside_even_when_the_metadata_agrees() {
         fs::write(&path, &damaged).unwrap();
         let digest = container::digest_file(&path).unwrap();
         let mut forged = metadata.clone();
-        (forged.size, forged.hash) = (digest.size, digest.sha256);
+        (forged.size_bytes, forged.hash) = (digest.size_bytes, digest.sha256);
         let report = check(&path, &forged, None);
         if report.is_good() {
             // Only bytes of gzip headers that mean nothing: time, hints, system.
@@ -326,7 +329,7 @@ fn wrong_metadata_or_manifest_is_found() {
         check(&path, &metadata, None).problems.join("; ")
     };
     assert_eq!(changed(&|_| {}), "");
-    assert!(changed(&|m| m.size += 1).contains("size"));
+    assert!(changed(&|m| m.size_bytes += 1).contains("size"));
     assert!(changed(&|m| m.id = "20250131-000000".into()).contains("id"));
     assert!(changed(&|m| m.file = "other".into()).contains("file name"));
     assert!(changed(&|m| m.documents += 1).contains("documents"));
@@ -344,11 +347,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_archive_comes_back(sizes in prop::collection::vec(0..9000usize, 0..20), piece in 1..20usize) {
+    fn any_archive_comes_back(sizes in prop::collection::vec(0..9000usize, 0..20), chunk in 1..20usize) {
         let folder = tempfile::tempdir().unwrap();
         let blocks = sizes.iter().map(|size| documents(1, *size)).collect();
         let bytes = archive(&[namespace("c", blocks)], &[]);
-        let options = ContainerOptions { piece_bytes: piece * 512, ..options(folder.path(), None) };
+        let options = ContainerOptions { chunk_bytes: chunk * 512, ..options(folder.path(), None) };
         let stored = store_in(&bytes, &options).unwrap();
         let metadata = stored.metadata(consistency());
         let path = stored.commit().unwrap();

@@ -15,7 +15,8 @@ use crate::domain::manifest::{BackupMetadata, Manifest, NamespaceRecord};
 /// What was checked, and everything that was wrong.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VerifyReport {
-    pub size: u64,
+    #[serde(rename = "size")]
+    pub size_bytes: u64,
     pub sha256: String,
     /// Empty for a good backup.
     pub problems: Vec<String>,
@@ -70,7 +71,7 @@ pub fn verify(
     }
     let Findings { problems, checked } = report;
     Ok(VerifyReport {
-        size: digest.size,
+        size_bytes: digest.size_bytes,
         sha256: digest.sha256,
         problems,
         checked,
@@ -99,8 +100,8 @@ impl Findings {
             return self.problems.push("the file has no manifest".to_owned());
         };
         self.checked.push(format!(
-            "container: {} pieces, {} bytes",
-            manifest.pieces, manifest.archive_bytes
+            "container: {} chunks, {} bytes",
+            manifest.chunks, manifest.archive_bytes
         ));
         self.equal(
             "manifest: server version",
@@ -124,7 +125,7 @@ impl Findings {
     ) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         self.equal("metadata: file name", metadata.file.as_str(), &name);
-        self.equal("metadata: size", &metadata.size, &file.size);
+        self.equal("metadata: size", &metadata.size_bytes, &file.size_bytes);
         self.equal("metadata: SHA-256", &metadata.hash, &file.sha256);
         let Some(manifest) = manifest else { return };
         self.equal("metadata: id", &metadata.id, &manifest.id);

@@ -1,37 +1,77 @@
 //! `cargo xtask backup`: take, verify, list and find backups.
 
-mod compare;
-mod copies;
-mod create;
 mod drill;
 mod fetch;
 mod list;
-mod meter;
 mod prune;
-mod refusal;
-mod source;
 mod verify;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use crate::archive::{FileDigest, Identities, verify_file};
-use crate::backup::BackupFile;
-use crate::config::Place;
+use crate::backup::{BackupFile, BackupTimings, CreateOptions, create_timed};
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, ConsistencyKind};
-use crate::error::CliError;
 use crate::report;
-use crate::storage::directory::Directory;
-use crate::storage::{self, BackupStore};
 
-pub use create::{Timings, create_timed};
-pub use list::{Listed, list};
-pub use verify::{resolve, verify};
+const CREATE_HELP: &str = "\
+Exit codes:
+  0  the backup is verified, and every required storage has it
+  1  failed; nothing live was changed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup create --purpose \"before the migration\"";
+
+const VERIFY_HELP: &str = "\
+Exit codes:
+  0  every backup is good
+  1  a backup is damaged or cannot be read
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup verify 20260131-120000 --deep";
+
+const LIST_HELP: &str = "\
+Exit codes:
+  0  listed; what could not be read is named as a problem
+  1  failed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup list --format json";
+
+const FETCH_HELP: &str = "\
+Exit codes:
+  0  the backup is on this machine, its digest checked
+  1  no storage has it undamaged; nothing live was changed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup fetch 20260131-120000";
+
+const DRILL_HELP: &str = "\
+Exit codes:
+  0  everything is equal, within the budget
+  1  something differs, or the restore took too long; nothing live was changed
+  2  wrong usage or configuration
+  3  the scratch server is not empty
+
+Example:
+  cargo xtask backup drill --random --record";
+
+const PRUNE_HELP: &str = "\
+Exit codes:
+  0  done; without --yes nothing is deleted
+  1  failed; see which backups are left with: cargo xtask backup list
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask backup prune --yes";
 
 /// Options of `backup`.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = CREATE_HELP)]
 pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,
@@ -42,16 +82,22 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Take a backup and read it back (what `backup` alone does)
+    #[command(after_help = CREATE_HELP)]
     Create(CreateArgs),
     /// Read backups whole and compare everything that is known about them
+    #[command(after_help = VERIFY_HELP)]
     Verify(verify::Args),
-    /// What is kept where
+    /// List the backups and the storages that have them
+    #[command(after_help = LIST_HELP)]
     List,
-    /// Get a backup from the first place that has it
+    /// Download a backup from the first storage that has it
+    #[command(after_help = FETCH_HELP)]
     Fetch(fetch::Args),
     /// Restore a backup into a scratch server, compare everything, measure the time
+    #[command(after_help = DRILL_HELP)]
     Drill(drill::Args),
-    /// Delete what is older than the retention; without --yes, say what would go
+    /// Delete backups older than the retention; without --yes, only show them
+    #[command(after_help = PRUNE_HELP)]
     Prune,
 }
 
@@ -68,20 +114,11 @@ struct CreateArgs {
     purpose: String,
 }
 
-/// How a backup is taken.
-#[derive(Debug, Clone)]
-pub struct CreateOptions {
-    /// A database without documents is no error.
-    pub allow_empty: bool,
-    /// What it is taken for, for people.
-    pub purpose: String,
-}
-
 #[derive(Serialize)]
 struct Created<'a> {
     path: String,
     metadata: &'a BackupMetadata,
-    timings: Timings,
+    timings: BackupTimings,
 }
 
 /// Runs the subcommand; without one, takes a backup.
@@ -94,11 +131,6 @@ pub fn run(args: Args, ctx: &Context) -> Result<()> {
         Action::Drill(args) => drill::run(&args, ctx),
         Action::Prune => prune::run(ctx),
     }
-}
-
-/// Takes a backup of the environment's database. It counts only because it was read back whole.
-pub fn create(ctx: &Context, options: &CreateOptions) -> Result<BackupFile> {
-    create_timed(ctx, options, false).map(|(backup, _)| backup)
 }
 
 fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
@@ -115,7 +147,7 @@ fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
     report::emit(ctx.format, "backup/1", &created, || text(&backup, timings))
 }
 
-fn text(backup: &BackupFile, timings: Timings) -> String {
+fn text(backup: &BackupFile, timings: BackupTimings) -> String {
     let metadata = &backup.metadata;
     let kind = if metadata.encrypted {
         "encrypted"
@@ -133,7 +165,7 @@ fn text(backup: &BackupFile, timings: Timings) -> String {
             metadata.documents,
             metadata.namespaces.len(),
             report::bytes(metadata.archive_bytes),
-            report::bytes(metadata.size),
+            report::bytes(metadata.size_bytes),
         ),
         format!("  file: {}", backup.path.display()),
         format!("  sha256: {}", metadata.hash),
@@ -141,7 +173,7 @@ fn text(backup: &BackupFile, timings: Timings) -> String {
         format!("  consistency: {consistency} ({})", metadata.consistency.reason),
     ];
     let copies = metadata.storage.iter().skip(1);
-    lines.extend(copies.map(|place| format!("  copy: {} {}", place.kind, place.location)));
+    lines.extend(copies.map(|copy| format!("  copy: {} {}", copy.kind, copy.location)));
     lines.extend(
         metadata
             .warnings
@@ -156,95 +188,4 @@ fn text(backup: &BackupFile, timings: Timings) -> String {
         report::duration_ms(timings.copies_ms)
     ));
     lines.join("\n")
-}
-
-/// The backup with this id from the first place that has it undamaged: its size and SHA-256 are checked.
-pub fn find(ctx: &Context, id: &str) -> Result<BackupFile> {
-    let mut damaged = None;
-    for directory in directories(ctx)? {
-        match whole_in(&directory, id) {
-            Ok(None) => {}
-            Ok(Some(backup)) => return Ok(backup),
-            Err(error) => {
-                report::progress(&format!("warning: {}: {error:#}", directory.path().display()));
-                damaged = Some(error);
-            }
-        }
-    }
-    if let Some(backup) = fetch::from_afar(ctx, id)? {
-        return Ok(backup);
-    }
-    let what = damaged.map_or_else(
-        || format!("no place has a backup {id}"),
-        |error| format!("no place has an undamaged backup {id}: {error:#}"),
-    );
-    Err(CliError::failed(what)
-        .live("nothing was changed")
-        .next("see what there is with: cargo xtask backup list")
-        .into())
-}
-
-fn whole_in(directory: &Directory, id: &str) -> Result<Option<BackupFile>> {
-    let Some(backup) = directory.get(id)? else {
-        return Ok(None);
-    };
-    let expected = FileDigest {
-        size: backup.metadata.size,
-        sha256: backup.metadata.hash.clone(),
-    };
-    verify_file(&backup.path, &expected)?;
-    Ok(Some(backup))
-}
-
-/// The keys that open encrypted backups, where this machine has them.
-pub fn identities(ctx: &Context) -> Result<Option<Identities>> {
-    let Some(variable) = &ctx.config.backup.identity else {
-        return Ok(None);
-    };
-    let Some(secret) = ctx.secret_if_set(variable) else {
-        return Ok(None);
-    };
-    Identities::parse(secret.expose())
-        .map(Some)
-        .with_context(|| format!("the environment variable {variable} holds no usable age identity"))
-}
-
-/// The folders that keep backups: those configured, and the one for local state where backups of other places land.
-fn directories(ctx: &Context) -> Result<Vec<Directory>> {
-    let configured = ctx.config.backup.places.iter().filter_map(|place| match place {
-        Place::Directory { path, .. } => Some(ctx.root.join(path)),
-        _ => None,
-    });
-    let local = ctx.state_dir("backups")?;
-    configured.chain([local]).map(Directory::open).collect()
-}
-
-/// All places, ready for use.
-type Keepers = Vec<Box<dyn BackupStore>>;
-
-/// The places of pipeline.toml, and the folder for local state.
-fn keepers(ctx: &Context) -> Result<Keepers> {
-    let configured = ctx
-        .config
-        .backup
-        .places
-        .iter()
-        .map(|place| storage::open(ctx, place));
-    let local = Directory::open(ctx.state_dir("backups")?)?;
-    let local: Box<dyn BackupStore> = Box::new(local);
-    configured.chain([Ok(local)]).collect()
-}
-
-/// Where a new backup is written: the first folder that is required, else the first, else the one for local state.
-fn first_directory(ctx: &Context) -> Result<Directory> {
-    let directory = |wanted: bool| {
-        ctx.config.backup.places.iter().find_map(|place| match place {
-            Place::Directory { path, required } if *required || !wanted => Some(ctx.root.join(path)),
-            _ => None,
-        })
-    };
-    match directory(true).or_else(|| directory(false)) {
-        Some(path) => Directory::open(path),
-        None => Directory::open(ctx.state_dir("backups")?),
-    }
 }

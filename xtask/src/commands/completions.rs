@@ -6,8 +6,19 @@ use anyhow::{Context as _, Result};
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
+/// The end of `--help`.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  written
+  1  a file could not be written
+  2  wrong usage
+
+Example:
+  cargo xtask completions fish > xtask.fish";
+
 /// Options of `completions`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// The shell that will read the script
     #[arg(value_enum, required_unless_present = "man")]

@@ -1,22 +1,18 @@
-//! Confirmations: `--yes`, or the name typed on a terminal. Without either the answer is no.
+//! Confirmations: `--yes`, or the name typed on a terminal. Without either the command is refused.
 
 use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::catalogue::operation as errors;
 
 /// Asks the operator to type `name` before a protected environment is changed.
 pub fn confirm(ctx: &Context, what: &str, name: &str) -> Result<()> {
     if ctx.yes || !ctx.env().protected {
         return Ok(());
     }
-    let refused = |why: &str| {
-        CliError::refused(format!("{what} was not confirmed: {why}"))
-            .live("nothing was changed")
-            .next("run the command again and type the name, or add --yes")
-    };
+    let refused = |why: &str| errors::not_confirmed(what, why);
     if !std::io::stdin().is_terminal() {
         return Err(refused("there is no terminal to ask on").into());
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask doctor`: one page, read only: would a deploy and a rollback work now, and if not, what mends it.
+//! `cargo xtask doctor`: one page, read only: would a deploy and a rollback succeed now, and if not, how to fix it.
 
 mod github;
 mod here;
@@ -9,28 +9,38 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
-pub use here::{optional_secrets, required_secrets};
-
 use super::Common;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::error::catalogue::setup as errors;
 use crate::report;
+
+/// The end of `--help`.
+pub const AFTER_HELP: &str = "\
+Exit codes:
+  0  no problem was found (warnings do not count)
+  1  at least one problem
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask doctor --config-only";
 
 /// Options of `doctor`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Only read the configuration files
     #[arg(long)]
     config_only: bool,
 }
 
-/// What was looked at, and what was found.
+/// One check and its finding.
 #[derive(Debug, Clone, Serialize)]
 struct Line {
     subject: String,
     state: State,
     found: String,
-    /// What mends it.
+    /// How to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
 }
@@ -86,7 +96,7 @@ impl Line {
     }
 }
 
-/// Looks at everything, prints the page; exit 1 where there is a problem.
+/// Runs every check and prints the page; exit 1 where there is a problem.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     let page = page(&ctx, args.config_only);
@@ -94,16 +104,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     if page.problems == 0 {
         return Ok(());
     }
-    Err(CliError::failed(format!("{} problems", page.problems))
-        .live("nothing was changed")
-        .next("do what each line says, then run `cargo xtask doctor` again")
-        .into())
+    Err(errors::doctor_problems(page.problems).into())
 }
 
 fn page(ctx: &Context, config_only: bool) -> Page {
-    let mut looks: Vec<fn(&Context) -> Vec<Line>> = vec![here::configuration];
+    let mut checks: Vec<fn(&Context) -> Vec<Line>> = vec![here::configuration];
     if !config_only {
-        looks.extend([
+        checks.extend([
             here::tools as fn(&Context) -> Vec<Line>,
             here::secrets,
             here::repository,
@@ -116,17 +123,17 @@ fn page(ctx: &Context, config_only: bool) -> Page {
     }
     // Each waits for another part of the world.
     let lines: Vec<Line> = std::thread::scope(|scope| {
-        let looking: Vec<_> = looks
+        let running: Vec<_> = checks
             .into_iter()
-            .map(|look| scope.spawn(move || look(ctx)))
+            .map(|check| scope.spawn(move || check(ctx)))
             .collect();
-        looking
+        running
             .into_iter()
-            .flat_map(|look| {
-                look.join().unwrap_or_else(|_| {
+            .flat_map(|check| {
+                check.join().unwrap_or_else(|_| {
                     vec![Line::problem(
                         "doctor",
-                        "a look ended in a panic",
+                        "a check panicked",
                         "report this as a defect",
                     )]
                 })

@@ -9,11 +9,23 @@ use serde::Serialize;
 use super::Common;
 use crate::approval;
 use crate::context::Context;
-use crate::notify::{self, Delivery, Event, Notice};
+use crate::notify::{self, Delivery, Notification, NotifyEvent};
 use crate::report;
+
+/// The end of `--help`.
+pub const AFTER_HELP: &str = "\
+Exit codes:
+  0  done, or approved
+  1  failed
+  2  wrong usage or configuration
+  3  not approved
+
+Example:
+  cargo xtask gate verify plan.json";
 
 /// Options of `gate`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -21,7 +33,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Record the plan that this workflow run asks approval for, and tell the approvers
+    /// Record the plan that this workflow run asks approval for, and notify the approvers
     Request {
         /// What `deploy --plan --format json` printed
         plan: PathBuf,
@@ -114,8 +126,8 @@ fn request(ctx: &Context, planned: &approval::Planned, backup: Vec<(String, Stri
     facts.extend(planned.facts());
     facts.extend(backup);
     facts.push(("plan".into(), request.plan_sha256.clone()));
-    let notice = Notice {
-        event: Event::ApprovalWaiting,
+    let notice = Notification {
+        event: NotifyEvent::ApprovalWaiting,
         title: format!("A release to {} waits for approval", ctx.env_name),
         facts,
         link: notify::run_link(),
@@ -165,8 +177,8 @@ fn sweep(ctx: &Context) -> Result<()> {
     for run in &cancelled {
         notified.extend(notify::send(
             ctx,
-            &Notice {
-                event: Event::ApprovalExpired,
+            &Notification {
+                event: NotifyEvent::ApprovalExpired,
                 title: format!("A release to {} was not approved in time", ctx.env_name),
                 facts: vec![("started by".into(), run.authors().join(", "))],
                 link: Some(run.html_url.clone()),

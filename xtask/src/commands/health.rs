@@ -12,42 +12,53 @@ use crate::context::Context;
 use crate::domain::commit::CommitId;
 use crate::domain::observation::Seen;
 use crate::domain::release::{Release, tag_time};
-use crate::domain::verdict::Verdict;
-use crate::error::{CliError, ExitKind};
+use crate::domain::verdict::HealthStatus;
+use crate::error::ExitKind;
+use crate::error::catalogue::health as errors;
 use crate::health::compare::{self, Comparison};
 use crate::health::watch::{self, Pace};
-use crate::health::{self, ExpectedRelease, Group, HealthReport, Request};
+use crate::health::{self, CheckGroup, ExpectedRelease, HealthOptions, HealthReport};
 use crate::operation::history;
 use crate::release::releases::Releases;
 use crate::report;
-use crate::tools::git::Git;
+
+/// The end of `--help`.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  healthy
+  1  unhealthy or unknown: fix what the report names
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask health --only api --format json";
 
 /// Options of `health`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Only the checks of this group, and what they depend on
     #[arg(long, value_enum, value_name = "GROUP")]
-    only: Option<Group>,
+    only: Option<CheckGroup>,
     /// The release that backend and frontend must be: a release tag, or a full commit id
     #[arg(long, value_name = "TAG")]
     release: Option<String>,
-    /// Look again and again; print changes only, and a summary when interrupted
+    /// Repeat the checks; print changes only, and a summary when interrupted
     #[arg(long, conflicts_with_all = ["compare", "junit"])]
     watch: bool,
-    /// Seconds from one look to the next
+    /// Seconds from one round to the next
     #[arg(long, requires = "watch", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     every: Duration,
-    /// Stop watching after so many seconds
+    /// Stop watching after N seconds
     #[arg(long = "for", requires = "watch", value_name = "SECONDS", value_parser = seconds)]
     for_at_most: Option<Duration>,
-    /// Say what got slower or broke since this report: a file (written by `--format json`), or the tag of a release, whose
+    /// Print what got slower or broke since this report: a file (written by `--format json`), or the tag of a release, whose
     /// record has one
     #[arg(long, value_name = "REPORT")]
     compare: Option<String>,
-    /// Keep the verdict in the history on the git remote, which `metrics` makes the availability of
+    /// Record the verdict on the git remote, where `metrics` computes the availability from
     #[arg(long, conflicts_with_all = ["watch", "only"])]
     record: bool,
-    /// Write the report as JUnit XML, too
+    /// Also write the report as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
@@ -69,14 +80,14 @@ pub fn run(common: &Common, args: &Args) -> Result<ExitCode> {
         .as_deref()
         .map(|named| earlier(&ctx, named))
         .transpose()?;
-    let request = Request {
+    let request = HealthOptions {
         only: args.only,
         release: args
             .release
             .as_deref()
             .map(|release| expected(&ctx, release))
             .transpose()?,
-        ..Request::default()
+        ..HealthOptions::default()
     };
     if args.watch {
         return keep_watching(&ctx, &request, args);
@@ -100,7 +111,7 @@ pub fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     if args.record {
         let summary = report.summary.clone();
         let verdict = report.verdict;
-        history::record(&ctx, Seen::Health { verdict, summary }).context("the verdict was not kept")?;
+        history::record(&ctx, Seen::Health { verdict, summary }).context("cannot record the verdict")?;
     }
     Ok(exit_code(Some(report.verdict)))
 }
@@ -110,16 +121,16 @@ fn earlier(ctx: &Context, named: &str) -> Result<HealthReport> {
     if Path::new(named).exists() || tag_time(&ctx.env().tag_prefix, named).is_err() {
         return compare::read(Path::new(named));
     }
-    let record = Release::from_message(named, &Git::open(ctx).tag_message(named)?)?;
-    let report = record.health_report.ok_or_else(|| {
-        CliError::usage(format!("the record of {named} has no health report"))
-            .live("nothing was changed")
-            .next("compare with a report that `cargo xtask health --format json` wrote")
-    })?;
+    let releases = Releases::read(ctx)?;
+    let record = releases.named(named)?;
+    let report = record
+        .health_report
+        .clone()
+        .ok_or_else(|| errors::release_without_report(named))?;
     serde_json::from_value(report).with_context(|| format!("the health report of {named} is not readable"))
 }
 
-fn keep_watching(ctx: &Context, request: &Request, args: &Args) -> Result<ExitCode> {
+fn keep_watching(ctx: &Context, request: &HealthOptions, args: &Args) -> Result<ExitCode> {
     let pace = Pace {
         every: args.every,
         for_at_most: args.for_at_most,
@@ -129,10 +140,12 @@ fn keep_watching(ctx: &Context, request: &Request, args: &Args) -> Result<ExitCo
     Ok(exit_code(summary.last))
 }
 
-fn exit_code(verdict: Option<Verdict>) -> ExitCode {
+fn exit_code(verdict: Option<HealthStatus>) -> ExitCode {
     match verdict {
-        Some(Verdict::Healthy) => ExitCode::SUCCESS,
-        Some(Verdict::Unhealthy | Verdict::Unknown) | None => ExitCode::from(ExitKind::Failed.code()),
+        Some(HealthStatus::Healthy) => ExitCode::SUCCESS,
+        Some(HealthStatus::Unhealthy | HealthStatus::Unknown) | None => {
+            ExitCode::from(ExitKind::Failed.code())
+        }
     }
 }
 
@@ -148,15 +161,14 @@ fn expected(ctx: &Context, release: &str) -> Result<ExpectedRelease> {
     if let Some((_, why)) = releases.unreadable.iter().find(|(tag, _)| tag == release) {
         bail!("the record of {release} is not readable: {why}");
     }
-    let asked = releases.find(release).ok_or_else(|| {
-        CliError::usage(format!("there is no release `{release}`"))
-            .next("see the releases: cargo xtask releases")
-    })?;
-    // A rollback brings a release back with deployments, and under a tag, of its own.
-    let brought_back = |newest: &&Release| newest.restores.as_deref() == Some(release);
-    let record = releases.newest().filter(brought_back).unwrap_or(asked).clone();
+    let asked = releases
+        .find(release)
+        .ok_or_else(|| errors::release_unknown(release))?;
+    // A rollback restores a release with new deployments and a new tag.
+    let restored_as = |newest: &&Release| newest.restores.as_deref() == Some(release);
+    let record = releases.newest().filter(restored_as).unwrap_or(asked).clone();
     if record.tag != release {
-        report::progress(&format!("{release} was brought back as {}", record.tag));
+        report::progress(&format!("{release} was rolled back to as {}", record.tag));
     }
     Ok(ExpectedRelease {
         commit: record.commit,

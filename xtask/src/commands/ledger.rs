@@ -7,14 +7,25 @@ use chrono::Utc;
 use serde::Serialize;
 
 use super::Common;
-use crate::domain::ledger::{Operation, Void};
+use crate::domain::ledger::{LedgerOperation, Void};
 use crate::domain::operation::OperationId;
 use crate::operation::ledger::Ledger;
 use crate::operation::run::find;
 use crate::report;
 
+/// The end of `--help`.
+pub const AFTER_HELP: &str = "\
+Exit codes:
+  0  the operations are printed
+  1  failed
+  2  wrong usage, or no such operation
+
+Example:
+  cargo xtask ledger 20260101-120000-ab12";
+
 /// Options of `ledger`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Only this operation, with its steps
     operation: Option<OperationId>,
@@ -27,7 +38,7 @@ pub struct Args {
 struct Shown<'a> {
     environment: &'a str,
     /// Oldest first.
-    operations: &'a [Operation],
+    operations: &'a [LedgerOperation],
     /// Events that were not allowed when they were written, and have no effect.
     void: &'a [Void],
 }
@@ -36,7 +47,7 @@ struct Shown<'a> {
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     let state = Ledger::open(&ctx).state()?;
-    let operations: Vec<Operation> = match &args.operation {
+    let operations: Vec<LedgerOperation> = match &args.operation {
         Some(id) => vec![find(&state, &ctx.env_name, id)?.clone()],
         None => state.operations[state.operations.len().saturating_sub(args.last)..].to_vec(),
     };
@@ -52,7 +63,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     })
 }
 
-fn overview(operations: &[Operation]) -> String {
+fn overview(operations: &[LedgerOperation]) -> String {
     let rows = operations.iter().map(|operation| {
         let started = &operation.started;
         let row = vec![
@@ -73,7 +84,7 @@ fn short(target: &str) -> &str {
     if is_commit { &target[..9] } else { target }
 }
 
-fn details(operation: &Operation) -> String {
+fn details(operation: &LedgerOperation) -> String {
     let mut text = format!(
         "{} {} of {}: {}\n  who   {}\n  why   {}\n  plan  {}\n  began {}\n",
         operation.started.kind,
@@ -108,7 +119,7 @@ fn details(operation: &Operation) -> String {
     text
 }
 
-fn elapsed(operation: &Operation, at: chrono::DateTime<Utc>) -> String {
+fn elapsed(operation: &LedgerOperation, at: chrono::DateTime<Utc>) -> String {
     let ms = (at - operation.started_at).num_milliseconds();
     format!("+{}", report::duration_ms(u64::try_from(ms).unwrap_or(0)))
 }
@@ -120,7 +131,7 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
-fn state(operation: &Operation) -> String {
+fn state(operation: &LedgerOperation) -> String {
     match (&operation.superseded_by, &operation.ended) {
         (Some(by), _) => format!("replaced by {by}"),
         (None, Some(end)) => end.outcome.to_string(),

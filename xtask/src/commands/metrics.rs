@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
-use super::{Common, backup};
+use super::Common;
+use crate::backup;
 use crate::context::Context;
-use crate::domain::metrics::{Budgets, History, Metrics, NewestBackup};
+use crate::domain::metrics::{Metrics, NewestBackup, Records};
 use crate::domain::release::Release;
 use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
@@ -22,8 +23,19 @@ const SCHEMA: &str = "metrics/1";
 /// Commits of one release that count for its lead time; more say nothing more.
 const COMMITS_PER_RELEASE: u32 = 1_000;
 
+/// The end of `--help`.
+pub const AFTER_HELP: &str = "\
+Exit codes:
+  0  the figures are printed
+  1  failed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask metrics --since 30d";
+
 /// Options of `metrics`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// From when on: 90d, 12h, 4w, or a day (2026-01-31)
     #[arg(long, value_name = "WHEN", default_value = "90d", value_parser = since)]
@@ -41,13 +53,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     report::emit(ctx.format, SCHEMA, &metrics, || text(&metrics))
 }
 
-fn gather(ctx: &Context, since: DateTime<Utc>) -> Result<History> {
+fn gather(ctx: &Context, since: DateTime<Utc>) -> Result<Records> {
     let releases = Releases::read(ctx)?;
     for (tag, why) in &releases.unreadable {
         report::progress(&format!("warning: {tag} does not count: {why}"));
     }
-    let budgets = ctx.config.budgets;
-    Ok(History {
+    Ok(Records {
         environment: ctx.env_name.clone(),
         since,
         until: Utc::now(),
@@ -57,12 +68,7 @@ fn gather(ctx: &Context, since: DateTime<Utc>) -> Result<History> {
         operations: Ledger::open(ctx).state()?.operations,
         requests: approval::requests(ctx)?,
         observations: history::read(ctx)?,
-        budgets: Budgets {
-            backup_ms: budgets.backup_s * 1_000,
-            restore_ms: budgets.restore_s * 1_000,
-            redeploy_ms: budgets.redeploy_s * 1_000,
-            total_ms: budgets.total_s * 1_000,
-        },
+        budgets: ctx.config.budgets.limits(),
     })
 }
 

@@ -1,42 +1,53 @@
-//! `cargo xtask notify`: tells people what became of a workflow run.
+//! `cargo xtask notify`: sends notifications about a workflow run.
 
 use anyhow::Result;
 use serde::Serialize;
 
 use super::Common;
 use crate::context::Context;
-use crate::domain::ledger::Operation;
-use crate::error::CliError;
-use crate::notify::{self, Delivery, Event, Notice};
+use crate::domain::ledger::LedgerOperation;
+use crate::error::catalogue::configuration as errors;
+use crate::notify::{self, Delivery, Notification, NotifyEvent};
 use crate::operation::ledger::Ledger;
 use crate::report;
 
+/// The end of `--help`.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done: every channel was tried, and what failed is a warning
+  1  --test only: no channel received the message
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask notify --test";
+
 /// Options of `notify`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Send a test message, and fail where it cannot be delivered
     #[arg(long, conflicts_with = "event")]
     test: bool,
     /// What happened
     #[arg(long, value_enum, required_unless_present = "test")]
-    event: Option<Event>,
+    event: Option<NotifyEvent>,
     /// The end of the job as the workflow knows it; anything but `success` makes it a failure
     #[arg(long, value_name = "STATUS")]
     job_status: Option<String>,
     /// One line for people
     #[arg(long)]
     title: Option<String>,
-    /// Why it was done
+    /// Reason for it
     #[arg(long, env = "REASON")]
     reason: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Told {
+struct NotifyReport {
     deliveries: Vec<Delivery>,
 }
 
-/// Sends the notification. A release never fails because nobody could be told.
+/// Sends the notification. A release never fails because of a notification that failed.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     let failed = args
@@ -44,8 +55,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .as_deref()
         .is_some_and(|status| status != "success");
     let event = match args.event {
-        None => Event::Test,
-        Some(_) if failed => Event::Failure,
+        None => NotifyEvent::Test,
+        Some(_) if failed => NotifyEvent::Failure,
         Some(event) => event,
     };
     let mut facts = vec![
@@ -54,40 +65,36 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         ("why".into(), args.reason.clone().unwrap_or_default()),
     ];
     // A test message must also arrive where the ledger cannot be read.
-    let operation = (event != Event::Test).then(|| of_this_run(&ctx)).flatten();
+    let operation = (event != NotifyEvent::Test).then(|| of_this_run(&ctx)).flatten();
     facts.extend(operation.iter().flat_map(operation_facts));
-    let notice = Notice {
+    let notice = Notification {
         event,
         title: args.title.clone().unwrap_or_else(|| title(event, &ctx.env_name)),
         facts,
         link: notify::run_link(),
-        next: (event == Event::Failure).then(|| next(operation.as_ref())),
+        next: (event == NotifyEvent::Failure).then(|| next(operation.as_ref())),
     };
-    let told = Told {
+    let report = NotifyReport {
         deliveries: notify::send(&ctx, &notice),
     };
-    report::emit(common.format, "notify/1", &told, || {
-        let rows = told.deliveries.iter();
+    report::emit(common.format, "notify/1", &report, || {
+        let rows = report.deliveries.iter();
         let rows: Vec<String> = rows
             .map(|one| format!("{}: {}", one.channel, one.detail))
             .collect();
         report::lines(&rows)
     })?;
-    if args.test && told.deliveries.is_empty() {
-        return Err(CliError::failed("the test message went to nobody")
-            .next("set notify.slack or [notify.email] in pipeline.toml")
-            .into());
+    if args.test && report.deliveries.is_empty() {
+        return Err(errors::no_channel().into());
     }
-    if args.test && !told.deliveries.iter().all(|one| one.delivered) {
-        return Err(CliError::failed("the test message was not delivered")
-            .next("check `[notify]` in pipeline.toml and the variables that it names")
-            .into());
+    if args.test && !report.deliveries.iter().all(|one| one.delivered) {
+        return Err(errors::message_not_delivered().into());
     }
     Ok(())
 }
 
 /// The newest operation that this workflow run did; a ledger that cannot be read keeps nobody from being told.
-fn of_this_run(ctx: &Context) -> Option<Operation> {
+fn of_this_run(ctx: &Context) -> Option<LedgerOperation> {
     let run = std::env::var("GITHUB_RUN_ID").ok()?;
     let state = Ledger::open(ctx).state();
     let state = state
@@ -100,7 +107,7 @@ fn of_this_run(ctx: &Context) -> Option<Operation> {
     })
 }
 
-fn operation_facts(operation: &Operation) -> Vec<(String, String)> {
+fn operation_facts(operation: &LedgerOperation) -> Vec<(String, String)> {
     let mut facts = vec![(
         "what".into(),
         format!("{} {}", operation.started.kind, operation.started.target),
@@ -118,7 +125,7 @@ fn operation_facts(operation: &Operation) -> Vec<(String, String)> {
 }
 
 /// What to do about a failure.
-fn next(operation: Option<&Operation>) -> String {
+fn next(operation: Option<&LedgerOperation>) -> String {
     match operation {
         Some(stopped) if stopped.unfinished() => format!(
             "cargo xtask {0} --resume {1}   (or --undo {1})",
@@ -128,16 +135,16 @@ fn next(operation: Option<&Operation>) -> String {
     }
 }
 
-fn title(event: Event, environment: &str) -> String {
+fn title(event: NotifyEvent, environment: &str) -> String {
     let what = match event {
-        Event::ApprovalWaiting => "a release waits for approval",
-        Event::ApprovalExpired => "a release was not approved in time",
-        Event::Started => "a release has started",
-        Event::Success => "the release is live",
-        Event::Failure => "the release failed",
-        Event::Rollback => "rolled back",
-        Event::DrillFailed => "the restore drill failed",
-        Event::Test => "test message",
+        NotifyEvent::ApprovalWaiting => "a release waits for approval",
+        NotifyEvent::ApprovalExpired => "a release was not approved in time",
+        NotifyEvent::Started => "a release has started",
+        NotifyEvent::Success => "the release is live",
+        NotifyEvent::Failure => "the release failed",
+        NotifyEvent::Rollback => "rolled back",
+        NotifyEvent::DrillFailed => "the restore drill failed",
+        NotifyEvent::Test => "test message",
     };
     format!("{environment}: {what}")
 }

@@ -1,36 +1,47 @@
-//! `cargo xtask releases`: what was released, what is live, what can be gone back to.
+//! `cargo xtask releases`: what was released, what is live, what a rollback can restore.
 
 use anyhow::Result;
 use serde::Serialize;
 
 use super::Common;
-use crate::commands::backup;
+use crate::backup;
 use crate::context::Context;
 use crate::domain::release::{Release, backup_of, known_good};
 use crate::release::platforms::Platforms;
 use crate::release::releases::Releases;
 use crate::report;
 
+/// The end of `--help`.
+pub const AFTER_HELP: &str = "\
+Exit codes:
+  0  the releases are printed
+  1  failed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask releases --last 5";
+
 /// Options of `releases`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Show this many of the newest
     #[arg(long, value_name = "N", default_value_t = 20)]
     last: usize,
 }
 
-/// All releases with what matters for going back.
+/// All releases with what matters for a rollback.
 #[derive(Serialize)]
-struct Listing {
+struct ReleaseList {
     /// What serves but is not what the newest release recorded.
     drift: Vec<String>,
     /// Tags whose record cannot be read.
     unreadable: Vec<String>,
-    releases: Vec<Listed>,
+    releases: Vec<ListedRelease>,
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct ListedRelease {
     release: Release,
     live: bool,
     known_good: bool,
@@ -57,7 +68,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let shown = releases.all.iter().rev().take(args.last).map(|release| {
         let backup = backup_of(&releases.all, &release.tag).map(|backup| backup.id.clone());
         let offered = good.contains(&release.tag);
-        Listed {
+        ListedRelease {
             image_kept: offered.then(|| image_kept(&platforms, release)),
             live: newest.as_ref() == Some(&release.tag) && drift.is_empty(),
             known_good: offered,
@@ -66,7 +77,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             release: release.clone(),
         }
     });
-    let listing = Listing {
+    let listing = ReleaseList {
         releases: shown.collect(),
         unreadable: releases
             .unreadable
@@ -91,14 +102,14 @@ fn image_kept(platforms: &Platforms, release: &Release) -> bool {
     deployment.is_ok_and(|deployment| deployment.can_rollback == Some(true))
 }
 
-/// `None` where no place has the backup any more.
+/// `None` where no storage has the backup any more.
 fn days_left(ctx: &Context, id: &str) -> Option<i64> {
     let taken = backup::find(ctx, id).ok()?.metadata.timestamp;
     let until = taken + chrono::TimeDelta::days(i64::from(ctx.config.backup.retention_days));
     Some((until - chrono::Utc::now()).num_days())
 }
 
-fn text(listing: &Listing) -> String {
+fn text(listing: &ReleaseList) -> String {
     let lines = listing.drift.iter().map(|drift| format!("drift: {drift}\n"));
     let unreadable = listing
         .unreadable
@@ -113,7 +124,7 @@ fn text(listing: &Listing) -> String {
     head + &report::table_with_notes(&header, rows)
 }
 
-impl Listed {
+impl ListedRelease {
     fn row(&self) -> Vec<String> {
         let release = &self.release;
         let mark = match (self.live, self.known_good) {

@@ -7,14 +7,26 @@ use serde::Serialize;
 use xshell::cmd;
 
 use super::Common;
-use crate::config::Suite;
+use crate::config::TestSuiteConfig;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::catalogue::configuration as errors;
 use crate::exec::Exec;
 use crate::report;
+use crate::wait;
+
+/// The end of `--help`.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  all suites passed
+  1  a suite failed
+  2  wrong usage or configuration
+
+Example:
+  cargo xtask test backend";
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Only these suites
     suites: Vec<String>,
@@ -58,17 +70,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 fn chosen(ctx: &Context, asked: &[String]) -> Result<Vec<String>> {
     let known: Vec<String> = ctx.config.tests.keys().cloned().collect();
     if let Some(wrong) = asked.iter().find(|name| !known.contains(name)) {
-        return Err(
-            CliError::usage(format!("pipeline.toml has no test suite `{wrong}`"))
-                .next(format!("choose from: {}", known.join(", ")))
-                .into(),
-        );
+        return Err(errors::suite_unknown(wrong, known.join(", ")).into());
     }
     Ok(if asked.is_empty() { known } else { asked.to_vec() })
 }
 
 fn run_suite(ctx: &Context, name: &str) -> Result<Passed> {
-    let suite: &Suite = &ctx.config.tests[name];
+    let suite: &TestSuiteConfig = &ctx.config.tests[name];
     let (program, arguments) = suite
         .command
         .split_first()
@@ -80,14 +88,9 @@ fn run_suite(ctx: &Context, name: &str) -> Result<Passed> {
         .deadline(Duration::from_secs(suite.deadline_s))
         .on_stderr(report::trace)
         .output()?;
-    let duration_ms = u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = wait::millis(finished.duration);
     if finished.code != Some(0) {
-        return Err(
-            CliError::failed(format!("the tests {name} failed: {:#}", finished.error()))
-                .live("nothing was changed")
-                .next(format!("mend them and run `cargo xtask test {name}`"))
-                .into(),
-        );
+        return Err(errors::suite_failed(name, format!("{:#}", finished.error())).into());
     }
     Ok(Passed {
         suite: name.to_owned(),

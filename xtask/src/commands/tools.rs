@@ -1,4 +1,4 @@
-//! `cargo xtask tools [NAME…]`: the outside programs, found or built.
+//! `cargo xtask tools [NAME…]`: finds or builds the outside programs.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -7,8 +7,19 @@ use super::Common;
 use crate::report;
 use crate::tools::toolchain::{Origin, Tool, resolve};
 
+/// The end of `--help`.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  all tools are there
+  1  a tool could not be built
+  2  no such tool, or its package is not installed
+
+Example:
+  cargo xtask tools mongodump mongorestore";
+
 /// Options of `tools`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Only these tools
     names: Vec<String>,

@@ -7,24 +7,24 @@ use serde::Deserialize;
 /// `[environments.NAME]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Environment {
+pub struct EnvironmentConfig {
     /// Release tags are `<tag_prefix>-YYYYMMDD-HHMMSS`.
     pub tag_prefix: String,
     /// Whether changing this environment needs a typed confirmation or `--yes`.
     #[serde(default)]
     pub protected: bool,
-    pub railway: Railway,
-    pub vercel: Vercel,
-    pub mongodb: Mongodb,
+    pub railway: RailwayConfig,
+    pub vercel: VercelConfig,
+    pub mongodb: MongodbConfig,
     /// Secrets that a deploy sets as variables on the platforms.
     #[serde(default)]
-    pub variables: Vec<Variable>,
+    pub variables: Vec<VariableConfig>,
 }
 
 /// The backend.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Railway {
+pub struct RailwayConfig {
     /// Project, environment and service ids.
     pub project: String,
     pub environment: String,
@@ -43,7 +43,7 @@ pub struct Railway {
 /// The frontend.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Vercel {
+pub struct VercelConfig {
     /// Team id (`team_…`): the CLI ignores `VERCEL_ORG_ID` for promote, rollback and inspect.
     pub org: String,
     pub project: String,
@@ -65,7 +65,7 @@ pub struct Vercel {
     pub deploy_s: u64,
 }
 
-impl Vercel {
+impl VercelConfig {
     /// The address that users reach.
     pub fn public_url(&self) -> String {
         self.url
@@ -82,7 +82,7 @@ impl Vercel {
 /// The database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mongodb {
+pub struct MongodbConfig {
     /// Environment variable with the connection string.
     pub uri: String,
     /// The one database that is backed up and restored.
@@ -92,7 +92,7 @@ pub struct Mongodb {
 /// One variable on the platforms whose value is a secret of ours.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Variable {
+pub struct VariableConfig {
     /// Environment variable that holds the value here.
     pub secret: String,
     /// Its name on Railway, where the backend needs it.

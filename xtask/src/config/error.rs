@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 
-use crate::error::CliError;
+use crate::error::catalogue::configuration as errors;
 
 /// Keys less alike than this are not suggested.
 const LEAST_LIKENESS: f64 = 0.75;
@@ -18,10 +18,8 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
         let hint = did_you_mean(message)
             .map(|key| format!(" (did you mean `{key}`?)"))
             .unwrap_or_default();
-        CliError::usage(format!("{}:{line}:{column}: {message}{hint}", path.display()))
-            .live("nothing was changed")
-            .next(format!("correct {} and run the command again", path.display()))
-            .into()
+        let mistake = format!("{}:{line}:{column}: {message}{hint}", path.display());
+        errors::file_invalid(mistake, path.display()).into()
     })
 }
 
@@ -35,10 +33,7 @@ pub fn mistakes(path: &Path, text: &str, mut found: Vec<(usize, String)>) -> any
             format!("{}:{line}:{column}: {message}", path.display())
         })
         .collect();
-    CliError::usage(lines.join("\n"))
-        .live("nothing was changed")
-        .next(format!("correct {} and run the command again", path.display()))
-        .into()
+    errors::file_invalid(lines.join("\n"), path.display()).into()
 }
 
 /// The known word most like the one given, as a hint at the end of a message.

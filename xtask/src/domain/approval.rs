@@ -10,7 +10,7 @@ pub const REQUEST_SCHEMA: &str = "approval-request/1";
 
 /// What was put before the approvers: recorded before the first of them is asked, and never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct ApprovalRequest {
     pub schema: String,
     pub environment: String,
     /// The workflow run, where GitHub asks the approvers.
@@ -28,7 +28,7 @@ pub struct Rules {
     pub max_age: TimeDelta,
 }
 
-/// One person's word.
+/// One person's review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
     pub who: String,
@@ -57,19 +57,19 @@ pub fn judge(
     rules: &Rules,
     plan_sha256: &str,
     authors: &[&str],
-    voices: &[Review],
+    reviews: &[Review],
     now: DateTime<Utc>,
 ) -> Result<Vec<String>, Refusal> {
     let mut counted = BTreeSet::new();
     let mut passed_over = Vec::new();
-    for voice in voices {
-        let who = &voice.who;
-        let age = now - voice.at;
+    for review in reviews {
+        let who = &review.who;
+        let age = now - review.at;
         // Logins and addresses are compared as GitHub and mail do: without regard to case.
         let name = who.to_lowercase();
-        if voice.plan_sha256 != plan_sha256 {
+        if review.plan_sha256 != plan_sha256 {
             passed_over.push(format!("{who} approved another plan"));
-        } else if !voice.approves {
+        } else if !review.approves {
             return Err(Refusal::Rejected { by: who.clone() });
         } else if authors.iter().any(|author| author.to_lowercase() == name) {
             passed_over.push(format!("{who} is the author"));
@@ -117,7 +117,7 @@ mod tests {
 
     const PLAN: &str = "aa";
 
-    fn voice(who: &str) -> Review {
+    fn review(who: &str) -> Review {
         Review {
             who: who.into(),
             approves: true,
@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    fn said(voices: &[Review], after: TimeDelta) -> String {
+    fn said(reviews: &[Review], after: TimeDelta) -> String {
         let rules = Rules {
             required: 2,
             max_age: TimeDelta::hours(24),
@@ -135,7 +135,7 @@ mod tests {
             &rules,
             PLAN,
             &["dev", "Runner"],
-            voices,
+            reviews,
             DateTime::UNIX_EPOCH + after,
         ) {
             Ok(people) => people.join("+"),
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn two_distinct_people_other_than_the_authors_approve_this_plan_within_a_day() {
-        let (ann, bob) = (voice("ann"), voice("bob"));
+        let (ann, bob) = (review("ann"), review("bob"));
         let other_plan = Review {
             plan_sha256: "bb".into(),
             ..bob.clone()
@@ -160,17 +160,17 @@ mod tests {
             (&[], day, "0 of 2 approvals count"),
             (std::slice::from_ref(&ann), day, "1 of 2 approvals count (ann)"),
             (
-                &[ann.clone(), voice("DEV")],
+                &[ann.clone(), review("DEV")],
                 day,
                 "1 of 2 approvals count (ann); DEV is the author",
             ),
             (
-                &[ann.clone(), voice("runner")],
+                &[ann.clone(), review("runner")],
                 day,
                 "1 of 2 approvals count (ann); runner is the author",
             ),
             (
-                &[ann.clone(), voice("Ann")],
+                &[ann.clone(), review("Ann")],
                 day,
                 "1 of 2 approvals count (ann); Ann counts once",
             ),
@@ -190,8 +190,8 @@ mod tests {
                 "0 of 2 approvals count; the approval of ann is older than 24 h; the approval of bob is older than 24 h",
             ),
         ];
-        for (voices, after, expected) in cases {
-            assert_eq!(said(voices, *after), *expected);
+        for (reviews, after, expected) in cases {
+            assert_eq!(said(reviews, *after), *expected);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::operation::OperationId;
 
 /// One commit of the chain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Event {
+pub struct LedgerEvent {
     /// Position in the chain, from 1.
     pub seq: u64,
     pub at: DateTime<Utc>,
@@ -34,7 +34,7 @@ pub enum Body {
     /// The holder is alive.
     Heartbeat,
     /// The operation ended, or (`stopped`) its holder let go of it midway.
-    Finished { outcome: Outcome, facts: Value },
+    Finished { outcome: OperationOutcome, facts: Value },
     /// A new holder goes on with the operation after the one whose token was `from`.
     TakenOver {
         from: u64,
@@ -78,12 +78,12 @@ pub struct Holder {
 /// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum OperationOutcome {
     /// Everything was done and proved.
     Done,
     /// Failed with nothing live changed.
     Failed,
-    /// What it had changed was taken back.
+    /// What it had changed was undone.
     Undone,
     /// Stopped midway: nobody holds it, it can be resumed.
     Stopped,
@@ -91,7 +91,7 @@ pub enum Outcome {
 
 /// One operation as the events tell it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Operation {
+pub struct LedgerOperation {
     pub id: OperationId,
     #[serde(flatten)]
     pub started: Started,
@@ -102,7 +102,7 @@ pub struct Operation {
     pub lease_ms: u64,
     /// Time of the holder's last event.
     pub last_seen: DateTime<Utc>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<LedgerStep>,
     pub ended: Option<Ended>,
     /// The operation that began over this one, unfinished as it was.
     pub superseded_by: Option<OperationId>,
@@ -110,7 +110,7 @@ pub struct Operation {
 
 /// A step that is done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
+pub struct LedgerStep {
     pub name: String,
     pub at: DateTime<Utc>,
     pub facts: Value,
@@ -119,18 +119,18 @@ pub struct Step {
 /// The end of an operation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ended {
-    pub outcome: Outcome,
+    pub outcome: OperationOutcome,
     pub at: DateTime<Utc>,
     pub facts: Value,
 }
 
-impl Operation {
-    /// Whether there is something to finish or to go back from.
+impl LedgerOperation {
+    /// Whether there is something to resume or to undo.
     pub fn unfinished(&self) -> bool {
         let ended = self
             .ended
             .as_ref()
-            .is_some_and(|end| end.outcome != Outcome::Stopped);
+            .is_some_and(|end| end.outcome != OperationOutcome::Stopped);
         !ended && self.superseded_by.is_none()
     }
 
@@ -172,11 +172,11 @@ pub enum Lease {
 
 /// The meaning of a chain of events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct State {
+pub struct LedgerState {
     /// Position of the last event.
     pub seq: u64,
     /// Oldest first.
-    pub operations: Vec<Operation>,
+    pub operations: Vec<LedgerOperation>,
     /// Events without effect, and why.
     pub void: Vec<Void>,
 }
@@ -188,9 +188,9 @@ pub struct Void {
     pub why: String,
 }
 
-impl State {
+impl LedgerState {
     /// The state after these events.
-    pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+    pub fn replay<'a>(events: impl IntoIterator<Item = &'a LedgerEvent>) -> Self {
         let mut state = Self::default();
         for event in events {
             state.apply(event);
@@ -199,12 +199,12 @@ impl State {
     }
 
     /// The last operation, where it is unfinished: held, stopped midway, or left by a dead holder.
-    pub fn unfinished(&self) -> Option<&Operation> {
+    pub fn unfinished(&self) -> Option<&LedgerOperation> {
         self.operations.last().filter(|last| last.unfinished())
     }
 
-    /// The operation that somebody holds, his lease run out or not.
-    pub fn held(&self) -> Option<&Operation> {
+    /// The operation that somebody holds, its lease run out or not.
+    pub fn held(&self) -> Option<&LedgerOperation> {
         self.operations.last().filter(|last| last.held())
     }
 
@@ -215,12 +215,12 @@ impl State {
     }
 
     /// Takes the next event of the chain. Says whether it has effect.
-    pub fn apply(&mut self, event: &Event) -> bool {
+    pub fn apply(&mut self, event: &LedgerEvent) -> bool {
         let verdict = self.judge(event);
         self.seq += 1;
         match verdict {
             Ok(()) => {
-                self.take(event);
+                self.record(event);
                 true
             }
             Err(why) => {
@@ -230,7 +230,7 @@ impl State {
         }
     }
 
-    fn judge(&self, event: &Event) -> Result<(), String> {
+    fn judge(&self, event: &LedgerEvent) -> Result<(), String> {
         if event.seq != self.seq + 1 {
             return Err(format!("it calls itself number {}", event.seq));
         }
@@ -251,7 +251,7 @@ impl State {
         }
     }
 
-    fn judge_start(&self, event: &Event, started: &Started) -> Result<(), String> {
+    fn judge_start(&self, event: &LedgerEvent, started: &Started) -> Result<(), String> {
         if event.fence != event.seq {
             return Err(format!("its token is {}", event.fence));
         }
@@ -266,12 +266,12 @@ impl State {
         }
     }
 
-    fn take(&mut self, event: &Event) {
+    fn record(&mut self, event: &LedgerEvent) {
         if let Body::Started(started) = &event.body {
             if let Some(before) = self.operations.last_mut().filter(|last| last.unfinished()) {
                 before.superseded_by = Some(event.operation.clone());
             }
-            self.operations.push(Operation::begin(event, started));
+            self.operations.push(LedgerOperation::begin(event, started));
             return;
         }
         // Judged: the event belongs to the last operation.
@@ -281,7 +281,7 @@ impl State {
         operation.last_seen = event.at;
         match &event.body {
             Body::Started(_) | Body::Heartbeat => {}
-            Body::Step { name, facts } => operation.steps.push(Step {
+            Body::Step { name, facts } => operation.steps.push(LedgerStep {
                 name: name.clone(),
                 at: event.at,
                 facts: facts.clone(),
@@ -303,8 +303,8 @@ impl State {
     }
 }
 
-impl Operation {
-    fn begin(event: &Event, started: &Started) -> Self {
+impl LedgerOperation {
+    fn begin(event: &LedgerEvent, started: &Started) -> Self {
         Self {
             id: event.operation.clone(),
             started: started.clone(),
@@ -330,7 +330,7 @@ impl std::fmt::Display for Holder {
     }
 }
 
-impl std::fmt::Display for Outcome {
+impl std::fmt::Display for OperationOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Done => "done",

@@ -48,11 +48,13 @@ pub struct Manifest {
     /// Versions as the archive's header states them.
     pub server_version: String,
     pub tool_version: String,
-    /// Length of the archive stream, all pieces together.
+    /// Length of the archive stream, all chunks together.
     pub archive_bytes: u64,
-    /// Size of every piece but the last.
-    pub piece_bytes: u64,
-    pub pieces: u64,
+    /// Size of every chunk but the last.
+    #[serde(rename = "piece_bytes")]
+    pub chunk_bytes: u64,
+    #[serde(rename = "pieces")]
+    pub chunks: u64,
     pub namespaces: Vec<NamespaceRecord>,
 }
 
@@ -123,7 +125,8 @@ pub struct BackupMetadata {
     /// Name of the backup file.
     pub file: String,
     /// Size in bytes of the file as stored.
-    pub size: u64,
+    #[serde(rename = "size")]
+    pub size_bytes: u64,
     /// SHA-256 of the file as stored, 64 hexadecimal digits.
     pub hash: String,
     pub encrypted: bool,
@@ -140,7 +143,7 @@ pub struct BackupMetadata {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<DateTime<Utc>>,
     #[serde(default)]
-    pub storage: Vec<StoragePlace>,
+    pub storage: Vec<StoredCopy>,
     /// What went wrong without making the backup worthless (an optional upload, a collection dropped meanwhile).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -167,15 +170,15 @@ pub enum ConsistencyKind {
     PerCollection,
 }
 
-/// One place that has the file.
+/// One copy of the file, and its storage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StoragePlace {
+pub struct StoredCopy {
     /// `directory`, `github` or `azure`.
     pub kind: String,
     /// Path, artifact or blob: what `backup fetch` needs to find it.
     pub location: String,
-    /// When this place will or may delete it.
+    /// When this storage will or may delete it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<DateTime<Utc>>,
     /// Whether size and digest were read back after the upload.
@@ -197,7 +200,7 @@ impl BackupMetadata {
             host: String::new(),
             purpose: String::new(),
             file: backup_file_name(&manifest.id, file.encrypted),
-            size: file.size,
+            size_bytes: file.size_bytes,
             hash: file.sha256,
             encrypted: file.encrypted,
             recipients: file.recipients,
@@ -222,7 +225,7 @@ impl BackupMetadata {
         };
         let text =
             serde_json::to_string_pretty(&blank).context("cannot write backup metadata as JSON")? + "\n";
-        let sum = hex(&Sha256::digest(text.as_bytes()));
+        let sum = hex::encode(Sha256::digest(text.as_bytes()));
         with_checksum(&text, &unset_checksum(), &sum)
     }
 
@@ -236,7 +239,7 @@ impl BackupMetadata {
         );
         let blank = with_checksum(text, &read.checksum, &unset_checksum())?;
         ensure!(
-            hex(&Sha256::digest(blank.as_bytes())) == read.checksum,
+            hex::encode(Sha256::digest(blank.as_bytes())) == read.checksum,
             "backup metadata was changed or damaged after it was written: its checksum does not match"
         );
         check_backup_id(&read.id)?;
@@ -252,7 +255,7 @@ impl BackupMetadata {
 /// What is known of a file once it is complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
-    pub size: u64,
+    pub size_bytes: u64,
     /// SHA-256 of the file as stored, in hexadecimal.
     pub sha256: String,
     pub encrypted: bool,
@@ -271,14 +274,6 @@ fn with_checksum(text: &str, from: &str, to: &str) -> Result<String> {
         field(to),
         &text[at + field(from).len()..]
     ))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
@@ -305,13 +300,13 @@ mod tests {
             server_version: "8.0.0".into(),
             tool_version: "100.12.2".into(),
             archive_bytes: 100,
-            piece_bytes: 4096,
-            pieces: 1,
+            chunk_bytes: 4096,
+            chunks: 1,
             namespaces: vec![namespace],
         };
         let file = StoredFile {
-            size: 9,
-            sha256: hex(&[7; 32]),
+            size_bytes: 9,
+            sha256: hex::encode([7; 32]),
             encrypted: true,
             recipients: vec!["age1x".into()],
         };

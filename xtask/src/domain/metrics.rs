@@ -9,28 +9,29 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::approval::Request;
-use super::ledger::Operation;
+use super::approval::ApprovalRequest;
+use super::ledger::LedgerOperation;
 use super::observation::{Observation, Seen};
 use super::release::Release;
 use super::spread::Spread;
+use super::step::Budgets;
 use super::timeline::Timing;
-use super::verdict::Verdict;
+use super::verdict::HealthStatus;
 
 /// Everything that the figures are made of.
 #[derive(Debug, Clone)]
-pub struct History {
+pub struct Records {
     pub environment: String,
     pub since: DateTime<Utc>,
     pub until: DateTime<Utc>,
     /// All releases in order of time, also those before `since`.
     pub releases: Vec<Release>,
     /// All operations of the ledger, oldest first.
-    pub operations: Vec<Operation>,
+    pub operations: Vec<LedgerOperation>,
     /// By tag: when the commits that were released with it were made; none for a tag whose commits are not here.
     pub commits: BTreeMap<String, Vec<DateTime<Utc>>>,
     /// What was put before approvers.
-    pub requests: Vec<Request>,
+    pub requests: Vec<ApprovalRequest>,
     pub observations: Vec<Observation>,
     /// The newest verified backup, where one is known.
     pub newest_backup: Option<NewestBackup>,
@@ -42,33 +43,6 @@ pub struct History {
 pub struct NewestBackup {
     pub id: String,
     pub at: DateTime<Utc>,
-}
-
-/// Time budgets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Budgets {
-    pub backup_ms: u64,
-    pub restore_ms: u64,
-    pub redeploy_ms: u64,
-    pub total_ms: u64,
-}
-
-impl Budgets {
-    /// The budget of a step, by what it works on. Checks and records have none.
-    pub fn of_step(&self, step: &str) -> Option<u64> {
-        let has = |word: &str| step.split(' ').any(|part| part == word);
-        if has("check") || has("record") {
-            None
-        } else if has("backup") {
-            Some(self.backup_ms)
-        } else if has("restore") || has("database") {
-            Some(self.restore_ms)
-        } else if has("backend") || has("frontend") {
-            Some(self.redeploy_ms)
-        } else {
-            None
-        }
-    }
 }
 
 /// A part of a whole, with the goal for it.
@@ -202,7 +176,7 @@ pub struct Metrics {
     pub not_recorded: Vec<String>,
 }
 
-impl History {
+impl Records {
     fn within(&self, at: DateTime<Utc>) -> bool {
         (self.since..=self.until).contains(&at)
     }
@@ -274,17 +248,17 @@ impl History {
 
     fn availability(&self) -> Option<Availability> {
         let looks = self.observations.iter().filter(|seen| self.within(seen.at));
-        let verdicts: Vec<(DateTime<Utc>, Verdict)> = looks
+        let verdicts: Vec<(DateTime<Utc>, HealthStatus)> = looks
             .filter_map(|observation| match &observation.seen {
                 Seen::Health { verdict, .. } => Some((observation.at, *verdict)),
                 Seen::Drill { .. } => None,
             })
             .collect();
         let count = |wanted| verdicts.iter().filter(|(_, verdict)| *verdict == wanted).count();
-        let (healthy, unhealthy) = (count(Verdict::Healthy), count(Verdict::Unhealthy));
+        let (healthy, unhealthy) = (count(HealthStatus::Healthy), count(HealthStatus::Unhealthy));
         Some(Availability {
             healthy: Share::of(healthy, healthy + unhealthy, Some(Goal::AbovePercent(99.5)))?,
-            unknown: count(Verdict::Unknown),
+            unknown: count(HealthStatus::Unknown),
             first: verdicts.iter().map(|(at, _)| *at).min()?,
         })
     }

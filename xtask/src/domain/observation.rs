@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::verdict::Verdict;
+use super::verdict::HealthStatus;
 
 /// One look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct Observation {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Seen {
     /// The verdict of one run of the health checks.
-    Health { verdict: Verdict, summary: String },
+    Health { verdict: HealthStatus, summary: String },
     /// A backup was restored into a scratch server and compared.
     Drill {
         backup: String,

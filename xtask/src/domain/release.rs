@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::step::Step;
+
 /// Schema of the record at the end of a tag's message.
 pub const RELEASE_SCHEMA: &str = "release/1";
 
@@ -33,10 +35,10 @@ pub struct Release {
     pub variables: Vec<VariableFingerprint>,
     /// SHA-256 over collections, options and indexes; `None` where the database could not be read.
     pub schema_fingerprint: Option<String>,
-    /// The release that this one took back.
+    /// The release that this one rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_of: Option<String>,
-    /// The release that this one brought back.
+    /// The release that this one restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<String>,
     pub timings_ms: BTreeMap<String, u64>,
@@ -76,7 +78,7 @@ pub struct BackupRef {
 pub enum Health {
     Healthy,
     Unhealthy,
-    /// Could not be told.
+    /// The checks could not run.
     Unknown,
 }
 
@@ -117,6 +119,11 @@ pub fn tag_time(prefix: &str, tag: &str) -> Result<DateTime<Utc>> {
 }
 
 impl Release {
+    /// How long a step of the operation took, in milliseconds, where the record has it.
+    pub fn took_ms(&self, step: Step) -> Option<u64> {
+        self.timings_ms.get(step.name()).copied()
+    }
+
     /// The tag's message: a line for people, then the record.
     pub fn message(&self) -> Result<String> {
         let what = match &self.restores {
@@ -152,7 +159,7 @@ impl Release {
         Ok(release)
     }
 
-    /// Hash of the record: the ledger keeps it, so that a tag made anew with another record is found out.
+    /// Hash of the record: the ledger keeps it, so a tag that was recreated with another record is refused.
     pub fn sha256(&self) -> Result<String> {
         let record = serde_json::to_vec(self).context("cannot write the release record as JSON")?;
         Ok(hex(&Sha256::digest(record)))
@@ -186,7 +193,7 @@ pub fn backup_of<'a>(releases: &'a [Release], target: &str) -> Option<&'a Backup
     releases.get(at + 1)?.backup.as_ref()
 }
 
-/// The releases that a rollback offers: once healthy, of other code than what is live, and not taken back since; newest
+/// The releases that a rollback offers: once healthy, of other code than what is live, and not rolled back since; newest
 /// first. Of several releases of one commit (a rollback makes another) the newest is offered: its data is the newest.
 pub fn known_good(releases: &[Release]) -> Vec<&Release> {
     let Some((live, earlier)) = releases.split_last() else {
@@ -195,30 +202,30 @@ pub fn known_good(releases: &[Release]) -> Vec<&Release> {
     let mut good: Vec<&Release> = Vec::new();
     for release in earlier.iter().rev() {
         let known = release.commit == live.commit || good.iter().any(|newer| newer.commit == release.commit);
-        if release.health == Health::Healthy && !known && taken_back_by(releases, &release.tag).is_none() {
+        if release.health == Health::Healthy && !known && rolled_back_by(releases, &release.tag).is_none() {
             good.push(release);
         }
     }
     good
 }
 
-/// The rollback that took this release back.
-pub fn taken_back_by<'a>(releases: &'a [Release], tag: &str) -> Option<&'a Release> {
+/// The rollback of this release.
+pub fn rolled_back_by<'a>(releases: &'a [Release], tag: &str) -> Option<&'a Release> {
     releases
         .iter()
         .find(|release| release.rollback_of.as_deref() == Some(tag))
 }
 
-/// Whether the database goes back with the code.
+/// Whether a rollback restores the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "database")]
-pub enum Verdict {
+pub enum DatabaseAction {
     Keep { why: String },
     Restore { why: String },
 }
 
 /// What was asked for with `--database`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DatabaseChoice {
     /// Keep it when migrations and schema are the same in both releases, else restore it
@@ -231,34 +238,34 @@ pub enum DatabaseChoice {
 /// Facts that decide about the database.
 #[derive(Debug, Clone)]
 pub struct SchemaFacts<'a> {
-    /// Migration files that differ between the two commits; `None` where that could not be told.
+    /// Migration files that differ between the two commits; `None` where that cannot be determined.
     pub changed_migrations: Option<Vec<String>>,
     pub target_schema: Option<&'a str>,
     pub live_schema: Option<&'a str>,
 }
 
-/// Rule 2: keep when migrations and schema fingerprint are the same in both releases; otherwise restore, as also
+/// Keeps the database when migrations and schema fingerprint are the same in both releases; otherwise restore, as also
 /// when unknown.
-pub fn verdict(choice: DatabaseChoice, facts: &SchemaFacts<'_>) -> Verdict {
-    let restore = |why: String| Verdict::Restore { why };
+pub fn database_action(choice: DatabaseChoice, facts: &SchemaFacts<'_>) -> DatabaseAction {
+    let restore = |why: String| DatabaseAction::Restore { why };
     match choice {
         DatabaseChoice::Restore => return restore("asked for with --database restore".into()),
         DatabaseChoice::Keep => {
-            return Verdict::Keep {
+            return DatabaseAction::Keep {
                 why: "asked for with --database keep".into(),
             };
         }
         DatabaseChoice::Auto => {}
     }
     match &facts.changed_migrations {
-        None => return restore("it could not be told whether migrations differ".into()),
+        None => return restore("cannot determine whether migrations differ".into()),
         Some(changed) if !changed.is_empty() => {
             return restore(format!("migrations differ: {}", changed.join(", ")));
         }
         Some(_) => {}
     }
     match (facts.target_schema, facts.live_schema) {
-        (Some(target), Some(live)) if target == live => Verdict::Keep {
+        (Some(target), Some(live)) if target == live => DatabaseAction::Keep {
             why: "migrations and schema are the same in both releases".into(),
         },
         (Some(_), Some(_)) => restore("the schema differs (collections, options or indexes)".into()),

@@ -9,7 +9,7 @@ pub struct Timing {
     /// From the start of the operation.
     pub start_ms: u64,
     pub duration_ms: u64,
-    /// The mission's budget for this kind of step.
+    /// The budget of the step, where it has one.
     pub budget_ms: Option<u64>,
     /// On the chain of steps that decided how long the whole took.
     pub critical: bool,

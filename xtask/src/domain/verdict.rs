@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What is said about the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum HealthStatus {
     /// Every critical check passed.
     Healthy,
     /// A critical check saw something wrong.
@@ -14,7 +14,7 @@ pub enum Verdict {
     Unknown,
 }
 
-impl Verdict {
+impl HealthStatus {
     /// The word for people.
     pub const fn word(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Verdict {
 /// How one check, or one attempt of it, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum CheckResult {
     Passed,
     Failed,
     /// We could not look: no name, no route, no TLS, no secret.
@@ -50,23 +50,23 @@ pub enum Severity {
 
 /// The verdict over all checks. A failure that was seen outweighs what could not be looked at; where nothing critical
 /// passed at all, nothing is known.
-pub fn judge(checks: impl IntoIterator<Item = (Severity, Outcome)>) -> Verdict {
+pub fn judge(checks: impl IntoIterator<Item = (Severity, CheckResult)>) -> HealthStatus {
     let (mut failed, mut blind, mut passed) = (false, false, false);
     for (severity, outcome) in checks {
         if severity == Severity::Warning {
             continue;
         }
         match outcome {
-            Outcome::Failed => failed = true,
-            Outcome::Unknown | Outcome::Skipped => blind = true,
-            Outcome::Passed => passed = true,
-            Outcome::NotAsked => {}
+            CheckResult::Failed => failed = true,
+            CheckResult::Unknown | CheckResult::Skipped => blind = true,
+            CheckResult::Passed => passed = true,
+            CheckResult::NotAsked => {}
         }
     }
     match (failed, blind, passed) {
-        (true, ..) => Verdict::Unhealthy,
-        (false, true, _) | (false, false, false) => Verdict::Unknown,
-        (false, false, true) => Verdict::Healthy,
+        (true, ..) => HealthStatus::Unhealthy,
+        (false, true, _) | (false, false, false) => HealthStatus::Unknown,
+        (false, false, true) => HealthStatus::Healthy,
     }
 }
 
@@ -76,20 +76,23 @@ mod tests {
 
     #[test]
     fn a_failure_outweighs_blindness_and_warnings_decide_nothing() {
-        use Outcome::{Failed, NotAsked, Passed, Skipped, Unknown};
+        use CheckResult::{Failed, NotAsked, Passed, Skipped, Unknown};
         use Severity::{Critical, Warning};
-        let table: &[(&[(Severity, Outcome)], Verdict)] = &[
-            (&[(Critical, Passed)], Verdict::Healthy),
-            (&[(Critical, Passed), (Warning, Failed)], Verdict::Healthy),
-            (&[(Critical, Passed), (Warning, Unknown)], Verdict::Healthy),
-            (&[(Critical, Passed), (Critical, NotAsked)], Verdict::Healthy),
-            (&[(Critical, Passed), (Critical, Failed)], Verdict::Unhealthy),
-            (&[(Critical, Unknown), (Critical, Failed)], Verdict::Unhealthy),
-            (&[(Critical, Passed), (Critical, Unknown)], Verdict::Unknown),
-            (&[(Critical, Passed), (Critical, Skipped)], Verdict::Unknown),
-            (&[(Critical, NotAsked)], Verdict::Unknown),
-            (&[(Warning, Passed)], Verdict::Unknown),
-            (&[], Verdict::Unknown),
+        let table: &[(&[(Severity, CheckResult)], HealthStatus)] = &[
+            (&[(Critical, Passed)], HealthStatus::Healthy),
+            (&[(Critical, Passed), (Warning, Failed)], HealthStatus::Healthy),
+            (&[(Critical, Passed), (Warning, Unknown)], HealthStatus::Healthy),
+            (&[(Critical, Passed), (Critical, NotAsked)], HealthStatus::Healthy),
+            (&[(Critical, Passed), (Critical, Failed)], HealthStatus::Unhealthy),
+            (
+                &[(Critical, Unknown), (Critical, Failed)],
+                HealthStatus::Unhealthy,
+            ),
+            (&[(Critical, Passed), (Critical, Unknown)], HealthStatus::Unknown),
+            (&[(Critical, Passed), (Critical, Skipped)], HealthStatus::Unknown),
+            (&[(Critical, NotAsked)], HealthStatus::Unknown),
+            (&[(Warning, Passed)], HealthStatus::Unknown),
+            (&[], HealthStatus::Unknown),
         ];
         for (checks, expected) in table {
             assert_eq!(judge(checks.iter().copied()), *expected, "{checks:?}");

@@ -10,7 +10,15 @@
 //!     next "cargo xtask restore --resume {operation}   (or --undo {operation})";
 //! ```
 
+pub mod approval;
 pub mod configuration;
+pub mod database;
+pub mod health;
+pub mod operation;
+pub mod release;
+pub mod restore;
+pub mod setup;
+pub mod tools;
 
 use super::ExitKind;
 
@@ -39,7 +47,17 @@ pub fn spoken(code: &str) -> String {
 }
 
 /// Every part, in the order of the guide.
-pub const AREAS: &[Area] = &[configuration::AREA];
+pub const AREAS: &[Area] = &[
+    configuration::AREA,
+    release::AREA,
+    restore::AREA,
+    database::AREA,
+    operation::AREA,
+    approval::AREA,
+    setup::AREA,
+    health::AREA,
+    tools::AREA,
+];
 
 /// Makes the functions of one part and its [`Area`].
 macro_rules! catalogue {
@@ -50,6 +68,7 @@ macro_rules! catalogue {
     ) => {
         $(
             $(#[$doc])*
+            #[allow(clippy::too_many_arguments, reason = "one for each value that the texts name")]
             pub fn $name($($value: impl std::fmt::Display),*) -> $crate::error::CliError {
                 $crate::error::CliError::of(stringify!($name), $crate::error::ExitKind::$exit, format!($what))
                     $(.live(format!($live)))?

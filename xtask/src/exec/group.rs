@@ -1,9 +1,9 @@
 //! Process groups: every child leads one, and none outlives us.
 
 use std::cell::Cell;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::error::CliError;
+use crate::error::catalogue::tools as errors;
 
 /// How long a child has to end by itself after SIGTERM before SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -23,9 +23,9 @@ static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
 /// One running process group; dropping it kills what is left of it.
 #[derive(Debug)]
-pub(super) struct Group(Option<Pid>);
+pub(super) struct ProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProcessGroup {
     pub(super) fn of(pids: &[u32]) -> Self {
         let leader = pids
             .first()
@@ -34,7 +34,7 @@ impl Group {
         if let Some(leader) = leader {
             running().push(leader);
         }
-        if interrupted() && !LAST_WORDS.get() {
+        if interrupted() && !SIGNALS_DEFERRED.get() {
             // The signal came while the child was being started, before the handler could see it.
             signal_group(leader, Signal::TERM);
         }
@@ -89,7 +89,7 @@ fn signal_group(leader: Option<Pid>, signal: Signal) {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
         running().retain(|leader| Some(*leader) != self.0);
@@ -97,7 +97,7 @@ impl Drop for Group {
 }
 
 fn running() -> std::sync::MutexGuard<'static, Vec<Pid>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+    crate::wait::lock(&RUNNING)
 }
 
 /// From here on SIGINT, SIGTERM and SIGHUP end the children first and are seen by [`check_interrupted`]; the second
@@ -126,22 +126,22 @@ pub fn interrupted() -> bool {
 }
 
 thread_local! {
-    static LAST_WORDS: Cell<bool> = const { Cell::new(false) };
+    static SIGNALS_DEFERRED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets this thread run commands although a signal has come: what must be told before we end. A second signal ends us
-/// all the same.
-pub fn with_signals_deferred<T>(say: impl FnOnce() -> T) -> T {
-    LAST_WORDS.set(true);
-    let said = say();
-    LAST_WORDS.set(false);
-    said
+/// Lets this thread run commands although a signal has come: what must be recorded before the end. A second
+/// signal ends the program all the same.
+pub fn with_signals_deferred<T>(work: impl FnOnce() -> T) -> T {
+    SIGNALS_DEFERRED.set(true);
+    let result = work();
+    SIGNALS_DEFERRED.set(false);
+    result
 }
 
 /// An error when a signal asked us to stop: loops and waits call it.
 pub fn check_interrupted() -> Result<()> {
-    if interrupted() && !LAST_WORDS.get() {
-        Err(CliError::failed("interrupted by a signal").into())
+    if interrupted() && !SIGNALS_DEFERRED.get() {
+        Err(errors::interrupted().into())
     } else {
         Ok(())
     }

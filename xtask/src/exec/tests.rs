@@ -1,3 +1,7 @@
+use std::time::Instant;
+
+use anyhow::bail;
+
 use super::*;
 use xshell::{Shell, cmd};
 

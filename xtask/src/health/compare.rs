@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::render::duration;
 use super::report::{CheckReport, HealthReport, SCHEMA};
-use crate::domain::verdict::{Outcome, Verdict};
-use crate::error::CliError;
+use crate::domain::verdict::{CheckResult, HealthStatus};
+use crate::error::catalogue::health as errors;
 
 /// The largest report that is read.
 const LIMIT_BYTES: usize = 32 << 20;
@@ -22,18 +22,18 @@ const SLOWER_MS: f64 = 20.0;
 #[derive(Debug, Serialize)]
 pub struct Comparison {
     pub earlier_at: String,
-    pub earlier_verdict: Verdict,
-    pub changes: Vec<Change>,
+    pub earlier_verdict: HealthStatus,
+    pub changes: Vec<HealthChange>,
 }
 
 /// One check that is not as it was.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Change {
+pub enum HealthChange {
     /// It passed, and does not any more.
     Broke {
         check: String,
-        now: Outcome,
+        now: CheckResult,
         message: String,
     },
     /// It did not pass, and does now.
@@ -69,10 +69,7 @@ struct Stored {
 pub fn read(path: &Path) -> Result<HealthReport> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let bytes = crate::exec::read_bounded(file, LIMIT_BYTES)?;
-    let wrong = |why: String| {
-        CliError::usage(format!("{} is not a health report: {why}", path.display()))
-            .next("write one with: cargo xtask health --format json > FILE")
-    };
+    let wrong = |why: String| errors::not_a_report(path.display(), why);
     let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
     if stored.schema != SCHEMA {
         return Err(wrong(format!("its schema is {:?}", stored.schema)).into());
@@ -90,7 +87,7 @@ impl Comparison {
         let mut changes = Vec::new();
         for check in &now.checks {
             match before.get(check.name.as_str()) {
-                None => changes.push(Change::Added {
+                None => changes.push(HealthChange::Added {
                     check: check.name.clone(),
                 }),
                 Some(before) => changes.extend(change(before, check)),
@@ -98,7 +95,7 @@ impl Comparison {
         }
         for check in &earlier.checks {
             if !now.checks.iter().any(|other| other.name == check.name) {
-                changes.push(Change::Removed {
+                changes.push(HealthChange::Removed {
                     check: check.name.clone(),
                 });
             }
@@ -119,24 +116,24 @@ impl Comparison {
         for change in &self.changes {
             let times = |before: f64, now: f64| format!("{} → {}", duration(before), duration(now));
             match change {
-                Change::Broke { check, message, .. } => writeln!(text, "  broke    {check}: {message}"),
-                Change::Fixed { check } => writeln!(text, "  fixed    {check}"),
-                Change::Slower {
+                HealthChange::Broke { check, message, .. } => writeln!(text, "  broke    {check}: {message}"),
+                HealthChange::Fixed { check } => writeln!(text, "  fixed    {check}"),
+                HealthChange::Slower {
                     check,
                     before_ms,
                     now_ms,
                 } => {
                     writeln!(text, "  slower   {check}: {}", times(*before_ms, *now_ms))
                 }
-                Change::Faster {
+                HealthChange::Faster {
                     check,
                     before_ms,
                     now_ms,
                 } => {
                     writeln!(text, "  faster   {check}: {}", times(*before_ms, *now_ms))
                 }
-                Change::Added { check } => writeln!(text, "  added    {check}"),
-                Change::Removed { check } => writeln!(text, "  removed  {check}"),
+                HealthChange::Added { check } => writeln!(text, "  added    {check}"),
+                HealthChange::Removed { check } => writeln!(text, "  removed  {check}"),
             }
             .expect("writing to a string");
         }
@@ -144,32 +141,32 @@ impl Comparison {
     }
 }
 
-fn change(before: &CheckReport, now: &CheckReport) -> Option<Change> {
-    let passed = |check: &CheckReport| check.outcome == Outcome::Passed;
-    let said_nothing = |check: &CheckReport| check.outcome == Outcome::NotAsked;
+fn change(before: &CheckReport, now: &CheckReport) -> Option<HealthChange> {
+    let passed = |check: &CheckReport| check.outcome == CheckResult::Passed;
+    let said_nothing = |check: &CheckReport| check.outcome == CheckResult::NotAsked;
     if said_nothing(before) || said_nothing(now) {
         return None;
     }
     let check = now.name.clone();
     match (passed(before), passed(now)) {
-        (true, false) => Some(Change::Broke {
+        (true, false) => Some(HealthChange::Broke {
             check,
             now: now.outcome,
             message: now.message.clone(),
         }),
-        (false, true) => Some(Change::Fixed { check }),
+        (false, true) => Some(HealthChange::Fixed { check }),
         (false, false) => None,
         (true, true) => {
             let (before_ms, now_ms) = before.measured_ms.zip(now.measured_ms)?;
             let is_more = |a: f64, b: f64| a > b * SLOWER_FACTOR && a > b + SLOWER_MS;
             if is_more(now_ms, before_ms) {
-                Some(Change::Slower {
+                Some(HealthChange::Slower {
                     check,
                     before_ms,
                     now_ms,
                 })
             } else if is_more(before_ms, now_ms) {
-                Some(Change::Faster {
+                Some(HealthChange::Faster {
                     check,
                     before_ms,
                     now_ms,

@@ -1,23 +1,38 @@
-//! Gathers the checks of a file and all its mistakes: names, dependencies, variables, patterns, paths.
+//! From the file to the checks that can run. Every mistake is found here, before anything is sent:
+//! names, dependencies, variables, patterns, paths.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Result;
 use regex::Regex;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 use toml::Spanned;
 
-use super::file::{self, CheckEntry, HealthFile, Text};
+use super::file::{self, CheckSpec, HealthFile, Text};
 use super::order;
-use super::plan::{Check, Plan};
-use super::probe::{Probe, Serving};
+use super::plan::{HealthCheck, HealthPlan};
+use super::probe::{Probe, ServingProbe};
 use super::template::{Template, Variable};
 use crate::config;
 use crate::domain::verdict::Severity;
 
 /// The largest pattern, once compiled: a check needs no more.
 const PATTERN_LIMIT_BYTES: usize = 1 << 20;
+
+/// Parses and compiles the file.
+pub(super) fn parse(path: &Path, text: &str) -> Result<HealthPlan> {
+    let file: HealthFile = config::parse_toml(path, text)?;
+    let mut compiler = Compiler::new(text, &file.run);
+    let plan = compiler.plan(file);
+    if compiler.mistakes.is_empty() {
+        Ok(plan)
+    } else {
+        Err(config::mistakes(path, text, compiler.mistakes))
+    }
+}
 
 /// Gathers mistakes while it compiles.
 pub(super) struct Compiler<'a> {
@@ -33,7 +48,7 @@ pub(super) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn new(text: &'a str, run: &file::Run) -> Self {
+    pub(super) fn new(text: &'a str, run: &file::RunLimits) -> Self {
         let mut compiler = Self {
             text,
             mistakes: Vec::new(),
@@ -66,8 +81,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    pub(super) fn plan(&mut self, file: HealthFile) -> Plan {
-        let mut entries: Vec<(Text, CheckEntry)> = file.check.into_iter().collect();
+    pub(super) fn plan(&mut self, file: HealthFile) -> HealthPlan {
+        let mut entries: Vec<(Text, CheckSpec)> = file.check.into_iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         if entries.is_empty() {
             self.mistake(0, "there is no check: a run of it would say nothing");
@@ -84,7 +99,7 @@ impl<'a> Compiler<'a> {
             }
         }
         let depends_on = order::resolve(&entries, &mut self.mistakes);
-        let mut checks: Vec<Check> = Vec::new();
+        let mut checks: Vec<HealthCheck> = Vec::new();
         for ((name, entry), depends_on) in entries.iter().zip(depends_on) {
             if let Some(check) = self.check(name, entry, depends_on) {
                 checks.push(check);
@@ -93,7 +108,7 @@ impl<'a> Compiler<'a> {
         if self.mistakes.is_empty() {
             self.check_uses(&checks);
         }
-        Plan {
+        HealthPlan {
             parallel: *file.run.parallel.get_ref(),
             deadline: Duration::from_secs(*file.run.deadline_s.get_ref()),
             checks,
@@ -102,7 +117,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// A captured variable is there only once its check has passed: the user must depend on it, also by others.
-    fn check_uses(&mut self, checks: &[Check]) {
+    fn check_uses(&mut self, checks: &[HealthCheck]) {
         let by_name: BTreeMap<&str, usize> = checks
             .iter()
             .enumerate()
@@ -130,7 +145,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn check(&mut self, name: &Text, entry: &CheckEntry, depends_on: Vec<usize>) -> Option<Check> {
+    fn check(&mut self, name: &Text, entry: &CheckSpec, depends_on: Vec<usize>) -> Option<HealthCheck> {
         let mut probes: Vec<Probe> = Vec::new();
         let user = name.get_ref();
         if let Some(http) = &entry.http {
@@ -152,7 +167,7 @@ impl<'a> Compiler<'a> {
             );
         }
         if let Some(serving) = &entry.serving {
-            probes.push(Probe::Serving(Serving {
+            probes.push(Probe::Serving(ServingProbe {
                 timeout: self.timeout(serving.get_ref().timeout_ms.as_ref()),
             }));
         }
@@ -183,7 +198,7 @@ impl<'a> Compiler<'a> {
             Probe::StatusPage(_) => Severity::Warning,
             _ => Severity::Critical,
         });
-        Some(Check {
+        Some(HealthCheck {
             name: user.clone(),
             group: entry.group,
             severity,
@@ -316,3 +331,6 @@ pub(super) fn to_json(value: &toml::Value) -> Value {
             .into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

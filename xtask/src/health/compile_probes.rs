@@ -6,11 +6,11 @@ use ureq::http::Method;
 use super::compile::Compiler;
 use super::expect::{Assertion, Expectations};
 use super::file::{self, Text};
-use super::probe::{Database, Frontend, HttpProbe, Release, StatusPage};
+use super::probe::{DatabaseProbe, FrontendProbe, HttpProbe, ReleaseProbe, StatusPageProbe};
 use crate::config;
 
 impl Compiler<'_> {
-    pub(super) fn http(&mut self, user: &str, http: &file::Http) -> Option<HttpProbe> {
+    pub(super) fn http(&mut self, user: &str, http: &file::HttpSpec) -> Option<HttpProbe> {
         let method = self.method(http.method.as_ref());
         let url = self.url(user, &http.url);
         let mut headers = Vec::new();
@@ -65,7 +65,7 @@ impl Compiler<'_> {
         Method::from_bytes(method.get_ref().as_bytes()).ok()
     }
 
-    fn expectations(&mut self, user: &str, expect: &file::Expect) -> Expectations {
+    fn expectations(&mut self, user: &str, expect: &file::ExpectSpec) -> Expectations {
         let mut headers = Vec::new();
         for (name, pattern) in &expect.headers {
             if let Some(pattern) = self.pattern(pattern) {
@@ -95,7 +95,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn assertion(&mut self, user: &str, assertion: &Spanned<file::Assertion>) -> Option<Assertion> {
+    fn assertion(&mut self, user: &str, assertion: &Spanned<file::AssertionSpec>) -> Option<Assertion> {
         let given = assertion.get_ref();
         let matches = given.matches.as_ref().and_then(|pattern| self.pattern(pattern));
         if let (Some(min), Some(max)) = (given.min, given.max)
@@ -127,9 +127,9 @@ impl Compiler<'_> {
         })
     }
 
-    pub(super) fn frontend(&mut self, user: &str, frontend: &file::Frontend) -> Option<Frontend> {
+    pub(super) fn frontend(&mut self, user: &str, frontend: &file::FrontendSpec) -> Option<FrontendProbe> {
         let title = frontend.title.as_ref().and_then(|pattern| self.pattern(pattern));
-        Some(Frontend {
+        Some(FrontendProbe {
             url: self.url(user, &frontend.url)?,
             title,
             marker: frontend.marker.clone(),
@@ -139,7 +139,7 @@ impl Compiler<'_> {
         })
     }
 
-    pub(super) fn database(&mut self, database: &file::Database) -> Database {
+    pub(super) fn database(&mut self, database: &file::DatabaseSpec) -> DatabaseProbe {
         let filter = mongodb::bson::serialize_to_document(&database.filter);
         if let Err(error) = &filter {
             let message = format!("`filter` cannot be sent to the database: {error}");
@@ -149,15 +149,15 @@ impl Compiler<'_> {
             let at = database.collection.span().start;
             self.mistake(at, "`samples` is from 1 to 10000");
         }
-        Database {
+        DatabaseProbe {
             file: database.clone(),
             filter: filter.unwrap_or_default(),
             timeout: self.timeout(database.timeout_ms.as_ref()),
         }
     }
 
-    pub(super) fn status_page(&mut self, user: &str, page: &file::StatusPage) -> Option<StatusPage> {
-        Some(StatusPage {
+    pub(super) fn status_page(&mut self, user: &str, page: &file::StatusPageSpec) -> Option<StatusPageProbe> {
+        Some(StatusPageProbe {
             url: self.url(user, &page.url)?,
             components: page.components.clone(),
             timeout: self.timeout(page.timeout_ms.as_ref()),
@@ -165,7 +165,7 @@ impl Compiler<'_> {
         })
     }
 
-    pub(super) fn release(&mut self, user: &str, release: &file::Release) -> Option<Release> {
+    pub(super) fn release(&mut self, user: &str, release: &file::ReleaseCheckSpec) -> Option<ReleaseProbe> {
         let commit = self.path(&release.commit);
         let version = release.version.as_ref().and_then(|path| self.path(path));
         let deployment = release.deployment.as_ref().and_then(|path| self.path(path));
@@ -174,7 +174,7 @@ impl Compiler<'_> {
             let message = "`marker_is = \"version\"` needs `version`: the path of the backend's version";
             self.mistake(release.backend.span().start, message);
         }
-        Some(Release {
+        Some(ReleaseProbe {
             frontend: self.url(user, &release.frontend)?,
             backend: backend?,
             commit: commit?,

@@ -4,7 +4,7 @@ use regex::Regex;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::file::Kind;
+use super::file::JsonType;
 use super::http::Answer;
 use super::template::{Missing, Values, fill_json};
 
@@ -27,16 +27,16 @@ pub(super) struct Expectations {
 pub(super) struct Assertion {
     pub path: JsonPath,
     pub equals: Option<Value>,
-    pub kind: Option<Kind>,
+    pub kind: Option<JsonType>,
     pub matches: Option<Regex>,
     pub min: Option<f64>,
     pub max: Option<f64>,
     pub min_count: usize,
     pub max_count: Option<usize>,
-    pub shape: Vec<(String, Kind)>,
+    pub shape: Vec<(String, JsonType)>,
 }
 
-impl Kind {
+impl JsonType {
     fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::Null,
@@ -194,9 +194,13 @@ impl Assertion {
             return Err(format!("is {} instead of {equals}", cut(&node.to_string())));
         }
         if let Some(kind) = self.kind
-            && Kind::of(node) != kind
+            && JsonType::of(node) != kind
         {
-            return Err(format!("is {} instead of {}", Kind::of(node).word(), kind.word()));
+            return Err(format!(
+                "is {} instead of {}",
+                JsonType::of(node).word(),
+                kind.word()
+            ));
         }
         if let Some(pattern) = &self.matches {
             let text = node.as_str().map_or_else(|| node.to_string(), str::to_owned);
@@ -207,7 +211,7 @@ impl Assertion {
         if self.min.is_some() || self.max.is_some() {
             let number = node
                 .as_f64()
-                .ok_or_else(|| format!("is {} instead of a number", Kind::of(node).word()))?;
+                .ok_or_else(|| format!("is {} instead of a number", JsonType::of(node).word()))?;
             if self.min.is_some_and(|min| number < min) || self.max.is_some_and(|max| number > max) {
                 let bound =
                     |bound: Option<f64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
@@ -224,14 +228,14 @@ impl Assertion {
     fn check_shape(&self, node: &Value) -> Result<(), String> {
         for (member, kind) in &self.shape {
             let Some(object) = node.as_object() else {
-                return Err(format!("is {} instead of an object", Kind::of(node).word()));
+                return Err(format!("is {} instead of an object", JsonType::of(node).word()));
             };
             match object.get(member) {
                 None => return Err(format!("has no `{member}`")),
-                Some(value) if Kind::of(value) != *kind => {
+                Some(value) if JsonType::of(value) != *kind => {
                     return Err(format!(
                         "has {} as `{member}` instead of {}",
-                        Kind::of(value).word(),
+                        JsonType::of(value).word(),
                         kind.word()
                     ));
                 }

@@ -15,16 +15,16 @@ pub(super) type Text = Spanned<String>;
 #[serde(deny_unknown_fields)]
 pub(super) struct HealthFile {
     #[allow(dead_code, reason = "reading it is what checks it")]
-    pub schema: Schema,
+    pub schema: HealthSchema,
     #[serde(default)]
-    pub run: Run,
+    pub run: RunLimits,
     #[serde(default)]
-    pub check: BTreeMap<Text, CheckEntry>,
+    pub check: BTreeMap<Text, CheckSpec>,
 }
 
 /// The one version of the file's schema that this program reads.
 #[derive(Debug, Deserialize)]
-pub(super) enum Schema {
+pub(super) enum HealthSchema {
     #[serde(rename = "health/1")]
     V1,
 }
@@ -32,7 +32,7 @@ pub(super) enum Schema {
 /// Limits of a whole run.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Run {
+pub(super) struct RunLimits {
     /// How many checks run at once.
     pub parallel: Spanned<usize>,
     /// The longest that all checks together may take.
@@ -43,7 +43,7 @@ pub(super) struct Run {
     pub body_limit_bytes: Spanned<u64>,
 }
 
-impl Default for Run {
+impl Default for RunLimits {
     fn default() -> Self {
         Self {
             parallel: Spanned::new(0..0, 16),
@@ -57,7 +57,7 @@ impl Default for Run {
 /// What a check is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Group {
+pub enum CheckGroup {
     Api,
     Database,
     Features,
@@ -66,7 +66,7 @@ pub enum Group {
     Release,
 }
 
-impl Group {
+impl CheckGroup {
     /// The word in files and tables.
     pub const fn word(self) -> &'static str {
         match self {
@@ -83,20 +83,20 @@ impl Group {
 /// `[check.NAME]`: exactly one of the probes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CheckEntry {
-    pub group: Group,
+pub(super) struct CheckSpec {
+    pub group: CheckGroup,
     pub severity: Option<Severity>,
     #[serde(default)]
     pub depends_on: Vec<Text>,
     #[serde(default)]
     pub retry: Retry,
     pub consecutive: Option<Spanned<u32>>,
-    pub http: Option<Spanned<Http>>,
-    pub frontend: Option<Spanned<Frontend>>,
-    pub database: Option<Spanned<Database>>,
-    pub status_page: Option<Spanned<StatusPage>>,
-    pub release: Option<Spanned<Release>>,
-    pub serving: Option<Spanned<Serving>>,
+    pub http: Option<Spanned<HttpSpec>>,
+    pub frontend: Option<Spanned<FrontendSpec>>,
+    pub database: Option<Spanned<DatabaseSpec>>,
+    pub status_page: Option<Spanned<StatusPageSpec>>,
+    pub release: Option<Spanned<ReleaseCheckSpec>>,
+    pub serving: Option<Spanned<ServingSpec>>,
 }
 
 /// For how long a check that does not pass is tried again.
@@ -124,7 +124,7 @@ impl Default for Retry {
 /// A request and what is expected of the answer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Http {
+pub(super) struct HttpSpec {
     pub method: Option<Text>,
     pub url: Text,
     #[serde(default)]
@@ -143,20 +143,20 @@ pub(super) struct Http {
     #[serde(default)]
     pub redirects: u8,
     #[serde(default)]
-    pub expect: Expect,
+    pub expect: ExpectSpec,
 }
 
 /// What is expected of an answer.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Expect {
+pub(super) struct ExpectSpec {
     /// One of these; 200 unless given.
     pub status: Option<Spanned<Vec<u16>>>,
     /// Header → regular expression that its value matches.
     pub headers: BTreeMap<Text, Text>,
     /// Regular expression that is found in the body.
     pub body: Option<Text>,
-    pub json: Vec<Spanned<Assertion>>,
+    pub json: Vec<Spanned<AssertionSpec>>,
     /// The longest that any one answer may take.
     pub max_ms: Option<Spanned<u64>>,
     /// The 95th percentile over the samples.
@@ -166,24 +166,24 @@ pub(super) struct Expect {
 /// What holds for the nodes that a JSONPath selects; no node at all is a failure unless `max_count` allows it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Assertion {
+pub(super) struct AssertionSpec {
     pub path: Text,
     pub equals: Option<Spanned<toml::Value>>,
     #[serde(rename = "type")]
-    pub kind: Option<Kind>,
+    pub kind: Option<JsonType>,
     pub matches: Option<Text>,
     pub min: Option<f64>,
     pub max: Option<f64>,
     pub min_count: Option<usize>,
     pub max_count: Option<usize>,
     /// Every selected node is an object with these members, each of this type.
-    pub shape: Option<BTreeMap<String, Kind>>,
+    pub shape: Option<BTreeMap<String, JsonType>>,
 }
 
 /// A type of JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(super) enum JsonType {
     Null,
     Boolean,
     Number,
@@ -195,7 +195,7 @@ pub(super) enum Kind {
 /// The page as a browser would load it: the document and the assets that it names.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Frontend {
+pub(super) struct FrontendSpec {
     pub url: Text,
     /// Regular expression for the title.
     pub title: Option<Text>,
@@ -209,7 +209,7 @@ pub(super) struct Frontend {
 /// Questions to the database itself.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Database {
+pub(super) struct DatabaseSpec {
     /// Collection of the test query.
     pub collection: Text,
     #[serde(default)]
@@ -237,7 +237,7 @@ pub(super) struct Database {
 /// A status page in the Statuspage format.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StatusPage {
+pub(super) struct StatusPageSpec {
     /// Address of `summary.json`.
     pub url: Text,
     /// Names of the components that matter to us; all where empty.
@@ -249,7 +249,7 @@ pub(super) struct StatusPage {
 /// What the backend and the frontend say that they are.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Release {
+pub(super) struct ReleaseCheckSpec {
     pub backend: Text,
     /// JSONPaths in the backend's answer.
     pub commit: Text,
@@ -265,7 +265,7 @@ pub(super) struct Release {
 /// Which deployments the production domains serve, asked of the platforms.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Serving {
+pub(super) struct ServingSpec {
     pub timeout_ms: Option<Spanned<u64>>,
 }
 

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::network;
 use super::problem::{Problem, Stage, explain};
-use super::report::{Timings, ms};
+use super::report::{RequestTimings, ms};
 
 /// Bytes taken from the body at a time.
 const STEP_BYTES: usize = 64 << 10;
@@ -103,7 +103,7 @@ pub(super) struct Client {
 
 /// A request with all its bounds.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(super) struct HttpRequest {
     pub method: Method,
     pub url: String,
     pub headers: Vec<(String, String)>,
@@ -113,7 +113,7 @@ pub(super) struct Request {
     pub body_limit_bytes: u64,
 }
 
-impl Request {
+impl HttpRequest {
     pub(super) fn get(url: String, timeout: Duration, body_limit_bytes: u64) -> Self {
         Self {
             method: Method::GET,
@@ -134,15 +134,15 @@ pub(super) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
-    pub timings: Timings,
+    pub timings: RequestTimings,
 }
 
 /// A request that brought no whole answer.
 #[derive(Debug)]
-pub(super) struct Broken {
+pub(super) struct FailedRequest {
     pub problem: Problem,
     pub status: Option<u16>,
-    pub timings: Timings,
+    pub timings: RequestTimings,
 }
 
 impl Client {
@@ -186,11 +186,11 @@ impl Client {
     }
 
     /// Sends the request and reads the whole answer; all of it, redirects too, within the request's time.
-    pub(super) fn send(&self, request: &Request) -> Result<Answer, Broken> {
+    pub(super) fn send(&self, request: &HttpRequest) -> Result<Answer, FailedRequest> {
         let started = Instant::now();
-        let broken = |problem, status, mut timings: Timings| {
+        let broken = |problem, status, mut timings: RequestTimings| {
             timings.total_ms = ms(started.elapsed());
-            Broken {
+            FailedRequest {
                 problem,
                 status,
                 timings,
@@ -200,7 +200,7 @@ impl Client {
         let mut seen = Vec::new();
         let mut url = Url::parse(&request.url).map_err(|error| {
             let problem = Problem::Failed(format!("`{}` is not an address: {error}", request.url));
-            broken(problem, None, Timings::default())
+            broken(problem, None, RequestTimings::default())
         })?;
         loop {
             let left = request.timeout.saturating_sub(started.elapsed());
@@ -229,11 +229,11 @@ impl Client {
     /// server: a read is then sent once more on a new one.
     fn exchange(
         &self,
-        request: &Request,
+        request: &HttpRequest,
         url: &Url,
         left: Duration,
         whole: Duration,
-    ) -> Result<Answer, (Problem, Option<u16>, Timings)> {
+    ) -> Result<Answer, (Problem, Option<u16>, RequestTimings)> {
         let started = Instant::now();
         let mut outcome = self.exchange_once(request, url, left);
         if let Err(cut) = &outcome
@@ -250,7 +250,7 @@ impl Client {
         })
     }
 
-    fn exchange_once(&self, request: &Request, url: &Url, left: Duration) -> Result<Answer, Box<Cut>> {
+    fn exchange_once(&self, request: &HttpRequest, url: &Url, left: Duration) -> Result<Answer, Box<Cut>> {
         PHASES.set(Phases::default());
         let started = Instant::now();
         let mut builder = ureq::http::Request::builder()
@@ -301,15 +301,15 @@ struct Cut {
     error: ureq::Error,
     stage: Stage,
     status: Option<u16>,
-    timings: Timings,
+    timings: RequestTimings,
     was_kept: bool,
 }
 
 /// What the marks say: the phases of the new connection, how far it came, and whether a kept one was used instead.
-fn phases(url: &Url) -> (Timings, Stage, bool) {
+fn phases(url: &Url) -> (RequestTimings, Stage, bool) {
     let phases = PHASES.get();
     let is_new = phases.mark.is_some();
-    let timings = Timings {
+    let timings = RequestTimings {
         // With a kept connection the resolver's answer was not used: the time of it says nothing.
         dns_ms: phases.dns.filter(|_| is_new).map(ms),
         connect_ms: phases.connect.map(ms),
@@ -373,7 +373,7 @@ fn next_location(answer: &Answer, from: &Url) -> Result<Url, String> {
 
 /// Makes the request the one that follows a redirect. Another origin gets no header and no body of ours: any of them
 /// may be a credential.
-fn redirect(request: &mut Request, status: u16, from: &Url, to: &Url) -> Result<(), String> {
+fn redirect(request: &mut HttpRequest, status: u16, from: &Url, to: &Url) -> Result<(), String> {
     let is_read = request.method == Method::GET || request.method == Method::HEAD;
     if !is_read && matches!(status, 301..=303) {
         request.method = Method::GET;

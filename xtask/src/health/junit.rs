@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use super::report::{CheckReport, HealthReport};
-use crate::domain::verdict::{Outcome, Severity};
+use crate::domain::verdict::{CheckResult, Severity};
 
 /// The whole file. What could not be looked at is an error, not a failure; a warning does not fail the suite.
 pub fn xml(report: &HealthReport) -> String {
-    let count = |wanted: Outcome| {
+    let count = |wanted: CheckResult| {
         let is = |check: &&CheckReport| check.severity == Severity::Critical && check.outcome == wanted;
         report.checks.iter().filter(is).count()
     };
@@ -18,8 +18,8 @@ pub fn xml(report: &HealthReport) -> String {
         escape(&report.environment),
         escape(&report.started_at),
         report.checks.len(),
-        count(Outcome::Failed),
-        count(Outcome::Unknown) + count(Outcome::Skipped),
+        count(CheckResult::Failed),
+        count(CheckResult::Unknown) + count(CheckResult::Skipped),
         report.duration_ms / 1_000.0
     )
     .expect("writing to a string");
@@ -41,11 +41,11 @@ pub fn xml(report: &HealthReport) -> String {
 fn ending(check: &CheckReport) -> String {
     let message = escape(&check.message);
     match (check.outcome, check.severity) {
-        (Outcome::Passed, _) => format!("<system-out>{message}</system-out>"),
-        (Outcome::NotAsked, _) => format!("<skipped message=\"{message}\"/>"),
+        (CheckResult::Passed, _) => format!("<system-out>{message}</system-out>"),
+        (CheckResult::NotAsked, _) => format!("<skipped message=\"{message}\"/>"),
         (_, Severity::Warning) => format!("<skipped message=\"warning: {message}\"/>"),
-        (Outcome::Failed, _) => format!("<failure message=\"{message}\"/>"),
-        (Outcome::Unknown | Outcome::Skipped, _) => format!("<error message=\"{message}\"/>"),
+        (CheckResult::Failed, _) => format!("<failure message=\"{message}\"/>"),
+        (CheckResult::Unknown | CheckResult::Skipped, _) => format!("<error message=\"{message}\"/>"),
     }
 }
 

@@ -7,7 +7,8 @@ use ureq::tls::{PemItem, RootCerts};
 use ureq::{Proxy, ProxyProtocol};
 use url::{Host, Url};
 
-use crate::error::CliError;
+use crate::context::env_nonempty;
+use crate::error::catalogue::health as errors;
 
 /// The largest file of certificates that is read.
 const CERTIFICATES_LIMIT_BYTES: usize = 16 << 20;
@@ -23,11 +24,10 @@ pub(super) fn proxy(scheme: &str) -> Result<Option<Proxy>> {
     } else {
         vec![upper, lower, "ALL_PROXY".into(), "all_proxy".into()]
     };
-    let set = |name: &String| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let Some((name, value)) = names.iter().find_map(|name| Some((name, set(name)?))) else {
+    let Some((name, value)) = names.iter().find_map(|name| Some((name, env_nonempty(name)?))) else {
         return Ok(None);
     };
-    let wrong = || CliError::usage(format!("{name} is not the address of an HTTP proxy"));
+    let wrong = || errors::proxy_invalid(name);
     let given = Proxy::new(&value).map_err(|_| wrong())?;
     if !matches!(given.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
         return Err(wrong().into());

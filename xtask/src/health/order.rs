@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::file::{CheckEntry, Text};
+use super::file::{CheckSpec, Text};
 use crate::config;
 
 /// For each check the places of those it depends on; unknown names and cycles are mistakes.
-pub(super) fn resolve(
-    entries: &[(Text, CheckEntry)],
-    mistakes: &mut Vec<(usize, String)>,
-) -> Vec<Vec<usize>> {
+pub(super) fn resolve(entries: &[(Text, CheckSpec)], mistakes: &mut Vec<(usize, String)>) -> Vec<Vec<usize>> {
     let places: BTreeMap<&str, usize> = entries
         .iter()
         .enumerate()

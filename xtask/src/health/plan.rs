@@ -1,34 +1,29 @@
-//! The checks of a run, from the file to what can run. Every mistake is found here, before anything is sent.
+//! The checks of a run, ready to run: pure data.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
-
-use super::Group;
-use super::compile::Compiler;
-use super::file::{HealthFile, Retry};
+use super::CheckGroup;
+use super::file::Retry;
 use super::probe::Probe;
-use crate::config;
 use crate::domain::verdict::Severity;
 
 /// All checks of a run.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct HealthPlan {
     pub parallel: usize,
     pub deadline: Duration,
     /// In the order of the file.
-    pub checks: Vec<Check>,
+    pub checks: Vec<HealthCheck>,
     /// Names of the environment variables that hold secrets.
     pub secrets: BTreeSet<String>,
 }
 
 /// A check that can run.
 #[derive(Debug)]
-pub(super) struct Check {
+pub(super) struct HealthCheck {
     pub name: String,
-    pub group: Group,
+    pub group: CheckGroup,
     pub severity: Severity,
     pub depends_on: Vec<usize>,
     pub retry: Retry,
@@ -36,21 +31,9 @@ pub(super) struct Check {
     pub probe: Probe,
 }
 
-impl Plan {
-    /// Parses and compiles the file.
-    pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
-        let file: HealthFile = config::parse_toml(path, text)?;
-        let mut compiler = Compiler::new(text, &file.run);
-        let plan = compiler.plan(file);
-        if compiler.mistakes.is_empty() {
-            Ok(plan)
-        } else {
-            Err(config::mistakes(path, text, compiler.mistakes))
-        }
-    }
-
+impl HealthPlan {
     /// Keeps the checks of a group and all that they depend on.
-    pub(super) fn only(&mut self, wanted: impl Fn(&Check) -> bool) {
+    pub(super) fn only(&mut self, wanted: impl Fn(&HealthCheck) -> bool) {
         let mut keep: Vec<bool> = self.checks.iter().map(wanted).collect();
         // Dependencies have no cycles, so this ends at the latest after as many rounds as there are checks.
         let mut changed = true;
@@ -82,6 +65,3 @@ impl Plan {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,34 +12,34 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-pub(super) use database::Database;
-pub(super) use frontend::Frontend;
+pub(super) use database::DatabaseProbe;
+pub(super) use frontend::FrontendProbe;
 pub(super) use http::HttpProbe;
-pub(super) use release::Release;
-pub(super) use serving::Serving;
-pub(super) use status_page::StatusPage;
+pub(super) use release::ReleaseProbe;
+pub(super) use serving::ServingProbe;
+pub(super) use status_page::StatusPageProbe;
 
-use super::http::{Answer, Broken, Client, Request};
+use super::http::{Answer, Client, FailedRequest, HttpRequest};
 use super::problem::Problem;
-use super::report::Timings;
+use super::report::RequestTimings;
 use super::template::{Missing, Values};
 use crate::context::Context;
-use crate::domain::verdict::Outcome;
+use crate::domain::verdict::CheckResult;
 
 /// One of the kinds.
 #[derive(Debug)]
 pub(super) enum Probe {
     Http(HttpProbe),
-    Frontend(Frontend),
-    Database(Database),
-    StatusPage(StatusPage),
-    Release(Box<Release>),
-    Serving(Serving),
+    Frontend(FrontendProbe),
+    Database(DatabaseProbe),
+    StatusPage(StatusPageProbe),
+    Release(Box<ReleaseProbe>),
+    Serving(ServingProbe),
 }
 
 /// What a probe works with.
 #[derive(Debug)]
-pub(super) struct Scene<'a> {
+pub(super) struct RunContext<'a> {
     pub ctx: &'a Context,
     pub client: &'a Client,
     pub values: &'a Values,
@@ -49,14 +49,14 @@ pub(super) struct Scene<'a> {
     pub frontend_headers: &'a [(String, String)],
 }
 
-impl Scene<'_> {
+impl RunContext<'_> {
     /// The time for one request: its own, or what is left of the run's.
     fn timeout(&self, own: Duration) -> Duration {
         own.min(self.deadline.saturating_duration_since(Instant::now()))
     }
 
-    fn get(&self, url: String, timeout: Duration, body_limit_bytes: u64) -> Result<Answer, Broken> {
-        let mut request = Request::get(url, self.timeout(timeout), body_limit_bytes);
+    fn get(&self, url: String, timeout: Duration, body_limit_bytes: u64) -> Result<Answer, FailedRequest> {
+        let mut request = HttpRequest::get(url, self.timeout(timeout), body_limit_bytes);
         if is_below(&request.url, &self.values.frontend) {
             request.headers = self.frontend_headers.to_vec();
         }
@@ -74,12 +74,12 @@ fn is_below(url: &str, base: &str) -> bool {
 
 /// What one look saw.
 #[derive(Debug)]
-pub(super) struct Look {
-    pub outcome: Outcome,
+pub(super) struct ProbeResult {
+    pub outcome: CheckResult,
     pub message: String,
     pub status: Option<u16>,
     pub bytes: Option<u64>,
-    pub timings: Timings,
+    pub timings: RequestTimings,
     pub measured_ms: Option<f64>,
     pub budget_ms: Option<f64>,
     pub link: Option<String>,
@@ -88,14 +88,14 @@ pub(super) struct Look {
     pub is_final: bool,
 }
 
-impl Look {
-    fn new(outcome: Outcome, message: impl Into<String>) -> Self {
+impl ProbeResult {
+    fn new(outcome: CheckResult, message: impl Into<String>) -> Self {
         Self {
             outcome,
             message: message.into(),
             status: None,
             bytes: None,
-            timings: Timings::default(),
+            timings: RequestTimings::default(),
             measured_ms: None,
             budget_ms: None,
             link: None,
@@ -117,7 +117,7 @@ impl Look {
         }
     }
 
-    fn of_broken(broken: &Broken) -> Self {
+    fn of_broken(broken: &FailedRequest) -> Self {
         Self {
             status: broken.status,
             timings: broken.timings,
@@ -125,7 +125,7 @@ impl Look {
         }
     }
 
-    fn of_answer(outcome: Outcome, message: impl Into<String>, answer: &Answer) -> Self {
+    fn of_answer(outcome: CheckResult, message: impl Into<String>, answer: &Answer) -> Self {
         Self {
             status: Some(answer.status),
             bytes: Some(answer.body.len() as u64),
@@ -140,16 +140,16 @@ impl Look {
 }
 
 impl Probe {
-    pub(super) fn look(&self, scene: &Scene<'_>) -> Look {
-        let look = match self {
-            Self::Http(probe) => probe.look(scene),
-            Self::Frontend(probe) => probe.look(scene),
-            Self::Database(probe) => Ok(probe.look(scene)),
-            Self::StatusPage(probe) => probe.look(scene),
-            Self::Release(probe) => probe.look(scene),
-            Self::Serving(probe) => probe.look(scene),
+    pub(super) fn probe(&self, run: &RunContext<'_>) -> ProbeResult {
+        let result = match self {
+            Self::Http(probe) => probe.probe(run),
+            Self::Frontend(probe) => probe.probe(run),
+            Self::Database(probe) => Ok(probe.probe(run)),
+            Self::StatusPage(probe) => probe.probe(run),
+            Self::Release(probe) => probe.probe(run),
+            Self::Serving(probe) => probe.probe(run),
         };
-        look.unwrap_or_else(Look::missing)
+        result.unwrap_or_else(ProbeResult::missing)
     }
 }
 

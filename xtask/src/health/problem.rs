@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::domain::verdict::Outcome;
+use crate::domain::verdict::CheckResult;
 
 /// How an attempt went wrong.
 #[derive(Debug, Clone)]
@@ -15,11 +15,11 @@ pub(super) enum Problem {
 }
 
 impl Problem {
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> CheckResult {
         match self {
-            Self::Failed(_) => Outcome::Failed,
-            Self::Unknown(_) => Outcome::Unknown,
-            Self::NotAsked(_) => Outcome::NotAsked,
+            Self::Failed(_) => CheckResult::Failed,
+            Self::Unknown(_) => CheckResult::Unknown,
+            Self::NotAsked(_) => CheckResult::NotAsked,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::report::{CheckReport, HealthReport};
-use crate::domain::verdict::{Outcome, Severity};
+use crate::domain::verdict::{CheckResult, Severity};
 use crate::report;
 
 /// Cells of a full bar: the budget.
@@ -53,10 +53,10 @@ pub fn markdown(report: &HealthReport) -> String {
     );
     for check in &report.checks {
         let mark = match check.outcome {
-            Outcome::Passed => "✅",
-            Outcome::Failed if check.severity == Severity::Critical => "❌",
-            Outcome::Failed | Outcome::Unknown => "⚠️",
-            Outcome::Skipped | Outcome::NotAsked => "⏭️",
+            CheckResult::Passed => "✅",
+            CheckResult::Failed if check.severity == Severity::Critical => "❌",
+            CheckResult::Failed | CheckResult::Unknown => "⚠️",
+            CheckResult::Skipped | CheckResult::NotAsked => "⏭️",
         };
         let bar = check
             .measured_ms
@@ -79,12 +79,12 @@ pub fn markdown(report: &HealthReport) -> String {
 
 const fn sign(check: &CheckReport) -> &'static str {
     match (check.outcome, check.severity) {
-        (Outcome::Passed, _) => "ok",
-        (Outcome::Failed, Severity::Critical) => "FAILED",
-        (Outcome::Failed, Severity::Warning) => "warning",
-        (Outcome::Unknown, _) => "unknown",
-        (Outcome::Skipped, _) => "skipped",
-        (Outcome::NotAsked, _) => "-",
+        (CheckResult::Passed, _) => "ok",
+        (CheckResult::Failed, Severity::Critical) => "FAILED",
+        (CheckResult::Failed, Severity::Warning) => "warning",
+        (CheckResult::Unknown, _) => "unknown",
+        (CheckResult::Skipped, _) => "skipped",
+        (CheckResult::NotAsked, _) => "-",
     }
 }
 
@@ -93,7 +93,11 @@ fn message(check: &CheckReport) -> String {
     if check.attempts_total > 1 {
         write!(message, " ({} attempts)", check.attempts_total).expect("writing to a string");
     }
-    if let Some(link) = check.link.as_ref().filter(|_| check.outcome != Outcome::Passed) {
+    if let Some(link) = check
+        .link
+        .as_ref()
+        .filter(|_| check.outcome != CheckResult::Passed)
+    {
         write!(message, " {link}").expect("writing to a string");
     }
     message

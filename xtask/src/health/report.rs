@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Group;
-use crate::domain::verdict::{Outcome, Severity, Verdict};
+use super::CheckGroup;
+use crate::domain::verdict::{CheckResult, HealthStatus, Severity};
 
 /// Name of the schema.
 pub const SCHEMA: &str = "health-report/1";
@@ -36,7 +36,7 @@ pub struct HealthReport {
     pub duration_ms: f64,
     /// The longest path through the dependencies: what the run would take with no other check beside it.
     pub slowest_chain_ms: f64,
-    pub verdict: Verdict,
+    pub verdict: HealthStatus,
     /// One sentence: why the verdict is what it is.
     pub summary: String,
     pub checks: Vec<CheckReport>,
@@ -46,9 +46,9 @@ pub struct HealthReport {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckReport {
     pub name: String,
-    pub group: Group,
+    pub group: CheckGroup,
     pub severity: Severity,
-    pub outcome: Outcome,
+    pub outcome: CheckResult,
     pub message: String,
     /// A page with more, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,19 +74,19 @@ pub struct CheckReport {
 pub struct Attempt {
     /// From the start of the run.
     pub at_ms: f64,
-    pub outcome: Outcome,
+    pub outcome: CheckResult,
     pub message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Of the slowest request of the attempt.
-    pub timings: Timings,
+    pub timings: RequestTimings,
 }
 
 /// The phases of a request in milliseconds; connection phases are missing where a connection was used again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Timings {
+pub struct RequestTimings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_ms: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

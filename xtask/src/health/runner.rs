@@ -4,17 +4,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::plan::{Check, Plan};
-use super::probe::{Look, Scene};
+use super::plan::{HealthCheck, HealthPlan};
+use super::probe::{ProbeResult, RunContext};
 use super::problem::Problem;
 use super::report::{Attempt, CheckReport, ms};
-use crate::domain::verdict::Outcome;
+use crate::domain::verdict::CheckResult;
+use crate::wait;
 
 /// Attempts that a report keeps: the first ones show the start, the last ones the end.
 const KEPT_FIRST: usize = 5;
 const KEPT_LAST: usize = 15;
-/// Pieces in which pauses wait, so that an interruption ends them.
-const PAUSE_STEP: Duration = Duration::from_millis(50);
 
 enum Progress {
     Waiting,
@@ -23,7 +22,7 @@ enum Progress {
 }
 
 /// Runs all checks; the reports are in the plan's order.
-pub(super) fn run(plan: &Plan, scene: &Scene<'_>, started: Instant) -> Vec<CheckReport> {
+pub(super) fn run(plan: &HealthPlan, run: &RunContext<'_>, started: Instant) -> Vec<CheckReport> {
     let progress: Mutex<Vec<Progress>> = Mutex::new(plan.checks.iter().map(|_| Progress::Waiting).collect());
     let changed = Condvar::new();
     std::thread::scope(|scope| {
@@ -33,9 +32,9 @@ pub(super) fn run(plan: &Plan, scene: &Scene<'_>, started: Instant) -> Vec<Check
                     let check = &plan.checks[index];
                     let report = match blocked_by {
                         Some(why) => skipped(check, why, started),
-                        None => guarded(check, scene, started),
+                        None => guarded(check, run, started),
                     };
-                    let mut all = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut all = wait::lock(&progress);
                     all[index] = Progress::Done(Box::new(report));
                     drop(all);
                     changed.notify_all();
@@ -55,11 +54,11 @@ pub(super) fn run(plan: &Plan, scene: &Scene<'_>, started: Instant) -> Vec<Check
 /// Waits for a check whose dependencies have ended and takes it, with the reason why it cannot run, if there is one;
 /// `None` once nothing is left to take.
 fn next(
-    plan: &Plan,
+    plan: &HealthPlan,
     progress: &Mutex<Vec<Progress>>,
     changed: &Condvar,
-) -> Option<(usize, Option<(Outcome, String)>)> {
-    let mut all = progress.lock().unwrap_or_else(PoisonError::into_inner);
+) -> Option<(usize, Option<(CheckResult, String)>)> {
+    let mut all = wait::lock(progress);
     loop {
         let mut is_waiting = false;
         for index in 0..all.len() {
@@ -78,7 +77,7 @@ fn next(
             if let Some(needed) = needed {
                 let blocked_by = needed
                     .iter()
-                    .find(|report| report.outcome != Outcome::Passed)
+                    .find(|report| report.outcome != CheckResult::Passed)
                     .map(|report| blocked(report));
                 all[index] = Progress::Running;
                 return Some((index, blocked_by));
@@ -91,31 +90,37 @@ fn next(
     }
 }
 
-fn blocked(by: &CheckReport) -> (Outcome, String) {
+fn blocked(by: &CheckReport) -> (CheckResult, String) {
     match by.outcome {
-        Outcome::NotAsked => (Outcome::NotAsked, format!("`{}` was not asked for", by.name)),
-        Outcome::Failed => (Outcome::Skipped, format!("skipped because `{}` failed", by.name)),
-        Outcome::Skipped => (Outcome::Skipped, format!("skipped because `{}` was", by.name)),
+        CheckResult::NotAsked => (CheckResult::NotAsked, format!("`{}` was not asked for", by.name)),
+        CheckResult::Failed => (
+            CheckResult::Skipped,
+            format!("skipped because `{}` failed", by.name),
+        ),
+        CheckResult::Skipped => (CheckResult::Skipped, format!("skipped because `{}` was", by.name)),
         _ => (
-            Outcome::Skipped,
-            format!("skipped because `{}` could not be looked at", by.name),
+            CheckResult::Skipped,
+            format!(
+                "skipped because `{}` is unknown: its check could not run",
+                by.name
+            ),
         ),
     }
 }
 
-fn skipped(check: &Check, (outcome, message): (Outcome, String), started: Instant) -> CheckReport {
+fn skipped(check: &HealthCheck, (outcome, message): (CheckResult, String), started: Instant) -> CheckReport {
     let mut report = report_of(check, started);
     report.outcome = outcome;
     report.message = message;
     report
 }
 
-fn report_of(check: &Check, started: Instant) -> CheckReport {
+fn report_of(check: &HealthCheck, started: Instant) -> CheckReport {
     CheckReport {
         name: check.name.clone(),
         group: check.group,
         severity: check.severity,
-        outcome: Outcome::Unknown,
+        outcome: CheckResult::Unknown,
         message: String::new(),
         link: None,
         measured_ms: None,
@@ -129,8 +134,8 @@ fn report_of(check: &Check, started: Instant) -> CheckReport {
 }
 
 /// A panic in one check must not leave the others waiting for it.
-fn guarded(check: &Check, scene: &Scene<'_>, started: Instant) -> CheckReport {
-    std::panic::catch_unwind(AssertUnwindSafe(|| repeat(check, scene, started))).unwrap_or_else(|_| {
+fn guarded(check: &HealthCheck, run: &RunContext<'_>, started: Instant) -> CheckReport {
+    std::panic::catch_unwind(AssertUnwindSafe(|| repeat(check, run, started))).unwrap_or_else(|_| {
         let mut report = report_of(check, started);
         report.message = "the check itself broke; this is a fault of the program".into();
         report
@@ -138,44 +143,44 @@ fn guarded(check: &Check, scene: &Scene<'_>, started: Instant) -> CheckReport {
 }
 
 /// Looks until there were enough successes one after the other, or the time for retries is over.
-fn repeat(check: &Check, scene: &Scene<'_>, started: Instant) -> CheckReport {
+fn repeat(check: &HealthCheck, run: &RunContext<'_>, started: Instant) -> CheckReport {
     let mut report = report_of(check, started);
     let begun = Instant::now();
-    let give_up = (begun + Duration::from_secs(check.retry.for_s)).min(scene.deadline);
+    let give_up = (begun + Duration::from_secs(check.retry.for_s)).min(run.deadline);
     let mut pause = Duration::from_millis(check.retry.first_ms);
     let mut successes = 0;
     loop {
         let at_ms = ms(started.elapsed());
-        let look = if Instant::now() < scene.deadline {
-            check.probe.look(scene)
+        let result = if Instant::now() < run.deadline {
+            check.probe.probe(run)
         } else {
-            Look::of(&Problem::Unknown(
+            ProbeResult::of(&Problem::Unknown(
                 "the time for all checks was over before this one".into(),
             ))
         };
-        let (outcome, is_final) = (look.outcome, look.is_final);
-        take(&mut report, look, at_ms, scene);
-        if outcome == Outcome::Passed {
+        let (outcome, is_final) = (result.outcome, result.is_final);
+        take(&mut report, result, at_ms, run);
+        if outcome == CheckResult::Passed {
             successes += 1;
             pause = Duration::from_millis(check.retry.first_ms);
         } else {
             successes = 0;
         }
         let is_last = match outcome {
-            Outcome::Passed => successes >= check.consecutive,
+            CheckResult::Passed => successes >= check.consecutive,
             _ if is_final => true,
             _ => Instant::now() + pause > give_up,
         };
-        if is_last || Instant::now() >= scene.deadline || crate::exec::interrupted() {
+        if is_last || Instant::now() >= run.deadline || crate::exec::interrupted() {
             break;
         }
-        wait(pause.min(scene.deadline.saturating_duration_since(Instant::now())));
-        if outcome != Outcome::Passed {
+        wait::pause(pause.min(run.deadline.saturating_duration_since(Instant::now())));
+        if outcome != CheckResult::Passed {
             pause = (pause * check.retry.factor).min(Duration::from_millis(check.retry.max_ms.max(1)));
         }
     }
-    if report.outcome == Outcome::Passed && successes < check.consecutive {
-        report.outcome = Outcome::Failed;
+    if report.outcome == CheckResult::Passed && successes < check.consecutive {
+        report.outcome = CheckResult::Failed;
         report.message = format!(
             "passed {successes} times in a row, {} are wanted: {}",
             check.consecutive, report.message
@@ -185,54 +190,43 @@ fn repeat(check: &Check, scene: &Scene<'_>, started: Instant) -> CheckReport {
     report
 }
 
-fn take(report: &mut CheckReport, look: Look, at_ms: f64, scene: &Scene<'_>) {
-    let message = scene.values.scrub(&look.message);
+fn take(report: &mut CheckReport, result: ProbeResult, at_ms: f64, run: &RunContext<'_>) {
+    let message = run.values.scrub(&result.message);
     let attempt = Attempt {
         at_ms,
-        outcome: look.outcome,
+        outcome: result.outcome,
         message: message.clone(),
-        status: look.status,
-        bytes: look.bytes,
-        timings: look.timings,
+        status: result.status,
+        bytes: result.bytes,
+        timings: result.timings,
     };
     if report.attempts.len() == KEPT_FIRST + KEPT_LAST {
         report.attempts.remove(KEPT_FIRST);
     }
     report.attempts.push(attempt);
     report.attempts_total += 1;
-    report.outcome = look.outcome;
+    report.outcome = result.outcome;
     report.message = message;
-    report.link = look.link;
-    report.measured_ms = look.measured_ms.or(report.measured_ms);
-    report.budget_ms = look.budget_ms;
-    report.facts = look
+    report.link = result.link;
+    report.measured_ms = result.measured_ms.or(report.measured_ms);
+    report.budget_ms = result.budget_ms;
+    report.facts = result
         .facts
         .into_iter()
-        .map(|(name, fact)| (name, scrub_value(fact, scene)))
+        .map(|(name, fact)| (name, scrub_value(fact, run)))
         .collect();
 }
 
-fn scrub_value(value: serde_json::Value, scene: &Scene<'_>) -> serde_json::Value {
+fn scrub_value(value: serde_json::Value, run: &RunContext<'_>) -> serde_json::Value {
     use serde_json::Value;
     match value {
-        Value::String(text) => Value::from(scene.values.scrub(&text)),
-        Value::Array(items) => items.into_iter().map(|item| scrub_value(item, scene)).collect(),
+        Value::String(text) => Value::from(run.values.scrub(&text)),
+        Value::Array(items) => items.into_iter().map(|item| scrub_value(item, run)).collect(),
         Value::Object(members) => members
             .into_iter()
-            .map(|(name, member)| (name, scrub_value(member, scene)))
+            .map(|(name, member)| (name, scrub_value(member, run)))
             .collect::<serde_json::Map<_, _>>()
             .into(),
         other => other,
-    }
-}
-
-pub(super) fn wait(pause: Duration) {
-    let until = Instant::now() + pause;
-    while !crate::exec::interrupted() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        std::thread::sleep(left.min(PAUSE_STEP));
     }
 }

@@ -2,15 +2,23 @@
 //! checked when the file is read; its value is put in when the request is made.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::report::ExpectedRelease;
 use crate::secret::Secret;
+use crate::wait;
 
 /// Captured values shorter than this are not blanked out of messages: they would blank out ordinary words.
 const SHORTEST_HIDDEN_BYTES: usize = 8;
+/// Everything outside the unreserved characters of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 const HIDDEN: &str = "[secret]";
 
 /// A variable in a text.
@@ -88,7 +96,7 @@ impl Template {
 
     /// The same for an address: what was captured is escaped, so that it stays one part of the path.
     pub(super) fn fill_url(&self, values: &Values) -> Result<String, Missing> {
-        self.fill_with(values, escape)
+        self.fill_with(values, |text| utf8_percent_encode(text, RESERVED).to_string())
     }
 
     fn fill_with(&self, values: &Values, captured: impl Fn(&str) -> String) -> Result<String, Missing> {
@@ -123,19 +131,6 @@ fn parse_variable(name: &str) -> Result<Variable, String> {
                 .ok_or_else(|| format!("unknown variable `${{{name}}}`"))
         }
     }
-}
-
-/// Everything outside the unreserved characters of RFC 3986 as `%XX`.
-fn escape(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut escaped, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            write!(escaped, "%{byte:02X}").expect("writing to a string");
-        }
-        escaped
-    })
 }
 
 /// JSON with the variables in its texts filled.
@@ -218,7 +213,7 @@ impl Values {
     }
 
     fn capture(&self, name: &str) -> Result<String, Missing> {
-        let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        let captured = wait::lock(&self.captured);
         captured
             .get(name)
             .cloned()
@@ -226,14 +221,14 @@ impl Values {
     }
 
     pub(super) fn store(&self, name: &str, value: String) {
-        let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut captured = wait::lock(&self.captured);
         captured.insert(name.to_owned(), value);
     }
 
     /// Takes captured values (a token is one) and every known secret out of a text. Captures are not remembered as
     /// [`Secret`]s: a watch that runs for days would gather them without end.
     pub(super) fn scrub(&self, text: &str) -> String {
-        let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        let captured = wait::lock(&self.captured);
         let mut text = text.to_owned();
         for value in captured
             .values()

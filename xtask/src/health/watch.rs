@@ -10,15 +10,15 @@ use serde::Serialize;
 
 use super::render::duration;
 use super::report::{CheckReport, HealthReport};
-use super::{Request, run, runner};
+use super::{HealthOptions, run};
 use crate::context::Context;
 use crate::domain::spread::percentile;
-use crate::domain::verdict::{Outcome, Verdict};
+use crate::domain::verdict::{CheckResult, HealthStatus};
 use crate::report::Format;
 
 /// Name of the summary's schema.
 pub const SCHEMA: &str = "health-watch/1";
-/// Times that are kept of each check: a watch may run for weeks.
+/// Durations that are kept for each check: a watch may run for weeks.
 const KEPT_TIMES: usize = 100_000;
 
 /// How a watch runs.
@@ -32,7 +32,7 @@ pub struct Pace {
 
 /// What a watch saw.
 #[derive(Debug, Serialize)]
-pub struct Summary {
+pub struct WatchSummary {
     pub environment: String,
     pub rounds: u64,
     pub healthy: u64,
@@ -40,13 +40,13 @@ pub struct Summary {
     pub unknown: u64,
     /// Healthy rounds in percent of those that could tell.
     pub availability_percent: Option<f64>,
-    pub last: Option<Verdict>,
-    pub checks: Vec<Times>,
+    pub last: Option<HealthStatus>,
+    pub checks: Vec<CheckTimes>,
 }
 
 /// How quick one check was.
 #[derive(Debug, Serialize)]
-pub struct Times {
+pub struct CheckTimes {
     pub name: String,
     pub rounds: u64,
     pub passed: u64,
@@ -56,8 +56,8 @@ pub struct Times {
 }
 
 #[derive(Debug, Default)]
-struct Seen {
-    outcome: Option<Outcome>,
+struct CheckTally {
+    outcome: Option<CheckResult>,
     rounds: u64,
     passed: u64,
     times_ms: VecDeque<f64>,
@@ -65,16 +65,16 @@ struct Seen {
 
 #[derive(Debug, Default)]
 struct Tally {
-    verdict: Option<Verdict>,
+    verdict: Option<HealthStatus>,
     healthy: u64,
     unhealthy: u64,
     unknown: u64,
     order: Vec<String>,
-    checks: BTreeMap<String, Seen>,
+    checks: BTreeMap<String, CheckTally>,
 }
 
 /// Runs rounds until interrupted. An error of a round (the file became wrong) ends it.
-pub fn watch(ctx: &Context, request: &Request, pace: Pace) -> Result<Summary> {
+pub fn watch(ctx: &Context, request: &HealthOptions, pace: Pace) -> Result<WatchSummary> {
     let started = Instant::now();
     let mut tally = Tally::default();
     while !crate::exec::interrupted() {
@@ -94,7 +94,7 @@ pub fn watch(ctx: &Context, request: &Request, pace: Pace) -> Result<Summary> {
         {
             break;
         }
-        runner::wait(next);
+        crate::wait::pause(next);
     }
     Ok(tally.summary(ctx.env_name.clone()))
 }
@@ -118,9 +118,9 @@ impl Tally {
         }
         self.verdict = Some(report.verdict);
         match report.verdict {
-            Verdict::Healthy => self.healthy += 1,
-            Verdict::Unhealthy => self.unhealthy += 1,
-            Verdict::Unknown => self.unknown += 1,
+            HealthStatus::Healthy => self.healthy += 1,
+            HealthStatus::Unhealthy => self.unhealthy += 1,
+            HealthStatus::Unknown => self.unknown += 1,
         }
         for check in &report.checks {
             lines.extend(self.take_check(check).map(|line| format!("{at}  {line}")));
@@ -134,7 +134,7 @@ impl Tally {
         }
         let seen = self.checks.entry(check.name.clone()).or_default();
         seen.rounds += 1;
-        if check.outcome == Outcome::Passed {
+        if check.outcome == CheckResult::Passed {
             seen.passed += 1;
             if let Some(ms) = check.measured_ms {
                 if seen.times_ms.len() == KEPT_TIMES {
@@ -146,17 +146,20 @@ impl Tally {
         let before = seen.outcome.replace(check.outcome);
         // The first round tells only what is wrong: the rest is as it should be.
         let is_change = match before {
-            None => !matches!(check.outcome, Outcome::Passed | Outcome::NotAsked),
+            None => !matches!(check.outcome, CheckResult::Passed | CheckResult::NotAsked),
             Some(before) => before != check.outcome,
         };
         is_change.then(|| {
-            let link = check.link.as_ref().filter(|_| check.outcome != Outcome::Passed);
+            let link = check
+                .link
+                .as_ref()
+                .filter(|_| check.outcome != CheckResult::Passed);
             let link = link.map(|link| format!(" {link}")).unwrap_or_default();
             format!("{} {}: {}{link}", check.name, word(check.outcome), check.message)
         })
     }
 
-    fn summary(self, environment: String) -> Summary {
+    fn summary(self, environment: String) -> WatchSummary {
         let told = self.healthy + self.unhealthy;
         let checks = self
             .order
@@ -165,7 +168,7 @@ impl Tally {
                 let seen = &self.checks[name];
                 let mut sorted: Vec<f64> = seen.times_ms.iter().copied().collect();
                 sorted.sort_by(f64::total_cmp);
-                Times {
+                CheckTimes {
                     name: name.clone(),
                     rounds: seen.rounds,
                     passed: seen.passed,
@@ -175,7 +178,7 @@ impl Tally {
                 }
             })
             .collect();
-        Summary {
+        WatchSummary {
             environment,
             rounds: told + self.unknown,
             healthy: self.healthy,
@@ -188,7 +191,7 @@ impl Tally {
     }
 }
 
-impl Summary {
+impl WatchSummary {
     pub fn text(&self) -> String {
         let availability = self.availability_percent.map_or_else(
             || "availability unknown".to_owned(),
@@ -218,12 +221,12 @@ impl Summary {
     }
 }
 
-const fn word(outcome: Outcome) -> &'static str {
+const fn word(outcome: CheckResult) -> &'static str {
     match outcome {
-        Outcome::Passed => "passes",
-        Outcome::Failed => "FAILS",
-        Outcome::Unknown => "is unknown",
-        Outcome::Skipped => "is skipped",
-        Outcome::NotAsked => "is not asked for",
+        CheckResult::Passed => "passes",
+        CheckResult::Failed => "FAILS",
+        CheckResult::Unknown => "is unknown",
+        CheckResult::Skipped => "is skipped",
+        CheckResult::NotAsked => "is not asked for",
     }
 }

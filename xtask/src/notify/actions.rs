@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 
-use super::{Event, Notice};
+use super::{Notification, NotifyEvent};
 use crate::report;
 use crate::secret::scrub;
 
@@ -14,17 +14,19 @@ pub(super) fn here() -> bool {
     std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
 }
 
-pub(super) fn show(notice: &Notice) -> Result<()> {
+pub(super) fn show(notice: &Notification) -> Result<()> {
     // Written as it is: this line is meant to be a command, and all that is free text in it is escaped.
     writeln!(std::io::stderr(), "{}", annotation(notice)).context("cannot write the annotation")?;
     report::step_summary(&summary(notice))
 }
 
-fn annotation(notice: &Notice) -> String {
+fn annotation(notice: &Notification) -> String {
     let level = match notice.event {
-        Event::Failure | Event::DrillFailed => "error",
-        Event::Rollback | Event::ApprovalExpired => "warning",
-        Event::ApprovalWaiting | Event::Started | Event::Success | Event::Test => "notice",
+        NotifyEvent::Failure | NotifyEvent::DrillFailed => "error",
+        NotifyEvent::Rollback | NotifyEvent::ApprovalExpired => "warning",
+        NotifyEvent::ApprovalWaiting | NotifyEvent::Started | NotifyEvent::Success | NotifyEvent::Test => {
+            "notice"
+        }
     };
     let facts = notice.facts.iter().filter(|(_, value)| !value.is_empty());
     let mut lines: Vec<String> = facts.map(|(name, value)| format!("{name}: {value}")).collect();
@@ -47,7 +49,7 @@ fn property(text: &str) -> String {
 }
 
 /// Markdown in which free text is only text.
-fn summary(notice: &Notice) -> String {
+fn summary(notice: &Notification) -> String {
     let mut text = format!("### {}\n\n", plain(&notice.title));
     for (name, value) in notice.facts.iter().filter(|(_, value)| !value.is_empty()) {
         writeln!(text, "- {}: {}", plain(name), plain(value)).expect("writing to a string");
@@ -82,8 +84,8 @@ mod tests {
 
     #[test]
     fn free_text_is_neither_a_command_nor_markdown() {
-        let notice = Notice {
-            event: Event::Failure,
+        let notice = Notification {
+            event: NotifyEvent::Failure,
             title: "a,b: 100%\nc".into(),
             facts: vec![
                 (

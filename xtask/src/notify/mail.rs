@@ -8,8 +8,8 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Message, SmtpTransport, Transport as _};
 use std::fmt::Write as _;
 
-use super::{DEADLINE, Notice, Refused, patiently, secret};
-use crate::config::{Email, MailSecurity};
+use super::{DEADLINE, Notification, SendError, secret, with_retries};
+use crate::config::{EmailConfig, MailSecurity};
 use crate::context::Context;
 use crate::secret::scrub;
 
@@ -18,19 +18,19 @@ const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
 const SUBJECT_LIMIT_CHARS: usize = 150;
 const BODY_LIMIT_CHARS: usize = 20_000;
 
-pub(super) fn send(ctx: &Context, place: &Email, notice: &Notice) -> Result<()> {
+pub(super) fn send(ctx: &Context, place: &EmailConfig, notice: &Notification) -> Result<()> {
     let transport = transport(ctx, place)?;
     let message = message(place, notice)?;
-    patiently(|| match transport.send(&message) {
+    with_retries(|| match transport.send(&message) {
         Ok(_) => Ok(()),
         Err(error) => {
             let problem = scrub(&format!("the mail server {}: {}", place.server, chain(&error)));
             // What timed out may have been taken: nobody is told twice.
             let for_good = error.is_permanent() || error.is_tls() || error.is_timeout() || error.is_client();
             Err(if for_good {
-                Refused::for_good(problem)
+                SendError::for_good(problem)
             } else {
-                Refused::for_now(problem)
+                SendError::for_now(problem)
             })
         }
     })
@@ -50,7 +50,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn transport(ctx: &Context, place: &Email) -> Result<SmtpTransport> {
+fn transport(ctx: &Context, place: &EmailConfig) -> Result<SmtpTransport> {
     let (tls, usual_port) = match place.security {
         MailSecurity::Starttls => (Tls::Required(parameters(place)?), 587),
         MailSecurity::Tls => (Tls::Wrapper(parameters(place)?), 465),
@@ -77,7 +77,7 @@ fn transport(ctx: &Context, place: &Email) -> Result<SmtpTransport> {
 }
 
 /// The authorities that everybody trusts, and those of `SSL_CERT_FILE`: a company's own mail server has a company's own.
-fn parameters(place: &Email) -> Result<TlsParameters> {
+fn parameters(place: &EmailConfig) -> Result<TlsParameters> {
     let mut builder = TlsParameters::builder(place.server.clone());
     if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
         let shown = std::path::Path::new(&file).display().to_string();
@@ -89,11 +89,11 @@ fn parameters(place: &Email) -> Result<TlsParameters> {
     builder.build().context("cannot set TLS up")
 }
 
-fn message(place: &Email, notice: &Notice) -> Result<Message> {
+fn message(place: &EmailConfig, notice: &Notification) -> Result<Message> {
     let mailbox = |address: &str| -> Result<Mailbox> {
         address
             .parse()
-            .with_context(|| format!("`{address}` is not an address of mail"))
+            .with_context(|| format!("`{address}` is not a valid e-mail address"))
     };
     let one_line: String = scrub(&notice.title)
         .split_whitespace()
@@ -110,7 +110,7 @@ fn message(place: &Email, notice: &Notice) -> Result<Message> {
         .context("the message cannot be written as mail")
 }
 
-fn body(notice: &Notice) -> String {
+fn body(notice: &Notification) -> String {
     let mut text = format!("{}\n\n", notice.title);
     for (name, value) in notice.facts.iter().filter(|(_, value)| !value.is_empty()) {
         writeln!(text, "{name}: {value}").expect("writing to a string");

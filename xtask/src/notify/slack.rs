@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{DEADLINE, Notice, Refused, patiently};
+use super::{DEADLINE, Notification, SendError, with_retries};
 use crate::secret::{Secret, scrub};
 
 /// Slack takes 3000 characters in a text and ten fields in a section.
@@ -11,7 +11,7 @@ const TEXT_LIMIT_CHARS: usize = 2_900;
 const FIELD_LIMIT_CHARS: usize = 1_900;
 const FIELDS_LIMIT: usize = 10;
 
-pub(super) fn send(url: &Secret, notice: &Notice) -> Result<()> {
+pub(super) fn send(url: &Secret, notice: &Notification) -> Result<()> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(DEADLINE))
         .http_status_as_error(false)
@@ -19,29 +19,29 @@ pub(super) fn send(url: &Secret, notice: &Notice) -> Result<()> {
         .build()
         .into();
     let message = slack_message(notice);
-    patiently(|| match agent.post(url.expose()).send_json(&message) {
+    with_retries(|| match agent.post(url.expose()).send_json(&message) {
         Ok(response) if response.status().is_success() => Ok(()),
         Ok(response) => {
             let status = response.status();
             let asked = response.headers().get("retry-after");
             let asked_s = asked.and_then(|value| value.to_str().ok()?.parse().ok());
-            Err(Refused {
+            Err(SendError {
                 problem: format!("Slack answered {status}"),
                 again: status.as_u16() == 429 || status.is_server_error(),
                 asked_s,
             })
         }
         // It may have arrived: nobody is told twice.
-        Err(ureq::Error::Timeout(_)) => Err(Refused::for_good("Slack did not answer in time")),
+        Err(ureq::Error::Timeout(_)) => Err(SendError::for_good("Slack did not answer in time")),
         // The text of the error may name the URL, which is the secret.
-        Err(error) => Err(Refused::for_now(scrub(&format!(
+        Err(error) => Err(SendError::for_now(scrub(&format!(
             "Slack cannot be reached: {error}"
         )))),
     })
 }
 
 /// The message in Slack's blocks. All texts are plain: a reason of `<!channel>` must not wake everybody.
-fn slack_message(notice: &Notice) -> Value {
+fn slack_message(notice: &Notification) -> Value {
     let plain = |text: &str, limit: usize| {
         let text: String = scrub(text).chars().take(limit).collect();
         json!({"type": "plain_text", "emoji": false, "text": text})
@@ -75,12 +75,12 @@ fn slack_message(notice: &Notice) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notify::Event;
+    use crate::notify::NotifyEvent;
 
     #[test]
     fn free_text_is_plain_and_bounded() {
-        let notice = Notice {
-            event: Event::Rollback,
+        let notice = Notification {
+            event: NotifyEvent::Rollback,
             title: "<!channel> rolled & back".into(),
             facts: vec![
                 ("why".into(), "x".repeat(10_000)),

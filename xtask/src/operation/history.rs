@@ -1,18 +1,19 @@
-//! What was looked at outside of operations: `refs/xtask/history/<environment>` on the git remote, a chain of commits as
-//! the ledger is one, but without a lock: looks do not exclude each other.
+//! Observations outside of operations: `refs/xtask/history/<environment>` on the git remote, a chain of commits as
+//! the ledger is one, but without a lock: observations do not exclude each other.
 
 use anyhow::{Context as _, Result, bail};
 use chrono::Utc;
 
 use crate::context::Context;
 use crate::domain::observation::{Observation, Seen};
+use crate::operation::append::{self, Append};
 use crate::tools::git::{Git, message_with};
 
 const SCHEMA: &str = "observation/1";
 /// How often appending is tried again when others append meanwhile.
 const ATTEMPTS: u32 = 20;
 
-/// Keeps what was seen now.
+/// Records an observation.
 pub fn record(ctx: &Context, seen: Seen) -> Result<()> {
     let observation = Observation {
         at: Utc::now(),
@@ -28,22 +29,15 @@ pub fn record(ctx: &Context, seen: Seen) -> Result<()> {
             git.fetch_chain(&name, None, head)?;
         }
         let commit = git.commit_message(head.as_ref(), &text)?;
-        let Err(error) = git.push_commit(&commit, &name) else {
+        let appended = append::push(&git, &name, head.as_ref(), &commit);
+        if appended.context("the remote did not take an observation")? == Append::Arrived {
             return Ok(());
-        };
-        // Whatever the push said, the remote knows: it may have arrived with only the answer lost.
-        let now = git.remote_ref(&name)?;
-        if now.as_ref() == Some(&commit) {
-            return Ok(());
-        }
-        if now == head {
-            return Err(error).context("the remote did not take an observation");
         }
     }
-    bail!("others wrote to {name} during all of {ATTEMPTS} attempts: nothing was kept")
+    bail!("others wrote to {name} during all of {ATTEMPTS} attempts: nothing was recorded")
 }
 
-/// Everything that was kept, oldest first.
+/// Every observation, oldest first.
 pub fn read(ctx: &Context) -> Result<Vec<Observation>> {
     let git = Git::open(ctx);
     let name = reference(&ctx.env_name);

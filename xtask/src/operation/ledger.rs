@@ -18,14 +18,14 @@ pub use held::OperationLock;
 use holder::Life;
 
 use crate::context::Context;
-use crate::domain::ledger::{Body, Event, Holder, Lease, Operation, Started, State};
+use crate::domain::ledger::{Body, Holder, Lease, LedgerEvent, LedgerOperation, LedgerState, Started};
 use crate::domain::operation::OperationId;
-use crate::error::CliError;
+use crate::error::catalogue::operation as errors;
 use crate::tools::git::Git;
 
 /// How long a holder counts as alive after its last event.
 const LEASE: Duration = Duration::from_secs(90);
-/// How often a holder says that it is alive.
+/// How often a holder renews its lease.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How far the clocks of two machines may be apart (`doctor` warns earlier).
 const SKEW: Duration = Duration::from_secs(30);
@@ -36,14 +36,14 @@ const ATTEMPTS: u32 = 100;
 
 /// The clocks of the lock.
 #[derive(Debug, Clone, Copy)]
-pub struct Timing {
+pub struct LockTiming {
     pub lease: Duration,
     pub heartbeat: Duration,
     pub skew: Duration,
     pub remote_deadline: Duration,
 }
 
-impl Default for Timing {
+impl Default for LockTiming {
     fn default() -> Self {
         Self {
             lease: LEASE,
@@ -71,18 +71,18 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Ledger {
     chain: Chain,
-    timing: Timing,
+    timing: LockTiming,
     environment: String,
 }
 
 impl Ledger {
     /// The ledger of this invocation's environment.
     pub fn open(ctx: &Context) -> Self {
-        Self::with_timing(Git::open(ctx), &ctx.env_name, Timing::default())
+        Self::with_timing(Git::open(ctx), &ctx.env_name, LockTiming::default())
     }
 
     /// The ledger of an environment with other clocks.
-    pub fn with_timing(git: Git, environment: &str, timing: Timing) -> Self {
+    pub fn with_timing(git: Git, environment: &str, timing: LockTiming) -> Self {
         Self {
             chain: Chain::new(git.with_remote_deadline(timing.remote_deadline), environment),
             timing,
@@ -91,20 +91,20 @@ impl Ledger {
     }
 
     /// Every event so far, read from the remote.
-    pub fn events(&mut self) -> Result<Vec<Event>> {
+    pub fn events(&mut self) -> Result<Vec<LedgerEvent>> {
         self.chain.refresh()?;
         Ok(self.chain.events().to_vec())
     }
 
     /// What the events mean, read from the remote.
-    pub fn state(&mut self) -> Result<State> {
+    pub fn state(&mut self) -> Result<LedgerState> {
         self.chain.refresh()?;
         Ok(self.chain.state().clone())
     }
 
     /// Takes the lock for a new operation. Refused (exit 3) while somebody else holds it.
     pub fn begin(&mut self, start: Start) -> Result<OperationLock> {
-        let id = OperationId::new();
+        let id = crate::operation::new_operation_id();
         let Start {
             kind,
             reason,
@@ -139,7 +139,7 @@ impl Ledger {
         Err(self.too_busy())
     }
 
-    /// Goes on with an unfinished operation as its new holder. Refused (exit 3) while its holder may be alive.
+    /// Continues an unfinished operation as its new holder. Refused (exit 3) while its holder may be alive.
     pub fn resume(&mut self, id: &OperationId, reason: &str) -> Result<OperationLock> {
         for _ in 0..ATTEMPTS {
             self.chain.refresh()?;
@@ -180,10 +180,10 @@ impl Ledger {
     }
 
     fn lease_ms(&self) -> u64 {
-        u64::try_from(self.timing.lease.as_millis()).unwrap_or(u64::MAX)
+        crate::wait::millis(self.timing.lease)
     }
 
-    fn refuse_if_held(&mut self, operation: &Operation) -> Result<()> {
+    fn refuse_if_held(&mut self, operation: &LedgerOperation) -> Result<()> {
         if operation.ended.is_some() || holder::life(&operation.holder) == Life::Dead {
             return Ok(());
         }
@@ -195,11 +195,11 @@ impl Ledger {
         }
     }
 
-    /// Where the holder's clock is ahead of ours its times tell nothing: whether it lives is seen by watching.
-    fn silent_for_a_lease(&mut self, operation: &Operation) -> Result<bool> {
+    /// Where the holder's clock is ahead of ours, its timestamps prove nothing: only a new event proves that it lives.
+    fn silent_for_a_lease(&mut self, operation: &LedgerOperation) -> Result<bool> {
         let lease = Duration::from_millis(operation.lease_ms).min(self.timing.lease * 2) + self.timing.skew;
         crate::report::progress(&format!(
-            "the last event of {} is from the future: watching for {} s whether its holder lives",
+            "last event of {} has a future timestamp (clock skew?); waiting {} s for a heartbeat",
             operation.id,
             lease.as_secs()
         ));
@@ -214,23 +214,17 @@ impl Ledger {
         Ok(true)
     }
 
-    fn busy(&self, operation: &Operation) -> anyhow::Error {
-        CliError::refused(format!(
-            "{} of {} is under way: {} began it at {} UTC ({}), last seen {} s ago",
-            operation.started.kind,
-            self.environment,
+    fn busy(&self, operation: &LedgerOperation) -> anyhow::Error {
+        errors::operation_under_way(
+            &operation.started.kind,
+            &self.environment,
             describe(&operation.holder),
             operation.started_at.format("%F %T"),
-            operation.started.reason,
-            (Utc::now() - operation.last_seen).num_seconds().max(0)
-        ))
-        .live("this command changed nothing")
-        .next(format!(
-            "wait for {} to end and run the command again; `cargo xtask ledger` shows it. If its holder died, its lease \
-             runs out {} s after it was last seen",
-            operation.id,
-            operation.lease_ms / 1_000 + self.timing.skew.as_secs()
-        ))
+            &operation.started.reason,
+            (Utc::now() - operation.last_seen).num_seconds().max(0),
+            &operation.id,
+            operation.lease_ms / 1_000 + self.timing.skew.as_secs(),
+        )
         .into()
     }
 
@@ -245,38 +239,21 @@ impl Ledger {
                 (None, None) => format!("operation {id} is not the last one"),
             },
         };
-        CliError::refused(why)
-            .live("this command changed nothing")
-            .next("`cargo xtask ledger` shows the operations and which one is unfinished")
-            .into()
+        errors::not_resumable(why).into()
     }
 
     fn too_busy(&self) -> anyhow::Error {
-        CliError::refused(format!(
-            "others wrote to the ledger of {} during all of {ATTEMPTS} attempts",
-            self.environment
-        ))
-        .live("this command changed nothing")
-        .next("run the command again")
-        .into()
+        errors::ledger_too_busy(&self.environment, ATTEMPTS).into()
     }
 }
 
-fn refuse_to_forget(before: &Operation, over: Option<&OperationId>) -> Result<()> {
+fn refuse_to_forget(before: &LedgerOperation, over: Option<&OperationId>) -> Result<()> {
     if before.steps.is_empty() || over == Some(&before.id) {
         return Ok(());
     }
     let (kind, id) = (&before.started.kind, &before.id);
     let last = before.steps.last().map_or("", |step| step.name.as_str());
-    Err(CliError::refused(format!(
-        "{kind} {id} of {} was left unfinished after its step `{last}`: {}",
-        before.holder, before.started.reason
-    ))
-    .live(format!("as {kind} {id} left it; this command changed nothing"))
-    .next(format!(
-        "cargo xtask {kind} --resume {id}, or cargo xtask {kind} --undo {id}"
-    ))
-    .into())
+    Err(errors::operation_left_unfinished(kind, id, &before.holder, last, &before.started.reason).into())
 }
 
 fn describe(holder: &Holder) -> String {

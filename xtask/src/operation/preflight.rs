@@ -1,4 +1,4 @@
-//! Preflight: every problem is found and told, not only the first, before anything is touched.
+//! Preflight: reports every problem, not only the first, before anything is changed.
 
 use anyhow::Result;
 
@@ -63,7 +63,7 @@ impl Preflight {
         };
         Err(stop
             .live("nothing was changed")
-            .next("mend what is listed and run the command again")
+            .next("fix the listed problems and run the command again")
             .into())
     }
 }

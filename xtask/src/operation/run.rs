@@ -12,35 +12,26 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
-use crate::domain::ledger::{Operation as Recorded, Outcome, State};
+use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
+use crate::domain::step::{Budgets, Impact, Step};
 use crate::domain::timeline::{Timing, mark_critical};
+use crate::error::catalogue::operation as errors;
 use crate::error::{CliError, ExitKind, unchanged};
 use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, Watched};
-use crate::operation::journal::{Journal, operation_dir, read_file};
+use crate::operation::journal::{self, Journal, STEP_TAG};
 use crate::operation::ledger::{Ledger, OperationLock, Start};
-use crate::report;
+use crate::wait::millis;
+use crate::{report, secret};
 
-/// Whether a step changes what users see. Before and after those the ledger is asked and told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Impact {
-    Staged,
-    Live,
-}
-
-/// In which direction an operation that stopped midway is taken up.
+/// What becomes of an operation that stopped midway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeMode {
     Continue,
     Revert,
 }
-
-/// What the ledger shows once an operation is being taken back: from then on it cannot go forward again.
-const GOING_BACK: &str = "going back";
-/// The first rows of a timeline: what came before the lock was ours.
-const PLANNED: &str = "observe and plan";
 
 /// A line of the local journal.
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,15 +61,16 @@ pub struct Operation {
     kind: String,
     reason: String,
     held: Mutex<OperationLock>,
-    journal: Mutex<Journal>,
+    journal: Journal,
     /// Facts of the steps that an earlier process of this operation finished.
     recorded: BTreeMap<String, Value>,
     timings: Mutex<Vec<Timing>>,
+    budgets: Budgets,
     /// Whether a live step was begun, by us or by an earlier process.
     touched: Mutex<bool>,
     /// When the command began.
     started: Instant,
-    /// How long the operation had been under way before that, where this process took it up.
+    /// How long the operation had been under way before that, where this process resumed it.
     earlier_ms: u64,
     _budget: Watched,
 }
@@ -99,19 +91,31 @@ impl Operation {
         reason: &str,
         plan: &P,
     ) -> Result<Self> {
+        Self::begin_over(ctx, kind, target, reason, plan, None)
+    }
+
+    /// Takes the lock and begins, in place of the unfinished operation `over` where there is one.
+    pub fn begin_over<P: Serialize>(
+        ctx: &Context,
+        kind: &str,
+        target: &str,
+        reason: &str,
+        plan: &P,
+        over: Option<OperationId>,
+    ) -> Result<Self> {
         let start = Start {
             kind: kind.to_owned(),
             reason: reason.to_owned(),
             target: target.to_owned(),
             plan_sha256: plan_sha256(plan)?,
             plan: serde_json::to_value(plan).context("cannot write the plan as JSON")?,
-            over: None,
+            over,
         };
         let planned_ms = millis(ctx.started.elapsed());
         let held = Ledger::open(ctx).begin(start)?;
         let operation = Self::holding(ctx, kind, reason, held, BTreeMap::new(), 0)?;
         lock(&operation.timings).push(Timing {
-            step: PLANNED.to_owned(),
+            step: Step::Plan.name().to_owned(),
             start_ms: 0,
             duration_ms: planned_ms,
             budget_ms: None,
@@ -120,7 +124,7 @@ impl Operation {
         Ok(operation)
     }
 
-    /// Takes up an operation that stopped midway: gives its plan, and remembers what it has done.
+    /// Resumes an operation that stopped midway. Gives its plan; the steps that are done are not repeated.
     pub fn resume<P: DeserializeOwned>(
         ctx: &Context,
         id: &OperationId,
@@ -131,26 +135,21 @@ impl Operation {
         let recorded = find(&ledger.state()?, &ctx.env_name, id)?.clone();
         refuse_other_kind(&recorded, kind)?;
         if !recorded.unfinished() {
-            return Err(
-                CliError::usage(format!("{id} has ended: there is nothing to resume"))
-                    .live("nothing was changed")
-                    .next("cargo xtask releases")
-                    .into(),
-            );
+            return Err(errors::nothing_to_resume(id).into());
         }
-        let going_back = recorded.steps.iter().any(|step| step.name == GOING_BACK);
-        if going_back && direction == ResumeMode::Continue {
-            return Err(CliError::refused(format!("{id} is being taken back"))
-                .live("as the way back left it; this command changed nothing")
-                .next(format!("cargo xtask {kind} --undo {id}"))
-                .into());
+        let reverting = recorded
+            .steps
+            .iter()
+            .any(|step| step.name == Step::Reverting.name());
+        if reverting && direction == ResumeMode::Continue {
+            return Err(errors::undo_has_begun(id, kind).into());
         }
         let plan = serde_json::from_value(recorded.started.plan.clone())
             .context("the ledger's plan is not readable")?;
         let facts = facts_of(ctx, &recorded)?;
-        let held = ledger.resume(id, "taken up again")?;
-        if direction == ResumeMode::Revert && !going_back {
-            held.step(GOING_BACK, Value::Null)?;
+        let held = ledger.resume(id, "resumed")?;
+        if direction == ResumeMode::Revert && !reverting {
+            held.step(Step::Reverting.name(), Value::Null)?;
         }
         let began = (Utc::now() - recorded.started_at).num_milliseconds();
         let earlier_ms = u64::try_from(began)
@@ -171,7 +170,7 @@ impl Operation {
         earlier_ms: u64,
     ) -> Result<Self> {
         let id = held.id().clone();
-        let journal = Journal::open_file(operation_dir(ctx, &id)?.join("steps.jsonl"))?;
+        let journal = Journal::open(ctx, &id)?;
         let total = Duration::from_secs(ctx.config.budgets.total_s);
         let left = total.saturating_sub(Duration::from_millis(earlier_ms) + ctx.started.elapsed());
         Ok(Self {
@@ -180,9 +179,10 @@ impl Operation {
             reason: reason.to_owned(),
             touched: Mutex::new(!recorded.is_empty()),
             held: Mutex::new(held),
-            journal: Mutex::new(journal),
+            journal,
             recorded,
             timings: Mutex::default(),
+            budgets: ctx.config.budgets.limits(),
             started: ctx.started,
             earlier_ms,
             _budget: budget::watch("the whole operation", left),
@@ -193,32 +193,31 @@ impl Operation {
     /// its work is done already: we may have died between doing and recording.
     pub fn step<T: Serialize + DeserializeOwned>(
         &self,
-        step: &str,
-        impact: Impact,
-        budget_s: Option<u64>,
+        step: Step,
         act: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        if let Some(facts) = self.recorded.get(step) {
+        if let Some(facts) = self.recorded.get(step.name()) {
             report::progress(&format!("  {step}: done before"));
             return serde_json::from_value(facts.clone())
                 .with_context(|| format!("the record of {step} is not readable"));
         }
         check_interrupted()?;
         lock(&self.held).check()?;
-        if impact == Impact::Live {
+        if step.impact() == Impact::Live {
             *lock(&self.touched) = true;
         }
-        lock(&self.journal).append(&Entry::Begun {
-            step: step.into(),
+        self.journal.append(&Entry::Begun {
+            step: step.name().into(),
             at: Utc::now(),
         })?;
         let began = Instant::now();
-        let watched = budget_s.map(|seconds| budget::watch(step, Duration::from_secs(seconds)));
+        let budget_ms = step.budget_ms(&self.budgets);
+        let watched = budget_ms.map(|ms| budget::watch(step.name(), Duration::from_millis(ms)));
         let running = report::Ticker::quietly(format!("  {step}"));
         let outcome = act();
         drop((watched, running));
         let duration_ms = millis(began.elapsed());
-        self.time(step, began, duration_ms, budget_s);
+        self.time(step, began, duration_ms, budget_ms);
         match outcome {
             Ok(facts) => {
                 self.record(step, duration_ms, &facts)?;
@@ -226,11 +225,11 @@ impl Operation {
             }
             Err(error) => {
                 let entry = Entry::Failed {
-                    step: step.into(),
+                    step: step.name().into(),
                     at: Utc::now(),
                     error: format!("{error:#}"),
                 };
-                lock(&self.journal).append(&entry)?;
+                self.journal.append(&entry)?;
                 report::progress(&format!(
                     "  {step}: failed after {}",
                     report::duration_ms(duration_ms)
@@ -240,7 +239,7 @@ impl Operation {
         }
     }
 
-    /// Time since the command began; where it stopped midway and was taken up again, since it first began.
+    /// Time since the command began; where it stopped midway and was resumed, since it first began.
     pub fn elapsed_ms(&self) -> u64 {
         self.earlier_ms + millis(self.started.elapsed())
     }
@@ -258,9 +257,21 @@ impl Operation {
             .collect()
     }
 
+    /// How long a step took in this process, in milliseconds.
+    pub fn duration_ms(&self, step: Step) -> Option<u64> {
+        let timings = lock(&self.timings);
+        let timing = timings.iter().rfind(|timing| timing.step == step.name());
+        timing.map(|timing| timing.duration_ms)
+    }
+
     /// The facts of a step that an earlier process of this operation did.
-    pub fn done(&self, step: &str) -> Option<&Value> {
-        self.recorded.get(step)
+    pub fn done(&self, step: Step) -> Option<&Value> {
+        self.recorded.get(step.name())
+    }
+
+    /// The journal of this operation, which a restore writes to as well.
+    pub fn journal(&self) -> Journal {
+        self.journal.clone()
     }
 
     /// Why it was begun.
@@ -269,7 +280,7 @@ impl Operation {
     }
 
     /// Ends the operation in the ledger.
-    pub fn finish(self, outcome: Outcome, facts: Value) -> Result<()> {
+    pub fn finish(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
         let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
         held.finish(outcome, facts)
     }
@@ -278,54 +289,60 @@ impl Operation {
     pub fn fail(self, error: &anyhow::Error) -> anyhow::Error {
         let (id, kind, touched) = (self.id.clone(), self.kind.clone(), *lock(&self.touched));
         let outcome = if touched {
-            Outcome::Stopped
+            OperationOutcome::Stopped
         } else {
-            Outcome::Failed
+            OperationOutcome::Failed
         };
-        let facts = serde_json::json!({ "error": format!("{error:#}") });
-        // Also after a signal: a lock that is not let go of keeps others waiting for its lease.
-        if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
-            report::progress(&format!("the ledger could not be told: {unrecorded:#}"));
-        }
+        self.record_end(outcome, error);
         if !touched {
             return untouched(error);
         }
-        CliError::midway(format!("{error:#}"))
-            .live("some steps of this operation are live, others are not; all of them are recorded")
-            .next(format!(
-                "{}cargo xtask {kind} --resume {id}   (or go back: cargo xtask {kind} --undo {id})",
-                advice(error)
-            ))
-            .into()
+        errors::operation_stopped(format!("{error:#}"), advice(error), kind, id).into()
     }
 
-    fn record<T: Serialize>(&self, step: &str, duration_ms: u64, facts: &T) -> Result<()> {
+    /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
+    /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
+    pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) {
+        let facts = serde_json::json!({ "error": secret::scrub(&format!("{error:#}")) });
+        if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
+            report::progress(&format!(
+                "warning: the ledger could not be written: {unrecorded:#}"
+            ));
+        }
+    }
+
+    /// Whether an earlier process of this operation has done a step.
+    pub fn was_resumed(&self) -> bool {
+        !self.recorded.is_empty()
+    }
+
+    fn record<T: Serialize>(&self, step: Step, duration_ms: u64, facts: &T) -> Result<()> {
         let facts = serde_json::to_value(facts).with_context(|| format!("cannot record {step}"))?;
         let entry = Entry::Done {
-            step: step.into(),
+            step: step.name().into(),
             at: Utc::now(),
             duration_ms,
             facts: facts.clone(),
         };
-        lock(&self.journal).append(&entry)?;
-        lock(&self.held).step(step, facts)?;
+        self.journal.append(&entry)?;
+        lock(&self.held).step(step.name(), facts)?;
         report::progress(&format!("  {step}: done in {}", report::duration_ms(duration_ms)));
         Ok(())
     }
 
-    fn time(&self, step: &str, began: Instant, duration_ms: u64, budget_s: Option<u64>) {
+    fn time(&self, step: Step, began: Instant, duration_ms: u64, budget_ms: Option<u64>) {
         lock(&self.timings).push(Timing {
-            step: step.to_owned(),
+            step: step.name().to_owned(),
             start_ms: millis(began.duration_since(self.started)),
             duration_ms,
-            budget_ms: budget_s.map(|seconds| seconds * 1_000),
+            budget_ms,
             critical: false,
         });
     }
 }
 
-/// What must be done before it is of use to resume. What a part of the operation says of being resumed itself does not hold
-/// for the whole.
+/// What must be done before it is of use to resume. What a part of the operation says about resuming itself does not hold for
+/// the whole.
 fn advice(error: &anyhow::Error) -> String {
     let stop = error.downcast_ref::<CliError>();
     let own = stop.filter(|stop| stop.exit != ExitKind::Midway);
@@ -346,38 +363,29 @@ fn untouched(error: &anyhow::Error) -> anyhow::Error {
 }
 
 /// An operation of the ledger.
-pub fn find<'a>(state: &'a State, environment: &str, id: &OperationId) -> Result<&'a Recorded> {
+pub fn find<'a>(state: &'a LedgerState, environment: &str, id: &OperationId) -> Result<&'a LedgerOperation> {
     let known = state.operations.iter().find(|known| known.id == *id);
-    known.ok_or_else(|| {
-        CliError::usage(format!("the ledger of {environment} knows no operation {id}"))
-            .live("nothing was changed")
-            .next("cargo xtask ledger")
-            .into()
-    })
+    known.ok_or_else(|| errors::unknown_operation(environment, id).into())
 }
 
-/// A deploy is not taken up as a rollback, nor the other way round.
-pub fn refuse_other_kind(recorded: &Recorded, kind: &str) -> Result<()> {
+/// A deploy is not resumed as a rollback, nor the other way round.
+pub fn refuse_other_kind(recorded: &LedgerOperation, kind: &str) -> Result<()> {
     let (id, its) = (&recorded.id, &recorded.started.kind);
     if its == kind {
         return Ok(());
     }
-    Err(CliError::usage(format!("{id} is a {its}, not a {kind}"))
-        .live("nothing was changed")
-        .next(format!("cargo xtask {its} --resume {id}   (or --undo {id})"))
-        .into())
+    Err(errors::other_kind(id, its, kind).into())
 }
 
 /// The steps that are done, from the ledger and, where this machine has it, the journal: its last step may not have
 /// reached the ledger.
-fn facts_of(ctx: &Context, recorded: &Recorded) -> Result<BTreeMap<String, Value>> {
+fn facts_of(ctx: &Context, recorded: &LedgerOperation) -> Result<BTreeMap<String, Value>> {
     let mut facts: BTreeMap<String, Value> = recorded
         .steps
         .iter()
         .map(|step| (step.name.clone(), step.facts.clone()))
         .collect();
-    let path = operation_dir(ctx, &recorded.id)?.join("steps.jsonl");
-    for entry in read_file::<Entry>(&path)? {
+    for entry in journal::read::<Entry>(ctx, &recorded.id, STEP_TAG)? {
         if let Entry::Done {
             step, facts: done, ..
         } = entry
@@ -390,8 +398,4 @@ fn facts_of(ctx: &Context, recorded: &Recorded) -> Result<BTreeMap<String, Value
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

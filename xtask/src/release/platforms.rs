@@ -18,8 +18,8 @@ pub struct Platforms {
 /// What serves users.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Serving {
-    pub backend: Option<railway::Deployment>,
-    pub frontend: Option<vercel::Deployment>,
+    pub backend: Option<railway::RailwayDeployment>,
+    pub frontend: Option<vercel::VercelDeployment>,
 }
 
 impl Serving {
@@ -99,14 +99,14 @@ impl Platforms {
 }
 
 /// What a release records of a backend deployment.
-pub fn on_railway(deployment: &railway::Deployment) -> OnRailway {
+pub fn on_railway(deployment: &railway::RailwayDeployment) -> OnRailway {
     OnRailway {
         deployment: deployment.id.clone(),
         image_digest: deployment.image_digest().map(str::to_owned),
     }
 }
 
-fn serves(active: &railway::Deployment, wanted: &OnRailway) -> bool {
+fn serves(active: &railway::RailwayDeployment, wanted: &OnRailway) -> bool {
     let same_image = wanted.image_digest.is_some() && active.image_digest() == wanted.image_digest.as_deref();
     active.id == wanted.deployment || same_image
 }

@@ -6,26 +6,27 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use serde_json::Value;
 
-use super::releases::{Releases, publish};
+use super::releases::{Releases, publish, push_missing_tags};
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
+use crate::domain::step::Step;
 use crate::health::HealthReport;
-use crate::operation::run::{Impact, Operation};
+use crate::operation::run::Operation;
 use crate::report;
 
 /// What was found live.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct LiveRelease {
     pub commit: String,
     pub railway: OnRailway,
     pub vercel: OnVercel,
     pub health: Health,
-    /// What the checks saw; `None` where an earlier process of the operation looked.
+    /// The report of the checks; `None` where an earlier process of the operation ran them.
     pub health_report: Option<Value>,
 }
 
-/// The last look at what is live, kept for the record.
+/// The last health report of what is live, kept for the record.
 #[derive(Debug, Default)]
 pub struct HealthSnapshot(Mutex<Option<Value>>);
 
@@ -48,15 +49,16 @@ impl HealthSnapshot {
 }
 
 /// Records what is live; `complete` adds to the draft what only the caller knows. Where an earlier process of the operation
-/// pushed the tag and was killed before it could say so, that record stands.
+/// pushed the record and was killed before it could say so, that record stands.
 pub fn record(
     ctx: &Context,
     operation: &Operation,
     releases: &Releases,
-    live: Recorded,
+    live: LiveRelease,
     complete: impl FnOnce(Release) -> Result<Release>,
 ) -> Result<Release> {
-    operation.step("record release", Impact::Live, None, || {
+    operation.step(Step::RecordRelease, || {
+        push_missing_tags(ctx, releases)?;
         if let Some(made) = releases.of_operation(&operation.id) {
             return Ok(made.clone());
         }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::config::Variable;
+use crate::config::VariableConfig;
 use crate::context::Context;
 use crate::domain::release::{Release, VariableFingerprint, hex};
 use crate::secret::Secret;
@@ -19,7 +19,7 @@ const FINGERPRINT_BYTES: usize = 8;
 /// The configured variables with their values.
 #[derive(Debug)]
 pub struct Variables {
-    values: Vec<(Variable, Secret)>,
+    values: Vec<(VariableConfig, Secret)>,
     key: Secret,
 }
 
@@ -68,7 +68,7 @@ impl Variables {
         } else {
             railway.variables(&names)?
         };
-        let differs = |(variable, value): &&(Variable, Secret)| {
+        let differs = |(variable, value): &&(VariableConfig, Secret)| {
             let set = variable
                 .railway
                 .as_ref()
@@ -89,19 +89,19 @@ impl Variables {
 
     /// Sets the named variables of the backend for its next deployment.
     pub fn set_on_railway(&self, railway: &Railway, names: &[String]) -> Result<()> {
-        let wanted = |variable: &Variable| variable.railway.clone().filter(|name| names.contains(name));
+        let wanted = |variable: &VariableConfig| variable.railway.clone().filter(|name| names.contains(name));
         self.set(wanted, |name, value| railway.set_variable(name, value))
     }
 
     /// Sets the named variables of the frontend for its next build.
     pub fn set_on_vercel(&self, vercel: &Vercel, names: &[String]) -> Result<()> {
-        let wanted = |variable: &Variable| variable.vercel.clone().filter(|name| names.contains(name));
+        let wanted = |variable: &VariableConfig| variable.vercel.clone().filter(|name| names.contains(name));
         self.set(wanted, |name, value| vercel.set_variable(name, value))
     }
 
     fn set(
         &self,
-        wanted: impl Fn(&Variable) -> Option<String>,
+        wanted: impl Fn(&VariableConfig) -> Option<String>,
         set: impl Fn(&str, &Secret) -> Result<()>,
     ) -> Result<()> {
         for (variable, value) in &self.values {
@@ -114,7 +114,7 @@ impl Variables {
 
     fn named<'a>(
         &'a self,
-        name: impl Fn(&'a Variable) -> Option<&'a String>,
+        name: impl Fn(&'a VariableConfig) -> Option<&'a String>,
     ) -> impl Iterator<Item = &'a str> {
         self.values
             .iter()

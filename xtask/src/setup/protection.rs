@@ -17,7 +17,7 @@ const BACKUP_ARTIFACTS: &str = "mongodb-backup-";
 pub struct ProtectionGap {
     pub subject: String,
     pub found: String,
-    /// What mends it.
+    /// How to fix it.
     pub fix: String,
 }
 
@@ -31,42 +31,42 @@ impl ProtectionGap {
     }
 }
 
-/// Every hole; none where pipeline.toml names no repository.
-pub fn holes(ctx: &Context) -> Result<Vec<ProtectionGap>> {
+/// Every gap; none where pipeline.toml names no repository.
+pub fn gaps(ctx: &Context) -> Result<Vec<ProtectionGap>> {
     if ctx.config.github.is_none() {
         return Ok(Vec::new());
     }
     let github = GitHub::open(ctx)?;
-    let mut holes = Vec::new();
+    let mut gaps = Vec::new();
     if ctx.config.approval.required > 0 {
         match ctx.config.approval.method {
-            ApprovalMethod::Github => environments(ctx, &github, &mut holes)?,
-            ApprovalMethod::SignedTag => signers(ctx, &mut holes)?,
+            ApprovalMethod::Github => environments(ctx, &github, &mut gaps)?,
+            ApprovalMethod::SignedTag => signers(ctx, &mut gaps)?,
         }
     }
-    retention(ctx, &github, &mut holes)?;
-    Ok(holes)
+    retention(ctx, &github, &mut gaps)?;
+    Ok(gaps)
 }
 
-fn environments(ctx: &Context, github: &GitHub, holes: &mut Vec<ProtectionGap>) -> Result<()> {
+fn environments(ctx: &Context, github: &GitHub, gaps: &mut Vec<ProtectionGap>) -> Result<()> {
     let mut people = BTreeSet::new();
     for name in &ctx.config.approval.environments {
         let subject = format!("environment {name}");
         match github.environment(name)? {
-            // The gate would vanish without a word.
-            None => holes.push(ProtectionGap::new(
+            // The gate would disappear unnoticed.
+            None => gaps.push(ProtectionGap::new(
                 subject,
                 "does not exist: a job that names it would make it, without any reviewer",
             )),
             Some(found) => {
-                holes.extend(faults(&found).map(|fault| ProtectionGap::new(&subject, fault)));
+                gaps.extend(faults(&found).map(|fault| ProtectionGap::new(&subject, fault)));
                 people.extend(found.reviewers());
             }
         }
     }
     let required = ctx.config.approval.required as usize;
     if people.len() < required {
-        holes.push(ProtectionGap::new(
+        gaps.push(ProtectionGap::new(
             "reviewers",
             format!("{} distinct, {required} approvals are required", people.len()),
         ));
@@ -89,10 +89,10 @@ fn faults(found: &Protection) -> impl Iterator<Item = &'static str> {
         .filter_map(|(holds, text)| holds.then_some(text))
 }
 
-fn signers(ctx: &Context, holes: &mut Vec<ProtectionGap>) -> Result<()> {
+fn signers(ctx: &Context, gaps: &mut Vec<ProtectionGap>) -> Result<()> {
     let (known, required) = (known_signers(ctx)?.len(), ctx.config.approval.required as usize);
     if known < required {
-        holes.push(ProtectionGap {
+        gaps.push(ProtectionGap {
             subject: "approvers".into(),
             found: format!("{APPROVERS_FILE} lists {known} people, {required} approvals are required"),
             fix: format!(
@@ -103,12 +103,12 @@ fn signers(ctx: &Context, holes: &mut Vec<ProtectionGap>) -> Result<()> {
     Ok(())
 }
 
-fn retention(ctx: &Context, github: &GitHub, holes: &mut Vec<ProtectionGap>) -> Result<()> {
+fn retention(ctx: &Context, github: &GitHub, gaps: &mut Vec<ProtectionGap>) -> Result<()> {
     let wanted = ctx.config.backup.retention_days;
     if let Some(retention) = github.retention()?
         && retention.days < wanted
     {
-        holes.push(ProtectionGap::new(
+        gaps.push(ProtectionGap::new(
             "artifacts",
             format!(
                 "GitHub keeps them for {} days instead of {wanted}",
@@ -119,7 +119,7 @@ fn retention(ctx: &Context, github: &GitHub, holes: &mut Vec<ProtectionGap>) -> 
         && days < i64::from(wanted)
     {
         // The setting cannot be read with a job's own token, and asking for more than it allows is cut without a word.
-        holes.push(ProtectionGap::new(
+        gaps.push(ProtectionGap::new(
             "artifacts",
             format!("GitHub keeps the newest backup for {days} days instead of {wanted}"),
         ));

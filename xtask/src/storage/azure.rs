@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::backup_file::{BackupFile, parse_metadata};
 use super::{BackupStore, Consume, read_back, record_for};
-use crate::backup::{BackupFile, parse_metadata};
 use crate::context::Context;
-use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
+use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoredCopy, check_backup_id};
 use crate::exec::read_bounded;
 use crate::tools::az::Blobs;
 
@@ -77,23 +77,23 @@ impl BackupStore for Container {
         Ok(Some(metadata))
     }
 
-    fn put(&self, backup: &BackupFile) -> Result<StoragePlace> {
+    fn put(&self, backup: &BackupFile) -> Result<StoredCopy> {
         let metadata = &backup.metadata;
         let name = self.blob(&metadata.id, &metadata.file)?;
         self.blobs.upload(&backup.path, &name, false)?;
         // The service keeps no SHA-256, so the blob itself is read back.
         read_back(self, metadata)?;
-        let place = StoragePlace {
+        let copy = StoredCopy {
             kind: "azure".into(),
             location: format!("{}/{name}", self.name),
             expires: None,
             verified: true,
         };
-        let record = record_for(backup, &place)?;
+        let record = record_for(backup, &copy)?;
         let name = self.blob(&metadata.id, METADATA_FILE)?;
         self.blobs
             .upload(&record.path().join(METADATA_FILE), &name, true)?;
-        Ok(place)
+        Ok(copy)
     }
 
     fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()> {

@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Duration, Utc};
 
+use super::backup_file::{BackupFile, sync_folder, write_metadata};
 use crate::archive::{FileDigest, verify_file};
-use crate::backup::{BackupFile, sync_folder, write_metadata};
-use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
+use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoredCopy, check_backup_id};
 use crate::storage::{BackupStore, Consume};
 
 const PARTIAL_PREFIX: &str = ".partial-";
 /// How many seconds in a row may be taken by other backups before we give up.
 const TRIES: u32 = 120;
 
-/// The folder of a place.
+/// The folder of a storage.
 #[derive(Debug, Clone)]
 pub struct Directory {
     path: PathBuf,
@@ -145,7 +145,7 @@ impl BackupStore for Directory {
         Ok(self.get(id)?.map(|backup| backup.metadata))
     }
 
-    fn put(&self, backup: &BackupFile) -> Result<StoragePlace> {
+    fn put(&self, backup: &BackupFile) -> Result<StoredCopy> {
         self.remove_abandoned()?;
         let metadata = &backup.metadata;
         let Some(partial) = self.partial(&metadata.id, metadata.timestamp)? else {
@@ -156,7 +156,7 @@ impl BackupStore for Directory {
             .and_then(|_| File::open(&copy)?.sync_all())
             .with_context(|| format!("cannot copy the backup to {}", copy.display()))?;
         let expected = FileDigest {
-            size: metadata.size,
+            size_bytes: metadata.size_bytes,
             sha256: metadata.hash.clone(),
         };
         verify_file(&copy, &expected).context("the copy is not what was copied")?;
@@ -184,8 +184,8 @@ impl BackupStore for Directory {
 }
 
 /// How metadata name a backup in a folder.
-pub fn stored(folder: &Path) -> StoragePlace {
-    StoragePlace {
+pub fn stored(folder: &Path) -> StoredCopy {
+    StoredCopy {
         kind: "directory".into(),
         location: folder.display().to_string(),
         expires: None,

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::backup_file::{BackupFile, parse_metadata};
 use super::{BackupStore, Consume, read_back, record_for};
-use crate::backup::{BackupFile, parse_metadata};
 use crate::context::{Context, PIPELINE_FILE};
-use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoragePlace, check_backup_id};
+use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoredCopy, check_backup_id};
 use crate::error::CliError;
 use crate::exec::read_bounded;
-use crate::tools::gh::release::{Asset, Files, Release};
+use crate::tools::gh::release::{Asset, Files, GhRelease};
 
 /// Drafts are named by this and the backup's id.
 const TAG_PREFIX: &str = "backup-";
@@ -53,7 +53,7 @@ impl Releases {
         Ok(true)
     }
 
-    fn draft(&self, id: &str) -> Result<Option<Release>> {
+    fn draft(&self, id: &str) -> Result<Option<GhRelease>> {
         check_backup_id(id)?;
         let tag = format!("{TAG_PREFIX}{id}");
         let all = self.files.releases()?;
@@ -71,10 +71,10 @@ impl Releases {
             .asset(&metadata.id, &metadata.file)?
             .context("GitHub does not list the file that was uploaded")?;
         ensure!(
-            asset.size == metadata.size,
+            asset.size == metadata.size_bytes,
             "GitHub has {} bytes of {}",
             asset.size,
-            metadata.size
+            metadata.size_bytes
         );
         let Some(digest) = &asset.digest else {
             return read_back(self, metadata);
@@ -98,7 +98,7 @@ impl BackupStore for Releases {
     }
 
     fn ids(&self) -> Result<Vec<String>> {
-        let complete = |release: &Release| {
+        let complete = |release: &GhRelease| {
             release
                 .assets
                 .iter()
@@ -134,15 +134,15 @@ impl BackupStore for Releases {
         Ok(Some(metadata))
     }
 
-    fn put(&self, backup: &BackupFile) -> Result<StoragePlace> {
+    fn put(&self, backup: &BackupFile) -> Result<StoredCopy> {
         let metadata = &backup.metadata;
         if !metadata.encrypted {
             bail!("only encrypted backups go to GitHub: set backup.recipients in {PIPELINE_FILE}");
         }
         ensure!(
-            metadata.size < LIMIT_BYTES,
-            "GitHub takes files below 2 GiB, and this one has {} bytes: use another place",
-            metadata.size
+            metadata.size_bytes < LIMIT_BYTES,
+            "GitHub takes files below 2 GiB, and this one has {} bytes: use another storage",
+            metadata.size_bytes
         );
         // Two environments may back up in the same second; GitHub itself takes two drafts of one name.
         ensure!(
@@ -152,13 +152,13 @@ impl BackupStore for Releases {
         );
         let tag = format!("{TAG_PREFIX}{}", metadata.id);
         let title = format!("Backup {} of {}", metadata.id, metadata.environment);
-        let place = StoragePlace {
+        let copy = StoredCopy {
             kind: "github".into(),
             location: format!("draft {tag} of {}", self.repository),
             expires: None,
             verified: true,
         };
-        let record = record_for(backup, &place)?;
+        let record = record_for(backup, &copy)?;
         let files = [backup.path.clone(), record.path().join(METADATA_FILE)];
         let uploaded = self
             .files
@@ -170,7 +170,7 @@ impl BackupStore for Releases {
                 self.files.delete(&draft)?;
             }
         }
-        uploaded.map(|()| place)
+        uploaded.map(|()| copy)
     }
 
     fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()> {

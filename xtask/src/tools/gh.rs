@@ -1,5 +1,7 @@
 //! `gh`: the repository on GitHub. Its token comes from our environment (`GH_TOKEN`, or `gh auth login`).
 
+pub mod artifacts;
+mod checks;
 pub mod release;
 mod runs;
 mod settings;
@@ -9,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use xshell::cmd;
@@ -19,7 +20,7 @@ use crate::error::CliError;
 use crate::exec::{Exec, Finished};
 use crate::wait;
 
-pub use runs::{Approval, Run};
+pub use runs::{RunReview, WorkflowRun};
 pub use settings::{Protection, Retention, Ruleset};
 
 const QUERY_DEADLINE: Duration = Duration::from_mins(1);
@@ -39,53 +40,6 @@ pub struct GitHub {
     repository: String,
 }
 
-/// The checks of one commit.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Checks {
-    check_runs: Vec<CheckRun>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct CheckRun {
-    name: String,
-    status: String,
-    conclusion: Option<String>,
-}
-
-impl CheckRun {
-    fn is_green(&self) -> bool {
-        self.status == "completed"
-            && matches!(
-                self.conclusion.as_deref(),
-                Some("success" | "neutral" | "skipped")
-            )
-    }
-}
-
-impl Checks {
-    /// Whether there are checks, and all of them passed.
-    pub fn is_green(&self) -> bool {
-        !self.check_runs.is_empty() && self.check_runs.iter().all(CheckRun::is_green)
-    }
-
-    /// The checks that are not green, for people.
-    pub fn summary(&self) -> String {
-        if self.check_runs.is_empty() {
-            return "none has run".into();
-        }
-        let bad = self.check_runs.iter().filter(|run| !run.is_green());
-        bad.map(|run| {
-            format!(
-                "{} is {}",
-                run.name,
-                run.conclusion.as_deref().unwrap_or(&run.status)
-            )
-        })
-        .collect::<Vec<_>>()
-        .join(", ")
-    }
-}
-
 impl GitHub {
     pub fn open(ctx: &Context) -> Result<Self> {
         let github = ctx.config.github.as_ref().ok_or_else(|| {
@@ -101,20 +55,15 @@ impl GitHub {
     /// GitHub's clock.
     pub fn clock(&self) -> Result<DateTime<Utc>> {
         let sh = self.shell()?;
-        let said = Self::prepared(cmd!(sh, "gh api --include rate_limit")).read()?;
-        let date = said.lines().find_map(|line| {
+        let response = query(cmd!(sh, "gh api --include rate_limit")).read()?;
+        let date = response.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("date").then(|| value.trim().to_owned())
         });
-        let date = date.context("GitHub did not tell the time")?;
-        let date = DateTime::parse_from_rfc2822(&date).context("GitHub told the time in another form")?;
+        let date = date.context("no Date header in GitHub's response")?;
+        let date =
+            DateTime::parse_from_rfc2822(&date).context("unparsable Date header in GitHub's response")?;
         Ok(date.with_timezone(&Utc))
-    }
-
-    /// The checks of a commit.
-    pub fn checks(&self, commit: &str) -> Result<Checks> {
-        self.get(&format!("commits/{commit}/check-runs?per_page=100"))?
-            .with_context(|| format!("GitHub does not know the commit {commit}"))
     }
 
     /// `owner/name`.
@@ -129,10 +78,10 @@ impl GitHub {
     }
 
     fn get_absolute<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let answer = wait::retry(may_pass, || {
+        let answer = wait::retry(is_transient, || {
             let sh = self.shell()?;
-            let finished = Self::prepared(cmd!(sh, "gh api {path}")).output()?;
-            if said(&finished, "(HTTP 404)") {
+            let finished = query(cmd!(sh, "gh api {path}")).output()?;
+            if printed(&finished, "(HTTP 404)") {
                 return Ok(None);
             }
             finished.checked().map(Some)
@@ -142,67 +91,57 @@ impl GitHub {
         };
         serde_json::from_str(&finished.stdout)
             .map(Some)
-            .with_context(|| format!("GitHub answered {path} in a form that is not known"))
+            .with_context(|| format!("cannot parse what GitHub returned for {path}"))
+    }
+
+    /// All pages of a list below the repository.
+    fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        let path = format!("repos/{}/{path}", self.repository);
+        let finished = wait::retry(is_transient, || {
+            let sh = self.shell()?;
+            query(cmd!(sh, "gh api --paginate {path}")).output()?.checked()
+        })
+        .with_context(|| format!("cannot ask GitHub for {path}"))
+        .map_err(checks::explain_permission)?;
+        // One object a page, one after the other.
+        serde_json::Deserializer::from_str(&finished.stdout)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("cannot parse what GitHub returned for {path}"))
     }
 
     /// Changes something below the repository. Never repeated by itself: the caller reads and decides.
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<()> {
         let path = format!("repos/{}/{path}", self.repository);
         let sh = self.shell()?;
-        Self::prepared(cmd!(sh, "gh api --method {method} {path} --input -"))
+        query(cmd!(sh, "gh api --method {method} {path} --input -"))
             .stdin(body.to_string())
             .run()
             .with_context(|| format!("GitHub refused {method} {path}"))
     }
 
     fn shell(&self) -> Result<xshell::Shell> {
-        let sh = xshell::Shell::new().context("cannot start a shell")?;
-        sh.change_dir(&self.root);
-        Ok(sh)
-    }
-
-    fn prepared(command: xshell::Cmd<'_>) -> Exec {
-        Exec::new(command)
-            .inherit(GH_ENV)
-            .env("GH_PROMPT_DISABLED", "1")
-            .env("GH_NO_UPDATE_NOTIFIER", "1")
-            .deadline(QUERY_DEADLINE)
+        crate::exec::shell_in(&self.root)
     }
 }
 
-fn said(finished: &Finished, what: &str) -> bool {
+/// A call of `gh` with its token and settings, without prompts.
+fn query(command: xshell::Cmd<'_>) -> Exec {
+    Exec::new(command)
+        .inherit(GH_ENV)
+        .env("GH_PROMPT_DISABLED", "1")
+        .env("GH_NO_UPDATE_NOTIFIER", "1")
+        .deadline(QUERY_DEADLINE)
+}
+
+fn printed(finished: &Finished, what: &str) -> bool {
     finished.stderr_tail.iter().any(|line| line.contains(what))
 }
 
-/// Whether a read may succeed when it is asked again.
-fn may_pass(error: &anyhow::Error) -> bool {
+/// Whether a repeated read may succeed.
+fn is_transient(error: &anyhow::Error) -> bool {
     let text = format!("{error:#}");
     ["(HTTP 429)", "(HTTP 5", "connection", "timeout", "EOF"]
         .iter()
         .any(|sign| text.contains(sign))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_finished_and_good_checks_are_green() {
-        let checks = |runs: &[(&str, Option<&str>)]| Checks {
-            check_runs: runs
-                .iter()
-                .map(|(status, conclusion)| CheckRun {
-                    name: "test".into(),
-                    status: (*status).into(),
-                    conclusion: conclusion.map(str::to_owned),
-                })
-                .collect(),
-        };
-        let good = ("completed", Some("success"));
-        assert!(checks(&[good, ("completed", Some("skipped"))]).is_green());
-        assert!(!checks(&[]).is_green());
-        assert!(!checks(&[good, ("in_progress", None)]).is_green());
-        assert!(!checks(&[good, ("completed", Some("failure"))]).is_green());
-        assert_eq!(checks(&[good, ("queued", None)]).summary(), "test is queued");
-    }
 }

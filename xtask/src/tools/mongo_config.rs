@@ -9,37 +9,45 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::secret::Secret;
+
+/// Everything but the unreserved characters of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// A `--config` file; gone on drop.
 #[derive(Debug)]
 pub struct ConfigFile {
-    place: Place,
+    location: ConfigLocation,
 }
 
 impl ConfigFile {
     /// Writes the connection string for a tool that is given `--db database`, or no database where it is empty.
     pub fn write(uri: &Secret, database: &str) -> Result<Self> {
         let uri = for_database(uri, database);
-        let (place, mut file) = Place::make().context("cannot make the tool's configuration")?;
+        let (location, mut file) = ConfigLocation::make().context("cannot make the tool's configuration")?;
         // A JSON string is a YAML string.
         let value = serde_json::to_string(uri.expose()).context("cannot write the tool's configuration")?;
         writeln!(file, "uri: {value}")
             .and_then(|()| file.flush())
             .context("cannot write the tool's configuration")?;
-        Ok(Self { place })
+        Ok(Self { location })
     }
 
     /// The value for `--config`.
     pub fn path(&self) -> &Path {
-        &self.place.path
+        &self.location.path
     }
 }
 
 /// Where the configuration is, and what must live as long as it is read.
 #[derive(Debug)]
-struct Place {
+struct ConfigLocation {
     path: PathBuf,
     #[cfg(target_os = "linux")]
     _memory: File,
@@ -47,7 +55,7 @@ struct Place {
     _folder: tempfile::TempDir,
 }
 
-impl Place {
+impl ConfigLocation {
     /// Not inherited by children: they open it by our process's entry, which only our own user may.
     #[cfg(target_os = "linux")]
     fn make() -> Result<(Self, File)> {
@@ -59,11 +67,11 @@ impl Place {
         fchmod(&memory, Mode::RUSR | Mode::WUSR)?;
         let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), memory.as_raw_fd()));
         let writer = memory.try_clone()?;
-        let place = Self {
+        let location = Self {
             path,
             _memory: memory,
         };
-        Ok((place, writer))
+        Ok((location, writer))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -79,11 +87,11 @@ impl Place {
         let path = folder.path().join("mongo-tools.yaml");
         let mut options = File::options();
         let file = options.write(true).create_new(true).mode(0o600).open(&path)?;
-        let place = Self {
+        let location = Self {
             path,
             _folder: folder,
         };
-        Ok((place, file))
+        Ok((location, file))
     }
 }
 
@@ -109,20 +117,9 @@ fn for_database(uri: &Secret, database: &str) -> Secret {
         let separator = if query.is_empty() { "" } else { "&" };
         query = format!("{query}{separator}authSource={source}");
     }
-    let database = percent_encode(database);
+    let database = utf8_percent_encode(database, RESERVED);
     let mark = if query.is_empty() { "" } else { "?" };
     Secret::new(format!("{scheme}://{hosts}/{database}{mark}{query}"))
-}
-
-fn percent_encode(text: &str) -> String {
-    let encoded = text.bytes().map(|byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    });
-    encoded.collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use regex::Regex;
 use xshell::{Shell, cmd};
 
-use crate::domain::inventory::OWN_PREFIXES;
+use crate::domain::inventory::RESERVED_PREFIXES;
 use crate::domain::manifest::OPLOG_COLLECTION;
 use crate::exec::{Exec, Finished};
 use crate::report;
@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_hours(6);
 const SILENCE: Duration = Duration::from_mins(5);
 /// What a pipe holds on Linux; so many of these are read before they are asked for.
 const PIPE_BYTES: usize = 64 << 10;
-const PIECES_AHEAD: usize = 16;
+const CHUNKS_AHEAD: usize = 16;
 
 /// `done dumping` lines: with backticks since 100.16, without before.
 static DONE: LazyLock<Regex> = LazyLock::new(|| {
@@ -88,7 +88,7 @@ pub fn archive<T>(
         .stream_out(|stdout| {
             consume(&mut Stream {
                 arriving: pump(stdout),
-                piece: Cursor::default(),
+                chunk: Cursor::default(),
                 config: Some(config),
                 ended: &ended,
             })
@@ -113,7 +113,8 @@ impl<'a> Scope<'a> {
     fn options(self) -> Vec<String> {
         match self {
             Self::Database(database) => {
-                let left_out = OWN_PREFIXES.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
+                let left_out =
+                    RESERVED_PREFIXES.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
                 [format!("--db={database}")].into_iter().chain(left_out).collect()
             }
             Self::Everything { oplog: true } => vec!["--oplog".to_owned()],
@@ -125,7 +126,7 @@ impl<'a> Scope<'a> {
 /// The archive as it comes; the configuration is removed with the first bytes.
 struct Stream<'a> {
     arriving: Receiver<std::io::Result<Vec<u8>>>,
-    piece: Cursor<Vec<u8>>,
+    chunk: Cursor<Vec<u8>>,
     config: Option<ConfigFile>,
     /// Set when mongodump has closed its side.
     ended: &'a Cell<bool>,
@@ -133,15 +134,15 @@ struct Stream<'a> {
 
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.piece.read(buffer)?;
+        let count = self.chunk.read(buffer)?;
         if count > 0 || buffer.is_empty() {
             return Ok(count);
         }
         match self.arriving.recv_timeout(SILENCE) {
-            Ok(piece) => {
-                self.piece = Cursor::new(piece?);
+            Ok(chunk) => {
+                self.chunk = Cursor::new(chunk?);
                 self.config = None;
-                self.piece.read(buffer)
+                self.chunk.read(buffer)
             }
             Err(RecvTimeoutError::Disconnected) => {
                 self.ended.set(true);
@@ -157,15 +158,15 @@ impl Read for Stream<'_> {
 
 /// Reads in a thread of its own: a read of a pipe has no deadline.
 fn pump(mut stdout: PipeReader) -> Receiver<std::io::Result<Vec<u8>>> {
-    let (sender, receiver) = mpsc::sync_channel(PIECES_AHEAD);
+    let (sender, receiver) = mpsc::sync_channel(CHUNKS_AHEAD);
     std::thread::spawn(move || {
         loop {
-            let mut piece = vec![0; PIPE_BYTES];
-            let read = match stdout.read(&mut piece) {
+            let mut chunk = vec![0; PIPE_BYTES];
+            let read = match stdout.read(&mut chunk) {
                 Ok(0) => return,
                 Ok(count) => {
-                    piece.truncate(count);
-                    Ok(piece)
+                    chunk.truncate(count);
+                    Ok(chunk)
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),

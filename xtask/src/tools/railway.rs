@@ -16,9 +16,10 @@ use xshell::cmd;
 
 use crate::config;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
+use crate::tools::fault;
 use crate::wait;
 
 const POLL: Duration = Duration::from_millis(300);
@@ -29,7 +30,7 @@ const LIST_LIMIT: u32 = 20;
 /// One deployment of the service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Deployment {
+pub struct RailwayDeployment {
     pub id: String,
     pub status: String,
     #[serde(default)]
@@ -39,7 +40,7 @@ pub struct Deployment {
     pub can_rollback: Option<bool>,
 }
 
-impl Deployment {
+impl RailwayDeployment {
     /// Digest of the image that it runs.
     pub fn image_digest(&self) -> Option<&str> {
         self.meta["imageDigest"].as_str()
@@ -73,7 +74,7 @@ enum Phase {
 #[derive(Debug, Clone)]
 pub struct Railway {
     root: PathBuf,
-    place: config::Railway,
+    place: config::RailwayConfig,
     token: Secret,
 }
 
@@ -95,28 +96,24 @@ impl Railway {
             &answer["projectToken"]["environment"]["id"],
         );
         if *project != self.place.project.as_str() || *environment != self.place.environment.as_str() {
-            return Err(CliError::refused(format!(
-                "{} is a token of another Railway project or environment",
-                self.place.token
-            ))
-            .live("nothing was changed")
-            .next(format!(
-                "set {} to a project token of project {}, environment {}",
-                self.place.token, self.place.project, self.place.environment
-            ))
+            return Err(errors::railway_token_elsewhere(
+                &self.place.token,
+                &self.place.project,
+                &self.place.environment,
+            )
             .into());
         }
         Ok(())
     }
 
     /// The deployment that serves now, if there is one.
-    pub fn active(&self) -> Result<Option<Deployment>> {
+    pub fn active(&self) -> Result<Option<RailwayDeployment>> {
         let document = "query($e:String!,$s:String!){serviceInstance(environmentId:$e,serviceId:$s){activeDeployments{id status meta canRollback}}}";
         let answer = self.query(
             document,
             &[("e", &self.place.environment), ("s", &self.place.service)],
         )?;
-        let active: Vec<Deployment> =
+        let active: Vec<RailwayDeployment> =
             serde_json::from_value(answer["serviceInstance"]["activeDeployments"].clone())
                 .context("railway answered without a list of active deployments")?;
         Ok(active
@@ -125,7 +122,7 @@ impl Railway {
     }
 
     /// One deployment.
-    pub fn deployment(&self, id: &str) -> Result<Deployment> {
+    pub fn deployment(&self, id: &str) -> Result<RailwayDeployment> {
         let answer = self.query(
             "query($id:String!){deployment(id:$id){id status canRollback meta}}",
             &[("id", id)],
@@ -135,11 +132,11 @@ impl Railway {
     }
 
     /// The newest deployments first.
-    pub fn deployments(&self) -> Result<Vec<Deployment>> {
+    pub fn deployments(&self) -> Result<Vec<RailwayDeployment>> {
         let (sh, limit) = (&shell_in(&self.root)?, LIST_LIMIT.to_string());
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
-        wait::retry(may_pass, || {
+        wait::retry(is_transient, || {
             self.prepared(cmd!(
                 sh,
                 "railway deployment list --project {project} --environment {environment} --service {service} --json --limit {limit}"
@@ -182,7 +179,7 @@ impl Railway {
     }
 
     /// Starts a deployment with the image and the variables of an earlier one; gives the id of the new one.
-    pub fn roll_back(&self, target: &Deployment) -> Result<String> {
+    pub fn roll_back(&self, target: &RailwayDeployment) -> Result<String> {
         let before: Vec<String> = self
             .deployments()?
             .into_iter()
@@ -224,7 +221,7 @@ impl Railway {
     }
 
     /// Deployments that are building or starting, the newest first.
-    pub fn pending(&self) -> Result<Vec<Deployment>> {
+    pub fn pending(&self) -> Result<Vec<RailwayDeployment>> {
         let all = self.deployments()?.into_iter();
         Ok(all
             .filter(|deployment| deployment.phase() == Phase::Pending)
@@ -232,7 +229,7 @@ impl Railway {
     }
 
     /// Waits for the deployment's verdict.
-    pub fn wait(&self, id: &str) -> Result<Deployment> {
+    pub fn wait(&self, id: &str) -> Result<RailwayDeployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
         wait::until(
             &format!("the end of the Railway deployment {id}"),
@@ -261,7 +258,7 @@ impl Railway {
         let sh = &shell_in(&self.root)?;
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
-        let listed: serde_json::Map<String, Value> = wait::retry(may_pass, || {
+        let listed: serde_json::Map<String, Value> = wait::retry(is_transient, || {
             self.prepared(cmd!(
                 sh,
                 "railway variable list --project {project} --environment {environment} --service {service} --json"
@@ -313,7 +310,7 @@ impl Railway {
             .iter()
             .flat_map(|(name, value)| ["--raw-var".to_owned(), format!("{name}={value}")]);
         let given: &Vec<String> = &given.collect();
-        let answer: Value = wait::retry(may_pass, || {
+        let answer: Value = wait::retry(is_transient, || {
             self.prepared(cmd!(sh, "railway api {document} {given...} --compact"))
                 .json()
         })?;
@@ -335,16 +332,6 @@ fn message_of(release: &str, commit: &str) -> String {
     format!("release={release} sha={commit}")
 }
 
-/// A refusal does not pass; a lost connection, a rate limit or a fault of the platform may.
-fn may_pass(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}").to_lowercase();
-    ![
-        "unauthorized",
-        "not authorized",
-        "not found",
-        "cannot start",
-        "interrupted",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
+fn is_transient(error: &anyhow::Error) -> bool {
+    fault::is_transient(error, &["unauthorized", "not authorized", "not found"])
 }

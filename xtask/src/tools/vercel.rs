@@ -15,9 +15,10 @@ use xshell::cmd;
 
 use crate::config;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
+use crate::tools::fault;
 use crate::wait;
 
 const POLL: Duration = Duration::from_millis(300);
@@ -28,7 +29,7 @@ const ALIAS_DEADLINE: Duration = Duration::from_secs(300);
 /// One deployment of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Deployment {
+pub struct VercelDeployment {
     pub id: String,
     /// Host name of its own address.
     pub url: String,
@@ -36,7 +37,7 @@ pub struct Deployment {
     pub target: Option<String>,
 }
 
-impl Deployment {
+impl VercelDeployment {
     /// Whether it can be given the production domain: anything else would be built anew by `promote`.
     pub fn is_promotable(&self) -> bool {
         self.ready_state == "READY" && self.target.as_deref() == Some("production")
@@ -47,7 +48,7 @@ impl Deployment {
 #[derive(Debug, Clone)]
 pub struct Vercel {
     root: PathBuf,
-    place: config::Vercel,
+    place: config::VercelConfig,
     token: Secret,
 }
 
@@ -62,7 +63,7 @@ impl Vercel {
     }
 
     /// The deployment that the production domain serves now; `None` where it serves none yet.
-    pub fn serving(&self) -> Result<Option<Deployment>> {
+    pub fn serving(&self) -> Result<Option<VercelDeployment>> {
         match self.inspect(&self.place.domain) {
             Ok(deployment) => Ok(Some(deployment)),
             Err(error) if is_unknown(&error) => Ok(None),
@@ -71,16 +72,16 @@ impl Vercel {
     }
 
     /// A deployment by its id or host name.
-    pub fn inspect(&self, name: &str) -> Result<Deployment> {
+    pub fn inspect(&self, name: &str) -> Result<VercelDeployment> {
         let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
-        wait::retry(may_pass, || {
+        wait::retry(is_transient, || {
             self.prepared(cmd!(sh, "vercel inspect {name} --json --scope {org}"))
-                .json::<Deployment>()
+                .json::<VercelDeployment>()
         })
     }
 
     /// Builds the folder and uploads it as a production deployment that no domain serves yet.
-    pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<Deployment> {
+    pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<VercelDeployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
         let (sh, org) = (&shell_in(folder)?, &self.place.org);
         let run = |command| self.prepared(command).deadline(deadline);
@@ -108,7 +109,7 @@ impl Vercel {
     }
 
     /// Waits until a deployment is ready.
-    pub fn ready(&self, id: &str) -> Result<Deployment> {
+    pub fn ready(&self, id: &str) -> Result<VercelDeployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
         wait::until(
             &format!("the end of the Vercel deployment {id}"),
@@ -131,17 +132,17 @@ impl Vercel {
     }
 
     /// Gives the production domain to a staged deployment, and proves it by asking the domain.
-    pub fn promote(&self, id: &str) -> Result<Deployment> {
+    pub fn promote(&self, id: &str) -> Result<VercelDeployment> {
         self.point_domain_at(id, "promote")
     }
 
     /// Gives the production domain back to an earlier deployment, and proves it. Vercel then stops assigning the
     /// domain to new deployments until the next promotion.
-    pub fn roll_back(&self, id: &str) -> Result<Deployment> {
+    pub fn roll_back(&self, id: &str) -> Result<VercelDeployment> {
         self.point_domain_at(id, "rollback")
     }
 
-    fn point_domain_at(&self, id: &str, verb: &str) -> Result<Deployment> {
+    fn point_domain_at(&self, id: &str, verb: &str) -> Result<VercelDeployment> {
         // Already done? The platform answers 409 to a second request.
         if let Some(serving) = self.serving()?.filter(|serving| serving.id == id) {
             return Ok(serving);
@@ -160,10 +161,7 @@ impl Vercel {
             .deadline(ALIAS_DEADLINE)
             .output()?;
         if asked.code != Some(0) && needs_better_plan(&asked.stderr_tail) {
-            return Err(CliError::failed(format!("Vercel refused the {verb} to {id}: {}", asked.error()))
-                .live("the production domain serves what it served before")
-                .next("the plan allows only the previous deployment: upgrade it, or promote in Vercel's dashboard")
-                .into());
+            return Err(errors::vercel_plan_too_small(verb, id, asked.error()).into());
         }
         // Neither 0 nor 1 proves anything: the domain is asked.
         let appears = if asked.code == Some(0) {
@@ -208,22 +206,15 @@ impl Vercel {
     }
 }
 
+/// What `vercel` writes about a deployment that does not exist.
+const UNKNOWN: &[&str] = &["can't find the deployment", "not found"];
+
 fn is_unknown(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}").to_lowercase();
-    text.contains("can't find the deployment") || text.contains("not found")
+    fault::mentions(error, UNKNOWN)
 }
 
-/// A refusal does not pass; a lost connection, a rate limit or a fault of the platform may.
-fn may_pass(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}").to_lowercase();
-    let refused = [
-        "not authorized",
-        "not valid",
-        "forbidden",
-        "cannot start",
-        "interrupted",
-    ];
-    !is_unknown(error) && !refused.iter().any(|word| text.contains(word))
+fn is_transient(error: &anyhow::Error) -> bool {
+    !is_unknown(error) && fault::is_transient(error, &["not authorized", "not valid", "forbidden"])
 }
 
 fn needs_better_plan(stderr: &[String]) -> bool {

@@ -55,7 +55,7 @@ fn forged(env: &RestoreEnv, number: u32, stream: &[u8], namespaces: &[NamespaceR
     std::fs::create_dir_all(&folder).unwrap();
     let mut writer = ContainerWriter::create(&ContainerOptions::new(&folder, &id, None)).unwrap();
     writer.write_all(stream).unwrap();
-    let (archive_bytes, pieces) = writer.end_stream().unwrap();
+    let (archive_bytes, chunks) = writer.end_stream().unwrap();
     let manifest = Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         id,
@@ -63,8 +63,8 @@ fn forged(env: &RestoreEnv, number: u32, stream: &[u8], namespaces: &[NamespaceR
         server_version: "8.0.4".into(),
         tool_version: "100.12.2".into(),
         archive_bytes,
-        piece_bytes: writer.piece_bytes(),
-        pieces,
+        chunk_bytes: writer.chunk_bytes(),
+        chunks,
         namespaces: namespaces.to_vec(),
     };
     let (file, stored) = writer.finish(&serde_json::to_vec(&manifest).unwrap()).unwrap();

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use xtask::domain::ledger::{Outcome, State};
+use xtask::domain::ledger::{LedgerState, OperationOutcome};
 use xtask::domain::release::{Health, Release};
-use xtask::operation::journal::read_file;
-use xtask::operation::ledger::{Ledger, Timing};
+use xtask::operation::journal::{STEP_TAG, read_file};
+use xtask::operation::ledger::{Ledger, LockTiming};
 use xtask::tools::git::Git;
 
 use rehearsal::test_env::git::git;
@@ -51,8 +51,8 @@ impl Earlier {
         Git::at(&self.clone_dir(), "origin")
     }
 
-    fn state(&self) -> State {
-        Ledger::with_timing(self.git(), "production", Timing::default())
+    fn state(&self) -> LedgerState {
+        Ledger::with_timing(self.git(), "production", LockTiming::default())
             .state()
             .unwrap()
     }
@@ -78,7 +78,7 @@ fn killed(name: &str) -> (String, PathBuf) {
 
 /// The facts of every step that a journal shows as done.
 fn journalled(operation: &Path) -> Vec<(String, Value)> {
-    let entries: Vec<Value> = read_file(&operation.join("steps.jsonl")).unwrap();
+    let entries: Vec<Value> = read_file(&operation.join("steps.jsonl"), STEP_TAG).unwrap();
     let done = entries.iter().filter(|entry| entry["entry"] == "done");
     done.map(|entry| (entry["step"].as_str().unwrap().to_owned(), entry["facts"].clone()))
         .collect()
@@ -97,17 +97,17 @@ fn the_ledger_replays_to_the_operations_that_were_made() {
         })
         .collect();
     let expected = [
-        ("20261127-044347-8a77", "deploy", Outcome::Done),
-        ("20261127-044351-8ce3", "deploy", Outcome::Done),
-        ("20261127-044422-7be3", "rollback", Outcome::Undone),
-        ("20261127-044440-e9a7", "rollback", Outcome::Done),
-        ("20261127-044453-958f", "rollback", Outcome::Done),
-        ("20261127-044529-eb35", "deploy", Outcome::Done),
-        ("20261127-044543-7f1e", "restore", Outcome::Done),
-        ("20261127-044551-f75a", "restore", Outcome::Done),
-        ("20261127-044554-4068", "restore", Outcome::Done),
-        ("20261127-044600-5851", "restore", Outcome::Done),
-        ("20261127-044606-2d3e", "restore", Outcome::Undone),
+        ("20261127-044347-8a77", "deploy", OperationOutcome::Done),
+        ("20261127-044351-8ce3", "deploy", OperationOutcome::Done),
+        ("20261127-044422-7be3", "rollback", OperationOutcome::Undone),
+        ("20261127-044440-e9a7", "rollback", OperationOutcome::Done),
+        ("20261127-044453-958f", "rollback", OperationOutcome::Done),
+        ("20261127-044529-eb35", "deploy", OperationOutcome::Done),
+        ("20261127-044543-7f1e", "restore", OperationOutcome::Done),
+        ("20261127-044551-f75a", "restore", OperationOutcome::Done),
+        ("20261127-044554-4068", "restore", OperationOutcome::Done),
+        ("20261127-044600-5851", "restore", OperationOutcome::Done),
+        ("20261127-044606-2d3e", "restore", OperationOutcome::Undone),
     ];
     assert_eq!(operations, expected);
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 use serde_json::{Value, json};
-use xtask::domain::ledger::{Body, Outcome};
+use xtask::domain::ledger::{Body, OperationOutcome};
 use xtask::error::{CliError, ExitKind};
-use xtask::operation::ledger::{Ledger, OperationLock, Start, Timing};
+use xtask::operation::ledger::{Ledger, LockTiming, OperationLock, Start};
 use xtask::tools::git::Git;
 
 const RACERS: usize = 8;
@@ -23,7 +23,7 @@ const RACE_DEADLINE: Duration = Duration::from_mins(5);
 const WORLD: &str = "LEDGER_RACE_WORLD";
 
 /// A lease that never runs out during the race: only death frees the lock.
-const RACE: Timing = Timing {
+const RACE: LockTiming = LockTiming {
     lease: Duration::from_mins(10),
     heartbeat: Duration::from_millis(500),
     skew: Duration::from_secs(30),
@@ -31,7 +31,7 @@ const RACE: Timing = Timing {
 };
 
 /// A holder that is alive but never says so.
-const SILENT: Timing = Timing {
+const SILENT: LockTiming = LockTiming {
     lease: Duration::from_millis(1_500),
     heartbeat: Duration::from_hours(1),
     skew: Duration::ZERO,
@@ -54,7 +54,7 @@ fn world() -> tempfile::TempDir {
     dir
 }
 
-fn ledger(world: &Path, clone: &str, timing: Timing) -> Ledger {
+fn ledger(world: &Path, clone: &str, timing: LockTiming) -> Ledger {
     let dir = world.join(clone);
     if !dir.exists() {
         git(world, &["init", "--quiet", clone]);
@@ -81,13 +81,13 @@ fn ending(error: &anyhow::Error) -> Option<ExitKind> {
 #[test]
 fn what_was_recorded_is_read_by_any_clone_unchanged() {
     let world = world();
-    let mut ours = ledger(world.path(), "a", Timing::default());
+    let mut ours = ledger(world.path(), "a", LockTiming::default());
     let held = ours.begin(start("rollback")).unwrap();
     held.check().unwrap();
     held.step("swap", json!({"collections": 5})).unwrap();
     let id = held.id().clone();
 
-    let mut theirs = ledger(world.path(), "b", Timing::default());
+    let mut theirs = ledger(world.path(), "b", LockTiming::default());
     let refused = theirs.begin(start("deploy")).unwrap_err();
     assert_eq!(ending(&refused), Some(ExitKind::Refused));
     let shown = xtask::error::render(&refused);
@@ -96,13 +96,14 @@ fn what_was_recorded_is_read_by_any_clone_unchanged() {
         "{shown}"
     );
 
-    held.finish(Outcome::Done, json!({"healthy": true})).unwrap();
+    held.finish(OperationOutcome::Done, json!({"healthy": true}))
+        .unwrap();
     let state = theirs.state().unwrap();
     let operation = &state.operations[0];
     assert_eq!(operation.id, id);
     assert_eq!(operation.started.reason, start("").reason);
     assert_eq!(operation.steps[0].facts, json!({"collections": 5}));
-    assert_eq!(operation.ended.as_ref().unwrap().outcome, Outcome::Done);
+    assert_eq!(operation.ended.as_ref().unwrap().outcome, OperationOutcome::Done);
     assert_eq!(
         ending(&theirs.resume(&id, "again").unwrap_err()),
         Some(ExitKind::Refused)
@@ -125,11 +126,11 @@ fn a_holder_whose_lease_was_taken_over_can_do_nothing_more() {
     for refused in [
         silent.check().unwrap_err(),
         silent.step("late", json!(null)).unwrap_err(),
-        silent.finish(Outcome::Done, json!(null)).unwrap_err(),
+        silent.finish(OperationOutcome::Done, json!(null)).unwrap_err(),
     ] {
         assert_eq!(ending(&refused), Some(ExitKind::Midway), "{refused:#}");
     }
-    taken.finish(Outcome::Undone, json!(null)).unwrap();
+    taken.finish(OperationOutcome::Undone, json!(null)).unwrap();
     let state = second.state().unwrap();
     assert!(state.void.is_empty(), "{:?}", state.void);
     assert_eq!(state.operations[0].steps.len(), 1);
@@ -149,11 +150,11 @@ fn a_lease_that_ran_out_is_renewed_before_a_live_change_or_the_change_is_refused
 #[test]
 fn an_operation_left_after_a_step_is_not_forgotten_by_accident() {
     let world = world();
-    let mut ledger = ledger(world.path(), "a", Timing::default());
+    let mut ledger = ledger(world.path(), "a", LockTiming::default());
     let held = ledger.begin(start("rollback")).unwrap();
     held.step("swap", json!(null)).unwrap();
     let left = held.id().clone();
-    held.finish(Outcome::Stopped, json!(null)).unwrap();
+    held.finish(OperationOutcome::Stopped, json!(null)).unwrap();
 
     let refused = ledger.begin(start("backup")).unwrap_err();
     let shown = xtask::error::render(&refused);
@@ -162,7 +163,7 @@ fn an_operation_left_after_a_step_is_not_forgotten_by_accident() {
         "{shown}"
     );
     let resumed = ledger.resume(&left, "go on").unwrap();
-    resumed.finish(Outcome::Stopped, json!(null)).unwrap();
+    resumed.finish(OperationOutcome::Stopped, json!(null)).unwrap();
     let over = Start {
         over: Some(left),
         ..start("rollback")
@@ -174,7 +175,7 @@ fn an_operation_left_after_a_step_is_not_forgotten_by_accident() {
 #[test]
 fn a_push_whose_answer_is_lost_counts_once() {
     let world = world();
-    let mut ledger = ledger(world.path(), "a", Timing::default());
+    let mut ledger = ledger(world.path(), "a", LockTiming::default());
     let held = ledger.begin(start("deploy")).unwrap();
     // Runs when the reference has moved; killing the server then loses its answer.
     let hook = world.path().join("remote.git/hooks/post-receive");
@@ -183,7 +184,7 @@ fn a_push_whose_answer_is_lost_counts_once() {
     std::fs::set_permissions(&hook, mode).unwrap();
     held.step("promote", json!(null)).unwrap();
     assert!(!hook.exists(), "the hook did not run");
-    held.finish(Outcome::Done, json!(null)).unwrap();
+    held.finish(OperationOutcome::Done, json!(null)).unwrap();
     assert_eq!(ledger.state().unwrap().operations[0].steps.len(), 1);
 }
 
@@ -353,9 +354,9 @@ fn hold(world: &Path, held: OperationLock) {
     log("stepped", mark);
     drop(witness);
     let outcome = if rand::random() {
-        Outcome::Done
+        OperationOutcome::Done
     } else {
-        Outcome::Stopped
+        OperationOutcome::Stopped
     };
     held.finish(outcome, json!({"mark": mark})).unwrap();
     log("finished", mark);

@@ -94,7 +94,7 @@ pub(super) fn record(folder: &Path, bytes: u64) -> Result<Recorded> {
     Ok(Recorded {
         path,
         documents,
-        bytes: file.size,
+        bytes: file.size_bytes,
         sha256: file.sha256,
         digests,
     })

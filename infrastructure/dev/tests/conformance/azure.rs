@@ -107,10 +107,10 @@ fn azure_keeps_backups_and_gives_them_back() {
     repo.set("AZURE_CONFIG_DIR", repo.root().join("az").to_str().unwrap());
     repo.set(VARIABLE, &azurite.connection(KEY));
 
-    // No container yet, then a wrong key: the backup exists, but a required place has none. The key is never said.
+    // No container yet, then a wrong key: the backup exists, but a required storage has none. The key is never said.
     repo.xtask(&["backup"])
         .code(1)
-        .says("a required place has no copy")
+        .says("a required storage has no copy")
         .says("the backup itself is good")
         .never_says(KEY);
     az(&repo, &["container", "create", "--name", "backups"]);
@@ -118,7 +118,7 @@ fn azure_keeps_backups_and_gives_them_back() {
     repo.set(VARIABLE, &azurite.connection(wrong));
     repo.xtask(&["-v", "backup"])
         .code(1)
-        .says("a required place has no copy")
+        .says("a required storage has no copy")
         .never_says(wrong);
     repo.set(VARIABLE, &azurite.connection(KEY));
     assert_eq!(blobs(&repo), Vec::<String>::new(), "nothing half is there");

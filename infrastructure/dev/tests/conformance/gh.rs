@@ -133,7 +133,7 @@ fn approve(gh: &Path) -> Told {
     std::fs::write(story.env.path("gh/config.yml"), config).unwrap();
     let (code, text) = story.said(&["gate", "verify", "plan.json"]);
     assert!(
-        code == 3 && text.contains("it cannot be told who approved"),
+        code == 3 && text.contains("cannot determine the approvers"),
         "{text}"
     );
     story.told

@@ -10,14 +10,14 @@ use std::process::{Command, Output, Stdio};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
-use xtask::domain::approval::{REQUEST_SCHEMA, Request};
-use xtask::domain::ledger::Event;
+use xtask::domain::approval::{ApprovalRequest, REQUEST_SCHEMA};
+use xtask::domain::ledger::LedgerEvent;
 use xtask::domain::observation::{Observation, Seen};
 use xtask::domain::operation::OperationId;
 use xtask::domain::release::{
     BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release, VariableFingerprint,
 };
-use xtask::domain::verdict::Verdict;
+use xtask::domain::verdict::HealthStatus;
 use xtask::operation::history;
 
 use super::programs::{PRODUCT, built};
@@ -73,9 +73,9 @@ pub struct History {
     pub releases: Vec<Planned>,
     /// Deploys that ended without a release.
     pub failed_deploys: usize,
-    pub looks: Vec<(DateTime<Utc>, Verdict)>,
+    pub looks: Vec<(DateTime<Utc>, HealthStatus)>,
     pub drills: Vec<(bool, u64)>,
-    events: Vec<Event>,
+    events: Vec<LedgerEvent>,
     /// The numbers are the same each time.
     random: u64,
 }
@@ -214,7 +214,7 @@ impl History {
     }
 
     fn request(&self, id: &OperationId, at: DateTime<Utc>, run: usize) {
-        let request = Request {
+        let request = ApprovalRequest {
             schema: REQUEST_SCHEMA.into(),
             environment: "production".into(),
             run: run as u64,
@@ -279,9 +279,9 @@ impl History {
         for number in 0..60_i64 {
             let at = now - TimeDelta::hours(number * 30 + 1);
             let verdict = match number % 20 {
-                3 => Verdict::Unhealthy,
-                4 => Verdict::Unknown,
-                _ => Verdict::Healthy,
+                3 => HealthStatus::Unhealthy,
+                4 => HealthStatus::Unknown,
+                _ => HealthStatus::Healthy,
             };
             let mut seen = vec![Seen::Health {
                 verdict,

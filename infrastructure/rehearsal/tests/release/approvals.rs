@@ -109,7 +109,7 @@ fn a_release_needs_its_gate_whole_and_two_approvals_of_its_plan() {
     // The gate is whole: now the approvals.
     let run = json!({"id": 7, "actor": "dev", "triggering_actor": "dev"});
     env.control("/github/runs", &run).unwrap();
-    refused(&deploy("unasked"), "has put no plan before the approvers");
+    refused(&deploy("unasked"), "has requested no approval");
     let plan = in_run(&env, "plan", &["deploy", "--plan", "--format", "json"]);
     let file = env.folder.join("plan.json");
     std::fs::write(&file, &plan.stdout).unwrap();

@@ -1,5 +1,8 @@
 //! The product driven from outside in a test environment: releases, rollbacks, approvals, GitHub's settings.
 
 mod approvals;
+mod checks;
 mod github;
+mod job_token;
 mod operation;
+mod reality;

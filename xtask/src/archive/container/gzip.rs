@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use flate2::{Decompress, FlushDecompress, Status};
 use libdeflater::{CompressionLvl, Compressor};
 
-use super::MAX_PIECE_BYTES;
+use super::MAX_CHUNK_BYTES;
 
 /// Identification, deflate, FEXTRA, no time, no hints, unknown system; extra field of 8 bytes, subfield `XB`, 4 bytes.
 const START: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, b'X', b'B', 4, 0];
@@ -14,8 +14,8 @@ const START: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, b'X', b'B',
 pub(super) const HEADER_BYTES: usize = START.len() + 4;
 /// CRC-32 and length of the content.
 const TRAILER_BYTES: usize = 8;
-/// A piece and its tar header.
-pub(super) const MAX_CONTENT_BYTES: usize = MAX_PIECE_BYTES + 1024;
+/// A chunk and its tar header.
+pub(super) const MAX_CONTENT_BYTES: usize = MAX_CHUNK_BYTES + 1024;
 /// Deflate grows what it cannot compress by far less than this.
 const MAX_MEMBER_BYTES: usize = MAX_CONTENT_BYTES + MAX_CONTENT_BYTES / 64;
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 /// Size and SHA-256 of a file as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileDigest {
-    pub size: u64,
+    pub size_bytes: u64,
     pub sha256: String,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct HashedFile(Arc<Mutex<State>>);
 struct State {
     file: File,
     hash: Sha256,
-    size: u64,
+    size_bytes: u64,
 }
 
 impl HashedFile {
@@ -38,7 +38,7 @@ impl HashedFile {
         Ok(Self(Arc::new(Mutex::new(State {
             file,
             hash: Sha256::new(),
-            size: 0,
+            size_bytes: 0,
         }))))
     }
 
@@ -48,7 +48,7 @@ impl HashedFile {
         while self.read(&mut rest)? > 0 {}
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(FileDigest {
-            size: state.size,
+            size_bytes: state.size_bytes,
             sha256: format!("{:x}", state.hash.clone().finalize()),
         })
     }
@@ -59,7 +59,7 @@ impl Read for HashedFile {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = state.file.read(buffer)?;
         state.hash.update(&buffer[..count]);
-        state.size += count as u64;
+        state.size_bytes += count as u64;
         Ok(count)
     }
 }

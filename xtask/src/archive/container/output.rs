@@ -12,7 +12,7 @@ use super::ordered::Drain;
 pub(super) struct Hashing<W> {
     inner: W,
     hash: Sha256,
-    size: u64,
+    size_bytes: u64,
 }
 
 impl<W: Write> Hashing<W> {
@@ -20,7 +20,7 @@ impl<W: Write> Hashing<W> {
         Self {
             inner,
             hash: Sha256::new(),
-            size: 0,
+            size_bytes: 0,
         }
     }
 }
@@ -29,7 +29,7 @@ impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
         self.hash.update(&bytes[..count]);
-        self.size += count as u64;
+        self.size_bytes += count as u64;
         Ok(count)
     }
 
@@ -60,7 +60,7 @@ pub(super) fn write_all(
         .inner
         .sync_all()
         .context("cannot flush the backup to the disk")?;
-    Ok((output.size, format!("{:x}", output.hash.finalize())))
+    Ok((output.size_bytes, hex::encode(output.hash.finalize())))
 }
 
 fn write_members<W: Write>(members: Drain<Vec<u8>>, mut output: W) -> Result<W> {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use super::input::{FileDigest, HashedFile};
 use super::ordered::Drain;
 use super::tar_member::{self, BLOCK_BYTES};
-use super::{MANIFEST_NAME, MAX_MANIFEST_BYTES, MAX_PIECE_BYTES, decompress, piece_name};
+use super::{MANIFEST_NAME, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, chunk_name, decompress};
 use crate::archive::keys::Identities;
 use crate::domain::manifest::{MANIFEST_SCHEMA, Manifest, check_backup_id};
 
@@ -31,11 +31,11 @@ pub fn digest_file(path: &Path) -> Result<FileDigest> {
 pub fn verify_file(path: &Path, expected: &FileDigest) -> Result<()> {
     let found = digest_file(path)?;
     ensure!(
-        found.size == expected.size,
+        found.size_bytes == expected.size_bytes,
         "{} has {} bytes, but {} were stored: it is not the whole file",
         path.display(),
-        found.size,
-        expected.size
+        found.size_bytes,
+        expected.size_bytes
     );
     ensure!(
         found.sha256 == expected.sha256,
@@ -54,10 +54,10 @@ pub struct ContainerReader {
     file: HashedFile,
     feeding: Option<JoinHandle<()>>,
     state: State,
-    pieces: u64,
+    chunks: u64,
     archive_bytes: u64,
-    /// Sizes of the first and the latest piece; a latest piece smaller than the first must be the last.
-    piece_bytes: (u64, u64),
+    /// Sizes of the first and the latest chunk; a latest chunk smaller than the first must be the last.
+    chunk_bytes: (u64, u64),
     manifest: Option<Manifest>,
 }
 
@@ -65,8 +65,8 @@ pub struct ContainerReader {
 enum State {
     /// A tar header is next.
     Header,
-    /// Inside a piece: bytes of it that are left, and the padding after it.
-    Piece {
+    /// Inside a chunk: bytes of it that are left, and the padding after it.
+    Chunk {
         left: u64,
         padding: usize,
     },
@@ -90,9 +90,9 @@ impl ContainerReader {
             file,
             feeding: Some(feeding),
             state: State::Header,
-            pieces: 0,
+            chunks: 0,
             archive_bytes: 0,
-            piece_bytes: (0, 0),
+            chunk_bytes: (0, 0),
             manifest: None,
         })
     }
@@ -126,29 +126,29 @@ impl ContainerReader {
             self.manifest = Some(manifest);
             return Ok(State::End);
         }
-        let expected = piece_name(self.pieces);
+        let expected = chunk_name(self.chunks);
         ensure!(
             name == expected,
             "the tar has a member {name:?} where {expected:?} should be"
         );
         ensure!(
-            length > 0 && length <= MAX_PIECE_BYTES as u64,
-            "piece {name:?} has the impossible size {length}"
+            length > 0 && length <= MAX_CHUNK_BYTES as u64,
+            "chunk {name:?} has the impossible size {length}"
         );
-        let (first, latest) = self.piece_bytes;
+        let (first, latest) = self.chunk_bytes;
         ensure!(
             first == latest,
-            "piece {:?} is not the last but smaller than the others",
-            self.pieces - 1
+            "chunk {:?} is not the last but smaller than the others",
+            self.chunks - 1
         );
         ensure!(
-            self.pieces == 0 || length <= first,
-            "piece {name:?} is larger than the others"
+            self.chunks == 0 || length <= first,
+            "chunk {name:?} is larger than the others"
         );
-        self.piece_bytes = (if self.pieces == 0 { length } else { first }, length);
-        self.pieces += 1;
+        self.chunk_bytes = (if self.chunks == 0 { length } else { first }, length);
+        self.chunks += 1;
         self.archive_bytes += length;
-        Ok(State::Piece {
+        Ok(State::Chunk {
             left: length,
             padding,
         })
@@ -161,22 +161,22 @@ impl ContainerReader {
             manifest.schema
         );
         check_backup_id(&manifest.id)?;
-        let stated = (manifest.pieces, manifest.archive_bytes);
+        let stated = (manifest.chunks, manifest.archive_bytes);
         ensure!(
-            stated == (self.pieces, self.archive_bytes),
-            "the manifest states (pieces, bytes) {stated:?}, the tar has {:?}",
-            (self.pieces, self.archive_bytes)
+            stated == (self.chunks, self.archive_bytes),
+            "the manifest states (chunks, bytes) {stated:?}, the tar has {:?}",
+            (self.chunks, self.archive_bytes)
         );
-        let first = self.piece_bytes.0;
-        let right = if self.pieces > 1 {
-            first == manifest.piece_bytes
+        let first = self.chunk_bytes.0;
+        let right = if self.chunks > 1 {
+            first == manifest.chunk_bytes
         } else {
-            first <= manifest.piece_bytes
+            first <= manifest.chunk_bytes
         };
         ensure!(
             right,
-            "the manifest states pieces of {} bytes, the tar has {first}",
-            manifest.piece_bytes
+            "the manifest states chunks of {} bytes, the tar has {first}",
+            manifest.chunk_bytes
         );
         Ok(())
     }
@@ -185,19 +185,19 @@ impl ContainerReader {
         loop {
             match self.state {
                 State::Header => self.state = self.next_member()?,
-                State::Piece { left: 0, padding } => {
+                State::Chunk { left: 0, padding } => {
                     self.content.read_zeros(padding)?;
                     self.state = State::Header;
                 }
-                State::Piece { left, padding } => {
+                State::Chunk { left, padding } => {
                     let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                     let count = self.content.read(&mut buffer[..wanted])?;
                     ensure!(
                         count > 0 || wanted == 0,
-                        "the tar ends inside piece {}",
-                        self.pieces - 1
+                        "the tar ends inside chunk {}",
+                        self.chunks - 1
                     );
-                    self.state = State::Piece {
+                    self.state = State::Chunk {
                         left: left - count as u64,
                         padding,
                     };
@@ -221,7 +221,7 @@ impl Read for ContainerReader {
 
 impl fmt::Debug for ContainerReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ContainerReader({:?}, piece {})", self.state, self.pieces)
+        write!(f, "ContainerReader({:?}, chunk {})", self.state, self.chunks)
     }
 }
 

@@ -20,7 +20,7 @@ fn member(name: &str, content: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-fn manifest(pieces: u64, archive_bytes: u64, piece_bytes: u64) -> Vec<u8> {
+fn manifest(chunks: u64, archive_bytes: u64, chunk_bytes: u64) -> Vec<u8> {
     let manifest = Manifest {
         schema: MANIFEST_SCHEMA.into(),
         id: "20250131-235959".into(),
@@ -28,8 +28,8 @@ fn manifest(pieces: u64, archive_bytes: u64, piece_bytes: u64) -> Vec<u8> {
         server_version: "8".into(),
         tool_version: "100".into(),
         archive_bytes,
-        piece_bytes,
-        pieces,
+        chunk_bytes,
+        chunks,
         namespaces: Vec::new(),
     };
     member(MANIFEST_NAME, &serde_json::to_vec(&manifest).unwrap())
@@ -60,7 +60,7 @@ fn read(file: &[u8]) -> Result<Vec<u8>, String> {
     assert!(reader.manifest().is_some());
     assert_eq!(reader.finish().unwrap(), {
         let digest = digest_file(&path).unwrap();
-        assert_eq!(digest.size, file.len() as u64);
+        assert_eq!(digest.size_bytes, file.len() as u64);
         digest
     });
     Ok(bytes)
@@ -113,7 +113,7 @@ fn hostile_tars_are_refused() {
     // The crate refuses to write such a name.
     outside.as_mut_bytes()[..17].copy_from_slice(b"../../etc/passwd\0");
     outside.set_cksum();
-    let huge_piece = header("data/00000000", u64::from(u32::MAX)).unwrap().to_vec();
+    let huge_chunk = header("data/00000000", u64::from(u32::MAX)).unwrap().to_vec();
     let huge_manifest = header(MANIFEST_NAME, 1 << 32).unwrap().to_vec();
     let claimed_manifest = [
         header(MANIFEST_NAME, 100 << 20).unwrap().to_vec(),
@@ -136,9 +136,9 @@ fn hostile_tars_are_refused() {
         (with(&|m| m.push(vec![0, 1])), "after the manifest"),
         (with(&|m| m.push(vec![0; 3 << 20])), "goes on after"),
         (with(&|m| m.push(vec![0; 3])), "no end"),
-        (with(&|m| m[2] = manifest(3, 2024, 1024)), "pieces"),
-        (with(&|m| m[2] = manifest(2, 2025, 1024)), "pieces"),
-        (with(&|m| m[2] = manifest(2, 2024, 512)), "pieces of"),
+        (with(&|m| m[2] = manifest(3, 2024, 1024)), "chunks"),
+        (with(&|m| m[2] = manifest(2, 2025, 1024)), "chunks"),
+        (with(&|m| m[2] = manifest(2, 2024, 512)), "chunks of"),
         (with(&|m| m[2] = member(MANIFEST_NAME, b"{}")), "not readable"),
         (with(&|m| m[1] = member("data/00000001", &[2; 1025])), "larger"),
         (
@@ -146,7 +146,7 @@ fn hostile_tars_are_refused() {
             "smaller",
         ),
         (with(&|m| m[0] = member("data/00000000", b"")), "impossible size"),
-        (with(&|m| m[0] = huge_piece.clone()), "impossible size"),
+        (with(&|m| m[0] = huge_chunk.clone()), "impossible size"),
         (with(&|m| m[2] = huge_manifest.clone()), "impossible size"),
         (
             with(&|m| drop(m.splice(2.., [claimed_manifest.clone()]))),
@@ -163,7 +163,7 @@ fn hostile_tars_are_refused() {
     for (number, (tar, expected)) in cases.into_iter().enumerate() {
         for file in [
             foreign_gzip(&tar),
-            tar.chunks(MAX_PIECE_BYTES).flat_map(own_gzip).collect(),
+            tar.chunks(MAX_CHUNK_BYTES).flat_map(own_gzip).collect(),
         ] {
             let error = read(&file).expect_err("must be refused");
             assert!(
@@ -208,7 +208,7 @@ fn hostile_gzip_is_refused() {
 fn a_reader_dropped_early_ends_its_threads() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("backup");
-    let parts = (0..64).flat_map(|n| own_gzip(&member(&piece_name(n), &[7; 1024])));
+    let parts = (0..64).flat_map(|n| own_gzip(&member(&chunk_name(n), &[7; 1024])));
     std::fs::write(&path, parts.collect::<Vec<u8>>()).unwrap();
     let mut reader = ContainerReader::open(&path, None, 2).unwrap();
     reader.read_exact(&mut [0; 10]).unwrap();

@@ -1,226 +1,39 @@
-//! `backup prune`: deletes what is older than the retention, and says of each backup why it goes or stays.
-//!
-//! Never deleted: the last verified backup of each environment, and what the live release or the one before it needs.
+//! `backup prune`: shows what is older than the retention; deletes it with `--yes`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use anyhow::Result;
 
-use anyhow::{Context as _, Result};
-use chrono::{DateTime, Duration, NaiveDateTime, Utc};
-use regex::Regex;
-use serde::Serialize;
-
-use super::list::{Listed, read_all};
-use super::{Keepers, keepers};
+use crate::backup::prune::{self, PrunePlan};
 use crate::context::Context;
-use crate::error::CliError;
-use crate::exec::check_interrupted;
 use crate::report;
-use crate::tools::git::Git;
-
-/// Releases per environment whose backups are kept whatever their age: the live one, and the one it replaced.
-const RELEASES_KEPT: usize = 2;
-
-#[derive(Debug, Serialize)]
-struct Plan {
-    retention_days: u32,
-    backups: Vec<Verdict>,
-    deleted: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Verdict {
-    id: String,
-    delete: bool,
-    why: String,
-    places: Vec<String>,
-}
 
 pub(super) fn run(ctx: &Context) -> Result<()> {
-    let keepers = keepers(ctx)?;
-    let listing = read_all(&keepers);
-    if let Some(problem) = listing.problems.first() {
-        return Err(
-            CliError::failed(format!("not everything could be listed: {problem}"))
-                .live("nothing was deleted")
-                .next("repair or correct the place, and run the command again")
-                .into(),
-        );
-    }
-    let needed = needed_by_releases(ctx)?;
-    let mut plan = Plan {
-        retention_days: ctx.config.backup.retention_days,
-        backups: judge(
-            &listing.backups,
-            &needed,
-            Utc::now(),
-            ctx.config.backup.retention_days,
-        ),
-        deleted: false,
-    };
+    let mut plan = prune::plan(ctx)?;
     if ctx.yes {
-        delete(&keepers, &plan)?;
-        plan.deleted = true;
+        prune::delete(ctx, &mut plan)?;
     }
     report::emit(ctx.format, "backup-prune/1", &plan, || text(&plan))
 }
 
-fn delete(keepers: &Keepers, plan: &Plan) -> Result<()> {
-    let mut deleted = 0;
-    for verdict in plan.backups.iter().filter(|verdict| verdict.delete) {
-        for keeper in keepers
-            .iter()
-            .filter(|keeper| verdict.places.contains(&keeper.name()))
-        {
-            check_interrupted()?;
-            keeper.remove(&verdict.id).with_context(|| {
-                format!(
-                    "deleted {deleted}, then stopped at {} in {}",
-                    verdict.id,
-                    keeper.name()
-                )
-            })?;
-            deleted += 1;
-        }
-    }
-    Ok(())
-}
-
-/// Of each backup, whether it goes and why.
-fn judge(
-    backups: &[Listed],
-    needed: &BTreeMap<String, String>,
-    now: DateTime<Utc>,
-    retention_days: u32,
-) -> Vec<Verdict> {
-    let last: BTreeSet<&str> = last_verified(backups);
-    let oldest = now - Duration::days(i64::from(retention_days));
-    let verdict = |backup: &Listed| {
-        let (delete, why) = if last.contains(backup.id.as_str()) {
-            (false, format!("the last verified one of {}", backup.environment))
-        } else if let Some(tag) = needed.get(&backup.id) {
-            (false, format!("the release {tag} needs it"))
-        } else if backup.timestamp >= oldest {
-            (false, format!("younger than {retention_days} days"))
-        } else {
-            (true, format!("older than {retention_days} days"))
-        };
-        Verdict {
-            id: backup.id.clone(),
-            delete,
-            why,
-            places: backup.places.clone(),
-        }
-    };
-    backups.iter().map(verdict).collect()
-}
-
-fn last_verified(backups: &[Listed]) -> BTreeSet<&str> {
-    let mut last: BTreeMap<&str, &Listed> = BTreeMap::new();
-    for backup in backups.iter().filter(|backup| backup.verified.is_some()) {
-        let newest = last.entry(&backup.environment).or_insert(backup);
-        if backup.timestamp > newest.timestamp {
-            *newest = backup;
-        }
-    }
-    last.values().map(|backup| backup.id.as_str()).collect()
-}
-
-/// Backup ids in the records of the newest releases, with the tag that names them.
-fn needed_by_releases(ctx: &Context) -> Result<BTreeMap<String, String>> {
-    let git = Git::open(ctx);
-    let mut needed = BTreeMap::new();
-    for environment in ctx.config.environments.values() {
-        let tags = git
-            .list_tags(&environment.tag_prefix)
-            .context("cannot tell which backups the releases need")?;
-        for tag in tags.into_iter().rev().take(RELEASES_KEPT) {
-            let message = tag.message.unwrap_or_default();
-            needed.extend(ids_in(&message).map(|id| (id, tag.name.clone())));
-        }
-    }
-    Ok(needed)
-}
-
-/// Everything that looks like a backup id: keeping one too many is the right way to err.
-fn ids_in(text: &str) -> impl Iterator<Item = String> {
-    let pattern = Regex::new(r"\d{8}-\d{6}").expect("the pattern is a constant");
-    let ids: Vec<String> = pattern
-        .find_iter(text)
-        .map(|found| found.as_str().to_owned())
-        .filter(|id| NaiveDateTime::parse_from_str(id, "%Y%m%d-%H%M%S").is_ok())
-        .collect();
-    ids.into_iter()
-}
-
-fn text(plan: &Plan) -> String {
-    let rows = plan.backups.iter().map(|verdict| {
-        let action = match (verdict.delete, plan.deleted) {
+fn text(plan: &PrunePlan) -> String {
+    let rows = plan.backups.iter().map(|backup| {
+        let action = match (backup.delete, plan.deleted) {
             (false, _) => "keep",
             (true, false) => "would delete",
             (true, true) => "deleted",
         };
         vec![
-            verdict.id.clone(),
+            backup.id.clone(),
             action.into(),
-            verdict.why.clone(),
-            verdict.places.join(", "),
+            backup.why.clone(),
+            backup.storages.join(", "),
         ]
     });
-    let table = report::table(&["id", "action", "why", "places"], &rows.collect::<Vec<_>>());
-    let waiting = plan.backups.iter().any(|verdict| verdict.delete) && !plan.deleted;
+    let table = report::table(&["id", "action", "why", "storages"], &rows.collect::<Vec<_>>());
+    let waiting = plan.backups.iter().any(|backup| backup.delete) && !plan.deleted;
     table
         + if waiting {
             "nothing was deleted: add --yes to delete\n"
         } else {
             ""
         }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn listed(id: &str, environment: &str, verified: bool) -> Listed {
-        let timestamp = NaiveDateTime::parse_from_str(id, "%Y%m%d-%H%M%S")
-            .unwrap()
-            .and_utc();
-        Listed {
-            id: id.into(),
-            timestamp,
-            environment: environment.into(),
-            purpose: String::new(),
-            size: 1,
-            documents: 1,
-            encrypted: false,
-            verified: verified.then_some(timestamp),
-            places: vec!["p".into()],
-        }
-    }
-
-    #[test]
-    fn the_last_verified_one_and_what_releases_need_stay_whatever_their_age() {
-        let backups = [
-            listed("20250101-000000", "production", true),
-            listed("20250102-000000", "production", true),
-            listed("20250103-000000", "production", true),
-            listed("20250104-000000", "production", false),
-            listed("20250101-000001", "staging", true),
-            listed("20250701-000000", "staging", false),
-        ];
-        let needed = ids_in("{\"backup\": \"20250102-000000\", \"other\": \"99999999-999999\"}")
-            .map(|id| (id, "prod-1".to_owned()))
-            .collect();
-        let now = "2025-07-02T00:00:00Z".parse().unwrap();
-        let verdicts = judge(&backups, &needed, now, 90);
-        let deleted: Vec<&str> = verdicts
-            .iter()
-            .filter(|v| v.delete)
-            .map(|v| v.id.as_str())
-            .collect();
-        assert_eq!(deleted, ["20250101-000000", "20250104-000000"]);
-        assert_eq!(verdicts[1].why, "the release prod-1 needs it");
-        assert_eq!(verdicts[2].why, "the last verified one of production");
-        assert_eq!(verdicts[4].why, "the last verified one of staging");
-        assert_eq!(verdicts[5].why, "younger than 90 days");
-    }
 }

@@ -1,14 +1,10 @@
-//! `backup verify`: reads backups whole, as stored, and compares everything that is known about them.
-
-use std::path::Path;
+//! `backup verify`: reads backups whole; with `--deep`, restores them into a scratch server too.
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::meter::Meter;
-use super::{drill, find, identities};
-use crate::archive::{self, Check, VerifyReport};
-use crate::backup::BackupFile;
+use crate::archive::VerifyReport;
+use crate::backup::{self, drill};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::report;
@@ -26,11 +22,11 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Verified {
-    backups: Vec<One>,
+    backups: Vec<VerifiedBackup>,
 }
 
 #[derive(Serialize)]
-struct One {
+struct VerifiedBackup {
     backup: String,
     good: bool,
     #[serde(flatten)]
@@ -39,33 +35,12 @@ struct One {
     error: Option<String>,
 }
 
-/// Reads the whole file, down to the last byte of each document.
-pub fn verify(ctx: &Context, backup: &BackupFile) -> Result<VerifyReport> {
-    let mut meter = Meter::new("verify", backup.metadata.archive_bytes);
-    archive::verify(
-        &backup.path,
-        Some(&backup.metadata),
-        identities(ctx)?.as_ref(),
-        Check::Strict,
-        &mut |progress| meter.at(progress),
-    )
-}
-
-/// The backup that an operator names: an id, or a path.
-pub fn resolve(ctx: &Context, named: &str) -> Result<BackupFile> {
-    if crate::domain::manifest::check_backup_id(named).is_ok() {
-        find(ctx, named)
-    } else {
-        BackupFile::at(Path::new(named))
-    }
-}
-
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
     let verified = Verified {
         backups: args
             .backups
             .iter()
-            .map(|named| one(ctx, named, args.deep))
+            .map(|named| verify_one(ctx, named, args.deep))
             .collect(),
     };
     report::emit(ctx.format, "backup-verify/1", &verified, || text(&verified))?;
@@ -84,15 +59,15 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
         .into())
 }
 
-fn one(ctx: &Context, named: &str, deep: bool) -> One {
+fn verify_one(ctx: &Context, named: &str, deep: bool) -> VerifiedBackup {
     match examine(ctx, named, deep) {
-        Ok(report) => One {
+        Ok(report) => VerifiedBackup {
             backup: named.to_owned(),
             good: report.is_good(),
             report: Some(report),
             error: None,
         },
-        Err(error) => One {
+        Err(error) => VerifiedBackup {
             backup: named.to_owned(),
             good: false,
             report: None,
@@ -102,10 +77,10 @@ fn one(ctx: &Context, named: &str, deep: bool) -> One {
 }
 
 fn examine(ctx: &Context, named: &str, deep: bool) -> Result<VerifyReport> {
-    let backup = resolve(ctx, named)?;
-    let mut report = verify(ctx, &backup)?;
+    let backup = backup::resolve(ctx, named)?;
+    let mut report = backup::verify(ctx, &backup)?;
     if deep && report.is_good() {
-        let drill = drill::scratch(ctx, &backup)?;
+        let drill = drill::drill_on_scratch_server(ctx, &backup)?;
         report.checked.push(format!(
             "restored into a scratch server ({}): documents, indexes and options of {} collections",
             drill.server, drill.collections

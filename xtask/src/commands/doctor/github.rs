@@ -1,12 +1,12 @@
-//! GitHub: is the gate really a gate, and do our clocks agree.
+//! GitHub: protection of the gate, settings, and the clock.
 
 use anyhow::Result;
 use chrono::{TimeDelta, Utc};
 
 use super::Line;
-use crate::commands::setup::{self, Change};
 use crate::context::Context;
 use crate::setup::protection;
+use crate::setup::settings::{self, SettingChange};
 use crate::tools::gh::GitHub;
 
 const FIX: &str = "cargo xtask setup";
@@ -22,7 +22,7 @@ pub(super) fn github(ctx: &Context) -> Vec<Line> {
             "add [github] repository = \"owner/name\"",
         )];
     }
-    look(ctx).unwrap_or_else(|error| {
+    check(ctx).unwrap_or_else(|error| {
         vec![Line::error(
             "github",
             &error,
@@ -31,19 +31,19 @@ pub(super) fn github(ctx: &Context) -> Vec<Line> {
     })
 }
 
-fn look(ctx: &Context) -> Result<Vec<Line>> {
+fn check(ctx: &Context) -> Result<Vec<Line>> {
     let github = GitHub::open(ctx)?;
-    let holes = protection::holes(ctx)?;
-    let mut lines: Vec<Line> = holes
+    let gaps = protection::gaps(ctx)?;
+    let mut lines: Vec<Line> = gaps
         .into_iter()
-        .map(|hole| Line::problem(hole.subject, hole.found, hole.fix))
+        .map(|gap| Line::problem(gap.subject, gap.found, gap.fix))
         .collect();
-    let wanted = setup::wanted(ctx, &github)?;
+    let wanted = settings::changes(ctx, &github)?;
     lines.extend(
         wanted
             .iter()
-            // Short retention is a hole, named above.
-            .filter(|change| !matches!(change, Change::Retention { .. }))
+            // Short retention is a gap, named above.
+            .filter(|change| !matches!(change, SettingChange::Retention { .. }))
             .map(|change| Line::warning("github settings", change.to_string(), FIX)),
     );
     if lines.is_empty() {

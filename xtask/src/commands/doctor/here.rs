@@ -1,4 +1,4 @@
-//! What can be told on this machine: files, programs, secrets, the clone, backups, leftovers.
+//! What can be checked on this machine: files, programs, secrets, the clone, backups, leftovers.
 
 use chrono::{TimeDelta, Utc};
 
@@ -6,6 +6,7 @@ use super::Line;
 use crate::context::Context;
 use crate::operation::ledger::Ledger;
 use crate::report;
+use crate::setup;
 use crate::tools::git::Git;
 
 /// What the commands run, and how it comes onto a machine.
@@ -33,7 +34,7 @@ pub(super) fn configuration(ctx: &Context) -> Vec<Line> {
     )];
     lines.push(match crate::health::check_file(ctx) {
         Ok(()) => Line::ok("health.toml", "valid"),
-        Err(error) => Line::error("health.toml", &error, "mend infrastructure/health.toml"),
+        Err(error) => Line::error("health.toml", &error, "fix infrastructure/health.toml"),
     });
     if ctx.config.backup.recipients.is_empty() {
         lines.push(Line::warning(
@@ -78,61 +79,25 @@ pub(super) fn tools(_: &Context) -> Vec<Line> {
         .collect()
 }
 
-/// Every environment variable that must hold a secret.
-pub fn required_secrets(ctx: &Context) -> Vec<String> {
-    let environment = ctx.env();
-    let mut names = vec![
-        environment.railway.token.clone(),
-        environment.vercel.token.clone(),
-        environment.mongodb.uri.clone(),
-    ];
-    names.extend(
-        environment
-            .variables
-            .iter()
-            .map(|variable| variable.secret.clone()),
-    );
-    if !ctx.config.backup.recipients.is_empty() {
-        names.extend(ctx.config.backup.identity.clone());
-    }
-    names.extend(environment.vercel.protection_bypass.clone());
-    // A file that is not valid has a line of its own.
-    names.extend(crate::health::secret_names(ctx).unwrap_or_default());
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// Variables that hold secrets which a release can do without.
-pub fn optional_secrets(ctx: &Context) -> Vec<String> {
-    let notify = &ctx.config.notify;
-    let email = notify.email.iter();
-    let email = email.flat_map(|place| [&place.user, &place.password]);
-    notify
-        .slack
-        .iter()
-        .cloned()
-        .chain(email.filter_map(Clone::clone))
-        .collect()
-}
-
 fn notifications(ctx: &Context) -> Line {
     let notify = &ctx.config.notify;
-    let missing: Vec<String> = optional_secrets(ctx)
+    let missing: Vec<String> = ctx
+        .config
+        .optional_secret_names()
         .into_iter()
         .filter(|name| ctx.secret_if_set(name).is_none())
         .collect();
     if notify.slack.is_none() && notify.email.is_none() {
         return Line::warning(
             "notifications",
-            "nobody is told",
+            "no notification channel configured",
             "set notify.slack or [notify.email] in pipeline.toml",
         );
     }
     if missing.is_empty() {
         return Line::ok(
             "notifications",
-            "somebody is told (try: cargo xtask notify --test)",
+            "notifications configured (test: cargo xtask notify --test)",
         );
     }
     Line::warning(
@@ -143,7 +108,7 @@ fn notifications(ctx: &Context) -> Line {
 }
 
 pub(super) fn secrets(ctx: &Context) -> Vec<Line> {
-    let missing: Vec<String> = required_secrets(ctx)
+    let missing: Vec<String> = setup::required_secrets(ctx)
         .into_iter()
         .filter(|name| ctx.secret_if_set(name).is_none())
         .collect();
@@ -206,13 +171,13 @@ fn room(ctx: &Context) -> Option<Line> {
 }
 
 pub(super) fn backups(ctx: &Context) -> Vec<Line> {
-    let all = match crate::commands::backup::list(ctx) {
+    let all = match crate::backup::list(ctx) {
         Ok(all) => all,
         Err(error) => {
             return vec![Line::error(
                 "backups",
                 &error,
-                "check the places in pipeline.toml",
+                "check the backup storage in pipeline.toml",
             )];
         }
     };

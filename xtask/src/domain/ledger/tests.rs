@@ -45,7 +45,7 @@ fn takeover(from: u64) -> Body {
     }
 }
 
-fn finish(outcome: Outcome) -> Body {
+fn finish(outcome: OperationOutcome) -> Body {
     Body::Finished {
         outcome,
         facts: json!(null),
@@ -60,13 +60,13 @@ fn step(name: &str) -> Body {
 }
 
 /// Replays `(operation, fence, body)` at one second each; gives the state and which events had effect.
-fn replay(events: Vec<(u16, u64, Body)>) -> (State, Vec<bool>) {
-    let mut state = State::default();
+fn replay(events: Vec<(u16, u64, Body)>) -> (LedgerState, Vec<bool>) {
+    let mut state = LedgerState::default();
     let effects = events
         .into_iter()
         .zip(1u32..)
         .map(|((operation, fence, body), seq)| {
-            state.apply(&Event {
+            state.apply(&LedgerEvent {
                 seq: seq.into(),
                 at: at(seq.into()),
                 operation: id(operation),
@@ -84,12 +84,15 @@ fn an_operation_runs_from_start_to_end() {
         (1, 1, start(None)),
         (1, 1, step("backup")),
         (1, 1, Body::Heartbeat),
-        (1, 1, finish(Outcome::Done)),
+        (1, 1, finish(OperationOutcome::Done)),
         (2, 5, start(None)),
     ]);
     assert_eq!(effects, [true; 5]);
     assert_eq!(state.operations[0].steps[0].name, "backup");
-    assert_eq!(state.operations[0].ended.as_ref().unwrap().outcome, Outcome::Done);
+    assert_eq!(
+        state.operations[0].ended.as_ref().unwrap().outcome,
+        OperationOutcome::Done
+    );
     assert_eq!(state.held().unwrap().id, id(2));
 }
 
@@ -111,7 +114,7 @@ fn a_holder_that_was_taken_over_has_no_effect_any_more() {
         (1, 2, takeover(1)),
         (1, 1, step("late")),
         (1, 1, Body::Heartbeat),
-        (1, 1, finish(Outcome::Done)),
+        (1, 1, finish(OperationOutcome::Done)),
         (1, 6, takeover(1)),
         (1, 2, step("mine")),
     ]);
@@ -125,16 +128,16 @@ fn a_holder_that_was_taken_over_has_no_effect_any_more() {
 fn a_stopped_operation_is_free_and_resumable_and_a_finished_one_is_neither() {
     let (stopped, effects) = replay(vec![
         (1, 1, start(None)),
-        (1, 1, finish(Outcome::Stopped)),
+        (1, 1, finish(OperationOutcome::Stopped)),
         (1, 1, step("late")),
     ]);
     assert_eq!(effects, [true, true, false]);
     assert!(stopped.held().is_none() && stopped.unfinished().is_some());
     let (resumed, effects) = replay(vec![
         (1, 1, start(None)),
-        (1, 1, finish(Outcome::Stopped)),
+        (1, 1, finish(OperationOutcome::Stopped)),
         (1, 3, takeover(1)),
-        (1, 3, finish(Outcome::Undone)),
+        (1, 3, finish(OperationOutcome::Undone)),
         (1, 5, takeover(3)),
     ]);
     assert_eq!(effects, [true, true, true, true, false]);
@@ -143,8 +146,8 @@ fn a_stopped_operation_is_free_and_resumable_and_a_finished_one_is_neither() {
 
 #[test]
 fn an_event_out_of_its_place_or_with_a_made_up_token_is_void() {
-    let mut state = State::default();
-    let wrong_place = Event {
+    let mut state = LedgerState::default();
+    let wrong_place = LedgerEvent {
         seq: 7,
         at: at(0),
         operation: id(1),
@@ -152,7 +155,7 @@ fn an_event_out_of_its_place_or_with_a_made_up_token_is_void() {
         body: start(None),
     };
     assert!(!state.apply(&wrong_place));
-    let wrong_token = Event {
+    let wrong_token = LedgerEvent {
         seq: 2,
         fence: 9,
         ..wrong_place
@@ -176,13 +179,16 @@ fn a_lease_runs_out_only_beyond_the_clocks_disagreement() {
     for (now, expected) in cases {
         assert_eq!(held.lease(at(now), SKEW), expected, "at {now}");
     }
-    let (ended, _) = replay(vec![(1, 1, start(None)), (1, 1, finish(Outcome::Failed))]);
+    let (ended, _) = replay(vec![
+        (1, 1, start(None)),
+        (1, 1, finish(OperationOutcome::Failed)),
+    ]);
     assert_eq!(ended.operations[0].lease(at(2), SKEW), Lease::None);
 }
 
 #[test]
 fn events_keep_their_form_in_json() {
-    let event = Event {
+    let event = LedgerEvent {
         seq: 1,
         at: at(0),
         operation: id(1),
@@ -196,7 +202,7 @@ fn events_keep_their_form_in_json() {
         ),
         "{text}"
     );
-    assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+    assert_eq!(serde_json::from_str::<LedgerEvent>(&text).unwrap(), event);
 }
 
 fn any_body() -> impl Strategy<Value = Body> {
@@ -205,7 +211,7 @@ fn any_body() -> impl Strategy<Value = Body> {
         (1u64..12).prop_map(takeover),
         Just(step("s")),
         Just(Body::Heartbeat),
-        prop_oneof![Just(Outcome::Done), Just(Outcome::Stopped)].prop_map(finish),
+        prop_oneof![Just(OperationOutcome::Done), Just(OperationOutcome::Stopped)].prop_map(finish),
     ]
 }
 
@@ -213,12 +219,12 @@ proptest! {
     /// Whatever is appended: at most one operation is unfinished and it is the last, and tokens only grow.
     #[test]
     fn no_chain_makes_two_holders(events in proptest::collection::vec((0u16..4, 1u64..16, any_body()), 0..60)) {
-        let mut state = State::default();
+        let mut state = LedgerState::default();
         let mut last_fence = 0;
         for ((operation, fence, body), seq) in events.into_iter().zip(1u64..) {
             // Half of the tokens are right, so that something happens.
             let fence = if fence < 8 { seq } else { state.held().map_or(fence, |held| held.fence) };
-            state.apply(&Event { seq, at: at(0), operation: id(operation), fence, body });
+            state.apply(&LedgerEvent { seq, at: at(0), operation: id(operation), fence, body });
             let open: Vec<_> = state.operations.iter().filter(|one| one.unfinished()).collect();
             prop_assert!(open.len() <= 1);
             if let Some(held) = state.held() {

@@ -1,17 +1,17 @@
 //! What the release tags alone tell.
 
-use super::{History, ReleasePoint, Share, ms_between};
+use super::{Records, ReleasePoint, Share, ms_between};
 use crate::domain::release::{Health, Release};
 use crate::domain::spread::Spread;
 
 /// Deployments and rollbacks of the time looked at.
-pub(super) fn counted(history: &History) -> (usize, usize) {
+pub(super) fn counted(history: &Records) -> (usize, usize) {
     let rollbacks = in_time(history).filter(|release| is_rollback(release)).count();
     (in_time(history).count() - rollbacks, rollbacks)
 }
 
 /// From each commit to the release that brought it.
-pub(super) fn lead_time(history: &History) -> Option<Spread> {
+pub(super) fn lead_time(history: &Records) -> Option<Spread> {
     let deployed = in_time(history).filter(|release| !is_rollback(release));
     let times_ms = deployed.flat_map(|release| {
         let commits = history.commits.get(&release.tag).into_iter().flatten();
@@ -21,14 +21,14 @@ pub(super) fn lead_time(history: &History) -> Option<Spread> {
 }
 
 /// Deployed releases that failed.
-pub(super) fn change_fail(history: &History) -> Option<Share> {
+pub(super) fn change_fail(history: &Records) -> Option<Share> {
     let deployed: Vec<&Release> = in_time(history).filter(|release| !is_rollback(release)).collect();
     let failed = deployed.iter().filter(|release| failed(history, release)).count();
     Share::of(failed, deployed.len(), None)
 }
 
 /// From each failed release to the next healthy one, and how many wait for it.
-pub(super) fn recovery(history: &History) -> (Option<Spread>, usize) {
+pub(super) fn recovery(history: &Records) -> (Option<Spread>, usize) {
     let mut times_ms = Vec::new();
     let mut waiting = 0;
     for (at, release) in history.releases.iter().enumerate() {
@@ -48,7 +48,7 @@ pub(super) fn recovery(history: &History) -> (Option<Spread>, usize) {
 }
 
 /// Releases that repair: rollbacks, and the deployments right after a failed release or after a rollback.
-pub(super) fn rework(history: &History) -> Option<Share> {
+pub(super) fn rework(history: &Records) -> Option<Share> {
     let mut repairs = 0;
     for (at, release) in history.releases.iter().enumerate() {
         let before = at.checked_sub(1).map(|before| &history.releases[before]);
@@ -61,7 +61,7 @@ pub(super) fn rework(history: &History) -> Option<Share> {
 }
 
 /// Every release of the time looked at.
-pub(super) fn points(history: &History) -> Vec<ReleasePoint> {
+pub(super) fn points(history: &Records) -> Vec<ReleasePoint> {
     let total_ms = |release: &Release| {
         let operation = history
             .operations
@@ -80,7 +80,7 @@ pub(super) fn points(history: &History) -> Vec<ReleasePoint> {
         .collect()
 }
 
-fn in_time(history: &History) -> impl Iterator<Item = &Release> {
+fn in_time(history: &Records) -> impl Iterator<Item = &Release> {
     history
         .releases
         .iter()
@@ -92,7 +92,7 @@ fn is_rollback(release: &Release) -> bool {
 }
 
 /// Found unhealthy, or taken back later, however healthy it looked at first.
-fn failed(history: &History, release: &Release) -> bool {
+fn failed(history: &Records, release: &Release) -> bool {
     let taken_back = |later: &Release| later.rollback_of.as_ref() == Some(&release.tag);
     release.health == Health::Unhealthy || history.releases.iter().any(taken_back)
 }

@@ -2,27 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use super::{Goal, History, RollbackRun, Share, StepTimes, ms_between};
-use crate::domain::ledger::{Operation, Outcome};
+use super::{Goal, Records, RollbackRun, Share, StepTimes, ms_between};
+use crate::domain::ledger::{LedgerOperation, OperationOutcome};
 use crate::domain::release::{Health, Release};
 use crate::domain::spread::Spread;
+use crate::domain::step::Step;
 use crate::domain::timeline::{Timing, mark_critical};
 
 /// Deploys that ended with a healthy release, of all that ended.
-pub(super) fn success(history: &History) -> Option<Share> {
-    let ended: Vec<&Operation> = ended(history, "deploy").collect();
+pub(super) fn success(history: &Records) -> Option<Share> {
+    let ended: Vec<&LedgerOperation> = ended(history, "deploy").collect();
     let good = ended.iter().filter(|operation| {
         let is_done = operation
             .ended
             .as_ref()
-            .is_some_and(|end| end.outcome == Outcome::Done);
+            .is_some_and(|end| end.outcome == OperationOutcome::Done);
         is_done && release_of(history, operation).is_some_and(|release| release.health == Health::Healthy)
     });
     Share::of(good.count(), ended.len(), Some(Goal::AbovePercent(95.0)))
 }
 
 /// From the request for approval to the beginning of the deploy that was approved.
-pub(super) fn approval_waiting(history: &History) -> Option<Spread> {
+pub(super) fn approval_waiting(history: &Records) -> Option<Spread> {
     let deploys = history
         .operations
         .iter()
@@ -39,7 +40,7 @@ pub(super) fn approval_waiting(history: &History) -> Option<Spread> {
 }
 
 /// The times of every step, in the order in which operations do them.
-pub(super) fn steps(history: &History) -> Vec<StepTimes> {
+pub(super) fn steps(history: &Records) -> Vec<StepTimes> {
     let mut times: BTreeMap<(String, String), Vec<u64>> = BTreeMap::new();
     for release in history
         .releases
@@ -70,7 +71,7 @@ pub(super) fn steps(history: &History) -> Vec<StepTimes> {
     let mut steps: Vec<StepTimes> = times
         .into_iter()
         .filter_map(|((operation, step), values_ms)| {
-            let budget_ms = history.budgets.of_step(&step);
+            let budget_ms = budget_ms(history, &step);
             let over_budget = values_ms
                 .iter()
                 .filter(|ms| budget_ms.is_some_and(|budget| **ms > budget))
@@ -96,7 +97,7 @@ pub(super) fn steps(history: &History) -> Vec<StepTimes> {
 }
 
 /// The rollbacks that ended, each with its steps in time.
-pub(super) fn rollback_runs(history: &History) -> Vec<RollbackRun> {
+pub(super) fn rollback_runs(history: &Records) -> Vec<RollbackRun> {
     ended(history, "rollback")
         .filter_map(|operation| {
             let end = operation.ended.as_ref()?;
@@ -113,7 +114,7 @@ pub(super) fn rollback_runs(history: &History) -> Vec<RollbackRun> {
 }
 
 /// The ledger has when each step was done, the release's record how long it took.
-fn timeline(history: &History, operation: &Operation) -> Vec<Timing> {
+fn timeline(history: &Records, operation: &LedgerOperation) -> Vec<Timing> {
     let durations = release_of(history, operation).map(|release| &release.timings_ms);
     let steps = operation.steps.iter().map(|step| {
         let end_ms = ms_between(operation.started_at, step.at);
@@ -125,14 +126,19 @@ fn timeline(history: &History, operation: &Operation) -> Vec<Timing> {
             step: step.name.clone(),
             start_ms: end_ms.saturating_sub(duration_ms),
             duration_ms: duration_ms.min(end_ms),
-            budget_ms: history.budgets.of_step(&step.name),
+            budget_ms: budget_ms(history, &step.name),
             critical: false,
         }
     });
     mark_critical(steps.collect())
 }
 
-fn ended<'a>(history: &'a History, kind: &'a str) -> impl Iterator<Item = &'a Operation> {
+/// The budget of a recorded step; a step of a version that we do not know has none.
+fn budget_ms(history: &Records, name: &str) -> Option<u64> {
+    Step::named(name)?.budget_ms(&history.budgets)
+}
+
+fn ended<'a>(history: &'a Records, kind: &'a str) -> impl Iterator<Item = &'a LedgerOperation> {
     let of_kind = history
         .operations
         .iter()
@@ -140,7 +146,7 @@ fn ended<'a>(history: &'a History, kind: &'a str) -> impl Iterator<Item = &'a Op
     of_kind.filter(|operation| operation.ended.is_some() && history.within(operation.started_at))
 }
 
-fn release_of<'a>(history: &'a History, operation: &Operation) -> Option<&'a Release> {
+fn release_of<'a>(history: &'a Records, operation: &LedgerOperation) -> Option<&'a Release> {
     history
         .releases
         .iter()

@@ -1,7 +1,7 @@
 use super::*;
 
-fn nothing() -> History {
-    History {
+fn nothing() -> Records {
+    Records {
         environment: "production".into(),
         since: DateTime::UNIX_EPOCH,
         until: DateTime::UNIX_EPOCH + TimeDelta::weeks(2),
@@ -20,7 +20,7 @@ fn nothing() -> History {
     }
 }
 
-fn look(hour: i64, verdict: Verdict) -> Observation {
+fn look(hour: i64, verdict: HealthStatus) -> Observation {
     Observation {
         at: DateTime::UNIX_EPOCH + TimeDelta::hours(hour),
         by: "clock".into(),
@@ -46,11 +46,11 @@ fn without_records_every_figure_is_missing_and_says_why() {
 fn looks_that_could_not_tell_and_those_of_other_times_do_not_count() {
     let mut history = nothing();
     history.observations = vec![
-        look(-1, Verdict::Unhealthy),
-        look(1, Verdict::Healthy),
-        look(2, Verdict::Unknown),
-        look(3, Verdict::Unhealthy),
-        look(4, Verdict::Healthy),
+        look(-1, HealthStatus::Unhealthy),
+        look(1, HealthStatus::Healthy),
+        look(2, HealthStatus::Unknown),
+        look(3, HealthStatus::Unhealthy),
+        look(4, HealthStatus::Healthy),
     ];
     let availability = history.measure().availability.unwrap();
     assert_eq!(
@@ -62,25 +62,6 @@ fn looks_that_could_not_tell_and_those_of_other_times_do_not_count() {
         (2, 3, 1)
     );
     assert_eq!(availability.healthy.met(), Some(false));
-}
-
-#[test]
-fn a_step_has_the_budget_of_what_it_works_on() {
-    let budgets = nothing().budgets;
-    let table = [
-        ("backup", Some(1)),
-        ("safety backup", Some(1)),
-        ("restore into shadow", Some(2)),
-        ("swap database", Some(2)),
-        ("promote frontend", Some(3)),
-        ("backend serves", Some(3)),
-        ("check backend", None),
-        ("record release", None),
-        ("set variables", None),
-    ];
-    for (step, budget) in table {
-        assert_eq!(budgets.of_step(step), budget, "{step}");
-    }
 }
 
 #[test]

@@ -136,16 +136,16 @@ fn the_database_goes_back_unless_it_is_known_to_be_the_same() {
         (facts(None, Some("s"), Some("s")), true),
     ];
     for (facts, restores) in cases {
-        let verdict = verdict(DatabaseChoice::Auto, &facts);
+        let verdict = database_action(DatabaseChoice::Auto, &facts);
         assert_eq!(
-            matches!(verdict, Verdict::Restore { .. }),
+            matches!(verdict, DatabaseAction::Restore { .. }),
             restores,
             "{facts:?}: {verdict:?}"
         );
     }
     let unknown = facts(None, None, None);
     assert!(matches!(
-        verdict(DatabaseChoice::Keep, &unknown),
-        Verdict::Keep { .. }
+        database_action(DatabaseChoice::Keep, &unknown),
+        DatabaseAction::Keep { .. }
     ));
 }

@@ -10,4 +10,52 @@ catalogue! {
         "the environment variable {variable} is not set or empty",
         live "nothing was changed",
         next "set {variable} (it is named in {file}) and run the command again";
+
+    /// A configuration file has mistakes; each is a line with file, line and column.
+    file_invalid(mistakes, file) Usage
+        "{mistakes}",
+        live "nothing was changed",
+        next "correct {file} and run the command again";
+
+    /// `--env` names an environment that the configuration lacks.
+    environment_unknown(file, name, known) Usage
+        "{file} has no environment `{name}`",
+        live "nothing was changed",
+        next "choose one of: {known}";
+
+    /// The command runs outside of a repository with a pipeline.
+    pipeline_file_missing(file) Usage
+        "no {file} here or in a folder above",
+        live "nothing was changed",
+        next "run the command inside the repository, or see docs/SETUP.md to create that file";
+
+    /// `--format html` with another command than `metrics`.
+    only_metrics_has_html() Usage
+        "only `metrics` has an HTML form",
+        live "nothing was changed",
+        next "choose --format text or --format json";
+
+    /// `test` with a name that is not in the configuration.
+    suite_unknown(name, known) Usage
+        "pipeline.toml has no test suite `{name}`",
+        live "nothing was changed",
+        next "choose from: {known}";
+
+    /// A test suite ended with another code than 0.
+    suite_failed(name, cause) Failed
+        "the tests {name} failed: {cause}",
+        live "nothing was changed",
+        next "fix them and run `cargo xtask test {name}`";
+
+    /// `notify --test` with nothing configured.
+    no_channel() Failed
+        "no channel received the test message",
+        live "nothing was changed",
+        next "set notify.slack or [notify.email] in pipeline.toml";
+
+    /// `notify --test`: at least one channel refused the message.
+    message_not_delivered() Failed
+        "the test message was not delivered",
+        live "nothing was changed",
+        next "check `[notify]` in pipeline.toml and the variables that it names";
 }

@@ -11,13 +11,13 @@ use mongodb::error::ErrorKind;
 use mongodb::sync;
 use serde_json::json;
 
-use super::{Look, Scene};
+use super::{ProbeResult, RunContext};
 use crate::database::{Live, Patience};
 use crate::domain::spread::percentile;
-use crate::domain::verdict::Outcome;
+use crate::domain::verdict::CheckResult;
 use crate::health::file;
 use crate::health::problem::Problem;
-use crate::health::report::{Timings, ms};
+use crate::health::report::{RequestTimings, ms};
 use crate::health::template::Missing;
 use crate::secret::Secret;
 
@@ -25,54 +25,60 @@ use crate::secret::Secret;
 const MARKER_ID: &str = "xtask-health";
 
 #[derive(Debug, Clone)]
-pub(in crate::health) struct Database {
-    pub file: file::Database,
+pub(in crate::health) struct DatabaseProbe {
+    pub file: file::DatabaseSpec,
     pub filter: Document,
     pub timeout: Duration,
 }
 
-impl Database {
-    pub(super) fn look(&self, scene: &Scene<'_>) -> Look {
-        let mongodb = &scene.ctx.env().mongodb;
-        let Some(uri) = scene.ctx.secret_if_set(&mongodb.uri) else {
-            return Look::missing(Missing::Secret(mongodb.uri.clone()));
+impl DatabaseProbe {
+    pub(super) fn probe(&self, run: &RunContext<'_>) -> ProbeResult {
+        let mongodb = &run.ctx.env().mongodb;
+        let Some(uri) = run.ctx.secret_if_set(&mongodb.uri) else {
+            return ProbeResult::missing(Missing::Secret(mongodb.uri.clone()));
         };
-        let timeout = scene.timeout(self.timeout);
+        let timeout = run.timeout(self.timeout);
         let (sender, receiver) = mpsc::channel();
         let (probe, name) = (self.clone(), mongodb.database.clone());
         let started = Instant::now();
         std::thread::spawn(move || {
-            let look = probe.ask(&uri, &name, timeout);
+            let result = probe.ask(&uri, &name, timeout);
             // Nobody listens any more once the time is over.
-            sender.send(look).ok();
+            sender.send(result).ok();
         });
-        let mut look = receiver.recv_timeout(timeout).unwrap_or_else(|_| {
+        let mut result = receiver.recv_timeout(timeout).unwrap_or_else(|_| {
             let limit_s = timeout.as_secs_f64();
-            Look::of(&Problem::Failed(format!(
+            ProbeResult::of(&Problem::Failed(format!(
                 "the database did not answer within {limit_s:.1} s"
             )))
         });
-        look.timings = Timings {
+        result.timings = RequestTimings {
             total_ms: ms(started.elapsed()),
-            ..look.timings
+            ..result.timings
         };
-        look.budget_ms = self.file.p95_ms.map(|ms| ms as f64);
-        look
+        result.budget_ms = self.file.p95_ms.map(|ms| ms as f64);
+        result
     }
 
-    fn ask(&self, uri: &Secret, name: &str, timeout: Duration) -> Look {
-        let mut look = Look::new(Outcome::Passed, "");
-        match self.questions(uri, name, timeout, &mut look) {
+    fn ask(&self, uri: &Secret, name: &str, timeout: Duration) -> ProbeResult {
+        let mut result = ProbeResult::new(CheckResult::Passed, "");
+        match self.questions(uri, name, timeout, &mut result) {
             Ok(()) => {}
             Err(problem) => {
-                look.outcome = problem.outcome();
-                problem.message().clone_into(&mut look.message);
+                result.outcome = problem.outcome();
+                problem.message().clone_into(&mut result.message);
             }
         }
-        look
+        result
     }
 
-    fn questions(&self, uri: &Secret, name: &str, timeout: Duration, look: &mut Look) -> Result<(), Problem> {
+    fn questions(
+        &self,
+        uri: &Secret,
+        name: &str,
+        timeout: Duration,
+        result: &mut ProbeResult,
+    ) -> Result<(), Problem> {
         let started = Instant::now();
         // Shorter than our own limit: the driver then says itself what stood in the way.
         let patience = Patience {
@@ -86,22 +92,22 @@ impl Database {
             .run_command(doc! {"hello": 1})
             .run()
             .map_err(|error| explain("cannot connect", &error))?;
-        look.timings.connect_ms = Some(ms(started.elapsed()));
+        result.timings.connect_ms = Some(ms(started.elapsed()));
         let is_primary = hello.get_bool("isWritablePrimary").unwrap_or(false);
-        look.fact("writable_primary", is_primary);
-        look.fact("replica_set", hello.get_str("setName").unwrap_or_default());
+        result.fact("writable_primary", is_primary);
+        result.fact("replica_set", hello.get_str("setName").unwrap_or_default());
         if self.file.primary && !is_primary {
             return Err(Problem::Failed(
                 "the server that was reached takes no writes".into(),
             ));
         }
-        self.check_latency(database, look)?;
-        self.check_roles(database, look)?;
-        self.check_storage(&live, look)?;
+        self.check_latency(database, result)?;
+        self.check_roles(database, result)?;
+        self.check_storage(&live, result)?;
         self.check_marker(database)
     }
 
-    fn check_latency(&self, database: &sync::Database, look: &mut Look) -> Result<(), Problem> {
+    fn check_latency(&self, database: &sync::Database, result: &mut ProbeResult) -> Result<(), Problem> {
         let collection = database.collection::<Document>(self.file.collection.get_ref());
         let wanted = self.file.min_documents;
         let mut times_ms = Vec::new();
@@ -126,11 +132,11 @@ impl Database {
         times_ms.sort_by(f64::total_cmp);
         let at = |percent| percentile(&times_ms, percent).unwrap_or_default();
         let (p50, p95) = (at(50), at(95));
-        look.fact("samples", times_ms.len());
-        look.fact("p50_ms", json!(p50));
-        look.fact("p95_ms", json!(p95));
-        look.measured_ms = Some(p95);
-        look.message = format!("p95 {p95:.1} ms, p50 {p50:.1} ms over {} queries", times_ms.len());
+        result.fact("samples", times_ms.len());
+        result.fact("p50_ms", json!(p50));
+        result.fact("p95_ms", json!(p95));
+        result.measured_ms = Some(p95);
+        result.message = format!("p95 {p95:.1} ms, p50 {p50:.1} ms over {} queries", times_ms.len());
         match self.file.p95_ms {
             Some(budget_ms) if p95 > budget_ms as f64 => Err(Problem::Failed(format!(
                 "the query's p95 is {p95:.1} ms, at most {budget_ms} ms are allowed"
@@ -139,7 +145,7 @@ impl Database {
         }
     }
 
-    fn check_roles(&self, database: &sync::Database, look: &mut Look) -> Result<(), Problem> {
+    fn check_roles(&self, database: &sync::Database, result: &mut ProbeResult) -> Result<(), Problem> {
         let status = database.run_command(doc! {"connectionStatus": 1}).run();
         let status = match status {
             Ok(status) => status,
@@ -155,7 +161,7 @@ impl Database {
                 roles.iter().filter_map(name).collect()
             })
             .unwrap_or_default();
-        look.fact("roles", roles.clone());
+        result.fact("roles", roles.clone());
         match self.file.roles.iter().find(|role| !roles.contains(role)) {
             Some(absent) => Err(Problem::Failed(format!(
                 "the database's user lacks the role `{absent}`: it has {}",
@@ -169,12 +175,12 @@ impl Database {
         }
     }
 
-    fn check_storage(&self, live: &Live, look: &mut Look) -> Result<(), Problem> {
+    fn check_storage(&self, live: &Live, result: &mut ProbeResult) -> Result<(), Problem> {
         // A server that does not let us ask is one that does not tell.
         let space = live.space().ok().flatten();
         let free_percent = space.map(|space| space.free_bytes as f64 / space.total_bytes as f64 * 100.0);
         if let Some(free_percent) = free_percent {
-            look.fact("free_percent", json!((free_percent * 10.0).round() / 10.0));
+            result.fact("free_percent", json!((free_percent * 10.0).round() / 10.0));
         }
         match (self.file.min_free_percent, free_percent) {
             (Some(least), Some(free)) if free < least => Err(Problem::Failed(format!(

@@ -9,18 +9,19 @@ use serde_json::{Value, json};
 use ureq::http::header;
 
 use super::document::{ASSET_LIMIT, AssetKind, Document};
-use super::{Look, Scene};
-use crate::domain::verdict::Outcome;
+use super::{ProbeResult, RunContext};
+use crate::domain::verdict::CheckResult;
 use crate::health::expect;
 use crate::health::http::Answer;
 use crate::health::report::ms;
 use crate::health::template::{Missing, Template};
+use crate::wait;
 
 /// Browsers open six connections to a host.
 const CONNECTIONS: usize = 6;
 
 #[derive(Debug)]
-pub(in crate::health) struct Frontend {
+pub(in crate::health) struct FrontendProbe {
     pub url: Template,
     pub title: Option<Regex>,
     pub marker: Option<String>,
@@ -29,37 +30,43 @@ pub(in crate::health) struct Frontend {
     pub body_limit_bytes: u64,
 }
 
-impl Frontend {
-    pub(super) fn look(&self, scene: &Scene<'_>) -> Result<Look, Missing> {
+impl FrontendProbe {
+    pub(super) fn probe(&self, run: &RunContext<'_>) -> Result<ProbeResult, Missing> {
         let started = Instant::now();
-        let url = self.url.fill_url(scene.values)?;
-        let answer = match scene.get(url, self.timeout, self.body_limit_bytes) {
+        let url = self.url.fill_url(run.values)?;
+        let answer = match run.get(url, self.timeout, self.body_limit_bytes) {
             Ok(answer) => answer,
-            Err(broken) => return Ok(self.timed(Look::of_broken(&broken), started)),
+            Err(broken) => return Ok(self.timed(ProbeResult::of_broken(&broken), started)),
         };
         let document = match self.document(&answer) {
             Ok(document) => document,
             Err(fault) => {
-                return Ok(self.timed(Look::of_answer(Outcome::Failed, fault, &answer), started));
+                return Ok(self.timed(
+                    ProbeResult::of_answer(CheckResult::Failed, fault, &answer),
+                    started,
+                ));
             }
         };
-        let assets = self.load_all(scene, &answer, &document);
-        let mut look = Look::of_answer(Outcome::Passed, "", &answer);
-        if let Some(broken) = assets.iter().find(|asset| asset.look.outcome != Outcome::Passed) {
-            look.outcome = broken.look.outcome;
-            look.message = format!("{}: {}", broken.address, broken.look.message);
+        let assets = self.load_all(run, &answer, &document);
+        let mut result = ProbeResult::of_answer(CheckResult::Passed, "", &answer);
+        if let Some(broken) = assets
+            .iter()
+            .find(|asset| asset.result.outcome != CheckResult::Passed)
+        {
+            result.outcome = broken.result.outcome;
+            result.message = format!("{}: {}", broken.address, broken.result.message);
         }
-        let bytes: u64 = assets.iter().filter_map(|asset| asset.look.bytes).sum();
-        look.fact("title", document.title.clone().unwrap_or_default());
+        let bytes: u64 = assets.iter().filter_map(|asset| asset.result.bytes).sum();
+        result.fact("title", document.title.clone().unwrap_or_default());
         if let Some(marker) = &self.marker {
-            look.fact("marker", document.meta(marker).unwrap_or_default());
+            result.fact("marker", document.meta(marker).unwrap_or_default());
         }
-        look.fact("assets", assets.iter().map(Loaded::fact).collect::<Vec<_>>());
-        look = self.timed(look, started);
-        if look.outcome == Outcome::Passed {
-            let load_ms = look.measured_ms.unwrap_or_default();
+        result.fact("assets", assets.iter().map(Loaded::fact).collect::<Vec<_>>());
+        result = self.timed(result, started);
+        if result.outcome == CheckResult::Passed {
+            let load_ms = result.measured_ms.unwrap_or_default();
             let total = bytes + answer.body.len() as u64;
-            look.message = format!(
+            result.message = format!(
                 "loaded in {load_ms:.0} ms: the document and {} assets, {}",
                 assets.len(),
                 crate::report::bytes(total)
@@ -67,17 +74,17 @@ impl Frontend {
             if let Some(budget_ms) = self.load_ms
                 && load_ms > budget_ms as f64
             {
-                look.outcome = Outcome::Failed;
-                look.message = format!("loaded in {load_ms:.0} ms, at most {budget_ms} ms are allowed");
+                result.outcome = CheckResult::Failed;
+                result.message = format!("loaded in {load_ms:.0} ms, at most {budget_ms} ms are allowed");
             }
         }
-        Ok(look)
+        Ok(result)
     }
 
-    fn timed(&self, mut look: Look, started: Instant) -> Look {
-        look.measured_ms = Some(ms(started.elapsed()));
-        look.budget_ms = self.load_ms.map(|ms| ms as f64);
-        look
+    fn timed(&self, mut result: ProbeResult, started: Instant) -> ProbeResult {
+        result.measured_ms = Some(ms(started.elapsed()));
+        result.budget_ms = self.load_ms.map(|ms| ms as f64);
+        result
     }
 
     fn document(&self, answer: &Answer) -> Result<Document, String> {
@@ -115,7 +122,7 @@ impl Frontend {
         Ok(document)
     }
 
-    fn load_all(&self, scene: &Scene<'_>, page: &Answer, document: &Document) -> Vec<Loaded> {
+    fn load_all(&self, run: &RunContext<'_>, page: &Answer, document: &Document) -> Vec<Loaded> {
         let next = AtomicUsize::new(0);
         let loaded = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
@@ -124,8 +131,8 @@ impl Frontend {
                     while let Some((kind, address)) =
                         document.assets.get(next.fetch_add(1, Ordering::Relaxed))
                     {
-                        let asset = self.load(scene, page, *kind, address);
-                        let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+                        let asset = self.load(run, page, *kind, address);
+                        let mut loaded = wait::lock(&loaded);
                         loaded.push(asset);
                     }
                 });
@@ -137,18 +144,18 @@ impl Frontend {
         loaded
     }
 
-    fn load(&self, scene: &Scene<'_>, page: &Answer, kind: AssetKind, address: &str) -> Loaded {
-        let loaded = |look, content_type: &str| Loaded {
+    fn load(&self, run: &RunContext<'_>, page: &Answer, kind: AssetKind, address: &str) -> Loaded {
+        let loaded = |result, content_type: &str| Loaded {
             address: address.to_owned(),
-            look,
+            result,
             content_type: content_type.to_owned(),
         };
         let Ok(url) = page.url.join(address) else {
-            return loaded(Look::new(Outcome::Failed, "is not an address"), "");
+            return loaded(ProbeResult::new(CheckResult::Failed, "is not an address"), "");
         };
-        let answer = match scene.get(url.into(), self.timeout, self.body_limit_bytes) {
+        let answer = match run.get(url.into(), self.timeout, self.body_limit_bytes) {
             Ok(answer) => answer,
-            Err(broken) => return loaded(Look::of_broken(&broken), ""),
+            Err(broken) => return loaded(ProbeResult::of_broken(&broken), ""),
         };
         let content_type = content_type(&answer);
         let fault = if answer.status != 200 {
@@ -161,12 +168,12 @@ impl Frontend {
             None
         };
         let outcome = if fault.is_some() {
-            Outcome::Failed
+            CheckResult::Failed
         } else {
-            Outcome::Passed
+            CheckResult::Passed
         };
         loaded(
-            Look::of_answer(outcome, fault.unwrap_or_default(), &answer),
+            ProbeResult::of_answer(outcome, fault.unwrap_or_default(), &answer),
             &content_type,
         )
     }
@@ -175,7 +182,7 @@ impl Frontend {
 /// An asset, loaded or not.
 struct Loaded {
     address: String,
-    look: Look,
+    result: ProbeResult,
     content_type: String,
 }
 
@@ -183,10 +190,10 @@ impl Loaded {
     fn fact(&self) -> Value {
         json!({
             "address": self.address,
-            "status": self.look.status,
-            "bytes": self.look.bytes,
+            "status": self.result.status,
+            "bytes": self.result.bytes,
             "content_type": self.content_type,
-            "total_ms": self.look.timings.total_ms,
+            "total_ms": self.result.timings.total_ms,
         })
     }
 }

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 use ureq::http::{Method, header};
 
-use super::{Look, Scene};
+use super::{ProbeResult, RunContext};
 use crate::domain::spread::percentile;
-use crate::domain::verdict::Outcome;
+use crate::domain::verdict::CheckResult;
 use crate::health::expect::{self, Expectations};
-use crate::health::http::{Answer, Request};
+use crate::health::http::{Answer, HttpRequest};
 use crate::health::template::{Missing, Template, Values, fill_json};
 
 #[derive(Debug)]
@@ -29,72 +29,72 @@ pub(in crate::health) struct HttpProbe {
 }
 
 impl HttpProbe {
-    pub(super) fn look(&self, scene: &Scene<'_>) -> Result<Look, Missing> {
-        let mut request = self.request(scene)?;
-        let equals = self.expect.equals(scene.values)?;
+    pub(super) fn probe(&self, run: &RunContext<'_>) -> Result<ProbeResult, Missing> {
+        let mut request = self.request(run)?;
+        let equals = self.expect.equals(run.values)?;
         let mut times_ms = Vec::new();
-        let mut slowest: Option<Look> = None;
+        let mut slowest: Option<ProbeResult> = None;
         for _ in 0..self.samples {
-            request.timeout = scene.timeout(self.timeout);
-            let answer = match scene.client.send(&request) {
+            request.timeout = run.timeout(self.timeout);
+            let answer = match run.client.send(&request) {
                 Ok(answer) => answer,
-                Err(broken) => return Ok(self.with_budget(Look::of_broken(&broken))),
+                Err(broken) => return Ok(self.with_budget(ProbeResult::of_broken(&broken))),
             };
             if let Err(fault) = self
                 .expect
                 .check(&answer, &equals)
-                .and_then(|()| self.capture(&answer, scene.values))
+                .and_then(|()| self.capture(&answer, run.values))
             {
-                return Ok(self.with_budget(Look::of_answer(Outcome::Failed, fault, &answer)));
+                return Ok(self.with_budget(ProbeResult::of_answer(CheckResult::Failed, fault, &answer)));
             }
             times_ms.push(answer.timings.total_ms);
             if slowest
                 .as_ref()
-                .is_none_or(|look| look.timings.total_ms < answer.timings.total_ms)
+                .is_none_or(|result| result.timings.total_ms < answer.timings.total_ms)
             {
                 let message = format!("status {} in {:.0} ms", answer.status, answer.timings.total_ms);
-                slowest = Some(Look::of_answer(Outcome::Passed, message, &answer));
+                slowest = Some(ProbeResult::of_answer(CheckResult::Passed, message, &answer));
             }
         }
-        let look = slowest.expect("there is at least one sample");
-        Ok(self.judge_times(self.with_budget(look), times_ms))
+        let result = slowest.expect("there is at least one sample");
+        Ok(self.judge_times(self.with_budget(result), times_ms))
     }
 
-    fn with_budget(&self, mut look: Look) -> Look {
-        look.budget_ms = self.expect.p95_ms.or(self.expect.max_ms).map(|ms| ms as f64);
-        if self.expect.p95_ms.is_none() && look.status.is_some() {
-            look.measured_ms = Some(look.timings.total_ms);
+    fn with_budget(&self, mut result: ProbeResult) -> ProbeResult {
+        result.budget_ms = self.expect.p95_ms.or(self.expect.max_ms).map(|ms| ms as f64);
+        if self.expect.p95_ms.is_none() && result.status.is_some() {
+            result.measured_ms = Some(result.timings.total_ms);
         }
-        look
+        result
     }
 
-    fn judge_times(&self, mut look: Look, mut times_ms: Vec<f64>) -> Look {
+    fn judge_times(&self, mut result: ProbeResult, mut times_ms: Vec<f64>) -> ProbeResult {
         if self.samples == 1 && self.expect.p95_ms.is_none() {
-            return look;
+            return result;
         }
         times_ms.sort_by(f64::total_cmp);
         let at = |percent| percentile(&times_ms, percent).unwrap_or_default();
         let (p50, p95, p99) = (at(50), at(95), at(99));
-        look.fact("samples", times_ms.len());
-        look.fact("p50_ms", json!(p50));
-        look.fact("p95_ms", json!(p95));
-        look.fact("p99_ms", json!(p99));
-        look.measured_ms = Some(p95);
-        look.message = format!(
+        result.fact("samples", times_ms.len());
+        result.fact("p50_ms", json!(p50));
+        result.fact("p95_ms", json!(p95));
+        result.fact("p99_ms", json!(p99));
+        result.measured_ms = Some(p95);
+        result.message = format!(
             "p95 {p95:.0} ms, p50 {p50:.0} ms over {} requests",
             times_ms.len()
         );
         if let Some(budget_ms) = self.expect.p95_ms
             && p95 > budget_ms as f64
         {
-            look.outcome = Outcome::Failed;
-            look.message = format!("p95 is {p95:.0} ms, at most {budget_ms} ms are allowed");
+            result.outcome = CheckResult::Failed;
+            result.message = format!("p95 is {p95:.0} ms, at most {budget_ms} ms are allowed");
         }
-        look
+        result
     }
 
-    fn request(&self, scene: &Scene<'_>) -> Result<Request, Missing> {
-        let values = scene.values;
+    fn request(&self, run: &RunContext<'_>) -> Result<HttpRequest, Missing> {
+        let values = run.values;
         let mut headers = Vec::new();
         for (name, value) in &self.headers {
             headers.push((name.clone(), value.fill(values)?));
@@ -114,9 +114,9 @@ impl HttpProbe {
         }
         let url = self.url.fill_url(values)?;
         if super::is_below(&url, &values.frontend) {
-            headers.extend(scene.frontend_headers.iter().cloned());
+            headers.extend(run.frontend_headers.iter().cloned());
         }
-        Ok(Request {
+        Ok(HttpRequest {
             method: self.method.clone(),
             url,
             headers,

@@ -7,15 +7,15 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use super::document::Document;
-use super::{Look, Scene};
-use crate::domain::verdict::Outcome;
+use super::{ProbeResult, RunContext};
+use crate::domain::verdict::CheckResult;
 use crate::health::expect;
 use crate::health::file::MarkerIs;
-use crate::health::http::{Answer, Broken};
+use crate::health::http::{Answer, FailedRequest};
 use crate::health::template::{Missing, Template};
 
 #[derive(Debug)]
-pub(in crate::health) struct Release {
+pub(in crate::health) struct ReleaseProbe {
     pub backend: Template,
     pub commit: JsonPath,
     pub version: Option<JsonPath>,
@@ -36,13 +36,13 @@ struct Reported {
     marker: String,
 }
 
-impl Release {
-    pub(super) fn look(&self, scene: &Scene<'_>) -> Result<Look, Missing> {
-        let backend_url = self.backend.fill_url(scene.values)?;
-        let frontend_url = self.frontend.fill_url(scene.values)?;
+impl ReleaseProbe {
+    pub(super) fn probe(&self, run: &RunContext<'_>) -> Result<ProbeResult, Missing> {
+        let backend_url = self.backend.fill_url(run.values)?;
+        let frontend_url = self.frontend.fill_url(run.values)?;
         let (backend, frontend) = std::thread::scope(|scope| {
-            let backend = scope.spawn(|| scene.get(backend_url, self.timeout, self.body_limit_bytes));
-            let frontend = scene.get(frontend_url, self.timeout, self.body_limit_bytes);
+            let backend = scope.spawn(|| run.get(backend_url, self.timeout, self.body_limit_bytes));
+            let frontend = run.get(frontend_url, self.timeout, self.body_limit_bytes);
             (backend.join(), frontend)
         });
         let backend = backend.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -51,31 +51,31 @@ impl Release {
             (Err(broken), _) => return Ok(side("backend", &broken)),
             (_, Err(broken)) => return Ok(side("frontend", &broken)),
         };
-        let mut look = Look::of_answer(Outcome::Failed, "", &backend);
+        let mut result = ProbeResult::of_answer(CheckResult::Failed, "", &backend);
         let reported = match self.read(&backend, &frontend) {
             Ok(reported) => reported,
             Err(fault) => {
-                look.message = fault;
-                return Ok(look);
+                result.message = fault;
+                return Ok(result);
             }
         };
-        look.fact("commit", reported.commit.as_str());
-        look.fact("version", reported.version.clone());
-        look.fact("deployment", reported.deployment.clone());
-        look.fact("marker", reported.marker.as_str());
-        let faults = self.differences(scene, &reported);
+        result.fact("commit", reported.commit.as_str());
+        result.fact("version", reported.version.clone());
+        result.fact("deployment", reported.deployment.clone());
+        result.fact("marker", reported.marker.as_str());
+        let faults = self.differences(run, &reported);
         if faults.is_empty() {
-            look.outcome = Outcome::Passed;
-            look.message = format!(
+            result.outcome = CheckResult::Passed;
+            result.message = format!(
                 "backend {} at {}, frontend {}",
                 reported.version.as_deref().unwrap_or("without version"),
                 short(&reported.commit),
                 reported.marker
             );
         } else {
-            look.message = faults.join("; ");
+            result.message = faults.join("; ");
         }
-        Ok(look)
+        Ok(result)
     }
 
     fn read(&self, backend: &Answer, frontend: &Answer) -> Result<Reported, String> {
@@ -104,7 +104,7 @@ impl Release {
         })
     }
 
-    fn differences(&self, scene: &Scene<'_>, reported: &Reported) -> Vec<String> {
+    fn differences(&self, run: &RunContext<'_>, reported: &Reported) -> Vec<String> {
         let mut faults = Vec::new();
         let mut compare = |what: &str, given: Option<&str>, wanted: Option<&str>| {
             if let Some(wanted) = wanted
@@ -116,7 +116,7 @@ impl Release {
                 ));
             }
         };
-        let release = scene.values.release.as_ref();
+        let release = run.values.release.as_ref();
         let wanted_commit = release.map(|release| release.commit.as_str());
         let wanted_version = release.and_then(|release| release.version.as_deref());
         compare("the backend's commit", Some(&reported.commit), wanted_commit);
@@ -154,10 +154,10 @@ fn one_text(path: &JsonPath, body: &Value) -> Result<String, String> {
     }
 }
 
-fn side(name: &str, broken: &Broken) -> Look {
-    let mut look = Look::of_broken(broken);
-    look.message = format!("the {name}: {}", look.message);
-    look
+fn side(name: &str, broken: &FailedRequest) -> ProbeResult {
+    let mut result = ProbeResult::of_broken(broken);
+    result.message = format!("the {name}: {}", result.message);
+    result
 }
 
 fn short(commit: &str) -> &str {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::{Look, Scene};
+use super::{ProbeResult, RunContext};
 use crate::context::Context;
-use crate::domain::verdict::Outcome;
+use crate::domain::verdict::CheckResult;
 use crate::health::expect;
 use crate::health::problem::Problem;
 use crate::health::template::Missing;
@@ -16,22 +16,22 @@ use crate::tools::railway::Railway;
 use crate::tools::vercel::Vercel;
 
 #[derive(Debug)]
-pub(in crate::health) struct Serving {
+pub(in crate::health) struct ServingProbe {
     pub timeout: Duration,
 }
 
-impl Serving {
+impl ServingProbe {
     /// Without deployments to compare with there is nothing to ask: a run by hand then needs no platform's token.
-    pub(super) fn look(&self, scene: &Scene<'_>) -> Result<Look, Missing> {
-        let release = scene.values.release.as_ref();
+    pub(super) fn probe(&self, run: &RunContext<'_>) -> Result<ProbeResult, Missing> {
+        let release = run.values.release.as_ref();
         let wanted_railway = release.and_then(|release| release.railway_deployment.as_deref());
         let wanted_vercel = release.and_then(|release| release.vercel_deployment.as_deref());
         if wanted_railway.is_none() && wanted_vercel.is_none() {
             return Err(Missing::Release("deployment"));
         }
-        let timeout = scene.timeout(self.timeout);
-        let railway = wanted_railway.map(|_| ask(scene.ctx, on_railway));
-        let vercel = wanted_vercel.map(|_| ask(scene.ctx, on_vercel));
+        let timeout = run.timeout(self.timeout);
+        let railway = wanted_railway.map(|_| ask(run.ctx, on_railway));
+        let vercel = wanted_vercel.map(|_| ask(run.ctx, on_vercel));
         let until = Instant::now() + timeout;
         let answer = |receiver: Receiver<Result<Option<String>>>| {
             let left = until.saturating_duration_since(Instant::now());
@@ -43,7 +43,10 @@ impl Serving {
             })
         };
         let (railway, vercel) = (railway.map(answer), vercel.map(answer));
-        let mut look = Look::new(Outcome::Passed, "both domains serve the release's deployments");
+        let mut result = ProbeResult::new(
+            CheckResult::Passed,
+            "both domains serve the release's deployments",
+        );
         let mut faults = Vec::new();
         for (platform, wanted, served) in [
             ("railway", wanted_railway, railway),
@@ -54,7 +57,7 @@ impl Serving {
             };
             match served {
                 Ok(served) => {
-                    look.fact(platform, served.clone());
+                    result.fact(platform, served.clone());
                     if served.as_deref() != Some(wanted) {
                         let served = served.unwrap_or_else(|| "none".into());
                         faults.push(format!(
@@ -63,15 +66,17 @@ impl Serving {
                     }
                 }
                 Err(error) => {
-                    return Ok(Look::of(&Problem::Unknown(expect::cut(&format!("{error:#}")))));
+                    return Ok(ProbeResult::of(&Problem::Unknown(expect::cut(&format!(
+                        "{error:#}"
+                    )))));
                 }
             }
         }
         if !faults.is_empty() {
-            look.outcome = Outcome::Failed;
-            look.message = faults.join("; ");
+            result.outcome = CheckResult::Failed;
+            result.message = faults.join("; ");
         }
-        Ok(look)
+        Ok(result)
     }
 }
 

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Look, Scene};
-use crate::domain::verdict::Outcome;
+use super::{ProbeResult, RunContext};
+use crate::domain::verdict::CheckResult;
 use crate::health::expect;
 use crate::health::template::{Missing, Template};
 
 const OPERATIONAL: &str = "operational";
 
 #[derive(Debug)]
-pub(in crate::health) struct StatusPage {
+pub(in crate::health) struct StatusPageProbe {
     pub url: Template,
     pub components: Vec<String>,
     pub timeout: Duration,
@@ -48,19 +48,19 @@ struct Incident {
     shortlink: Option<String>,
 }
 
-impl StatusPage {
-    pub(super) fn look(&self, scene: &Scene<'_>) -> Result<Look, Missing> {
-        let url = self.url.fill_url(scene.values)?;
-        let answer = match scene.get(url, self.timeout, self.body_limit_bytes) {
+impl StatusPageProbe {
+    pub(super) fn probe(&self, run: &RunContext<'_>) -> Result<ProbeResult, Missing> {
+        let url = self.url.fill_url(run.values)?;
+        let answer = match run.get(url, self.timeout, self.body_limit_bytes) {
             Ok(answer) => answer,
             Err(broken) => {
                 // A status page that fails says nothing about the platform.
-                let mut look = Look::of_broken(&broken);
-                look.outcome = Outcome::Unknown;
-                return Ok(look);
+                let mut result = ProbeResult::of_broken(&broken);
+                result.outcome = CheckResult::Unknown;
+                return Ok(result);
             }
         };
-        let unknown = |message: String| Look::of_answer(Outcome::Unknown, message, &answer);
+        let unknown = |message: String| ProbeResult::of_answer(CheckResult::Unknown, message, &answer);
         if answer.status != 200 {
             return Ok(unknown(format!("the status page answers {}", answer.status)));
         }
@@ -70,14 +70,14 @@ impl StatusPage {
             Ok(summary) => summary,
             Err(fault) => return Ok(unknown(fault)),
         };
-        let mut look = self.judge(&summary);
-        look.status = Some(answer.status);
-        look.bytes = Some(answer.body.len() as u64);
-        look.timings = answer.timings;
-        Ok(look)
+        let mut result = self.judge(&summary);
+        result.status = Some(answer.status);
+        result.bytes = Some(answer.body.len() as u64);
+        result.timings = answer.timings;
+        Ok(result)
     }
 
-    fn judge(&self, summary: &Summary) -> Look {
+    fn judge(&self, summary: &Summary) -> ProbeResult {
         let is_ours = |component: &&Component| {
             !component.group && (self.components.is_empty() || self.components.contains(&component.name))
         };
@@ -88,12 +88,12 @@ impl StatusPage {
                 .any(|component| &component.name == *name)
         });
         if let Some(absent) = absent {
-            let mut look = Look::new(
-                Outcome::Unknown,
+            let mut result = ProbeResult::new(
+                CheckResult::Unknown,
                 format!("the page of {} names no component `{absent}`", summary.page.name),
             );
-            look.link = Some(summary.page.url.clone());
-            return look;
+            result.link = Some(summary.page.url.clone());
+            return result;
         }
         let troubles: Vec<String> = summary
             .components
@@ -103,20 +103,23 @@ impl StatusPage {
             .map(|component| format!("{}: {}", component.name, component.status.replace('_', " ")))
             .collect();
         let incident = summary.incidents.first();
-        let mut look = if troubles.is_empty() {
-            Look::new(Outcome::Passed, format!("{} is operational", summary.page.name))
+        let mut result = if troubles.is_empty() {
+            ProbeResult::new(
+                CheckResult::Passed,
+                format!("{} is operational", summary.page.name),
+            )
         } else {
             let name = incident
                 .map(|incident| format!(" ({})", incident.name))
                 .unwrap_or_default();
-            Look::new(
-                Outcome::Failed,
+            ProbeResult::new(
+                CheckResult::Failed,
                 format!("{} reports {}{name}", summary.page.name, troubles.join(", ")),
             )
         };
         let shortlink = incident.and_then(|incident| incident.shortlink.clone());
-        look.link = Some(shortlink.unwrap_or_else(|| summary.page.url.clone()));
-        look.fact("incidents", summary.incidents.len());
-        look
+        result.link = Some(shortlink.unwrap_or_else(|| summary.page.url.clone()));
+        result.fact("incidents", summary.incidents.len());
+        result
     }
 }

@@ -6,8 +6,9 @@ use anyhow::{Context as _, Result, bail};
 use chrono::Utc;
 
 use crate::domain::commit::CommitId;
-use crate::domain::ledger::{Body, Event, State};
+use crate::domain::ledger::{Body, LedgerEvent, LedgerState};
 use crate::domain::operation::OperationId;
+use crate::operation::append::{self, Append};
 use crate::tools::git::{Git, Message, message_with};
 
 const SCHEMA: &str = "ledger-event/1";
@@ -20,10 +21,10 @@ pub(super) struct Chain {
     reference: String,
     environment: String,
     head: Option<CommitId>,
-    events: Vec<Event>,
+    events: Vec<LedgerEvent>,
     /// The commit of each event.
     commits: Vec<CommitId>,
-    state: State,
+    state: LedgerState,
 }
 
 impl Chain {
@@ -35,15 +36,15 @@ impl Chain {
             head: None,
             events: Vec::new(),
             commits: Vec::new(),
-            state: State::default(),
+            state: LedgerState::default(),
         }
     }
 
-    pub(super) fn events(&self) -> &[Event] {
+    pub(super) fn events(&self) -> &[LedgerEvent] {
         &self.events
     }
 
-    pub(super) fn state(&self) -> &State {
+    pub(super) fn state(&self) -> &LedgerState {
         &self.state
     }
 
@@ -61,7 +62,7 @@ impl Chain {
         };
         self.git.fetch_chain(&self.reference, self.head.as_ref(), &head)?;
         let messages = self.git.messages(self.head.as_ref(), &head)?;
-        let events = messages.iter().map(event).collect::<Result<Vec<Event>>>()?;
+        let events = messages.iter().map(event).collect::<Result<Vec<LedgerEvent>>>()?;
         for (event, message) in events.into_iter().zip(messages) {
             self.push(event, message.commit);
         }
@@ -79,7 +80,7 @@ impl Chain {
         body: Body,
         attempts: u32,
     ) -> Result<bool> {
-        let event = Event {
+        let event = LedgerEvent {
             seq: self.state.seq + 1,
             at: Utc::now(),
             operation: operation.clone(),
@@ -88,22 +89,21 @@ impl Chain {
         };
         let message = self.message(&event)?;
         let commit = self.git.commit_message(self.head.as_ref(), &message)?;
-        let (parent, place) = (self.head.clone(), self.commits.len());
         let mut attempt = 1;
         loop {
-            let Err(error) = self.git.push_commit(&commit, &self.reference) else {
-                self.head = Some(commit.clone());
-                self.push(event, commit);
-                return Ok(true);
+            let appended = append::push(&self.git, &self.reference, self.head.as_ref(), &commit);
+            let error = match appended {
+                Ok(Append::Arrived) => {
+                    self.head = Some(commit.clone());
+                    self.push(event, commit);
+                    return Ok(true);
+                }
+                Ok(Append::Overtaken) => match self.refresh() {
+                    Ok(()) => return Ok(false),
+                    Err(error) => error,
+                },
+                Err(error) => error,
             };
-            // Whatever the push said, the remote knows: it may have arrived with only the answer lost.
-            let read = self.refresh();
-            if self.commits.get(place) == Some(&commit) {
-                return Ok(true);
-            }
-            if read.is_ok() && self.head != parent {
-                return Ok(false);
-            }
             if attempt >= attempts || crate::exec::interrupted() {
                 return Err(error).context("the ledger's remote did not take an event");
             }
@@ -112,14 +112,14 @@ impl Chain {
         }
     }
 
-    fn push(&mut self, event: Event, commit: CommitId) {
+    fn push(&mut self, event: LedgerEvent, commit: CommitId) {
         self.state.apply(&event);
         self.events.push(event);
         self.commits.push(commit);
     }
 
     /// The message: a line for people who read the log, then the record.
-    fn message(&self, event: &Event) -> Result<String> {
+    fn message(&self, event: &LedgerEvent) -> Result<String> {
         let what = match &event.body {
             Body::Started(started) => format!("{} started", started.kind),
             Body::Step { name, .. } => format!("step done: {name}"),
@@ -132,6 +132,6 @@ impl Chain {
     }
 }
 
-fn event(message: &Message) -> Result<Event> {
+fn event(message: &Message) -> Result<LedgerEvent> {
     message.record(SCHEMA)
 }

@@ -8,15 +8,16 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::chain::Chain;
-use super::{Timing, describe};
-use crate::domain::ledger::{Body, Outcome};
+use super::{LockTiming, describe};
+use crate::domain::ledger::{Body, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::error::CliError;
+use crate::error::catalogue::operation as errors;
 
 /// How often an event is sent again when the remote cannot be reached.
 pub(super) const ATTEMPTS: u32 = 7;
 
-/// The lock of an environment. Dropped without [`Held::finish`], its lease simply runs out.
+/// The lock of an environment. Dropped without [`OperationLock::finish`], its lease simply runs out.
 #[derive(Debug)]
 pub struct OperationLock {
     id: OperationId,
@@ -29,7 +30,7 @@ pub struct OperationLock {
 struct Shared {
     id: OperationId,
     fence: u64,
-    timing: Timing,
+    timing: LockTiming,
     /// One writer at a time: the heartbeat and the steps continue the same chain.
     inner: Mutex<Inner>,
 }
@@ -74,7 +75,7 @@ impl OperationLock {
         chain: Chain,
         id: OperationId,
         fence: u64,
-        timing: Timing,
+        timing: LockTiming,
         renewed: Clock,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
@@ -110,7 +111,7 @@ impl OperationLock {
     }
 
     /// The steps that this operation has recorded, by earlier holders too.
-    pub fn steps(&self) -> Vec<crate::domain::ledger::Step> {
+    pub fn steps(&self) -> Vec<crate::domain::ledger::LedgerStep> {
         let inner = self.shared.lock();
         let held = inner.chain.state().held();
         held.map(|operation| operation.steps.clone()).unwrap_or_default()
@@ -133,7 +134,7 @@ impl OperationLock {
     }
 
     /// Records the end and lets go of the lock.
-    pub fn finish(self, outcome: Outcome, facts: Value) -> Result<()> {
+    pub fn finish(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
         let mut inner = self.shared.lock();
         self.shared
             .append(&mut inner, &Body::Finished { outcome, facts }, ATTEMPTS)
@@ -199,23 +200,11 @@ impl Shared {
             || "somebody else".to_owned(),
             |last| format!("{} ({} {})", describe(&last.holder), last.started.kind, last.id),
         );
-        Err(CliError::midway(format!(
-            "the lock of {} was taken over by {who}: this process must not go on",
-            self.id
-        ))
-        .live("in the hands of the new holder")
-        .next("cargo xtask ledger")
-        .into())
+        Err(errors::lock_taken_over(&self.id, who).into())
     }
 
     fn too_late(&self, left: Duration) -> anyhow::Error {
-        CliError::midway(format!(
-            "only {} s are left of the lease of {}, too few to change something live",
-            left.as_secs(),
-            self.id
-        ))
-        .next("see `cargo xtask ledger`, then run the operation again with --resume")
-        .into()
+        errors::lease_too_short(left.as_secs(), &self.id).into()
     }
 
     fn beat(&self, stopped: &mpsc::Receiver<()>) {

@@ -1,27 +1,24 @@
-//! `gh`: files kept with drafts of releases, and artifacts of workflow runs.
+//! `gh`: files kept with drafts of releases.
 //!
 //! A draft has no tag, never becomes public and does not expire; only people with write access to the repository see
 //! it. A laptop cannot upload artifacts, but it can make a draft.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
-use xshell::{Cmd, Shell, cmd};
+use xshell::{Shell, cmd};
 
-use crate::exec::Exec;
+use super::query;
 
-const QUERY_DEADLINE: Duration = Duration::from_mins(1);
 /// For a file of up to 2 GiB, the most that a release takes.
-const TRANSFER_DEADLINE: Duration = Duration::from_hours(2);
-/// What gh needs of our environment to find its settings and its token.
-const GH_ENV: &[&str] = &["GH_TOKEN", "GITHUB_TOKEN", "GH_CONFIG_DIR", "GH_HOST"];
+pub(super) const TRANSFER_DEADLINE: Duration = Duration::from_hours(2);
 
 /// One release, or a draft of one.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Release {
+pub struct GhRelease {
     pub id: u64,
     pub tag_name: String,
     pub assets: Vec<Asset>,
@@ -39,30 +36,11 @@ pub struct Asset {
     pub digest: Option<String>,
 }
 
-/// One artifact of a workflow run.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Artifact {
-    pub name: String,
-    pub expired: bool,
-    pub workflow_run: Run,
-}
-
-/// The run that an artifact belongs to.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Run {
-    pub id: u64,
-}
-
-#[derive(Deserialize)]
-struct Artifacts {
-    artifacts: Vec<Artifact>,
-}
-
 /// The files of one repository.
 #[derive(Debug, Clone)]
 pub struct Files {
-    sh: Shell,
-    repository: String,
+    pub(super) sh: Shell,
+    pub(super) repository: String,
 }
 
 impl Files {
@@ -74,7 +52,7 @@ impl Files {
     }
 
     /// All releases and drafts.
-    pub fn releases(&self) -> Result<Vec<Release>> {
+    pub fn releases(&self) -> Result<Vec<GhRelease>> {
         let (sh, path) = (
             &self.sh,
             format!("repos/{}/releases?per_page=100", self.repository),
@@ -83,8 +61,8 @@ impl Files {
             .read()
             .context("cannot list the releases on GitHub")?;
         // One array a page, one after the other or merged into one, as the version of gh likes it.
-        let pages = serde_json::Deserializer::from_str(&text).into_iter::<Vec<Release>>();
-        let pages: Vec<Vec<Release>> = pages
+        let pages = serde_json::Deserializer::from_str(&text).into_iter::<Vec<GhRelease>>();
+        let pages: Vec<Vec<GhRelease>> = pages
             .collect::<Result<_, _>>()
             .context("GitHub's list of releases is not as expected")?;
         Ok(pages.into_iter().flatten().collect())
@@ -128,7 +106,7 @@ impl Files {
     }
 
     /// Deletes a release or a draft with its files.
-    pub fn delete(&self, release: &Release) -> Result<()> {
+    pub fn delete(&self, release: &GhRelease) -> Result<()> {
         let (sh, path) = (
             &self.sh,
             format!("repos/{}/releases/{}", self.repository, release.id),
@@ -137,43 +115,4 @@ impl Files {
             .run()
             .with_context(|| format!("cannot delete {} on GitHub", release.tag_name))
     }
-
-    /// The newest artifact of this name that has not expired.
-    pub fn artifact(&self, name: &str) -> Result<Option<Artifact>> {
-        let (sh, path) = (
-            &self.sh,
-            format!("repos/{}/actions/artifacts?name={name}", self.repository),
-        );
-        let found: Artifacts = query(cmd!(sh, "gh api {path}"))
-            .json()
-            .context("cannot list the artifacts on GitHub")?;
-        Ok(found
-            .artifacts
-            .into_iter()
-            .find(|artifact| artifact.name == name && !artifact.expired))
-    }
-
-    /// Downloads and unpacks an artifact into a folder.
-    pub fn download_artifact(&self, artifact: &Artifact, into: &Path) -> Result<()> {
-        let (sh, repository) = (&self.sh, &self.repository);
-        let (run, name) = (artifact.workflow_run.id.to_string(), &artifact.name);
-        if into.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-            bail!("{} is not empty", into.display());
-        }
-        query(cmd!(
-            sh,
-            "gh run download {run} --repo {repository} --name {name} --dir {into}"
-        ))
-        .deadline(TRANSFER_DEADLINE)
-        .run()
-        .with_context(|| format!("cannot download the artifact {name} of run {run}"))
-    }
-}
-
-fn query(command: Cmd<'_>) -> Exec {
-    Exec::new(command)
-        .inherit(GH_ENV)
-        .env("GH_PROMPT_DISABLED", "1")
-        .env("GH_NO_UPDATE_NOTIFIER", "1")
-        .deadline(QUERY_DEADLINE)
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use xshell::cmd;
 
-use super::GitHub;
+use super::{GitHub, query};
 use crate::secret::Secret;
 
 /// How an environment is protected.
@@ -194,7 +194,7 @@ impl GitHub {
     /// Sets a secret of the repository; the value goes through standard input.
     pub fn set_secret(&self, name: &str, value: &Secret) -> Result<()> {
         let (sh, repository) = (self.shell()?, &self.repository);
-        Self::prepared(cmd!(sh, "gh secret set {name} --repo {repository}"))
+        query(cmd!(sh, "gh secret set {name} --repo {repository}"))
             .stdin(value.expose())
             .run()
     }

@@ -9,7 +9,7 @@ use super::Git;
 use crate::domain::commit::CommitId;
 
 /// Where the remote's tags are kept here: the user's own tags stay as they are.
-const KEPT: &str = "refs/xtask/tags";
+pub(super) const KEPT: &str = "refs/xtask/tags";
 
 /// A tag of the remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +210,7 @@ impl Git {
             .map(|(object, _)| object.to_owned()))
     }
 
-    fn kept_tags(&self, pattern: &str) -> Result<Vec<Tag>> {
+    pub(super) fn kept_tags(&self, pattern: &str) -> Result<Vec<Tag>> {
         // The size before the message: it may contain anything that could serve as a separator.
         let format = "%(refname:lstrip=-1)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)%00\
                       %(taggerdate:iso-strict)%00%(contents:size)%00%(contents)";

@@ -174,7 +174,7 @@ fn github_keeps_encrypted_backups_and_gives_them_back() {
     assert_eq!(std::fs::read(fetched.trim()).unwrap(), whole);
     repo.xtask(&["backup", "fetch", "20200101-000000"])
         .code(1)
-        .says("no place has a backup");
+        .says("no storage has a backup");
 }
 
 #[test]
@@ -200,6 +200,6 @@ fn a_copy_that_fails_is_a_warning_unless_required() {
     repo.configure(&places("file/below", true));
     repo.xtask(&["backup"])
         .code(1)
-        .says("a required place has no copy")
+        .says("a required storage has no copy")
         .says("the backup itself is good");
 }

@@ -71,7 +71,7 @@ marker = "release"
 #[test]
 fn of_a_staged_frontend_only_the_page_is_looked_at() {
     use xtask::context::Context;
-    use xtask::domain::verdict::Verdict;
+    use xtask::domain::verdict::HealthStatus;
     let old = format!("http://{}", release(OLD, "1.0"));
     let new = format!("http://{}", release(NEW, "2.0"));
     let repository = Repository::new(&old, &old, PAGE_AND_BACKEND);
@@ -84,12 +84,12 @@ fn of_a_staged_frontend_only_the_page_is_looked_at() {
         yes: true,
         started: std::time::Instant::now(),
     };
-    let request = xtask::health::Request {
+    let request = xtask::health::HealthOptions {
         frontend_url: Some(new.clone()),
         ..Default::default()
     };
     let report = xtask::health::run(&ctx, &request).unwrap();
-    assert_eq!(report.verdict, Verdict::Healthy, "{}", report.summary);
+    assert_eq!(report.verdict, HealthStatus::Healthy, "{}", report.summary);
     assert_eq!(report.frontend, new);
     let looked_at: Vec<&str> = report.checks.iter().map(|check| check.name.as_str()).collect();
     assert_eq!(looked_at, ["page"]);

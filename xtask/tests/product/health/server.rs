@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 /// Known to the scrubber as a secret; a test that finds it anywhere fails.
 pub const PASSWORD: &str = "correct-horse-battery";
@@ -125,7 +126,13 @@ pub fn endlessly(start: &[u8], piece: &[u8], pause: Duration) -> SocketAddr {
 
 /// An address at which nothing listens.
 pub fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    // Bound for the rest of the run, and never listening: a port that was given back is soon another test's.
+    std::mem::forget(socket);
+    address
 }
 
 /// A repository with its configuration.

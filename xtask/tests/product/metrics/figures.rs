@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use xtask::domain::verdict::Verdict;
+use xtask::domain::verdict::HealthStatus;
 
 use rehearsal::test_env::history::{History, Planned, RELEASES};
 
@@ -172,7 +172,7 @@ fn same_observations(history: &History, found: &Value) {
             .filter(|(at, verdict)| *at >= history.since && *verdict == wanted)
             .count()
     };
-    let (healthy, unhealthy) = (count(Verdict::Healthy), count(Verdict::Unhealthy));
+    let (healthy, unhealthy) = (count(HealthStatus::Healthy), count(HealthStatus::Unhealthy));
     same_share(
         "availability",
         &found["availability"]["healthy"],
@@ -181,7 +181,7 @@ fn same_observations(history: &History, found: &Value) {
     );
     assert_eq!(
         found["availability"]["unknown"].as_u64(),
-        Some(count(Verdict::Unknown) as u64)
+        Some(count(HealthStatus::Unknown) as u64)
     );
     let good = history.drills.iter().filter(|(good, _)| *good).count();
     same_share("drills", &found["drills"]["good"], good, history.drills.len());

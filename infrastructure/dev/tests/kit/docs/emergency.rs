@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use xshell::{Shell, cmd};
 use xtask::database::{Digests, Live};
 use xtask::domain::inventory::Inventory;
-use xtask::operation::ledger::{Ledger, Start, Timing};
+use xtask::operation::ledger::{Ledger, LockTiming, Start};
 use xtask::secret::Secret;
 use xtask::tools::git::Git;
 
@@ -54,9 +54,9 @@ fn backup_file(env: &TestEnv, id: &str) -> PathBuf {
 
 /// Somebody who holds the lock and says nothing more.
 fn hold_the_lock(clone: &Path) -> xtask::operation::ledger::OperationLock {
-    let timing = Timing {
+    let timing = LockTiming {
         heartbeat: Duration::from_hours(1),
-        ..Timing::default()
+        ..LockTiming::default()
     };
     let start = Start {
         kind: "deploy".into(),

@@ -1,6 +1,7 @@
 //! GitHub: one repository with its checks, environments, runs, artifacts, releases and settings.
 
 mod actions;
+mod checks;
 mod environments;
 mod releases;
 mod repository;
@@ -29,8 +30,10 @@ pub(super) struct GitHub {
 #[derive(Default)]
 struct State {
     next_id: u64,
-    /// Check runs by commit; a commit without an entry has one green check.
+    /// Check runs of other applications by commit; a commit without an entry has one green check.
     checks: BTreeMap<String, Vec<Value>>,
+    /// Commit statuses by commit.
+    statuses: BTreeMap<String, Vec<Value>>,
     /// Who wrote a commit; the user of the configuration unless told.
     authors: BTreeMap<String, String>,
     environments: BTreeMap<String, environments::Environment>,
@@ -52,8 +55,9 @@ impl State {
 type Endpoint = fn(&GitHub, &Request, &Captures) -> Result<Response>;
 
 /// Endpoints below `/repos/{owner}/{repo}`, by module; the captures of those two are checked before.
-const TABLES: [&[(&str, Endpoint)]; 5] = [
+const TABLES: [&[(&str, Endpoint)]; 6] = [
     repository::ENDPOINTS,
+    checks::ENDPOINTS,
     environments::ENDPOINTS,
     actions::ENDPOINTS,
     releases::ENDPOINTS,
@@ -215,6 +219,7 @@ impl GitHub {
     pub(super) fn control(&self, what: &str, body: &Value) -> Result<()> {
         match what {
             "checks" => self.set_checks(body),
+            "statuses" => self.set_statuses(body),
             "commits" => self.set_author(body),
             "environments" => self.set_environment(body),
             "runs" => self.set_run(body),
@@ -229,13 +234,6 @@ impl GitHub {
         let commit = text("commit").context("commit is missing")?;
         let author = text("author").context("author is missing")?;
         self.state().authors.insert(commit, author);
-        Ok(())
-    }
-
-    fn set_checks(&self, body: &Value) -> Result<()> {
-        let commit = body["commit"].as_str().context("commit is missing")?;
-        let runs = body["runs"].as_array().context("runs are missing")?;
-        self.state().checks.insert(commit.to_owned(), runs.clone());
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
-//! The repository, its people, and the checks of a commit.
+//! The repository, its people, and its commits.
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use super::{Endpoint, GitHub, counted, id_of, list, message, not_found, user_value};
+use super::{Endpoint, GitHub, id_of, list, message, not_found, user_value};
 use crate::http::router::Captures;
 use crate::http::{Request, Response};
 use crate::platform::graphql;
@@ -25,14 +25,6 @@ pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
         GitHub::permission,
     ),
     ("GET /repos/{owner}/{repo}/commits/{commit}", GitHub::commit),
-    (
-        "GET /repos/{owner}/{repo}/commits/{commit}/check-runs",
-        GitHub::check_runs,
-    ),
-    (
-        "GET /repos/{owner}/{repo}/commits/{commit}/status",
-        GitHub::commit_status,
-    ),
 ];
 
 impl GitHub {
@@ -153,30 +145,5 @@ impl GitHub {
             200,
             &json!({"sha": captures[0], "author": author, "committer": author}),
         ))
-    }
-
-    fn checks(&self, commit: &str) -> Vec<Value> {
-        let state = self.state();
-        let green = || vec![json!({"name": "ci", "status": "completed", "conclusion": "success"})];
-        let mut runs = state.checks.get(commit).cloned().unwrap_or_else(green);
-        for (index, run) in runs.iter_mut().enumerate() {
-            run["id"] = Value::from(index + 1);
-            run["head_sha"] = Value::from(commit);
-            run["app"] = json!({"id": 15368, "slug": "github-actions", "name": "GitHub Actions"});
-        }
-        runs
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
-    fn check_runs(&self, request: &Request, captures: &Captures) -> Result<Response> {
-        Ok(counted(request, "check_runs", &self.checks(&captures[0])))
-    }
-
-    /// Commit statuses are the older kind of checks: this repository has none, which GitHub calls "pending".
-    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
-    #[expect(clippy::unused_self, reason = "an endpoint like the others")]
-    fn commit_status(&self, _: &Request, captures: &Captures) -> Result<Response> {
-        let body = json!({"state": "pending", "statuses": [], "total_count": 0, "sha": captures[0]});
-        Ok(Response::json(200, &body))
     }
 }

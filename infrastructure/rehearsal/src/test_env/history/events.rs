@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use xtask::domain::ledger::{Body, Event, Holder, Outcome, Started};
+use xtask::domain::ledger::{Body, Holder, LedgerEvent, OperationOutcome, Started};
 use xtask::domain::operation::OperationId;
 use xtask::domain::release::tag_name;
 
@@ -45,7 +45,7 @@ impl History {
             },
         );
         let ended = created + TimeDelta::milliseconds(150);
-        let outcome = Outcome::Done;
+        let outcome = OperationOutcome::Done;
         self.event(
             id,
             fence,
@@ -93,7 +93,7 @@ impl History {
 
     fn event(&mut self, id: &OperationId, fence: u64, at: DateTime<Utc>, body: Body) {
         let seq = self.events.len() as u64 + 1;
-        self.events.push(Event {
+        self.events.push(LedgerEvent {
             seq,
             at,
             operation: id.clone(),
@@ -108,7 +108,7 @@ impl History {
             let at = now - TimeDelta::hours(9 - i64::from(number));
             let id = OperationId::at(at, 900 + number);
             let fence = self.start(&id, "deploy", at);
-            let (outcome, facts) = (Outcome::Failed, json!({"error": "the backup failed"}));
+            let (outcome, facts) = (OperationOutcome::Failed, json!({"error": "the backup failed"}));
             self.event(
                 &id,
                 fence,

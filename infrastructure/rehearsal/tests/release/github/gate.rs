@@ -15,7 +15,7 @@ fn two_others_approve_this_plan_of_this_run_or_nothing_goes_on() {
         assert_eq!(code, 3, "{text}");
         assert!(text.contains(why), "{why}: {text}");
     };
-    refused("plan.json", "has put no plan before the approvers");
+    refused("plan.json", "has requested no approval");
     let (code, text) = env.said(&["gate", "request", "plan.json"]);
     assert_eq!(code, 0, "{text}");
     let (code, text) = env.said(&["gate", "request", "other.json"]);
@@ -58,7 +58,7 @@ fn two_others_approve_this_plan_of_this_run_or_nothing_goes_on() {
         "version: 1\nhttp_unix_socket: /nowhere\n",
     )
     .unwrap();
-    refused("plan.json", "it cannot be told who approved");
+    refused("plan.json", "cannot determine the approvers");
 }
 
 /// What `gate request` records, at another time.

@@ -180,7 +180,7 @@ impl Kept {
         }
     }
 
-    /// Each backup that is listed is good in every place that has its name.
+    /// Each backup that is listed is good in every storage that has its name.
     fn assert_good(&self, kept: &BTreeSet<(String, String)>, told: &str) {
         for id in ids(kept) {
             let folders = self.places().map(|place| place.join(&id));

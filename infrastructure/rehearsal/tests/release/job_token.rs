@@ -1,0 +1,119 @@
+//! A git remote that refuses tags as GitHub does to the token of a workflow's job.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rehearsal::test_env::TestEnv;
+use rehearsal::test_env::programs::repository;
+use serde_json::Value;
+use xtask::exec::Finished;
+
+/// A reference to a commit whose workflow files differ from those of the branch needs the permission `workflows`, which
+/// no job's token has. A commit without files is not affected.
+const HOOK: &str = r#"#!/bin/sh
+while read -r old new name; do
+  case "$name" in refs/tags/prod-*)
+    commit=$(git rev-parse --verify --quiet "$new^{commit}") || continue
+    if ! git diff --quiet "$commit" refs/heads/main -- .github/workflows; then
+      echo "refusing to allow a GitHub App to create or update workflow .github/workflows/ci.yml without \`workflows\` permission" >&2
+      exit 1
+    fi
+  esac
+done
+"#;
+
+struct Case {
+    env: TestEnv,
+}
+
+impl Case {
+    fn xtask(&self, name: &str, args: &[&str]) -> Finished {
+        let job = [("GITHUB_ACTIONS", "true")];
+        self.env
+            .xtask_in(&self.env.clone_dir(), name, args, &job)
+            .unwrap()
+    }
+
+    fn tag(&self, name: &str, args: &[&str]) -> String {
+        let done = self.xtask(name, &[args, &["--yes", "--format", "json"]].concat());
+        assert_eq!(done.code, Some(0), "{}", done.stderr_tail.join("\n"));
+        let done: Value = serde_json::from_str(&done.stdout).unwrap();
+        done["release"]["tag"].as_str().unwrap().to_owned()
+    }
+
+    fn hook(&self) -> std::path::PathBuf {
+        self.env.folder.join("origin.git/hooks/pre-receive")
+    }
+
+    fn tags_of_remote(&self) -> String {
+        let sh = xtask::exec::shell_in(&self.env.folder).unwrap();
+        self.env
+            .in_env(xshell::cmd!(sh, "git --git-dir origin.git tag --list"))
+            .read()
+            .unwrap()
+    }
+
+    fn listed(&self) -> Vec<String> {
+        let listing = self.env.xtask_json("releases", &["releases"]).unwrap();
+        let releases = listing["releases"].as_array().unwrap();
+        let tag = |one: &Value| one["release"]["tag"].as_str().unwrap().to_owned();
+        releases.iter().map(tag).collect()
+    }
+}
+
+fn change_workflow(env: &TestEnv, text: &str) {
+    let folder = env.clone_dir().join(".github/workflows");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("ci.yml"), text).unwrap();
+}
+
+#[test]
+fn a_release_is_recorded_and_found_where_the_remote_refuses_its_tag() {
+    let folder = tempfile::Builder::new().prefix("xj").tempdir().unwrap();
+    let case = Case {
+        env: TestEnv::start(repository(), Path::new(folder.path())).expect("the test environment starts"),
+    };
+    let env = &case.env;
+    env.seed(50, 1).unwrap();
+    std::fs::write(case.hook(), HOOK).unwrap();
+    std::fs::set_permissions(case.hook(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    change_workflow(env, "on: push\n");
+    env.commit_release("v1").unwrap();
+    let first = case.tag("deploy-1", &["deploy"]);
+    change_workflow(env, "on: [push, pull_request]\n");
+    env.commit_release("v2-code-only").unwrap();
+    let second = case.tag("deploy-2", &["deploy"]);
+
+    let rollback = ["rollback", &first, "--reason", "prices are missing"];
+    let plan = case.xtask("plan", &[&rollback[..], &["--plan"]].concat());
+    assert!(
+        plan.stdout
+            .contains("the job's token cannot push the tag (.github/workflows/ci.yml differ from main)"),
+        "{}",
+        plan.stdout
+    );
+    let third = case.tag("rollback", &rollback);
+    assert!(!case.tags_of_remote().contains(&third), "the hook took the tag");
+    assert_eq!(case.listed(), [&third, &second, &first].map(String::clone));
+    let health = case.xtask("compare", &["health", "--compare", &third]);
+    assert_eq!(health.code, Some(0), "{}", health.stderr_tail.join("\n"));
+
+    // The release without a tag can be rolled back to, and is what the next one replaces.
+    let again = ["rollback", &second, "--reason", "it was not the prices"];
+    let fourth = case.tag("rollback-2", &again);
+    let back = ["rollback", &third, "--reason", "it was"];
+    let fifth = case.tag("rollback-3", &back);
+    let tags = case.tags_of_remote();
+    assert!(
+        tags.contains(&fourth) && !tags.contains(&third) && !tags.contains(&fifth),
+        "{tags}"
+    );
+
+    // With a token that may, the tags follow.
+    std::fs::remove_file(case.hook()).unwrap();
+    let sixth = case.tag("rollback-4", &["rollback", &fourth, "--reason", "once more"]);
+    let tags = case.tags_of_remote();
+    for tag in [&first, &second, &third, &fourth, &fifth, &sixth] {
+        assert!(tags.contains(tag.as_str()), "{tag}: {tags}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Copies of a finished backup in the other storages.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::{BackupFile, write_metadata};
+use crate::config::StorageConfig;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exec::interrupted;
+use crate::report;
+use crate::secret::scrub;
+use crate::storage::{self, directory::Directory};
+
+/// Copies the backup to every storage but the one it is in, and records in its metadata what has it. A storage that fails
+/// is a warning, or an error where it is required; then the backup still exists, and the error says where.
+pub(super) fn copy_to_other_storages(
+    ctx: &Context,
+    first: &Directory,
+    backup: &mut BackupFile,
+) -> Result<()> {
+    let mut failed = Vec::new();
+    let others: Vec<&StorageConfig> = ctx
+        .config
+        .backup
+        .storage
+        .iter()
+        .filter(|storage| !is_folder(ctx, storage, first.path()))
+        .collect();
+    for storage in &others {
+        if interrupted() {
+            return Err(CliError::failed(
+                "interrupted by a signal before every storage had a copy of the backup",
+            )
+            .live(format!(
+                "nothing was changed; the backup itself is good: {}",
+                backup.path.display()
+            ))
+            .next("run the command again for a backup in every storage")
+            .into());
+        }
+        match storage::open(ctx, storage).and_then(|store| {
+            report::progress(&format!("copying the backup to {}", store.name()));
+            store
+                .put(backup)
+                .with_context(|| format!("no copy in {}", store.name()))
+        }) {
+            Ok(stored) => backup.metadata.storage.push(stored),
+            Err(error) => {
+                let warning = scrub(&format!("{error:#}"));
+                report::progress(&format!("warning: {warning}"));
+                backup.metadata.warnings.push(warning.clone());
+                if storage::is_required(storage) {
+                    failed.push(warning);
+                }
+            }
+        }
+    }
+    if !others.is_empty() {
+        record(backup).map_err(|error| {
+            CliError::failed(format!(
+                "the backup's metadata cannot say where its copies are: {error:#}"
+            ))
+            .live(format!(
+                "nothing was changed; the backup itself is good: {}",
+                backup.path.display()
+            ))
+            .next("remove the cause, and run the command again for a backup that knows its copies")
+        })?;
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let (what, path) = (failed.join("; "), backup.path.display());
+    Err(
+        CliError::failed(format!("a required storage has no copy of the backup: {what}"))
+            .live(format!("nothing was changed; the backup itself is good: {path}"))
+            .next("correct the storage in pipeline.toml or its secret, and run the command again")
+            .into(),
+    )
+}
+
+/// Writes the metadata anew where that is possible: in folders. Elsewhere they stay as they were uploaded.
+fn record(backup: &BackupFile) -> Result<()> {
+    for stored in backup
+        .metadata
+        .storage
+        .iter()
+        .filter(|stored| stored.kind == "directory")
+    {
+        write_metadata(Path::new(&stored.location), &backup.metadata)?;
+    }
+    Ok(())
+}
+
+fn is_folder(ctx: &Context, storage: &StorageConfig, folder: &Path) -> bool {
+    matches!(storage, StorageConfig::Directory { path, .. } if ctx.root.join(path) == folder)
+}

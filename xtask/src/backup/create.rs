@@ -1,0 +1,288 @@
+//! Takes a backup: one pass from mongodump's pipe to a verified file, then copies to the other storages.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use chrono::Utc;
+use serde::Serialize;
+
+use super::find::first_directory;
+use super::progress::Meter;
+use super::source::BackupSource;
+use super::{BackupFile, compare, error_hints, identities, write_metadata};
+use crate::archive::{self, Check, ContainerOptions, Identities, Recipients, StoredBackup};
+use crate::config::Oplog;
+use crate::context::Context;
+use crate::database::OplogAccess;
+use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind};
+use crate::error::CliError;
+use crate::exec::check_interrupted;
+use crate::report;
+use crate::secret::Secret;
+use crate::storage::directory::{self, Directory, Partial};
+use crate::tools::mongodump::{self, Scope};
+use crate::wait::elapsed_ms;
+
+/// Compressed documents are rarely larger than this part of themselves; and room that must stay in any case.
+const ESTIMATED_RATIO_PERCENT: u64 = 50;
+const SPARE_BYTES: u64 = 32 << 20;
+
+/// How a backup is taken.
+#[derive(Debug, Clone)]
+pub struct CreateOptions {
+    /// A database without documents is no error.
+    pub allow_empty: bool,
+    /// What it is taken for, for people.
+    pub purpose: String,
+}
+
+/// How long the parts took.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct BackupTimings {
+    pub dump_ms: u64,
+    pub verify_ms: u64,
+    pub copies_ms: u64,
+    pub total_ms: u64,
+}
+
+/// Takes a backup of the environment's database. It counts only because it was read back whole.
+pub fn create(ctx: &Context, options: &CreateOptions) -> Result<BackupFile> {
+    create_timed(ctx, options, false).map(|(backup, _)| backup)
+}
+
+/// Takes a backup of the environment's database, or of everything on its server, and says how long it took.
+pub fn create_timed(
+    ctx: &Context,
+    options: &CreateOptions,
+    everything: bool,
+) -> Result<(BackupFile, BackupTimings)> {
+    let started = Instant::now();
+    let what = format!("`{}`", ctx.env().mongodb.database);
+    let explained = |error| error_hints::explain(&error, &what);
+    let first = first_directory(ctx).map_err(explained)?;
+    let (mut backup, mut timings) = take(ctx, options, everything, &first).map_err(explained)?;
+    let step = Instant::now();
+    super::copies::copy_to_other_storages(ctx, &first, &mut backup)?;
+    // A workflow keeps the folder as the artifact `mongodb-backup-<id>`: `fetch` looks for that name.
+    report::step_output("backup-id", &backup.metadata.id)?;
+    report::step_output("backup-path", &backup.folder().to_string_lossy())?;
+    timings.copies_ms = elapsed_ms(step);
+    timings.total_ms = elapsed_ms(started);
+    Ok((backup, timings))
+}
+
+/// A verified backup in the first storage.
+fn take(
+    ctx: &Context,
+    options: &CreateOptions,
+    everything: bool,
+    first: &Directory,
+) -> Result<(BackupFile, BackupTimings)> {
+    let mut timings = BackupTimings::default();
+    let uri = ctx.secret(&ctx.env().mongodb.uri)?;
+    let source = BackupSource::connect(&uri, &ctx.env().mongodb.database, everything)?;
+    let consistency = consistency(ctx, &source)?;
+    let before = source.list()?;
+    let size_bytes = source.size_bytes();
+    if before.is_empty() && !options.allow_empty {
+        return Err(nothing_there(&source));
+    }
+    require_room(first.path(), size_bytes)?;
+    let partial = first.reserve(Utc::now())?;
+    let keys = Keys::of(ctx)?;
+
+    let step = Instant::now();
+    report::progress(&format!("backing up {} as {}", source.name(), partial.id));
+    let scope = source.scope(consistency.kind == ConsistencyKind::PointInTime);
+    let stored = dump(ctx, &uri, scope, &partial, keys.recipients, size_bytes)?;
+    timings.dump_ms = elapsed_ms(step);
+    let namespaces = &stored.manifest.namespaces;
+    let only = (!everything).then_some(source.database());
+    let mut warnings = compare::listings(only, namespaces, &before, &source.list()?)?;
+    ensure_not_empty(&stored, options)?;
+    let documents: u64 = namespaces.iter().map(|n| n.documents).sum();
+    report::progress(&format!(
+        "dumped {documents} documents of {} collections in {}; reading the file back",
+        namespaces.len(),
+        report::duration_ms(timings.dump_ms)
+    ));
+
+    let step = Instant::now();
+    let mut metadata = stored.metadata(consistency);
+    metadata.environment.clone_from(&ctx.env_name);
+    source.host().clone_into(&mut metadata.host);
+    metadata.purpose.clone_from(&options.purpose);
+    metadata.recipients.clone_from(&ctx.config.backup.recipients);
+    metadata.warnings.append(&mut warnings);
+    let path = stored.commit()?;
+    read_back(&path, &metadata, &keys.identities)?;
+    metadata.verified = Some(Utc::now());
+    timings.verify_ms = elapsed_ms(step);
+    check_interrupted()?;
+
+    let target = first.folder_of(&partial.id);
+    metadata.storage.push(directory::stored(&target));
+    write_metadata(partial.path(), &metadata)?;
+    let folder = partial.expose()?;
+    let path = folder.join(&metadata.file);
+    Ok((BackupFile { path, metadata }, timings))
+}
+
+/// One pass; what mongodump says it dumped is compared with what was counted.
+fn dump(
+    ctx: &Context,
+    uri: &Secret,
+    scope: Scope,
+    partial: &Partial,
+    recipients: Option<Recipients>,
+    size_bytes: u64,
+) -> Result<StoredBackup> {
+    let options = ContainerOptions::new(partial.path(), partial.id.as_str(), recipients);
+    let mut meter = Meter::new("dump", size_bytes);
+    let dumped = mongodump::archive(&ctx.shell()?, uri, scope, |stream: &mut dyn Read| {
+        archive::store(stream, &options, partial.created, &mut |progress| {
+            meter.at(progress);
+        })
+    })?;
+    check_interrupted()?;
+    compare::counts(&dumped.value.manifest.namespaces, &dumped.counts)?;
+    Ok(dumped.value)
+}
+
+fn ensure_not_empty(stored: &StoredBackup, options: &CreateOptions) -> Result<()> {
+    let mut own = stored.manifest.namespaces.iter().filter(|n| compare::is_own(n));
+    if options.allow_empty || own.any(|n| n.documents > 0) {
+        return Ok(());
+    }
+    Err(CliError::failed("there is not one document in the database")
+        .next("check the name of the database; if it is meant to be empty, add --allow-empty")
+        .into())
+}
+
+/// Reads the whole file as it is on the disk, through decryption and decompression, to the last digest.
+fn read_back(path: &Path, metadata: &BackupMetadata, identities: &Identities) -> Result<()> {
+    let mut meter = Meter::new("verify", metadata.archive_bytes);
+    let report = archive::verify(
+        path,
+        Some(metadata),
+        Some(identities),
+        Check::Outline,
+        &mut |progress| meter.at(progress),
+    )?;
+    if report.is_good() {
+        return Ok(());
+    }
+    Err(CliError::failed(format!(
+        "the backup was written, but reading it back found: {}",
+        report.problems.join("; ")
+    ))
+    .live("nothing was changed, and the bad file was removed")
+    .next("check backup.identity and backup.recipients in pipeline.toml belong together, and the disk's health; then run the command again")
+    .into())
+}
+
+/// Who can read the backup, and the key that it is read back with.
+struct Keys {
+    recipients: Option<Recipients>,
+    identities: Identities,
+}
+
+impl Keys {
+    /// Where the machine has no key of its own to read what it encrypts (it needs none to take backups), the file is
+    /// encrypted to a new key too, that only this process has: so it can be read back whole, once.
+    fn of(ctx: &Context) -> Result<Self> {
+        let configured = &ctx.config.backup.recipients;
+        let (passing, public) = Identities::ephemeral();
+        if configured.is_empty() {
+            return Ok(Self {
+                recipients: None,
+                identities: passing,
+            });
+        }
+        let mut texts = configured.clone();
+        let identities = if let Some(own) = identities(ctx)? {
+            own
+        } else {
+            texts.push(public);
+            passing
+        };
+        let recipients =
+            Recipients::parse(&texts).context("backup.recipients in pipeline.toml cannot be used")?;
+        Ok(Self {
+            recipients: Some(recipients),
+            identities,
+        })
+    }
+}
+
+/// Whether the dump takes the oplog, and so which moment the data belongs to.
+fn consistency(ctx: &Context, source: &BackupSource) -> Result<Consistency> {
+    let wanted = ctx.config.backup.oplog;
+    let (kind, reason) = if wanted == Oplog::Never {
+        (
+            ConsistencyKind::PerCollection,
+            "pipeline.toml says backup.oplog = \"never\"".to_owned(),
+        )
+    } else if !source.is_everything() {
+        let why = format!(
+            "mongodump takes the oplog only with all databases, and this is `{}` alone",
+            source.database()
+        );
+        (ConsistencyKind::PerCollection, why)
+    } else {
+        match source.oplog()? {
+            OplogAccess::Readable(set) => (
+                ConsistencyKind::PointInTime,
+                format!(
+                    "the oplog of the replica set `{set}` during the dump is in the archive: `mongorestore --oplogReplay` applies it"
+                ),
+            ),
+            OplogAccess::No(why) => (ConsistencyKind::PerCollection, why),
+        }
+    };
+    if wanted == Oplog::Require && kind == ConsistencyKind::PerCollection {
+        return Err(CliError::usage(format!("backup.oplog = \"require\" cannot be had: {reason}"))
+            .next("add --all-databases where the server is a replica set; or set backup.oplog to \"auto\" in pipeline.toml, and stop the writers during the backup where one moment is needed")
+            .into());
+    }
+    Ok(Consistency { kind, reason })
+}
+
+fn nothing_there(source: &BackupSource) -> anyhow::Error {
+    let others = source.others();
+    let known = if others.is_empty() {
+        String::new()
+    } else {
+        format!(" (there are: {})", others.join(", "))
+    };
+    let what = if source.is_everything() {
+        format!("no database of {} has a collection", source.name())
+    } else {
+        format!("the database {} has no collections{known}", source.name())
+    };
+    CliError::failed(what)
+        .next("correct `mongodb.database` in pipeline.toml, or the connection string; if it is meant to be empty, add --allow-empty")
+        .into()
+}
+
+/// A full disk is found while writing too, but then minutes are lost.
+fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
+    let needed = size_bytes / 100 * ESTIMATED_RATIO_PERCENT + SPARE_BYTES;
+    let stat = rustix::fs::statvfs(folder)
+        .with_context(|| format!("cannot ask for the free room in {}", folder.display()))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free >= needed {
+        return Ok(());
+    }
+    Err(CliError::failed(format!(
+        "{} has {} free, and a backup of {} of documents needs about {}",
+        folder.display(),
+        report::bytes(free),
+        report::bytes(size_bytes),
+        report::bytes(needed)
+    ))
+    .next("make room (cargo xtask backup prune), or name another folder in backup.places")
+    .into())
+}

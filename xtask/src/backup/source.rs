@@ -1,0 +1,110 @@
+//! What is backed up, as the server lists it: before the dump, and again after it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::error_hints;
+use crate::database::{Digests, Live, OplogAccess};
+use crate::domain::inventory::is_application;
+use crate::domain::manifest::NamespaceKind;
+use crate::secret::Secret;
+use crate::tools::mongodump::Scope;
+
+/// Databases of the server itself: of them mongodump takes what it thinks fit.
+const OF_THE_SERVER: [&str; 3] = ["admin", "config", "local"];
+
+/// The application's collections and views, by database and name.
+pub(super) type NamespaceList = BTreeMap<(String, String), NamespaceKind>;
+
+/// The server, seen through the environment's database.
+#[derive(Debug)]
+pub(super) struct BackupSource {
+    live: Live,
+    everything: bool,
+}
+
+impl BackupSource {
+    pub(super) fn connect(uri: &Secret, database: &str, everything: bool) -> Result<Self> {
+        let live = Live::connect(uri, database)
+            .map_err(|error| error_hints::explain_connection(error, &format!("`{database}`")))?;
+        Ok(Self { live, everything })
+    }
+
+    /// The environment's database.
+    pub(super) fn database(&self) -> &str {
+        self.live.name()
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.live.host()
+    }
+
+    /// What is backed up, for people.
+    pub(super) fn name(&self) -> String {
+        if self.everything {
+            format!("all databases of {}", self.live.host())
+        } else {
+            format!("`{}`", self.live.name())
+        }
+    }
+
+    pub(super) fn is_everything(&self) -> bool {
+        self.everything
+    }
+
+    pub(super) fn scope(&self, oplog: bool) -> Scope<'_> {
+        if self.everything {
+            Scope::Everything { oplog }
+        } else {
+            Scope::Database(self.live.name())
+        }
+    }
+
+    /// Whether mongodump could take the oplog too.
+    pub(super) fn oplog(&self) -> Result<OplogAccess> {
+        self.live.oplog()
+    }
+
+    /// Databases of applications on the server; none where our user may not ask.
+    pub(super) fn others(&self) -> Vec<String> {
+        let all = self.live.databases().unwrap_or_default();
+        all.into_iter().filter(|name| !is_of_the_server(name)).collect()
+    }
+
+    /// What the server lists now.
+    pub(super) fn list(&self) -> Result<NamespaceList> {
+        let mut listing = NamespaceList::new();
+        for live in self.databases()? {
+            let listed = live.listed()?;
+            let own = listed.into_iter().filter(|(name, _)| is_application(name));
+            listing.extend(own.map(|(name, listed)| ((live.name().to_owned(), name), listed.kind)));
+        }
+        Ok(listing)
+    }
+
+    /// The size of all documents, for estimates: what our user may not ask for counts as 0.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let size = |live: &Live| {
+            let inventory = live.inventory(Digests::None);
+            inventory.map_or(0, |inventory| {
+                inventory.collections.values().map(|facts| facts.bytes).sum()
+            })
+        };
+        self.databases()
+            .map_or(0, |databases| databases.iter().map(size).sum())
+    }
+
+    fn databases(&self) -> Result<Vec<Live>> {
+        if !self.everything {
+            return Ok(vec![self.live.clone()]);
+        }
+        let names = self.live.all_databases()?;
+        let own = names.iter().filter(|name| !is_of_the_server(name));
+        Ok(own.map(|name| self.live.with_database(name)).collect())
+    }
+}
+
+pub(super) fn is_of_the_server(database: &str) -> bool {
+    OF_THE_SERVER.contains(&database)
+}

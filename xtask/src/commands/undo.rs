@@ -1,0 +1,42 @@
+//! `--undo OPERATION` of `deploy` and `rollback`.
+
+use anyhow::Result;
+
+use super::confirm::confirm;
+use super::rollback::{print_plan, print_result};
+use crate::context::Context;
+use crate::domain::operation::OperationId;
+use crate::release::rollback::PlannedRollback;
+use crate::release::undo::{Operator, Reverted, Undo, undo};
+use crate::report;
+
+/// The operator at the terminal.
+struct Terminal<'a> {
+    ctx: &'a Context,
+    operation: &'a OperationId,
+}
+
+impl Operator for Terminal<'_> {
+    fn show(&self, planned: &PlannedRollback) {
+        print_plan(planned);
+    }
+
+    fn confirm(&self, name: &str) -> Result<()> {
+        confirm(self.ctx, &format!("the undo of {}", self.operation), name)
+    }
+}
+
+/// Undoes an operation of this kind and prints the result.
+pub(super) fn run(ctx: &Context, operation: &OperationId, kind: &str) -> Result<()> {
+    match undo(ctx, operation, kind, &Terminal { ctx, operation })? {
+        Undo::Reverted(reverted) => report::emit(ctx.format, "undone/1", &reverted, || text(&reverted)),
+        Undo::RolledBack(done) => print_result(ctx, &done),
+    }
+}
+
+fn text(reverted: &Reverted) -> String {
+    match &reverted.serves {
+        Some(tag) => format!("{tag} serves again, with its data\n"),
+        None => "there was no release before: what was deployed stays until the next deploy\n".to_owned(),
+    }
+}

@@ -1,0 +1,171 @@
+//! Every step of every operation, with its persisted name, its impact and its time budget.
+//!
+//! Ledgers, journals and release records hold the names, so a name never changes. Readers keep a name that they do not
+//! know (a newer version wrote it) and ignore it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Time budgets of an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Budgets {
+    pub backup_ms: u64,
+    pub restore_ms: u64,
+    pub redeploy_ms: u64,
+    pub total_ms: u64,
+}
+
+/// Whether a step changes what users see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Impact {
+    /// Nothing that users see changes.
+    Staged,
+    /// Users see the change. The lock is proved before such a step.
+    Live,
+}
+
+/// What a step works on, which decides its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Backup,
+    Restore,
+    Redeploy,
+    /// Checks, records and settings have no budget.
+    Unbudgeted,
+}
+
+/// The enum, the list of all its values, and the table of names, impacts and budgets, from one list.
+macro_rules! steps {
+    ($( $(#[$doc:meta])* $step:ident = $name:literal, $impact:ident, $work:ident; )*) => {
+        /// A step of a deploy, a rollback, a restore, or of the undo of one of them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Step {
+            $( $(#[$doc])* $step, )*
+        }
+
+        impl Step {
+            /// Every step.
+            pub const ALL: &[Self] = &[ $( Self::$step, )* ];
+
+            const fn row(self) -> (&'static str, Impact, Work) {
+                match self {
+                    $( Self::$step => ($name, Impact::$impact, Work::$work), )*
+                }
+            }
+        }
+    };
+}
+
+steps! {
+    /// Facts, plan and preflight, before the lock is taken.
+    Plan = "observe and plan", Staged, Unbudgeted;
+
+    Approvals = "approvals", Staged, Unbudgeted;
+    /// The backup that a deploy takes before it changes anything.
+    Backup = "backup", Staged, Backup;
+    SetFrontendVariables = "set frontend variables", Staged, Unbudgeted;
+    StageFrontend = "stage frontend", Staged, Redeploy;
+    CheckStagedFrontend = "check staged frontend", Staged, Unbudgeted;
+    SetVariables = "set variables", Staged, Unbudgeted;
+    UploadBackend = "upload backend", Live, Redeploy;
+    BackendServes = "backend serves", Live, Redeploy;
+    CheckBackend = "check backend", Staged, Unbudgeted;
+    PromoteFrontend = "promote frontend", Live, Redeploy;
+    CheckRelease = "check release", Staged, Unbudgeted;
+    RecordRelease = "record release", Live, Unbudgeted;
+
+    /// The backup that a rollback or a restore takes of what it replaces.
+    SafetyBackup = "safety backup", Staged, Backup;
+    /// The backup is restored beside the live database and proved equal to it.
+    PrepareShadow = "restore into shadow", Staged, Restore;
+    SwapDatabase = "swap database", Live, Restore;
+    RollBackBackend = "backend back", Live, Redeploy;
+    RollBackFrontend = "frontend back", Live, Redeploy;
+
+    /// From here on the operation can only be undone.
+    Reverting = "going back", Staged, Unbudgeted;
+    UndoSettleBackend = "undo: wait for the backend", Staged, Unbudgeted;
+    UndoBackend = "undo: backend", Live, Redeploy;
+    UndoFrontend = "undo: frontend", Live, Redeploy;
+    UndoDatabase = "undo: database", Live, Restore;
+
+    /// A restore on its own is about to swap.
+    RestoreSwapBegins = "swap begins", Live, Unbudgeted;
+    /// The undo of a restore began.
+    RestoreUndo = "undo", Live, Unbudgeted;
+    /// A restore was resumed.
+    RestoreResume = "resume", Live, Unbudgeted;
+}
+
+impl Step {
+    /// The name in ledgers, journals, release records and reports.
+    pub const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Whether users see what it changes.
+    pub const fn impact(self) -> Impact {
+        self.row().1
+    }
+
+    /// How long it may take, in milliseconds; `None` where it has no budget.
+    pub const fn budget_ms(self, budgets: &Budgets) -> Option<u64> {
+        match self.row().2 {
+            Work::Backup => Some(budgets.backup_ms),
+            Work::Restore => Some(budgets.restore_ms),
+            Work::Redeploy => Some(budgets.redeploy_ms),
+            Work::Unbudgeted => None,
+        }
+    }
+
+    /// The step of this name; `None` for a name that another version wrote.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|step| step.name() == name)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGETS: Budgets = Budgets {
+        backup_ms: 1,
+        restore_ms: 2,
+        redeploy_ms: 3,
+        total_ms: 4,
+    };
+
+    #[test]
+    fn a_step_has_the_budget_of_what_it_works_on() {
+        let table = [
+            ("backup", Some(1)),
+            ("safety backup", Some(1)),
+            ("restore into shadow", Some(2)),
+            ("swap database", Some(2)),
+            ("promote frontend", Some(3)),
+            ("backend serves", Some(3)),
+            ("check backend", None),
+            ("record release", None),
+            ("set variables", None),
+        ];
+        for (name, budget_ms) in table {
+            let step = Step::named(name).unwrap();
+            assert_eq!(step.budget_ms(&BUDGETS), budget_ms, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_name_is_one_step_and_is_read_back() {
+        for step in Step::ALL {
+            assert_eq!(Step::named(step.name()), Some(*step));
+        }
+        assert_eq!(Step::named("a step of a newer version"), None);
+    }
+}

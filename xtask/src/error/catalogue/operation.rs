@@ -1,0 +1,84 @@
+//! Errors of the lock, the ledger and confirmations.
+
+use super::catalogue;
+
+catalogue! {
+    "Operations", "Exit 3 means that another operation has precedence; exit 4 that this one must be resumed or undone.";
+
+    /// Somebody else holds the lock.
+    operation_under_way(kind, environment, holder, began, reason, seen_s, operation, lease_s) Refused
+        "{kind} of {environment} is under way: {holder} began it at {began} UTC ({reason}), last seen {seen_s} s ago",
+        live "this command changed nothing",
+        next "wait for {operation} to end and run the command again; `cargo xtask ledger` shows it. If its holder died, its lease runs out {lease_s} s after it was last seen";
+
+    /// The operation is not the unfinished one.
+    not_resumable(why) Refused
+        "{why}",
+        live "this command changed nothing",
+        next "`cargo xtask ledger` shows the operations and which one is unfinished";
+
+    /// Others kept appending to the ledger.
+    ledger_too_busy(environment, attempts) Refused
+        "others wrote to the ledger of {environment} during all of {attempts} attempts",
+        live "this command changed nothing",
+        next "run the command again";
+
+    /// An earlier operation must be resumed or undone first.
+    operation_left_unfinished(kind, operation, holder, step, reason) Refused
+        "{kind} {operation} of {holder} was left unfinished after its step `{step}`: {reason}",
+        live "as {kind} {operation} left it; this command changed nothing",
+        next "cargo xtask {kind} --resume {operation}, or cargo xtask {kind} --undo {operation}";
+
+    /// The lease ran out and another process took over.
+    lock_taken_over(operation, holder) Midway
+        "the lock of {operation} was taken over by {holder}: this process must not continue",
+        live "in the hands of the new holder",
+        next "cargo xtask ledger";
+
+    /// The lease cannot be renewed.
+    lease_too_short(left_s, operation) Midway
+        "only {left_s} s are left of the lease of {operation}, too few for a live change",
+        next "see `cargo xtask ledger`, then run the operation again with --resume";
+
+    /// No terminal, or another text than the name was typed.
+    not_confirmed(what, why) Refused
+        "{what} was not confirmed: {why}",
+        live "nothing was changed",
+        next "run the command again and type the name, or add --yes";
+
+    /// `--resume` or `--undo` of an operation that has ended.
+    nothing_to_resume(operation) Usage
+        "{operation} has ended: there is nothing to resume",
+        live "nothing was changed",
+        next "cargo xtask releases";
+
+    /// `--resume` after an undo has begun.
+    undo_has_begun(operation, kind) Refused
+        "the undo of {operation} has begun: it cannot be resumed",
+        live "as the undo left it; this command changed nothing",
+        next "cargo xtask {kind} --undo {operation}";
+
+    /// An operation stopped after its first live step. `advice` comes first where something must be done before it is resumed.
+    operation_stopped(cause, advice, kind, operation) Midway
+        "{cause}",
+        live "some steps of this operation are live, others are not; all of them are recorded",
+        next "{advice}cargo xtask {kind} --resume {operation}   (or undo it: cargo xtask {kind} --undo {operation})";
+
+    /// No operation has this id.
+    unknown_operation(environment, operation) Usage
+        "the ledger of {environment} has no operation {operation}",
+        live "nothing was changed",
+        next "cargo xtask ledger";
+
+    /// A deploy is not resumed as a rollback, nor the other way round.
+    other_kind(operation, its_kind, kind) Usage
+        "{operation} is a {its_kind}, not a {kind}",
+        live "nothing was changed",
+        next "cargo xtask {its_kind} --resume {operation}   (or --undo {operation})";
+
+    /// The journal is locked by another process.
+    journal_in_use(file) Refused
+        "another process is writing {file}",
+        live "this process changed nothing",
+        next "wait for the other process to end, or end it, then run the command again";
+}

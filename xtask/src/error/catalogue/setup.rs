@@ -1,0 +1,31 @@
+//! Errors of `setup` and `doctor`.
+
+use super::catalogue;
+
+catalogue! {
+    "Setup and doctor", "Running either of them again is harmless.";
+
+    /// `doctor` found problems.
+    doctor_problems(count) Failed
+        "{count} problems",
+        live "nothing was changed",
+        next "do what each line says, then run `cargo xtask doctor` again";
+
+    /// `setup` applied its changes, and GitHub still differs.
+    settings_missing(missing) Failed
+        "still to do: {missing}",
+        live "everything else is set up",
+        next "set the secrets as environment variables, or each by `cargo xtask setup --secret NAME < FILE`; then run `cargo xtask setup` again";
+
+    /// A private repository without GitHub Enterprise.
+    no_required_reviewers(cause, pipeline_file, approvers_file) Failed
+        "GitHub offers no required reviewers for this repository (private, without Enterprise): {cause}",
+        live "what came before is set up; running the command again is harmless",
+        next "set approval.method = \"signed-tag\" in {pipeline_file}, list the keys in {approvers_file}, and run `cargo xtask setup` again";
+
+    /// `setup --secret` with a name that no configuration has.
+    unknown_secret(name, known) Usage
+        "pipeline.toml names no secret {name}",
+        live "nothing was changed",
+        next "choose from: {known}";
+}

@@ -1,0 +1,122 @@
+//! A child that runs: it leads a process group, and the whole group ends with it.
+
+use std::io::{PipeReader, PipeWriter};
+use std::os::unix::process::CommandExt as _;
+use std::process::ExitStatus;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::finished::{Finished, indented};
+use super::group::{ProcessGroup, Watchdog, check_interrupted};
+use super::output::collect_stderr;
+use super::{Exec, TAIL_LINES};
+
+/// What a started command reads and writes.
+pub(super) struct Started {
+    pub child: Child,
+    pub stdout: PipeReader,
+    /// Where it was asked for; otherwise the child reads nothing.
+    pub stdin: Option<PipeWriter>,
+}
+
+/// A running child.
+pub(super) struct Child {
+    pub command: String,
+    pub handle: duct::Handle,
+    pub group: ProcessGroup,
+    watchdog: Watchdog,
+    /// Set once we ended it ourselves.
+    ending: Option<Watchdog>,
+    stderr: JoinHandle<Vec<String>>,
+    started: Instant,
+    deadline: Duration,
+}
+
+impl Child {
+    pub(super) fn start(exec: Exec, with_stdin: bool) -> Result<Started> {
+        check_interrupted()?;
+        let command = exec.display();
+        let (stdout, stdout_writer) = std::io::pipe().context("cannot make a pipe")?;
+        let (stderr, stderr_writer) = std::io::pipe().context("cannot make a pipe")?;
+        let mut expression = duct::cmd(exec.command.get_program(), exec.command.get_args())
+            .unchecked()
+            .stdout_file(stdout_writer)
+            .stderr_file(stderr_writer)
+            .full_env(exec.environment())
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            });
+        let mut stdin = None;
+        if with_stdin {
+            let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+            stdin = Some(writer);
+            expression = expression.stdin_file(reader);
+        } else {
+            expression = expression.stdin_null();
+        }
+        if let Some(dir) = exec.command.get_current_dir() {
+            expression = expression.dir(dir);
+        }
+        let started = Instant::now();
+        let handle = expression
+            .start()
+            .with_context(|| format!("cannot start `{command}`"))?;
+        let group = ProcessGroup::of(&handle.pids());
+        let on_stderr = exec.on_stderr;
+        let child = Self {
+            command,
+            handle,
+            watchdog: group.watch(exec.deadline),
+            group,
+            ending: None,
+            stderr: std::thread::spawn(move || collect_stderr(stderr, TAIL_LINES, on_stderr.as_ref())),
+            started,
+            deadline: exec.deadline,
+        };
+        Ok(Started { child, stdout, stdin })
+    }
+
+    /// Ends the child: SIGTERM first, SIGKILL where it does not end in time.
+    pub(super) fn end(&mut self) {
+        self.ending = Some(self.group.watch(Duration::ZERO));
+    }
+
+    /// Waits for the end; past its deadline that is an error. The caller has closed standard input.
+    pub(super) fn wait(mut self) -> Result<(Finished, ExitStatus)> {
+        let output = self
+            .handle
+            .wait()
+            .with_context(|| format!("cannot wait for `{}`", self.command))?;
+        let status = output.status;
+        let in_time = self.watchdog.stop();
+        self.ending = None;
+        // Grandchildren that outlive the child would hold its pipes open.
+        self.group.kill();
+        let stderr_tail = self.stderr.join().unwrap_or_default();
+        check_interrupted()?;
+        if !in_time {
+            let (limit_s, tail) = (self.deadline.as_secs_f64(), indented(&stderr_tail));
+            bail!(
+                "`{}` did not end within {limit_s} s and was stopped{tail}",
+                self.command
+            );
+        }
+        let finished = Finished {
+            command: self.command,
+            code: status.code(),
+            stdout: String::new(),
+            stderr_tail,
+            duration: self.started.elapsed(),
+        };
+        crate::report::trace(&format!(
+            "ran `{}`: {} in {} ms",
+            finished.command,
+            finished.ending(),
+            finished.duration.as_millis()
+        ));
+        Ok((finished, status))
+    }
+}

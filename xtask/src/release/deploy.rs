@@ -1,0 +1,273 @@
+//! A deploy: its steps. What can be prepared and proved hidden comes first; what users see changes last.
+
+pub mod plan;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+use self::plan::DeployPlan;
+use super::checkout::{self, Checkout};
+use super::platforms::{Platforms, join, on_railway};
+use super::release_tag::{HealthSnapshot, LiveRelease, record};
+use super::releases::Releases;
+use super::steps::{backend_up, backup_step, check_release, failures};
+use super::variables::Variables;
+use crate::approval;
+use crate::context::Context;
+use crate::domain::ledger::OperationOutcome;
+use crate::domain::operation::OperationId;
+use crate::domain::release::{BackupRef, Health, OnVercel, Release};
+use crate::domain::step::Step;
+use crate::domain::timeline::Timing;
+use crate::domain::verdict::HealthStatus;
+use crate::health::{self, CheckGroup, ExpectedRelease};
+use crate::operation::run::{Operation, ResumeMode, plan_sha256};
+use crate::tools::railway;
+
+/// The kind of the operation in the ledger.
+pub const KIND: &str = "deploy";
+
+/// What a deploy did.
+#[derive(Debug)]
+pub struct Deployed {
+    pub release: Release,
+    pub elapsed_ms: u64,
+    pub timeline: Vec<Timing>,
+}
+
+/// Takes the lock and deploys. `approvers` approved the plan.
+///
+/// # Errors
+/// Exit 1 where nothing live was changed, exit 4 where the deploy stopped midway.
+pub fn start(
+    ctx: &Context,
+    plan: &DeployPlan,
+    releases: &Releases,
+    approvers: Vec<String>,
+) -> Result<Deployed> {
+    checkout::sweep();
+    let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
+    run(ctx, plan, operation, releases, Some(approvers))
+}
+
+/// Finishes a deploy that stopped midway.
+///
+/// # Errors
+/// As [`start`].
+pub fn resume(ctx: &Context, id: &OperationId) -> Result<Deployed> {
+    let (operation, plan) = Operation::resume(ctx, id, KIND, ResumeMode::Continue)?;
+    run(ctx, &plan, operation, &Releases::read(ctx)?, None)
+}
+
+fn run(
+    ctx: &Context,
+    plan: &DeployPlan,
+    operation: Operation,
+    releases: &Releases,
+    approvers: Option<Vec<String>>,
+) -> Result<Deployed> {
+    let release = match execute(ctx, plan, &operation, releases, approvers) {
+        Ok(release) => release,
+        Err(error) => return Err(operation.fail(&error)),
+    };
+    let (elapsed_ms, timeline) = (operation.elapsed_ms(), operation.timeline());
+    let facts = serde_json::json!({ "tag": release.tag, "record_sha256": release.sha256()?, "health": release.health });
+    operation.finish(OperationOutcome::Done, facts)?;
+    Ok(Deployed {
+        release,
+        elapsed_ms,
+        timeline,
+    })
+}
+
+/// A staged frontend.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Staged {
+    deployment: String,
+    host: String,
+}
+
+/// Everything that the steps share.
+struct Deploy<'a> {
+    ctx: &'a Context,
+    plan: &'a DeployPlan,
+    operation: &'a Operation,
+    platforms: Platforms,
+    snapshot: HealthSnapshot,
+}
+
+/// Carries out the plan; the release that is live at the end is recorded, healthy or not.
+/// `approvers` are those who were found before the lock was taken; a deploy that is resumed asks for them again.
+fn execute(
+    ctx: &Context,
+    plan: &DeployPlan,
+    operation: &Operation,
+    releases: &Releases,
+    approvers: Option<Vec<String>>,
+) -> Result<Release> {
+    let deploy = Deploy {
+        ctx,
+        plan,
+        operation,
+        platforms: Platforms::open(ctx)?,
+        snapshot: HealthSnapshot::default(),
+    };
+    let approvers = operation.step(Step::Approvals, || {
+        approvers.map_or_else(|| approval::verify(ctx, &plan_sha256(plan)?, None), Ok)
+    })?;
+    let (backup, staged) = deploy.prepare()?;
+    deploy.check_staged(&staged)?;
+    deploy.set_variables()?;
+    // From here on users see the new backend.
+    let backend = backend_up(ctx, operation, &deploy.platforms, &plan.commit)?;
+    let seen = deploy.check_backend(&backend)?;
+    let (frontend, health) = if seen == Health::Healthy {
+        deploy.promote(&staged)?;
+        (
+            OnVercel {
+                deployment: staged.deployment.clone(),
+            },
+            deploy.check_all(&backend, &staged)?,
+        )
+    } else {
+        // Not promoted: users keep the old frontend, and what is live is recorded as it is.
+        (deploy.frontend_as_it_is()?, seen)
+    };
+    let live = LiveRelease {
+        commit: plan.commit.clone(),
+        railway: on_railway(&backend),
+        vercel: frontend,
+        health,
+        health_report: deploy.snapshot.take(),
+    };
+    deploy.record(releases, live, backup, approvers)
+}
+
+impl Deploy<'_> {
+    /// Backup and frontend have nothing to do with each other: both at once.
+    fn prepare(&self) -> Result<(BackupRef, Staged)> {
+        let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
+        std::thread::scope(|scope| {
+            let staged = scope.spawn(|| {
+                self.set_frontend_variables()?;
+                self.stage_frontend(&checkout)
+            });
+            let purpose = format!("before the release of {}", self.plan.commit);
+            let backup = backup_step(self.ctx, self.operation, Step::Backup, purpose);
+            let staged = join(staged);
+            Ok((backup?, staged?))
+        })
+    }
+
+    /// The build takes them in.
+    fn set_frontend_variables(&self) -> Result<()> {
+        let names = &self.plan.frontend_variables;
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.operation.step(Step::SetFrontendVariables, || {
+            Variables::read(self.ctx)?.set_on_vercel(&self.platforms.vercel, names)
+        })
+    }
+
+    fn stage_frontend(&self, checkout: &Checkout) -> Result<Staged> {
+        self.operation.step(Step::StageFrontend, || {
+            let folder = checkout.path(&self.ctx.env().vercel.source);
+            let id = self.operation.id.as_str();
+            let staged = self.platforms.vercel.stage(&folder, id, &self.plan.commit)?;
+            Ok(Staged {
+                deployment: staged.id,
+                host: staged.url,
+            })
+        })
+    }
+
+    /// A page that does not load is found while nobody sees it.
+    fn check_staged(&self, staged: &Staged) -> Result<()> {
+        self.operation.step(Step::CheckStagedFrontend, || {
+            let url = self.ctx.env().vercel.staged_url(&staged.host);
+            let request = health::HealthOptions {
+                frontend_url: Some(url),
+                ..Default::default()
+            };
+            let report = health::run(self.ctx, &request)?;
+            match report.verdict {
+                HealthStatus::Healthy => Ok(()),
+                verdict => bail!(
+                    "the staged frontend is {}: {}",
+                    verdict.word(),
+                    failures(&report).join("; ")
+                ),
+            }
+        })
+    }
+
+    fn set_variables(&self) -> Result<()> {
+        let names = &self.plan.variables;
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.operation.step(Step::SetVariables, || {
+            Variables::read(self.ctx)?.set_on_railway(&self.platforms.railway, names)
+        })
+    }
+
+    fn check_backend(&self, backend: &railway::RailwayDeployment) -> Result<Health> {
+        self.operation.step(Step::CheckBackend, || {
+            // Features stand on the API, the login and the data.
+            let only = Some(CheckGroup::Features);
+            check_release(self.ctx, only, self.expected(backend, None), &self.snapshot)
+        })
+    }
+
+    fn promote(&self, staged: &Staged) -> Result<()> {
+        self.operation.step(Step::PromoteFrontend, || {
+            self.platforms.vercel.promote(&staged.deployment).map(drop)
+        })
+    }
+
+    fn check_all(&self, backend: &railway::RailwayDeployment, staged: &Staged) -> Result<Health> {
+        self.operation.step(Step::CheckRelease, || {
+            check_release(
+                self.ctx,
+                None,
+                self.expected(backend, Some(staged)),
+                &self.snapshot,
+            )
+        })
+    }
+
+    fn frontend_as_it_is(&self) -> Result<OnVercel> {
+        let serving = self.platforms.vercel.serving()?;
+        Ok(OnVercel {
+            deployment: serving.map(|deployment| deployment.id).unwrap_or_default(),
+        })
+    }
+
+    fn expected(&self, backend: &railway::RailwayDeployment, staged: Option<&Staged>) -> ExpectedRelease {
+        ExpectedRelease {
+            commit: self.plan.commit.clone(),
+            tag: None,
+            version: None,
+            railway_deployment: Some(backend.id.clone()),
+            vercel_deployment: staged.map(|staged| staged.deployment.clone()),
+        }
+    }
+
+    fn record(
+        &self,
+        releases: &Releases,
+        live: LiveRelease,
+        backup: BackupRef,
+        approvers: Vec<String>,
+    ) -> Result<Release> {
+        record(self.ctx, self.operation, releases, live, |draft| {
+            Ok(Release {
+                backup: Some(backup),
+                approvers,
+                variables: Variables::read(self.ctx)?.fingerprints()?,
+                ..draft
+            })
+        })
+    }
+}

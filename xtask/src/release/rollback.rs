@@ -1,0 +1,335 @@
+//! A rollback: code and data of an earlier release, as one unit. Everything that can be prepared is prepared in parallel
+//! before the first live change; then database, backend and frontend are rolled back in parallel.
+
+mod facts;
+pub mod plan;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+
+use self::plan::{Backend, RollbackPlan};
+use super::checkout;
+use super::platforms::{Platforms, join, on_railway};
+use super::release_tag::{HealthSnapshot, LiveRelease, record};
+use super::releases::Releases;
+use super::steps::{backend_up, backup_step, check_release};
+use crate::backup;
+use crate::context::Context;
+use crate::domain::ledger::OperationOutcome;
+use crate::domain::operation::OperationId;
+use crate::domain::release::{BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release};
+use crate::domain::step::Step;
+use crate::domain::timeline::Timing;
+use crate::exec::interrupted;
+use crate::health::ExpectedRelease;
+use crate::operation::run::{Operation, ResumeMode};
+use crate::report;
+use crate::restore::{self, LossDetail, LossPreview, Prepared, Restore, ShadowFacts};
+
+/// The kind of the operation in the ledger.
+pub const KIND: &str = "rollback";
+
+/// Which releases may be the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequiredHealth {
+    /// Only one that was healthy after its deploy.
+    Healthy,
+    /// Any: the undo of a release leads to what was live before, whatever its health.
+    Any,
+}
+
+/// The release to roll back to.
+#[derive(Debug, Clone, Copy)]
+pub struct RollbackTarget<'a> {
+    pub tag: &'a str,
+    pub database: DatabaseChoice,
+    pub health: RequiredHealth,
+}
+
+impl<'a> RollbackTarget<'a> {
+    /// A release that was healthy; whether the database is restored follows from the schema.
+    pub const fn healthy(tag: &'a str) -> Self {
+        Self {
+            tag,
+            database: DatabaseChoice::Auto,
+            health: RequiredHealth::Healthy,
+        }
+    }
+}
+
+/// A rollback as planned: nothing is changed yet.
+#[derive(Debug)]
+pub struct PlannedRollback {
+    pub plan: RollbackPlan,
+    pub releases: Releases,
+    /// What would be lost; `None` where the database is kept.
+    pub loss: Option<LossPreview>,
+}
+
+/// What a rollback did.
+#[derive(Debug, Serialize)]
+pub struct RolledBack {
+    pub release: Release,
+    /// From the start of the command to the end of the checks.
+    pub recovery_ms: u64,
+    /// Of that, the time of mongorestore and then of the slower platform.
+    pub unavoidable_ms: u64,
+    /// The rest: what plan, checks and proofs cost, in percent of what was unavoidable.
+    pub overhead_percent: f64,
+    pub budget_ms: u64,
+    pub timeline: Vec<Timing>,
+}
+
+impl RolledBack {
+    /// The release that is live again.
+    pub fn restored(&self) -> &str {
+        self.release.restores.as_deref().unwrap_or_default()
+    }
+}
+
+/// Plans the rollback, with every problem, and compares each document of the backup with the live data.
+///
+/// # Errors
+/// Exit 2 or 3 where the rollback is not possible. Nothing is changed.
+pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollback> {
+    let (plan, releases) = plan::make(ctx, target)?;
+    let loss = match plan.backup.as_ref().filter(|_| plan.restores()) {
+        None => None,
+        Some(wanted) => {
+            let backup = backup::find(ctx, &wanted.id)?;
+            let loss = restore::preview(ctx, &backup, LossDetail::Full, false);
+            Some(loss.context("cannot determine what would be lost")?)
+        }
+    };
+    Ok(PlannedRollback { plan, releases, loss })
+}
+
+/// Takes the lock and rolls back.
+///
+/// # Errors
+/// Exit 1 where nothing live was changed, exit 4 where the rollback stopped midway.
+pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<RolledBack> {
+    let plan = &planned.plan;
+    checkout::sweep();
+    let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
+    run(ctx, plan, operation, &planned.releases)
+}
+
+/// Finishes a rollback that stopped midway.
+///
+/// # Errors
+/// As [`start`].
+pub fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
+    let (operation, plan) = Operation::resume(ctx, id, KIND, ResumeMode::Continue)?;
+    run(ctx, &plan, operation, &Releases::read(ctx)?)
+}
+
+fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
+    let (release, unavoidable_ms) = match execute(ctx, plan, &operation, releases) {
+        Ok(done) => done,
+        Err(error) => return Err(operation.fail(&error)),
+    };
+    let recovery_ms = operation.elapsed_ms();
+    let done = RolledBack {
+        release,
+        recovery_ms,
+        unavoidable_ms,
+        overhead_percent: report::overhead_percent(recovery_ms, unavoidable_ms),
+        budget_ms: ctx.config.budgets.limits().total_ms,
+        timeline: operation.timeline(),
+    };
+    let id = operation.id.clone();
+    let facts = serde_json::json!({
+        "tag": done.release.tag, "record_sha256": done.release.sha256()?, "health": done.release.health,
+        "recovery_ms": done.recovery_ms,
+    });
+    operation.finish(OperationOutcome::Done, facts)?;
+    if plan.restores() {
+        report::progress(&format!(
+            "the previous collections are kept: cargo xtask restore --forget {id} drops them"
+        ));
+    }
+    Ok(done)
+}
+
+/// Everything that the steps share.
+struct Rollback<'a> {
+    ctx: &'a Context,
+    plan: &'a RollbackPlan,
+    operation: &'a Operation,
+    platforms: Platforms,
+    snapshot: HealthSnapshot,
+}
+
+/// The database beside the live one.
+enum Shadow<'a> {
+    NotNeeded,
+    Ready(Box<Prepared<'a>>),
+    /// An earlier process of this operation prepared it.
+    Earlier,
+}
+
+/// Carries out the plan; a rollback is a release too and is recorded as one. The second value is the unavoidable time in
+/// milliseconds: mongorestore's, then the slower platform's.
+fn execute(
+    ctx: &Context,
+    plan: &RollbackPlan,
+    operation: &Operation,
+    releases: &Releases,
+) -> Result<(Release, u64)> {
+    let rollback = Rollback {
+        ctx,
+        plan,
+        operation,
+        platforms: Platforms::open(ctx)?,
+        snapshot: HealthSnapshot::default(),
+    };
+    let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
+    let (backend, frontend) = rollback.roll_back(shadow)?;
+    let health = rollback.check(&backend, &frontend)?;
+    let live = LiveRelease {
+        commit: plan.commit.clone(),
+        railway: backend,
+        vercel: frontend,
+        health,
+        health_report: rollback.snapshot.take(),
+    };
+    let release = rollback.record(releases, live, safety)?;
+    Ok((release, mongorestore_ms + rollback.platforms_ms()))
+}
+
+impl<'a> Rollback<'a> {
+    /// Takes the safety backup and fills the shadow, in parallel; with the shadow comes the time of mongorestore in ms.
+    fn prepare(&self) -> Result<(BackupRef, (Shadow<'a>, u64))> {
+        std::thread::scope(|scope| {
+            let prepared = scope.spawn(|| self.prepare_database());
+            let purpose = format!("before the rollback to {}", self.plan.target);
+            let safety = backup_step(self.ctx, self.operation, Step::SafetyBackup, purpose);
+            let prepared = join(prepared);
+            Ok((safety?, prepared?))
+        })
+    }
+
+    fn prepare_database(&self) -> Result<(Shadow<'a>, u64)> {
+        let Some(wanted) = self.plan.backup.as_ref().filter(|_| self.plan.restores()) else {
+            return Ok((Shadow::NotNeeded, 0));
+        };
+        let mut shadow = Shadow::Earlier;
+        let filled: ShadowFacts = self.operation.step(Step::PrepareShadow, || {
+            let backup = backup::find(self.ctx, &wanted.id)?;
+            ensure!(
+                backup.metadata.hash == wanted.hash,
+                "the backup {} has another hash than recorded",
+                wanted.id
+            );
+            let prepared = Restore::of(self.ctx, self.operation)?.prepare(&backup)?;
+            let facts = prepared.facts();
+            shadow = Shadow::Ready(Box::new(prepared));
+            Ok(facts)
+        })?;
+        Ok((shadow, filled.mongorestore_ms))
+    }
+
+    /// From here on users see the rollback.
+    fn roll_back(&self, shadow: Shadow<'a>) -> Result<(OnRailway, OnVercel)> {
+        std::thread::scope(|scope| {
+            let backend = scope.spawn(|| self.backend_back());
+            let frontend = scope.spawn(|| self.frontend_back());
+            let database = self.swap(shadow);
+            let (backend, frontend) = (join(backend), join(frontend));
+            database?;
+            Ok((self.backend_after_swap(backend)?, frontend?))
+        })
+    }
+
+    fn swap(&self, shadow: Shadow<'a>) -> Result<()> {
+        if matches!(shadow, Shadow::NotNeeded) {
+            return Ok(());
+        }
+        self.operation
+            .step(Step::SwapDatabase, || {
+                let swapped = match shadow {
+                    Shadow::Ready(prepared) => prepared.swap()?,
+                    _ => Restore::of(self.ctx, self.operation)?.resume()?,
+                };
+                Ok(serde_json::to_value(swapped)?)
+            })
+            .map(|_: serde_json::Value| ())
+    }
+
+    fn backend_back(&self) -> Result<OnRailway> {
+        let rebuilt = self.plan.backend == Backend::Rebuild;
+        // An earlier version recorded the rebuild as this one step.
+        if rebuilt && self.operation.done(Step::RollBackBackend).is_none() {
+            let serving = backend_up(self.ctx, self.operation, &self.platforms, &self.plan.commit)?;
+            return Ok(on_railway(&serving));
+        }
+        self.operation.step(Step::RollBackBackend, || {
+            self.platforms.backend_back(&self.plan.railway)
+        })
+    }
+
+    /// A backend that starts while collections change their names may fail for just that reason: it gets a second chance
+    /// once they stand.
+    fn backend_after_swap(&self, first: Result<OnRailway>) -> Result<OnRailway> {
+        match first {
+            Err(error) if self.plan.restores() && !interrupted() => {
+                report::progress(&format!(
+                    "  retrying the backend, now that the data are restored: {error:#}"
+                ));
+                self.backend_back()
+            }
+            first => first,
+        }
+    }
+
+    fn frontend_back(&self) -> Result<OnVercel> {
+        self.operation.step(Step::RollBackFrontend, || {
+            self.platforms.frontend_back(&self.plan.vercel)
+        })
+    }
+
+    /// The time of the slower platform.
+    fn platforms_ms(&self) -> u64 {
+        let took_ms = |steps: &[Step]| -> u64 {
+            let steps = steps.iter();
+            steps.filter_map(|step| self.operation.duration_ms(*step)).sum()
+        };
+        let backend_ms = took_ms(&[Step::RollBackBackend, Step::UploadBackend, Step::BackendServes]);
+        backend_ms.max(took_ms(&[Step::RollBackFrontend]))
+    }
+
+    fn check(&self, backend: &OnRailway, frontend: &OnVercel) -> Result<Health> {
+        self.operation.step(Step::CheckRelease, || {
+            let release = ExpectedRelease {
+                commit: self.plan.commit.clone(),
+                tag: None,
+                version: None,
+                railway_deployment: Some(backend.deployment.clone()),
+                vercel_deployment: Some(frontend.deployment.clone()),
+            };
+            check_release(self.ctx, None, release, &self.snapshot)
+        })
+    }
+
+    fn record(&self, releases: &Releases, live: LiveRelease, safety: BackupRef) -> Result<Release> {
+        record(self.ctx, self.operation, releases, live, |draft| {
+            // With its image the platform brings back the variables of the target; a new build takes those of now.
+            let ran_with = match self.plan.backend {
+                Backend::Image => &self.plan.target,
+                Backend::Rebuild => &self.plan.from,
+            };
+            let ran_with = releases
+                .find(ran_with)
+                .with_context(|| format!("the tag {ran_with} is gone"))?;
+            Ok(Release {
+                backup: Some(safety),
+                reason: Some(self.operation.reason().to_owned()),
+                variables: ran_with.variables.clone(),
+                rollback_of: Some(self.plan.from.clone()),
+                restores: Some(self.plan.target.clone()),
+                ..draft
+            })
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! The undo of a deploy or a rollback: what stopped midway is reverted; what has ended is a release, and is rolled back.
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::platforms::{Platforms, join};
+use super::release_tag::schema_fingerprint;
+use super::releases::Releases;
+use super::rollback::{PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
+use super::{deploy, rollback};
+use crate::backup;
+use crate::context::Context;
+use crate::domain::ledger::{LedgerOperation, OperationOutcome};
+use crate::domain::operation::OperationId;
+use crate::domain::release::{
+    BackupRef, DatabaseAction, DatabaseChoice, Release, SchemaFacts, database_action,
+};
+use crate::domain::step::Step;
+use crate::error::catalogue::release as errors;
+use crate::operation::ledger::Ledger;
+use crate::operation::run::{Operation, ResumeMode, find, refuse_other_kind};
+use crate::report;
+use crate::restore::Restore;
+
+/// How an undo talks to the operator.
+pub trait Operator {
+    /// Shows what the rollback would do and what would be lost.
+    fn show(&self, planned: &PlannedRollback);
+
+    /// Asks for the confirmation: the operator types `name`.
+    fn confirm(&self, name: &str) -> Result<()>;
+}
+
+/// What an undo did.
+#[derive(Debug)]
+pub enum Undo {
+    /// The operation had stopped midway and was reverted.
+    Reverted(Reverted),
+    /// The operation had made a release, and another one rolled it back.
+    RolledBack(Box<RolledBack>),
+}
+
+/// An operation that was reverted midway.
+#[derive(Debug, Serialize)]
+pub struct Reverted {
+    pub operation: OperationId,
+    /// The release that was live before; `None` where there was none.
+    pub serves: Option<String>,
+}
+
+/// Undoes a deploy or a rollback: the release that was live before it serves again, with its data.
+///
+/// # Errors
+/// Exit 2 or 3 where there is nothing to undo; exit 4 where the undo itself stopped midway.
+pub fn undo(ctx: &Context, id: &OperationId, kind: &str, operator: &impl Operator) -> Result<Undo> {
+    let state = Ledger::open(ctx).state()?;
+    let recorded = find(&state, &ctx.env_name, id)?;
+    refuse_other_kind(recorded, kind)?;
+    let releases = Releases::read(ctx)?;
+    let before = release_before(&releases, recorded)?;
+    let made = releases.of_operation(id);
+    if made.is_none() && !recorded.unfinished() {
+        return Err(nothing_to_undo(recorded));
+    }
+    let name = before.map_or(ctx.env_name.as_str(), |before| &before.tag);
+    match (made, before) {
+        (None, before) => {
+            operator.confirm(name)?;
+            revert(ctx, recorded, before).map(Undo::Reverted)
+        }
+        (Some(made), None) => Err(errors::no_release_before(&made.tag).into()),
+        (Some(made), Some(before)) => {
+            roll_back(ctx, recorded, made, before, operator).map(|back| Undo::RolledBack(Box::new(back)))
+        }
+    }
+}
+
+/// The release that was live when the operation began: `from` of a rollback's plan, `replaces` of a deploy's.
+fn release_before<'a>(releases: &'a Releases, operation: &LedgerOperation) -> Result<Option<&'a Release>> {
+    let plan = &operation.started.plan;
+    let Some(tag) = plan["from"].as_str().or(plan["replaces"].as_str()) else {
+        return Ok(None);
+    };
+    let found = releases.find(tag);
+    found
+        .map(Some)
+        .with_context(|| format!("the tag {tag} is gone from the remote"))
+}
+
+fn nothing_to_undo(recorded: &LedgerOperation) -> anyhow::Error {
+    let ended = recorded.ended.as_ref().map(|end| end.outcome.to_string());
+    let ended = ended.unwrap_or_else(|| "replaced by a later operation".into());
+    errors::nothing_to_undo(&recorded.id, ended).into()
+}
+
+/// The operation made a release: what is left of it is finished first, so that the records are complete, and then it is
+/// rolled back. What would be lost is shown before the confirmation, unless something has to be finished first.
+fn roll_back(
+    ctx: &Context,
+    recorded: &LedgerOperation,
+    made: &Release,
+    before: &Release,
+    operator: &impl Operator,
+) -> Result<RolledBack> {
+    let reason = format!("undo of {}, which made {}", recorded.id, made.tag);
+    let unfinished = recorded.unfinished();
+    if unfinished {
+        operator.confirm(&before.tag)?;
+        finish_first(ctx, recorded);
+    }
+    let target = RollbackTarget {
+        health: RequiredHealth::Any,
+        ..RollbackTarget::healthy(&before.tag)
+    };
+    let planned = rollback::plan(ctx, &target)?;
+    operator.show(&planned);
+    if !unfinished {
+        operator.confirm(&before.tag)?;
+    }
+    rollback::start(ctx, &planned, &reason)
+}
+
+/// An unhealthy release is a reason to roll back, not to stop here.
+fn finish_first(ctx: &Context, recorded: &LedgerOperation) {
+    let id = &recorded.id;
+    let finished = if recorded.started.kind == rollback::KIND {
+        rollback::resume(ctx, id).map(drop)
+    } else {
+        deploy::resume(ctx, id).map(drop)
+    };
+    if let Err(error) = finished {
+        report::progress(&format!("{id} was finished first: {error:#}"));
+    }
+}
+
+fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -> Result<Reverted> {
+    let (operation, _): (Operation, Value) =
+        Operation::resume(ctx, &recorded.id, &recorded.started.kind, ResumeMode::Revert)?;
+    if let Some(before) = before {
+        let steps = Revert {
+            ctx,
+            recorded,
+            before,
+            operation: &operation,
+        };
+        if let Err(error) = steps.run() {
+            return Err(operation.fail(&error));
+        }
+    }
+    let reverted = Reverted {
+        operation: recorded.id.clone(),
+        serves: before.map(|before| before.tag.clone()),
+    };
+    operation.finish(OperationOutcome::Undone, json!({ "serves": reverted.serves }))?;
+    Ok(reverted)
+}
+
+/// The steps that revert an operation which stopped midway.
+struct Revert<'a> {
+    ctx: &'a Context,
+    recorded: &'a LedgerOperation,
+    before: &'a Release,
+    operation: &'a Operation,
+}
+
+impl Revert<'_> {
+    fn run(&self) -> Result<()> {
+        let platforms = Platforms::open(self.ctx)?;
+        self.settle(&platforms)?;
+        std::thread::scope(|scope| {
+            let frontend = scope.spawn(|| {
+                self.operation.step(Step::UndoFrontend, || {
+                    platforms.frontend_back(&self.before.vercel)
+                })
+            });
+            let backend = scope.spawn(|| {
+                self.operation
+                    .step(Step::UndoBackend, || platforms.backend_back(&self.before.railway))
+            });
+            let data = self.data(&platforms);
+            let (frontend, backend) = (join(frontend), join(backend));
+            data?;
+            frontend?;
+            backend.map(drop)
+        })
+    }
+
+    /// A backend that is still starting would replace the one that is rolled back, and run its migrations over the restored
+    /// data: wait until it finishes, whatever the result.
+    fn settle(&self, platforms: &Platforms) -> Result<()> {
+        self.operation
+            .step(Step::UndoSettleBackend, || platforms.railway.settle())
+    }
+
+    fn data(&self, platforms: &Platforms) -> Result<()> {
+        self.operation.step(Step::UndoDatabase, || {
+            if self.recorded.started.kind == rollback::KIND {
+                // Its collections are renamed back; where none was renamed, there is nothing to do.
+                return Restore::of(self.ctx, self.operation)?.undo().map(drop);
+            }
+            let Some(backup) = self.backup_to_restore(platforms)? else {
+                return Ok(());
+            };
+            let file = backup::find(self.ctx, &backup.id)?;
+            Restore::of(self.ctx, self.operation)?.run(&file).map(drop)
+        })
+    }
+
+    /// A deploy has no shadow: where its backend was uploaded, its migrations may have run, and the backup that it
+    /// took before is restored by the same rule as in a rollback.
+    fn backup_to_restore(&self, platforms: &Platforms) -> Result<Option<BackupRef>> {
+        let commit = self.recorded.started.plan["commit"].as_str();
+        let commit = commit.context("the plan names no commit")?;
+        // The platform is asked, not the record: we may have died between the upload and its record.
+        if !platforms
+            .railway
+            .has_release(self.operation.id.as_str(), commit)?
+        {
+            return Ok(None);
+        }
+        let live = schema_fingerprint(self.ctx);
+        let facts = SchemaFacts {
+            changed_migrations: serde_json::from_value(self.recorded.started.plan["migrations"].clone()).ok(),
+            target_schema: self.before.schema_fingerprint.as_deref(),
+            live_schema: live.as_deref(),
+        };
+        if let DatabaseAction::Keep { why } = database_action(DatabaseChoice::Auto, &facts) {
+            report::progress(&format!("  the database is kept: {why}"));
+            return Ok(None);
+        }
+        let taken = self.operation.done(Step::Backup).context(
+            "the backend was uploaded without a backup on record: restore one by hand (cargo xtask backup list)",
+        )?;
+        Ok(Some(serde_json::from_value(taken.clone())?))
+    }
+}
