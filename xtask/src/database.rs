@@ -3,6 +3,7 @@
 mod changes;
 mod facts;
 mod inventory;
+mod normal_form;
 mod oplog;
 mod scan;
 
@@ -13,12 +14,13 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 use mongodb::sync::{Client, Database};
 
-use crate::error::CliError;
+use crate::error::catalogue::database as errors;
 use crate::secret::Secret;
 
 pub use changes::{Renamed, ViewDefinition};
 pub use facts::{Privileges, Server, Space};
 pub use inventory::{Digests, Listed};
+pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::OplogAccess;
 pub use scan::id_filter;
 
@@ -48,14 +50,9 @@ pub struct Live {
 impl Live {
     /// Connects and waits for an answer. Errors name the host, never the connection string.
     pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
-        let live = Self::open(uri, database, None).map_err(|error| unusable(&error))?;
-        live.command(doc! { "ping": 1 }).map_err(|error| {
-            CliError::failed(format!("no MongoDB server answers at {}: {error:#}", live.host))
-                .live("nothing was changed")
-                .next(
-                    "check the connection string's host, user and network access, and run the command again",
-                )
-        })?;
+        let live = Self::open(uri, database, None).map_err(errors::connection_string_unusable)?;
+        live.command(doc! { "ping": 1 })
+            .map_err(|error| errors::no_server(&live.host, format!("{error:#}")))?;
         Ok(live)
     }
 
@@ -152,10 +149,4 @@ pub(crate) fn server_code(error: &anyhow::Error) -> Option<i32> {
         mongodb::error::ErrorKind::Command(command) => Some(command.code),
         _ => None,
     }
-}
-
-fn unusable(error: &mongodb::error::Error) -> CliError {
-    CliError::usage(format!("the MongoDB connection string is not usable: {error}"))
-        .live("nothing was changed")
-        .next("correct the secret that `[environments.*.mongodb] uri` names")
 }

@@ -67,6 +67,8 @@ const PASSED_ON: &[&str] = &[
 #[must_use]
 pub struct Exec {
     command: Command,
+    /// How many of the first arguments messages leave out.
+    unshown: usize,
     stdin: Option<Vec<u8>>,
     deadline: Duration,
     on_stderr: Option<LineCallback>,
@@ -85,10 +87,17 @@ impl Exec {
     pub fn new(cmd: xshell::Cmd<'_>) -> Self {
         Self {
             command: cmd.into(),
+            unshown: 0,
             stdin: None,
             deadline: DEFAULT_DEADLINE,
             on_stderr: None,
         }
+    }
+
+    /// Leaves the first arguments out of messages: settings that every call of a tool has, and nobody types.
+    pub fn unshown(mut self, arguments: usize) -> Self {
+        self.unshown = arguments;
+        self
     }
 
     /// The longest the command may run.
@@ -109,7 +118,7 @@ impl Exec {
     }
 
     /// Passes on variables of our own environment that this tool needs.
-    pub fn inherit(mut self, names: &[&str]) -> Self {
+    pub fn inherit<T: AsRef<OsStr>>(mut self, names: &[T]) -> Self {
         for name in names {
             if let Some(value) = std::env::var_os(name) {
                 self.command.env(name, value);
@@ -212,7 +221,7 @@ impl Exec {
     /// The command line for people, scrubbed.
     fn display(&self) -> String {
         let words: Vec<Cow<'_, str>> = std::iter::once(self.command.get_program())
-            .chain(self.command.get_args())
+            .chain(self.command.get_args().skip(self.unshown))
             .map(OsStr::to_string_lossy)
             .collect();
         let quoter = shlex::Quoter::new().allow_nul(true);

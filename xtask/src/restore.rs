@@ -1,34 +1,38 @@
-//! A restore that can be taken back: the backup is restored beside the live collections, proved equal, then swapped in by
-//! renaming. What was live stays under other names until it is forgotten.
+//! A restore that can be undone: the backup is restored beside the live collections, proved equal, then swapped in by
+//! renames. What was live stays under other names until it is forgotten.
 //!
-//! [`prepare()`] changes nothing live; [`swap()`] is the moment; [`resume`] and [`undo()`] start from any point at which
-//! a process was killed, because every step asks the server what is there.
+//! [`Restore`] has the parts: [`Restore::prepare`] changes nothing live, [`Prepared::swap`] makes the backup live,
+//! [`Restore::resume`] and [`Restore::undo`] start from any point at which a process was killed, because every step asks the
+//! server what is there. [`start`], [`resume`] and [`undo`] run them as an operation.
 
 mod backup_file;
+mod compare;
+mod context;
 mod copy;
 mod estimate;
+mod journal;
 mod leftovers;
-mod mend;
-pub mod names;
+mod names;
+mod operation;
+mod plan;
 mod preflight;
 mod prepare;
 mod preview;
 mod quiesce;
-mod record;
 mod reinsert;
+mod repair;
 mod rescue;
-mod steps;
 mod swap;
+mod swap_plan;
 mod undo;
 
-pub use estimate::{Estimate, Measured, Reading, estimate};
-pub use leftovers::{Known, Leftover, forget, leftovers, list};
-pub use preflight::{Preflight, Storage, preflight};
-pub use prepare::{Prepared, connect, prepare};
-pub use preview::{CollectionLoss, Count, Delta, Example, Fate, LossPreview, Written, preview};
-pub use quiesce::quiesced;
-pub use record::{Mended, Phase};
-pub use reinsert::{Conflict, Reinserted, reinsert};
-pub use rescue::Rescue;
-pub use swap::{Swapped, SwappedCollection, restore, resume, swap};
-pub use undo::{Undone, undo};
+pub use context::{Restore, connect};
+pub use journal::{Repaired, RestorePhase};
+pub use leftovers::{KnownRestore, Leftover, forget, leftovers, list};
+pub use operation::{RestoreOptions, Resumed, resume, start, undo};
+pub use plan::{PlanOptions, RestorePlan};
+pub use prepare::{Prepared, ShadowFacts};
+pub use preview::{DocumentCount, LossDetail, LossExample, LossPreview, RowLoss, preview};
+pub use reinsert::{Reinserted, reinsert};
+pub use swap::Swapped;
+pub use undo::RestoreUndone;

@@ -28,8 +28,8 @@ pub struct Cli {
 /// The commands that a team which adopts the product does not have. They are hidden in the list above it.
 const THIS_REPOSITORY: &str = "\
 This repository:
-  rehearse     Rehearse a release and its rollback on this machine, no account needed
-  ci           Run every check of this repository, as continuous integration does
+  rehearse     Rehearse a release and its rollback here; no account needed
+  ci           Run every check of this repository, as CI does
   bench        Measure what things cost beside what they replace";
 
 #[derive(Debug, Subcommand)]
@@ -43,10 +43,10 @@ pub enum Command {
 /// What only this repository has.
 #[derive(Debug, Subcommand)]
 pub enum Own {
-    /// Rehearse a release and its rollback on this machine, no account needed
+    /// Rehearse a release and its rollback here; no account needed
     #[command(hide = true)]
     Rehearse(rehearse::Args),
-    /// Run every check of this repository, as continuous integration does
+    /// Run every check of this repository, as CI does
     #[command(hide = true)]
     Ci(ci::Args),
     /// Measure what things cost beside what they replace

@@ -5,7 +5,6 @@ use serde::Serialize;
 use xshell::{Shell, cmd};
 use xtask::backup::BackupFile;
 use xtask::database::{Digests, Live};
-use xtask::domain::inventory::Inventory;
 use xtask::domain::manifest::BackupMetadata;
 use xtask::secret::Secret;
 
@@ -128,7 +127,7 @@ fn newest_backup(env: &TestEnv) -> Result<BackupMetadata> {
 /// Every difference between the backup and the live database, with the collection's name.
 fn differences(env: &TestEnv, backup: &BackupMetadata) -> Result<Vec<String>> {
     let found = live(env)?.inventory(Digests::Full)?;
-    let wanted = Inventory::of_backup(&backup.namespaces, DATABASE);
+    let wanted = xtask::database::backup_inventory(&backup.namespaces, DATABASE);
     Ok(wanted.compare(&found).iter().map(ToString::to_string).collect())
 }
 

@@ -144,7 +144,7 @@ struct Part {
 
 impl Part {
     fn of(backup: &BackupFile, live: Live) -> Self {
-        let expected = Inventory::of_backup(&backup.metadata.namespaces, live.name());
+        let expected = crate::database::backup_inventory(&backup.metadata.namespaces, live.name());
         Self { live, expected }
     }
 

@@ -9,7 +9,7 @@ use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
 use super::{Live, server_code};
-use crate::domain::inventory::OWN_PREFIXES;
+use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
 
 /// `NamespaceNotFound`, `NamespaceExists`.
@@ -80,7 +80,7 @@ impl Live {
     /// Drops a collection that a restore made or moved aside; no other name is accepted.
     pub fn drop_own(&self, collection: &str) -> Result<()> {
         ensure!(
-            OWN_PREFIXES.iter().any(|prefix| collection.starts_with(prefix)),
+            is_reserved(collection),
             "`{collection}` is not a collection that a restore made: it is not dropped"
         );
         self.drop_unchecked(collection)

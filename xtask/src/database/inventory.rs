@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
-use serde_json::Value;
 
+use super::normal_form::{listed_options, plain_document};
 use super::{Live, server_code};
 use crate::archive::{Check, DigestPool};
-use crate::domain::inventory::{self, CollectionFacts, Inventory, is_application, normal_options};
+use crate::domain::inventory::{self, CollectionFacts, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
 
 /// Threads that hash while one reads: a second one gains nothing, the driver reads slower than one core hashes two.
@@ -85,14 +85,14 @@ impl Live {
             documents: 0,
             bytes: 0,
             indexes: BTreeMap::new(),
-            options: normal_options(&plain(&listed.options)),
+            options: listed_options(&listed.options),
             content_digest: None,
         };
         if listed.kind == NamespaceKind::View {
             return Ok(facts);
         }
         let indexes = self.indexes(name)?;
-        let indexes = indexes.iter().map(plain);
+        let indexes = indexes.iter().map(plain_document);
         facts.indexes = indexes
             .filter_map(|index| inventory::normal_index(&index))
             .collect();
@@ -156,10 +156,4 @@ pub(super) fn whole(value: &Bson) -> u64 {
         Bson::Double(n) => *n as u64,
         _ => 0,
     }
-}
-
-/// A document as plain JSON.
-fn plain(document: &Document) -> Value {
-    let value = serde_json::to_value(document).unwrap_or(Value::Null);
-    inventory::plain(&value)
 }

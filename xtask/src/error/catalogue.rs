@@ -12,9 +12,11 @@
 
 pub mod approval;
 pub mod configuration;
+pub mod database;
 pub mod health;
 pub mod operation;
 pub mod release;
+pub mod restore;
 pub mod setup;
 pub mod tools;
 
@@ -48,6 +50,8 @@ pub fn spoken(code: &str) -> String {
 pub const AREAS: &[Area] = &[
     configuration::AREA,
     release::AREA,
+    restore::AREA,
+    database::AREA,
     operation::AREA,
     approval::AREA,
     setup::AREA,
@@ -64,6 +68,7 @@ macro_rules! catalogue {
     ) => {
         $(
             $(#[$doc])*
+            #[allow(clippy::too_many_arguments, reason = "one for each value that the texts name")]
             pub fn $name($($value: impl std::fmt::Display),*) -> $crate::error::CliError {
                 $crate::error::CliError::of(stringify!($name), $crate::error::ExitKind::$exit, format!($what))
                     $(.live(format!($live)))?

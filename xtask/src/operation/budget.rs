@@ -21,7 +21,7 @@ pub fn watch(what: &str, budget: Duration) -> Watched {
     std::thread::spawn(move || {
         let early = budget * EARLY_PERCENT / 100;
         let runs_on = |pause| ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout);
-        let of = report::duration_ms(u64::try_from(budget.as_millis()).unwrap_or(u64::MAX));
+        let of = report::duration_ms(crate::wait::millis(budget));
         if runs_on(early) {
             report::progress(&format!("  {what}: {EARLY_PERCENT} % of its {of} are used"));
             if runs_on(budget.saturating_sub(early)) {

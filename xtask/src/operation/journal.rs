@@ -1,34 +1,45 @@
-//! The local journal of one operation: `<state_dir>/operations/<id>/journal.jsonl`, a JSON value a line.
+//! The local journal of one operation: `<state_dir>/operations/<id>/steps.jsonl`, a JSON object a line.
+//!
+//! Two kinds of lines share the file, told apart by their tag: `entry` (a step of the operation began, is done, or failed)
+//! and `event` (a record of the restore that the operation makes).
 //!
 //! A line counts once its newline is on the disk: each is flushed to the device before [`Journal::append`] returns,
-//! and what follows the last newline (we were killed while writing) is dropped when the journal is opened again.
+//! and what follows the last newline (the process was killed while it wrote) is dropped when the journal is opened again.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::error::CliError;
+use crate::error::catalogue::operation as errors;
 use crate::exec::read_bounded;
 use crate::report::json_line;
 
 /// The largest journal that is read: an operation writes some hundred lines.
 const LIMIT_BYTES: usize = 64 << 20;
-const FILE_NAME: &str = "journal.jsonl";
-/// How often a journal that is locked is asked for again: for a second in all.
+/// The name of the file.
+pub const FILE_NAME: &str = "steps.jsonl";
+/// How often a locked journal is tried again: for a second in all.
 const LOCK_TRIES: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// A journal open for appending; no other process can open it meanwhile.
-#[derive(Debug)]
+/// The tag of the lines that [`crate::operation::run`] writes.
+pub const STEP_TAG: &str = "entry";
+/// The tag of the lines that a restore writes.
+pub const RESTORE_TAG: &str = "event";
+
+/// A journal open for appending. No other process can open it until every clone is dropped.
+#[derive(Debug, Clone)]
 pub struct Journal {
-    file: File,
+    file: Arc<Mutex<File>>,
     path: PathBuf,
 }
 
@@ -75,39 +86,35 @@ impl Journal {
         file.sync_all()
             .and_then(|()| File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
             .with_context(|| format!("cannot flush {}", path.display()))?;
-        Ok(Self { file, path })
+        Ok(Self {
+            file: Arc::new(Mutex::new(file)),
+            path,
+        })
     }
 
     /// Appends one value and returns when it is on the disk. Secrets in its texts are blanked out.
-    pub fn append<T: Serialize>(&mut self, record: &T) -> Result<()> {
+    pub fn append<T: Serialize>(&self, record: &T) -> Result<()> {
         let line = json_line(record)?;
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // One write: a kill leaves a whole line or a cut one, never two mixed.
-        self.file
-            .write_all(line.as_bytes())
-            .and_then(|()| self.file.sync_data())
+        file.write_all(line.as_bytes())
+            .and_then(|()| file.sync_data())
             .with_context(|| format!("cannot write to the journal {}", self.path.display()))
     }
-
-    /// Every whole line so far.
-    pub fn read<T: DeserializeOwned>(&mut self) -> Result<Vec<T>> {
-        let bytes = read_whole(&mut self.file, &self.path)?;
-        parse(&bytes, &self.path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
-/// Reads the journal of an operation without locking it; empty where there is none.
-pub fn read<T: DeserializeOwned>(ctx: &Context, id: &OperationId) -> Result<Vec<T>> {
-    read_file(&ctx.state_dir("operations")?.join(id.as_str()).join(FILE_NAME))
+/// The lines with this tag in the journal of an operation, without locking it; none where there is no journal.
+pub fn read<T: DeserializeOwned>(ctx: &Context, id: &OperationId, tag: &str) -> Result<Vec<T>> {
+    read_file(
+        &ctx.state_dir("operations")?.join(id.as_str()).join(FILE_NAME),
+        tag,
+    )
 }
 
-/// Reads the journal in this file without locking it; empty where there is none.
-pub fn read_file<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+/// The lines with this tag in a file, without locking it; none where there is no file.
+pub fn read_file<T: DeserializeOwned>(path: &Path, tag: &str) -> Result<Vec<T>> {
     match File::open(path) {
-        Ok(mut file) => parse(&read_whole(&mut file, path)?, path),
+        Ok(mut file) => parse(&read_whole(&mut file, path)?, path, tag),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("cannot open the journal {}", path.display())),
     }
@@ -125,12 +132,7 @@ fn lock(file: &File, path: &Path) -> Result<()> {
             }
         }
     }
-    Err(
-        CliError::refused(format!("another process is writing {}", path.display()))
-            .live("this process changed nothing")
-            .next("wait for the other process to end, or end it, then run the command again")
-            .into(),
-    )
+    Err(errors::journal_in_use(path.display()).into())
 }
 
 fn read_whole(file: &mut File, path: &Path) -> Result<Vec<u8>> {
@@ -139,28 +141,30 @@ fn read_whole(file: &mut File, path: &Path) -> Result<Vec<u8>> {
     read_bounded(&*file, LIMIT_BYTES).with_context(|| format!("cannot read the journal {}", path.display()))
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<Vec<T>> {
-    bytes
-        .split_inclusive(|b| *b == b'\n')
-        .filter(|line| line.ends_with(b"\n"))
-        .enumerate()
-        .map(|(at, line)| {
-            serde_json::from_slice(line)
-                .with_context(|| format!("line {} of the journal {} is damaged", at + 1, path.display()))
-        })
-        .collect()
+fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, tag: &str) -> Result<Vec<T>> {
+    let lines = bytes.split_inclusive(|b| *b == b'\n');
+    let mut found = Vec::new();
+    for (at, line) in lines.filter(|line| line.ends_with(b"\n")).enumerate() {
+        let damaged = || format!("line {} of the journal {} is damaged", at + 1, path.display());
+        let line: Value = serde_json::from_slice(line).with_context(damaged)?;
+        if line.get(tag).is_some() {
+            found.push(serde_json::from_value(line).with_context(damaged)?);
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::CliError;
     use serde_json::{Value, json};
 
     #[test]
     fn a_cut_last_line_is_dropped_and_writing_goes_on() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.jsonl");
-        let mut journal = Journal::open_file(path.clone()).unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let journal = Journal::open_file(path.clone()).unwrap();
         journal.append(&json!({"step": 1})).unwrap();
         journal.append(&json!({"step": 2, "text": "two\nlines"})).unwrap();
         drop(journal);
@@ -168,9 +172,9 @@ mod tests {
         let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
         for cut in first..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let mut journal = Journal::open_file(path.clone()).unwrap();
+            let journal = Journal::open_file(path.clone()).unwrap();
             journal.append(&json!({"step": 3})).unwrap();
-            let read: Vec<Value> = journal.read().unwrap();
+            let read: Vec<Value> = read_file(&path, "step").unwrap();
             assert_eq!(read, [json!({"step": 1}), json!({"step": 3})], "cut at {cut}");
         }
     }
@@ -178,9 +182,9 @@ mod tests {
     #[test]
     fn a_damaged_line_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.jsonl");
+        let path = dir.path().join(FILE_NAME);
         std::fs::write(&path, "{\"step\":1}\n{\"ste\n{\"step\":3}\n").unwrap();
-        let error = Journal::open_file(path).unwrap().read::<Value>().unwrap_err();
+        let error = read_file::<Value>(&path, "step").unwrap_err();
         assert!(
             error.to_string().starts_with("line 2 of the journal"),
             "{error:#}"
@@ -188,9 +192,23 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_another_kind_are_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let journal = Journal::open_file(path.clone()).unwrap();
+        journal.append(&json!({"entry": "begun"})).unwrap();
+        journal.clone().append(&json!({"event": "verified"})).unwrap();
+        journal.append(&json!({"entry": "done"})).unwrap();
+        let entries: Vec<Value> = read_file(&path, STEP_TAG).unwrap();
+        assert_eq!(entries, [json!({"entry": "begun"}), json!({"entry": "done"})]);
+        let events: Vec<Value> = read_file(&path, RESTORE_TAG).unwrap();
+        assert_eq!(events, [json!({"event": "verified"})]);
+    }
+
+    #[test]
     fn a_second_writer_is_refused_until_the_first_has_ended() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.jsonl");
+        let path = dir.path().join(FILE_NAME);
         let first = Journal::open_file(path.clone()).unwrap();
         let refused = Journal::open_file(path.clone()).unwrap_err();
         assert_eq!(

@@ -180,7 +180,7 @@ impl Ledger {
     }
 
     fn lease_ms(&self) -> u64 {
-        u64::try_from(self.timing.lease.as_millis()).unwrap_or(u64::MAX)
+        crate::wait::millis(self.timing.lease)
     }
 
     fn refuse_if_held(&mut self, operation: &LedgerOperation) -> Result<()> {

@@ -17,14 +17,16 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
 use crate::domain::step::{Budgets, Impact, Step};
 use crate::domain::timeline::{Timing, mark_critical};
+use crate::error::catalogue::operation as errors;
 use crate::error::{CliError, ExitKind, unchanged};
 use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, Watched};
-use crate::operation::journal::{Journal, operation_dir, read_file};
+use crate::operation::journal::{self, Journal, STEP_TAG};
 use crate::operation::ledger::{Ledger, OperationLock, Start};
-use crate::report;
+use crate::wait::millis;
+use crate::{report, secret};
 
-/// In which direction an operation that stopped midway is taken up.
+/// What becomes of an operation that stopped midway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeMode {
     Continue,
@@ -59,7 +61,7 @@ pub struct Operation {
     kind: String,
     reason: String,
     held: Mutex<OperationLock>,
-    journal: Mutex<Journal>,
+    journal: Journal,
     /// Facts of the steps that an earlier process of this operation finished.
     recorded: BTreeMap<String, Value>,
     timings: Mutex<Vec<Timing>>,
@@ -68,7 +70,7 @@ pub struct Operation {
     touched: Mutex<bool>,
     /// When the command began.
     started: Instant,
-    /// How long the operation had been under way before that, where this process took it up.
+    /// How long the operation had been under way before that, where this process resumed it.
     earlier_ms: u64,
     _budget: Watched,
 }
@@ -89,13 +91,25 @@ impl Operation {
         reason: &str,
         plan: &P,
     ) -> Result<Self> {
+        Self::begin_over(ctx, kind, target, reason, plan, None)
+    }
+
+    /// Takes the lock and begins, in place of the unfinished operation `over` where there is one.
+    pub fn begin_over<P: Serialize>(
+        ctx: &Context,
+        kind: &str,
+        target: &str,
+        reason: &str,
+        plan: &P,
+        over: Option<OperationId>,
+    ) -> Result<Self> {
         let start = Start {
             kind: kind.to_owned(),
             reason: reason.to_owned(),
             target: target.to_owned(),
             plan_sha256: plan_sha256(plan)?,
             plan: serde_json::to_value(plan).context("cannot write the plan as JSON")?,
-            over: None,
+            over,
         };
         let planned_ms = millis(ctx.started.elapsed());
         let held = Ledger::open(ctx).begin(start)?;
@@ -110,7 +124,7 @@ impl Operation {
         Ok(operation)
     }
 
-    /// Takes up an operation that stopped midway: gives its plan, and remembers what it has done.
+    /// Resumes an operation that stopped midway. Gives its plan; the steps that are done are not repeated.
     pub fn resume<P: DeserializeOwned>(
         ctx: &Context,
         id: &OperationId,
@@ -121,28 +135,20 @@ impl Operation {
         let recorded = find(&ledger.state()?, &ctx.env_name, id)?.clone();
         refuse_other_kind(&recorded, kind)?;
         if !recorded.unfinished() {
-            return Err(
-                CliError::usage(format!("{id} has ended: there is nothing to resume"))
-                    .live("nothing was changed")
-                    .next("cargo xtask releases")
-                    .into(),
-            );
+            return Err(errors::nothing_to_resume(id).into());
         }
-        let going_back = recorded
+        let reverting = recorded
             .steps
             .iter()
             .any(|step| step.name == Step::Reverting.name());
-        if going_back && direction == ResumeMode::Continue {
-            return Err(CliError::refused(format!("{id} is being taken back"))
-                .live("as the way back left it; this command changed nothing")
-                .next(format!("cargo xtask {kind} --undo {id}"))
-                .into());
+        if reverting && direction == ResumeMode::Continue {
+            return Err(errors::undo_has_begun(id, kind).into());
         }
         let plan = serde_json::from_value(recorded.started.plan.clone())
             .context("the ledger's plan is not readable")?;
         let facts = facts_of(ctx, &recorded)?;
-        let held = ledger.resume(id, "taken up again")?;
-        if direction == ResumeMode::Revert && !going_back {
+        let held = ledger.resume(id, "resumed")?;
+        if direction == ResumeMode::Revert && !reverting {
             held.step(Step::Reverting.name(), Value::Null)?;
         }
         let began = (Utc::now() - recorded.started_at).num_milliseconds();
@@ -164,7 +170,7 @@ impl Operation {
         earlier_ms: u64,
     ) -> Result<Self> {
         let id = held.id().clone();
-        let journal = Journal::open_file(operation_dir(ctx, &id)?.join("steps.jsonl"))?;
+        let journal = Journal::open(ctx, &id)?;
         let total = Duration::from_secs(ctx.config.budgets.total_s);
         let left = total.saturating_sub(Duration::from_millis(earlier_ms) + ctx.started.elapsed());
         Ok(Self {
@@ -173,7 +179,7 @@ impl Operation {
             reason: reason.to_owned(),
             touched: Mutex::new(!recorded.is_empty()),
             held: Mutex::new(held),
-            journal: Mutex::new(journal),
+            journal,
             recorded,
             timings: Mutex::default(),
             budgets: ctx.config.budgets.limits(),
@@ -200,7 +206,7 @@ impl Operation {
         if step.impact() == Impact::Live {
             *lock(&self.touched) = true;
         }
-        lock(&self.journal).append(&Entry::Begun {
+        self.journal.append(&Entry::Begun {
             step: step.name().into(),
             at: Utc::now(),
         })?;
@@ -223,7 +229,7 @@ impl Operation {
                     at: Utc::now(),
                     error: format!("{error:#}"),
                 };
-                lock(&self.journal).append(&entry)?;
+                self.journal.append(&entry)?;
                 report::progress(&format!(
                     "  {step}: failed after {}",
                     report::duration_ms(duration_ms)
@@ -233,7 +239,7 @@ impl Operation {
         }
     }
 
-    /// Time since the command began; where it stopped midway and was taken up again, since it first began.
+    /// Time since the command began; where it stopped midway and was resumed, since it first began.
     pub fn elapsed_ms(&self) -> u64 {
         self.earlier_ms + millis(self.started.elapsed())
     }
@@ -263,6 +269,11 @@ impl Operation {
         self.recorded.get(step.name())
     }
 
+    /// The journal of this operation, which a restore writes to as well.
+    pub fn journal(&self) -> Journal {
+        self.journal.clone()
+    }
+
     /// Why it was begun.
     pub fn reason(&self) -> &str {
         &self.reason
@@ -282,21 +293,27 @@ impl Operation {
         } else {
             OperationOutcome::Failed
         };
-        let facts = serde_json::json!({ "error": format!("{error:#}") });
-        // Also after a signal: a lock that is not let go of keeps others waiting for its lease.
-        if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
-            report::progress(&format!("the ledger could not be told: {unrecorded:#}"));
-        }
+        self.record_end(outcome, error);
         if !touched {
             return untouched(error);
         }
-        CliError::midway(format!("{error:#}"))
-            .live("some steps of this operation are live, others are not; all of them are recorded")
-            .next(format!(
-                "{}cargo xtask {kind} --resume {id}   (or go back: cargo xtask {kind} --undo {id})",
-                advice(error)
-            ))
-            .into()
+        errors::operation_stopped(format!("{error:#}"), advice(error), kind, id).into()
+    }
+
+    /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
+    /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
+    pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) {
+        let facts = serde_json::json!({ "error": secret::scrub(&format!("{error:#}")) });
+        if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
+            report::progress(&format!(
+                "warning: the ledger could not be written: {unrecorded:#}"
+            ));
+        }
+    }
+
+    /// Whether an earlier process of this operation has done a step.
+    pub fn was_resumed(&self) -> bool {
+        !self.recorded.is_empty()
     }
 
     fn record<T: Serialize>(&self, step: Step, duration_ms: u64, facts: &T) -> Result<()> {
@@ -307,7 +324,7 @@ impl Operation {
             duration_ms,
             facts: facts.clone(),
         };
-        lock(&self.journal).append(&entry)?;
+        self.journal.append(&entry)?;
         lock(&self.held).step(step.name(), facts)?;
         report::progress(&format!("  {step}: done in {}", report::duration_ms(duration_ms)));
         Ok(())
@@ -324,8 +341,8 @@ impl Operation {
     }
 }
 
-/// What must be done before it is of use to resume. What a part of the operation says of being resumed itself does not hold
-/// for the whole.
+/// What must be done before it is of use to resume. What a part of the operation says about resuming itself does not hold for
+/// the whole.
 fn advice(error: &anyhow::Error) -> String {
     let stop = error.downcast_ref::<CliError>();
     let own = stop.filter(|stop| stop.exit != ExitKind::Midway);
@@ -348,24 +365,16 @@ fn untouched(error: &anyhow::Error) -> anyhow::Error {
 /// An operation of the ledger.
 pub fn find<'a>(state: &'a LedgerState, environment: &str, id: &OperationId) -> Result<&'a LedgerOperation> {
     let known = state.operations.iter().find(|known| known.id == *id);
-    known.ok_or_else(|| {
-        CliError::usage(format!("the ledger of {environment} knows no operation {id}"))
-            .live("nothing was changed")
-            .next("cargo xtask ledger")
-            .into()
-    })
+    known.ok_or_else(|| errors::unknown_operation(environment, id).into())
 }
 
-/// A deploy is not taken up as a rollback, nor the other way round.
+/// A deploy is not resumed as a rollback, nor the other way round.
 pub fn refuse_other_kind(recorded: &LedgerOperation, kind: &str) -> Result<()> {
     let (id, its) = (&recorded.id, &recorded.started.kind);
     if its == kind {
         return Ok(());
     }
-    Err(CliError::usage(format!("{id} is a {its}, not a {kind}"))
-        .live("nothing was changed")
-        .next(format!("cargo xtask {its} --resume {id}   (or --undo {id})"))
-        .into())
+    Err(errors::other_kind(id, its, kind).into())
 }
 
 /// The steps that are done, from the ledger and, where this machine has it, the journal: its last step may not have
@@ -376,8 +385,7 @@ fn facts_of(ctx: &Context, recorded: &LedgerOperation) -> Result<BTreeMap<String
         .iter()
         .map(|step| (step.name.clone(), step.facts.clone()))
         .collect();
-    let path = operation_dir(ctx, &recorded.id)?.join("steps.jsonl");
-    for entry in read_file::<Entry>(&path)? {
+    for entry in journal::read::<Entry>(ctx, &recorded.id, STEP_TAG)? {
         if let Entry::Done {
             step, facts: done, ..
         } = entry
@@ -390,8 +398,4 @@ fn facts_of(ctx: &Context, recorded: &LedgerOperation) -> Result<BTreeMap<String
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

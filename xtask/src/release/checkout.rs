@@ -1,8 +1,11 @@
-//! A clean checkout of one commit: a release consists of what was committed, whatever the work tree holds.
+//! The files of one commit in a folder of their own: a release consists of what was committed, whatever the work tree holds
+//! and however its git is set up.
 //!
 //! Checkouts lie below one private folder of the user in the temporary folder, and not below the state folder: that one is
-//! ignored by git, and `railway up` leaves out what a `.gitignore` above names. A checkout is locked while its process
+//! ignored by git, and `railway up` leaves out what a `.gitignore` above names. They have no `.git` themselves. A checkout is locked while its process
 //! lives, so those of killed processes can be told apart and are removed when the next operation begins.
+
+mod refuse;
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -12,40 +15,60 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::context::Context;
 use crate::report;
-use crate::tools::git::Git;
+use crate::tools::git::{Export, Git};
 
 /// Only the user may enter.
 const PRIVATE_MODE: u32 = 0o700;
+/// The bits of a mode that are for group and others.
+const OTHERS_MODE_BITS: u32 = 6;
 /// Locked by whoever makes or removes checkouts.
 const GATE: &str = "gate";
 /// Locked by the process that a checkout belongs to.
 const OWNER: &str = "owner";
 const TREE: &str = "tree";
+/// The list of the files, by which they are compared.
+const INDEX: &str = "index";
 
 /// A checkout; removed when dropped.
 #[derive(Debug)]
 pub struct Checkout {
-    git: Git,
+    export: Export,
     folder: tempfile::TempDir,
     /// Locked until the checkout is dropped.
     _owner: File,
 }
 
 impl Checkout {
-    /// Checks a commit out.
+    /// Writes the files of a commit, and compares what was written with it.
+    ///
+    /// # Errors
+    /// Refused (exit 3) where what would be uploaded is not what was committed.
     pub fn of(ctx: &Context, commit: &str) -> Result<Self> {
-        Self::below(&private_folder()?, Git::open(ctx), commit)
+        let git = Git::open(ctx);
+        let environment = ctx.env();
+        let [backend, frontend] =
+            [&environment.railway.source, &environment.vercel.source].map(|path| refuse::plain(path));
+        let sources = [backend.as_path(), frontend.as_path()];
+        refuse::refuse_submodules(&git.submodules(&git.resolve(commit)?)?, &sources)?;
+        let root = private_folder()?;
+        refuse::refuse_rules_above(&root)?;
+        let checkout = Self::below(&root, &git, commit)?;
+        checkout.compare()?;
+        checkout.refuse_pointers(&sources)?;
+        checkout.refuse_left_out(&backend)?;
+        Ok(checkout)
     }
 
-    fn below(root: &Path, git: Git, commit: &str) -> Result<Self> {
+    fn below(root: &Path, git: &Git, commit: &str) -> Result<Self> {
         let gate = locked(&root.join(GATE))?;
         let folder = tempfile::tempdir_in(root).context("cannot make a folder for the checkout")?;
         let owner = locked(&folder.path().join(OWNER))?;
         drop(gate);
-        git.worktree_add(&folder.path().join(TREE), &git.resolve(commit)?)
-            .with_context(|| format!("cannot check out {commit}"))?;
+        let tree = folder.path().join(TREE);
+        std::fs::create_dir(&tree).context("cannot make a folder for the checkout")?;
+        let export = git.export(&git.resolve(commit)?, &tree, &folder.path().join(INDEX))?;
         Ok(Self {
-            git,
+            export,
             folder,
             _owner: owner,
         })
@@ -57,23 +80,15 @@ impl Checkout {
     }
 }
 
-impl Drop for Checkout {
-    fn drop(&mut self) {
-        if let Err(error) = self.git.worktree_remove(&self.folder.path().join(TREE)) {
-            report::trace(&format!("cannot remove the checkout: {error:#}"));
-        }
-    }
-}
-
 /// Removes the checkouts of killed processes. A failure is no reason not to release.
-pub fn sweep(ctx: &Context) {
-    let swept = private_folder().and_then(|root| sweep_below(&root, &Git::open(ctx)));
+pub fn sweep() {
+    let swept = private_folder().and_then(|root| sweep_below(&root));
     if let Err(error) = swept {
         report::trace(&format!("cannot remove old checkouts: {error:#}"));
     }
 }
 
-fn sweep_below(root: &Path, git: &Git) -> Result<()> {
+fn sweep_below(root: &Path) -> Result<()> {
     let _gate = locked(&root.join(GATE))?;
     for entry in root
         .read_dir()
@@ -85,7 +100,7 @@ fn sweep_below(root: &Path, git: &Git) -> Result<()> {
                 .with_context(|| format!("cannot remove {}", folder.display()))?;
         }
     }
-    git.worktree_prune()
+    Ok(())
 }
 
 /// Whether the process that made the checkout is gone.
@@ -107,7 +122,7 @@ fn private_folder() -> Result<PathBuf> {
         .symlink_metadata()
         .with_context(|| format!("cannot read {}", root.display()))?;
     ensure!(
-        found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0,
+        found.is_dir() && found.uid() == user && found.mode().trailing_zeros() >= OTHERS_MODE_BITS,
         "{} is not a private folder of this user: remove it",
         root.display()
     );
@@ -148,21 +163,15 @@ mod tests {
         .unwrap();
         let git = Git::at(&clone, "origin");
 
-        let living = Checkout::below(&root, git.clone(), "HEAD").unwrap();
-        let killed = Checkout::below(&root, git.clone(), "HEAD").unwrap();
+        let living = Checkout::below(&root, &git, "HEAD").unwrap();
+        let killed = Checkout::below(&root, &git, "HEAD").unwrap();
         let left = killed.folder.path().to_owned();
         // A kill closes the files and runs no destructor: only the lock is gone.
         killed._owner.unlock().unwrap();
         std::mem::forget(killed);
 
-        sweep_below(&root, &git).unwrap();
+        sweep_below(&root).unwrap();
         assert!(!left.exists());
         assert!(living.path(Path::new("")).is_dir());
-        let listed = cmd!(sh, "git worktree list --porcelain").read().unwrap();
-        assert_eq!(
-            listed.matches("worktree ").count(),
-            2,
-            "the clone and the living checkout: {listed}"
-        );
     }
 }

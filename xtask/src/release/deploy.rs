@@ -45,7 +45,7 @@ pub fn start(
     releases: &Releases,
     approvers: Vec<String>,
 ) -> Result<Deployed> {
-    checkout::sweep(ctx);
+    checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
     run(ctx, plan, operation, releases, Some(approvers))
 }

@@ -5,7 +5,7 @@ mod facts;
 pub mod plan;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use self::plan::{Backend, RollbackPlan};
 use super::checkout;
@@ -24,7 +24,7 @@ use crate::exec::interrupted;
 use crate::health::ExpectedRelease;
 use crate::operation::run::{Operation, ResumeMode};
 use crate::report;
-use crate::restore::{self, Delta, LossPreview, Prepared};
+use crate::restore::{self, LossDetail, LossPreview, Prepared, Restore, ShadowFacts};
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "rollback";
@@ -97,7 +97,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
         None => None,
         Some(wanted) => {
             let backup = backup::find(ctx, &wanted.id)?;
-            let loss = restore::preview(ctx, &backup, Delta::Full, false);
+            let loss = restore::preview(ctx, &backup, LossDetail::Full, false);
             Some(loss.context("cannot determine what would be lost")?)
         }
     };
@@ -110,7 +110,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
 /// Exit 1 where nothing live was changed, exit 4 where the rollback stopped midway.
 pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<RolledBack> {
     let plan = &planned.plan;
-    checkout::sweep(ctx);
+    checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
     run(ctx, plan, operation, &planned.releases)
 }
@@ -161,16 +161,10 @@ struct Rollback<'a> {
     snapshot: HealthSnapshot,
 }
 
-/// What the operation records of the shadow.
-#[derive(Serialize, Deserialize)]
-struct ShadowFacts {
-    mongorestore_ms: u64,
-}
-
 /// The database beside the live one.
-enum Shadow {
+enum Shadow<'a> {
     NotNeeded,
-    Ready(Box<Prepared>),
+    Ready(Box<Prepared<'a>>),
     /// An earlier process of this operation prepared it.
     Earlier,
 }
@@ -204,9 +198,9 @@ fn execute(
     Ok((release, mongorestore_ms + rollback.platforms_ms()))
 }
 
-impl Rollback<'_> {
+impl<'a> Rollback<'a> {
     /// Takes the safety backup and fills the shadow, in parallel; with the shadow comes the time of mongorestore in ms.
-    fn prepare(&self) -> Result<(BackupRef, (Shadow, u64))> {
+    fn prepare(&self) -> Result<(BackupRef, (Shadow<'a>, u64))> {
         std::thread::scope(|scope| {
             let prepared = scope.spawn(|| self.prepare_database());
             let purpose = format!("before the rollback to {}", self.plan.target);
@@ -216,7 +210,7 @@ impl Rollback<'_> {
         })
     }
 
-    fn prepare_database(&self) -> Result<(Shadow, u64)> {
+    fn prepare_database(&self) -> Result<(Shadow<'a>, u64)> {
         let Some(wanted) = self.plan.backup.as_ref().filter(|_| self.plan.restores()) else {
             return Ok((Shadow::NotNeeded, 0));
         };
@@ -228,16 +222,16 @@ impl Rollback<'_> {
                 "the backup {} has another hash than recorded",
                 wanted.id
             );
-            let prepared = restore::prepare(self.ctx, &backup, &self.operation.id)?;
-            let mongorestore_ms = prepared.restore_ms;
+            let prepared = Restore::of(self.ctx, self.operation)?.prepare(&backup)?;
+            let facts = prepared.facts();
             shadow = Shadow::Ready(Box::new(prepared));
-            Ok(ShadowFacts { mongorestore_ms })
+            Ok(facts)
         })?;
         Ok((shadow, filled.mongorestore_ms))
     }
 
     /// From here on users see the rollback.
-    fn roll_back(&self, shadow: Shadow) -> Result<(OnRailway, OnVercel)> {
+    fn roll_back(&self, shadow: Shadow<'a>) -> Result<(OnRailway, OnVercel)> {
         std::thread::scope(|scope| {
             let backend = scope.spawn(|| self.backend_back());
             let frontend = scope.spawn(|| self.frontend_back());
@@ -248,14 +242,18 @@ impl Rollback<'_> {
         })
     }
 
-    fn swap(&self, shadow: Shadow) -> Result<()> {
-        let swap: Box<dyn FnOnce() -> Result<restore::Swapped> + '_> = match shadow {
-            Shadow::NotNeeded => return Ok(()),
-            Shadow::Ready(prepared) => Box::new(move || restore::swap(*prepared)),
-            Shadow::Earlier => Box::new(|| restore::resume(self.ctx, &self.operation.id)),
-        };
+    fn swap(&self, shadow: Shadow<'a>) -> Result<()> {
+        if matches!(shadow, Shadow::NotNeeded) {
+            return Ok(());
+        }
         self.operation
-            .step(Step::SwapDatabase, || Ok(serde_json::to_value(swap()?)?))
+            .step(Step::SwapDatabase, || {
+                let swapped = match shadow {
+                    Shadow::Ready(prepared) => prepared.swap()?,
+                    _ => Restore::of(self.ctx, self.operation)?.resume()?,
+                };
+                Ok(serde_json::to_value(swapped)?)
+            })
             .map(|_: serde_json::Value| ())
     }
 

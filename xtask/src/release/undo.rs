@@ -21,7 +21,7 @@ use crate::error::catalogue::release as errors;
 use crate::operation::ledger::Ledger;
 use crate::operation::run::{Operation, ResumeMode, find, refuse_other_kind};
 use crate::report;
-use crate::restore;
+use crate::restore::Restore;
 
 /// How an undo talks to the operator.
 pub trait Operator {
@@ -197,13 +197,13 @@ impl Revert<'_> {
         self.operation.step(Step::UndoDatabase, || {
             if self.recorded.started.kind == rollback::KIND {
                 // Its collections are renamed back; where none was renamed, there is nothing to do.
-                return restore::undo(self.ctx, &self.operation.id).map(drop);
+                return Restore::of(self.ctx, self.operation)?.undo().map(drop);
             }
             let Some(backup) = self.backup_to_restore(platforms)? else {
                 return Ok(());
             };
             let file = backup::find(self.ctx, &backup.id)?;
-            restore::restore(self.ctx, &file, &self.operation.id).map(drop)
+            Restore::of(self.ctx, self.operation)?.run(&file).map(drop)
         })
     }
 

@@ -1,13 +1,11 @@
 //! Collections of a backup beside the live ones, through mongorestore. Indexes are built by us.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use mongodb::bson::{Bson, Document};
 
-use super::backup_file;
-use super::prepare::document;
-use crate::backup::BackupFile;
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
-use crate::database::Live;
+use crate::database::{Live, document_of_json};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::report;
 use crate::tools::mongorestore;
@@ -37,7 +35,7 @@ pub(super) struct Copying<'a> {
 
 impl Copying<'_> {
     /// Restores the documents, then builds the indexes; gives the number of documents. Nothing of these names may exist.
-    pub(super) fn make(&self, ctx: &Context, live: &Live) -> Result<u64> {
+    pub(super) fn run(&self, ctx: &Context, live: &Live) -> Result<u64> {
         let documents = self.fill(ctx, live)?;
         let _ticker = report::Ticker::start("building indexes");
         for namespace in self.chosen(live) {
@@ -66,7 +64,7 @@ impl Copying<'_> {
             parallel: parallel(),
         };
         let sh = ctx.shell()?;
-        let archive = |pipe: &mut dyn std::io::Write| backup_file::copy_archive(ctx, self.backup, pipe);
+        let archive = |pipe: &mut dyn std::io::Write| backup::copy_archive(ctx, self.backup, pipe);
         mongorestore::check_renaming(&sh, &request, archive)?;
         let documents: u64 = self.chosen(live).map(|n| n.documents).sum();
         let _ticker = report::Ticker::start(format!("restoring {documents} documents beside the live ones"));
@@ -90,23 +88,13 @@ pub(super) fn parallel() -> usize {
         .min(MAX_PARALLEL)
 }
 
-/// The indexes of a collection that mongorestore would build.
+/// The indexes of a collection that must be built; the server makes the others.
 pub(super) fn indexes_to_build(namespace: &NamespaceRecord, expiry: Expiry) -> Result<Vec<Document>> {
-    let mut indexes = Vec::new();
-    for index in &namespace.indexes {
-        let mut index =
-            document(index).with_context(|| format!("an index of `{}` is not readable", namespace.name()))?;
-        // These two the server makes with the collection.
-        if index.get_str("name").is_ok_and(|name| name == "_id_")
-            || index.get_bool("clustered").unwrap_or(false)
-        {
-            continue;
-        }
-        index.remove("ns");
+    let mut indexes = backup::secondary_indexes(namespace)?;
+    for index in &mut indexes {
         if expiry == Expiry::Never && index.contains_key("expireAfterSeconds") {
             index.insert("expireAfterSeconds", NEVER_S);
         }
-        indexes.push(index);
     }
     Ok(indexes)
 }
@@ -115,7 +103,7 @@ pub(super) fn indexes_to_build(namespace: &NamespaceRecord, expiry: Expiry) -> R
 pub(super) fn expiries(namespace: &NamespaceRecord) -> Result<Vec<(String, i64)>> {
     let mut found = Vec::new();
     for index in &namespace.indexes {
-        let index = document(index)?;
+        let index = document_of_json(index)?;
         // Older servers kept doubles here.
         #[allow(clippy::cast_possible_truncation)]
         let expire_after_s = match index.get("expireAfterSeconds") {

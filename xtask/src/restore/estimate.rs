@@ -6,11 +6,11 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::prepare::elapsed_ms;
 use crate::backup::BackupFile;
 use crate::database::Live;
 use crate::domain::ledger::LedgerState;
 use crate::domain::manifest::NamespaceKind;
+use crate::wait::elapsed_ms;
 
 /// Used where nothing was measured yet: mongorestore of 500-byte documents with two indexes on two cores, and reading them.
 const ASSUMED_RESTORE_BYTES_PER_S: u64 = 8 << 20;
@@ -20,7 +20,7 @@ const RENAMES: u64 = 2;
 
 /// What one restore took; kept in the ledger for the estimates of the next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Measured {
+pub struct RestoreMeasures {
     pub bytes: u64,
     pub collections: u64,
     pub restore_ms: u64,
@@ -31,14 +31,14 @@ pub struct Measured {
 
 /// How long both sides took to be read.
 #[derive(Debug, Clone, Copy)]
-pub struct Reading {
+pub struct MeasuredReading {
     pub bytes: u64,
     pub ms: u64,
 }
 
 /// The phases in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Estimate {
+pub struct RestoreEstimate {
     pub phases: Vec<PhaseEstimate>,
     pub total_ms: u64,
 }
@@ -55,10 +55,10 @@ pub struct PhaseEstimate {
 pub fn estimate(
     live: &Live,
     backup: &BackupFile,
-    reading: Option<Reading>,
+    reading: Option<MeasuredReading>,
     live_bytes: u64,
     ledger: &LedgerState,
-) -> Result<Estimate> {
+) -> Result<RestoreEstimate> {
     let earlier = earlier(ledger);
     let bytes = backup.metadata.archive_bytes;
     let (read_rate, read_from) = match reading {
@@ -106,11 +106,11 @@ pub fn estimate(
         phase("rescue file", read(bytes + live_bytes), read_from),
     ];
     let total_ms = phases.iter().map(|phase| phase.ms).sum();
-    Ok(Estimate { phases, total_ms })
+    Ok(RestoreEstimate { phases, total_ms })
 }
 
 /// The newest restore whose measures are in the ledger, as an operation of its own or as a step of a rollback.
-fn earlier(ledger: &LedgerState) -> Option<Measured> {
+fn earlier(ledger: &LedgerState) -> Option<RestoreMeasures> {
     ledger.operations.iter().rev().find_map(|operation| {
         let ended = operation.ended.iter().map(|ended| &ended.facts);
         let mut facts = operation.steps.iter().map(|step| &step.facts).chain(ended);

@@ -6,21 +6,21 @@ use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
+use super::context::connect;
+use super::journal::{RestoreHistory, RestoreJournal, RestorePhase, RestoreRecord};
 use super::names::{self, Role};
-use super::prepare::connect;
-use super::record::{FILE_NAME, Log, Phase, Record};
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
-use crate::error::CliError;
-use crate::operation::journal::{operation_dir, operations};
+use crate::error::catalogue::restore as errors;
+use crate::operation::journal::operations;
 
-/// One restore, as the journals here and the names in the database tell it.
+/// One restore, from the journals on this machine and the names in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Known {
+pub struct KnownRestore {
     pub operation: OperationId,
     /// `None` where the journal is on another machine or lost.
-    pub phase: Option<Phase>,
+    pub phase: Option<RestorePhase>,
     pub backup_id: Option<String>,
     /// Collections beside the live ones.
     pub old: Vec<String>,
@@ -32,18 +32,18 @@ pub struct Known {
     pub next: Option<String>,
 }
 
-/// What one restore has left in a database, as the names of its collections tell.
+/// What one restore has left in a database, from the names of its collections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Leftover {
     pub operation: OperationId,
     pub collections: usize,
-    /// Old and restored collections stand beside the live ones: its swap or undo has not ended.
+    /// Previous and restored collections exist beside the live ones: its swap or undo has not ended.
     pub midway: bool,
     /// What ends it, or removes it.
     pub next: String,
 }
 
-/// What restores have left in this database, without asking for journals: for `doctor`.
+/// What restores have left in this database, without reading journals.
 pub fn leftovers(live: &Live) -> Result<Vec<Leftover>> {
     let mut roles: BTreeMap<OperationId, Vec<Role>> = BTreeMap::new();
     for name in live.listed()?.into_keys() {
@@ -52,7 +52,7 @@ pub fn leftovers(live: &Live) -> Result<Vec<Leftover>> {
         }
     }
     let leftover = |(operation, roles): (OperationId, Vec<Role>)| {
-        let midway = roles.contains(&Role::Old) && roles.contains(&Role::Shadow);
+        let midway = roles.contains(&Role::Previous) && roles.contains(&Role::Shadow);
         Leftover {
             collections: roles.len(),
             midway,
@@ -72,13 +72,13 @@ fn next(operation: &OperationId, midway: bool) -> String {
 }
 
 /// Every restore that is known here or has left something in the database, oldest first.
-pub fn list(ctx: &Context) -> Result<Vec<Known>> {
+pub fn list(ctx: &Context) -> Result<Vec<KnownRestore>> {
     list_in(ctx, &connect(ctx)?)
 }
 
-fn list_in(ctx: &Context, live: &Live) -> Result<Vec<Known>> {
-    let mut known: BTreeMap<OperationId, Known> = BTreeMap::new();
-    let fresh = |operation: &OperationId| Known {
+fn list_in(ctx: &Context, live: &Live) -> Result<Vec<KnownRestore>> {
+    let mut known: BTreeMap<OperationId, KnownRestore> = BTreeMap::new();
+    let fresh = |operation: &OperationId| KnownRestore {
         operation: operation.clone(),
         phase: None,
         backup_id: None,
@@ -89,10 +89,7 @@ fn list_in(ctx: &Context, live: &Live) -> Result<Vec<Known>> {
         next: None,
     };
     for operation in operations(ctx)? {
-        if !operation_dir(ctx, &operation)?.join(FILE_NAME).is_file() {
-            continue;
-        }
-        let history = super::record::read(ctx, &operation)?;
+        let history = RestoreHistory::read(ctx, &operation)?;
         let Some(planned) = history.planned.filter(|p| p.database == live.name()) else {
             continue;
         };
@@ -110,25 +107,25 @@ fn list_in(ctx: &Context, live: &Live) -> Result<Vec<Known>> {
             .entry(operation.clone())
             .or_insert_with(|| fresh(&operation));
         match role {
-            Role::Old => entry.old.push(name),
+            Role::Previous => entry.old.push(name),
             Role::Shadow => entry.shadow.push(name),
             Role::Late => entry.late.push(name),
             Role::Plan => entry.plan = true,
         }
     }
-    let mut known: Vec<Known> = known.into_values().collect();
-    for one in &mut known {
-        let midway = one.is_midway();
-        if midway || one.plan || !one.beside().is_empty() {
-            one.next = Some(next(&one.operation, midway));
+    let mut known: Vec<KnownRestore> = known.into_values().collect();
+    for restore in &mut known {
+        let midway = restore.is_midway();
+        if midway || restore.plan || !restore.beside().is_empty() {
+            restore.next = Some(next(&restore.operation, midway));
         }
     }
     Ok(known)
 }
 
-impl Known {
+impl KnownRestore {
     fn is_midway(&self) -> bool {
-        matches!(self.phase, Some(Phase::Swapping | Phase::Undoing))
+        matches!(self.phase, Some(RestorePhase::Swapping | RestorePhase::Undoing))
             || (self.phase.is_none() && !self.old.is_empty() && !self.shadow.is_empty())
     }
 
@@ -145,24 +142,14 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
         .into_iter()
         .find(|k| k.operation == *operation);
     let Some(known) = known else {
-        return Err(CliError::usage(format!("there is no restore {operation}"))
-            .live("nothing was changed")
-            .next("`cargo xtask restore --list` shows them")
-            .into());
+        return Err(errors::unknown_restore(operation).into());
     };
-    let history = super::record::read(ctx, operation)?;
-    // The rescue file is what will be left of the old collections.
-    let unrescued = known.phase == Some(Phase::Swapped) && !history.rescued && !known.old.is_empty();
+    let history = RestoreHistory::read(ctx, operation)?;
+    // The rescue file is what will be left of the previous collections.
+    let unrescued = known.phase == Some(RestorePhase::Swapped) && !history.rescued && !known.old.is_empty();
     let mixed = known.is_midway() || unrescued;
-    ensure!(
-        !mixed,
-        CliError::refused(format!("restore {operation} stopped midway"))
-            .live("collections of the backup and of before may be mixed")
-            .next(format!(
-                "cargo xtask restore --resume {operation}   (or --undo {operation})"
-            ))
-    );
-    // Where the clock was set back meanwhile, it began just now.
+    ensure!(!mixed, errors::forget_midway(operation));
+    // Where the clock was set back since, it began just now.
     let age = (Utc::now() - operation.began()).max(TimeDelta::zero());
     let kept = TimeDelta::hours(i64::from(ctx.config.restore.keep_old_hours));
     // After an undo the shadow collections have what was written to them while they were live.
@@ -171,17 +158,11 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
         || (history.swap.is_some() && !known.shadow.is_empty());
     ensure!(
         !needed || age >= kept,
-        CliError::refused(format!(
-            "restore {operation} is {} h old; its old collections are kept for {} h",
-            age.num_hours(),
-            kept.num_hours()
-        ))
-        .live("nothing was dropped")
-        .next("wait, or lower `keep_old_hours` in pipeline.toml")
+        errors::forget_too_young(operation, age.num_hours(), kept.num_hours())
     );
-    // Held while dropping: a resume at the same time would need what goes.
-    let mut log = if known.phase.is_some() {
-        Some(Log::open(ctx, operation)?)
+    // Locked while dropping: a resume at the same time would need what is dropped.
+    let mut journal = if known.phase.is_some() {
+        Some(RestoreJournal::open(ctx, operation)?)
     } else {
         None
     };
@@ -191,8 +172,8 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
         dropped.push(name);
     }
     live.drop_own(&names::plan(operation))?;
-    if let Some(log) = &mut log {
-        log.write(&Record::Forgotten)?;
+    if let Some(journal) = &mut journal {
+        journal.write(&RestoreRecord::Forgotten)?;
     }
     Ok(dropped)
 }

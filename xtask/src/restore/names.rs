@@ -1,6 +1,7 @@
-//! Names of the collections that a restore keeps beside the live ones. All of it can be told from a name alone, so that an
-//! operation can be undone also where its journal was lost.
+//! Names of the collections that a restore keeps beside the live ones. A name alone says all of it, so that an operation
+//! can be undone also where its journal was lost.
 
+use crate::domain::inventory::{LATE_PREFIX, PLAN_PREFIX, PREVIOUS_PREFIX, SHADOW_PREFIX};
 use crate::domain::operation::OperationId;
 
 /// MongoDB's limit for `database.collection`.
@@ -9,11 +10,11 @@ const MAX_NAMESPACE_BYTES: usize = 255;
 /// What such a collection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// A restored collection before the swap, or taken back by an undo.
+    /// A restored collection before the swap, or after an undo.
     Shadow,
     /// What was live before the swap.
-    Old,
-    /// Made by a writer in the moment between the two renamings.
+    Previous,
+    /// Created by a writer in the moment between the two renames.
     Late,
     /// The plan of the operation.
     Plan,
@@ -21,36 +22,36 @@ pub enum Role {
 
 /// `__new_<operation>_`.
 pub fn shadow_prefix(operation: &OperationId) -> String {
-    format!("__new_{operation}_")
+    format!("{SHADOW_PREFIX}{operation}_")
 }
 
-/// Where the restored collection waits.
+/// The name of a restored collection until the swap.
 pub fn shadow(operation: &OperationId, collection: &str) -> String {
     format!("{}{collection}", shadow_prefix(operation))
 }
 
-/// Where the collection that was live goes.
-pub fn old(operation: &OperationId, collection: &str) -> String {
-    format!("__old_{operation}_{collection}")
+/// The name that the collection which was live gets.
+pub fn previous(operation: &OperationId, collection: &str) -> String {
+    format!("{PREVIOUS_PREFIX}{operation}_{collection}")
 }
 
-/// Where a collection goes that a writer made in between; there may be several of one name.
+/// The name that a collection gets which a writer created in between; there may be several of one name.
 pub fn late(operation: &OperationId, number: usize, collection: &str) -> String {
-    format!("__late_{operation}_{number}_{collection}")
+    format!("{LATE_PREFIX}{operation}_{number}_{collection}")
 }
 
-/// Where the plan is kept.
+/// The name of the collection that keeps the plan.
 pub fn plan(operation: &OperationId) -> String {
-    format!("__plan_{operation}")
+    format!("{PLAN_PREFIX}{operation}")
 }
 
 /// Operation, role and name of the live collection it belongs to; `None` for a collection that is no restore's.
 pub fn parse(name: &str) -> Option<(OperationId, Role, &str)> {
     let (role, rest) = [
-        (Role::Shadow, "__new_"),
-        (Role::Old, "__old_"),
-        (Role::Late, "__late_"),
-        (Role::Plan, "__plan_"),
+        (Role::Shadow, SHADOW_PREFIX),
+        (Role::Previous, PREVIOUS_PREFIX),
+        (Role::Late, LATE_PREFIX),
+        (Role::Plan, PLAN_PREFIX),
     ]
     .iter()
     .find_map(|(role, prefix)| Some((*role, name.strip_prefix(prefix)?)))?;
@@ -78,12 +79,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_what_they_are() {
+    fn a_name_says_what_it_is() {
         let id: OperationId = "20260102-030405-ab12".parse().unwrap();
         for collection in ["users", "_x", "a_b.c", "1_2", ""] {
             let names = [
                 (Role::Shadow, shadow(&id, collection)),
-                (Role::Old, old(&id, collection)),
+                (Role::Previous, previous(&id, collection)),
                 (Role::Late, late(&id, 7, collection)),
             ];
             for (role, name) in names {

@@ -1,19 +1,19 @@
-//! Everything that can be known to stand in the way, found before anything is changed and told all at once.
+//! Everything that can block a restore, found before anything is changed and reported all at once.
 
-use std::collections::BTreeMap;
-
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::names::{self, Role};
+use super::leftovers::leftovers;
+use super::names;
 use crate::archive::names::restore_problems;
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::database::{Live, Privileges, Space};
-use crate::domain::inventory::{Inventory, is_application};
+use crate::database::{Live, Privileges, Space, backup_inventory};
+use crate::domain::inventory::is_application;
 use crate::domain::ledger::LedgerState;
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
+use crate::error::catalogue::restore as errors;
 
 /// What a restore does with the database, as the server's roles name it.
 const NEEDED_ACTIONS: [&str; 8] = [
@@ -31,30 +31,30 @@ const SPACE_FACTOR_PERCENT: u64 = 130;
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Preflight {
+pub struct RestorePreflight {
     /// Each of them forbids the restore.
     pub problems: Vec<String>,
-    /// Things that could not be found out, or that the operator should know.
+    /// What could not be determined, and what the operator should know.
     pub warnings: Vec<String>,
-    pub storage: Storage,
+    pub storage: StorageNeed,
 }
 
-/// Room for the second copy: both stand side by side until the old one is forgotten.
+/// Room for the second copy: both exist until the previous one is forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Storage {
+pub struct StorageNeed {
     pub needed_bytes: u64,
-    /// `None` where the server does not tell (Atlas shared tiers).
+    /// `None` where the server does not report it (Atlas shared tiers).
     pub free_bytes: Option<u64>,
 }
 
-/// Looks at backup and server. Changes nothing.
+/// Checks backup and server. Changes nothing.
 pub fn preflight(
     ctx: &Context,
     live: &Live,
     backup: &BackupFile,
     operation: &OperationId,
-) -> Result<Preflight> {
-    let mut found = Preflight::default();
+) -> Result<RestorePreflight> {
+    let mut found = RestorePreflight::default();
     found.environment(ctx, backup);
     found.backup(live, backup, operation);
     found.versions(live, backup)?;
@@ -65,8 +65,18 @@ pub fn preflight(
     Ok(found)
 }
 
-impl Preflight {
-    /// What another operation of this environment has begun, as the ledger has it.
+impl RestorePreflight {
+    /// Refuses where there is a problem.
+    pub fn require_no_problem(&self) -> Result<()> {
+        let listed = self.problems.iter().map(|problem| format!("\n    - {problem}"));
+        ensure!(
+            self.problems.is_empty(),
+            errors::blocked(listed.collect::<String>())
+        );
+        Ok(())
+    }
+
+    /// An unfinished operation of this environment, as the ledger has it.
     pub fn other_operations(&mut self, ledger: &LedgerState) {
         if let Some(other) = ledger
             .unfinished()
@@ -80,12 +90,12 @@ impl Preflight {
         }
     }
 
-    /// A backup of another server is restored only where the operator says that he means it.
+    /// A backup of another server is restored only where the operator asks for it.
     pub fn other_host(&mut self, live: &Live, backup: &BackupFile) {
         let host = &backup.metadata.host;
         if !host.is_empty() && host != live.host() {
             self.problem(format!(
-                "the backup was taken on {host}, and this is {}: add --other-host where that is meant",
+                "the backup was taken on {host}, and this is {}: add --other-host if that is intended",
                 live.host()
             ));
         }
@@ -104,7 +114,7 @@ impl Preflight {
     fn environment(&mut self, ctx: &Context, backup: &BackupFile) {
         let from = &backup.metadata.environment;
         if from.is_empty() {
-            self.warn("the backup does not say which environment it was taken of".into());
+            self.warn("the backup does not name its environment".into());
         } else if *from != ctx.env_name {
             self.problem(format!(
                 "the backup was taken of the environment `{from}`, and this is `{}`",
@@ -115,10 +125,7 @@ impl Preflight {
 
     fn backup(&mut self, live: &Live, backup: &BackupFile, operation: &OperationId) {
         let namespaces = &backup.metadata.namespaces;
-        if Inventory::of_backup(namespaces, live.name())
-            .collections
-            .is_empty()
-        {
+        if backup_inventory(namespaces, live.name()).collections.is_empty() {
             self.problem(format!(
                 "the backup holds nothing of the database `{}`",
                 live.name()
@@ -166,26 +173,20 @@ impl Preflight {
         Ok(())
     }
 
-    /// An operation with shadow *and* old collections stopped in the middle of its swap.
     fn leftovers(&mut self, live: &Live, operation: &OperationId) -> Result<()> {
-        let mut roles: BTreeMap<OperationId, Vec<Role>> = BTreeMap::new();
-        for name in live.listed()?.keys() {
-            if let Some((id, role, _)) = names::parse(name) {
-                roles.entry(id).or_default().push(role);
-            }
-        }
-        for (id, roles) in roles {
-            if id == *operation {
-                continue;
-            }
-            if roles.contains(&Role::Old) && roles.contains(&Role::Shadow) {
+        for left in leftovers(live)?
+            .iter()
+            .filter(|left| left.operation != *operation)
+        {
+            let id = &left.operation;
+            if left.midway {
                 self.problem(format!(
                     "restore {id} stopped midway: `cargo xtask restore --resume {id}` or `--undo {id}` first"
                 ));
             } else {
                 self.warn(format!(
                     "restore {id} left {} collections: `cargo xtask restore --forget {id}` drops them",
-                    roles.len()
+                    left.collections
                 ));
             }
         }
@@ -212,7 +213,7 @@ impl Preflight {
 
     fn index_builds(&mut self, builds: Option<Vec<String>>) {
         match builds {
-            None => self.warn("whether an index is being built cannot be asked with this user".into()),
+            None => self.warn("this user may not ask whether an index is being built".into()),
             Some(builds) => builds.iter().for_each(|namespace| {
                 self.problem(format!(
                     "an index of `{namespace}` is being built: renaming would fail"
@@ -225,12 +226,12 @@ impl Preflight {
         let bytes: u64 = backup.metadata.namespaces.iter().map(|n| n.bytes).sum();
         let needed_bytes = bytes.saturating_mul(SPACE_FACTOR_PERCENT) / 100;
         let free_bytes = space.map(|space| space.free_bytes);
-        self.storage = Storage {
+        self.storage = StorageNeed {
             needed_bytes,
             free_bytes,
         };
         match free_bytes {
-            None => self.warn("the server does not tell how much room it has for the second copy".into()),
+            None => self.warn("the server does not report its free space for the second copy".into()),
             Some(free) if free < needed_bytes => self.problem(format!(
                 "the second copy needs about {}, the server has {}",
                 crate::report::bytes(needed_bytes),
@@ -251,10 +252,10 @@ fn major_minor(version: &str) -> Option<(u32, u32)> {
 mod tests {
     use super::*;
 
-    /// These two a local server does not tell.
+    /// A local server reports neither of these.
     #[test]
-    fn an_index_build_and_too_little_room_stand_in_the_way() {
-        let mut found = Preflight::default();
+    fn an_index_build_and_too_little_room_block_a_restore() {
+        let mut found = RestorePreflight::default();
         found.index_builds(None);
         found.index_builds(Some(Vec::new()));
         assert_eq!((found.problems.len(), found.warnings.len()), (0, 1));

@@ -13,16 +13,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use mongodb::bson::Bson;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::sorter::{Entry, Sorted, Sorter};
-use super::backup_file;
-use super::prepare::connect;
+use super::context::connect;
 use crate::archive::{self, ArchiveReader, Event};
-use crate::backup::BackupFile;
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
-use crate::database::{Digests, Live};
+use crate::database::{Digests, Live, backup_inventory};
 use crate::domain::inventory::{Difference, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
 use crate::exec::check_interrupted;
@@ -33,7 +32,7 @@ const EXAMPLES: usize = 3;
 
 /// How closely the two sides are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Delta {
+pub enum LossDetail {
     /// Every document.
     #[default]
     Full,
@@ -57,24 +56,24 @@ pub struct LossPreview {
 pub struct CollectionLoss {
     pub collection: String,
     /// Live has them, the backup has not: written since.
-    pub created: Count,
+    pub created: DocumentCount,
     /// On both sides, with other content.
-    pub changed: Count,
+    pub changed: DocumentCount,
     /// The backup has them, live has not: deleted since.
-    pub deleted: Count,
-    pub examples: Vec<Example>,
+    pub deleted: DocumentCount,
+    pub examples: Vec<LossExample>,
 }
 
-/// So many documents; bytes as they are live, for deleted ones as they are in the backup.
+/// Numbers of documents and bytes; bytes as they are live, for deleted ones as they are in the backup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Count {
+pub struct DocumentCount {
     pub documents: u64,
     pub bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fate {
+pub enum RowLoss {
     Created,
     Changed,
     Deleted,
@@ -82,8 +81,9 @@ pub enum Fate {
 
 /// One document.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Example {
-    pub fate: Fate,
+pub struct LossExample {
+    #[serde(rename = "fate")]
+    pub loss: RowLoss,
     pub id: Value,
     /// Names of the fields that differ, with dots into embedded documents.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -97,12 +97,12 @@ pub struct Example {
 
 impl LossPreview {
     /// Documents of all collections: created, changed, deleted.
-    pub fn totals(&self) -> [Count; 3] {
-        let sum = |count: fn(&CollectionLoss) -> Count| {
+    pub fn totals(&self) -> [DocumentCount; 3] {
+        let sum = |count: fn(&CollectionLoss) -> DocumentCount| {
             self.collections
                 .iter()
                 .map(count)
-                .fold(Count::default(), |a, b| Count {
+                .fold(DocumentCount::default(), |a, b| DocumentCount {
                     documents: a.documents + b.documents,
                     bytes: a.bytes + b.bytes,
                 })
@@ -112,17 +112,22 @@ impl LossPreview {
 }
 
 /// Compares the backup with what is live now. Changes nothing.
-pub fn preview(ctx: &Context, backup: &BackupFile, delta: Delta, show_values: bool) -> Result<LossPreview> {
+pub fn preview(
+    ctx: &Context,
+    backup: &BackupFile,
+    detail: LossDetail,
+    show_values: bool,
+) -> Result<LossPreview> {
     let live = connect(ctx)?;
-    let expected = Inventory::of_backup(&backup.metadata.namespaces, live.name());
-    if delta == Delta::Counts {
+    let expected = backup_inventory(&backup.metadata.namespaces, live.name());
+    if detail == LossDetail::Counts {
         return Ok(LossPreview {
             collections: Vec::new(),
             structure: expected.compare(&live.inventory(Digests::None)?),
             exact: false,
         });
     }
-    // Every document is looked at below: nobody has to count them before.
+    // Every document is read below: nobody has to count them before.
     let found = live.inventory(Digests::Structure)?;
     let mut structure = expected.compare(&found);
     structure.retain(|difference| !difference.aspect.is_data());
@@ -156,11 +161,11 @@ fn both_sides(
     live: &Live,
     names: &[String],
     folder: &Path,
-    stands_as: &dyn Fn(&str) -> Option<String>,
+    full_name_of: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Sorted, Sorted)> {
     std::thread::scope(|scope| {
         let of_backup = scope.spawn(|| read_backup(ctx, backup, live.name(), names, folder));
-        let of_live = read_live(live, names, folder, stands_as);
+        let of_live = read_live(live, names, folder, full_name_of);
         let of_backup = of_backup
             .join()
             .map_err(|_| anyhow!("the thread that reads the backup panicked"))?;
@@ -172,12 +177,12 @@ fn read_live(
     live: &Live,
     names: &[String],
     folder: &Path,
-    stands_as: &dyn Fn(&str) -> Option<String>,
+    full_name_of: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Sorted> {
     let mut sorter = Sorter::new(folder);
     let listed = live.listed()?;
     for (number, name) in names.iter().enumerate() {
-        let Some(full) = stands_as(name) else { continue };
+        let Some(full) = full_name_of(name) else { continue };
         let kind = listed.get(&full).map(|l| l.kind);
         if kind == Some(NamespaceKind::Collection) {
             live.scan(&full, |document| sorter.push(&key::entry(number, document)?))?;
@@ -208,7 +213,7 @@ pub(super) fn each_document(
     names: &[String],
     mut visit: impl FnMut(usize, &[u8]) -> Result<bool>,
 ) -> Result<()> {
-    let mut reader = ArchiveReader::new(backup_file::open(ctx, backup)?)?;
+    let mut reader = ArchiveReader::new(backup::open_archive(ctx, backup)?)?;
     let numbers: Vec<Option<usize>> = reader
         .prelude()
         .namespaces
@@ -239,21 +244,21 @@ pub(super) fn each_document(
 }
 
 /// What an application wrote to one restored collection: documents that it created, changed and deleted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Written {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenSince {
     pub collection: String,
     pub created: u64,
     pub changed: u64,
     pub deleted: u64,
 }
 
-/// Counts in what these collections differ from the backup now. Writers may go on meanwhile.
+/// Counts in what these collections differ from the backup now. Writers may continue.
 pub(super) fn written(
     ctx: &Context,
     backup: &BackupFile,
     live: &Live,
     mut names: Vec<String>,
-) -> Result<Vec<Written>> {
+) -> Result<Vec<WrittenSince>> {
     names.sort();
     names.dedup();
     if names.is_empty() {
@@ -265,7 +270,7 @@ pub(super) fn written(
     let merged = merge(of_backup, of_live, names.len())?;
     let counted = names.into_iter().zip(merged).map(|(collection, found)| {
         let [created, changed, deleted] = found.counts.map(|count| count.documents);
-        Written {
+        WrittenSince {
             collection,
             created,
             changed,
@@ -278,14 +283,14 @@ pub(super) fn written(
 /// What the merge finds of one collection: counts, and the keys of its examples.
 #[derive(Debug, Clone, Default)]
 struct Merged {
-    counts: [Count; 3],
-    keys: Vec<(Fate, Vec<u8>)>,
+    counts: [DocumentCount; 3],
+    keys: Vec<(RowLoss, Vec<u8>)>,
 }
 
 /// One document that is not on both sides alike.
 pub(super) struct Differing {
     pub(super) collection: usize,
-    pub(super) fate: Fate,
+    pub(super) loss: RowLoss,
     pub(super) id: Bson,
 }
 
@@ -299,20 +304,20 @@ pub(super) fn differing(
     aside: &[(String, String)],
 ) -> Result<impl Iterator<Item = Result<Differing>>> {
     let folder = ctx.state_dir("tmp")?;
-    let stands_as = |name: &str| {
+    let full_name_of = |name: &str| {
         aside
             .iter()
             .find(|(_, n)| n == name)
             .map(|(full, _)| full.clone())
     };
-    let (of_backup, of_aside) = both_sides(ctx, backup, live, names, &folder, &stands_as)?;
-    let mut steps = Steps::new(of_backup, of_aside)?;
+    let (of_backup, of_aside) = both_sides(ctx, backup, live, names, &folder, &full_name_of)?;
+    let mut merge = Merge::new(of_backup, of_aside)?;
     Ok(std::iter::from_fn(move || {
-        steps.next().transpose().map(|found| {
-            let (fate, entry) = found?;
+        merge.next().transpose().map(|found| {
+            let (loss, entry) = found?;
             Ok(Differing {
                 collection: key::collection_of(&entry.key)?,
-                fate,
+                loss,
                 id: key::id_of(&entry.key)?,
             })
         })
@@ -321,30 +326,30 @@ pub(super) fn differing(
 
 fn merge(of_backup: Sorted, of_live: Sorted, collections: usize) -> Result<Vec<Merged>> {
     let mut merged = vec![Merged::default(); collections];
-    let mut steps = Steps::new(of_backup, of_live)?;
-    while let Some((fate, entry)) = steps.next()? {
+    let mut merge = Merge::new(of_backup, of_live)?;
+    while let Some((loss, entry)) = merge.next()? {
         let collection = merged
             .get_mut(key::collection_of(&entry.key)?)
             .context("a key of no collection")?;
-        let count = &mut collection.counts[fate as usize];
+        let count = &mut collection.counts[loss as usize];
         count.documents += 1;
         count.bytes += u64::from(entry.bytes);
         if count.documents <= EXAMPLES as u64 {
-            collection.keys.push((fate, entry.key));
+            collection.keys.push((loss, entry.key));
         }
     }
     Ok(merged)
 }
 
 /// Both sides, in the order of their keys.
-struct Steps {
+struct Merge {
     of_backup: Sorted,
     of_live: Sorted,
     backup: Option<Entry>,
     live: Option<Entry>,
 }
 
-impl Steps {
+impl Merge {
     fn new(mut of_backup: Sorted, mut of_live: Sorted) -> Result<Self> {
         let (backup, live) = (of_backup.next()?, of_live.next()?);
         Ok(Self {
@@ -356,7 +361,7 @@ impl Steps {
     }
 
     /// The next document that is not on both sides alike: as it is live, a deleted one as it is in the backup.
-    fn next(&mut self) -> Result<Option<(Fate, Entry)>> {
+    fn next(&mut self) -> Result<Option<(RowLoss, Entry)>> {
         loop {
             let order = match (&self.backup, &self.live) {
                 (None, None) => return Ok(None),
@@ -377,10 +382,10 @@ impl Steps {
                 std::mem::replace(&mut self.live, next)
             };
             match (then, now) {
-                (Some(then), None) => return Ok(Some((Fate::Deleted, then))),
-                (None, Some(now)) => return Ok(Some((Fate::Created, now))),
+                (Some(then), None) => return Ok(Some((RowLoss::Deleted, then))),
+                (None, Some(now)) => return Ok(Some((RowLoss::Created, now))),
                 (Some(then), Some(now)) if then.digest != now.digest => {
-                    return Ok(Some((Fate::Changed, now)));
+                    return Ok(Some((RowLoss::Changed, now)));
                 }
                 _ => {}
             }

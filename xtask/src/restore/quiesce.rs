@@ -7,20 +7,18 @@ use xshell::cmd;
 
 use crate::config::QuiesceConfig;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::catalogue::restore as errors;
 use crate::exec::Exec;
 use crate::report;
 
-/// Runs `swap` between the two hooks of pipeline.toml. The second runs also where the swap failed: an error must not leave
-/// an application in maintenance.
-pub fn quiesced<T>(ctx: &Context, swap: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs `swap`, where asked for between the two hooks of pipeline.toml. The second runs also where the swap failed: an error
+/// must not leave an application in maintenance.
+pub(super) fn quiesced<T>(ctx: &Context, asked: bool, swap: impl FnOnce() -> Result<T>) -> Result<T> {
+    if !asked {
+        return swap();
+    }
     let Some(hooks) = &ctx.config.restore.quiesce else {
-        return Err(
-            CliError::usage("--quiesce needs the hooks `[restore.quiesce]` in pipeline.toml")
-                .live("nothing was changed")
-                .next("write `before`, `after` and `deadline_s` there, or leave --quiesce out")
-                .into(),
-        );
+        return Err(errors::no_quiesce_hooks().into());
     };
     let began = hook(ctx, hooks, &hooks.before).context("cannot stop the writers");
     let swapped = began.and_then(|()| swap());
@@ -32,12 +30,7 @@ pub fn quiesced<T>(ctx: &Context, swap: impl FnOnce() -> Result<T>) -> Result<T>
                 Ok(_) => "the restore is done".to_owned(),
                 Err(why) => format!("the restore failed too ({why:#})"),
             };
-            Err(
-                CliError::midway(format!("cannot let the writers go on: {error:#}"))
-                    .live(outcome)
-                    .next(format!("run it by hand: {}", hooks.after.join(" ")))
-                    .into(),
-            )
+            Err(errors::writers_kept_away(format!("{error:#}"), outcome, hooks.after.join(" ")).into())
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::backup_file;
-use super::prepare::connect;
+use super::context::connect;
 use super::preview::each_document;
 use crate::backup::BackupFile;
 use crate::context::Context;
@@ -26,12 +26,12 @@ pub struct Reinserted {
     pub inserted: BTreeMap<String, u64>,
     pub conflicts: u64,
     /// The first conflicts.
-    pub listed: Vec<Conflict>,
+    pub listed: Vec<ReinsertConflict>,
 }
 
 /// A document that was not put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Conflict {
+pub struct ReinsertConflict {
     pub collection: String,
     pub id: Value,
     pub why: String,
@@ -39,7 +39,7 @@ pub struct Conflict {
 
 /// Inserts every document, of one collection or of all, whose `_id` and unique keys are free. Never changes a document.
 pub fn reinsert(ctx: &Context, file: &BackupFile, only: Option<&str>) -> Result<Reinserted> {
-    backup_file::verify(ctx, file)?;
+    backup_file::require_undamaged(ctx, file)?;
     let live = connect(ctx)?;
     let mut names: Vec<String> = file
         .metadata
@@ -90,7 +90,7 @@ impl Batch {
                     .and_then(|id| serde_json::to_value(id).ok())
                     .unwrap_or(Value::Null);
                 let collection = collection.clone();
-                done.listed.push(Conflict { collection, id, why });
+                done.listed.push(ReinsertConflict { collection, id, why });
             }
         }
         Ok(())

@@ -5,7 +5,9 @@
 
 mod chain;
 mod records;
+mod settings;
 mod tags;
+mod tree;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use xshell::cmd;
 pub use chain::{Message, message_with};
 pub use records::{RELEASES, RecordedRelease};
 pub use tags::{Signature, Tag};
+pub use tree::Export;
 
 use crate::context::Context;
 use crate::domain::commit::CommitId;
@@ -25,25 +28,6 @@ use crate::exec::{Exec, Finished, shell_in};
 const LOCAL_DEADLINE: Duration = Duration::from_secs(30);
 /// For what talks to the remote.
 const REMOTE_DEADLINE: Duration = Duration::from_mins(1);
-/// Ways to authenticate that users and workflows set by the environment.
-const AUTHENTICATION: &[&str] = &[
-    "SSH_AUTH_SOCK",
-    // `gh auth git-credential` as a credential helper reads these.
-    "GH_TOKEN",
-    "GITHUB_TOKEN",
-    "GIT_SSH",
-    "GIT_SSH_COMMAND",
-    "GIT_ASKPASS",
-    "SSH_ASKPASS",
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-    "GIT_CONFIG_COUNT",
-    "GIT_CONFIG_KEY_0",
-    "GIT_CONFIG_VALUE_0",
-    "GIT_CONFIG_KEY_1",
-    "GIT_CONFIG_VALUE_1",
-];
 /// Two processes that fetch in one clone at once can meet on a reference; the second attempt finds it unlocked.
 const FETCH_ATTEMPTS: u32 = 3;
 
@@ -96,7 +80,14 @@ impl Git {
     /// folder would take them along), without those that `.gitignore` names.
     pub fn uncommitted(&self) -> Result<Vec<String>> {
         let text = self
-            .local(&["status", "--porcelain=v1", "--no-renames", "-z"])?
+            .local(&[
+                "status",
+                "--porcelain=v1",
+                "--no-renames",
+                "--untracked-files=normal",
+                "--ignore-submodules=none",
+                "-z",
+            ])?
             .read()?;
         Ok(text
             .split('\0')
@@ -147,46 +138,6 @@ impl Git {
         Ok(self.local(&["rev-parse", "--is-shallow-repository"])?.read()? == "true")
     }
 
-    /// Paths that differ between two commits, below any of `paths` (all where that is empty).
-    pub fn changed_paths(&self, from: &CommitId, to: &CommitId, paths: &[String]) -> Result<Vec<String>> {
-        let mut args = vec![
-            "diff",
-            "--name-only",
-            "--no-renames",
-            "--no-ext-diff",
-            "-z",
-            from.as_str(),
-            to.as_str(),
-            "--",
-        ];
-        args.extend(paths.iter().map(String::as_str));
-        let text = self.local(&args)?.read()?;
-        Ok(text
-            .split('\0')
-            .filter(|path| !path.is_empty())
-            .map(str::to_owned)
-            .collect())
-    }
-
-    /// Checks a commit out into a folder of its own.
-    pub fn worktree_add(&self, path: &Path, commit: &CommitId) -> Result<()> {
-        let path = path.to_str().context("the work tree's path is not UTF-8")?;
-        self.remote_capable(&["worktree", "add", "--detach", "--quiet", path, commit.as_str()])?
-            .run()
-            .with_context(|| format!("cannot check {} out", commit.short()))
-    }
-
-    /// Removes such a folder, whatever is in it.
-    pub fn worktree_remove(&self, path: &Path) -> Result<()> {
-        let path = path.to_str().context("the work tree's path is not UTF-8")?;
-        self.local(&["worktree", "remove", "--force", path])?.run()
-    }
-
-    /// Forgets the work trees whose folders are gone.
-    pub fn worktree_prune(&self) -> Result<()> {
-        self.local(&["worktree", "prune"])?.run()
-    }
-
     /// Fetches with these refspecs and nothing else: no tags, no `FETCH_HEAD`.
     fn fetch_specs(&self, specs: &[&str]) -> Result<()> {
         let mut args = vec![
@@ -213,24 +164,22 @@ impl Git {
     }
 
     fn local(&self, args: &[&str]) -> Result<Exec> {
-        Ok(self.command(args)?.deadline(LOCAL_DEADLINE))
+        Ok(self.command_in(&self.root, args)?.deadline(LOCAL_DEADLINE))
     }
 
     fn remote_capable(&self, args: &[&str]) -> Result<Exec> {
-        Ok(self
-            .command(args)?
-            .deadline(self.remote_deadline)
-            .inherit(AUTHENTICATION))
+        Ok(self.command_in(&self.root, args)?.deadline(self.remote_deadline))
     }
 
-    fn command(&self, args: &[&str]) -> Result<Exec> {
-        let sh = shell_in(&self.root)?;
-        // Housekeeping in the background would outlive the command, and be killed with its group.
-        let command = cmd!(
-            sh,
-            "git -c gc.auto=0 -c maintenance.auto=false -c core.quotePath=false {args...}"
-        );
-        Ok(Exec::new(command)
+    fn command_in(&self, folder: &Path, args: &[&str]) -> Result<Exec> {
+        let sh = shell_in(folder)?;
+        let settings = settings::arguments(&self.remote);
+        let unshown = settings.len();
+        let command = Exec::new(cmd!(sh, "git {settings...} {args...}"))
+            .unshown(unshown)
+            .inherit(settings::AUTHENTICATION)
+            .inherit(&settings::configuration());
+        Ok(command
             .env("LC_ALL", "C")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use regex::Regex;
 use xshell::{Shell, cmd};
 
-use crate::domain::inventory::OWN_PREFIXES;
+use crate::domain::inventory::RESERVED_PREFIXES;
 use crate::domain::manifest::OPLOG_COLLECTION;
 use crate::exec::{Exec, Finished};
 use crate::report;
@@ -113,7 +113,8 @@ impl<'a> Scope<'a> {
     fn options(self) -> Vec<String> {
         match self {
             Self::Database(database) => {
-                let left_out = OWN_PREFIXES.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
+                let left_out =
+                    RESERVED_PREFIXES.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
                 [format!("--db={database}")].into_iter().chain(left_out).collect()
             }
             Self::Everything { oplog: true } => vec!["--oplog".to_owned()],

@@ -33,7 +33,7 @@ fn a_restore_gives_back_the_backup_and_an_undo_what_was_live() {
     assert_eq!(changed.compare(&env.inventory()), []);
 
     let young = env.fails(3, &["restore", "--resume", operation]);
-    assert!(young.contains("taken back"), "{young}");
+    assert!(young.contains("undone"), "{young}");
 }
 
 /// Documents of every collection, by collection and `_id`, as raw bytes.

@@ -127,7 +127,10 @@ fn what_the_server_lost_in_a_crash_is_built_anew() {
                 case.undo(&operation, &line);
             } else {
                 let resumed = case.resume_and_undo(&operation, &line);
-                assert!(resumed["mended"].to_string().contains(told), "{line}: {resumed}");
+                assert!(
+                    resumed["repaired"].to_string().contains(told),
+                    "{line}: {resumed}"
+                );
             }
         }
     }

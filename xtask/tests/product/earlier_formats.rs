@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use xtask::domain::ledger::{LedgerState, OperationOutcome};
 use xtask::domain::release::{Health, Release};
-use xtask::operation::journal::read_file;
+use xtask::operation::journal::{STEP_TAG, read_file};
 use xtask::operation::ledger::{Ledger, LockTiming};
 use xtask::tools::git::Git;
 
@@ -78,7 +78,7 @@ fn killed(name: &str) -> (String, PathBuf) {
 
 /// The facts of every step that a journal shows as done.
 fn journalled(operation: &Path) -> Vec<(String, Value)> {
-    let entries: Vec<Value> = read_file(&operation.join("steps.jsonl")).unwrap();
+    let entries: Vec<Value> = read_file(&operation.join("steps.jsonl"), STEP_TAG).unwrap();
     let done = entries.iter().filter(|entry| entry["entry"] == "done");
     done.map(|entry| (entry["step"].as_str().unwrap().to_owned(), entry["facts"].clone()))
         .collect()

@@ -21,7 +21,7 @@ use xtask::context::Context;
 use xtask::database::Live;
 use xtask::domain::manifest::{Consistency, ConsistencyKind};
 use xtask::report::Format;
-use xtask::restore::{self, Delta};
+use xtask::restore::{self, LossDetail};
 use xtask::secret::Secret;
 
 const ID: &str = "20250131-235959";
@@ -128,7 +128,7 @@ fn plain_digest(archive: &Path) -> Result<()> {
 
 fn delta(backup: &Path) -> Result<()> {
     let ctx = Context::load(None, Format::Text, true)?;
-    let loss = restore::preview(&ctx, &BackupFile::at(backup)?, Delta::Full, false)?;
+    let loss = restore::preview(&ctx, &BackupFile::at(backup)?, LossDetail::Full, false)?;
     let [created, changed, deleted] = loss.totals().map(|count| count.documents);
     tell_loss(created, changed, deleted);
     Ok(())

@@ -5,3 +5,4 @@ mod checks;
 mod github;
 mod job_token;
 mod operation;
+mod reality;

@@ -2,7 +2,7 @@
 
 mod again;
 mod backup;
-mod case;
+pub mod case;
 mod crash;
 mod disturbed;
 mod fault;

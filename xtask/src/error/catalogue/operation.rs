@@ -45,4 +45,40 @@ catalogue! {
         "{what} was not confirmed: {why}",
         live "nothing was changed",
         next "run the command again and type the name, or add --yes";
+
+    /// `--resume` or `--undo` of an operation that has ended.
+    nothing_to_resume(operation) Usage
+        "{operation} has ended: there is nothing to resume",
+        live "nothing was changed",
+        next "cargo xtask releases";
+
+    /// `--resume` after an undo has begun.
+    undo_has_begun(operation, kind) Refused
+        "the undo of {operation} has begun: it cannot be resumed",
+        live "as the undo left it; this command changed nothing",
+        next "cargo xtask {kind} --undo {operation}";
+
+    /// An operation stopped after its first live step. `advice` comes first where something must be done before it is resumed.
+    operation_stopped(cause, advice, kind, operation) Midway
+        "{cause}",
+        live "some steps of this operation are live, others are not; all of them are recorded",
+        next "{advice}cargo xtask {kind} --resume {operation}   (or undo it: cargo xtask {kind} --undo {operation})";
+
+    /// No operation has this id.
+    unknown_operation(environment, operation) Usage
+        "the ledger of {environment} has no operation {operation}",
+        live "nothing was changed",
+        next "cargo xtask ledger";
+
+    /// A deploy is not resumed as a rollback, nor the other way round.
+    other_kind(operation, its_kind, kind) Usage
+        "{operation} is a {its_kind}, not a {kind}",
+        live "nothing was changed",
+        next "cargo xtask {its_kind} --resume {operation}   (or --undo {operation})";
+
+    /// The journal is locked by another process.
+    journal_in_use(file) Refused
+        "another process is writing {file}",
+        live "this process changed nothing",
+        next "wait for the other process to end, or end it, then run the command again";
 }

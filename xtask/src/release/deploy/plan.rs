@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::domain::release::rolled_back_by;
 use crate::operation::preflight::Preflight;
+use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
 use crate::release::platforms::Platforms;
 use crate::release::releases::{Releases, tag_note};
@@ -42,6 +43,7 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
     let commit = git.head()?;
     check_repository(ctx, &git, &mut preflight);
     commit_checks::require(ctx, commit.as_str(), &mut preflight);
+    preflight.check("the files to release", Checkout::of(ctx, commit.as_str()));
     let releases = Releases::read(ctx)?;
     let last = releases.newest();
     let mut notes = Vec::new();
@@ -114,10 +116,9 @@ fn variables(ctx: &Context) -> Result<ToSet> {
 
 /// A commit that was rolled back is not deployed again by accident.
 fn check_rolled_back(releases: &Releases, commit: &str, allowed: bool, preflight: &mut Preflight) {
-    let of_commit = releases.all.iter().filter(|release| release.commit == commit);
-    let rolled_back = of_commit
-        .filter_map(|release| Some((release, rolled_back_by(&releases.all, &release.tag)?)))
-        .next();
+    let mut of_commit = releases.all.iter().filter(|release| release.commit == commit);
+    let rolled_back =
+        of_commit.find_map(|release| Some((release, rolled_back_by(&releases.all, &release.tag)?)));
     if let Some((release, rollback)) = rolled_back {
         preflight.require(allowed, || {
             format!(

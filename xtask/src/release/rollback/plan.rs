@@ -15,6 +15,7 @@ use crate::domain::release::{
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::preflight::Preflight;
+use crate::release::checkout::Checkout;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
@@ -79,6 +80,9 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         DatabaseAction::Keep { .. } => None,
     };
     let (backend, mut notes) = check_platforms(target, from, facts.platforms, &mut preflight);
+    if backend == Backend::Rebuild {
+        preflight.check("the files to release", Checkout::of(ctx, &target.commit));
+    }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
     notes.extend(tag_note(ctx, &target.commit));

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document, deserialize_from_slice};
 use serde_json::Value;
 
-use super::{CollectionLoss, Example, Fate, Merged, each_document, key};
+use super::{CollectionLoss, LossExample, Merged, RowLoss, each_document, key};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Live;
@@ -30,9 +30,9 @@ pub(super) fn describe(
             continue;
         }
         let mut examples = Vec::new();
-        for (fate, key) in &found.keys {
+        for (loss, key) in &found.keys {
             let then = in_backup.get(key);
-            examples.push(example(live, name, *fate, key, then, show_values)?);
+            examples.push(example(live, name, *loss, key, then, show_values)?);
         }
         let [created, changed, deleted] = found.counts;
         losses.push(CollectionLoss {
@@ -57,7 +57,7 @@ fn from_backup(
 ) -> Result<HashMap<Vec<u8>, Document>> {
     let keys = merged.iter().flat_map(|m| &m.keys);
     let mut wanted: BTreeSet<Vec<u8>> = keys
-        .filter(|(fate, _)| *fate == Fate::Changed || (show_values && *fate == Fate::Deleted))
+        .filter(|(loss, _)| *loss == RowLoss::Changed || (show_values && *loss == RowLoss::Deleted))
         .map(|(_, key)| key.clone())
         .collect();
     let mut found = HashMap::new();
@@ -78,12 +78,12 @@ fn from_backup(
 fn example(
     live: &Live,
     collection: &str,
-    fate: Fate,
+    loss: RowLoss,
     key: &[u8],
     then: Option<&Document>,
     show_values: bool,
-) -> Result<Example> {
-    let needs_live = fate == Fate::Changed || (show_values && fate == Fate::Created);
+) -> Result<LossExample> {
+    let needs_live = loss == RowLoss::Changed || (show_values && loss == RowLoss::Created);
     let now: Option<Document> = if needs_live {
         let raw = live.raw_by_id(collection, key::filter_of(key)?)?;
         raw.map(|raw| deserialize_from_slice(&raw)).transpose()?
@@ -99,8 +99,8 @@ fn example(
         let document = document.filter(|_| show_values)?;
         serde_json::to_value(document).ok()
     };
-    Ok(Example {
-        fate,
+    Ok(LossExample {
+        loss,
         id: serde_json::to_value(key::id_of(key)?).unwrap_or(Value::Null),
         fields,
         live: shown(now.as_ref()),

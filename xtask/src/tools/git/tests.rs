@@ -155,3 +155,88 @@ fn a_chain_of_which_only_the_end_is_here_is_fetched() {
     b.fetch_chain(name, None, &second).unwrap();
     assert_eq!(b.messages(None, &second).unwrap().len(), 2);
 }
+
+#[test]
+fn a_submodule_that_moved_at_or_above_a_path_counts_as_a_change_of_it() {
+    let world = World::new();
+    let git = world.clone("a");
+    let elsewhere = world.commit("a", "app", "one");
+    let entry = |commit: &CommitId| format!("160000,{commit},services/backend");
+    let link = |commit: &CommitId, message: &str| -> CommitId {
+        world.git("a", &["update-index", "--add", "--cacheinfo", &entry(commit)]);
+        world.git("a", &["commit", "--quiet", "--message", message]);
+        git.head().unwrap()
+    };
+    let first = link(&elsewhere, "link");
+    let second = link(&first, "move");
+    // As users set it to keep `git diff` short.
+    world.git("a", &["config", "diff.ignoreSubmodules", "all"]);
+    let changed = |path: &str| git.changed_paths(&first, &second, &[path.to_owned()]).unwrap();
+    for path in [
+        "services/backend/migrations",
+        "services/backend",
+        "services",
+        "services/*/migrations",
+    ] {
+        assert_eq!(changed(path), ["services/backend"], "{path}");
+    }
+    assert!(changed("services/frontend").is_empty() && changed("app").is_empty());
+    assert_eq!(git.submodules(&second).unwrap(), ["services/backend"]);
+}
+
+#[test]
+fn settings_of_the_user_change_no_answer() {
+    let world = World::new();
+    let git = world.clone("a");
+    let key = world.dir.path().join("key");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()])
+        .status();
+    assert!(made.unwrap().success());
+    let hooks = world.dir.path().join("hooks");
+    std::fs::create_dir(&hooks).unwrap();
+    for hook in ["pre-push", "reference-transaction", "post-checkout", "fsmonitor"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::write(hooks.join(hook), "#!/bin/sh\nexit 2\n").unwrap();
+        std::fs::set_permissions(hooks.join(hook), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    world.git("a", &["config", "gpg.format", "ssh"]);
+    world.git("a", &["config", "user.signingKey", key.to_str().unwrap()]);
+    world.git("a", &["config", "commit.gpgSign", "true"]);
+    let first = world.commit("a", "f", "one");
+    let fsmonitor = hooks.join("fsmonitor");
+    let settings = [
+        ("log.showSignature", "true"),
+        ("log.date", "relative"),
+        ("color.ui", "always"),
+        ("core.quotePath", "true"),
+        ("core.hooksPath", hooks.to_str().unwrap()),
+        ("core.fsmonitor", fsmonitor.to_str().unwrap()),
+        ("i18n.logOutputEncoding", "ISO-8859-1"),
+        ("i18n.commitEncoding", "ISO-8859-1"),
+        ("push.followTags", "true"),
+        ("push.gpgSign", "true"),
+        ("push.pushOption", "unknown"),
+        ("tag.gpgSign", "true"),
+        ("status.showUntrackedFiles", "no"),
+        ("remote.origin.mirror", "true"),
+        ("submodule.recurse", "true"),
+    ];
+    for (name, value) in settings {
+        world.git("a", &["config", name, value]);
+    }
+    assert_eq!(git.author_email(&first).unwrap(), "ann@example.com");
+    assert_eq!(git.commit_times(None, &first, 1).unwrap().len(), 1);
+    std::fs::write(world.dir.path().join("a/ä"), "").unwrap();
+    assert_eq!(git.uncommitted().unwrap(), ["ä"]);
+
+    let name = "refs/xtask/ledger/production";
+    let record = git.commit_message(None, "één\n").unwrap();
+    git.push_commit(&record, name).unwrap();
+    assert_eq!(git.messages(None, &record).unwrap()[0].text, "één\n");
+    git.create_annotated_tag("prod-1", "Release\n", &first).unwrap();
+    git.create_annotated_tag("local-1", "mine\n", &first).unwrap();
+    git.push_tag("prod-1").unwrap();
+    let tags = world.git("remote.git", &["tag", "--list"]);
+    assert_eq!(tags, "prod-1", "only what was named is pushed");
+}

@@ -89,12 +89,17 @@ impl CrashCase {
 
     pub fn journal(&self, operation: &str) -> PathBuf {
         let operations = self.env.root().join(".xtask/operations");
-        operations.join(operation).join("restore.jsonl")
+        operations.join(operation).join("steps.jsonl")
     }
 
+    /// The lines of the restore, without those of the operation's steps.
     pub fn lines(&self, operation: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.journal(operation)).unwrap();
-        text.split_inclusive('\n').map(str::to_owned).collect()
+        let lines = text.split_inclusive('\n');
+        lines
+            .filter(|line| line.starts_with(r#"{"event":"#) || !line.ends_with('\n'))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// An operation whose journal has its first line.
@@ -126,7 +131,7 @@ impl CrashCase {
         assert_eq!(
             self.changed.compare(&self.env.inventory()),
             [],
-            "taken back after {after}"
+            "undone after {after}"
         );
     }
 

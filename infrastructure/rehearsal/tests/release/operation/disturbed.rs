@@ -113,7 +113,7 @@ impl Disturbed {
             let id = last["id"].as_str().unwrap();
             let (flag, word) = match then {
                 Then::Resume => ("--resume", "resumed"),
-                Then::Undo => ("--undo", "taken back"),
+                Then::Undo => ("--undo", "undone"),
             };
             let kind = last["kind"].as_str().unwrap();
             let again = self.case.run(&[kind, flag, id, "--format", "json"], &[]);
@@ -144,7 +144,8 @@ impl Disturbed {
     /// Drops what restores keep beside the live collections: there are many of them here.
     pub fn forget(&self) {
         let id = self.case.last_operation()["id"].as_str().unwrap().to_owned();
-        if self.case.journal(&id).with_file_name("restore.jsonl").exists() {
+        let journal = std::fs::read_to_string(self.case.journal(&id)).unwrap_or_default();
+        if journal.contains(r#""event":"planned""#) {
             self.case.run(&["restore", "--forget", &id], &[]);
         }
     }

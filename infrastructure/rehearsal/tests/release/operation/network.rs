@@ -16,7 +16,7 @@ const FAULTS: [(&str, &str, u64); 8] = [
     ("done, then 500", "done-then-status", 1),
     ("half an answer", "cut", 1),
     ("garbage", "garbage", 1),
-    ("heard twice", "twice", 1),
+    ("sent twice", "twice", 1),
     ("late", "delay", 1),
     ("cut off", "close", 0),
 ];

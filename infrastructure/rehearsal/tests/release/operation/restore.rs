@@ -23,7 +23,7 @@ const STEPS: [(&str, &str, Asks); 17] = [
     ("ask the ledger", "start:1:*git", Asks::Command),
     ("safety backup", "start:1:*mongodump", Asks::Command),
     (
-        "look for what is in the way",
+        "find what blocks it",
         "text:\"event\":\"planned\"",
         Asks::Database,
     ),
@@ -36,7 +36,7 @@ const STEPS: [(&str, &str, Asks); 17] = [
         Asks::Database,
     ),
     (
-        "say in the ledger that the swap begins",
+        "record in the ledger that the shadow is ready",
         "text:\"event\":\"shadow-compared\"",
         Asks::Command,
     ),
@@ -64,7 +64,7 @@ const STEPS: [(&str, &str, Asks); 17] = [
         Asks::Database,
     ),
     (
-        "say in the ledger that it is done",
+        "record in the ledger that it is done",
         "text:\"event\":\"rescued\"",
         Asks::Command,
     ),
@@ -98,7 +98,7 @@ impl Restored {
         let backup = self.case.backup.to_str().unwrap();
         let proxy = self.case.env.proxy.as_ref().unwrap();
         let env = self.library.env(
-            "/restore.jsonl",
+            "/steps.jsonl",
             &at.replace("BACKUP", backup),
             &how(cell.column, asks, proxy),
         );
@@ -128,7 +128,7 @@ impl Restored {
         }
         let (flag, word) = match Then::of(cell) {
             Then::Resume => ("--resume", "resumed"),
-            Then::Undo => ("--undo", "taken back"),
+            Then::Undo => ("--undo", "undone"),
         };
         let again = self.run(&["restore", flag, last["id"].as_str().unwrap()], &[]);
         let told = &cell.told;

@@ -7,22 +7,22 @@ use chrono::Utc;
 use mongodb::bson::Document;
 
 use super::copy::expiries;
-use super::prepare::{Prepared, document};
-use super::record::{Step, SwapPlan};
-use crate::database::{Digests, Listed, ViewDefinition};
-use crate::domain::inventory::{self, is_application, normal_options};
+use super::journal::{RestoreStep, SwapPlan};
+use super::prepare::Prepared;
+use crate::database::{Digests, Listed, ViewDefinition, document_of_json, listed_options};
+use crate::domain::inventory::is_application;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 
 /// What the swap will do, from what is live now.
-pub(super) fn plan(prepared: &Prepared) -> Result<SwapPlan> {
-    let live = prepared.live.listed()?;
+pub(super) fn make(prepared: &Prepared) -> Result<SwapPlan> {
+    let live = prepared.restore.live.listed()?;
     let backup: BTreeMap<&str, &NamespaceRecord> = prepared
         .namespaces()
         .map(|n| (n.collection.as_str(), n))
         .collect();
     let mut plan = SwapPlan {
         steps: Vec::new(),
-        before: prepared.live.inventory(Digests::None)?,
+        before: prepared.restore.live.inventory(Digests::None)?,
         begun: Some(Utc::now()),
     };
     for (name, listed) in live.iter().filter(|(name, _)| is_application(name)) {
@@ -36,18 +36,18 @@ pub(super) fn plan(prepared: &Prepared) -> Result<SwapPlan> {
                     w.kind == NamespaceKind::View && view_of(w).is_ok_and(|v| is_view(listed, &v))
                 });
                 if !same {
-                    plan.steps.push(Step::DropView {
+                    plan.steps.push(RestoreStep::DropView {
                         view: name.clone(),
                         definition,
                     });
                 }
             }
             NamespaceKind::Collection if wanted.is_none_or(|w| w.kind != NamespaceKind::Collection) => {
-                plan.steps.push(Step::Aside {
+                plan.steps.push(RestoreStep::RenameToPrevious {
                     collection: name.clone(),
                 });
             }
-            // Goes aside just before its successor comes; time-series collections stay.
+            // It is renamed just before its successor is promoted; time-series collections stay.
             NamespaceKind::Collection | NamespaceKind::Timeseries => {}
         }
     }
@@ -58,11 +58,11 @@ pub(super) fn plan(prepared: &Prepared) -> Result<SwapPlan> {
                 .get(*name)
                 .is_some_and(|l| l.kind == NamespaceKind::Collection)
             {
-                plan.steps.push(Step::Aside {
+                plan.steps.push(RestoreStep::RenameToPrevious {
                     collection: collection.clone(),
                 });
             }
-            plan.steps.push(Step::Bring { collection });
+            plan.steps.push(RestoreStep::PromoteShadow { collection });
         }
     }
     for (name, record) in &backup {
@@ -71,11 +71,11 @@ pub(super) fn plan(prepared: &Prepared) -> Result<SwapPlan> {
             // One that stays as it is must not be dropped by an undo either.
             let there = live.get(*name).is_some_and(|l| is_view(l, &definition));
             if !there {
-                plan.steps.push(Step::MakeView { view, definition });
+                plan.steps.push(RestoreStep::CreateView { view, definition });
             }
         }
         for (index, expire_after_s) in expiries(record)? {
-            plan.steps.push(Step::ArmExpiry {
+            plan.steps.push(RestoreStep::SetExpiry {
                 collection: (*name).to_owned(),
                 index,
                 expire_after_s,
@@ -85,14 +85,10 @@ pub(super) fn plan(prepared: &Prepared) -> Result<SwapPlan> {
     Ok(plan)
 }
 
-/// Whether it is a view of this definition, however numbers are spelt.
+/// Whether it is a view of this definition, however numbers are spelled.
 fn is_view(listed: &Listed, definition: &ViewDefinition) -> bool {
-    let plain = |options: &Document| {
-        serde_json::to_value(options).map(|value| normal_options(&inventory::plain(&value)))
-    };
-    let own = plain(&listed.options);
-    listed.kind == NamespaceKind::View
-        && matches!((own, plain(&definition.options)), (Ok(own), Ok(wanted)) if text(&own) == text(&wanted))
+    let text = |options: &Document| text(&listed_options(options));
+    listed.kind == NamespaceKind::View && text(&listed.options) == text(&definition.options)
 }
 
 /// As text: in a pipeline the order of keys matters.
@@ -103,6 +99,7 @@ fn text(options: &BTreeMap<String, serde_json::Value>) -> String {
 }
 
 fn view_of(record: &NamespaceRecord) -> Result<ViewDefinition> {
-    let options = document(&record.options).with_context(|| format!("the view `{}`", record.name()))?;
+    let options =
+        document_of_json(&record.options).with_context(|| format!("the view `{}`", record.name()))?;
     Ok(ViewDefinition { options })
 }

@@ -1,0 +1,213 @@
+//! What `restore` prints for people.
+
+use std::fmt::Write as _;
+
+use crate::report;
+use crate::restore::{
+    DocumentCount, KnownRestore, LossExample, LossPreview, Reinserted, Repaired, RestorePhase, RestorePlan,
+    RestoreUndone, RowLoss, Swapped,
+};
+
+/// What a restore would do.
+pub(super) fn plan(plan: &RestorePlan) -> String {
+    let mut text = format!(
+        "backup {}: {} documents, {}, into `{}`\n",
+        plan.backup_id,
+        plan.documents,
+        report::bytes(plan.bytes),
+        plan.database
+    );
+    loss_text(&plan.loss, &mut text);
+    writeln!(text, "  writers: {}", plan.writers).expect("writing to a string");
+    let storage = plan.preflight.storage;
+    let free = storage.free_bytes.map_or_else(
+        || "does not report its free space".into(),
+        |free| format!("has {}", report::bytes(free)),
+    );
+    writeln!(
+        text,
+        "  storage: about {} for the second copy until --forget; the server {free}",
+        report::bytes(storage.needed_bytes)
+    )
+    .expect("writing to a string");
+    writeln!(
+        text,
+        "  time: about {}",
+        report::duration_ms(plan.estimate.total_ms)
+    )
+    .expect("writing to a string");
+    let rows = plan.estimate.phases.iter();
+    let rows = rows.map(|p| vec![p.phase.to_owned(), report::duration_ms(p.ms), p.from.to_owned()]);
+    text.push_str(&report::table(
+        &["phase", "about", "estimated from"],
+        &rows.collect::<Vec<_>>(),
+    ));
+    for warning in &plan.preflight.warnings {
+        writeln!(text, "  warning: {warning}").expect("writing to a string");
+    }
+    for problem in &plan.preflight.problems {
+        writeln!(text, "  problem: {problem}").expect("writing to a string");
+    }
+    text
+}
+
+/// What a restore did.
+pub(super) fn swapped(done: &Swapped) -> String {
+    let mut text = format!(
+        "restored backup {}: {} collections swapped in {}; documents, indexes and options are the backup's\n",
+        done.backup_id,
+        done.collections.len(),
+        report::duration_ms(done.total_ms)
+    );
+    if let Some(longest) = done.collections.iter().max_by_key(|c| c.unavailable_ms) {
+        writeln!(
+            text,
+            "longest absence: `{}`, {}",
+            longest.collection,
+            report::duration_ms(longest.unavailable_ms)
+        )
+        .expect("writing to a string");
+    }
+    for written in &done.written_since {
+        writeln!(
+            text,
+            "written since the swap, and live: `{}`: {} documents created, {} changed, {} deleted",
+            written.collection, written.created, written.changed, written.deleted
+        )
+        .expect("writing to a string");
+    }
+    repaired(&done.repaired, &mut text);
+    if let Some(rescue) = &done.rescue {
+        writeln!(
+            text,
+            "{} documents that only the previous collections had: {}",
+            rescue.documents,
+            rescue.path.display()
+        )
+        .expect("writing to a string");
+    }
+    writeln!(
+        text,
+        "to undo it: cargo xtask restore --undo {0}\nto drop what was live before: cargo xtask restore --forget {0}",
+        done.operation
+    )
+    .expect("writing to a string");
+    text
+}
+
+/// What an undo did.
+pub(super) fn undone(done: &RestoreUndone) -> String {
+    let mut text = format!(
+        "restore {} was undone: {} collections are as they were\n",
+        done.operation,
+        done.collections.len()
+    );
+    for difference in &done.written_since {
+        writeln!(text, "written since: {difference}").expect("writing to a string");
+    }
+    repaired(&done.repaired, &mut text);
+    if let Some(rescue) = &done.rescue {
+        writeln!(
+            text,
+            "{} documents that were written to the restored collections: {}",
+            rescue.documents,
+            rescue.path.display()
+        )
+        .expect("writing to a string");
+    }
+    text
+}
+
+fn repaired(repaired: &[Repaired], text: &mut String) {
+    for repaired in repaired {
+        writeln!(text, "warning: `{}`: {}", repaired.collection, repaired.what).expect("writing to a string");
+    }
+}
+
+/// What became of the documents of a rescue file.
+pub(super) fn reinserted(done: &Reinserted) -> String {
+    let mut text = String::new();
+    for (collection, count) in &done.inserted {
+        writeln!(text, "{count} documents inserted into `{collection}`").expect("writing to a string");
+    }
+    for conflict in &done.listed {
+        writeln!(
+            text,
+            "not inserted: `{}` _id {}: {}",
+            conflict.collection, conflict.id, conflict.why
+        )
+        .expect("writing to a string");
+    }
+    writeln!(
+        text,
+        "{} conflicts; a document that exists is never changed",
+        done.conflicts
+    )
+    .expect("writing to a string");
+    text
+}
+
+/// One restore of the list, and what to do about it.
+pub(super) fn row(known: &KnownRestore) -> (Vec<String>, String) {
+    let state = known.phase.map_or("unknown here", RestorePhase::name);
+    let row = vec![
+        known.operation.to_string(),
+        state.to_owned(),
+        known.backup_id.clone().unwrap_or_default(),
+        known.old.len().to_string(),
+        known.shadow.len().to_string(),
+        known.late.len().to_string(),
+    ];
+    let next = known.next.as_ref().map_or_else(
+        || "nothing is left to do".to_owned(),
+        |next| format!("next: {next}"),
+    );
+    (row, next)
+}
+
+/// What would be lost, for people.
+pub fn loss_text(loss: &LossPreview, text: &mut String) {
+    let count = |count: DocumentCount| format!("{} ({})", count.documents, report::bytes(count.bytes));
+    if !loss.collections.is_empty() {
+        let rows = loss.collections.iter().map(|c| {
+            let name = c.collection.clone();
+            vec![name, count(c.created), count(c.changed), count(c.deleted)]
+        });
+        let header = [
+            "collection",
+            "created since: lost",
+            "changed since: as before",
+            "deleted since: back",
+        ];
+        text.push_str(&report::table(&header, &rows.collect::<Vec<_>>()));
+    } else if loss.exact {
+        text.push_str("  every document is live as it is in the backup\n");
+    }
+    for collection in &loss.collections {
+        for example in &collection.examples {
+            example_text(&collection.collection, example, text);
+        }
+    }
+    for difference in &loss.structure {
+        writeln!(text, "  live now: {difference}").expect("writing to a string");
+    }
+}
+
+fn example_text(collection: &str, example: &LossExample, text: &mut String) {
+    let loss = match example.loss {
+        RowLoss::Created => "created",
+        RowLoss::Changed => "changed",
+        RowLoss::Deleted => "deleted",
+    };
+    let fields = if example.fields.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", example.fields.join(", "))
+    };
+    writeln!(text, "  {loss} `{collection}` _id {}{fields}", example.id).expect("writing to a string");
+    for (side, document) in [("live", &example.live), ("backup", &example.backup)] {
+        if let Some(document) = document {
+            writeln!(text, "    {side}: {document}").expect("writing to a string");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What a restore writes into the journal of its operation, and the state that these records amount to.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::database::ViewDefinition;
+use crate::domain::inventory::{Difference, Inventory};
+use crate::domain::operation::OperationId;
+use crate::operation::journal::{self, Journal, RESTORE_TAG, operation_dir};
+
+/// Earlier versions kept the records of a restore in a file of this name beside the steps.
+const EARLIER_FILE_NAME: &str = "restore.jsonl";
+
+/// One line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum RestoreRecord {
+    /// What is restored into what.
+    Planned(PlannedRestore),
+    /// The backup file was read whole and is as recorded.
+    Verified,
+    /// From here on shadow collections may exist.
+    ShadowBegun,
+    /// Every document was accepted by the server.
+    ShadowFilled { documents: u64, ms: u64 },
+    /// Documents, indexes and options of the shadow are those of the backup.
+    ShadowCompared { ms: u64 },
+    /// From here on live collections may have been renamed.
+    SwapBegun(SwapPlan),
+    /// A step of the swap is about to be made.
+    Before { step: RestoreStep },
+    /// A step of the swap was made.
+    After { step: RestoreStep, ms: u64 },
+    /// All steps were made.
+    Swapped,
+    /// The live database was read again; what differs are documents that the application wrote since.
+    Compared { written_since: Vec<Difference> },
+    /// What only the previous collections had was exported.
+    Rescued { rescue: Option<Rescue> },
+    /// The server lost it in a crash; it was recreated.
+    #[serde(alias = "mended")]
+    Repaired(Repaired),
+    /// The undo begins; what it makes live again is here.
+    UndoBegun { before: Inventory },
+    /// A step of the undo is about to be made.
+    Undoing { step: RestoreStep },
+    /// What was live before is live again.
+    Undone { written_since: Vec<Difference> },
+    /// The previous collections were dropped.
+    Forgotten,
+}
+
+/// What a rescue file holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rescue {
+    pub path: PathBuf,
+    pub documents: u64,
+}
+
+/// What is restored into what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlannedRestore {
+    pub backup: PathBuf,
+    pub backup_id: String,
+    pub environment: String,
+    pub database: String,
+    pub host: String,
+}
+
+/// Everything that the swap does, in order. It is written before the first step, and is enough for an undo.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SwapPlan {
+    pub steps: Vec<RestoreStep>,
+    /// What was live then: what a crashing server may lose can be recreated only where its shape is known.
+    #[serde(default)]
+    pub before: Inventory,
+    #[serde(default)]
+    pub begun: Option<DateTime<Utc>>,
+}
+
+/// Something that a server lost when it was killed, and that was recreated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repaired {
+    /// Its name in the database.
+    pub collection: String,
+    /// What was lost, and where it was taken from.
+    pub what: String,
+}
+
+/// One change of the swap. Each can be repeated: it first asks the server whether it was made. Journals hold the names of
+/// these steps, so a persisted name never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum RestoreStep {
+    /// The live collection gets its `__old_` name.
+    #[serde(rename = "aside")]
+    RenameToPrevious { collection: String },
+    /// The shadow collection gets the live name.
+    #[serde(rename = "bring")]
+    PromoteShadow { collection: String },
+    /// The live view is dropped; its definition is here.
+    DropView {
+        view: String,
+        definition: ViewDefinition,
+    },
+    /// The backup's view is created.
+    #[serde(rename = "make-view")]
+    CreateView {
+        view: String,
+        definition: ViewDefinition,
+    },
+    /// A TTL index gets its expiry, in seconds.
+    #[serde(rename = "arm-expiry")]
+    SetExpiry {
+        collection: String,
+        index: String,
+        expire_after_s: i64,
+    },
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestorePhase {
+    /// Nothing live was touched.
+    Preparing,
+    /// Restored beside the live collections and compared; nothing live was touched.
+    Prepared,
+    /// Some live collections may have been replaced.
+    Swapping,
+    /// The backup is live, the previous collections are beside it.
+    Swapped,
+    /// Some previous collections may be live again.
+    Undoing,
+    /// What was live before is live again.
+    Undone,
+    /// The collections beside the live ones were dropped.
+    Forgotten,
+}
+
+impl RestorePhase {
+    /// For people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Preparing => "stopped before the swap",
+            Self::Prepared => "ready to swap",
+            Self::Swapping => "stopped midway",
+            Self::Swapped => "done",
+            Self::Undoing => "undo stopped midway",
+            Self::Undone => "undone",
+            Self::Forgotten => "forgotten",
+        }
+    }
+}
+
+/// What the records of a restore amount to.
+#[derive(Debug, Clone)]
+pub struct RestoreHistory {
+    pub planned: Option<PlannedRestore>,
+    pub swap: Option<SwapPlan>,
+    pub phase: RestorePhase,
+    pub compared: bool,
+    /// Whether documents that only the previous collections have were exported; there may have been none.
+    pub rescued: bool,
+    /// How long it took to fill the shadow collections, and to compare them.
+    pub restore_ms: u64,
+    pub compare_ms: u64,
+    pub rescue: Option<Rescue>,
+    pub undo_before: Option<Inventory>,
+    /// Steps of the swap, and of an undo, that were begun, whether or not they were made.
+    begun: Vec<RestoreStep>,
+    undo_begun: Vec<RestoreStep>,
+    pub repaired: Vec<Repaired>,
+}
+
+impl RestoreHistory {
+    /// What the journal of an operation amounts to, without locking it. Records of an earlier version come first: nothing
+    /// is written to their file any more.
+    pub fn read(ctx: &Context, operation: &OperationId) -> Result<Self> {
+        Self::read_in(&operation_dir(ctx, operation)?)
+    }
+
+    fn read_in(folder: &Path) -> Result<Self> {
+        let mut records: Vec<RestoreRecord> = Vec::new();
+        for file in [EARLIER_FILE_NAME, journal::FILE_NAME] {
+            records.append(&mut journal::read_file(&folder.join(file), RESTORE_TAG)?);
+        }
+        Ok(Self::of(&records))
+    }
+
+    pub fn of(records: &[RestoreRecord]) -> Self {
+        let mut history = Self {
+            planned: None,
+            swap: None,
+            phase: RestorePhase::Preparing,
+            compared: false,
+            rescued: false,
+            restore_ms: 0,
+            compare_ms: 0,
+            rescue: None,
+            undo_before: None,
+            begun: Vec::new(),
+            undo_begun: Vec::new(),
+            repaired: Vec::new(),
+        };
+        for record in records {
+            history.add(record);
+        }
+        history
+    }
+
+    /// Takes one more line into account.
+    pub fn add(&mut self, record: &RestoreRecord) {
+        match record {
+            RestoreRecord::Planned(planned) => self.planned = Some(planned.clone()),
+            RestoreRecord::ShadowBegun => self.phase = RestorePhase::Preparing,
+            RestoreRecord::ShadowFilled { ms, .. } => self.restore_ms = *ms,
+            RestoreRecord::ShadowCompared { ms } => {
+                self.compare_ms = *ms;
+                self.phase = RestorePhase::Prepared;
+            }
+            RestoreRecord::SwapBegun(plan) => {
+                self.swap = Some(plan.clone());
+                self.phase = RestorePhase::Swapping;
+            }
+            RestoreRecord::Swapped => self.phase = RestorePhase::Swapped,
+            RestoreRecord::Compared { .. } => self.compared = true,
+            RestoreRecord::Rescued { rescue } => {
+                self.rescued = true;
+                self.rescue.clone_from(rescue);
+            }
+            RestoreRecord::UndoBegun { before } => {
+                self.undo_before = Some(before.clone());
+                self.phase = RestorePhase::Undoing;
+            }
+            RestoreRecord::Undone { .. } => self.phase = RestorePhase::Undone,
+            RestoreRecord::Forgotten => self.phase = RestorePhase::Forgotten,
+            RestoreRecord::Before { step } => self.begun.push(step.clone()),
+            RestoreRecord::Undoing { step } => self.undo_begun.push(step.clone()),
+            RestoreRecord::Repaired(repaired) => self.repaired.push(repaired.clone()),
+            RestoreRecord::Verified | RestoreRecord::After { .. } => {}
+        }
+    }
+
+    /// Whether the shadow's promotion was begun: its predecessor had its `__old_` name by then.
+    pub fn promoted(&self, collection: &str) -> bool {
+        self.begun
+            .iter()
+            .any(|step| matches!(step, RestoreStep::PromoteShadow { collection: c } if c == collection))
+    }
+
+    /// Whether an undo had begun to give the previous collection its live name: the restored one had given it up by then.
+    pub fn renamed_back(&self, collection: &str) -> bool {
+        self.undo_begun
+            .iter()
+            .any(|step| matches!(step, RestoreStep::RenameToPrevious { collection: c } if c == collection))
+    }
+}
+
+/// The records of a restore, open for writing, and what they amount to.
+#[derive(Debug)]
+pub struct RestoreJournal {
+    journal: Journal,
+    pub history: RestoreHistory,
+}
+
+impl RestoreJournal {
+    /// The records in a journal that is open.
+    pub fn of(ctx: &Context, operation: &OperationId, journal: Journal) -> Result<Self> {
+        let history = RestoreHistory::read(ctx, operation)?;
+        Ok(Self { journal, history })
+    }
+
+    /// Opens the journal of an operation that has ended, or that this machine does not know.
+    pub fn open(ctx: &Context, operation: &OperationId) -> Result<Self> {
+        let journal = Journal::open(ctx, operation)?;
+        Self::of(ctx, operation, journal)
+    }
+
+    /// Writes one record; it is on the disk when this returns.
+    pub fn write(&mut self, record: &RestoreRecord) -> Result<()> {
+        self.journal
+            .append(record)
+            .context("cannot record the step: nothing was done")?;
+        self.history.add(record);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EARLIER: &str = r#"{"event":"planned","backup":"/b","backup_id":"20260102-030405","environment":"production","database":"shop","host":"h"}
+{"event":"swap-begun","steps":[{"do":"aside","collection":"users"},{"do":"bring","collection":"users"}]}
+{"event":"before","step":{"do":"aside","collection":"users"}}
+{"event":"mended","collection":"users","what":"rebuilt"}
+{"event":"before","step":{"do":"bring","collection":"users"}}
+"#;
+
+    #[test]
+    fn records_of_an_earlier_version_come_before_those_in_the_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(EARLIER_FILE_NAME), EARLIER).unwrap();
+        let history = RestoreHistory::read_in(dir.path()).unwrap();
+        assert_eq!(history.phase, RestorePhase::Swapping);
+        assert!(history.promoted("users") && !history.renamed_back("users"));
+        assert_eq!(history.repaired[0].what, "rebuilt");
+        let journal = Journal::open_file(dir.path().join(journal::FILE_NAME)).unwrap();
+        let step = r#"{"entry":"begun","step":"swap database","at":"2026-01-02T03:04:05Z"}"#;
+        journal
+            .append(&serde_json::from_str::<serde_json::Value>(step).unwrap())
+            .unwrap();
+        journal.append(&RestoreRecord::Swapped).unwrap();
+        let history = RestoreHistory::read_in(dir.path()).unwrap();
+        assert_eq!(history.phase, RestorePhase::Swapped);
+        assert_eq!(history.planned.unwrap().backup_id, "20260102-030405");
+    }
+
+    #[test]
+    fn persisted_names_of_steps_stay() {
+        let collection = || "users".to_owned();
+        let steps = [
+            RestoreStep::RenameToPrevious {
+                collection: collection(),
+            },
+            RestoreStep::PromoteShadow {
+                collection: collection(),
+            },
+            RestoreStep::SetExpiry {
+                collection: collection(),
+                index: "seen".into(),
+                expire_after_s: 60,
+            },
+        ];
+        let names = steps.map(|step| serde_json::to_value(step).unwrap()["do"].clone());
+        assert_eq!(names, ["aside", "bring", "arm-expiry"]);
+    }
+}
