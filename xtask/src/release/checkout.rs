@@ -147,6 +147,10 @@ mod tests {
     use xshell::{Shell, cmd};
 
     #[test]
+    #[expect(
+        clippy::used_underscore_binding,
+        reason = "a kill is an unlock without the destructor"
+    )]
     fn a_checkout_of_a_killed_process_is_swept_and_a_living_one_stays() {
         let dir = tempfile::tempdir().unwrap();
         let (clone, root) = (dir.path().join("clone"), dir.path().join("checkouts"));
