@@ -161,9 +161,10 @@ impl CommitChecks {
     }
 }
 
+/// The path may end in `@` and a reference.
 fn is_own(path: &str) -> bool {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    OWN_WORKFLOWS.contains(&file.split('@').next().unwrap_or(file))
+    let path = path.split('@').next().unwrap_or(path);
+    OWN_WORKFLOWS.contains(&path.rsplit('/').next().unwrap_or(path))
 }
 
 fn verdict(states: Vec<(&str, &CheckState)>) -> ChecksVerdict {
