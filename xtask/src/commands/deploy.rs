@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::rollback::{print_plan, rollback_text};
+use super::rollback::text::{print_plan, rollback_text};
 use super::{Common, undo};
 use crate::approval;
 use crate::commands::confirm::confirm;

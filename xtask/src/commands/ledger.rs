@@ -137,7 +137,7 @@ fn state(operation: &LedgerOperation) -> String {
         (None, Some(end)) => end.outcome.to_string(),
         (None, None) => {
             let seen_s = (Utc::now() - operation.last_seen).num_seconds().max(0);
-            format!("unfinished, last seen {seen_s} s ago")
+            format!("unfinished, last heartbeat {seen_s} s ago")
         }
     }
 }

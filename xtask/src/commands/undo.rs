@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::confirm::confirm;
-use super::rollback::{print_plan, print_result};
+use super::rollback::text::{print_plan, print_result};
 use crate::context::Context;
 use crate::domain::operation::OperationId;
 use crate::release::rollback::PlannedRollback;
