@@ -47,8 +47,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     let metrics = gather(&ctx, args.since)?.measure();
     if ctx.format == Format::Html {
-        print!("{}", html::page(&metrics));
-        return Ok(());
+        return report::print(&html::page(&metrics));
     }
     report::emit(ctx.format, SCHEMA, &metrics, || text(&metrics))
 }

@@ -29,7 +29,10 @@ impl Operator for Terminal<'_> {
 /// Undoes an operation of this kind and prints the result.
 pub(super) fn run(ctx: &Context, operation: &OperationId, kind: &str) -> Result<()> {
     match undo(ctx, operation, kind, &Terminal { ctx, operation })? {
-        Undo::Reverted(reverted) => report::emit(ctx.format, "undone/1", &reverted, || text(&reverted)),
+        Undo::Reverted(reverted) => {
+            report::emit_done(ctx.format, "undone/1", &reverted, || text(&reverted));
+            Ok(())
+        }
         Undo::RolledBack(done) => print_result(ctx, &done),
     }
 }

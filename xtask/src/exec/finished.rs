@@ -30,7 +30,7 @@ impl Finished {
         }
     }
 
-    /// The error that this exit_text is, with the command and the last lines of its standard error.
+    /// The error of a command that did not succeed, with the command and the last lines of its standard error.
     pub fn error(&self) -> anyhow::Error {
         let said = if self.stderr_tail.is_empty() && !self.stdout.trim().is_empty() {
             let lines: Vec<String> = self

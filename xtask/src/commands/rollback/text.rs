@@ -24,7 +24,7 @@ pub(in crate::commands) fn plan_text(planned: &PlannedRollback) -> String {
 
 /// Prints the result; a release that is still unhealthy is an error.
 pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Result<()> {
-    report::emit(ctx.format, "rollback/1", done, || rollback_text(done))?;
+    report::emit_done(ctx.format, "rollback/1", done, || rollback_text(done));
     if done.release.health == Health::Healthy {
         return Ok(());
     }
