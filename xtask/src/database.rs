@@ -2,6 +2,7 @@
 
 mod changes;
 mod facts;
+mod fence;
 mod inventory;
 mod normal_form;
 mod oplog;
@@ -19,6 +20,7 @@ use crate::secret::Secret;
 
 pub use changes::{Renamed, ViewDefinition};
 pub use facts::{Privileges, Server, Space};
+pub use fence::Fence;
 pub use inventory::{Digests, Listed};
 pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::OplogAccess;
@@ -45,6 +47,10 @@ pub struct Live {
     client: Client,
     database: Database,
     host: String,
+    /// Set by an operation: each change needs its proof.
+    fence: Option<Fence>,
+    /// The collection with the fence's token.
+    claimed: Option<String>,
 }
 
 impl Live {
@@ -72,6 +78,8 @@ impl Live {
             database: client.database(database),
             client,
             host: hosts.join(","),
+            fence: None,
+            claimed: None,
         })
     }
 
@@ -111,6 +119,7 @@ impl Live {
     /// Runs a command that changes something; it counts only when a majority has it in its journal: a server that is
     /// killed afterwards must not come back without it. `renameCollection` is a command of `admin`.
     fn change(&self, mut command: Document) -> Result<Document> {
+        self.prove()?;
         let admin = command.contains_key("renameCollection");
         let name = command.keys().next().cloned().unwrap_or_default();
         command.insert(

@@ -8,6 +8,7 @@ use mongodb::error::ErrorKind;
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
+use super::fence::TOKEN_ID;
 use super::{Live, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
@@ -151,6 +152,7 @@ impl Live {
         let target = self
             .database
             .collection_with_options::<Document>(collection, durable);
+        self.prove()?;
         for (number, line) in lines.iter().enumerate() {
             let number = i64::try_from(number)?;
             target
@@ -167,6 +169,9 @@ impl Live {
         let mut lines = std::collections::BTreeMap::new();
         self.scan(collection, |raw| {
             let kept: Document = deserialize_from_slice(raw)?;
+            if kept.get_str("_id").is_ok_and(|id| id == TOKEN_ID) {
+                return Ok(());
+            }
             lines.insert(kept.get_i64("_id")?, kept.get_str("line")?.to_owned());
             Ok(())
         })?;

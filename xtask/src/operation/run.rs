@@ -1,7 +1,7 @@
 //! One operation under way: the ledger holds the lock, the local journal has every step, the clock runs.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
+use crate::database::Fence;
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
@@ -274,6 +275,16 @@ impl Operation {
         self.journal.clone()
     }
 
+    /// What each change of the database within a step needs.
+    pub fn fence(&self) -> Fence {
+        let held = lock(&self.held);
+        Fence {
+            operation: self.id.clone(),
+            token: held.fence(),
+            proof: Arc::new(held.proof()),
+        }
+    }
+
     /// Why it was begun.
     pub fn reason(&self) -> &str {
         &self.reason
@@ -286,23 +297,29 @@ impl Operation {
     }
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
-    pub fn fail(self, error: &anyhow::Error) -> anyhow::Error {
+    pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
         let (id, kind, touched) = (self.id.clone(), self.kind.clone(), *lock(&self.touched));
         let outcome = if touched {
             OperationOutcome::Stopped
         } else {
             OperationOutcome::Failed
         };
-        self.record_end(outcome, error);
+        self.record_end(outcome, &error);
         if !touched {
-            return untouched(error);
+            return untouched(&error);
         }
-        errors::operation_stopped(format!("{error:#}"), advice(error), kind, id).into()
+        if is_taken_over(&error) {
+            return error;
+        }
+        errors::operation_stopped(format!("{error:#}"), advice(&error), kind, id).into()
     }
 
     /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
     /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
     pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) {
+        if is_taken_over(error) {
+            return;
+        }
         let facts = serde_json::json!({ "error": secret::scrub(&format!("{error:#}")) });
         if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
             report::progress(&format!(
@@ -339,6 +356,12 @@ impl Operation {
             critical: false,
         });
     }
+}
+
+/// Whether another process holds the operation now: nothing of it is this one's to record, to resume or to undo.
+pub fn is_taken_over(error: &anyhow::Error) -> bool {
+    let stop = error.downcast_ref::<CliError>();
+    stop.is_some_and(|stop| stop.code == Some("lock_taken_over"))
 }
 
 /// What must be done before it is of use to resume. What a part of the operation says about resuming itself does not hold for

@@ -127,7 +127,7 @@ pub fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
 fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
     let (release, unavoidable_ms) = match execute(ctx, plan, &operation, releases) {
         Ok(done) => done,
-        Err(error) => return Err(operation.fail(&error)),
+        Err(error) => return Err(operation.fail(error)),
     };
     let recovery_ms = operation.elapsed_ms();
     let done = RolledBack {

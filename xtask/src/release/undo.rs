@@ -145,7 +145,7 @@ fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -
             operation: &operation,
         };
         if let Err(error) = steps.run() {
-            return Err(operation.fail(&error));
+            return Err(operation.fail(error));
         }
     }
     let reverted = Reverted {

@@ -196,7 +196,7 @@ fn resume_earlier(
 ) -> Result<Swapped> {
     let operation = begin_earlier(ctx, state, id, Verb::Resume, options)?;
     let resume = || {
-        let resume = || Restore::earlier(ctx, id)?.resume();
+        let resume = || Restore::earlier(ctx, id, &operation)?.resume();
         quiesced(ctx, options.quiesce, resume)
     };
     let done = announce(&operation, Step::RestoreResume, id)
@@ -212,7 +212,7 @@ fn undo_earlier(
 ) -> Result<RestoreUndone> {
     let operation = begin_earlier(ctx, state, id, Verb::Undo, options)?;
     let undo = || {
-        let undo = || Restore::earlier(ctx, id)?.undo();
+        let undo = || Restore::earlier(ctx, id, &operation)?.undo();
         quiesced(ctx, options.quiesce, undo)
     };
     let done = announce(&operation, Step::RestoreUndo, id)
@@ -301,7 +301,7 @@ fn end<T: EndFacts>(
             operation.record_end(OperationOutcome::Stopped, &error);
             Err(error)
         }
-        Err(error) if operation.was_resumed() => Err(operation.fail(&error)),
+        Err(error) if operation.was_resumed() => Err(operation.fail(error)),
         Err(error) => {
             operation.record_end(OperationOutcome::Failed, &error);
             Err(error)

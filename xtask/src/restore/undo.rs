@@ -14,6 +14,7 @@ use crate::domain::inventory::Difference;
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
+use crate::operation::run::is_taken_over;
 use crate::report;
 
 /// A restore that was undone.
@@ -47,9 +48,15 @@ impl Restore<'_> {
             return self.undo_preparation();
         };
         let (collections, written_since) = self
-            .repair_previous()
+            .claim()
+            .and_then(|()| self.repair_previous())
             .and_then(|()| self.undo_swap(&plan))
-            .map_err(|error| errors::undo_stopped(&self.operation, format!("{error:#}")))?;
+            .map_err(|error| {
+                if is_taken_over(&error) {
+                    return error;
+                }
+                errors::undo_stopped(&self.operation, format!("{error:#}")).into()
+            })?;
         let rescue = self.rescue_after_undo().unwrap_or_else(|error| {
             // The documents stay where they are until they are forgotten.
             report::progress(&format!(

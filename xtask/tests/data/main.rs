@@ -6,4 +6,5 @@ mod outputs;
 mod restore;
 mod restore_crash;
 mod restore_crash_outside;
+mod restore_fence;
 mod restore_guards;
