@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod observation;
 pub mod operation;
 pub mod release;
+pub mod release_chain;
 pub mod spread;
 pub mod step;
 pub mod timeline;
