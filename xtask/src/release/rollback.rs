@@ -44,6 +44,8 @@ pub struct RollbackTarget<'a> {
     pub tag: &'a str,
     pub database: DatabaseChoice,
     pub health: RequiredHealth,
+    /// Whether the platforms may serve something else than the newest release recorded.
+    pub allow_drift: bool,
 }
 
 impl<'a> RollbackTarget<'a> {
@@ -53,6 +55,7 @@ impl<'a> RollbackTarget<'a> {
             tag,
             database: DatabaseChoice::Auto,
             health: RequiredHealth::Healthy,
+            allow_drift: false,
         }
     }
 }
