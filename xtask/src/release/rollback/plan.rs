@@ -19,6 +19,7 @@ use crate::release::checkout::Checkout;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
+use crate::tools::railway::RailwayService;
 
 /// How the backend is rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +80,11 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
         DatabaseAction::Keep { .. } => None,
     };
-    let (backend, mut notes) = check_platforms(target, from, facts.platforms, &mut preflight);
-    if backend == Backend::Rebuild {
-        preflight.check("the files to release", Checkout::of(ctx, &target.commit));
+    let (backend, service, mut notes) = check_platforms(target, from, facts.platforms, &mut preflight);
+    if let (Backend::Rebuild, Some(service)) = (backend, service) {
+        let files = Checkout::of(ctx, &target.commit);
+        let files = files.and_then(|files| files.backend(ctx, &service));
+        preflight.check("the files to release", files);
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
@@ -207,11 +210,11 @@ fn check_platforms(
     from: &Release,
     platforms: Result<OfPlatforms>,
     preflight: &mut Preflight,
-) -> (Backend, Vec<String>) {
+) -> (Backend, Option<RailwayService>, Vec<String>) {
     let mut notes =
         vec!["after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned()];
     let Some(platforms) = preflight.check("the platforms", platforms) else {
-        return (Backend::Image, notes);
+        return (Backend::Image, None, notes);
     };
     preflight.check("the backend's token", platforms.token);
     if let Some(serving) = preflight.check("what serves now", platforms.serving) {
@@ -226,17 +229,23 @@ fn check_platforms(
             )
         });
     }
-    if platforms.image_kept {
-        return (Backend::Image, notes);
+    let service = preflight.check("the service on Railway", platforms.service);
+    if platforms.image_kept && !platforms.rollback_refused {
+        return (Backend::Image, service, notes);
     }
     let took_ms = target.took_ms(Step::BackendServes);
     let took = took_ms.map_or_else(String::new, |ms| {
         format!(" (it took {})", report::duration_ms(ms))
     });
+    let why = if platforms.image_kept {
+        "Railway does not let this token roll back to an image: the backend"
+    } else {
+        "the backend's image is gone: it"
+    };
     notes.push(format!(
-        "the backend's image is gone: it is rebuilt from the tag, which takes as long as its deploy did{took}"
+        "{why} is rebuilt from the tag, which takes as long as its deploy did{took}"
     ));
-    (Backend::Rebuild, notes)
+    (Backend::Rebuild, service, notes)
 }
 
 fn changed_variables(
