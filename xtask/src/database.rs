@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mongodb::bson::{Document, doc};
-use mongodb::options::ClientOptions;
 use mongodb::sync::{Client, Database};
 
+use crate::connection::ConnectionString;
 use crate::error::catalogue::database as errors;
 use crate::secret::Secret;
 
@@ -56,15 +56,17 @@ pub struct Live {
 impl Live {
     /// Connects and waits for an answer. Errors name the host, never the connection string.
     pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
-        let live = Self::open(uri, database, None).map_err(errors::connection_string_unusable)?;
+        let live = Self::open(uri, database, None)?;
         live.command(doc! { "ping": 1 })
             .map_err(|error| errors::no_server(&live.host, format!("{error:#}")))?;
         Ok(live)
     }
 
     /// Reads the connection string; the first question connects.
-    pub fn open(uri: &Secret, database: &str, at_most: Option<Patience>) -> mongodb::error::Result<Self> {
-        let mut options = ClientOptions::parse(uri.expose()).run()?;
+    pub fn open(uri: &Secret, database: &str, at_most: Option<Patience>) -> Result<Self> {
+        let uri = ConnectionString::read(uri).map_err(errors::connection_string_unusable)?;
+        uri.tell();
+        let mut options = uri.for_client()?;
         let selection = options.server_selection_timeout.get_or_insert(SELECTION_DEADLINE);
         let connect = options.connect_timeout.get_or_insert(CONNECT_DEADLINE);
         if let Some(patience) = at_most {
@@ -73,7 +75,7 @@ impl Live {
         }
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
-        let client = Client::with_options(options)?;
+        let client = Client::with_options(options).map_err(errors::connection_string_unusable)?;
         Ok(Self {
             database: client.database(database),
             client,
