@@ -12,6 +12,7 @@ mod copies;
 mod error_hints;
 mod fetch;
 mod indexes;
+mod midway;
 mod progress;
 mod source;
 

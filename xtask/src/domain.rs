@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod observation;
 pub mod operation;
 pub mod release;
+pub mod restore_name;
 pub mod spread;
 pub mod step;
 pub mod timeline;

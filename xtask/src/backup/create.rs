@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::find::first_directory;
 use super::progress::Meter;
 use super::source::BackupSource;
-use super::{BackupFile, compare, error_hints, identities, write_metadata};
+use super::{BackupFile, compare, error_hints, identities, midway, write_metadata};
 use crate::archive::{self, Check, ContainerOptions, Identities, Recipients, StoredBackup};
 use crate::config::Oplog;
 use crate::context::Context;
@@ -86,7 +86,8 @@ fn take(
     let consistency = consistency(ctx, &source)?;
     let before = source.list()?;
     let size_bytes = source.size_bytes();
-    if before.is_empty() && !options.allow_empty {
+    midway::require_none(&before)?;
+    if before.own.is_empty() && !options.allow_empty {
         return Err(nothing_there(&source));
     }
     require_room(first.path(), size_bytes)?;
@@ -95,12 +96,15 @@ fn take(
 
     let step = Instant::now();
     report::progress(&format!("backing up {} as {}", source.name(), partial.id));
-    let scope = source.scope(consistency.kind == ConsistencyKind::PointInTime);
+    let beside: Vec<String> = before.beside.iter().map(|(_, name)| name.clone()).collect();
+    let scope = source.scope(consistency.kind == ConsistencyKind::PointInTime, &beside);
     let stored = dump(ctx, &uri, scope, &partial, keys.recipients, size_bytes)?;
     timings.dump_ms = elapsed_ms(step);
     let namespaces = &stored.manifest.namespaces;
     let only = (!everything).then_some(source.database());
-    let mut warnings = compare::listings(only, namespaces, &before, &source.list()?)?;
+    let after = source.list()?;
+    midway::require_still(&before, &after, only.map(|_| namespaces.as_slice()))?;
+    let mut warnings = compare::listings(only, namespaces, &before.own, &after.own)?;
     ensure_not_empty(&stored, options)?;
     let documents: u64 = namespaces.iter().map(|n| n.documents).sum();
     report::progress(&format!(

@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::domain::ledger::{Body, Holder, Lease, LedgerEvent, LedgerOperation, LedgerState, Started};
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::operation as errors;
+use crate::secret::scrub;
 use crate::tools::git::Git;
 
 /// How long a holder counts as alive after its last event.
@@ -115,7 +116,8 @@ impl Ledger {
         } = start;
         let mut started = Started {
             kind,
-            reason,
+            // Typed by people: the ledger is public for good.
+            reason: scrub(&reason),
             target,
             plan_sha256,
             plan,
@@ -154,7 +156,7 @@ impl Ledger {
                 from: operation.fence,
                 holder: holder::this_process(),
                 lease_ms: self.lease_ms(),
-                reason: reason.to_owned(),
+                reason: scrub(reason),
             };
             if let Some(held) = self.become_holder(id, body)? {
                 return Ok(held);
