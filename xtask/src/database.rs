@@ -5,6 +5,7 @@ mod facts;
 mod inventory;
 mod normal_form;
 mod oplog;
+mod raw_id;
 mod scan;
 
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub use facts::{Privileges, Server, Space};
 pub use inventory::{Digests, Listed};
 pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::OplogAccess;
-pub use scan::id_filter;
+pub use raw_id::{RawId, shown_document};
 
 /// How long a server may take to be found.
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);

@@ -197,7 +197,9 @@ pub fn normal_index(index: &Value) -> Option<(String, Value)> {
     let fields = index.as_object()?;
     let name = fields.get("name")?.as_str()?.to_owned();
     let mut kept: BTreeMap<&String, &Value> = fields.iter().collect();
-    kept.retain(|key, _| !matches!(key.as_str(), "ns" | "v" | "background" | "name"));
+    kept.retain(|key, value| {
+        !matches!(key.as_str(), "ns" | "v" | "background" | "name") && !is_simple_collation(key, value)
+    });
     let normal: Map<String, Value> = kept
         .into_iter()
         .map(|(key, value)| (key.clone(), value.clone()))
@@ -205,11 +207,17 @@ pub fn normal_index(index: &Value) -> Option<(String, Value)> {
     Some((name, Value::Object(normal)))
 }
 
+/// Servers list the simple collation as none.
+fn is_simple_collation(key: &str, value: &Value) -> bool {
+    key == "collation" && value["locale"] == "simple"
+}
+
 /// Options by name, from plain JSON; those that the server sets by itself are left out.
 pub fn normal_options(options: &Value) -> BTreeMap<String, Value> {
     let fields = options.as_object().into_iter().flatten();
     fields
         .filter(|(name, _)| !matches!(name.as_str(), "uuid" | "autoIndexId" | "flags" | "temp"))
+        .filter(|(name, value)| !is_simple_collation(name, value))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }

@@ -13,6 +13,8 @@ pub const PREVIOUS_PREFIX: &str = "__old_";
 pub const LATE_PREFIX: &str = "__late_";
 /// Prefix of the collection with the plan of a restore.
 pub const PLAN_PREFIX: &str = "__plan_";
+/// MongoDB's limit for `database.collection`.
+const MAX_NAMESPACE_BYTES: usize = 255;
 /// Length of an operation's id.
 const ID_BYTES: usize = "20260102-030405-ab12".len();
 
@@ -49,5 +51,25 @@ pub fn parse(name: &str) -> Option<(OperationId, Role, &str)> {
             Some((operation, role, collection))
         }
         _ => Some((operation, role, rest.strip_prefix('_')?)),
+    }
+}
+
+/// Whether the longest name that a restore may give to the collection is short enough for the server.
+pub fn fits(database: &str, collection: &str) -> bool {
+    let added = LATE_PREFIX.len() + ID_BYTES + "_999_".len();
+    database.len() + 1 + added + collection.len() <= MAX_NAMESPACE_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_name_beside_a_collection_decides_whether_it_fits() {
+        let longest = "c".repeat(MAX_NAMESPACE_BYTES - "shop.".len() - 32);
+        let late = format!("shop.{LATE_PREFIX}20260102-030405-ab12_999_{longest}");
+        assert_eq!(late.len(), MAX_NAMESPACE_BYTES);
+        assert!(fits("shop", &longest));
+        assert!(!fits("shop", &format!("{longest}c")) && !fits("shops", &longest));
     }
 }

@@ -4,9 +4,6 @@ use crate::domain::operation::OperationId;
 use crate::domain::restore_name::{LATE_PREFIX, PLAN_PREFIX, PREVIOUS_PREFIX, SHADOW_PREFIX};
 pub use crate::domain::restore_name::{Role, parse};
 
-/// MongoDB's limit for `database.collection`.
-const MAX_NAMESPACE_BYTES: usize = 255;
-
 /// `__new_<operation>_`.
 pub fn shadow_prefix(operation: &OperationId) -> String {
     format!("{SHADOW_PREFIX}{operation}_")
@@ -30,11 +27,6 @@ pub fn late(operation: &OperationId, number: usize, collection: &str) -> String 
 /// The name of the collection that keeps the plan.
 pub fn plan(operation: &OperationId) -> String {
     format!("{PLAN_PREFIX}{operation}")
-}
-
-/// Whether the longest name that an operation may give to the collection is short enough for the server.
-pub fn fits(operation: &OperationId, database: &str, collection: &str) -> bool {
-    database.len() + 1 + late(operation, 999, collection).len() <= MAX_NAMESPACE_BYTES
 }
 
 #[cfg(test)]

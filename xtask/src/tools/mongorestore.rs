@@ -22,8 +22,8 @@ use crate::tools::mongo_config::ConfigFile;
 const DEADLINE: Duration = Duration::from_hours(6);
 /// The dry run reads only the archive's beginning.
 const DRY_RUN_DEADLINE: Duration = Duration::from_mins(5);
-/// Names in one run; more would not fit an argument list.
-const MAX_EXCLUDED: usize = 2_000;
+/// Names that are left out in one run; more would not fit an argument list.
+pub const MAX_EXCLUDED: usize = 2_000;
 
 /// `N document(s) restored successfully. M document(s) failed to restore.`
 static LAST_LINE: LazyLock<Regex> = LazyLock::new(|| {

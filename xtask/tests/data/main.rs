@@ -7,3 +7,4 @@ mod restore_crash;
 mod restore_crash_outside;
 mod restore_guards;
 mod restore_names;
+mod restore_shapes;
