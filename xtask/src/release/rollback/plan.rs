@@ -65,12 +65,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
     });
     preflight.require(
         target.health == Health::Healthy || wanted.health == RequiredHealth::Any,
-        || {
-            format!(
-                "{tag} was never healthy: its record says {}",
-                target.health.word()
-            )
-        },
+        || format!("{tag} was never healthy: its record has {}", target.health.word()),
     );
     let facts = Facts::ask(ctx, target, from);
     let database = decide(target, &facts, wanted.database, &mut preflight);
