@@ -6,6 +6,7 @@ mod fence;
 mod inventory;
 mod normal_form;
 mod oplog;
+mod raw_id;
 mod scan;
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub use fence::Fence;
 pub use inventory::{Digests, Listed};
 pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::OplogAccess;
-pub use scan::id_filter;
+pub use raw_id::{RawId, shown_document};
 
 /// How long a server may take to be found.
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);

@@ -228,7 +228,7 @@ impl Operation {
                 let entry = Entry::Failed {
                     step: step.name().into(),
                     at: Utc::now(),
-                    error: format!("{error:#}"),
+                    error: secret::scrub(&format!("{error:#}")),
                 };
                 self.journal.append(&entry)?;
                 report::progress(&format!(

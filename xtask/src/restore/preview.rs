@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use mongodb::bson::Bson;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,7 +20,7 @@ use super::context::connect;
 use crate::archive::{self, ArchiveReader, Event};
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
-use crate::database::{Digests, Live, backup_inventory};
+use crate::database::{Digests, Live, RawId, backup_inventory};
 use crate::domain::inventory::{Difference, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
 use crate::exec::check_interrupted;
@@ -291,7 +290,7 @@ struct Merged {
 pub(super) struct Differing {
     pub(super) collection: usize,
     pub(super) loss: RowLoss,
-    pub(super) id: Bson,
+    pub(super) id: RawId,
 }
 
 /// What differs between the backup and collections that stand aside (their names, and the names they are compared by),

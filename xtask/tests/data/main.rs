@@ -8,3 +8,5 @@ mod restore_crash;
 mod restore_crash_outside;
 mod restore_fence;
 mod restore_guards;
+mod restore_names;
+mod restore_shapes;
