@@ -6,3 +6,4 @@ mod restore;
 mod restore_crash;
 mod restore_crash_outside;
 mod restore_guards;
+mod restore_verbs;
