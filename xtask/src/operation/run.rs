@@ -1,11 +1,15 @@
 //! One operation under way: the ledger holds the lock, the local journal has every step, the clock runs.
 
+mod failure;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
+pub use failure::is_taken_over;
+use failure::{advice, untouched};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,7 +23,6 @@ use crate::domain::release::hex;
 use crate::domain::step::{Budgets, Impact, Step};
 use crate::domain::timeline::{Timing, mark_critical};
 use crate::error::catalogue::operation as errors;
-use crate::error::{CliError, ExitKind, unchanged};
 use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, Watched};
 use crate::operation::journal::{self, Journal, STEP_TAG};
@@ -298,20 +301,27 @@ impl Operation {
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
     pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
-        let (id, kind, touched) = (self.id.clone(), self.kind.clone(), *lock(&self.touched));
-        let outcome = if touched {
-            OperationOutcome::Stopped
-        } else {
-            OperationOutcome::Failed
-        };
-        self.record_end(outcome, &error);
-        if !touched {
-            return untouched(&error);
+        let touched = *lock(&self.touched);
+        if touched {
+            return self.stop(error);
         }
+        self.record_end(OperationOutcome::Failed, &error);
+        untouched(&error)
+    }
+
+    /// Ends the operation midway (exit 4) after an error: it stays unfinished, whatever this process has done itself.
+    pub fn stop(self, error: anyhow::Error) -> anyhow::Error {
+        let (id, kind) = (self.id.clone(), self.kind.clone());
+        self.record_end(OperationOutcome::Stopped, &error);
         if is_taken_over(&error) {
             return error;
         }
         errors::operation_stopped(format!("{error:#}"), advice(&error), kind, id).into()
+    }
+
+    /// Proves that the lock is still ours, before a change that is no step.
+    pub fn check(&self) -> Result<()> {
+        lock(&self.held).check()
     }
 
     /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
@@ -356,33 +366,6 @@ impl Operation {
             critical: false,
         });
     }
-}
-
-/// Whether another process holds the operation now: nothing of it is this one's to record, to resume or to undo.
-pub fn is_taken_over(error: &anyhow::Error) -> bool {
-    let stop = error.downcast_ref::<CliError>();
-    stop.is_some_and(|stop| stop.code == Some("lock_taken_over"))
-}
-
-/// What must be done before it is of use to resume. What a part of the operation says about resuming itself does not hold for
-/// the whole.
-fn advice(error: &anyhow::Error) -> String {
-    let stop = error.downcast_ref::<CliError>();
-    let own = stop.filter(|stop| stop.exit != ExitKind::Midway);
-    own.and_then(|stop| stop.next.as_ref())
-        .map_or_else(String::new, |next| format!("{next}; then "))
-}
-
-/// The error of an operation that changed nothing live, which it says. It has ended: what stopped it midway, a lease that
-/// ran out for one, is nothing to resume.
-fn untouched(error: &anyhow::Error) -> anyhow::Error {
-    let stop = error.downcast_ref::<CliError>();
-    let Some(midway) = stop.filter(|stop| stop.exit == ExitKind::Midway) else {
-        return unchanged(error);
-    };
-    let live = midway.live.clone();
-    let failed = CliError::failed(format!("{error:#}"));
-    unchanged(&CliError { live, ..failed }.into())
 }
 
 /// An operation of the ledger.

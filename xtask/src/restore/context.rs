@@ -2,14 +2,14 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::journal::{RestoreJournal, RestorePhase, RestoreRecord};
+use super::journal::{RestoreJournal, RestorePhase};
 use super::names::{self, Role};
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
 use crate::operation::run::Operation;
-use crate::report;
 
 /// One restore: `prepare` fills the shadow, `swap` makes it live, `resume` and `undo` start wherever an earlier process
 /// stopped.
@@ -53,7 +53,7 @@ impl<'a> Restore<'a> {
             operation,
             journal,
         };
-        restore.adopt_kept_plan()?;
+        restore.adopt_kept()?;
         Ok(restore)
     }
 
@@ -77,28 +77,17 @@ impl<'a> Restore<'a> {
         self.live.claim(&names::plan(&self.operation))
     }
 
-    /// Keeps the plan in the database as well: a runner is lost with its disk, and another machine must be able to undo.
-    pub(super) fn keep_plan(&self) -> Result<()> {
-        let history = &self.journal.history;
-        let planned = history.planned.clone().map(RestoreRecord::Planned);
-        let swap = history.swap.clone().map(RestoreRecord::SwapBegun);
-        let lines = [planned, swap].into_iter().flatten();
-        let lines: Vec<String> = lines
-            .map(|record| report::json_line(&record))
-            .collect::<Result<_>>()?;
-        self.live.keep_lines(&names::plan(&self.operation), &lines)
-    }
-
-    /// Where the journal was lost, it begins with the plan that was kept in the database.
-    fn adopt_kept_plan(&mut self) -> Result<()> {
-        if self.journal.history.swap.is_some() {
-            return Ok(());
+    /// The backup that it restores: where its plan names it, else the copy that a storage has.
+    pub(super) fn planned_backup(&self) -> Result<BackupFile> {
+        let planned = self.journal.history.planned.as_ref();
+        let planned = planned.context("the journal names no backup")?;
+        if planned.backup.exists() {
+            let file = BackupFile::at(&planned.backup)?;
+            if file.metadata.id == planned.backup_id {
+                return Ok(file);
+            }
         }
-        for line in self.live.kept_lines(&names::plan(&self.operation))? {
-            let record = serde_json::from_str(&line).context("the plan kept in the database is damaged")?;
-            self.journal.write(&record)?;
-        }
-        Ok(())
+        backup::find(self.ctx, &planned.backup_id)
     }
 
     /// Refuses to work on another database than the restore did.

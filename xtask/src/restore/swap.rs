@@ -90,7 +90,7 @@ impl Restore<'_> {
             !self.reverted(),
             errors::reverted(&self.operation, planned.backup.display())
         );
-        let backup = BackupFile::at(&planned.backup)?;
+        let backup = self.planned_backup()?;
         if self.journal.history.swap.is_none() {
             return self.prepare(&backup)?.swap();
         }

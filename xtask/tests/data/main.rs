@@ -10,3 +10,4 @@ mod restore_fence;
 mod restore_guards;
 mod restore_names;
 mod restore_shapes;
+mod restore_verbs;

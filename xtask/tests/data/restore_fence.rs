@@ -43,7 +43,7 @@ fn a_holder_that_was_replaced_renames_and_drops_nothing() {
     first.claim(PLAN).unwrap();
     assert_eq!(first.rename("orders", "moved").unwrap(), Renamed::Done);
     assert_eq!(first.rename("moved", "orders").unwrap(), Renamed::Done);
-    first.keep_lines(PLAN, &["a plan".to_owned()]).unwrap();
+    first.keep_lines(PLAN, &[(0, "a plan".to_owned())]).unwrap();
 
     let (mut second, _) = holder(&env, 9);
     second.claim(PLAN).unwrap();
@@ -52,7 +52,9 @@ fn a_holder_that_was_replaced_renames_and_drops_nothing() {
         first.rename("orders", "moved").map(drop).unwrap_err(),
         first.drop_own("__new_20260102-030405-ab12_orders").unwrap_err(),
         first.claim(PLAN).unwrap_err(),
-        first.keep_lines(PLAN, &["another plan".to_owned()]).unwrap_err(),
+        first
+            .keep_lines(PLAN, &[(0, "another plan".to_owned())])
+            .unwrap_err(),
     ];
     for error in refused {
         assert!(is_taken_over(&error), "{error:#}");
