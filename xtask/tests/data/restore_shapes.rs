@@ -139,7 +139,7 @@ fn indexes_with_the_simple_collation_and_clustered_collections_that_expire_come_
 fn what_no_restore_can_restore_is_reported_when_the_backup_is_taken() {
     let long = "c".repeat(240);
     for (name, why) in [
-        ("/etc/passwd", "looks like a path"),
+        ("/etc/passwd", "has the form of a path"),
         ("a\tb", "a control character"),
         ("a\u{7f}b", "a control character"),
         (long.as_str(), "too long to be kept beside"),
