@@ -10,12 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Git;
 use crate::domain::commit::CommitId;
-use crate::report::json_line;
+use crate::report::{self, json_line};
 
 /// The longest record that is read; a longer one is no record of ours.
 const RECORD_LIMIT_BYTES: u64 = 64 << 20;
-/// All references below one prefix that are read at once.
-const LIMIT_BYTES: usize = 512 << 20;
 /// The first fetch into a clone brings the whole chain.
 const FIRST_FETCH_DEADLINE: Duration = Duration::from_mins(5);
 
@@ -186,22 +184,24 @@ impl Git {
         messages
     }
 
-    /// Fetches the references of the remote below a prefix that ends in `/`; gives the message of each one's commit.
+    /// Fetches the references of the remote below a prefix that ends in `/`; gives the message of each one's commit. One that is no
+    /// commit, or whose message cannot be read, is left out with a warning.
     pub fn fetch_refs(&self, prefix: &str) -> Result<Vec<Message>> {
-        let kept = format!("refs/xtask/seen/{}", prefix.trim_start_matches("refs/"));
+        let kept = seen(prefix);
         self.fetch_specs(&["--prune", &format!("+{prefix}*:{kept}*")])
             .with_context(|| format!("cannot fetch {prefix}* of {}", self.remote))?;
-        let format = "--format=%(objectname)%00%(contents)%00";
-        let (bytes, finished) = self
-            .local(&["for-each-ref", format, &kept])?
-            .stream_out(|stdout| crate::exec::read_bounded(stdout, LIMIT_BYTES))?;
-        finished.checked()?;
-        let text = String::from_utf8(bytes?).context("a reference has a message that is not UTF-8")?;
-        let mut parts = text.split('\0');
+        let references = self.references(&kept)?;
+        let mut texts = self.texts(&references)?;
         let mut messages = Vec::new();
-        while let (Some(commit), Some(text)) = (parts.next(), parts.next()) {
-            let (commit, text) = (commit.trim().parse()?, text.to_owned());
-            messages.push(Message { commit, text });
+        for reference in references {
+            let text = texts.remove(&reference.object).filter(|_| reference.kind == "commit");
+            match text.unwrap_or_else(|| Err(format!("it is a {}", reference.kind))) {
+                Ok(text) => messages.push(Message {
+                    commit: reference.object.parse()?,
+                    text,
+                }),
+                Err(why) => report::progress(&format!("warning: {prefix}{}: {why}", reference.name)),
+            }
         }
         Ok(messages)
     }
