@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::confirm::confirm;
-use super::rollback::{print_plan, print_result};
+use super::rollback::text::{print_plan, print_result};
 use crate::context::Context;
 use crate::domain::operation::OperationId;
 use crate::release::rollback::PlannedRollback;
@@ -39,7 +39,10 @@ pub(super) fn run(ctx: &Context, operation: &OperationId, kind: &str, allow_drif
         allow_drift,
     };
     match undo(ctx, operation, kind, &terminal)? {
-        Undo::Reverted(reverted) => report::emit(ctx.format, "undone/1", &reverted, || text(&reverted)),
+        Undo::Reverted(reverted) => {
+            report::emit_done(ctx.format, "undone/1", &reverted, || text(&reverted));
+            Ok(())
+        }
         Undo::RolledBack(done) => print_result(ctx, &done),
     }
 }

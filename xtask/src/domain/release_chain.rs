@@ -115,7 +115,9 @@ impl ReleaseLink {
                 if ledger.is(&recorded) {
                     record = Some(recorded);
                 } else {
-                    problems.push(format!("the record of {tag} is not the one that the ledger knows"));
+                    problems.push(format!(
+                        "the record of {tag} is not the one that the ledger knows"
+                    ));
                 }
             }
         }

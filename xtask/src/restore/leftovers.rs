@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
 use super::context::connect;
-use super::journal::{RestoreHistory, RestoreJournal, RestorePhase, RestoreRecord};
+use super::journal::{RestoreJournal, RestorePhase, RestoreRecord, RestoreState};
 use super::names::{self, Role};
 use crate::context::Context;
 use crate::database::Live;
@@ -89,7 +89,7 @@ fn list_in(ctx: &Context, live: &Live) -> Result<Vec<KnownRestore>> {
         next: None,
     };
     for operation in operations(ctx)? {
-        let history = RestoreHistory::read(ctx, &operation)?;
+        let history = RestoreState::read(ctx, &operation)?;
         let Some(planned) = history.planned.filter(|p| p.database == live.name()) else {
             continue;
         };
@@ -144,7 +144,7 @@ pub fn forget(ctx: &Context, operation: &OperationId) -> Result<Vec<String>> {
     let Some(known) = known else {
         return Err(errors::unknown_restore(operation).into());
     };
-    let history = RestoreHistory::read(ctx, operation)?;
+    let history = RestoreState::read(ctx, operation)?;
     // The rescue file is what will be left of the previous collections.
     let unrescued = known.phase == Some(RestorePhase::Swapped) && !history.rescued && !known.old.is_empty();
     let mixed = known.is_midway() || unrescued;

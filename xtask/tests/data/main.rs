@@ -2,6 +2,7 @@
 
 mod archive;
 mod backup;
+mod outputs;
 mod restore;
 mod restore_crash;
 mod restore_crash_outside;

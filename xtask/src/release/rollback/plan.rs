@@ -69,12 +69,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
     releases.require_sound(Some(tag), &mut preflight);
     preflight.require(
         target.health == Health::Healthy || wanted.health == RequiredHealth::Any,
-        || {
-            format!(
-                "{tag} was never healthy: its record says {}",
-                target.health.word()
-            )
-        },
+        || format!("{tag} was never healthy: its record has {}", target.health.word()),
     );
     let facts = Facts::ask(ctx, target, from);
     let (backend, mut notes, has_drift) =

@@ -194,7 +194,9 @@ impl Git {
         let mut texts = self.texts(&references)?;
         let mut messages = Vec::new();
         for reference in references {
-            let text = texts.remove(&reference.object).filter(|_| reference.kind == "commit");
+            let text = texts
+                .remove(&reference.object)
+                .filter(|_| reference.kind == "commit");
             match text.unwrap_or_else(|| Err(format!("it is a {}", reference.kind))) {
                 Ok(text) => messages.push(Message {
                     commit: reference.object.parse()?,
@@ -226,7 +228,7 @@ impl Git {
                 let seconds = line.parse().ok();
                 seconds
                     .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-                    .with_context(|| format!("git told the time {line:?}"))
+                    .with_context(|| format!("git printed the time {line:?}"))
             })
             .collect()
     }
