@@ -70,7 +70,7 @@ impl Message {
 }
 
 /// Where it is remembered here what was fetched of a reference.
-fn seen(name: &str) -> String {
+fn fetched_before(name: &str) -> String {
     format!("refs/xtask/seen/{}", name.trim_start_matches("refs/"))
 }
 
@@ -143,15 +143,15 @@ impl Git {
                 bail!("{name} of {} lost its commit {}", self.remote, commit.short());
             }
         }
-        let seen = seen(name);
+        let kept = fetched_before(name);
         // Only saves time: another process may be writing the same reference now.
-        self.local(&["update-ref", &seen, commit.as_str()])?.output()?;
+        self.local(&["update-ref", &kept, commit.as_str()])?.output()?;
         Ok(())
     }
 
     /// Whether this clone has fetched a chain of this name before.
-    pub fn has_seen(&self, name: &str) -> Result<bool> {
-        Ok(!self.references(&seen(name))?.is_empty())
+    pub fn was_fetched(&self, name: &str) -> Result<bool> {
+        Ok(!self.references(&fetched_before(name))?.is_empty())
     }
 
     /// Whether each commit of the chain is here. The last one alone says nothing: another process that fetches into this
@@ -187,7 +187,7 @@ impl Git {
     /// Fetches the references of the remote below a prefix that ends in `/`; gives the message of each one's commit. One that is no
     /// commit, or whose message cannot be read, is left out with a warning.
     pub fn fetch_refs(&self, prefix: &str) -> Result<Vec<Message>> {
-        let kept = seen(prefix);
+        let kept = fetched_before(prefix);
         self.fetch_specs(&["--prune", &format!("+{prefix}*:{kept}*")])
             .with_context(|| format!("cannot fetch {prefix}* of {}", self.remote))?;
         let references = self.references(&kept)?;
