@@ -81,7 +81,7 @@ fn repair(ctx: &Context) -> Result<()> {
         confirm(ctx, "the repair", &ctx.env_name)?;
         ledger_repair::carry_out(ctx, &plan)?;
     }
-    report::emit(ctx.format, "ledger-repair/1", &plan, || repaired(&plan))?;
+    report::emit_done(ctx.format, "ledger-repair/1", &plan, || repaired(&plan));
     match plan.left.len() {
         0 => Ok(()),
         left => Err(errors::not_all_repaired(left).into()),

@@ -4,6 +4,8 @@
 //! lease had been taken over, say) has no effect and is kept as void: whatever a confused process manages to append,
 //! every reader comes to the same state.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -181,6 +183,9 @@ pub struct LedgerState {
     pub operations: Vec<LedgerOperation>,
     /// Events without effect, and why.
     pub void: Vec<Void>,
+    /// Ids of all operations: there may be tens of thousands.
+    #[serde(skip)]
+    known: HashSet<OperationId>,
 }
 
 /// An event without effect.
@@ -263,7 +268,7 @@ impl LedgerState {
         if event.fence != event.seq {
             return Err(format!("its token is {}", event.fence));
         }
-        if self.operations.iter().any(|known| known.id == event.operation) {
+        if self.known.contains(&event.operation) {
             return Err(format!("{} began before", event.operation));
         }
         let unfinished = self.unfinished().map(|operation| operation.fence);
@@ -279,6 +284,7 @@ impl LedgerState {
             if let Some(before) = self.operations.last_mut().filter(|last| last.unfinished()) {
                 before.superseded_by = Some(event.operation.clone());
             }
+            self.known.insert(event.operation.clone());
             self.operations.push(LedgerOperation::begin(event, started));
             return;
         }

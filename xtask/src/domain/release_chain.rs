@@ -101,8 +101,6 @@ impl ReleaseLink {
     /// Compares what the ledger has of a release with what the remote has of it.
     pub fn compare(environment: &str, ledger: &LedgerRelease, found: Option<&RecordedRelease>) -> Self {
         let tag = &ledger.tag;
-        let copy = ledger.record.clone();
-        let copy = copy.and_then(|record| ReleaseRecord::from_value(tag, record).ok());
         let (mut problems, mut record) = (Vec::new(), None);
         match found.map(|found| (found, ReleaseRecord::from_message(tag, &found.message))) {
             None => problems.push(format!(
@@ -114,7 +112,7 @@ impl ReleaseLink {
             }
             Some((found, Ok(recorded))) => {
                 problems.extend(found.problems.clone());
-                if ledger.is(&recorded, copy.as_ref()) {
+                if ledger.is(&recorded) {
                     record = Some(recorded);
                 } else {
                     problems.push(format!(
@@ -123,7 +121,7 @@ impl ReleaseLink {
                 }
             }
         }
-        let record = record.or(copy);
+        let record = record.or_else(|| ledger.copy());
         if let Some(record) = &record {
             problems.extend(mismatches(environment, &record.release, found));
         }
@@ -160,12 +158,16 @@ fn mismatches(environment: &str, release: &Release, found: Option<&RecordedRelea
 }
 
 impl LedgerRelease {
-    fn is(&self, record: &ReleaseRecord, copy: Option<&ReleaseRecord>) -> bool {
-        match (&self.sha256, copy) {
-            (Some(sha256), _) => record.sha256 == *sha256,
-            (None, Some(copy)) => record.release == copy.release,
-            (None, None) => true,
+    fn is(&self, record: &ReleaseRecord) -> bool {
+        match &self.sha256 {
+            Some(sha256) => record.sha256 == *sha256,
+            None => self.copy().is_none_or(|copy| record.release == copy.release),
         }
+    }
+
+    /// The ledger's copy of the record.
+    fn copy(&self) -> Option<ReleaseRecord> {
+        ReleaseRecord::from_value(&self.tag, self.record.clone()?).ok()
     }
 }
 

@@ -14,7 +14,7 @@ use rehearsal::test_env::git::{command, git, remote_and_clone};
 
 const RELEASES: u64 = 10_000;
 /// What a health report of some dozen checks adds to a record.
-const REPORT_BYTES: usize = 4_000;
+const REPORT_BYTES: usize = 2_000;
 const LEDGER: &str = "refs/xtask/ledger/production";
 
 fn tag(number: u64) -> String {
@@ -164,14 +164,11 @@ fn ten_thousand_releases_are_read_and_each_is_compared_with_the_ledger() {
         yes: true,
         started: Instant::now(),
     };
-    for round in ["first", "second"] {
-        let began = Instant::now();
-        let releases = Releases::read(&ctx).unwrap();
-        eprintln!("{round} time: {} ms", began.elapsed().as_millis());
-        assert_eq!(releases.links.len() as u64, RELEASES);
-        assert!(releases.links.iter().all(|link| link.problems.is_empty()));
-        let backup = releases.backup_of(&tag(17)).unwrap().unwrap();
-        assert_eq!(backup.id, "backup-18");
-        assert_eq!(releases.newest().unwrap().tag, tag(RELEASES - 1));
-    }
+    let releases = Releases::read(&ctx).unwrap();
+    eprintln!("read in {} ms", ctx.started.elapsed().as_millis());
+    assert_eq!(releases.links.len() as u64, RELEASES);
+    assert!(releases.links.iter().all(|link| link.problems.is_empty()));
+    let backup = releases.backup_of(&tag(17)).unwrap().unwrap();
+    assert_eq!(backup.id, "backup-18");
+    assert_eq!(releases.newest().unwrap().tag, tag(RELEASES - 1));
 }

@@ -5,6 +5,7 @@ use chrono::{TimeDelta, Utc};
 use super::Line;
 use crate::context::Context;
 use crate::operation::ledger::Ledger;
+use crate::release::releases::Releases;
 use crate::report;
 use crate::setup;
 use crate::tools::git::Git;
@@ -155,7 +156,37 @@ pub(super) fn repository(ctx: &Context) -> Vec<Line> {
             ),
         },
     });
+    lines.extend(records(ctx));
     lines.extend(room(ctx));
+    lines
+}
+
+/// The records of the releases, as far as the ledger can be read.
+fn records(ctx: &Context) -> Vec<Line> {
+    let Ok(releases) = Releases::read(ctx) else {
+        return Vec::new();
+    };
+    let problems = releases.links.iter().flat_map(|link| &link.problems);
+    let mut lines: Vec<Line> = problems
+        .map(|problem| Line::problem("releases", problem, "cargo xtask ledger --repair"))
+        .collect();
+    if lines.is_empty() && releases.ledger.is_some() {
+        lines.push(Line::ok(
+            "releases",
+            format!("{} are recorded as the ledger has them", releases.links.len()),
+        ));
+    }
+    let others = releases.unrecorded.iter().map(|release| release.tag.as_str());
+    let others: Vec<&str> = others
+        .chain(releases.unreadable.iter().map(|(tag, _)| tag.as_str()))
+        .collect();
+    if !others.is_empty() {
+        lines.push(Line::warning(
+            "tags",
+            format!("do not count, as no operation made them: {}", others.join(", ")),
+            "find out who pushed them; delete them on the remote where its rules allow it",
+        ));
+    }
     lines
 }
 

@@ -52,7 +52,7 @@ impl Chain {
 
     /// Whether this clone has read events of this ledger, by an earlier process too.
     pub(super) fn was_read_before(&self) -> Result<bool> {
-        self.git.has_seen(&self.reference)
+        self.git.was_fetched(&self.reference)
     }
 
     pub(super) fn events(&self) -> &[LedgerEvent] {

@@ -10,12 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Git;
 use crate::domain::commit::CommitId;
-use crate::report::json_line;
+use crate::report::{self, json_line};
 
 /// The longest record that is read; a longer one is no record of ours.
 const RECORD_LIMIT_BYTES: u64 = 64 << 20;
-/// All references below one prefix that are read at once.
-const LIMIT_BYTES: usize = 512 << 20;
 /// The first fetch into a clone brings the whole chain.
 const FIRST_FETCH_DEADLINE: Duration = Duration::from_mins(5);
 
@@ -72,7 +70,7 @@ impl Message {
 }
 
 /// Where it is remembered here what was fetched of a reference.
-fn seen(name: &str) -> String {
+fn fetched_before(name: &str) -> String {
     format!("refs/xtask/seen/{}", name.trim_start_matches("refs/"))
 }
 
@@ -145,15 +143,15 @@ impl Git {
                 bail!("{name} of {} lost its commit {}", self.remote, commit.short());
             }
         }
-        let seen = seen(name);
+        let kept = fetched_before(name);
         // Only saves time: another process may be writing the same reference now.
-        self.local(&["update-ref", &seen, commit.as_str()])?.output()?;
+        self.local(&["update-ref", &kept, commit.as_str()])?.output()?;
         Ok(())
     }
 
     /// Whether this clone has fetched a chain of this name before.
-    pub fn has_seen(&self, name: &str) -> Result<bool> {
-        Ok(!self.references(&seen(name))?.is_empty())
+    pub fn was_fetched(&self, name: &str) -> Result<bool> {
+        Ok(!self.references(&fetched_before(name))?.is_empty())
     }
 
     /// Whether each commit of the chain is here. The last one alone says nothing: another process that fetches into this
@@ -186,22 +184,26 @@ impl Git {
         messages
     }
 
-    /// Fetches the references of the remote below a prefix that ends in `/`; gives the message of each one's commit.
+    /// Fetches the references of the remote below a prefix that ends in `/`; gives the message of each one's commit. One that is no
+    /// commit, or whose message cannot be read, is left out with a warning.
     pub fn fetch_refs(&self, prefix: &str) -> Result<Vec<Message>> {
-        let kept = format!("refs/xtask/seen/{}", prefix.trim_start_matches("refs/"));
+        let kept = fetched_before(prefix);
         self.fetch_specs(&["--prune", &format!("+{prefix}*:{kept}*")])
             .with_context(|| format!("cannot fetch {prefix}* of {}", self.remote))?;
-        let format = "--format=%(objectname)%00%(contents)%00";
-        let (bytes, finished) = self
-            .local(&["for-each-ref", format, &kept])?
-            .stream_out(|stdout| crate::exec::read_bounded(stdout, LIMIT_BYTES))?;
-        finished.checked()?;
-        let text = String::from_utf8(bytes?).context("a reference has a message that is not UTF-8")?;
-        let mut parts = text.split('\0');
+        let references = self.references(&kept)?;
+        let mut texts = self.texts(&references)?;
         let mut messages = Vec::new();
-        while let (Some(commit), Some(text)) = (parts.next(), parts.next()) {
-            let (commit, text) = (commit.trim().parse()?, text.to_owned());
-            messages.push(Message { commit, text });
+        for reference in references {
+            let text = texts
+                .remove(&reference.object)
+                .filter(|_| reference.kind == "commit");
+            match text.unwrap_or_else(|| Err(format!("it is a {}", reference.kind))) {
+                Ok(text) => messages.push(Message {
+                    commit: reference.object.parse()?,
+                    text,
+                }),
+                Err(why) => report::progress(&format!("warning: {prefix}{}: {why}", reference.name)),
+            }
         }
         Ok(messages)
     }
