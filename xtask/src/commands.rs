@@ -96,7 +96,7 @@ pub enum Command {
     Restore(restore::Args),
     /// Show who did what to this environment, why, and how it ended
     Ledger(ledger::Args),
-    /// Figures about releases, recoveries and backups, from what tags, ledger and history say
+    /// Figures about releases, recoveries and backups, from tags, ledger and recorded checks
     Metrics(metrics::Args),
     /// Check that deploy and rollback would succeed
     Doctor(doctor::Args),

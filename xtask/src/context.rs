@@ -107,7 +107,7 @@ pub fn actor() -> String {
 
 /// The folder that holds [`PIPELINE_FILE`]: the current one, or the nearest above it.
 pub fn repository_root() -> Result<PathBuf> {
-    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let here = std::env::current_dir().context("cannot determine the current folder")?;
     here.ancestors()
         .find(|dir| dir.join(PIPELINE_FILE).is_file())
         .map(Path::to_path_buf)

@@ -136,7 +136,7 @@ pub fn render(error: &anyhow::Error) -> String {
     let stop = error.downcast_ref::<CliError>();
     let code = stop
         .and_then(|stop| stop.code)
-        .map_or_else(String::new, |code| format!("[{}]", catalogue::spoken(code)));
+        .map_or_else(String::new, |code| format!("[{}]", catalogue::display_code(code)));
     let mut text = format!("error{code}: {error:#}");
     if let Some(stop) = stop {
         if let Some(live) = &stop.live {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use child::{Child, Started};
+use child::{Child, Pipes};
 pub use finished::Finished;
 pub use group::{check_interrupted, install_signal_handler, interrupted, with_signals_deferred};
 use output::{LineCallback, collect_stdout};
@@ -160,7 +160,7 @@ impl Exec {
     /// Runs to the end and leaves the judgement of the exit code to the caller.
     pub fn output(mut self) -> Result<Finished> {
         let input = self.stdin.take();
-        let Started { child, stdout, stdin } = Child::start(self, input.is_some())?;
+        let Pipes { child, stdout, stdin } = Child::start(self, input.is_some())?;
         let stdout = std::thread::spawn(move || collect_stdout(stdout, STDOUT_LIMIT_BYTES));
         if let (Some(bytes), Some(mut pipe)) = (input, stdin) {
             // A child that ends without reading its input closes the pipe: its exit code tells, not our write.
@@ -181,7 +181,7 @@ impl Exec {
         self,
         consume: impl FnOnce(PipeReader) -> Result<T>,
     ) -> Result<(Result<T>, Finished)> {
-        let Started {
+        let Pipes {
             mut child, stdout, ..
         } = Child::start(self, false)?;
         let consumed = consume(stdout);
@@ -196,7 +196,7 @@ impl Exec {
         self,
         produce: impl FnOnce(&mut PipeWriter) -> Result<T>,
     ) -> Result<(Result<T>, Finished)> {
-        let Started {
+        let Pipes {
             mut child,
             stdout,
             stdin,
@@ -243,7 +243,7 @@ impl Exec {
 
 /// A shell whose commands run in this folder. `Shell` is not `Sync`: it is made where it is used.
 pub fn shell_in(dir: &std::path::Path) -> Result<xshell::Shell> {
-    let sh = xshell::Shell::new().context("cannot tell the current folder")?;
+    let sh = xshell::Shell::new().context("cannot determine the current folder")?;
     sh.change_dir(dir);
     Ok(sh)
 }

@@ -21,5 +21,6 @@ pub mod restore;
 pub mod secret;
 pub mod setup;
 pub mod storage;
+pub mod sync;
 pub mod tools;
 pub mod wait;

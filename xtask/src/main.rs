@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match xtask::commands::dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{}", xtask::error::render(&error));
+            xtask::report::progress(&xtask::error::render(&error));
             xtask::error::exit_code(&error)
         }
     }

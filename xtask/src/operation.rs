@@ -3,11 +3,11 @@
 
 pub mod append;
 pub mod budget;
-pub mod history;
 pub mod journal;
 pub mod ledger;
 pub mod preflight;
 pub mod run;
+pub mod status_records;
 
 use chrono::Utc;
 

@@ -1,5 +1,6 @@
 //! What people and programs read: stdout is the result (text or JSON), stderr is progress.
 
+mod clean;
 pub mod page;
 pub mod plot;
 mod ticker;
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 use crate::domain::timeline::Timing;
 use crate::secret::scrub;
+pub use clean::{clean, one_line};
 pub use ticker::{Ticker, shown_bar};
 
 /// The form of the result on stdout.
@@ -35,7 +37,7 @@ pub fn set_verbose(verbose: bool) {
 /// One line of progress on stderr, scrubbed.
 pub fn progress(line: &str) {
     // A closed stderr must not end an operation midway.
-    ticker::beside_bars(|| writeln!(std::io::stderr(), "{}", tame(&scrub(line))).ok());
+    ticker::beside_bars(|| writeln!(std::io::stderr(), "{}", clean(&scrub(line))).ok());
 }
 
 /// A detail on stderr, with `--verbose` only.
@@ -78,7 +80,8 @@ fn scrub_strings(value: &mut serde_json::Value) {
     }
 }
 
-/// The result of a command on stdout: JSON of `body`, or the text for people.
+/// The result of a command that only reads, on stdout: JSON of `body`, or the text for people. An error where it cannot be
+/// written; not where the reader has ended, as `head` does.
 pub fn emit<T: Serialize>(
     format: Format,
     schema: &str,
@@ -86,13 +89,35 @@ pub fn emit<T: Serialize>(
     text: impl FnOnce() -> String,
 ) -> Result<()> {
     let shown = match format {
-        Format::Json => to_json(schema, body)?,
-        Format::Text => tame(&text()).into_owned(),
+        Format::Json => clean::escape_in_json(&to_json(schema, body)?),
+        Format::Text => clean(&text()).into_owned(),
         Format::Html => bail!("{schema} has no HTML form"),
     };
-    std::io::stdout()
-        .write_all(shown.as_bytes())
-        .context("cannot write the result to stdout")
+    print(&shown)
+}
+
+/// The result of a command that changed something. It is changed and recorded whether or not anybody can read the result,
+/// and the exit code reports the change: a full disk or a closed pipe behind stdout is a warning.
+pub fn emit_done<T: Serialize>(format: Format, schema: &str, body: &T, text: impl FnOnce() -> String) {
+    if let Err(error) = emit(format, schema, body, text) {
+        warn_done(&error);
+    }
+}
+
+/// A result that could not be written after the change that it describes.
+pub fn warn_done(error: &anyhow::Error) {
+    progress(&format!(
+        "warning: {error:#}; what the command changed is done and recorded"
+    ));
+}
+
+/// Writes to stdout, whole. See [`emit`] for its errors.
+pub fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write the result to stdout"),
+    }
 }
 
 /// Appends Markdown to the step summary, where GitHub Actions gives us one.
@@ -126,28 +151,6 @@ pub fn step_output(name: &str, value: &str) -> Result<()> {
         .context("cannot write the step's outputs")
 }
 
-/// What a workflow's runner would take for a command of ours is made harmless: a reason is free text.
-fn tame(text: &str) -> std::borrow::Cow<'_, str> {
-    if std::env::var_os("GITHUB_ACTIONS").is_none() {
-        return text.into();
-    }
-    tamed(text).into()
-}
-
-/// `::command::` counts at the start of a line, `##[command]` anywhere.
-fn tamed(text: &str) -> String {
-    let lines = text.split('\n').map(|line| {
-        let rest = line.trim_start();
-        let indent = &line[..line.len() - rest.len()];
-        let line = match rest.strip_prefix("::") {
-            Some(rest) => format!("{indent}: :{rest}"),
-            None => line.to_owned(),
-        };
-        line.replace("##[", "# #[")
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 /// A table for a terminal: columns padded with spaces, no lines. On a terminal the last column is wrapped at its edge.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     table_within(terminal_columns(), header, rows)
@@ -160,7 +163,7 @@ pub fn table_with_notes(header: &[&str], rows: impl Iterator<Item = (Vec<String>
     let mut lines = table.lines();
     let mut text = format!("{}\n", lines.next().unwrap_or_default());
     for (line, note) in lines.zip(notes) {
-        writeln!(text, "{line}\n   {note}").expect("writing to a string");
+        writeln!(text, "{line}\n   {}", one_line(&note)).expect("writing to a string");
     }
     text
 }
@@ -173,7 +176,7 @@ fn table_within(columns: Option<u16>, header: &[&str], rows: &[Vec<String>]) -> 
     table
         .load_preset(comfy_table::presets::NOTHING)
         .set_header(header.iter().copied());
-    table.add_rows(rows);
+    table.add_rows(rows.iter().map(|row| row.iter().map(|cell| one_line(cell))));
     if let Some(columns) = columns {
         let widths = table.column_max_content_widths();
         let fixed = &widths[..widths.len().saturating_sub(1)];
@@ -263,7 +266,7 @@ pub fn duration_ms(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration_ms, table_within, tamed};
+    use super::{duration_ms, table_within};
 
     #[test]
     fn durations_are_told_in_the_units_that_people_use() {
@@ -304,13 +307,5 @@ mod tests {
             let whole = table_within(columns, &header, &rows);
             assert!(whole.contains(why.trim_end()), "{whole}");
         }
-    }
-
-    #[test]
-    fn free_text_gives_the_runner_no_command() {
-        let text = "why: x\n  ::set-output name=a::b\nplain :: text\n::stop-commands::y\na ##[add-mask]z";
-        let expected =
-            "why: x\n  : :set-output name=a::b\nplain :: text\n: :stop-commands::y\na # #[add-mask]z";
-        assert_eq!(tamed(text), expected);
     }
 }

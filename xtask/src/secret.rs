@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex};
 use percent_encoding::percent_decode_str;
 use regex::Regex;
 
-use crate::wait;
+use crate::sync;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "[secret]";
@@ -55,7 +55,7 @@ impl fmt::Debug for Secret {
 /// Takes every known secret, and the password of every URL, out of a text.
 pub fn scrub(text: &str) -> String {
     let mut text = text.to_owned();
-    for known in wait::lock(&KNOWN).iter() {
+    for known in sync::lock(&KNOWN).iter() {
         if text.contains(known.as_str()) {
             text = text.replace(known.as_str(), HIDDEN);
         }
@@ -69,7 +69,7 @@ fn remember(value: &str) {
     if value.trim().len() < SHORTEST_SCRUBBED_BYTES {
         return;
     }
-    let mut known = wait::lock(&KNOWN);
+    let mut known = sync::lock(&KNOWN);
     if !known.iter().any(|k| k == value) {
         known.push(value.to_owned());
         // Longest first: a secret that contains another is then blanked out whole.

@@ -92,7 +92,7 @@ fn read_back(store: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> {
 pub fn open(ctx: &Context, storage: &StorageConfig) -> Result<Box<dyn BackupStore>> {
     Ok(match storage {
         StorageConfig::Directory { path, .. } => Box::new(directory::Directory::open(ctx.root.join(path))?),
-        StorageConfig::Github { .. } => Box::new(github::Releases::open(ctx)?),
+        StorageConfig::Github { .. } => Box::new(github::DraftReleases::open(ctx)?),
         StorageConfig::Azure {
             container,
             prefix,

@@ -1,6 +1,5 @@
 //! Waiting for the outside world: every wait has a deadline, every repetition a bound, and a signal ends both.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -22,12 +21,6 @@ pub fn millis(duration: Duration) -> u64 {
 /// Whole milliseconds since then.
 pub fn elapsed_ms(since: Instant) -> u64 {
     millis(since.elapsed())
-}
-
-/// Locks. A panic of another thread while it held the lock does not matter here: what the program locks is whole between
-/// any two statements.
-pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sleeps, to the end or to the signal that asks the program to end.

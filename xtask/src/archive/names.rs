@@ -29,7 +29,7 @@ pub fn restore_problems(database: &str, collection: &str, expected: Option<&str>
     }
     // `..`, `a/../b` and absolute paths: restore tools made files of such names. A plain slash or dot is legal.
     if collection.split(['/', '\\']).any(|part| part == "..") || collection.starts_with(['/', '\\']) {
-        refuse("the name looks like a path");
+        refuse("the name has the form of a path");
     }
     if matches!(database, "admin" | "config" | "local") {
         refuse("a database of the server itself");

@@ -228,7 +228,7 @@ impl<R: Read> ArchiveReader<R> {
         let name = || self.prelude.namespaces[namespace].name();
         ensure!(
             !self.states[namespace].ended,
-            "`{}` goes on at byte {offset} after its end",
+            "`{}` has data at byte {offset} after its end",
             name()
         );
         Ok(())
@@ -246,7 +246,7 @@ impl<R: Read> ArchiveReader<R> {
         let computed = state.crc.value();
         ensure!(
             computed == crc,
-            "the documents of `{name}` are damaged: their CRC is {computed:016x}, the archive says {crc:016x} (byte {offset})"
+            "the documents of `{name}` are damaged: their CRC is {computed:016x}, the archive records {crc:016x} (byte {offset})"
         );
         state.ended = true;
         Ok(Block::End { namespace, crc })

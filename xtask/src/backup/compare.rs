@@ -22,18 +22,18 @@ pub(super) fn counts(namespaces: &[NamespaceRecord], said: &BTreeMap<String, u64
         match count {
             Some(count) if count == namespace.documents => {}
             Some(count) => bail!(
-                "mongodump says it dumped {count} documents of `{name}`, but {} arrived",
+                "mongodump reported {count} documents of `{name}`, but {} arrived",
                 namespace.documents
             ),
             // Some versions say so of a view, with 0 documents, and some do not.
             None if namespace.kind == NamespaceKind::View => {}
-            None => bail!("mongodump does not say that it finished `{name}`"),
+            None => bail!("mongodump did not report that it finished `{name}`"),
         }
     }
     let unknown: Vec<String> = said.into_keys().collect();
     ensure!(
         unknown.is_empty(),
-        "mongodump says it dumped {}, but nothing of it arrived",
+        "mongodump reported {}, but nothing of it arrived",
         unknown.join(", ")
     );
     Ok(())

@@ -60,7 +60,7 @@ pub(super) fn copy_to_other_storages(
     if !others.is_empty() {
         record(backup).map_err(|error| {
             CliError::failed(format!(
-                "the backup's metadata cannot say where its copies are: {error:#}"
+                "the copies of the backup cannot be recorded in its metadata: {error:#}"
             ))
             .live(format!(
                 "nothing was changed; the backup itself is good: {}",

@@ -223,7 +223,7 @@ fn consistency(ctx: &Context, source: &BackupSource) -> Result<Consistency> {
     let (kind, reason) = if wanted == Oplog::Never {
         (
             ConsistencyKind::PerCollection,
-            "pipeline.toml says backup.oplog = \"never\"".to_owned(),
+            "pipeline.toml has backup.oplog = \"never\"".to_owned(),
         )
     } else if !source.is_everything() {
         let why = format!(
@@ -283,6 +283,6 @@ fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
         report::bytes(size_bytes),
         report::bytes(needed)
     ))
-    .next("make room (cargo xtask backup prune), or name another folder in backup.places")
+    .next("make room (cargo xtask backup prune), or name another folder in the storages of pipeline.toml")
     .into())
 }

@@ -25,7 +25,7 @@ const CAUSES: &[(&[&str], &str, &str)] = &[
             "Disk quota exceeded",
         ],
         "there is no more room for it",
-        "make room (cargo xtask backup prune), or name another folder in backup.places, and run the command again",
+        "make room (cargo xtask backup prune), or name another folder in the storages of pipeline.toml, and run the command again",
     ),
     (
         &["not authorized", "Unauthorized", "requires authentication"],

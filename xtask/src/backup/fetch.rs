@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, check_backup_id};
 use crate::exec::check_interrupted;
 use crate::report;
-use crate::storage::{self, BackupStore, COPY_BYTES, directory::Directory, github::Releases};
+use crate::storage::{self, BackupStore, COPY_BYTES, directory::Directory, github::DraftReleases};
 
 /// Folders of downloads that broke off; they are gone on with.
 const FETCH_PREFIX: &str = ".fetch-";
@@ -120,7 +120,7 @@ fn transfer(store: &dyn BackupStore, metadata: &BackupMetadata, path: &Path) -> 
     file.sync_all().with_context(cannot)?;
     ensure!(
         size >= metadata.size_bytes,
-        "{size} of {} bytes arrived: run the command again to go on",
+        "{size} of {} bytes arrived: run the command again to continue",
         metadata.size_bytes
     );
     Ok(size == metadata.size_bytes && hex::encode(hash.finalize()) == metadata.hash)
@@ -133,7 +133,7 @@ fn from_artifact(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
         .prefix(FETCH_PREFIX)
         .tempdir_in(&local)
         .context("cannot make a folder for the download")?;
-    if !Releases::open(ctx)?.download_artifact(id, folder.path())? {
+    if !DraftReleases::open(ctx)?.download_artifact(id, folder.path())? {
         return Ok(None);
     }
     let backup = BackupFile::in_folder(folder.path()).context("the artifact holds no whole backup")?;

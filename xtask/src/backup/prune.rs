@@ -129,7 +129,7 @@ fn needed_by_releases(ctx: &Context) -> Result<BTreeMap<String, String>> {
     for environment in ctx.config.environments.values() {
         let releases = git
             .recorded_releases(&environment.tag_prefix)
-            .context("cannot tell which backups the releases need")?;
+            .context("cannot determine which backups the releases need")?;
         for release in releases.into_iter().rev().take(RELEASES_KEPT) {
             needed.extend(ids_in(&release.message).map(|id| (id, release.name.clone())));
         }

@@ -144,7 +144,8 @@ fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
         metadata: &backup.metadata,
         timings,
     };
-    report::emit(ctx.format, "backup/1", &created, || text(&backup, timings))
+    report::emit_done(ctx.format, "backup/1", &created, || text(&backup, timings));
+    Ok(())
 }
 
 fn text(backup: &BackupFile, timings: BackupTimings) -> String {

@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result};
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
+use crate::report;
+
 /// The end of `--help`.
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -31,7 +33,9 @@ pub struct Args {
 /// Prints the script on stdout, or writes the pages.
 pub fn run(args: &Args) -> Result<()> {
     if let Some(shell) = args.shell {
-        clap_complete::generate(shell, &mut super::Cli::command(), "xtask", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut super::Cli::command(), "xtask", &mut script);
+        report::print(&String::from_utf8(script).context("the script is not text")?)?;
     }
     if let Some(dir) = &args.man {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::rollback::{print_plan, rollback_text};
+use super::rollback::text::{print_plan, rollback_text};
 use super::{Common, undo};
 use crate::approval;
 use crate::commands::confirm::confirm;
@@ -105,7 +105,7 @@ fn finish(ctx: &Context, deployed: Deployed) -> Result<()> {
         elapsed_ms: deployed.elapsed_ms,
         timeline: deployed.timeline,
     };
-    report::emit(ctx.format, "deploy/1", &result, || text(&result))?;
+    report::emit_done(ctx.format, "deploy/1", &result, || text(&result));
     let release = &result.release;
     match (release.health, &result.rolled_back) {
         (Health::Healthy, _) => Ok(()),

@@ -106,9 +106,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             let plan_sha256 = approval::read_plan(plan)?.plan_sha256;
             let tag = approval::approve(&ctx, &plan_sha256)?;
             let tagged = Tagged { plan_sha256, tag };
-            report::emit(ctx.format, "gate-approve/1", &tagged, || {
+            report::emit_done(ctx.format, "gate-approve/1", &tagged, || {
                 format!("approved: tag {} was signed and pushed\n", tagged.tag)
-            })
+            });
+            Ok(())
         }
         Command::Sweep => sweep(&ctx),
     }
@@ -138,19 +139,23 @@ fn request(ctx: &Context, planned: &approval::Planned, backup: Vec<(String, Stri
         run: request.run,
         notified: notify::send(ctx, &notice),
     };
-    report::step_summary(&format!(
+    let summary = format!(
         "Approval asked for plan `{}`: {} people other than {} within {} h.\n",
         requested.plan_sha256,
         ctx.config.approval.required,
         request.requested_by.replace(['`', '<', '\n'], " "),
         ctx.config.approval.max_age_hours,
-    ))?;
-    report::emit(ctx.format, "gate-request/1", &requested, || {
+    );
+    if let Err(error) = report::step_summary(&summary) {
+        report::warn_done(&error);
+    }
+    report::emit_done(ctx.format, "gate-request/1", &requested, || {
         format!(
             "run {} asks approval for plan {}\n",
             requested.run, requested.plan_sha256
         )
-    })
+    });
+    Ok(())
 }
 
 fn verify(ctx: &Context, plan_sha256: String, run: Option<u64>) -> Result<()> {
@@ -190,11 +195,12 @@ fn sweep(ctx: &Context) -> Result<()> {
         cancelled: cancelled.iter().map(|run| run.id).collect(),
         notified,
     };
-    report::emit(ctx.format, "gate-sweep/1", &swept, || {
+    report::emit_done(ctx.format, "gate-sweep/1", &swept, || {
         let mut text = format!("{} runs cancelled\n", swept.cancelled.len());
         for run in &cancelled {
             writeln!(text, "  {}", run.html_url).expect("writing to a string");
         }
         text
-    })
+    });
+    Ok(())
 }

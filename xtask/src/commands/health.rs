@@ -10,15 +10,15 @@ use serde::Serialize;
 use super::Common;
 use crate::context::Context;
 use crate::domain::commit::CommitId;
-use crate::domain::observation::Seen;
 use crate::domain::release::{Release, tag_time};
+use crate::domain::status_record::StatusResult;
 use crate::domain::verdict::HealthStatus;
 use crate::error::ExitKind;
 use crate::error::catalogue::health as errors;
 use crate::health::compare::{self, Comparison};
 use crate::health::watch::{self, Pace};
 use crate::health::{self, CheckGroup, ExpectedRelease, HealthOptions, HealthReport};
-use crate::operation::history;
+use crate::operation::status_records;
 use crate::release::releases::Releases;
 use crate::report;
 
@@ -111,7 +111,8 @@ pub fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     if args.record {
         let summary = report.summary.clone();
         let verdict = report.verdict;
-        history::record(&ctx, Seen::Health { verdict, summary }).context("cannot record the verdict")?;
+        status_records::record(&ctx, StatusResult::Health { verdict, summary })
+            .context("cannot record the verdict")?;
     }
     Ok(exit_code(Some(report.verdict)))
 }
@@ -157,7 +158,7 @@ fn expected(ctx: &Context, release: &str) -> Result<ExpectedRelease> {
             ..ExpectedRelease::default()
         });
     }
-    let releases = Releases::read(ctx).with_context(|| format!("cannot look up the release {release}"))?;
+    let releases = Releases::read(ctx).with_context(|| format!("cannot find the release {release}"))?;
     if let Some((_, why)) = releases.unreadable.iter().find(|(tag, _)| tag == release) {
         bail!("the record of {release} is not readable: {why}");
     }

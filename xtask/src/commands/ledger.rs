@@ -72,7 +72,11 @@ fn overview(operations: &[LedgerOperation]) -> String {
             short(&started.target).to_owned(),
             state(operation),
         ];
-        let note = format!("by {}: {}", operation.holder.user, one_line(&started.reason));
+        let note = format!(
+            "by {}: {}",
+            operation.holder.user,
+            report::one_line(&started.reason)
+        );
         (row, note)
     });
     report::table_with_notes(&["operation", "kind", "target", "state"], rows)
@@ -92,7 +96,7 @@ fn details(operation: &LedgerOperation) -> String {
         operation.started.target,
         state(operation),
         operation.holder,
-        one_line(&operation.started.reason),
+        report::one_line(&operation.started.reason),
         operation.started.plan_sha256,
         operation.started_at.format("%F %T UTC"),
     );
@@ -124,20 +128,13 @@ fn elapsed(operation: &LedgerOperation, at: chrono::DateTime<Utc>) -> String {
     format!("+{}", report::duration_ms(u64::try_from(ms).unwrap_or(0)))
 }
 
-/// Free text as one line: a line break must not start what looks like a row, or a workflow command, of ours.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
 fn state(operation: &LedgerOperation) -> String {
     match (&operation.superseded_by, &operation.ended) {
         (Some(by), _) => format!("replaced by {by}"),
         (None, Some(end)) => end.outcome.to_string(),
         (None, None) => {
             let seen_s = (Utc::now() - operation.last_seen).num_seconds().max(0);
-            format!("unfinished, last seen {seen_s} s ago")
+            format!("unfinished, last heartbeat {seen_s} s ago")
         }
     }
 }

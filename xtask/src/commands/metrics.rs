@@ -17,7 +17,7 @@ use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
 use crate::report::{self, Format};
 use crate::tools::git::Git;
-use crate::{approval, operation::history};
+use crate::{approval, operation::status_records};
 
 const SCHEMA: &str = "metrics/1";
 /// Commits of one release that count for its lead time; more say nothing more.
@@ -47,8 +47,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     let metrics = gather(&ctx, args.since)?.measure();
     if ctx.format == Format::Html {
-        print!("{}", html::page(&metrics));
-        return Ok(());
+        return report::print(&html::page(&metrics));
     }
     report::emit(ctx.format, SCHEMA, &metrics, || text(&metrics))
 }
@@ -67,7 +66,7 @@ fn gather(ctx: &Context, since: DateTime<Utc>) -> Result<Records> {
         releases: releases.all,
         operations: Ledger::open(ctx).state()?.operations,
         requests: approval::requests(ctx)?,
-        observations: history::read(ctx)?,
+        status_records: status_records::read(ctx)?,
         budgets: ctx.config.budgets.limits(),
     })
 }

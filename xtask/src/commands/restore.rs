@@ -89,14 +89,16 @@ pub fn run(args: &Args, ctx: &Context) -> Result<()> {
 fn dispatch(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.undo {
         confirm_change(ctx, &format!("undo of restore {operation}"))?;
-        return print_undone(ctx, &restore::undo(ctx, operation, args.options())?);
+        print_undone(ctx, &restore::undo(ctx, operation, args.options())?);
+        return Ok(());
     }
     if let Some(operation) = &args.resume {
         confirm_change(ctx, &format!("resuming restore {operation}"))?;
-        return match restore::resume(ctx, operation, args.options())? {
+        match restore::resume(ctx, operation, args.options())? {
             Resumed::Restored(done) => print_swapped(ctx, &done),
             Resumed::Undone(done) => print_undone(ctx, &done),
-        };
+        }
+        return Ok(());
     }
     if let Some(operation) = &args.forget {
         return forget(ctx, operation, &args.reason);
@@ -138,7 +140,8 @@ fn restore_backup(args: &Args, ctx: &Context, name: &str) -> Result<()> {
         &format!("restoring backup {} into `{}`", plan.backup_id, plan.database),
     )?;
     let loss = plan.loss.totals().map(|count| count.documents);
-    print_swapped(ctx, &restore::start(ctx, &backup, loss, args.options())?)
+    print_swapped(ctx, &restore::start(ctx, &backup, loss, args.options())?);
+    Ok(())
 }
 
 /// The backup of this name; for a release's tag the one taken just before the next release replaced it.
@@ -172,29 +175,31 @@ fn reinsert(args: &Args, ctx: &Context, rescue: &str) -> Result<()> {
         reason: &args.reason,
     };
     let done = restore::reinsert(ctx, &file, options)?;
-    report::emit(ctx.format, "restore-reinsert/1", &done, || {
+    report::emit_done(ctx.format, "restore-reinsert/1", &done, || {
         text::reinserted(&done)
-    })
+    });
+    Ok(())
 }
 
 fn confirm_change(ctx: &Context, what: &str) -> Result<()> {
     confirm(ctx, what, &ctx.env().mongodb.database)
 }
 
-fn print_swapped(ctx: &Context, done: &Swapped) -> Result<()> {
-    report::emit(ctx.format, "restore/1", done, || text::swapped(done))
+fn print_swapped(ctx: &Context, done: &Swapped) {
+    report::emit_done(ctx.format, "restore/1", done, || text::swapped(done));
 }
 
-fn print_undone(ctx: &Context, done: &RestoreUndone) -> Result<()> {
-    report::emit(ctx.format, "restore-undo/1", done, || text::undone(done))
+fn print_undone(ctx: &Context, done: &RestoreUndone) {
+    report::emit_done(ctx.format, "restore-undo/1", done, || text::undone(done));
 }
 
 fn forget(ctx: &Context, operation: &OperationId, reason: &str) -> Result<()> {
     confirm_change(ctx, &format!("dropping what restore {operation} kept"))?;
     let forgotten = restore::forget(ctx, operation, reason)?;
-    report::emit(ctx.format, "restore-forget/1", &forgotten, || {
+    report::emit_done(ctx.format, "restore-forget/1", &forgotten, || {
         text::forgotten(&forgotten)
-    })
+    });
+    Ok(())
 }
 
 #[derive(Serialize)]

@@ -1,18 +1,22 @@
 //! `cargo xtask rollback [TAG] --reason TEXT`: code and data of an earlier release, as one unit.
 
+pub(super) mod text;
+
 use anyhow::Result;
 use serde::Serialize;
+
+use text::{plan_text, print_plan, print_result};
 
 use super::{Common, undo};
 use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::domain::release::{DatabaseChoice, Health};
+use crate::domain::release::DatabaseChoice;
 use crate::error::catalogue::release as errors;
 use crate::operation::run::plan_sha256;
 use crate::release::releases::Releases;
 use crate::release::rollback::plan::{RollbackPlan, offered};
-use crate::release::rollback::{self, KIND, PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
+use crate::release::rollback::{self, KIND, RequiredHealth, RollbackTarget};
 use crate::report;
 use crate::restore::LossPreview;
 
@@ -109,42 +113,6 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let reason = reason(args)?;
     confirm(ctx, &format!("the rollback to {tag}"), tag)?;
     print_result(ctx, &rollback::start(ctx, &planned, &reason)?)
-}
-
-/// Prints the plan and what would be lost to stderr.
-pub(super) fn print_plan(planned: &PlannedRollback) {
-    report::progress(&plan_text(planned));
-}
-
-fn plan_text(planned: &PlannedRollback) -> String {
-    let mut text = planned.plan.text();
-    match &planned.loss {
-        Some(loss) => super::restore::loss_text(loss, &mut text),
-        None => text.push_str("no data is touched\n"),
-    }
-    text
-}
-
-/// Prints the result; a release that is still unhealthy is an error.
-pub(super) fn print_result(ctx: &Context, done: &RolledBack) -> Result<()> {
-    report::emit(ctx.format, "rollback/1", done, || rollback_text(done))?;
-    if done.release.health == Health::Healthy {
-        return Ok(());
-    }
-    let from = done.release.rollback_of.as_deref().unwrap_or_default();
-    Err(errors::rollback_unhealthy(&done.release.tag, from).into())
-}
-
-/// The report for people.
-pub(super) fn rollback_text(done: &RolledBack) -> String {
-    format!(
-        "{} restores {} ({}); {}\n{}",
-        done.release.tag,
-        done.restored(),
-        done.release.health.word(),
-        report::recovered(done.recovery_ms, done.unavoidable_ms, done.budget_ms),
-        report::timeline(&done.timeline)
-    )
 }
 
 fn reason(args: &Args) -> Result<String> {

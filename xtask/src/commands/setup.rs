@@ -79,6 +79,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         changes,
         applied: apply,
     };
+    if apply {
+        report::emit_done(common.format, "setup/1", &outcome, || text(&outcome));
+        return Ok(());
+    }
     report::emit(common.format, "setup/1", &outcome, || text(&outcome))
 }
 

@@ -51,8 +51,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     if args.list_github_matrix {
         let names: Vec<&String> = ctx.config.tests.keys().collect();
-        println!("suites={}", serde_json::to_string(&names)?);
-        return Ok(());
+        return report::print(&format!("suites={}\n", serde_json::to_string(&names)?));
     }
     let mut tested = Tested { passed: Vec::new() };
     for name in chosen(&ctx, &args.suites)? {

@@ -43,7 +43,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         let folders: std::collections::BTreeSet<_> =
             found.tools.iter().filter_map(|tool| tool.path.parent()).collect();
         for folder in folders {
-            println!("{}", folder.display());
+            report::print(&format!("{}\n", folder.display()))?;
         }
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::confirm::confirm;
-use super::rollback::{print_plan, print_result};
+use super::rollback::text::{print_plan, print_result};
 use crate::context::Context;
 use crate::domain::operation::OperationId;
 use crate::release::rollback::PlannedRollback;
@@ -29,7 +29,10 @@ impl Operator for Terminal<'_> {
 /// Undoes an operation of this kind and prints the result.
 pub(super) fn run(ctx: &Context, operation: &OperationId, kind: &str) -> Result<()> {
     match undo(ctx, operation, kind, &Terminal { ctx, operation })? {
-        Undo::Reverted(reverted) => report::emit(ctx.format, "undone/1", &reverted, || text(&reverted)),
+        Undo::Reverted(reverted) => {
+            report::emit_done(ctx.format, "undone/1", &reverted, || text(&reverted));
+            Ok(())
+        }
         Undo::RolledBack(done) => print_result(ctx, &done),
     }
 }

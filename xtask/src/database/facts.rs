@@ -42,7 +42,7 @@ impl Live {
             host: self.host.clone(),
             version: build
                 .get_str("version")
-                .context("the server does not tell its version")?
+                .context("the server does not report its version")?
                 .to_owned(),
             replica_set: hello.get_str("setName").ok().map(str::to_owned),
         })

@@ -20,7 +20,7 @@ impl Live {
     pub fn oplog(&self) -> Result<OplogAccess> {
         let hello = self.command(doc! { "hello": 1 })?;
         if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
-            let why = "this is a sharded cluster, which has no oplog of its own";
+            let why = "this is a sharded cluster, which has no oplog";
             return Ok(OplogAccess::No(why.to_owned()));
         }
         let Ok(set) = hello.get_str("setName") else {

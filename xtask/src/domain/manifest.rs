@@ -32,7 +32,7 @@ pub fn check_backup_id(id: &str) -> Result<()> {
         .all(|(at, b)| if at == 8 { b == b'-' } else { b.is_ascii_digit() });
     ensure!(
         id.len() == 15 && shape,
-        "a backup id looks like 20250131-235959, not {id:?}"
+        "a backup id has the form 20250131-235959, not {id:?}"
     );
     Ok(())
 }

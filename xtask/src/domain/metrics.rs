@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::approval::ApprovalRequest;
 use super::ledger::LedgerOperation;
-use super::observation::{Observation, Seen};
 use super::release::Release;
 use super::spread::Spread;
+use super::status_record::{StatusRecord, StatusResult};
 use super::step::Budgets;
 use super::timeline::Timing;
 use super::verdict::HealthStatus;
@@ -32,7 +32,7 @@ pub struct Records {
     pub commits: BTreeMap<String, Vec<DateTime<Utc>>>,
     /// What was put before approvers.
     pub requests: Vec<ApprovalRequest>,
-    pub observations: Vec<Observation>,
+    pub status_records: Vec<StatusRecord>,
     /// The newest verified backup, where one is known.
     pub newest_backup: Option<NewestBackup>,
     pub budgets: Budgets,
@@ -226,17 +226,17 @@ impl Records {
         let mut good = 0;
         let mut times_ms = Vec::new();
         let mut last = None;
-        for observation in self.observations.iter().filter(|seen| self.within(seen.at)) {
-            if let Seen::Drill {
+        for record in self.status_records.iter().filter(|record| self.within(record.at)) {
+            if let StatusResult::Drill {
                 good: is_good,
                 total_ms,
                 budget_ms,
                 ..
-            } = &observation.seen
+            } = &record.result
             {
                 good += usize::from(*is_good && total_ms <= budget_ms);
                 times_ms.push(*total_ms);
-                last = last.max(Some(observation.at));
+                last = last.max(Some(record.at));
             }
         }
         Some(Drills {
@@ -247,11 +247,11 @@ impl Records {
     }
 
     fn availability(&self) -> Option<Availability> {
-        let looks = self.observations.iter().filter(|seen| self.within(seen.at));
+        let looks = self.status_records.iter().filter(|record| self.within(record.at));
         let verdicts: Vec<(DateTime<Utc>, HealthStatus)> = looks
-            .filter_map(|observation| match &observation.seen {
-                Seen::Health { verdict, .. } => Some((observation.at, *verdict)),
-                Seen::Drill { .. } => None,
+            .filter_map(|record| match &record.result {
+                StatusResult::Health { verdict, .. } => Some((record.at, *verdict)),
+                StatusResult::Drill { .. } => None,
             })
             .collect();
         let count = |wanted| verdicts.iter().filter(|(_, verdict)| *verdict == wanted).count();
@@ -296,11 +296,11 @@ impl Metrics {
             ),
             gap(
                 self.drills.is_none(),
-                "drills: none was kept (`cargo xtask backup drill --record` keeps them)",
+                "drills: none was kept (`cargo xtask backup drill --record` records them)",
             ),
             gap(
                 self.availability.is_none(),
-                "availability: no look was kept (`cargo xtask health --record` keeps them)",
+                "availability: no check was recorded (`cargo xtask health --record` records them)",
             ),
         ];
         gaps.into_iter().flatten().collect()

@@ -80,7 +80,7 @@ impl fmt::Display for NotAnOperationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is not an operation id (they look like 20260102-030405-ab12)",
+            "`{}` is not an operation id (the form is 20260102-030405-ab12)",
             self.0.escape_debug()
         )
     }

@@ -108,7 +108,7 @@ pub fn tag_name(prefix: &str, at: DateTime<Utc>) -> String {
 
 /// Checks the form of a tag name and gives its time.
 pub fn tag_time(prefix: &str, tag: &str) -> Result<DateTime<Utc>> {
-    let form = || format!("a release tag looks like {prefix}-20250131-235959, not {tag:?}");
+    let form = || format!("a release tag has the form {prefix}-20250131-235959, not {tag:?}");
     let stamp = tag
         .strip_prefix(prefix)
         .and_then(|rest| rest.strip_prefix('-'))

@@ -28,12 +28,12 @@ pub struct Area {
     pub title: &'static str,
     /// What holds for all of them.
     pub note: &'static str,
-    pub entries: &'static [Entry],
+    pub entries: &'static [ErrorEntry],
 }
 
 /// One error; the texts have `{names}` where the program fills in values.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry {
+pub struct ErrorEntry {
     pub code: &'static str,
     pub exit: ExitKind,
     pub what: &'static str,
@@ -42,7 +42,7 @@ pub struct Entry {
 }
 
 /// The code as people see it.
-pub fn spoken(code: &str) -> String {
+pub fn display_code(code: &str) -> String {
     code.replace('_', "-")
 }
 
@@ -80,7 +80,7 @@ macro_rules! catalogue {
         pub const AREA: $crate::error::catalogue::Area = $crate::error::catalogue::Area {
             title: $title,
             note: $note,
-            entries: &[ $( $crate::error::catalogue::Entry {
+            entries: &[ $( $crate::error::catalogue::ErrorEntry {
                 code: stringify!($name),
                 exit: $crate::error::ExitKind::$exit,
                 what: $what,

@@ -14,7 +14,7 @@ use super::output::collect_stderr;
 use super::{Exec, TAIL_LINES};
 
 /// What a started command reads and writes.
-pub(super) struct Started {
+pub(super) struct Pipes {
     pub child: Child,
     pub stdout: PipeReader,
     /// Where it was asked for; otherwise the child reads nothing.
@@ -35,7 +35,7 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) fn start(exec: Exec, with_stdin: bool) -> Result<Started> {
+    pub(super) fn start(exec: Exec, with_stdin: bool) -> Result<Pipes> {
         check_interrupted()?;
         let command = exec.display();
         let (stdout, stdout_writer) = std::io::pipe().context("cannot make a pipe")?;
@@ -76,7 +76,7 @@ impl Child {
             started,
             deadline: exec.deadline,
         };
-        Ok(Started { child, stdout, stdin })
+        Ok(Pipes { child, stdout, stdin })
     }
 
     /// Ends the child: SIGTERM first, SIGKILL where it does not end in time.
@@ -114,7 +114,7 @@ impl Child {
         crate::report::trace(&format!(
             "ran `{}`: {} in {} ms",
             finished.command,
-            finished.ending(),
+            finished.exit_text(),
             finished.duration.as_millis()
         ));
         Ok((finished, status))

@@ -30,7 +30,7 @@ impl Finished {
         }
     }
 
-    /// The error that this ending is, with the command and the last lines of its standard error.
+    /// The error of a command that did not succeed, with the command and the last lines of its standard error.
     pub fn error(&self) -> anyhow::Error {
         let said = if self.stderr_tail.is_empty() && !self.stdout.trim().is_empty() {
             let lines: Vec<String> = self
@@ -45,10 +45,10 @@ impl Finished {
         } else {
             indented(&self.stderr_tail)
         };
-        anyhow::anyhow!("`{}` ended with {}{said}", self.command, self.ending())
+        anyhow::anyhow!("`{}` ended with {}{said}", self.command, self.exit_text())
     }
 
-    pub(super) fn ending(&self) -> String {
+    pub(super) fn exit_text(&self) -> String {
         self.code
             .map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"))
     }

@@ -97,7 +97,7 @@ impl Drop for ProcessGroup {
 }
 
 fn running() -> std::sync::MutexGuard<'static, Vec<Pid>> {
-    crate::wait::lock(&RUNNING)
+    crate::sync::lock(&RUNNING)
 }
 
 /// From here on SIGINT, SIGTERM and SIGHUP end the children first and are seen by [`check_interrupted`]; the second

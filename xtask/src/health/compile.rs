@@ -85,7 +85,7 @@ impl<'a> Compiler<'a> {
         let mut entries: Vec<(Text, CheckSpec)> = file.check.into_iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         if entries.is_empty() {
-            self.mistake(0, "there is no check: a run of it would say nothing");
+            self.mistake(0, "there is no check: a run would prove nothing");
         }
         for (name, entry) in &entries {
             for (variable, _) in entry.http.iter().flat_map(|http| &http.get_ref().capture) {

@@ -106,7 +106,7 @@ impl Expectations {
                 "status {} instead of {}{}",
                 answer.status,
                 wanted.join(" or "),
-                said(answer)
+                body_excerpt(answer)
             ));
         }
         for (name, pattern) in &self.headers {
@@ -141,7 +141,7 @@ pub(super) fn json(answer: &Answer) -> Result<Value, String> {
 }
 
 /// What the server said with an unexpected status: often the reason.
-fn said(answer: &Answer) -> String {
+fn body_excerpt(answer: &Answer) -> String {
     match std::str::from_utf8(&answer.body).map(str::trim) {
         Ok("") | Err(_) => String::new(),
         Ok(text) => format!(": {}", cut(text)),

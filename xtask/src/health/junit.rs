@@ -30,7 +30,7 @@ pub fn xml(report: &HealthReport) -> String {
             check.group.word(),
             escape(&check.name),
             check.duration_ms / 1_000.0,
-            ending(check)
+            outcome_element(check)
         )
         .expect("writing to a string");
     }
@@ -38,7 +38,7 @@ pub fn xml(report: &HealthReport) -> String {
     text
 }
 
-fn ending(check: &CheckReport) -> String {
+fn outcome_element(check: &CheckReport) -> String {
     let message = escape(&check.message);
     match (check.outcome, check.severity) {
         (CheckResult::Passed, _) => format!("<system-out>{message}</system-out>"),

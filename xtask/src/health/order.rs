@@ -55,7 +55,7 @@ pub(super) fn reachable<'a>(
     let mut reached = BTreeSet::new();
     let mut open: Vec<usize> = next(start).clone();
     while let Some(at) = open.pop() {
-        debug_assert!(at < count, "places come from the same list");
+        debug_assert!(at < count, "indexes are of the same list");
         if reached.insert(at) {
             open.extend(next(at));
         }

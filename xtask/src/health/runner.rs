@@ -9,7 +9,7 @@ use super::probe::{ProbeResult, RunContext};
 use super::problem::Problem;
 use super::report::{Attempt, CheckReport, ms};
 use crate::domain::verdict::CheckResult;
-use crate::wait;
+use crate::{sync, wait};
 
 /// Attempts that a report keeps: the first ones show the start, the last ones the end.
 const KEPT_FIRST: usize = 5;
@@ -34,7 +34,7 @@ pub(super) fn run(plan: &HealthPlan, run: &RunContext<'_>, started: Instant) -> 
                         Some(why) => skipped(check, why, started),
                         None => guarded(check, run, started),
                     };
-                    let mut all = wait::lock(&progress);
+                    let mut all = sync::lock(&progress);
                     all[index] = Progress::Done(Box::new(report));
                     drop(all);
                     changed.notify_all();
@@ -58,7 +58,7 @@ fn next(
     progress: &Mutex<Vec<Progress>>,
     changed: &Condvar,
 ) -> Option<(usize, Option<(CheckResult, String)>)> {
-    let mut all = wait::lock(progress);
+    let mut all = sync::lock(progress);
     loop {
         let mut is_waiting = false;
         for index in 0..all.len() {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::report::ExpectedRelease;
 use crate::secret::Secret;
-use crate::wait;
+use crate::sync;
 
 /// Captured values shorter than this are not blanked out of messages: they would blank out ordinary words.
 const SHORTEST_HIDDEN_BYTES: usize = 8;
@@ -213,7 +213,7 @@ impl Values {
     }
 
     fn capture(&self, name: &str) -> Result<String, Missing> {
-        let captured = wait::lock(&self.captured);
+        let captured = sync::lock(&self.captured);
         captured
             .get(name)
             .cloned()
@@ -221,14 +221,14 @@ impl Values {
     }
 
     pub(super) fn store(&self, name: &str, value: String) {
-        let mut captured = wait::lock(&self.captured);
+        let mut captured = sync::lock(&self.captured);
         captured.insert(name.to_owned(), value);
     }
 
     /// Takes captured values (a token is one) and every known secret out of a text. Captures are not remembered as
     /// [`Secret`]s: a watch that runs for days would gather them without end.
     pub(super) fn scrub(&self, text: &str) -> String {
-        let captured = wait::lock(&self.captured);
+        let captured = sync::lock(&self.captured);
         let mut text = text.to_owned();
         for value in captured
             .values()

@@ -85,7 +85,7 @@ pub fn watch(ctx: &Context, request: &HealthOptions, pace: Pace) -> Result<Watch
             break;
         }
         for line in tally.take(&report) {
-            say(ctx.format, &line)?;
+            print_change(ctx.format, &line)?;
         }
         let next = pace.every.saturating_sub(begun.elapsed());
         if pace
@@ -100,9 +100,13 @@ pub fn watch(ctx: &Context, request: &HealthOptions, pace: Pace) -> Result<Watch
 }
 
 /// Changes are the result in text; in JSON only the summary is.
-fn say(format: Format, line: &str) -> Result<()> {
+fn print_change(format: Format, line: &str) -> Result<()> {
     match format {
-        Format::Text => writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")?,
+        // Also a reader that has ended is an error here: it ends the watch.
+        Format::Text => {
+            writeln!(std::io::stdout(), "{}", crate::report::clean(line))
+                .context("cannot write to stdout")?;
+        }
         Format::Json | Format::Html => crate::report::progress(line),
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Appending to a reference on the git remote without force: ledger, observations and approval requests.
+//! Appending to a reference on the git remote without force: ledger, records of checks and approval requests.
 
 use anyhow::{Context as _, Result};
 

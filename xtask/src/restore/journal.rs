@@ -169,7 +169,7 @@ impl RestorePhase {
 
 /// What the records of a restore amount to.
 #[derive(Debug, Clone)]
-pub struct RestoreHistory {
+pub struct RestoreState {
     pub planned: Option<PlannedRestore>,
     pub swap: Option<SwapPlan>,
     pub phase: RestorePhase,
@@ -189,7 +189,7 @@ pub struct RestoreHistory {
     pub repaired: Vec<Repaired>,
 }
 
-impl RestoreHistory {
+impl RestoreState {
     /// What the journal of an operation amounts to, without locking it. Records of an earlier version come first: nothing
     /// is written to their file any more.
     pub fn read(ctx: &Context, operation: &OperationId) -> Result<Self> {
@@ -311,13 +311,13 @@ impl RestoreHistory {
 #[derive(Debug)]
 pub struct RestoreJournal {
     journal: Journal,
-    pub history: RestoreHistory,
+    pub history: RestoreState,
 }
 
 impl RestoreJournal {
     /// The records in a journal that is open.
     pub fn of(ctx: &Context, operation: &OperationId, journal: Journal) -> Result<Self> {
-        let history = RestoreHistory::read(ctx, operation)?;
+        let history = RestoreState::read(ctx, operation)?;
         Ok(Self { journal, history })
     }
 
@@ -352,7 +352,7 @@ mod tests {
     fn records_of_an_earlier_version_come_before_those_in_the_journal() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(EARLIER_FILE_NAME), EARLIER).unwrap();
-        let history = RestoreHistory::read_in(dir.path()).unwrap();
+        let history = RestoreState::read_in(dir.path()).unwrap();
         assert_eq!(history.phase, RestorePhase::Swapping);
         assert!(history.promoted("users") && !history.renamed_back("users"));
         assert_eq!(history.repaired[0].what, "rebuilt");
@@ -362,7 +362,7 @@ mod tests {
             .append(&serde_json::from_str::<serde_json::Value>(step).unwrap())
             .unwrap();
         journal.append(&RestoreRecord::Rescued { rescue: None }).unwrap();
-        let history = RestoreHistory::read_in(dir.path()).unwrap();
+        let history = RestoreState::read_in(dir.path()).unwrap();
         assert_eq!(history.phase, RestorePhase::Swapped);
         assert_eq!(history.planned.unwrap().backup_id, "20260102-030405");
     }

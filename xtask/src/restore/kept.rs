@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result};
 
 use super::context::Restore;
-use super::journal::{RestoreHistory, RestoreRecord};
+use super::journal::{RestoreRecord, RestoreState};
 use super::names;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
@@ -52,7 +52,7 @@ impl Restore<'_> {
 }
 
 /// Adds what the database keeps of a restore to what a journal has of it.
-pub(super) fn add_kept(live: &Live, operation: &OperationId, history: &mut RestoreHistory) -> Result<()> {
+pub(super) fn add_kept(live: &Live, operation: &OperationId, history: &mut RestoreState) -> Result<()> {
     for record in records(live, operation)? {
         if !history.has(&record) {
             history.add(&record);

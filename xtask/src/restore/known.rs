@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::context::connect;
-use super::journal::{RestoreHistory, RestorePhase};
+use super::journal::{RestorePhase, RestoreState};
 use super::kept::add_kept;
 use super::names::{self, Role};
 use super::operation::KIND;
@@ -83,14 +83,14 @@ fn list_in(ctx: &Context, live: &Live, ledger: &LedgerState) -> Result<Vec<Known
         }
     }
     for operation in operations(ctx)? {
-        if RestoreHistory::read(ctx, &operation)?.is_of(live.name()) {
+        if RestoreState::read(ctx, &operation)?.is_of(live.name()) {
             known
                 .entry(operation.clone())
                 .or_insert_with(|| KnownRestore::new(&operation));
         }
     }
     for entry in known.values_mut() {
-        let mut history = RestoreHistory::read(ctx, &entry.operation)?;
+        let mut history = RestoreState::read(ctx, &entry.operation)?;
         if entry.plan {
             add_kept(live, &entry.operation, &mut history)?;
         }
@@ -114,7 +114,7 @@ fn list_in(ctx: &Context, live: &Live, ledger: &LedgerState) -> Result<Vec<Known
     Ok(known)
 }
 
-impl RestoreHistory {
+impl RestoreState {
     /// Whether it is a restore into this database.
     fn is_of(&self, database: &str) -> bool {
         self.planned.as_ref().is_some_and(|p| p.database == database)
@@ -139,7 +139,7 @@ impl KnownRestore {
         }
     }
 
-    fn add_history(&mut self, history: RestoreHistory) {
+    fn add_history(&mut self, history: RestoreState) {
         self.swapped_at = history.swap_began(&self.operation);
         self.undone = history.undone.is_some();
         if let Some(planned) = history.planned {

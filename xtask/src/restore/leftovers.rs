@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::journal::{RestoreHistory, RestorePhase};
+use super::journal::{RestorePhase, RestoreState};
 use super::kept::add_kept;
 use super::names::{self, Role};
 use crate::database::Live;
@@ -37,7 +37,7 @@ pub fn leftovers(live: &Live) -> Result<Vec<Leftover>> {
 }
 
 fn leftover(live: &Live, operation: OperationId, roles: &[Role]) -> Result<Leftover> {
-    let mut history = RestoreHistory::of(&[]);
+    let mut history = RestoreState::of(&[]);
     if roles.contains(&Role::Plan) {
         add_kept(live, &operation, &mut history)?;
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::admit::admit;
 use super::context::{Restore, connect};
-use super::journal::RestoreHistory;
+use super::journal::RestoreState;
 use super::known;
 use super::prepare::ShadowFacts;
 use super::quiesce::quiesced;
@@ -156,7 +156,7 @@ fn undo_any(
 fn restore(
     ctx: &Context,
     operation: &Operation,
-    file: impl FnOnce() -> Result<BackupFile>,
+    file: impl Fn() -> Result<BackupFile>,
     options: RestoreOptions,
 ) -> Result<Swapped> {
     report::progress(&format!("operation {}", operation.id));
@@ -177,7 +177,7 @@ fn restore(
     live_step(operation, Step::SwapDatabase, Verb::Resume, || {
         quiesced(ctx, options.quiesce, || match prepared {
             Some(prepared) => prepared.swap(),
-            None => Restore::of(ctx, operation)?.resume(),
+            None => Restore::of(ctx, operation)?.resume_or_begin(&file),
         })
     })
 }
@@ -311,7 +311,7 @@ impl EndFacts for RestoreUndone {
 /// Whether the journal here shows collections of the backup and of before mixed. Where it cannot be read, nothing proves that
 /// they are not.
 fn is_midway(ctx: &Context, id: &OperationId) -> bool {
-    RestoreHistory::read(ctx, id).map_or(true, |history| history.phase.is_midway())
+    RestoreState::read(ctx, id).map_or(true, |history| history.phase.is_midway())
 }
 
 /// Gives the ledger to `act`. Where that fails, also before it takes the lock, a restore that is midway is not "unchanged"; a

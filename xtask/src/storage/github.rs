@@ -23,12 +23,12 @@ const METADATA_LIMIT_BYTES: usize = 64 << 20;
 
 /// The drafts of one repository that hold backups.
 #[derive(Debug)]
-pub struct Releases {
+pub struct DraftReleases {
     files: Files,
     repository: String,
 }
 
-impl Releases {
+impl DraftReleases {
     pub fn open(ctx: &Context) -> Result<Self> {
         let github = ctx.config.github.as_ref().ok_or_else(|| {
             CliError::usage(format!(
@@ -92,7 +92,7 @@ fn is_complete(asset: &Asset, name: &str) -> bool {
     asset.name == name && asset.state == "uploaded"
 }
 
-impl BackupStore for Releases {
+impl BackupStore for DraftReleases {
     fn name(&self) -> String {
         format!("github {}", self.repository)
     }

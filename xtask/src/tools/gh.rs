@@ -21,7 +21,7 @@ use crate::exec::{Exec, Finished};
 use crate::wait;
 
 pub use runs::{RunReview, WorkflowRun};
-pub use settings::{Protection, Retention, Ruleset};
+pub use settings::{ArtifactRetention, Protection, Ruleset};
 
 const QUERY_DEADLINE: Duration = Duration::from_mins(1);
 /// What `gh` needs of our environment to find its settings and its token.

@@ -61,5 +61,5 @@ fn ready(stdout: PipeReader, known: Option<u16>) -> Result<u16> {
             None => line.split_once("listening on 127.0.0.1:")?.1.trim().parse().ok(),
         });
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    found.ok_or_else(|| anyhow!("it never said that it listens"))
+    found.ok_or_else(|| anyhow!("it never reported that it listens"))
 }

@@ -137,7 +137,7 @@ fn judge(written: Result<()>, finished: &Finished, counts: Option<(u64, u64)>) -
         Ok(()) if finished.code != Some(0) => return Err(finished.error()).context("the restore failed"),
         Ok(()) => {}
     }
-    let (documents, failed) = counts.context("mongorestore did not say how many documents it restored")?;
+    let (documents, failed) = counts.context("mongorestore did not report how many documents it restored")?;
     ensure!(
         failed == 0,
         "{failed} documents could not be restored, {documents} were"

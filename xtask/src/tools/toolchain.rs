@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use xshell::{Shell, cmd};
 
 pub use build::{BUILD_DEADLINE, CargoBuild, GoBuild, TOOLCHAIN_ENV, require};
-pub use cache::{Build, Key, provide};
+pub use cache::{Key, provide};
 
 use crate::error::CliError;
 use crate::exec::Exec;
@@ -51,6 +51,18 @@ pub enum Origin {
     Cache,
     /// Built now, and kept in the cache.
     Built,
+}
+
+/// A build under way.
+#[derive(Debug)]
+pub struct Build<'a> {
+    pub sh: Shell,
+    /// The folder to build in: it becomes the entry. The program must be in its `bin`.
+    pub folder: &'a Path,
+    /// Where the folder will be.
+    pub entry: &'a Path,
+    /// Name of the program.
+    pub program: &'a str,
 }
 
 /// A program that can be run.

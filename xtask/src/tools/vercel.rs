@@ -104,7 +104,7 @@ impl Vercel {
         let deployment = answer.get("deployment").unwrap_or(&answer);
         let id = deployment["id"]
             .as_str()
-            .context("vercel deployed without saying the id")?;
+            .context("vercel deployed without printing the id")?;
         self.ready(id)
     }
 

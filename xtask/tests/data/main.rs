@@ -2,8 +2,10 @@
 
 mod archive;
 mod backup;
+mod outputs;
 mod restore;
 mod restore_crash;
 mod restore_crash_outside;
 mod restore_guards;
+mod restore_states;
 mod restore_verbs;

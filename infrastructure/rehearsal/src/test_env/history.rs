@@ -12,13 +12,13 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
 use xtask::domain::approval::{ApprovalRequest, REQUEST_SCHEMA};
 use xtask::domain::ledger::LedgerEvent;
-use xtask::domain::observation::{Observation, Seen};
 use xtask::domain::operation::OperationId;
 use xtask::domain::release::{
     BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release, VariableFingerprint,
 };
+use xtask::domain::status_record::{StatusRecord, StatusResult};
 use xtask::domain::verdict::HealthStatus;
-use xtask::operation::history;
+use xtask::operation::status_records;
 
 use super::programs::{PRODUCT, built};
 use repository::git;
@@ -283,14 +283,14 @@ impl History {
                 4 => HealthStatus::Unknown,
                 _ => HealthStatus::Healthy,
             };
-            let mut seen = vec![Seen::Health {
+            let mut results = vec![StatusResult::Health {
                 verdict,
                 summary: "generated".into(),
             }];
             self.looks.push((at, verdict));
             if number % 15 == 0 {
                 let (good, total_ms) = (number != 30, 40_000 + self.random(90_000));
-                seen.push(Seen::Drill {
+                results.push(StatusResult::Drill {
                     backup: "b".into(),
                     good,
                     total_ms,
@@ -298,15 +298,15 @@ impl History {
                 });
                 self.drills.push((good, total_ms));
             }
-            for seen in seen {
-                let observation = Observation {
+            for result in results {
+                let observation = StatusRecord {
                     at,
                     by: "clock".into(),
-                    seen,
+                    result,
                 };
-                texts.push(history::message("production", &observation).unwrap());
+                texts.push(status_records::message("production", &observation).unwrap());
             }
         }
-        self.chain(&history::reference("production"), &texts);
+        self.chain(&status_records::reference("production"), &texts);
     }
 }

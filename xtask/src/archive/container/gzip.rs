@@ -93,7 +93,7 @@ pub(super) fn unpack(member: &[u8]) -> Result<Vec<u8>> {
     let status = inflate.decompress_vec(deflated, &mut content, FlushDecompress::Finish)?;
     ensure!(
         status == Status::StreamEnd,
-        "a gzip member is cut short or holds more than it says"
+        "a gzip member is cut short or holds more than its header states"
     );
     ensure!(
         inflate.total_in() == deflated.len() as u64,

@@ -314,7 +314,7 @@ impl Content {
                 "the tar has something after the manifest"
             );
             length += count;
-            ensure!(length <= MAX_TAR_END_BYTES, "the tar goes on after the manifest");
+            ensure!(length <= MAX_TAR_END_BYTES, "the tar has data after the manifest");
         }
         ensure!(
             length >= 2 * BLOCK_BYTES && length.is_multiple_of(BLOCK_BYTES),

@@ -5,9 +5,9 @@ use anyhow::{Context as _, Result};
 use crate::backup;
 use crate::backup::drill::{self, DrillReport};
 use crate::context::Context;
-use crate::domain::observation::Seen;
+use crate::domain::status_record::StatusResult;
 use crate::error::CliError;
-use crate::operation::history;
+use crate::operation::status_records;
 use crate::report;
 
 /// Options of `backup drill`.
@@ -38,13 +38,13 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
     report::step_summary(&markdown(&drill))?;
     report::emit(ctx.format, "backup-drill/1", &drill, || text(&drill))?;
     if args.record {
-        let seen = Seen::Drill {
+        let seen = StatusResult::Drill {
             backup: drill.backup.clone(),
             good: drill.good,
             total_ms: drill.total_ms,
             budget_ms: drill.budget_ms,
         };
-        history::record(ctx, seen).context("the drill was not kept")?;
+        status_records::record(ctx, seen).context("the drill was not kept")?;
     }
     if drill.good && drill.within_budget {
         return Ok(());

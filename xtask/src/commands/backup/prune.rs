@@ -10,6 +10,8 @@ pub(super) fn run(ctx: &Context) -> Result<()> {
     let mut plan = prune::plan(ctx)?;
     if ctx.yes {
         prune::delete(ctx, &mut plan)?;
+        report::emit_done(ctx.format, "backup-prune/1", &plan, || text(&plan));
+        return Ok(());
     }
     report::emit(ctx.format, "backup-prune/1", &plan, || text(&plan))
 }

@@ -63,7 +63,7 @@ fn guide(ctx: &Context) -> Option<Line> {
     } else {
         Line::warning(
             "rollback guide",
-            format!("{blanks} places of {GUIDE} are not filled in"),
+            format!("{blanks} blanks of {GUIDE} are not filled in"),
             format!("replace each `{BLANK}` there: who is called, and where"),
         )
     })
@@ -142,7 +142,7 @@ pub(super) fn repository(ctx: &Context) -> Vec<Line> {
             Some(left) => Line::warning(
                 "ledger",
                 format!(
-                    "{} {} of {} is unfinished, last seen {} UTC",
+                    "{} {} of {} is unfinished, last heartbeat {} UTC",
                     left.started.kind,
                     left.id,
                     left.holder,

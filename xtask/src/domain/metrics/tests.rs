@@ -9,7 +9,7 @@ fn nothing() -> Records {
         operations: Vec::new(),
         commits: BTreeMap::new(),
         requests: Vec::new(),
-        observations: Vec::new(),
+        status_records: Vec::new(),
         newest_backup: None,
         budgets: Budgets {
             backup_ms: 1,
@@ -20,11 +20,11 @@ fn nothing() -> Records {
     }
 }
 
-fn look(hour: i64, verdict: HealthStatus) -> Observation {
-    Observation {
+fn look(hour: i64, verdict: HealthStatus) -> StatusRecord {
+    StatusRecord {
         at: DateTime::UNIX_EPOCH + TimeDelta::hours(hour),
         by: "clock".into(),
-        seen: Seen::Health {
+        result: StatusResult::Health {
             verdict,
             summary: String::new(),
         },
@@ -45,7 +45,7 @@ fn without_records_every_figure_is_missing_and_says_why() {
 #[test]
 fn looks_that_could_not_tell_and_those_of_other_times_do_not_count() {
     let mut history = nothing();
-    history.observations = vec![
+    history.status_records = vec![
         look(-1, HealthStatus::Unhealthy),
         look(1, HealthStatus::Healthy),
         look(2, HealthStatus::Unknown),

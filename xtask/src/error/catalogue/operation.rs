@@ -7,9 +7,9 @@ catalogue! {
 
     /// Somebody else holds the lock.
     operation_under_way(kind, environment, holder, began, reason, seen_s, operation, lease_s) Refused
-        "{kind} of {environment} is under way: {holder} began it at {began} UTC ({reason}), last seen {seen_s} s ago",
+        "{kind} of {environment} is under way: {holder} began it at {began} UTC ({reason}), last heartbeat {seen_s} s ago",
         live "this command changed nothing",
-        next "wait for {operation} to end and run the command again; `cargo xtask ledger` shows it. If its holder died, its lease runs out {lease_s} s after it was last seen";
+        next "wait for {operation} to end and run the command again; `cargo xtask ledger` shows it. If its holder died, its lease runs out {lease_s} s after the last heartbeat";
 
     /// The operation is not the unfinished one.
     not_resumable(why) Refused

@@ -9,7 +9,7 @@ catalogue! {
     doctor_problems(count) Failed
         "{count} problems",
         live "nothing was changed",
-        next "do what each line says, then run `cargo xtask doctor` again";
+        next "follow each line, then run `cargo xtask doctor` again";
 
     /// `setup` applied its changes, and GitHub still differs.
     settings_missing(missing) Failed

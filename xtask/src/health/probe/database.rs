@@ -187,7 +187,7 @@ impl DatabaseProbe {
                 "{free:.1} % of the storage are left, at least {least} % are wanted"
             ))),
             (Some(_), None) => Err(Problem::Unknown(
-                "the server does not tell how much storage is left".into(),
+                "the server does not report how much storage is left".into(),
             )),
             _ => Ok(()),
         }

@@ -15,7 +15,7 @@ use crate::health::expect;
 use crate::health::http::Answer;
 use crate::health::report::ms;
 use crate::health::template::{Missing, Template};
-use crate::wait;
+use crate::sync;
 
 /// Browsers open six connections to a host.
 const CONNECTIONS: usize = 6;
@@ -132,7 +132,7 @@ impl FrontendProbe {
                         document.assets.get(next.fetch_add(1, Ordering::Relaxed))
                     {
                         let asset = self.load(run, page, *kind, address);
-                        let mut loaded = wait::lock(&loaded);
+                        let mut loaded = sync::lock(&loaded);
                         loaded.push(asset);
                     }
                 });

@@ -26,7 +26,7 @@ impl Checkout {
             &differences,
             "the files to release are not what was committed",
             || {
-                "look for a filter or for attributes in the clone's git configuration, or release from a new clone".into()
+                "search for a filter or for attributes in the clone's git configuration, or release from a new clone".into()
             },
         )
     }

@@ -19,6 +19,7 @@ use crate::release::checkout::Checkout;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
+use crate::restore;
 
 /// How the backend is rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,12 +66,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
     });
     preflight.require(
         target.health == Health::Healthy || wanted.health == RequiredHealth::Any,
-        || {
-            format!(
-                "{tag} was never healthy: its record says {}",
-                target.health.word()
-            )
-        },
+        || format!("{tag} was never healthy: its record has {}", target.health.word()),
     );
     let facts = Facts::ask(ctx, target, from);
     let database = decide(target, &facts, wanted.database, &mut preflight);
@@ -198,6 +194,10 @@ fn check_backup(
         preflight.require(found.metadata.verified.is_some(), || {
             format!("the backup {} was never verified", backup.id)
         });
+        let blocking = preflight.check("the restore", restore::blocking(ctx, &found));
+        for problem in blocking.unwrap_or_default() {
+            preflight.require(false, || format!("the restore: {problem}"));
+        }
     }
     Some(backup.clone())
 }

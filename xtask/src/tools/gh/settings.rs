@@ -68,7 +68,7 @@ impl Protection {
 
 /// How long artifacts are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Retention {
+pub struct ArtifactRetention {
     pub days: u32,
     #[serde(default)]
     pub maximum_allowed_days: Option<u32>,
@@ -155,7 +155,7 @@ impl GitHub {
     }
 
     /// `None` where the token may not ask: only administrators may, and never a job's own token.
-    pub fn retention(&self) -> Result<Option<Retention>> {
+    pub fn retention(&self) -> Result<Option<ArtifactRetention>> {
         match self.get("actions/permissions/artifact-and-log-retention") {
             Err(error) if format!("{error:#}").contains("(HTTP 403)") => Ok(None),
             answer => answer,

@@ -174,7 +174,7 @@ impl Git {
                 let seconds = line.parse().ok();
                 seconds
                     .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-                    .with_context(|| format!("git told the time {line:?}"))
+                    .with_context(|| format!("git printed the time {line:?}"))
             })
             .collect()
     }

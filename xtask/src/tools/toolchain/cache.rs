@@ -2,13 +2,13 @@
 
 use std::fmt::{Debug, Write as _};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 use xshell::Shell;
 
-use super::{CargoBuild, GoBuild, Origin};
+use super::{Build, CargoBuild, GoBuild, Origin};
 use crate::report;
 
 /// The key of an entry: everything that decides what is built.
@@ -46,18 +46,6 @@ impl Key {
             hex
         })
     }
-}
-
-/// A build under way.
-#[derive(Debug)]
-pub struct Build<'a> {
-    pub sh: Shell,
-    /// The folder to build in: it becomes the entry. The program must be in its `bin`.
-    pub folder: &'a Path,
-    /// Where the folder will be.
-    pub entry: &'a Path,
-    /// Name of the program.
-    pub program: &'a str,
 }
 
 /// Gives the program of a tool from the cache, where `build` puts it when it is not there yet.

@@ -137,8 +137,8 @@ fn a_person_who_types_what_the_guide_prints_gets_through() {
                 ),
             ],
         );
-        if said.contains("to take it back:") {
-            operation = last_with(&said, "to take it back:").to_owned();
+        if said.contains("to undo it:") {
+            operation = last_with(&said, "to undo it:").to_owned();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use xtask::error::ExitKind;
-use xtask::error::catalogue::{AREAS, Area, Entry, spoken};
+use xtask::error::catalogue::{AREAS, Area, ErrorEntry, display_code};
 
 use super::{read, root};
 
@@ -36,7 +36,7 @@ fn table(areas: &[Area]) -> String {
         for entry in *entries {
             let [what, live, next] =
                 [entry.what, entry.live.unwrap_or(""), entry.next.unwrap_or("")].map(shown);
-            let (code, exit) = (spoken(entry.code), entry.exit.code());
+            let (code, exit) = (display_code(entry.code), entry.exit.code());
             writeln!(text, "| {code} | {exit} | {what} | {live} | {next} |").unwrap();
         }
     }
@@ -85,14 +85,14 @@ fn codes_are_unique_and_each_area_has_some() {
 #[test]
 fn a_row_has_code_exit_text_state_and_next_command() {
     let entries = [
-        Entry {
+        ErrorEntry {
             code: "swap_stopped",
             exit: ExitKind::Midway,
             what: "the swap of {name} stopped:\n  {cause}",
             live: Some("some | \"are\" live"),
             next: Some("run it with {{x}} and {id:?}"),
         },
-        Entry {
+        ErrorEntry {
             code: "no_reason",
             exit: ExitKind::Usage,
             what: "no reason",
@@ -100,7 +100,7 @@ fn a_row_has_code_exit_text_state_and_next_command() {
             next: None,
         },
     ];
-    let entries: &'static [Entry] = Box::leak(Box::new(entries));
+    let entries: &'static [ErrorEntry] = Box::leak(Box::new(entries));
     let rows = table(&[Area {
         title: "Restore",
         note: "Beside the live data.",

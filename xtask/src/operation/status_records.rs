@@ -1,11 +1,11 @@
-//! Observations outside of operations: `refs/xtask/history/<environment>` on the git remote, a chain of commits as
-//! the ledger is one, but without a lock: observations do not exclude each other.
+//! Results of health checks and drills outside of operations: `refs/xtask/history/<environment>` on the git remote, a chain of commits as
+//! the ledger is one, but without a lock: they do not exclude each other.
 
 use anyhow::{Context as _, Result, bail};
 use chrono::Utc;
 
 use crate::context::Context;
-use crate::domain::observation::{Observation, Seen};
+use crate::domain::status_record::{StatusRecord, StatusResult};
 use crate::operation::append::{self, Append};
 use crate::tools::git::{Git, message_with};
 
@@ -13,16 +13,16 @@ const SCHEMA: &str = "observation/1";
 /// How often appending is tried again when others append meanwhile.
 const ATTEMPTS: u32 = 20;
 
-/// Records an observation.
-pub fn record(ctx: &Context, seen: Seen) -> Result<()> {
-    let observation = Observation {
+/// Records a result.
+pub fn record(ctx: &Context, result: StatusResult) -> Result<()> {
+    let entry = StatusRecord {
         at: Utc::now(),
         by: ctx.actor(),
-        seen,
+        result,
     };
     let git = Git::open(ctx);
     let name = reference(&ctx.env_name);
-    let text = message(&ctx.env_name, &observation)?;
+    let text = message(&ctx.env_name, &entry)?;
     for _ in 0..ATTEMPTS {
         let head = git.remote_ref(&name)?;
         if let Some(head) = &head {
@@ -30,15 +30,15 @@ pub fn record(ctx: &Context, seen: Seen) -> Result<()> {
         }
         let commit = git.commit_message(head.as_ref(), &text)?;
         let appended = append::push(&git, &name, head.as_ref(), &commit);
-        if appended.context("the remote did not take an observation")? == Append::Arrived {
+        if appended.context("the remote refused the record of a check")? == Append::Arrived {
             return Ok(());
         }
     }
     bail!("others wrote to {name} during all of {ATTEMPTS} attempts: nothing was recorded")
 }
 
-/// Every observation, oldest first.
-pub fn read(ctx: &Context) -> Result<Vec<Observation>> {
+/// Every record, oldest first.
+pub fn read(ctx: &Context) -> Result<Vec<StatusRecord>> {
     let git = Git::open(ctx);
     let name = reference(&ctx.env_name);
     let Some(head) = git.remote_ref(&name)? else {
@@ -49,18 +49,18 @@ pub fn read(ctx: &Context) -> Result<Vec<Observation>> {
     messages.iter().map(|message| message.record(SCHEMA)).collect()
 }
 
-/// Where an environment's observations are kept.
+/// Where the records of an environment are kept.
 pub fn reference(environment: &str) -> String {
     format!("refs/xtask/history/{environment}")
 }
 
-/// The commit message of an observation: a line for people, then the record.
-pub fn message(environment: &str, observation: &Observation) -> Result<String> {
-    let what = match &observation.seen {
-        Seen::Health { verdict, .. } => verdict.word().to_owned(),
-        Seen::Drill { backup, good, .. } => {
+/// The commit message of a record: a line for people, then the record.
+pub fn message(environment: &str, entry: &StatusRecord) -> Result<String> {
+    let what = match &entry.result {
+        StatusResult::Health { verdict, .. } => verdict.word().to_owned(),
+        StatusResult::Drill { backup, good, .. } => {
             format!("drill of {backup}: {}", if *good { "good" } else { "not good" })
         }
     };
-    message_with(&format!("{environment}: {what}"), SCHEMA, observation)
+    message_with(&format!("{environment}: {what}"), SCHEMA, entry)
 }

@@ -1,23 +1,23 @@
-//! What was looked at outside of an operation, and kept: the history of health and of drills.
+//! Results of health checks and drills that were recorded outside of an operation.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::verdict::HealthStatus;
 
-/// One look.
+/// One result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Observation {
+pub struct StatusRecord {
     pub at: DateTime<Utc>,
     pub by: String,
     #[serde(flatten)]
-    pub seen: Seen,
+    pub result: StatusResult,
 }
 
-/// What was seen.
+/// What was checked, and the result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Seen {
+pub enum StatusResult {
     /// The verdict of one run of the health checks.
     Health { verdict: HealthStatus, summary: String },
     /// A backup was restored into a scratch server and compared.

@@ -1,0 +1,45 @@
+//! What `rollback`, and the undo of one, print.
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::domain::release::Health;
+use crate::error::catalogue::release as errors;
+use crate::release::rollback::{PlannedRollback, RolledBack};
+use crate::report;
+
+/// Prints the plan and what would be lost to stderr.
+pub(in crate::commands) fn print_plan(planned: &PlannedRollback) {
+    report::progress(&plan_text(planned));
+}
+
+pub(in crate::commands) fn plan_text(planned: &PlannedRollback) -> String {
+    let mut text = planned.plan.text();
+    match &planned.loss {
+        Some(loss) => crate::commands::restore::loss_text(loss, &mut text),
+        None => text.push_str("no data is touched\n"),
+    }
+    text
+}
+
+/// Prints the result; a release that is still unhealthy is an error.
+pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Result<()> {
+    report::emit_done(ctx.format, "rollback/1", done, || rollback_text(done));
+    if done.release.health == Health::Healthy {
+        return Ok(());
+    }
+    let from = done.release.rollback_of.as_deref().unwrap_or_default();
+    Err(errors::rollback_unhealthy(&done.release.tag, from).into())
+}
+
+/// The report for people.
+pub(in crate::commands) fn rollback_text(done: &RolledBack) -> String {
+    format!(
+        "{} restores {} ({}); {}\n{}",
+        done.release.tag,
+        done.restored(),
+        done.release.health.word(),
+        report::recovered(done.recovery_ms, done.unavoidable_ms, done.budget_ms),
+        report::timeline(&done.timeline)
+    )
+}
