@@ -38,6 +38,7 @@ pub use known::{KnownRestore, list};
 pub use leftovers::{Leftover, leftovers};
 pub use operation::{RestoreOptions, Resumed, resume, start, undo};
 pub use plan::{PlanOptions, RestorePlan};
+pub use preflight::blocking;
 pub use prepare::{Prepared, ShadowFacts};
 pub use preview::{DocumentCount, LossDetail, LossExample, LossPreview, RowLoss, preview};
 pub use reinsert::{ReinsertOptions, Reinserted, reinsert};

@@ -210,6 +210,17 @@ impl LedgerState {
         self.operations.last().filter(|last| last.unfinished())
     }
 
+    /// Of an unfinished operation: itself where it has recorded a step, else the one that it began over and that had. Something
+    /// live may be midway, although the operation has done nothing yet.
+    pub fn left_midway<'a>(&'a self, operation: &'a LedgerOperation) -> Option<&'a LedgerOperation> {
+        let mut at = operation;
+        while at.steps.is_empty() {
+            let replaced = |before: &&LedgerOperation| before.superseded_by.as_ref() == Some(&at.id);
+            at = self.operations.iter().find(replaced)?;
+        }
+        Some(at)
+    }
+
     /// The operation that somebody holds, its lease run out or not.
     pub fn held(&self) -> Option<&LedgerOperation> {
         self.operations.last().filter(|last| last.held())

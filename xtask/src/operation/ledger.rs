@@ -177,7 +177,7 @@ impl Ledger {
             let before = self.chain.state().unfinished().cloned();
             if let Some(before) = &before {
                 self.refuse_if_held(before)?;
-                refuse_to_forget(before, over.as_ref())?;
+                refuse_to_forget(self.chain.state(), before, over.as_ref())?;
             }
             started.supersedes = before.map(|before| before.fence);
             let body = Body::Started(started.clone());
@@ -296,12 +296,12 @@ impl Ledger {
     }
 }
 
-fn refuse_to_forget(before: &LedgerOperation, over: Option<&OperationId>) -> Result<()> {
-    if before.steps.is_empty() || over == Some(&before.id) {
+fn refuse_to_forget(state: &LedgerState, before: &LedgerOperation, over: Option<&OperationId>) -> Result<()> {
+    let Some(midway) = state.left_midway(before).filter(|_| over != Some(&before.id)) else {
         return Ok(());
-    }
+    };
     let (kind, id) = (&before.started.kind, &before.id);
-    let last = before.steps.last().map_or("", |step| step.name.as_str());
+    let last = midway.steps.last().map_or("", |step| step.name.as_str());
     Err(errors::operation_left_unfinished(kind, id, &before.holder, last, &before.started.reason).into())
 }
 

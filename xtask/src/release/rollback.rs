@@ -13,7 +13,7 @@ use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
 use super::steps::{backend_back, backend_up, backup_step, check_release};
-use crate::backup;
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
@@ -214,23 +214,29 @@ impl<'a> Rollback<'a> {
     }
 
     fn prepare_database(&self) -> Result<(Shadow<'a>, u64)> {
-        let Some(wanted) = self.plan.backup.as_ref().filter(|_| self.plan.restores()) else {
+        if self.plan.backup.is_none() || !self.plan.restores() {
             return Ok((Shadow::NotNeeded, 0));
-        };
+        }
         let mut shadow = Shadow::Earlier;
         let filled: ShadowFacts = self.operation.step(Step::PrepareShadow, || {
-            let backup = backup::find(self.ctx, &wanted.id)?;
-            ensure!(
-                backup.metadata.hash == wanted.hash,
-                "the backup {} has another hash than recorded",
-                wanted.id
-            );
-            let prepared = Restore::of(self.ctx, self.operation)?.prepare(&backup)?;
+            let prepared = Restore::of(self.ctx, self.operation)?.prepare(&self.target_backup()?)?;
             let facts = prepared.facts();
             shadow = Shadow::Ready(Box::new(prepared));
             Ok(facts)
         })?;
         Ok((shadow, filled.mongorestore_ms))
+    }
+
+    /// The backup of the plan, which must be the one that was recorded.
+    fn target_backup(&self) -> Result<BackupFile> {
+        let wanted = self.plan.backup.as_ref().context("the plan names no backup")?;
+        let backup = backup::find(self.ctx, &wanted.id)?;
+        ensure!(
+            backup.metadata.hash == wanted.hash,
+            "the backup {} has another hash than recorded",
+            wanted.id
+        );
+        Ok(backup)
     }
 
     /// From here on users see the rollback.
@@ -253,7 +259,7 @@ impl<'a> Rollback<'a> {
             .step(Step::SwapDatabase, || {
                 let swapped = match shadow {
                     Shadow::Ready(prepared) => prepared.swap()?,
-                    _ => Restore::of(self.ctx, self.operation)?.resume()?,
+                    _ => Restore::of(self.ctx, self.operation)?.resume_or_begin(|| self.target_backup())?,
                 };
                 Ok(serde_json::to_value(swapped)?)
             })

@@ -156,7 +156,7 @@ fn undo_any(
 fn restore(
     ctx: &Context,
     operation: &Operation,
-    file: impl FnOnce() -> Result<BackupFile>,
+    file: impl Fn() -> Result<BackupFile>,
     options: RestoreOptions,
 ) -> Result<Swapped> {
     report::progress(&format!("operation {}", operation.id));
@@ -177,7 +177,7 @@ fn restore(
     live_step(operation, Step::SwapDatabase, Verb::Resume, || {
         quiesced(ctx, options.quiesce, || match prepared {
             Some(prepared) => prepared.swap(),
-            None => Restore::of(ctx, operation)?.resume(),
+            None => Restore::of(ctx, operation)?.resume_or_begin(&file),
         })
     })
 }

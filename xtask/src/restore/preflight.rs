@@ -1,16 +1,20 @@
 //! Everything that can block a restore, found before anything is changed and reported all at once.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
+use super::context::connect;
 use super::leftovers::leftovers;
 use crate::backup::{BackupFile, live_problem, restorable};
 use crate::context::Context;
-use crate::database::{Live, Privileges, Space};
+use crate::database::{Listed, Live, Privileges, Space};
 use crate::domain::ledger::LedgerState;
-use crate::domain::manifest::NamespaceKind;
+use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
+use crate::operation::new_operation_id;
 
 /// What a restore does with the database, as the server's roles name it.
 const NEEDED_ACTIONS: [&str; 8] = [
@@ -54,12 +58,20 @@ pub fn preflight(
     let mut found = RestorePreflight::default();
     found.environment(ctx, backup);
     found.backup(live, backup)?;
+    found.timeseries_in_the_way(&live.listed()?, live.name(), &backup.metadata.namespaces);
     found.versions(live, backup)?;
     found.leftovers(live, operation)?;
     found.roles(live);
     found.space(live.space()?, backup);
     found.index_builds(live.index_builds());
     Ok(found)
+}
+
+/// Everything that would block the restore of this backup now, for the plan of what it is a part of.
+pub fn blocking(ctx: &Context, backup: &BackupFile) -> Result<Vec<String>> {
+    let live = connect(ctx)?;
+    let found = preflight(ctx, &live, backup, &new_operation_id())?;
+    Ok(found.problems)
 }
 
 impl RestorePreflight {
@@ -77,7 +89,7 @@ impl RestorePreflight {
     pub fn other_operations(&mut self, ledger: &LedgerState) {
         if let Some(other) = ledger
             .unfinished()
-            .filter(|o| o.ended.is_some() || !o.steps.is_empty())
+            .filter(|o| o.ended.is_some() || ledger.left_midway(o).is_some())
         {
             let kind = &other.started.kind;
             self.problem(format!(
@@ -133,6 +145,21 @@ impl RestorePreflight {
             }
         }
         Ok(())
+    }
+
+    /// The server can rename no time-series collection: one that has the name of a collection of the backup cannot make room.
+    fn timeseries_in_the_way(
+        &mut self,
+        listed: &BTreeMap<String, Listed>,
+        database: &str,
+        backup: &[NamespaceRecord],
+    ) {
+        for name in timeseries_in_the_way(listed, database, backup) {
+            self.problem(format!(
+                "`{name}` is a time-series collection now and was none in the backup: it can neither be renamed nor replaced, \
+                 see \"Time-series collections\" in docs/RESTORE.md"
+            ));
+        }
     }
 
     fn versions(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
@@ -215,6 +242,26 @@ impl RestorePreflight {
     }
 }
 
+/// The names of the backup's collections and views that a time-series collection has taken since.
+pub(super) fn timeseries_in_the_way<'a>(
+    listed: &BTreeMap<String, Listed>,
+    database: &str,
+    backup: &'a [NamespaceRecord],
+) -> Vec<&'a str> {
+    let own = backup.iter();
+    own.filter(|n| n.database == database && n.kind != NamespaceKind::Timeseries)
+        .map(|n| n.collection.as_str())
+        .filter(|name| is_timeseries(listed, name))
+        .collect()
+}
+
+/// Whether there is a time-series collection of this name.
+pub(super) fn is_timeseries(listed: &BTreeMap<String, Listed>, name: &str) -> bool {
+    listed
+        .get(name)
+        .is_some_and(|found| found.kind == NamespaceKind::Timeseries)
+}
+
 /// `8.0.4-rc1` → (8, 0).
 fn major_minor(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.split('.');
@@ -224,6 +271,49 @@ fn major_minor(version: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::content_digest::ContentDigest;
+
+    /// A local server has none.
+    #[test]
+    fn a_migration_that_made_a_collection_time_series_blocks_a_restore() {
+        let record = |collection: &str, kind| NamespaceRecord {
+            database: "shop".into(),
+            collection: collection.into(),
+            kind,
+            documents: 0,
+            bytes: 0,
+            crc: String::new(),
+            content_digest: ContentDigest::default(),
+            options: serde_json::json!({}),
+            indexes: Vec::new(),
+            uuid: None,
+        };
+        let backup = [
+            record("measured", NamespaceKind::Collection),
+            record("shown", NamespaceKind::View),
+            record("stays", NamespaceKind::Collection),
+            record("was", NamespaceKind::Timeseries),
+        ];
+        let listed = |name: &str, kind| {
+            let options = mongodb::bson::Document::new();
+            (name.to_owned(), Listed { kind, options })
+        };
+        let live = BTreeMap::from([
+            listed("measured", NamespaceKind::Timeseries),
+            listed("shown", NamespaceKind::Timeseries),
+            listed("stays", NamespaceKind::Collection),
+            listed("was", NamespaceKind::Timeseries),
+            listed("new", NamespaceKind::Timeseries),
+        ]);
+        assert_eq!(
+            timeseries_in_the_way(&live, "shop", &backup),
+            ["measured", "shown"]
+        );
+        assert!(timeseries_in_the_way(&live, "other", &backup).is_empty());
+        let mut found = RestorePreflight::default();
+        found.timeseries_in_the_way(&live, "shop", &backup);
+        assert!(found.require_no_problem().is_err() && found.problems.len() == 2);
+    }
 
     /// A local server reports neither of these.
     #[test]

@@ -6,18 +6,19 @@
 mod elsewhere;
 mod examples;
 mod key;
+mod merge;
 mod sorter;
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(super) use self::elsewhere::missing_elsewhere;
-use self::sorter::{Entry, Sorted, Sorter};
+use self::merge::{Merge, merge};
+use self::sorter::{Sorted, Sorter};
 use super::context::connect;
 use crate::archive::{self, ArchiveReader, Event};
 use crate::backup::{self, BackupFile};
@@ -25,6 +26,7 @@ use crate::context::Context;
 use crate::database::{Digests, Live, RawId, backup_inventory};
 use crate::domain::inventory::{Difference, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
+use crate::error::catalogue::restore as errors;
 use crate::exec::check_interrupted;
 use crate::report;
 
@@ -48,8 +50,10 @@ pub struct LossPreview {
     pub collections: Vec<CollectionLoss>,
     /// Collections, views, indexes and options that are not on both sides alike; with counts alone also numbers.
     pub structure: Vec<Difference>,
-    /// Whether every document was compared.
+    /// Whether every document was compared, but for those of the next.
     pub exact: bool,
+    /// Time-series collections of either side: their documents are not compared.
+    pub not_compared: Vec<String>,
 }
 
 /// One collection.
@@ -122,10 +126,15 @@ pub fn preview(
     let live = connect(ctx)?;
     let expected = backup_inventory(&backup.metadata.namespaces, live.name());
     if detail == LossDetail::Counts {
+        // Nothing of it is read below.
+        let is_own = backup.check_digest();
+        is_own.map_err(|error| errors::backup_damaged(backup.path.display(), format!("{error:#}")))?;
+        let found = live.inventory(Digests::None)?;
         return Ok(LossPreview {
             collections: Vec::new(),
-            structure: expected.compare(&live.inventory(Digests::None)?),
+            structure: expected.compare(&found),
             exact: false,
+            not_compared: timeseries(&expected, &found),
         });
     }
     // Every document is read below: nobody has to count them before.
@@ -143,7 +152,17 @@ pub fn preview(
         collections,
         structure,
         exact: true,
+        not_compared: timeseries(&expected, &found),
     })
+}
+
+fn timeseries(expected: &Inventory, found: &Inventory) -> Vec<String> {
+    let all = expected.collections.iter().chain(&found.collections);
+    let names: BTreeSet<&String> = all
+        .filter(|(_, facts)| facts.kind == NamespaceKind::Timeseries)
+        .map(|(name, _)| name)
+        .collect();
+    names.into_iter().cloned().collect()
 }
 
 /// Every collection that holds documents on either side.
@@ -206,7 +225,8 @@ fn read_backup(
     sorter.finish()
 }
 
-/// Gives every document of the backup with the number of its collection to `visit`, until it says `false`.
+/// Gives every document of the backup with the number of its collection to `visit`, until it says `false`. Where it never does,
+/// the whole file is read, and is the one that its metadata name.
 pub(super) fn each_document(
     ctx: &Context,
     backup: &BackupFile,
@@ -241,6 +261,14 @@ pub(super) fn each_document(
         }
         check_interrupted()?;
     }
+    let (file, _, _) = reader.into_parts();
+    ensure!(
+        file.finish()?.sha256 == backup.metadata.hash,
+        errors::backup_damaged(
+            backup.path.display(),
+            "its SHA-256 is not the one in its metadata"
+        )
+    );
     Ok(())
 }
 
@@ -281,13 +309,6 @@ pub(super) fn written(
     Ok(counted.collect())
 }
 
-/// What the merge finds of one collection: counts, and the keys of its examples.
-#[derive(Debug, Clone, Default)]
-struct Merged {
-    counts: [DocumentCount; 3],
-    keys: Vec<(RowLoss, Vec<u8>)>,
-}
-
 /// One document that is not on both sides alike.
 pub(super) struct Differing {
     pub(super) collection: usize,
@@ -323,73 +344,4 @@ pub(super) fn differing(
             })
         })
     }))
-}
-
-fn merge(of_backup: Sorted, of_live: Sorted, collections: usize) -> Result<Vec<Merged>> {
-    let mut merged = vec![Merged::default(); collections];
-    let mut merge = Merge::new(of_backup, of_live)?;
-    while let Some((loss, entry)) = merge.next()? {
-        let collection = merged
-            .get_mut(key::collection_of(&entry.key)?)
-            .context("a key of no collection")?;
-        let count = &mut collection.counts[loss as usize];
-        count.documents += 1;
-        count.bytes += u64::from(entry.bytes);
-        if count.documents <= EXAMPLES as u64 {
-            collection.keys.push((loss, entry.key));
-        }
-    }
-    Ok(merged)
-}
-
-/// Both sides, in the order of their keys.
-struct Merge {
-    of_backup: Sorted,
-    of_live: Sorted,
-    backup: Option<Entry>,
-    live: Option<Entry>,
-}
-
-impl Merge {
-    fn new(mut of_backup: Sorted, mut of_live: Sorted) -> Result<Self> {
-        let (backup, live) = (of_backup.next()?, of_live.next()?);
-        Ok(Self {
-            of_backup,
-            of_live,
-            backup,
-            live,
-        })
-    }
-
-    /// The next document that is not on both sides alike: as it is live, a deleted one as it is in the backup.
-    fn next(&mut self) -> Result<Option<(RowLoss, Entry)>> {
-        loop {
-            let order = match (&self.backup, &self.live) {
-                (None, None) => return Ok(None),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(backup), Some(live)) => backup.key.cmp(&live.key),
-            };
-            let then = if order == Ordering::Greater {
-                None
-            } else {
-                let next = self.of_backup.next()?;
-                std::mem::replace(&mut self.backup, next)
-            };
-            let now = if order == Ordering::Less {
-                None
-            } else {
-                let next = self.of_live.next()?;
-                std::mem::replace(&mut self.live, next)
-            };
-            match (then, now) {
-                (Some(then), None) => return Ok(Some((RowLoss::Deleted, then))),
-                (None, Some(now)) => return Ok(Some((RowLoss::Created, now))),
-                (Some(then), Some(now)) if then.digest != now.digest => {
-                    return Ok(Some((RowLoss::Changed, now)));
-                }
-                _ => {}
-            }
-        }
-    }
 }

@@ -28,8 +28,11 @@ impl Restore<'_> {
     /// Exports what the previous collections, and those that writers created during the swap, have and the backup has not.
     /// `None` where there is nothing of that kind.
     pub(super) fn rescue_after_swap(&mut self, backup: &BackupFile) -> Result<Option<Rescue>> {
-        if self.journal.history.rescued {
-            return Ok(self.journal.history.rescue.clone());
+        let history = &self.journal.history;
+        // Another machine may have written it, and be gone with it.
+        let is_here = history.rescue.as_ref().is_none_or(|rescue| rescue.path.exists());
+        if history.rescued && is_here {
+            return Ok(history.rescue.clone());
         }
         let source = RescueSource {
             role: Role::Previous,

@@ -71,10 +71,19 @@ impl Restore<'_> {
     /// # Errors
     /// Midway (exit 4) once the plan of the swap is recorded.
     pub fn run(self, backup: &BackupFile) -> Result<Swapped> {
+        self.resume_or_begin(|| Ok(backup.clone()))
+    }
+
+    /// Continues where an earlier process of the operation stopped. Where the journal is on another machine and the swap had not
+    /// begun, all that it had prepared is prepared again from `backup`.
+    ///
+    /// # Errors
+    /// Midway (exit 4) once the plan of the swap is recorded.
+    pub fn resume_or_begin(self, backup: impl FnOnce() -> Result<BackupFile>) -> Result<Swapped> {
         if self.begun() {
             self.resume()
         } else {
-            self.prepare(backup)?.swap()
+            self.prepare(&backup()?)?.swap()
         }
     }
 

@@ -2,20 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
 use mongodb::bson::Document;
 
 use super::copy::expiries;
 use super::journal::{RestoreStep, SwapPlan};
+use super::preflight::timeseries_in_the_way;
 use super::prepare::Prepared;
 use crate::database::{Digests, Listed, ViewDefinition, document_of_json, listed_options};
 use crate::domain::inventory::is_application;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
+use crate::error::catalogue::restore as errors;
 
 /// What the swap will do, from what is live now.
 pub(super) fn make(prepared: &Prepared) -> Result<SwapPlan> {
     let live = prepared.restore.live.listed()?;
+    let in_the_way = timeseries_in_the_way(
+        &live,
+        prepared.restore.live.name(),
+        &prepared.backup.metadata.namespaces,
+    );
+    ensure!(
+        in_the_way.is_empty(),
+        errors::timeseries_in_the_way(in_the_way.join("`, `"))
+    );
     let backup: BTreeMap<&str, &NamespaceRecord> = prepared
         .namespaces()
         .map(|n| (n.collection.as_str(), n))

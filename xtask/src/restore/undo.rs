@@ -1,6 +1,8 @@
 //! The undo: what was live before the swap gets its names again, from any point at which the swap or an earlier undo
 //! stopped. The restored collections get their shadow names and stay until they are forgotten.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,7 @@ use super::compare::{format_differences, split_written};
 use super::context::Restore;
 use super::journal::{Repaired, Rescue, RestorePhase, RestoreRecord, RestoreStep, SwapPlan};
 use super::names::{self, Role};
+use super::preflight::is_timeseries;
 use super::swap::MAX_LATE;
 use crate::database::{Digests, Renamed};
 use crate::domain::inventory::Difference;
@@ -51,6 +54,9 @@ impl Restore<'_> {
         let Some(plan) = self.journal.history.swap.clone() else {
             return self.undo_preparation();
         };
+        if phase < RestorePhase::Undoing {
+            self.refuse_timeseries(&plan)?;
+        }
         let (collections, written_since) = self
             .claim()
             .and_then(|()| self.repair_previous())
@@ -87,6 +93,25 @@ impl Restore<'_> {
             ));
             None
         })
+    }
+
+    /// A time-series collection cannot give up a name that a collection from before must get again.
+    fn refuse_timeseries(&self, plan: &SwapPlan) -> Result<()> {
+        let listed = self.live.listed()?;
+        let named = plan.steps.iter().filter_map(|step| match step {
+            RestoreStep::RenameToPrevious { collection } | RestoreStep::PromoteShadow { collection } => {
+                Some(collection.as_str())
+            }
+            RestoreStep::DropView { view, .. } => Some(view.as_str()),
+            _ => None,
+        });
+        let in_the_way: BTreeSet<&str> = named.filter(|name| is_timeseries(&listed, name)).collect();
+        let names: Vec<&str> = in_the_way.into_iter().collect();
+        ensure!(
+            names.is_empty(),
+            errors::timeseries_in_the_way(names.join("`, `"))
+        );
+        Ok(())
     }
 
     fn undone(

@@ -10,4 +10,5 @@ mod restore_fence;
 mod restore_guards;
 mod restore_names;
 mod restore_shapes;
+mod restore_states;
 mod restore_verbs;

@@ -291,3 +291,25 @@ fn the_plan_tells_time_storage_and_what_becomes_of_writers() {
     let again = env.ok(&["restore", backup, "--plan"]);
     assert!(from(&again).contains("last restore"), "{again}");
 }
+
+#[test]
+fn a_plan_is_not_made_from_a_file_that_is_not_the_one_of_its_metadata() {
+    let env = RestoreEnv::start();
+    seed(&env);
+    let folder = env.backup();
+    change(&env);
+    let other = env.backup();
+    let file =
+        |folder: &std::path::Path| folder.join(read_metadata(&folder.join(METADATA_FILE)).unwrap().file);
+    std::fs::copy(file(&other), file(&folder)).unwrap();
+    for delta in ["full", "counts"] {
+        let said = env.fails(
+            1,
+            &["restore", folder.to_str().unwrap(), "--plan", "--delta", delta],
+        );
+        assert!(
+            said.contains("is not the file that was stored"),
+            "{delta}: {said}"
+        );
+    }
+}

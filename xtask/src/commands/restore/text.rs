@@ -205,13 +205,16 @@ pub fn loss_text(loss: &LossPreview, text: &mut String) {
             "deleted since: back",
         ];
         text.push_str(&report::table(&header, &rows.collect::<Vec<_>>()));
-    } else if loss.exact {
+    } else if loss.exact && loss.not_compared.is_empty() {
         text.push_str("  every document is live as it is in the backup\n");
     }
     for collection in &loss.collections {
         for example in &collection.examples {
             example_text(&collection.collection, example, text);
         }
+    }
+    for name in &loss.not_compared {
+        writeln!(text, "  not compared: `{name}` is a time-series collection").expect("writing to a string");
     }
     for difference in &loss.structure {
         writeln!(text, "  live now: {difference}").expect("writing to a string");

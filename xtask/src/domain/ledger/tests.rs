@@ -234,3 +234,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_left_midway_stays_so_through_a_successor_that_did_nothing() {
+    let (state, effects) = replay(vec![
+        (1, 1, start(None)),
+        (1, 1, step("undo")),
+        (2, 3, start(Some(1))),
+        (3, 4, start(Some(3))),
+    ]);
+    assert!(effects.iter().all(|effect| *effect), "{state:?}");
+    let last = state.unfinished().unwrap();
+    assert_eq!(state.left_midway(last).map(|left| &left.id), Some(&id(1)));
+    let (state, _) = replay(vec![(1, 1, start(None)), (2, 2, start(Some(1)))]);
+    assert_eq!(state.left_midway(state.unfinished().unwrap()), None);
+}

@@ -19,6 +19,7 @@ use crate::release::checkout::Checkout;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
+use crate::restore;
 use crate::tools::railway::RailwayService;
 
 /// How the backend is rolled back.
@@ -220,6 +221,10 @@ fn check_backup(
         preflight.require(found.metadata.verified.is_some(), || {
             format!("the backup {} was never verified", backup.id)
         });
+        let blocking = preflight.check("the restore", restore::blocking(ctx, &found));
+        for problem in blocking.unwrap_or_default() {
+            preflight.require(false, || format!("the restore: {problem}"));
+        }
     }
     Some(backup.clone())
 }

@@ -6,7 +6,8 @@ use anyhow::Result;
 use mongodb::bson::{Bson, Document};
 use serde_json::Value;
 
-use super::{CollectionLoss, LossExample, Merged, RowLoss, each_document, key};
+use super::merge::Merged;
+use super::{CollectionLoss, LossExample, RowLoss, each_document, key};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::{Live, shown_document};

@@ -5,8 +5,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use mongodb::bson::doc;
+use xtask::backup::read_metadata;
 use xtask::domain::inventory::Inventory;
+use xtask::domain::ledger::OperationOutcome;
+use xtask::domain::manifest::METADATA_FILE;
 use xtask::domain::operation::OperationId;
+use xtask::domain::step::Step;
+use xtask::operation::ledger::{Ledger, LockTiming, Start};
+use xtask::tools::git::Git;
 
 use super::RestoreEnv;
 use crate::test_env::process::{program, told};
@@ -106,11 +112,77 @@ impl CrashCase {
     pub fn begin(&mut self) -> String {
         self.operations += 1;
         let operation = OperationId::at(self.began, self.operations).to_string();
-        let journal = self.journal(&operation);
+        self.write_first_line(&operation);
+        operation
+    }
+
+    fn write_first_line(&self, operation: &str) {
+        let journal = self.journal(operation);
         std::fs::create_dir_all(journal.parent().unwrap()).unwrap();
         let padded = format!("{}{}\n", self.first_line.trim_end(), " ".repeat(PADDING_BYTES));
         std::fs::write(journal, padded).unwrap();
+    }
+
+    /// The same for an operation that the ledger has too: it stopped after its safety backup.
+    pub fn begin_recorded(&self) -> String {
+        let git = Git::at(&self.env.root(), "origin");
+        let mut ledger = Ledger::with_timing(git, "production", LockTiming::default());
+        let metadata = read_metadata(&self.backup.join(METADATA_FILE)).unwrap();
+        let plan = serde_json::json!({
+            "backup": metadata.id, "file": self.backup.join(&metadata.file), "created_changed_deleted": [0, 0, 0],
+        });
+        let start = Start {
+            kind: "restore".into(),
+            reason: "a test".into(),
+            target: metadata.id.clone(),
+            plan_sha256: String::new(),
+            plan,
+            over: None,
+        };
+        let held = ledger.begin(start).unwrap();
+        let operation = held.id().to_string();
+        let safety = serde_json::json!({ "id": metadata.id, "hash": metadata.hash });
+        held.step(Step::SafetyBackup.name(), safety).unwrap();
+        held.finish(OperationOutcome::Stopped, serde_json::Value::Null)
+            .unwrap();
+        self.write_first_line(&operation);
         operation
+    }
+
+    /// Every line of the journal, those of the operation's steps too.
+    pub fn whole_journal(&self, operation: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.journal(operation)).unwrap();
+        text.split_inclusive('\n').map(str::to_owned).collect()
+    }
+
+    /// Runs until the line `number` of those that `args` appends to the journal is half written.
+    pub fn killed_while(&self, args: &[&str], operation: &str, appended: &[String], number: usize) {
+        let bytes: usize = appended[..number].iter().map(String::len).sum();
+        let there = std::fs::metadata(self.journal(operation)).unwrap().len();
+        let limit = usize::try_from(there).unwrap() + bytes + appended[number].len() / 2;
+        self.killed_by_limit(args, limit);
+        let lines = self.whole_journal(operation);
+        let last = lines.iter().rfind(|line| line.ends_with('\n')).unwrap();
+        let kind = |line: &str| line.chars().take(40).collect::<String>();
+        assert_eq!(
+            kind(last),
+            kind(&appended[number - 1]),
+            "killed at another line: {lines:?}"
+        );
+    }
+
+    /// The kernel kills a process that writes a file beyond the limit.
+    fn killed_by_limit(&self, args: &[&str], limit_bytes: usize) {
+        let xtask = self.env.xtask(args);
+        let mut limited = Command::new(program(&["prlimit"]));
+        limited
+            .args([&format!("--fsize={limit_bytes}"), "--core=0", "--"])
+            .arg(xtask.get_program())
+            .args(xtask.get_args());
+        limited.env_clear().current_dir(self.env.root());
+        limited.envs(xtask.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let crashed = limited.output().unwrap();
+        assert!(crashed.status.signal().is_some(), "{args:?}: {}", told(&crashed));
     }
 
     /// Goes on, and then back: each must end where it should. Gives what the going on said.
@@ -190,21 +262,12 @@ impl CrashCase {
         );
     }
 
-    /// The kernel kills a process that writes a file beyond the limit: while it writes the line, which is then cut.
+    /// It is killed while it writes the line, which is then cut.
     fn killed(&self, args: &[&str], operation: &str, expected: &[String], number: usize) {
         let bytes = |lines: &[String]| lines.iter().map(String::len).sum::<usize>();
         let before = self.lines(operation);
         let limit = bytes(&before) + bytes(&expected[..number]) + expected[number].len() / 2;
-        let xtask = self.env.xtask(args);
-        let mut limited = Command::new(program(&["prlimit"]));
-        limited
-            .args([&format!("--fsize={limit}"), "--core=0", "--"])
-            .arg(xtask.get_program())
-            .args(xtask.get_args());
-        limited.env_clear().current_dir(self.env.root());
-        limited.envs(xtask.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let crashed = limited.output().unwrap();
-        assert!(crashed.status.signal().is_some(), "{args:?}: {}", told(&crashed));
+        self.killed_by_limit(args, limit);
         let mut lines = self.lines(operation);
         lines.retain(|line| line.ends_with('\n'));
         assert_eq!(

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use rehearsal::test_env::DATABASE;
+use xtask::database::Live;
 use xtask::exec::Finished;
+use xtask::secret::Secret;
 
 use super::case::{Case, Seen};
 
@@ -62,6 +65,30 @@ fn a_backup_that_was_damaged_since_is_refused() {
         said.contains("backup") && said.contains("nothing was changed"),
         "{said}"
     );
+    assert_eq!(untouched(&case), before);
+}
+
+#[test]
+fn a_plan_has_what_blocks_the_restore_of_its_data() {
+    let case = scene_with_a_bad_release();
+    let live = Live::connect(&Secret::new(&case.env.uri), DATABASE).unwrap();
+    let database = live.database();
+    for name in [
+        "__old_20260102-030405-ab12_users",
+        "__new_20260102-030405-ab12_users",
+    ] {
+        database.create_collection(name).run().unwrap();
+    }
+    let before = untouched(&case);
+    for how in [&["--plan"][..], &["--reason", "test", "--yes"]] {
+        let refused = case.run(&[&["rollback", &case.old_tag], how].concat(), &[]);
+        assert_eq!(refused.code, Some(3), "{}", refused.error());
+        let said = refused.stderr_tail.join("\n");
+        assert!(
+            said.contains("restore 20260102-030405-ab12 stopped midway"),
+            "{said}"
+        );
+    }
     assert_eq!(untouched(&case), before);
 }
 

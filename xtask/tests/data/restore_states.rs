@@ -1,0 +1,249 @@
+//! Every command in every state of a restore, on the machine that made it and on another one: the table of docs/RESTORE.md.
+
+use std::path::{Path, PathBuf};
+
+use rehearsal::test_env::git::git;
+use rehearsal::test_env::process::told as told_of;
+use rehearsal::test_env::restore::RestoreEnv;
+use rehearsal::test_env::restore::crash::CrashCase;
+use xtask::domain::inventory::Inventory;
+
+const BEGIN: &str =
+    "<!-- states: printed by `XTASK_BLESS=1 cargo test -p xtask --test data restore_states` -->\n";
+const END: &str = "<!-- end of states -->\n";
+const VERBS: [&str; 3] = ["--resume", "--undo", "--forget"];
+
+/// A restore up to some point.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// The process was killed while it wrote the line of the journal that has this.
+    Killed(&'static str),
+    /// It has ended, or was undone or forgotten since; what the last of them recorded in the ledger may be missing.
+    Ended {
+        then: &'static [&'static str],
+        recorded: bool,
+    },
+    /// Its undo was killed while it wrote the line that has this.
+    UndoKilled(&'static str),
+}
+
+const STATES: [(&str, State); 11] = [
+    (
+        "begun: the shadow is being filled",
+        State::Killed(r#""event":"shadow-filled""#),
+    ),
+    ("shadow ready", State::Killed(r#""event":"swap-begun""#)),
+    (
+        "a collection is aside, its successor not yet live",
+        State::Killed(r#""event":"before","step":{"do":"bring","collection":"users""#),
+    ),
+    ("swapped", State::Killed(r#""event":"compared""#)),
+    ("compared with the backup", State::Killed(r#""event":"rescued""#)),
+    (
+        "rescued, the end not recorded",
+        State::Ended {
+            then: &[],
+            recorded: false,
+        },
+    ),
+    (
+        "ended",
+        State::Ended {
+            then: &[],
+            recorded: true,
+        },
+    ),
+    (
+        "undo under way",
+        State::UndoKilled(r#""event":"undoing","step":{"do":"bring","collection":"users""#),
+    ),
+    (
+        "undone, the end not recorded",
+        State::Ended {
+            then: &["--undo"],
+            recorded: false,
+        },
+    ),
+    (
+        "undone",
+        State::Ended {
+            then: &["--undo"],
+            recorded: true,
+        },
+    ),
+    (
+        "forgotten",
+        State::Ended {
+            then: &["--forget"],
+            recorded: true,
+        },
+    ),
+];
+
+struct Case {
+    crash: CrashCase,
+    /// A backup of what was live before the restores.
+    changed: PathBuf,
+    /// What a restore, and its undo, write into the journal behind its first line.
+    restore: Vec<String>,
+    undo: Vec<String>,
+}
+
+impl Case {
+    fn new() -> Self {
+        let crash = CrashCase::new(RestoreEnv::start());
+        let operation = crash.begin_recorded();
+        crash.env.ok(&["restore", "--resume", &operation]);
+        let restore = crash.whole_journal(&operation).split_off(1);
+        crash.env.ok(&["restore", "--undo", &operation]);
+        let undo = crash.whole_journal(&operation).split_off(1 + restore.len());
+        Self {
+            changed: crash.env.backup(),
+            crash,
+            restore,
+            undo,
+        }
+    }
+
+    fn env(&self) -> &RestoreEnv {
+        &self.crash.env
+    }
+
+    /// A new restore in this state.
+    fn reach(&self, state: State) -> String {
+        let operation = self.crash.begin_recorded();
+        let line = |lines: &[String], text: &str| lines.iter().position(|line| line.contains(text)).unwrap();
+        let resume = ["restore", "--resume", &operation, "--yes"];
+        if let State::Killed(text) = state {
+            let number = line(&self.restore, text);
+            self.crash
+                .killed_while(&resume, &operation, &self.restore, number);
+            return operation;
+        }
+        self.env().ok(&["restore", "--resume", &operation]);
+        match state {
+            State::UndoKilled(text) => {
+                let undo = ["restore", "--undo", &operation, "--yes"];
+                let number = line(&self.undo, text);
+                self.crash.killed_while(&undo, &operation, &self.undo, number);
+            }
+            State::Ended { then, recorded } => {
+                for verb in then {
+                    self.env().ok(&["restore", verb, &operation]);
+                }
+                if !recorded {
+                    let remote = self.env().dir.path().join("remote.git");
+                    let ledger = "refs/xtask/ledger/production";
+                    git(&remote, &["update-ref", ledger, &format!("{ledger}^")]);
+                }
+            }
+            State::Killed(_) => {}
+        }
+        operation
+    }
+
+    /// What all the collections are, those beside the live ones by name.
+    fn everything(&self) -> (Inventory, Vec<String>) {
+        let mut names = self.env().database().list_collection_names().run().unwrap();
+        names.sort();
+        (self.env().inventory(), names)
+    }
+
+    /// The outcome of a command; `None` in the second place where it has changed nothing.
+    fn outcome(&self, verb: &str, operation: &str) -> (String, Option<&'static str>) {
+        let before = self.everything();
+        let output = self.env().run(&["restore", verb, operation]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            assert_eq!(output.status.code(), Some(3), "{verb}: {}", told_of(&output));
+            assert_eq!(before, self.everything(), "{verb}: {}", told_of(&output));
+            let code = stderr.split_once("error[").unwrap().1.split(']').next().unwrap();
+            return (format!("refused ({code})"), None);
+        }
+        let expected = match verb {
+            "--resume" => &self.crash.backed_up,
+            "--undo" => &self.crash.changed,
+            _ => &before.0,
+        };
+        let (found, names) = self.everything();
+        assert_eq!(expected.compare(&found), [], "{verb}");
+        let own = names.iter().any(|name| name.contains(operation));
+        assert!(verb != "--forget" || !own, "{names:?}");
+        let done = match verb {
+            "--resume" => "restores",
+            "--undo" => "undoes",
+            _ => "drops what was kept",
+        };
+        (done.to_owned(), Some(done))
+    }
+
+    /// Whether another restore may begin, as its plan shows.
+    fn another(&self) -> &'static str {
+        let plan = self
+            .env()
+            .ok(&["restore", self.crash.backup.to_str().unwrap(), "--plan"]);
+        if plan["problems"].as_array().unwrap().is_empty() {
+            "may begin"
+        } else {
+            "refused (blocked)"
+        }
+    }
+
+    /// Whatever the state was, what was live before the restore is live again and nothing is under way.
+    fn settle(&self, operation: &str) {
+        let undone = self.env().run(&["restore", "--undo", operation]);
+        if !undone.status.success() && !self.crash.changed.compare(&self.env().inventory()).is_empty() {
+            self.env().ok(&["restore", self.changed.to_str().unwrap()]);
+        }
+        let changed = self.crash.changed.compare(&self.env().inventory());
+        assert_eq!(changed, [], "{}", told_of(&undone));
+    }
+
+    fn row(&self, state: State, elsewhere: bool) -> [String; 4] {
+        let fresh = || {
+            let operation = self.reach(state);
+            if elsewhere {
+                std::fs::remove_dir_all(self.env().root().join(".xtask")).unwrap();
+            }
+            operation
+        };
+        let mut operation = fresh();
+        let another = self.another().to_owned();
+        let mut cells = Vec::new();
+        let mut changed = false;
+        for verb in VERBS {
+            if changed {
+                self.settle(&operation);
+                operation = fresh();
+            }
+            let (cell, done) = self.outcome(verb, &operation);
+            changed = done.is_some();
+            cells.push(cell);
+        }
+        self.settle(&operation);
+        cells.push(another);
+        cells.try_into().unwrap()
+    }
+}
+
+#[test]
+fn every_command_in_every_state_here_and_on_another_machine() {
+    let case = Case::new();
+    let mut table = String::from(
+        "| state | `--resume` | `--undo` | `--forget` | another restore |\n|---|---|---|---|---|\n",
+    );
+    for (name, state) in STATES {
+        let here = case.row(state, false);
+        assert_eq!(here, case.row(state, true), "{name}");
+        table += &format!("| {name} | {} |\n", here.join(" | "));
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/RESTORE.md");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (printed, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("XTASK_BLESS").is_some() {
+        std::fs::write(&file, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(printed, table, "run this test with XTASK_BLESS=1");
+}
