@@ -227,7 +227,7 @@ impl Operation {
                 let entry = Entry::Failed {
                     step: step.name().into(),
                     at: Utc::now(),
-                    error: secret::scrub(&format!("{error:#}")),
+                    error: secret::scrub(&crate::error::brief(&format!("{error:#}"))),
                 };
                 self.journal.append(&entry)?;
                 report::progress(&format!(
@@ -303,7 +303,8 @@ impl Operation {
     /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
     /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
     pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) {
-        let facts = serde_json::json!({ "error": secret::scrub(&format!("{error:#}")) });
+        let facts =
+            serde_json::json!({ "error": secret::scrub(&crate::error::brief(&format!("{error:#}"))) });
         if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
             report::progress(&format!(
                 "warning: the ledger could not be written: {unrecorded:#}"

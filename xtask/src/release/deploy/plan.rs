@@ -66,7 +66,10 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
             format!("{}: {} (fix: {})", gap.subject, gap.found, gap.fix)
         });
     }
-    preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
+    preflight.check(
+        "the database's secret",
+        ctx.connection_string(&ctx.env().mongodb.uri),
+    );
     let variables = preflight
         .check("the variables", variables(ctx))
         .unwrap_or_default();

@@ -78,7 +78,10 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
     if backend == Backend::Rebuild {
         preflight.check("the files to release", Checkout::of(ctx, &target.commit));
     }
-    preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
+    preflight.check(
+        "the database's secret",
+        ctx.connection_string(&ctx.env().mongodb.uri),
+    );
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
     notes.extend(tag_note(ctx, &target.commit));
     preflight.finish(&format!("the rollback to {tag}"))?;
