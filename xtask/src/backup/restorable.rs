@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(found(&ordinary), Restorable::default());
         let long = "c".repeat(240);
         for (name, kind, why) in [
-            ("/etc", "collection", "looks like a path"),
+            ("/etc", "collection", "form of a path"),
             ("a\tb", "collection", "control character"),
             ("a\u{7f}b", "collection", "control character"),
             ("a\nb", "collection", "control character"),

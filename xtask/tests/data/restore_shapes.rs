@@ -168,7 +168,7 @@ fn a_capped_collection_comes_back_in_its_order() {
 fn what_no_restore_can_restore_is_reported_when_the_backup_is_taken() {
     let long = "c".repeat(240);
     for (name, why) in [
-        ("/etc/passwd", "looks like a path"),
+        ("/etc/passwd", "form of a path"),
         ("a\tb", "a control character"),
         ("a\u{7f}b", "a control character"),
         (long.as_str(), "too long to be kept beside"),
