@@ -8,6 +8,7 @@ use mongodb::error::ErrorKind;
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
+use super::fence::TOKEN_ID;
 use super::{Live, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
@@ -97,6 +98,15 @@ impl Live {
         }))
     }
 
+    /// Makes a collection with these options.
+    pub fn create_collection(&self, name: &str, options: &Document) -> Result<()> {
+        let mut command = doc! { "create": name };
+        command.extend(options.clone());
+        self.change(command)
+            .map(drop)
+            .with_context(|| format!("cannot create the collection `{name}`"))
+    }
+
     /// Makes a view; one of the same definition is left as it is.
     pub fn create_view(&self, name: &str, definition: &ViewDefinition) -> Result<()> {
         if self.view(name)?.as_ref() == Some(definition) {
@@ -138,8 +148,8 @@ impl Live {
         Ok(refused.map(|e| (e.index, refusal(e.code, &e.message))).collect())
     }
 
-    /// Keeps lines of text under a name of a restore's own: what another machine needs to go on.
-    pub fn keep_lines(&self, collection: &str, lines: &[String]) -> Result<()> {
+    /// Keeps numbered lines of text under a name of a restore's own: what another machine needs to go on.
+    pub fn keep_lines(&self, collection: &str, lines: &[(i64, String)]) -> Result<()> {
         let durable = CollectionOptions::builder()
             .write_concern(
                 WriteConcern::builder()
@@ -151,8 +161,8 @@ impl Live {
         let target = self
             .database
             .collection_with_options::<Document>(collection, durable);
-        for (number, line) in lines.iter().enumerate() {
-            let number = i64::try_from(number)?;
+        self.prove()?;
+        for (number, line) in lines {
             target
                 .replace_one(doc! { "_id": number }, doc! { "_id": number, "line": line })
                 .upsert(true)
@@ -162,11 +172,14 @@ impl Live {
         Ok(())
     }
 
-    /// The lines that were kept; none where there is no such collection.
+    /// The lines that were kept, by number; none where there is no such collection.
     pub fn kept_lines(&self, collection: &str) -> Result<Vec<String>> {
         let mut lines = std::collections::BTreeMap::new();
         self.scan(collection, |raw| {
             let kept: Document = deserialize_from_slice(raw)?;
+            if kept.get_str("_id").is_ok_and(|id| id == TOKEN_ID) {
+                return Ok(());
+            }
             lines.insert(kept.get_i64("_id")?, kept.get_str("line")?.to_owned());
             Ok(())
         })?;

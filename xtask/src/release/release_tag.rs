@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
 use crate::domain::step::Step;
+use crate::error::catalogue::release as errors;
 use crate::health::HealthReport;
 use crate::operation::run::Operation;
 use crate::secret::scrub_json;
@@ -60,6 +61,11 @@ pub fn record(
     operation.step(Step::RecordRelease, || {
         push_missing_tags(ctx, releases)?;
         if let Some(made) = releases.of_operation(&operation.id) {
+            let same =
+                (&made.commit, &made.railway, &made.vercel) == (&live.commit, &live.railway, &live.vercel);
+            if !same || made.environment != ctx.env_name {
+                return Err(errors::recorded_otherwise(&operation.id, &made.tag).into());
+            }
             return Ok(made.clone());
         }
         let release = complete(Release {

@@ -175,9 +175,7 @@ impl RestorePreflight {
         {
             let id = &left.operation;
             if left.midway {
-                self.problem(format!(
-                    "restore {id} stopped midway: `cargo xtask restore --resume {id}` or `--undo {id}` first"
-                ));
+                self.problem(format!("restore {id} stopped midway: first {}", left.next));
             } else {
                 self.warn(format!(
                     "restore {id} left {} collections: `cargo xtask restore --forget {id}` drops them",

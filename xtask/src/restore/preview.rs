@@ -3,6 +3,7 @@
 //! An archive holds documents in the server's order, not by `_id`: so both sides are read once, each on a core of its own,
 //! reduced to key and digest, sorted in flat memory and merged.
 
+mod elsewhere;
 mod examples;
 mod key;
 mod sorter;
@@ -15,6 +16,7 @@ use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(super) use self::elsewhere::missing_elsewhere;
 use self::sorter::{Entry, Sorted, Sorter};
 use super::context::connect;
 use crate::archive::{self, ArchiveReader, Event};

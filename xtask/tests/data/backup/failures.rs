@@ -36,7 +36,7 @@ fn a_dump_that_broke_off_is_no_backup() {
         (
             "silent about a collection",
             "\"$REAL\" \"$@\" 2>/dev/null",
-            "does not say that it finished `shop.noise`",
+            "did not report that it finished `shop.noise`",
         ),
         (
             "of another opinion",
