@@ -25,7 +25,7 @@ mod tests;
 pub use bson::{Documents, RawField, RawFields, elements, split_documents};
 pub use container::{ContainerOptions, ContainerReader, FileDigest, verify_file};
 pub use digest::{Check, ContentDigest, DigestPool};
-pub use keys::{Identities, Recipients};
+pub use keys::{Identities, KeyError, Recipients};
 pub use prelude::{Prelude, PreludeNamespace};
 pub use reader::{ArchiveReader, Event};
 pub use scan::{OnProgress, Progress, Scan, scan};

@@ -20,9 +20,9 @@ mod source;
 pub use crate::storage::backup_file::{
     BackupFile, parse_metadata, read_metadata, sync_folder, write_metadata,
 };
-pub use create::{BackupTimings, CreateOptions, create, create_timed};
+pub use create::{BackupTimings, CreateOptions, create, create_timed, room_bytes};
 pub use find::{copy_archive, find, identities, open_archive, resolve};
-pub use indexes::{clustered_expiry, create_without_expiry, secondary_indexes, seconds};
+pub use indexes::{clustered_expiry, create_without_expiry, is_capped, secondary_indexes, seconds};
 pub use list::{BackupListing, last_verified, list};
-pub use restorable::{Restorable, live_problem, restorable};
+pub use restorable::{Restorable, live_problem, restorable, restorable_live};
 pub use verify::verify;

@@ -76,6 +76,18 @@ impl Context {
         env_nonempty(variable).map(Secret::new)
     }
 
+    /// The connection string in this variable, without the white space around it that files and copies add. A usage error
+    /// where the variable is not set, or holds quotes too: a server would take them for a part of a name or password.
+    pub fn connection_string(&self, variable: &str) -> Result<Secret> {
+        let secret = self.secret(variable)?;
+        let text = secret.expose().trim();
+        let quote = |c: char| matches!(c, '"' | '\'' | '`');
+        if text.starts_with(quote) || text.ends_with(quote) {
+            return Err(errors::connection_string_quoted(variable).into());
+        }
+        Ok(Secret::new(text))
+    }
+
     /// Who runs this: the person behind a workflow run (also of a re-run), or the user here.
     pub fn actor(&self) -> String {
         actor()

@@ -6,6 +6,9 @@ pub mod catalogue;
 
 use std::fmt;
 use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 /// How a command ends when it does not succeed. The numbers are part of the interface: workflows branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -131,6 +134,25 @@ pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
     .into()
 }
 
+/// What the driver adds to each error: nothing that helps, and a page of it.
+static DRIVERS_DETAILS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r", labels: \{[^}]*\}(?:, source: None)?",
+        r#"(?:, server response: (?:None|Some\(RawDocumentBuf \{ data: "[0-9a-f]*" \}\)))?"#
+    ))
+    .expect("the pattern is a constant")
+});
+/// A document in hexadecimal, wherever it stands: kilobytes that nobody reads, and data of the application.
+static RAW_DOCUMENT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"RawDocumentBuf \{ data: "[0-9a-f]*" \}"#).expect("the pattern is a constant")
+});
+
+/// The text of an error without what only the driver's authors read.
+pub fn brief(text: &str) -> String {
+    let text = DRIVERS_DETAILS.replace_all(text, "");
+    RAW_DOCUMENT.replace_all(&text, "a document").into_owned()
+}
+
 /// Writes the error for an operator: the chain of what failed, the live state, the next command.
 pub fn render(error: &anyhow::Error) -> String {
     let stop = error.downcast_ref::<CliError>();
@@ -148,7 +170,7 @@ pub fn render(error: &anyhow::Error) -> String {
             text.push_str(next);
         }
     }
-    crate::secret::scrub(&text)
+    crate::secret::scrub(&brief(&text))
 }
 
 /// The exit code that the error asks for: 1 where nothing in its chain says otherwise.
@@ -178,6 +200,22 @@ mod tests {
             "error: locked\n  live: as it was\n  next: wait"
         );
         assert_eq!(said(CliError::midway("half done").into()), "error: half done");
+    }
+
+    #[test]
+    fn answers_of_a_server_are_never_shown_in_hexadecimal() {
+        let data = "0a1b".repeat(1_000);
+        let answer = format!("Some(RawDocumentBuf {{ data: \"{data}\" }})");
+        let drivers =
+            format!("Kind: Command failed: no, labels: {{}}, source: None, server response: {answer}");
+        assert_eq!(brief(&drivers), "Kind: Command failed: no");
+        let nested = format!(
+            "no, labels: {{}}, source: Some(Error {{ kind: Io, server_response: {answer} }}), server response: {answer}"
+        );
+        for text in [nested, format!("cannot insert: {answer}")] {
+            let said = render(&anyhow::anyhow!(text));
+            assert!(said.len() < 200 && !said.contains("0a1b"), "{said}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod azure;
 pub mod backup_file;
 pub mod directory;
+mod foreign;
 pub mod github;
 
 use std::fmt;
@@ -41,7 +42,7 @@ pub trait BackupStore: fmt::Debug {
     /// Hands the bytes of the file from `offset_bytes` on to `consume`.
     fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()>;
 
-    /// Deletes the backup.
+    /// Deletes the backup, and its copies under other names. One that is gone already is no error.
     fn remove(&self, id: &str) -> Result<()>;
 }
 

@@ -58,6 +58,26 @@ fn parse_recipient(text: &str) -> Result<Box<dyn age::Recipient + Send + Sync>> 
     })?))
 }
 
+/// Why an encrypted file cannot be read, although nothing is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyError {
+    /// No key was given.
+    Missing,
+    /// It was encrypted to other keys.
+    Wrong,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "it is encrypted, and no key (age identity) was given",
+            Self::Wrong => "it was encrypted to other keys than the one given",
+        })
+    }
+}
+
+impl std::error::Error for KeyError {}
+
 /// Secret keys. They are never printed, and dropped with this value.
 pub struct Identities {
     keys: Vec<Box<dyn age::Identity + Send + Sync>>,

@@ -21,7 +21,7 @@ use crate::error::CliError;
 use crate::exec::check_interrupted;
 use crate::report;
 use crate::secret::Secret;
-use crate::storage::directory::{self, Directory, Partial};
+use crate::storage::directory::{self, Directory, Partial, free_bytes};
 use crate::tools::mongodump::{self, Scope};
 use crate::wait::elapsed_ms;
 
@@ -81,7 +81,7 @@ fn take(
     first: &Directory,
 ) -> Result<(BackupFile, BackupTimings)> {
     let mut timings = BackupTimings::default();
-    let uri = ctx.secret(&ctx.env().mongodb.uri)?;
+    let uri = ctx.connection_string(&ctx.env().mongodb.uri)?;
     let source = BackupSource::connect(&uri, &ctx.env().mongodb.database, everything)?;
     let consistency = consistency(ctx, &source)?;
     let before = source.list()?;
@@ -295,12 +295,14 @@ fn nothing_there(source: &BackupSource) -> anyhow::Error {
         .into()
 }
 
+/// The room that a backup of so many bytes of documents needs, and what must stay free beside it.
+pub fn room_bytes(documents_bytes: u64) -> u64 {
+    documents_bytes / 100 * ESTIMATED_RATIO_PERCENT + SPARE_BYTES
+}
+
 /// A full disk is found while writing too, but then minutes are lost.
 fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
-    let needed = size_bytes / 100 * ESTIMATED_RATIO_PERCENT + SPARE_BYTES;
-    let stat = rustix::fs::statvfs(folder)
-        .with_context(|| format!("cannot ask for the free room in {}", folder.display()))?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let (needed, free) = (room_bytes(size_bytes), free_bytes(folder)?);
     if free >= needed {
         return Ok(());
     }

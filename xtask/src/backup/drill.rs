@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::list::verified;
 use super::{
-    BackupFile, clustered_expiry, compare, copy_archive, create_without_expiry, resolve, secondary_indexes,
-    verify,
+    BackupFile, clustered_expiry, compare, copy_archive, create_without_expiry, is_capped, resolve,
+    secondary_indexes, verify,
 };
 use crate::archive::container::default_workers;
 use crate::context::Context;
@@ -181,6 +181,7 @@ impl Part {
             excluded: &left_out,
             bypass_validation: true,
             parallel: default_workers().min(MAX_PARALLEL),
+            in_order: self.collections(backup).any(is_capped),
         };
         let documents: u64 = facts().map(|(_, facts)| facts.documents).sum();
         let _ticker = report::Ticker::start(format!(

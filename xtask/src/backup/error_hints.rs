@@ -1,19 +1,6 @@
 //! Why a backup could not be made, and what the operator does about it.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
-
-use crate::error::CliError;
-
-/// What the driver adds to each error: nothing that helps, and a page of it.
-static DRIVERS_DETAILS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r", labels: \{[^}]*\}(?:, source: None)?",
-        r#"(?:, server response: (?:None|Some\(RawDocumentBuf \{ data: "[0-9a-f]*" \}\)))?"#
-    ))
-    .expect("the pattern is a constant")
-});
+use crate::error::{CliError, brief};
 
 /// What the system, the driver and mongodump say, what it means, and what helps. The first that fits is told.
 const CAUSES: &[(&[&str], &str, &str)] = &[
@@ -74,7 +61,7 @@ const AGAIN: &str = "remove the cause named above, and run the command again";
 
 /// The error with its cause, the state and the next step. What it says is scrubbed when it is shown.
 pub(super) fn explain(error: &anyhow::Error, what: &str) -> anyhow::Error {
-    let text = brief(error);
+    let text = brief(&format!("{error:#}"));
     if let Some(stop) = error.downcast_ref::<CliError>() {
         let stop = CliError {
             code: stop.code,
@@ -93,16 +80,10 @@ pub(super) fn explain(error: &anyhow::Error, what: &str) -> anyhow::Error {
 
 /// The same for an error of connecting, which has an ending already, but knows less of the cause.
 pub(super) fn explain_connection(error: anyhow::Error, what: &str) -> anyhow::Error {
-    match known(&brief(&error), what) {
+    match known(&brief(&format!("{error:#}")), what) {
         Some(stop) => stop.live(UNCHANGED).into(),
         None => error,
     }
-}
-
-fn brief(error: &anyhow::Error) -> String {
-    DRIVERS_DETAILS
-        .replace_all(&format!("{error:#}"), "")
-        .into_owned()
 }
 
 fn known(text: &str, what: &str) -> Option<CliError> {

@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{BackupFile, fetch};
 use crate::archive::container::default_workers;
-use crate::archive::{ContainerReader, Identities};
+use crate::archive::{ContainerReader, Identities, KeyError};
 use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::domain::manifest::check_backup_id;
 use crate::error::CliError;
+use crate::error::catalogue::backup as errors;
 use crate::exec::check_interrupted;
 use crate::report;
 use crate::storage::directory::Directory;
@@ -69,14 +70,37 @@ pub fn identities(ctx: &Context) -> Result<Option<Identities>> {
     let Some(secret) = ctx.secret_if_set(variable) else {
         return Ok(None);
     };
-    Identities::parse(secret.expose())
-        .map(Some)
-        .with_context(|| format!("the environment variable {variable} holds no usable age identity"))
+    match Identities::parse(secret.expose()) {
+        Ok(identities) => Ok(Some(identities)),
+        Err(error) => Err(errors::key_unusable(variable, format!("{error:#}")).into()),
+    }
 }
 
 /// The archive inside a backup: decrypted, decompressed.
+///
+/// # Errors
+/// A usage error (exit 2) that names the variable, where the key is missing or another one.
 pub fn open_archive(ctx: &Context, backup: &BackupFile) -> Result<ContainerReader> {
-    ContainerReader::open(&backup.path, identities(ctx)?.as_ref(), default_workers())
+    let opened = ContainerReader::open(&backup.path, identities(ctx)?.as_ref(), default_workers());
+    opened.map_err(|error| match error.downcast_ref::<KeyError>() {
+        Some(KeyError::Missing) => key_missing(ctx, backup),
+        Some(KeyError::Wrong) => key_wrong(ctx, backup),
+        None => error,
+    })
+}
+
+fn key_missing(ctx: &Context, backup: &BackupFile) -> anyhow::Error {
+    let why = match &ctx.config.backup.identity {
+        Some(variable) => format!("the environment variable {variable} is not set"),
+        None => "`backup.identity` in pipeline.toml does not name the variable that holds it".to_owned(),
+    };
+    errors::key_missing(backup.path.display(), why).into()
+}
+
+fn key_wrong(ctx: &Context, backup: &BackupFile) -> anyhow::Error {
+    let variable = ctx.config.backup.identity.as_deref().unwrap_or_default();
+    let recipients = backup.metadata.recipients.join(", ");
+    errors::key_wrong(backup.path.display(), variable, recipients).into()
 }
 
 /// Writes the archive inside a backup to `into`; an error unless the whole file was read and has the recorded digest.

@@ -30,6 +30,11 @@ pub fn secondary_indexes(namespace: &NamespaceRecord) -> Result<Vec<Document>> {
     Ok(indexes)
 }
 
+/// Whether the order of the documents belongs to what the collection holds.
+pub fn is_capped(namespace: &NamespaceRecord) -> bool {
+    namespace.options["capped"] == true
+}
+
 /// Name of the clustered index and its expiry, where the collection is one whose documents expire.
 pub fn clustered_expiry(namespace: &NamespaceRecord) -> Result<Option<(String, i64)>> {
     if namespace.options.get("clusteredIndex").is_none() || namespace.kind != NamespaceKind::Collection {

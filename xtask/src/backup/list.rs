@@ -75,12 +75,15 @@ pub(super) fn read_all(stores: &[Box<dyn BackupStore>]) -> AllBackups {
         });
         for id in ids {
             if let Some(known) = found.get_mut(&id) {
-                known.storages.push(storage.clone());
+                known.is_in(&storage);
                 continue;
             }
             match store.metadata(&id) {
+                // A copy of a folder under another name is the same backup.
                 Ok(Some(metadata)) => {
-                    found.insert(id, BackupListing::of(&metadata, &storage));
+                    let listing = || BackupListing::of(&metadata, &storage);
+                    let known = found.entry(metadata.id.clone()).or_insert_with(listing);
+                    known.is_in(&storage);
                 }
                 // Deleted between two questions.
                 Ok(None) => {}
@@ -95,6 +98,12 @@ pub(super) fn read_all(stores: &[Box<dyn BackupStore>]) -> AllBackups {
 }
 
 impl BackupListing {
+    fn is_in(&mut self, storage: &str) {
+        if !self.storages.iter().any(|known| known == storage) {
+            self.storages.push(storage.to_owned());
+        }
+    }
+
     fn of(metadata: &BackupMetadata, storage: &str) -> Self {
         Self {
             id: metadata.id.clone(),

@@ -29,7 +29,8 @@ pub fn restorable(namespaces: &[NamespaceRecord], database: &str) -> Restorable 
                 "the backup has an oplog: only `mongorestore --oplogReplay` restores it to its moment".into(),
             );
         } else {
-            found.namespace(namespace, database);
+            let (from, name) = (&namespace.database, &namespace.collection);
+            found.namespace(from, name, namespace.kind, database);
         }
     }
     let left_out = namespaces
@@ -44,7 +45,21 @@ pub fn restorable(namespaces: &[NamespaceRecord], database: &str) -> Restorable 
     found
 }
 
-/// What a database would be told of a collection of this name and kind that is live.
+/// Checks what is live, before there is a backup of it. What restores left, and what the server keeps, is no part of one.
+pub fn restorable_live(
+    database: &str,
+    collections: impl Iterator<Item = (String, NamespaceKind)>,
+) -> Restorable {
+    let mut found = Restorable::default();
+    for (name, kind) in collections {
+        if is_application(&name) || name == STORED_FUNCTIONS {
+            found.namespace(database, &name, kind, database);
+        }
+    }
+    found
+}
+
+/// Why a collection of this name cannot be moved aside.
 pub fn live_problem(database: &str, collection: &str) -> Option<String> {
     let name = collection.escape_debug();
     (is_application(collection) && !restore_name::fits(database, collection))
@@ -58,9 +73,8 @@ impl Restorable {
         }
     }
 
-    fn namespace(&mut self, namespace: &NamespaceRecord, database: &str) {
-        let collection = &namespace.collection;
-        for why in restore_problems(&namespace.database, collection, Some(database)) {
+    fn namespace(&mut self, from: &str, collection: &str, kind: NamespaceKind, database: &str) {
+        for why in restore_problems(from, collection, Some(database)) {
             self.problem(why);
         }
         let name = collection.escape_debug();
@@ -70,7 +84,7 @@ impl Restorable {
         if let Some(why) = live_problem(database, collection) {
             self.problem(why);
         }
-        if namespace.kind == NamespaceKind::Timeseries {
+        if kind == NamespaceKind::Timeseries {
             self.problem(format!(
                 "`{name}` is a time-series collection, which cannot be renamed: \
                  see \"Time-series collections\" in docs/RESTORE.md"

@@ -142,7 +142,7 @@ fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
     let (backup, timings) = create_timed(ctx, &options, args.all_databases)?;
     let created = Created {
         path: backup.path.display().to_string(),
-        metadata: &backup.metadata,
+        metadata: &backup.metadata.sealed()?,
         timings,
     };
     report::emit_done(ctx.format, "backup/1", &created, || text(&backup, timings));

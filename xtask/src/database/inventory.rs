@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
-use super::normal_form::{listed_options, plain_document};
+use super::normal_form::{is_capped, listed_options, plain_document};
 use super::{Live, server_code};
+use crate::archive::crc::Crc64;
 use crate::archive::{Check, DigestPool};
 use crate::domain::inventory::{self, CollectionFacts, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
@@ -87,6 +88,7 @@ impl Live {
             indexes: BTreeMap::new(),
             options: listed_options(&listed.options),
             content_digest: None,
+            order: None,
         };
         if listed.kind == NamespaceKind::View {
             return Ok(facts);
@@ -98,13 +100,18 @@ impl Live {
             .collect();
         if listed.kind == NamespaceKind::Collection && digests == Digests::Full {
             let mut pool = DigestPool::new(HASHING_THREADS, Check::Outline);
+            let mut order = is_capped(&facts.options).then(Crc64::new);
             self.scan(name, |document| {
+                if let Some(order) = &mut order {
+                    order.update(document);
+                }
                 facts.documents += 1;
                 facts.bytes += document.len() as u64;
                 pool.push(0, document)
             })?;
             let digest = pool.finish()?.get(&0).copied().unwrap_or_default();
             facts.content_digest = Some(digest);
+            facts.order = order.map(|order| format!("{:016x}", order.value()));
         } else if digests != Digests::Structure {
             (facts.documents, facts.bytes) = self.stated_size(name)?;
         }

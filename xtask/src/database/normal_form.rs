@@ -28,14 +28,21 @@ pub fn recorded_facts(record: &NamespaceRecord) -> CollectionFacts {
         .indexes
         .iter()
         .filter_map(|index| normal_index(&plain_json(index)));
+    let options = normal_options(&plain_json(&record.options));
     CollectionFacts {
+        order: is_capped(&options).then(|| record.crc.clone()),
         kind: record.kind,
         documents: record.documents,
         bytes: record.bytes,
         indexes: indexes.collect(),
-        options: normal_options(&plain_json(&record.options)),
+        options,
         content_digest: (record.kind == NamespaceKind::Collection).then_some(record.content_digest),
     }
+}
+
+/// Whether the order of the documents belongs to what the collection holds.
+pub(super) fn is_capped(options: &BTreeMap<String, Value>) -> bool {
+    options.get("capped").is_some_and(|capped| *capped == true)
 }
 
 /// The options of a collection or view as the server lists them, in normal form.

@@ -48,6 +48,9 @@ pub struct CollectionFacts {
     /// Not known where nobody read the documents, and for views.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_digest: Option<ContentDigest>,
+    /// Checksum of the documents in their order, of a capped collection whose documents were read: it is read in this order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
 }
 
 /// One thing in which a database is not as expected.
@@ -74,6 +77,8 @@ pub enum Aspect {
     },
     /// As many documents, but not the same ones.
     Content,
+    /// The same documents in another order, in a capped collection.
+    Order,
     Index {
         name: String,
     },
@@ -100,6 +105,7 @@ impl fmt::Display for Difference {
                 write!(f, "{found} documents instead of {expected}")
             }
             Aspect::Content => f.write_str("as many documents, but not the same ones"),
+            Aspect::Order => f.write_str("the same documents in another order"),
             Aspect::Index { name } => write!(f, "index `{name}` differs"),
             Aspect::Option { name } => write!(f, "option `{name}` differs"),
         }
@@ -151,6 +157,14 @@ impl CollectionFacts {
             });
         } else if digests.is_some_and(|(expected, found)| expected != found) {
             aspects.push(Aspect::Content);
+        } else if digests.is_some()
+            && self
+                .order
+                .as_ref()
+                .zip(found.order.as_ref())
+                .is_some_and(|(expected, found)| expected != found)
+        {
+            aspects.push(Aspect::Order);
         }
         let differing = |a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>| {
             let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
@@ -237,6 +251,7 @@ mod tests {
             indexes: normal_index(&index).into_iter().collect(),
             options: normal_options(&json!({ "capped": true })),
             content_digest: Some(ContentDigest::of(b"x")),
+            order: Some("1".into()),
         }
     }
 
@@ -253,7 +268,7 @@ mod tests {
     #[test]
     fn every_aspect_is_reported() {
         type Change = fn(&mut CollectionFacts);
-        let cases: [(Change, &[&str]); 8] = [
+        let cases: [(Change, &[&str]); 10] = [
             (|_| (), &[]),
             (|f| f.bytes = 1, &[]),
             (|f| f.content_digest = None, &[]),
@@ -261,6 +276,11 @@ mod tests {
             (
                 |f| f.content_digest = Some(ContentDigest::of(b"y")),
                 &["`c`: as many documents, but not the same ones"],
+            ),
+            (|f| f.order = None, &[]),
+            (
+                |f| f.order = Some("2".into()),
+                &["`c`: the same documents in another order"],
             ),
             (|f| f.kind = NamespaceKind::View, &["`c`: is of another type"]),
             (|f| f.indexes.clear(), &["`c`: index `b_1_a_-1` differs"]),

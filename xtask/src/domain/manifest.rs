@@ -229,6 +229,11 @@ impl BackupMetadata {
         with_checksum(&text, &unset_checksum(), &sum)
     }
 
+    /// The same with the checksum that its text has.
+    pub fn sealed(&self) -> Result<Self> {
+        Self::from_text(&self.to_text()?)
+    }
+
     /// Reads `backup-metadata.json`; refuses a text that differs in any byte from what was written.
     pub fn from_text(text: &str) -> Result<Self> {
         let read: Self = serde_json::from_str(text).context("backup metadata is not readable")?;

@@ -231,7 +231,7 @@ impl Operation {
                 let entry = Entry::Failed {
                     step: step.name().into(),
                     at: Utc::now(),
-                    error: secret::scrub(&format!("{error:#}")),
+                    error: secret::scrub(&crate::error::brief(&format!("{error:#}"))),
                 };
                 self.journal.append(&entry)?;
                 report::progress(&format!(
@@ -330,7 +330,8 @@ impl Operation {
         if is_taken_over(error) {
             return;
         }
-        let facts = serde_json::json!({ "error": secret::scrub(&format!("{error:#}")) });
+        let facts =
+            serde_json::json!({ "error": secret::scrub(&crate::error::brief(&format!("{error:#}"))) });
         if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
             report::progress(&format!(
                 "warning: the ledger could not be written: {unrecorded:#}"

@@ -97,7 +97,7 @@ pub fn record(
 /// Fingerprint of the live schema, or `None` where the database could not be read: a rollback then restores.
 pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
     let place = &ctx.env().mongodb;
-    let inventory = Live::connect(&ctx.secret(&place.uri).ok()?, &place.database)
+    let inventory = Live::connect(&ctx.connection_string(&place.uri).ok()?, &place.database)
         .and_then(|live| live.inventory(Digests::Structure));
     inventory
         .ok()

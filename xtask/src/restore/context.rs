@@ -24,7 +24,7 @@ pub struct Restore<'a> {
 /// Connects to the environment's database.
 pub fn connect(ctx: &Context) -> Result<Live> {
     let mongodb = &ctx.env().mongodb;
-    Live::connect(&ctx.secret(&mongodb.uri)?, &mongodb.database)
+    Live::connect(&ctx.connection_string(&mongodb.uri)?, &mongodb.database)
 }
 
 impl<'a> Restore<'a> {

@@ -58,7 +58,7 @@ impl Copying<'_> {
             .filter(|n| n.database == live.name() && !self.is_chosen(n));
         let excluded: Vec<String> = others.map(|n| n.collection.clone()).collect();
         let validated = |n: &NamespaceRecord| n.options.get("validator").is_some();
-        let uri = ctx.secret(&ctx.env().mongodb.uri)?;
+        let uri = ctx.connection_string(&ctx.env().mongodb.uri)?;
         let request = mongorestore::Request {
             uri: &uri,
             from_database: live.name(),
@@ -68,6 +68,7 @@ impl Copying<'_> {
             excluded: &excluded,
             bypass_validation: self.chosen(live).any(validated),
             parallel: parallel(),
+            in_order: self.chosen(live).any(backup::is_capped),
         };
         let sh = ctx.shell()?;
         let archive = |pipe: &mut dyn std::io::Write| backup::copy_archive(ctx, self.backup, pipe);

@@ -63,6 +63,7 @@ impl RestorePlan {
         let live_bytes: u64 = now.collections.values().map(|facts| facts.bytes).sum();
         let started = Instant::now();
         let loss = preview(ctx, backup, options.detail, options.show_values)?;
+        preflight.rescue_room(ctx, &loss)?;
         let reading = loss.exact.then(|| MeasuredReading {
             bytes: backup.metadata.archive_bytes + live_bytes,
             ms: elapsed_ms(started),

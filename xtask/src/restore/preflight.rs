@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::context::connect;
 use super::leftovers::leftovers;
-use crate::backup::{BackupFile, live_problem, restorable};
+use super::preview::LossPreview;
+use crate::backup::{self, BackupFile, live_problem, restorable};
 use crate::context::Context;
 use crate::database::{Listed, Live, Privileges, Space};
 use crate::domain::ledger::LedgerState;
@@ -15,6 +16,7 @@ use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
 use crate::operation::new_operation_id;
+use crate::storage::directory::free_bytes;
 
 /// What a restore does with the database, as the server's roles name it.
 const NEEDED_ACTIONS: [&str; 8] = [
@@ -108,6 +110,24 @@ impl RestorePreflight {
                 live.host()
             ));
         }
+    }
+
+    /// Room on this machine for the rescue file: what was written since the backup, compressed as a backup is. Found after
+    /// the swap, a full disk would leave the operation midway.
+    pub fn rescue_room(&mut self, ctx: &Context, loss: &LossPreview) -> Result<()> {
+        let [created, changed, _] = loss.totals();
+        let folder = ctx.state_dir("operations")?;
+        let needed_bytes = backup::room_bytes(created.bytes + changed.bytes);
+        let free_bytes = free_bytes(&folder)?;
+        if loss.exact && free_bytes < needed_bytes {
+            self.problem(format!(
+                "{} has {} free, and the rescue file of what was written since the backup needs about {}",
+                folder.display(),
+                crate::report::bytes(free_bytes),
+                crate::report::bytes(needed_bytes)
+            ));
+        }
+        Ok(())
     }
 
     fn problem(&mut self, text: String) {

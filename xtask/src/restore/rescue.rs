@@ -19,6 +19,7 @@ use crate::database::{Live, RawId};
 use crate::domain::manifest::{Consistency, ConsistencyKind, METADATA_FILE};
 use crate::operation::journal::operation_dir;
 use crate::report;
+use crate::tools::mongorestore::is_broken_pipe;
 
 /// Documents asked for at once, and the bytes of their ids: an `_id` may have megabytes, a command may not.
 const BATCH: usize = 500;
@@ -89,9 +90,7 @@ impl Restore<'_> {
                 .map_err(|_| anyhow!("the thread that exports panicked"));
             (written.flatten(), stored)
         });
-        // An export that failed ends its archive early: its own error says why.
-        let documents = written?;
-        let stored = stored?;
+        let (documents, stored) = outcome(written, stored)?;
         if documents == 0 {
             drop(stored);
             std::fs::remove_dir_all(&folder).ok();
@@ -122,6 +121,15 @@ impl Restore<'_> {
             std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
         }
         Ok(folder)
+    }
+}
+
+/// Whichever failed first: an export that failed ends its archive early, and a file that cannot be written breaks the pipe.
+fn outcome<T>(written: Result<u64>, stored: Result<T>) -> Result<(u64, T)> {
+    match (written, stored) {
+        (Ok(documents), Ok(stored)) => Ok((documents, stored)),
+        (Err(broken), Err(error)) if is_broken_pipe(&broken) => Err(error),
+        (Err(error), _) | (Ok(_), Err(error)) => Err(error),
     }
 }
 
@@ -219,4 +227,23 @@ fn fetch(
     }
     ids.clear();
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_the_error_and_not_the_pipe_that_it_breaks() {
+        let broken = || Err(anyhow::Error::from(Error::from(ErrorKind::BrokenPipe)).context("cannot export"));
+        let full = || Err::<(), _>(Error::from(ErrorKind::StorageFull).into());
+        let error = outcome(broken(), full()).unwrap_err();
+        assert_eq!(error.to_string(), Error::from(ErrorKind::StorageFull).to_string());
+        let ended_early = Err::<(), _>(anyhow!("the archive ends early"));
+        let error = outcome(Err(anyhow!("no server")), ended_early).unwrap_err();
+        assert_eq!(error.to_string(), "no server");
+        assert_eq!(outcome(Ok(7), Ok(())).unwrap(), (7, ()));
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::foreign::without_metadata;
 use crate::archive::{FileDigest, verify_file};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE};
 use crate::exec::read_bounded;
@@ -23,6 +24,9 @@ pub struct BackupFile {
 impl BackupFile {
     /// The backup in this folder: its metadata, and the file that they name.
     pub fn in_folder(folder: &Path) -> Result<Self> {
+        if !folder.join(METADATA_FILE).is_file() {
+            return Err(without_metadata(folder).into());
+        }
         let metadata = read_metadata(&folder.join(METADATA_FILE))?;
         let path = folder.join(&metadata.file);
         ensure!(
@@ -42,6 +46,9 @@ impl BackupFile {
         let folder = path.parent().unwrap_or(Path::new("."));
         if path.file_name().is_some_and(|name| name == METADATA_FILE) {
             return Self::in_folder(folder);
+        }
+        if !folder.join(METADATA_FILE).is_file() {
+            return Err(without_metadata(path).into());
         }
         let metadata = read_metadata(&folder.join(METADATA_FILE))?;
         Ok(Self {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Duration, Utc};
 
-use super::backup_file::{BackupFile, sync_folder, write_metadata};
+use super::backup_file::{BackupFile, read_metadata, sync_folder, write_metadata};
 use crate::archive::{FileDigest, verify_file};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoredCopy, check_backup_id};
 use crate::storage::{BackupStore, Consume};
@@ -91,15 +91,24 @@ impl Directory {
         }))
     }
 
-    /// The backup with this id, if it is here.
+    /// The backup with this id, if it is here: under its own name, or as a copy of the folder under another.
     pub fn get(&self, id: &str) -> Result<Option<BackupFile>> {
         check_backup_id(id)?;
         let folder = self.folder_of(id);
         if folder.join(METADATA_FILE).is_file() {
-            BackupFile::in_folder(&folder).map(Some)
-        } else {
-            Ok(None)
+            return BackupFile::in_folder(&folder).map(Some);
         }
+        let copy = self.folders_with(id)?.into_iter().next();
+        copy.map(|folder| BackupFile::in_folder(&folder)).transpose()
+    }
+
+    /// The folders whose metadata are of this backup: its own, and copies of it under other names.
+    fn folders_with(&self, id: &str) -> Result<Vec<PathBuf>> {
+        let folders = self.ids()?.into_iter().map(|name| self.folder_of(&name));
+        let of_backup = |folder: &PathBuf| {
+            read_metadata(&folder.join(METADATA_FILE)).is_ok_and(|metadata| metadata.id == id)
+        };
+        Ok(folders.filter(of_backup).collect())
     }
 
     /// Removes partial folders whose maker no longer lives.
@@ -174,13 +183,22 @@ impl BackupStore for Directory {
 
     fn remove(&self, id: &str) -> Result<()> {
         check_backup_id(id)?;
-        let folder = self.folder_of(id);
-        // The metadata first: half of a backup must not be taken for all of it.
-        std::fs::remove_file(folder.join(METADATA_FILE))
-            .and_then(|()| std::fs::remove_dir_all(&folder))
-            .with_context(|| format!("cannot remove {}", folder.display()))?;
+        // Already gone where two storages are one folder.
+        for folder in self.folders_with(id)? {
+            // The metadata first: half of a backup must not be taken for all of it.
+            std::fs::remove_file(folder.join(METADATA_FILE))
+                .and_then(|()| std::fs::remove_dir_all(&folder))
+                .with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
         sync_folder(&self.path)
     }
+}
+
+/// The room that is free where this folder is.
+pub fn free_bytes(folder: &Path) -> Result<u64> {
+    let stat = rustix::fs::statvfs(folder)
+        .with_context(|| format!("cannot ask for the free room in {}", folder.display()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// How metadata name a backup in a folder.

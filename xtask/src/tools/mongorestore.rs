@@ -48,6 +48,8 @@ pub struct Request<'a> {
     pub bypass_validation: bool,
     /// Collections at once, and inserting threads for each.
     pub parallel: usize,
+    /// Insert the documents of each collection in their order: with several threads a capped one gets another.
+    pub in_order: bool,
 }
 
 /// What mongorestore said that it did.
@@ -164,12 +166,13 @@ impl Request<'_> {
             .collect();
         let bypass = self.bypass_validation.then_some("--bypassDocumentValidation");
         let parallel = self.parallel.to_string();
+        let inserting = if self.in_order { "1" } else { parallel.as_str() };
         // Indexes are ours to build: a TTL index must not let documents expire before they were compared.
         let command = cmd!(
             sh,
             "mongorestore --config {path} --archive --nsInclude={from}.* {excluded...} --nsFrom={from}.*
              --nsTo={to}.{prefix}* --stopOnError --noIndexRestore {bypass...} --numParallelCollections={parallel}
-             --numInsertionWorkersPerCollection={parallel}"
+             --numInsertionWorkersPerCollection={inserting}"
         );
         Ok(command.args(more))
     }
@@ -199,7 +202,8 @@ fn parse_last_line(line: &str) -> Option<(u64, u64)> {
     Some((found[1].parse().ok()?, found[2].parse().ok()?))
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+/// Whether the error is that of a reader that has gone: its own error says why.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())

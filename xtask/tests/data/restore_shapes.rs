@@ -135,6 +135,35 @@ fn indexes_with_the_simple_collation_and_clustered_collections_that_expire_come_
     });
 }
 
+/// A capped collection is read in the order of its documents, so that another order is another content.
+#[test]
+fn a_capped_collection_comes_back_in_its_order() {
+    let env = RestoreEnv::start();
+    env.command(doc! { "create": "log", "capped": true, "size": 10_000_000 });
+    // Many batches: several inserting threads would mix them.
+    for batch in 0..30 {
+        let lines = (0..500).map(|n| doc! { "_id": batch * 500 + n, "line": "x".repeat(100) });
+        env.collection("log").insert_many(lines).run().unwrap();
+    }
+    let order = env.inventory().collections["log"].order.clone();
+    assert!(order.is_some());
+    there_and_back(&env, || {
+        env.collection("log")
+            .insert_one(doc! { "_id": -1 })
+            .run()
+            .unwrap();
+    });
+    let mut other = env.inventory();
+    other.collections.get_mut("log").unwrap().order = order;
+    let found: Vec<String> = env
+        .inventory()
+        .compare(&other)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(found, ["`log`: the same documents in another order"]);
+}
+
 #[test]
 fn what_no_restore_can_restore_is_reported_when_the_backup_is_taken() {
     let long = "c".repeat(240);

@@ -11,7 +11,7 @@ use super::input::{FileDigest, HashedFile};
 use super::ordered::Drain;
 use super::tar_member::{self, BLOCK_BYTES};
 use super::{MANIFEST_NAME, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, chunk_name, decompress};
-use crate::archive::keys::Identities;
+use crate::archive::keys::{Identities, KeyError};
 use crate::domain::manifest::{MANIFEST_SCHEMA, Manifest, check_backup_id};
 
 /// First line of every age file.
@@ -231,12 +231,12 @@ fn decrypt(file: HashedFile, identities: Option<&Identities>) -> Result<Box<dyn 
     if !encrypted {
         return Ok(Box::new(file));
     }
-    let identities = identities.context("it is encrypted, and no key (age identity) was given")?;
+    let identities = identities.ok_or(KeyError::Missing)?;
     let decryptor = age::Decryptor::new_buffered(file).context("its encryption header is damaged")?;
     let plain = decryptor
         .decrypt(identities.iter())
         .map_err(|error| match error {
-            age::DecryptError::NoMatchingKeys => anyhow!("it was encrypted to other keys than the one given"),
+            age::DecryptError::NoMatchingKeys => anyhow::Error::from(KeyError::Wrong),
             other => anyhow!("it cannot be decrypted: {other}"),
         })?;
     Ok(Box::new(BufReader::with_capacity(READ_BYTES, plain)))

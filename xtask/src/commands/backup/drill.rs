@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
         None => drill::choose(ctx, args.random)?,
     };
     let drill = match &args.uri_env {
-        Some(variable) => drill::drill_on(ctx, &backup, &ctx.secret(variable)?)?,
+        Some(variable) => drill::drill_on(ctx, &backup, &ctx.connection_string(variable)?)?,
         None => drill::drill_on_scratch_server(ctx, &backup)?,
     };
     report::step_summary(&markdown(&drill))?;

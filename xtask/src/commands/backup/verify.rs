@@ -33,6 +33,9 @@ struct VerifiedBackup {
     report: Option<VerifyReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// What to do about the error, where it is not the backup's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
@@ -50,12 +53,13 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
         .filter(|one| !one.good)
         .map(|one| one.backup.as_str())
         .collect();
+    let next = verified.backups.iter().find_map(|one| one.next.as_deref());
     if bad.is_empty() {
         return Ok(());
     }
     Err(CliError::failed(format!("not good: {}", bad.join(", ")))
         .live("nothing was changed")
-        .next("fetch another copy (cargo xtask backup fetch ID), or take a new backup")
+        .next(next.unwrap_or("fetch another copy (cargo xtask backup fetch ID), or take a new backup"))
         .into())
 }
 
@@ -66,12 +70,14 @@ fn verify_one(ctx: &Context, named: &str, deep: bool) -> VerifiedBackup {
             good: report.is_good(),
             report: Some(report),
             error: None,
+            next: None,
         },
         Err(error) => VerifiedBackup {
             backup: named.to_owned(),
             good: false,
             report: None,
             error: Some(format!("{error:#}")),
+            next: error.downcast::<CliError>().ok().and_then(|stop| stop.next),
         },
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::Line;
+use crate::backup;
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::release::known_good;
@@ -54,12 +55,13 @@ pub(super) fn vercel(ctx: &Context) -> Vec<Line> {
 pub(super) fn database(ctx: &Context) -> Vec<Line> {
     let look = || -> Result<Vec<Line>> {
         let place = &ctx.env().mongodb;
-        let live = Live::connect(&ctx.secret(&place.uri)?, &place.database)?;
+        let live = Live::connect(&ctx.connection_string(&place.uri)?, &place.database)?;
         let server = live.server()?;
         let mut lines = vec![Line::ok(
             "database",
             format!("MongoDB {} at {}", server.version, server.host),
         )];
+        lines.extend(restorable(&live)?);
         lines.extend(restore::leftovers(&live)?.iter().map(leftover));
         Ok(lines)
     };
@@ -68,6 +70,16 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
         ctx.env().mongodb.uri
     );
     look().unwrap_or_else(|error| vec![Line::error("database", &error, &fix)])
+}
+
+/// What is live and no restore can put back, before a backup is needed.
+fn restorable(live: &Live) -> Result<Vec<Line>> {
+    let listed = live.listed()?;
+    let kinds = listed.into_iter().map(|(name, listed)| (name, listed.kind));
+    let found = backup::restorable_live(live.name(), kinds);
+    let fix = "rename or move the collection; `mongorestore` restores what it can of such a backup";
+    let lines = found.problems.into_iter().chain(found.left_alone);
+    Ok(lines.map(|why| Line::warning("restorable", why, fix)).collect())
 }
 
 /// How far back the images reach that Railway keeps: past them a rollback builds again, which takes longer. Railway

@@ -11,6 +11,12 @@ catalogue! {
         live "nothing was changed",
         next "set {variable} (it is named in {file}) and run the command again";
 
+    /// The value of a variable has the quotes that belong to the shell or the file around it.
+    connection_string_quoted(variable) Usage
+        "the connection string in the environment variable {variable} begins or ends with a quote",
+        live "nothing was changed",
+        next "set {variable} without the quotes around the value (mongodb://… or mongodb+srv://…) and run the command again";
+
     /// A configuration file has mistakes; each is a line with file, line and column.
     file_invalid(mistakes, file) Usage
         "{mistakes}",

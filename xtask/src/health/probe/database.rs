@@ -34,8 +34,12 @@ pub(in crate::health) struct DatabaseProbe {
 impl DatabaseProbe {
     pub(super) fn probe(&self, run: &RunContext<'_>) -> ProbeResult {
         let mongodb = &run.ctx.env().mongodb;
-        let Some(uri) = run.ctx.secret_if_set(&mongodb.uri) else {
+        if run.ctx.secret_if_set(&mongodb.uri).is_none() {
             return ProbeResult::missing(Missing::Secret(mongodb.uri.clone()));
+        }
+        let uri = match run.ctx.connection_string(&mongodb.uri) {
+            Ok(uri) => uri,
+            Err(error) => return ProbeResult::of(&Problem::Failed(format!("{error:#}"))),
         };
         let timeout = run.timeout(self.timeout);
         let (sender, receiver) = mpsc::channel();

@@ -77,7 +77,10 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
             format!("{}: {} (fix: {})", gap.subject, gap.found, gap.fix)
         });
     }
-    preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
+    preflight.check(
+        "the database's secret",
+        ctx.connection_string(&ctx.env().mongodb.uri),
+    );
     let variables = preflight
         .check("the variables", variables(ctx))
         .unwrap_or_default();

@@ -98,7 +98,10 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         let files = files.and_then(|files| files.backend(ctx, &service));
         preflight.check("the files to release", files);
     }
-    preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
+    preflight.check(
+        "the database's secret",
+        ctx.connection_string(&ctx.env().mongodb.uri),
+    );
     notes.extend(costs(&releases, target, backup.as_ref()));
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
     notes.extend(tag_note(ctx, &target.commit));

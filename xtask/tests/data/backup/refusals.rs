@@ -79,6 +79,24 @@ fn refusals_say_what_to_do_and_hide_the_password() {
 }
 
 #[test]
+fn white_space_around_a_connection_string_is_left_out_and_quotes_are_named() {
+    let server = Mongo::with_one_document();
+    let mut repo = Repo::new("");
+    let uri = server.uri();
+    for value in [format!("{uri}\n"), format!(" {uri}\r\n")] {
+        repo.set("LOCAL_MONGODB_URI", &value);
+        repo.xtask(&["backup"]).ok();
+    }
+    for value in [format!("\"{uri}\""), format!("'{uri}'\n"), format!("{uri}\"")] {
+        repo.set("LOCAL_MONGODB_URI", &value);
+        repo.xtask(&["backup"])
+            .code(2)
+            .says("LOCAL_MONGODB_URI begins or ends with a quote")
+            .says("next: ");
+    }
+}
+
+#[test]
 fn an_empty_database_needs_a_word() {
     let server = Mongo::start();
     server.insert("shopp", "x", doc! {});

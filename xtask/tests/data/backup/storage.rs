@@ -92,6 +92,59 @@ fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
         .says("which backups the releases need");
 }
 
+#[test]
+fn copies_of_a_backup_folder_are_one_backup_and_go_together() {
+    let server = Mongo::with_one_document();
+    let repo = Repo::new(&server.uri());
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(args);
+        repo.surround(&mut command);
+        Outcome::of(&mut command).ok();
+    };
+    git(&["init", "-q"]);
+    git(&["init", "-q", "--bare", "remote.git"]);
+    git(&["remote", "add", "origin", "remote.git"]);
+    let created = repo.backup();
+    let id = created["metadata"]["id"].as_str().unwrap();
+    let folder = repo.backups().join(id);
+    let text = std::fs::read_to_string(folder.join("backup-metadata.json")).unwrap();
+    let stored: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(created["metadata"], stored, "what is printed is what is stored");
+
+    let copy = |name: &str| {
+        let target = repo.backups().join(name);
+        std::fs::create_dir(&target).unwrap();
+        for file in files_below(&folder) {
+            std::fs::copy(&file, target.join(file.file_name().unwrap())).unwrap();
+        }
+        target
+    };
+    let copies = ["20200101-000000", "20990101-000000"].map(copy);
+    copy("kept by hand");
+    let last = repo.backup()["metadata"]["id"].as_str().unwrap().to_owned();
+    let listed = |repo: &Repo| -> Vec<String> {
+        let list = repo.xtask(&["--format", "json", "backup", "list"]).ok().json();
+        let backups = list["backups"].as_array().unwrap().iter();
+        backups
+            .map(|one| one["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(listed(&repo), [id, &last]);
+    // The folder of its own name is gone: a copy is the backup.
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(listed(&repo), [id, &last]);
+    repo.xtask(&["backup", "verify", id]).ok();
+    // Two storages that are one folder, too.
+    repo.configure(
+        "retention_days = 0\n[[backup.places]]\nkind = \"directory\"\npath = \"backups\"\nrequired = true\n\
+         [[backup.places]]\nkind = \"directory\"\npath = \"./backups\"\nrequired = false",
+    );
+    repo.xtask(&["--yes", "backup", "prune"]).ok();
+    assert!(copies.iter().all(|copy| !copy.exists()));
+    assert_eq!(listed(&repo), [last.as_str()]);
+}
+
 /// The simulator of GitHub; ends when it is dropped.
 fn platform(folder: &Path) -> Platform {
     let config = json!({

@@ -1,10 +1,12 @@
 //! `backup verify` by the command line.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 
-use rehearsal::test_env::backup::{Mongo, Repo};
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo};
+use rehearsal::test_env::process::program;
 
 #[test]
 fn damage_is_found_wherever_it_is() {
@@ -31,4 +33,93 @@ fn damage_is_found_wherever_it_is() {
         .ok()
         .json();
     assert_eq!(verified["backups"][0]["good"], true);
+}
+
+#[test]
+fn a_dump_of_stock_tools_gets_the_command_that_restores_it() {
+    let server = Mongo::with_one_document();
+    let repo = Repo::new(&server.uri());
+    let mongodump = program(&["mongodump"]);
+    let dump = |args: &[&str]| {
+        let mut command = Command::new(&mongodump);
+        command.args(["--uri", &server.uri(), "--db", "shop"]).args(args);
+        command.current_dir(repo.root());
+        Outcome::of(&mut command).ok();
+    };
+    dump(&["--archive=dump.archive"]);
+    dump(&["--archive=dump.archive.gz", "--gzip"]);
+    dump(&["--out=folder"]);
+    for (named, next) in [
+        ("dump.archive", "mongorestore --archive=dump.archive"),
+        ("dump.archive.gz", "mongorestore --gzip --archive=dump.archive.gz"),
+        ("folder", "mongorestore folder"),
+        ("folder/shop", "mongorestore folder/shop"),
+    ] {
+        repo.xtask(&["backup", "verify", named])
+            .code(1)
+            .says("is a dump of mongodump")
+            .says(next)
+            .never_says("cannot open");
+        repo.xtask(&["restore", named, "--plan"])
+            .code(2)
+            .says("is a dump of mongodump")
+            .says(next);
+    }
+    let file = PathBuf::from(repo.backup()["path"].as_str().unwrap());
+    std::fs::remove_file(file.with_file_name("backup-metadata.json")).unwrap();
+    repo.xtask(&["restore", file.to_str().unwrap(), "--plan"])
+        .code(2)
+        .says("has no backup-metadata.json")
+        .says("docs/EMERGENCY.md");
+}
+
+#[test]
+fn a_key_that_is_missing_or_another_one_is_named_by_its_variable_and_is_no_damage() {
+    let server = Mongo::with_one_document();
+    let mut repo = Repo::new(&server.uri());
+    let key = || {
+        let made = Outcome::of(&mut Command::new(program(&["age-keygen"])));
+        let secret = made
+            .stdout
+            .lines()
+            .find(|line| line.starts_with("AGE-SECRET-KEY"));
+        let public = made
+            .stdout
+            .lines()
+            .find_map(|line| line.strip_prefix("# public key: "));
+        (secret.unwrap().to_owned(), public.unwrap().to_owned())
+    };
+    let ((secret, public), (other, _)) = (key(), key());
+    for args in [
+        &["init", "-q"][..],
+        &["init", "-q", "--bare", "remote.git"],
+        &["remote", "add", "origin", "remote.git"],
+    ] {
+        let mut git = Command::new("git");
+        git.args(args);
+        repo.surround(&mut git);
+        Outcome::of(&mut git).ok();
+    }
+    repo.configure(&format!("recipients = [\"{public}\"]\nidentity = \"BACKUP_KEY\""));
+    let id = repo.backup()["metadata"]["id"].as_str().unwrap().to_owned();
+    for (value, said) in [
+        ("", "the environment variable BACKUP_KEY is not set"),
+        (
+            other.as_str(),
+            "other keys than the one in the environment variable BACKUP_KEY",
+        ),
+        ("nonsense", "BACKUP_KEY holds no usable age identity"),
+    ] {
+        repo.set("BACKUP_KEY", value);
+        repo.xtask(&["backup", "verify", &id])
+            .code(1)
+            .says(said)
+            .never_says("fetch another copy");
+        repo.xtask(&["restore", &id, "--plan"])
+            .code(2)
+            .says(said)
+            .never_says("another copy");
+    }
+    repo.set("BACKUP_KEY", &format!("{secret}\n"));
+    repo.xtask(&["backup", "verify", &id]).ok();
 }
