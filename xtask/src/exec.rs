@@ -133,7 +133,8 @@ impl Exec {
         self
     }
 
-    /// Sees each line of standard error, scrubbed, as it comes.
+    /// Sees each line of standard error as it comes. It is not scrubbed: it is data for the caller, who shows none of it
+    /// unscrubbed.
     pub fn on_stderr(mut self, callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_stderr = Some(Arc::new(callback));
         self

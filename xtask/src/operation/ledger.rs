@@ -23,6 +23,7 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::{Release, tag_time};
 use crate::error::CliError;
 use crate::error::catalogue::operation as errors;
+use crate::secret::scrub;
 use crate::tools::git::Git;
 
 /// How long a holder counts as alive after its last event.
@@ -162,7 +163,8 @@ impl Ledger {
         } = start;
         let mut started = Started {
             kind,
-            reason,
+            // Typed by people: the ledger is public for good.
+            reason: scrub(&reason),
             target,
             plan_sha256,
             plan,
@@ -201,7 +203,7 @@ impl Ledger {
                 from: operation.fence,
                 holder: holder::this_process(),
                 lease_ms: self.lease_ms(),
-                reason: reason.to_owned(),
+                reason: scrub(reason),
             };
             if let Some(held) = self.become_holder(id, body)? {
                 return Ok(held);

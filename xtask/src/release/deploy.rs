@@ -70,7 +70,7 @@ fn run(
 ) -> Result<Deployed> {
     let (release, is_partial) = match execute(ctx, plan, &operation, releases, approvers) {
         Ok(made) => made,
-        Err(error) => return Err(operation.fail(&error)),
+        Err(error) => return Err(operation.fail(error)),
     };
     let (elapsed_ms, timeline) = (operation.elapsed_ms(), operation.timeline());
     let facts = serde_json::json!({ "tag": release.tag, "record_sha256": release.sha256()?, "health": release.health });

@@ -14,7 +14,7 @@ use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::health::HealthReport;
 use crate::operation::run::Operation;
-use crate::report;
+use crate::secret::scrub_json;
 
 /// What was found live.
 #[derive(Debug)]
@@ -33,9 +33,9 @@ pub struct HealthSnapshot(Mutex<Option<Value>>);
 
 impl HealthSnapshot {
     pub fn keep(&self, report: &HealthReport) -> Result<()> {
-        // Through the one JSON writer, which blanks secrets out: a tag is public for good.
-        let report =
-            serde_json::from_str(&report::json_line(report)?).context("cannot keep the health report")?;
+        let mut report = serde_json::to_value(report).context("cannot keep the health report")?;
+        // It is for people, and a tag is public for good.
+        scrub_json(&mut report);
         *self.lock() = Some(report);
         Ok(())
     }

@@ -8,13 +8,14 @@ use super::platforms::{Platforms, join};
 use super::release_tag::schema_fingerprint;
 use super::releases::Releases;
 use super::rollback::{PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
+use super::steps::backend_back;
 use super::{deploy, rollback};
 use crate::backup;
 use crate::context::Context;
 use crate::domain::ledger::{LedgerOperation, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::{
-    BackupRef, DatabaseAction, DatabaseChoice, Release, SchemaFacts, database_action,
+    BackupRef, DatabaseAction, DatabaseChoice, OnRailway, Release, SchemaFacts, database_action,
 };
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
@@ -171,7 +172,7 @@ fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -
             operation: &operation,
         };
         if let Err(error) = steps.run() {
-            return Err(operation.fail(&error));
+            return Err(operation.fail(error));
         }
     }
     let reverted = Reverted {
@@ -202,7 +203,7 @@ impl Revert<'_> {
             });
             let backend = scope.spawn(|| {
                 self.operation
-                    .step(Step::UndoBackend, || platforms.backend_back(&self.before.railway))
+                    .step(Step::UndoBackend, || self.backend_back(&platforms))
             });
             let data = self.data(&platforms);
             let (frontend, backend) = (join(frontend), join(backend));
@@ -217,6 +218,17 @@ impl Revert<'_> {
     fn settle(&self, platforms: &Platforms) -> Result<()> {
         self.operation
             .step(Step::UndoSettleBackend, || platforms.railway.settle())
+    }
+
+    fn backend_back(&self, platforms: &Platforms) -> Result<OnRailway> {
+        let before = self.before;
+        backend_back(
+            self.ctx,
+            self.operation,
+            platforms,
+            &before.railway,
+            &before.commit,
+        )
     }
 
     fn data(&self, platforms: &Platforms) -> Result<()> {

@@ -52,7 +52,7 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     let commit = git.head()?;
     check_repository(ctx, &git, &mut preflight);
     commit_checks::require(ctx, commit.as_str(), &mut preflight);
-    preflight.check("the files to release", Checkout::of(ctx, commit.as_str()));
+    let checkout = preflight.check("the files to release", Checkout::of(ctx, commit.as_str()));
     let releases = Releases::read(ctx)?;
     releases.require_ledger(ctx)?;
     releases.require_sound(None, &mut preflight);
@@ -60,8 +60,13 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     let mut notes = Vec::new();
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
         preflight.check("the backend's token", platforms.railway.check_token());
+        let service = preflight.check("the service on Railway", platforms.railway.service());
+        if let (Some(checkout), Some(service)) = (&checkout, &service) {
+            preflight.check("the backend's folder", checkout.backend(ctx, service));
+        }
+        notes.extend(service.and_then(|service| service.note()));
         if let Some(serving) = preflight.check("what serves now", platforms.serving()) {
-            notes = releases.require_no_drift(&serving, allowed.drift, &mut preflight);
+            notes.extend(releases.require_no_drift(&serving, allowed.drift, &mut preflight));
         }
     }
     for gap in preflight

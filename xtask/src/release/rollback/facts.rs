@@ -10,6 +10,7 @@ use crate::domain::release::Release;
 use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::release_tag::schema_fingerprint;
 use crate::tools::git::Git;
+use crate::tools::railway::RailwayService;
 use crate::tools::vercel;
 
 /// The answers; one that is an error is a problem of the plan's preflight.
@@ -36,6 +37,10 @@ pub(super) struct OfPlatforms {
     pub frontend: Result<vercel::VercelDeployment>,
     /// Whether the platform still has the target's backend as an image.
     pub image_kept: bool,
+    /// Whether the platform refuses the token a rollback to an image.
+    pub rollback_refused: bool,
+    /// The settings of the service, which decide what a new build takes.
+    pub service: Result<RailwayService>,
 }
 
 impl Facts {
@@ -75,6 +80,8 @@ impl OfPlatforms {
         scope(|scope| {
             let serving = scope.spawn(|| platforms.serving());
             let frontend = scope.spawn(|| platforms.vercel.inspect(&target.vercel.deployment));
+            let refused = scope.spawn(|| platforms.railway.refuses_rollbacks());
+            let service = scope.spawn(|| platforms.railway.service());
             let token = platforms.railway.check_token();
             let image = platforms.railway.deployment(&target.railway.deployment);
             let serving = join(serving);
@@ -90,6 +97,8 @@ impl OfPlatforms {
                 token,
                 image_kept: image.as_ref().is_ok_and(kept),
                 frontend: join(frontend),
+                rollback_refused: join(refused),
+                service: join(service),
                 serving,
             }
         })

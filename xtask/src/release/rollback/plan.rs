@@ -19,6 +19,7 @@ use crate::release::checkout::Checkout;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
+use crate::tools::railway::RailwayService;
 
 /// How the backend is rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,8 +73,12 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         || format!("{tag} was never healthy: its record has {}", target.health.word()),
     );
     let facts = Facts::ask(ctx, target, from);
-    let (backend, mut notes, has_drift) =
-        check_platforms(target, &releases, wanted, facts.platforms, &mut preflight);
+    let CheckedPlatforms {
+        backend,
+        service,
+        mut notes,
+        has_drift,
+    } = check_platforms(target, &releases, wanted, facts.platforms, &mut preflight);
     let choice = (wanted.database, has_drift);
     let database = decide(
         target,
@@ -87,8 +92,10 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
         DatabaseAction::Keep { .. } => None,
     };
-    if backend == Backend::Rebuild {
-        preflight.check("the files to release", Checkout::of(ctx, &target.commit));
+    if let (Backend::Rebuild, Some(service)) = (backend, service) {
+        let files = Checkout::of(ctx, &target.commit);
+        let files = files.and_then(|files| files.backend(ctx, &service));
+        preflight.check("the files to release", files);
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     notes.extend(costs(&releases, target, backup.as_ref()));
@@ -217,25 +224,38 @@ fn check_backup(
     Some(backup.clone())
 }
 
-/// How the backend is rolled back, what is worth a note, and whether something else serves than what was recorded.
+/// What the platforms let a rollback do.
+struct CheckedPlatforms {
+    backend: Backend,
+    service: Option<RailwayService>,
+    notes: Vec<String>,
+    /// Whether something else serves than what was recorded.
+    has_drift: bool,
+}
+
 fn check_platforms(
     target: &Release,
     releases: &Releases,
     wanted: &RollbackTarget<'_>,
     platforms: Result<OfPlatforms>,
     preflight: &mut Preflight,
-) -> (Backend, Vec<String>, bool) {
-    let mut notes =
-        vec!["after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned()];
+) -> CheckedPlatforms {
+    let mut checked = CheckedPlatforms {
+        backend: Backend::Image,
+        service: None,
+        notes: vec![
+            "after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned(),
+        ],
+        has_drift: false,
+    };
     let Some(platforms) = preflight.check("the platforms", platforms) else {
-        return (Backend::Image, notes, false);
+        return checked;
     };
     preflight.check("the backend's token", platforms.token);
-    let mut has_drift = false;
     if let Some(serving) = preflight.check("what serves now", platforms.serving) {
         let drift = releases.require_no_drift(&serving, wanted.allow_drift, preflight);
-        has_drift = !drift.is_empty();
-        notes.extend(drift);
+        checked.has_drift = !drift.is_empty();
+        checked.notes.extend(drift);
     }
     if let Some(frontend) = preflight.check("the target's frontend", platforms.frontend) {
         preflight.require(frontend.is_promotable(), || {
@@ -245,17 +265,24 @@ fn check_platforms(
             )
         });
     }
-    if platforms.image_kept {
-        return (Backend::Image, notes, has_drift);
+    checked.service = preflight.check("the service on Railway", platforms.service);
+    if platforms.image_kept && !platforms.rollback_refused {
+        return checked;
     }
     let took_ms = target.took_ms(Step::BackendServes);
     let took = took_ms.map_or_else(String::new, |ms| {
         format!(" (it took {})", report::duration_ms(ms))
     });
-    notes.push(format!(
-        "the backend's image is gone: it is rebuilt from the tag, which takes as long as its deploy did{took}"
+    let why = if platforms.image_kept {
+        "Railway does not let this token roll back to an image: the backend"
+    } else {
+        "the backend's image is gone: it"
+    };
+    checked.notes.push(format!(
+        "{why} is rebuilt from the tag, which takes as long as its deploy did{took}"
     ));
-    (Backend::Rebuild, notes, has_drift)
+    checked.backend = Backend::Rebuild;
+    checked
 }
 
 fn changed_variables(
