@@ -121,8 +121,8 @@ fn a_commit_that_is_no_event_costs_one_line_and_an_event_of_another_version_stop
     let git = Git::at(&world.path().join("a"), "origin");
     let reference = "refs/xtask/ledger/production";
     let append = |text: &str| {
-        let head = git.remote_ref(reference).unwrap();
-        let commit = git.commit_message(head.as_ref(), text).unwrap();
+        let before = git.remote_ref(reference).unwrap();
+        let commit = git.commit_message(before.as_ref(), text).unwrap();
         git.push_commit(&commit, reference).unwrap();
     };
     for text in [
