@@ -59,7 +59,7 @@ pub fn record(
     complete: impl FnOnce(Release) -> Result<Release>,
 ) -> Result<Release> {
     operation.step(Step::RecordRelease, || {
-        push_missing_tags(ctx, releases)?;
+        push_missing_tags(ctx, releases);
         if let Some(made) = releases.of_operation(&operation.id) {
             let same =
                 (&made.commit, &made.railway, &made.vercel) == (&live.commit, &live.railway, &live.vercel);

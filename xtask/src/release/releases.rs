@@ -273,13 +273,17 @@ pub fn publish_record(git: &Git, tag: &str, message: &str) -> Result<()> {
     Ok(())
 }
 
-/// Pushes the tags of releases that could not be pushed when they were recorded, the newest first.
-pub fn push_missing_tags(ctx: &Context, releases: &Releases) -> Result<()> {
+/// Pushes the tags of releases that could not be pushed when they were recorded, the newest first. One that fails again is no
+/// reason to leave what is live now unrecorded.
+pub fn push_missing_tags(ctx: &Context, releases: &Releases) {
     let git = Git::open(ctx);
-    releases.untagged.iter().rev().try_for_each(|(tag, message)| {
-        let release = Release::from_message(tag, message)?;
-        push_tag(&git, tag, message, &release.commit)
-    })
+    for (tag, message) in releases.untagged.iter().rev() {
+        let pushed = Release::from_message(tag, message)
+            .and_then(|release| push_tag(&git, tag, message, &release.commit));
+        if let Err(error) = pushed {
+            report::progress(&format!("warning: {error:#}"));
+        }
+    }
 }
 
 /// A tag that the remote refuses is no error: the release is recorded without it. Another tag of this name is one.

@@ -111,6 +111,45 @@ fn what_was_recorded_is_read_by_any_clone_unchanged() {
     theirs.begin(start("deploy")).unwrap();
 }
 
+/// Whoever may push can append anything, and nobody can take it away again.
+#[test]
+fn a_commit_that_is_no_event_costs_one_line_and_an_event_of_another_version_stops() {
+    let world = world();
+    let mut ours = ledger(world.path(), "a", LockTiming::default());
+    let held = ours.begin(start("deploy")).unwrap();
+    held.finish(OperationOutcome::Done, json!(null)).unwrap();
+    let git = Git::at(&world.path().join("a"), "origin");
+    let reference = "refs/xtask/ledger/production";
+    let append = |text: &str| {
+        let before = git.remote_ref(reference).unwrap();
+        let commit = git.commit_message(before.as_ref(), text).unwrap();
+        git.push_commit(&commit, reference).unwrap();
+    };
+    for text in [
+        "hello\n",
+        "x\n\n{\"schema\":\"ledger-event/1\"}\n",
+        "x\n\n{\"schema\":\"release/1\"}\n",
+    ] {
+        append(text);
+    }
+    let mut theirs = ledger(world.path(), "b", LockTiming::default());
+    let state = theirs.state().unwrap();
+    let void: Vec<u64> = state.void.iter().map(|void| void.seq).collect();
+    assert_eq!((state.operations.len(), &void[..]), (1, &[3, 4, 5][..]));
+    let held = theirs.begin(start("rollback")).unwrap();
+    held.finish(OperationOutcome::Done, json!(null)).unwrap();
+    assert_eq!(ours.state().unwrap().operations.len(), 2);
+
+    append(
+        "x\n\n{\"schema\":\"ledger-event/2\",\"seq\":8,\"operation\":\"20260102-030405-ab12\",\"fence\":8,\"event\":\"frozen\"}\n",
+    );
+    let stopped = xtask::error::render(&theirs.state().unwrap_err());
+    assert!(
+        stopped.contains("was written by another version") && stopped.contains("next:"),
+        "{stopped}"
+    );
+}
+
 #[test]
 fn a_holder_whose_lease_was_taken_over_can_do_nothing_more() {
     let world = world();
