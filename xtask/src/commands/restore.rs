@@ -14,7 +14,7 @@ use crate::backup::{self, BackupFile};
 use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::domain::release::{backup_of, tag_time};
+use crate::domain::release::tag_time;
 use crate::error::catalogue::restore as errors;
 use crate::error::unchanged;
 use crate::release::releases::Releases;
@@ -150,7 +150,8 @@ fn find_backup(ctx: &Context, name: &str) -> Result<BackupFile> {
         return backup::resolve(ctx, name);
     }
     let releases = Releases::read(ctx)?;
-    let why = match (releases.find(name), backup_of(&releases.all, name)) {
+    releases.require_ledger(ctx)?;
+    let why = match (releases.find(name), releases.backup_of(name)?) {
         (Some(_), Some(wanted)) => {
             let found = backup::find(ctx, &wanted.id)?;
             ensure!(

@@ -8,6 +8,7 @@ use mongodb::error::ErrorKind;
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
+use super::fence::TOKEN_ID;
 use super::{Live, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
@@ -160,6 +161,7 @@ impl Live {
         let target = self
             .database
             .collection_with_options::<Document>(collection, durable);
+        self.prove()?;
         for (number, line) in lines {
             target
                 .replace_one(doc! { "_id": number }, doc! { "_id": number, "line": line })
@@ -175,6 +177,9 @@ impl Live {
         let mut lines = std::collections::BTreeMap::new();
         self.scan(collection, |raw| {
             let kept: Document = deserialize_from_slice(raw)?;
+            if kept.get_str("_id").is_ok_and(|id| id == TOKEN_ID) {
+                return Ok(());
+            }
             lines.insert(kept.get_i64("_id")?, kept.get_str("line")?.to_owned());
             Ok(())
         })?;
@@ -199,10 +204,37 @@ impl Live {
             .with_context(|| format!("cannot build the indexes of `{collection}`"))
     }
 
-    /// Sets after how many seconds a TTL index lets documents expire.
+    /// Creates an empty clustered collection in which nothing expires yet. Where the server does not let its expiry be set
+    /// afterwards, nothing is left of it.
+    pub fn create_unexpiring(&self, name: &str, mut options: Document, clustered_index: &str) -> Result<()> {
+        options.remove("expireAfterSeconds");
+        let mut command = doc! { "create": name };
+        command.extend(options);
+        self.change(command)
+            .with_context(|| format!("cannot create `{name}`"))?;
+        let set = self.set_expiry(name, clustered_index, i64::from(i32::MAX));
+        let listed = self.listed()?.remove(name);
+        let has_expiry = listed.is_some_and(|listed| listed.options.contains_key("expireAfterSeconds"));
+        if set.is_ok() && has_expiry {
+            return Ok(());
+        }
+        self.drop_unchecked(name)
+    }
+
+    /// Sets after how many seconds a TTL index lets documents expire. A clustered index is part of its collection, and so
+    /// is its expiry.
     pub fn set_expiry(&self, collection: &str, index: &str, expire_after_s: i64) -> Result<()> {
-        let index_change = doc! { "name": index, "expireAfterSeconds": expire_after_s };
-        self.change(doc! { "collMod": collection, "index": index_change })
+        let listed = self.listed()?;
+        let options = listed.get(collection).map(|listed| &listed.options);
+        let clustered = options.and_then(|options| options.get_document("clusteredIndex").ok());
+        let command =
+            if clustered.is_some_and(|clustered| clustered.get_str("name").is_ok_and(|name| name == index)) {
+                doc! { "collMod": collection, "expireAfterSeconds": expire_after_s }
+            } else {
+                let index_change = doc! { "name": index, "expireAfterSeconds": expire_after_s };
+                doc! { "collMod": collection, "index": index_change }
+            };
+        self.change(command)
             .map(drop)
             .with_context(|| format!("cannot set the expiry of index `{index}` of `{collection}`"))
     }

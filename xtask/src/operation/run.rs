@@ -3,11 +3,12 @@
 mod failure;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
+pub use failure::is_taken_over;
 use failure::{advice, untouched};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
+use crate::database::Fence;
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
@@ -229,7 +231,7 @@ impl Operation {
                 let entry = Entry::Failed {
                     step: step.name().into(),
                     at: Utc::now(),
-                    error: format!("{error:#}"),
+                    error: secret::scrub(&format!("{error:#}")),
                 };
                 self.journal.append(&entry)?;
                 report::progress(&format!(
@@ -276,6 +278,16 @@ impl Operation {
         self.journal.clone()
     }
 
+    /// What each change of the database within a step needs.
+    pub fn fence(&self) -> Fence {
+        let held = lock(&self.held);
+        Fence {
+            operation: self.id.clone(),
+            token: held.fence(),
+            proof: Arc::new(held.proof()),
+        }
+    }
+
     /// Why it was begun.
     pub fn reason(&self) -> &str {
         &self.reason
@@ -288,20 +300,23 @@ impl Operation {
     }
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
-    pub fn fail(self, error: &anyhow::Error) -> anyhow::Error {
+    pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
         let touched = *lock(&self.touched);
         if touched {
             return self.stop(error);
         }
-        self.record_end(OperationOutcome::Failed, error);
-        untouched(error)
+        self.record_end(OperationOutcome::Failed, &error);
+        untouched(&error)
     }
 
     /// Ends the operation midway (exit 4) after an error: it stays unfinished, whatever this process has done itself.
-    pub fn stop(self, error: &anyhow::Error) -> anyhow::Error {
+    pub fn stop(self, error: anyhow::Error) -> anyhow::Error {
         let (id, kind) = (self.id.clone(), self.kind.clone());
-        self.record_end(OperationOutcome::Stopped, error);
-        errors::operation_stopped(format!("{error:#}"), advice(error), kind, id).into()
+        self.record_end(OperationOutcome::Stopped, &error);
+        if is_taken_over(&error) {
+            return error;
+        }
+        errors::operation_stopped(format!("{error:#}"), advice(&error), kind, id).into()
     }
 
     /// Proves that the lock is still ours, before a change that is no step.
@@ -312,6 +327,9 @@ impl Operation {
     /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
     /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
     pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) {
+        if is_taken_over(error) {
+            return;
+        }
         let facts = serde_json::json!({ "error": secret::scrub(&format!("{error:#}")) });
         if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
             report::progress(&format!(

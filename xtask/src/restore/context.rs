@@ -31,17 +31,22 @@ impl<'a> Restore<'a> {
     /// The restore that an operation under way makes; both write to one journal.
     pub fn of(ctx: &'a Context, operation: &Operation) -> Result<Self> {
         let journal = RestoreJournal::of(ctx, &operation.id, operation.journal())?;
-        Self::with(ctx, operation.id.clone(), journal)
+        Self::with(ctx, operation.id.clone(), journal, operation)
     }
 
-    /// An earlier restore, which another operation resumes or undoes.
-    pub fn earlier(ctx: &'a Context, operation: &OperationId) -> Result<Self> {
-        let journal = RestoreJournal::open(ctx, operation)?;
-        Self::with(ctx, operation.clone(), journal)
+    /// An earlier restore, which the operation `under_way` resumes or undoes.
+    pub fn earlier(ctx: &'a Context, restore: &OperationId, under_way: &Operation) -> Result<Self> {
+        let journal = RestoreJournal::open(ctx, restore)?;
+        Self::with(ctx, restore.clone(), journal, under_way)
     }
 
-    fn with(ctx: &'a Context, operation: OperationId, journal: RestoreJournal) -> Result<Self> {
-        let live = connect(ctx)?;
+    fn with(
+        ctx: &'a Context,
+        operation: OperationId,
+        journal: RestoreJournal,
+        under_way: &Operation,
+    ) -> Result<Self> {
+        let live = connect(ctx)?.fenced(under_way.fence());
         let mut restore = Self {
             ctx,
             live,
@@ -65,6 +70,11 @@ impl<'a> Restore<'a> {
     /// Whether it was undone or forgotten, or an undo has begun: it cannot be resumed any more.
     pub(super) fn reverted(&self) -> bool {
         self.journal.history.phase >= RestorePhase::Undoing
+    }
+
+    /// From here on an earlier holder of this restore can change nothing any more.
+    pub(super) fn claim(&mut self) -> Result<()> {
+        self.live.claim(&names::plan(&self.operation))
     }
 
     /// The backup that it restores: where its plan names it, else the copy that a storage has.

@@ -12,9 +12,9 @@ use super::context::{Restore, connect};
 use super::journal::{Rescue, RestorePhase, RestoreRecord};
 use super::known::{self, KnownRestore};
 use super::names::{self, Role};
-use super::operation::Verb;
 use super::preview::missing_elsewhere;
 use super::recorded::FORGET;
+use super::request::Verb;
 use super::rescue::RescueSource;
 use crate::backup::BackupFile;
 use crate::context::Context;
@@ -75,7 +75,7 @@ fn refuse_young(ctx: &Context, known: &KnownRestore) -> Result<()> {
 /// Under the lock: what was found before it was taken may have changed.
 fn drop_kept(ctx: &Context, operation: &Operation, known: &KnownRestore) -> Result<Forgotten> {
     let id = &known.operation;
-    let mut restore = Restore::earlier(ctx, id)?;
+    let mut restore = Restore::earlier(ctx, id, operation)?;
     let phase = restore.journal.history.phase;
     ensure!(
         !phase.is_midway(),

@@ -7,12 +7,9 @@ use serde::Serialize;
 
 use super::context::connect;
 use super::leftovers::leftovers;
-use super::names;
-use crate::archive::names::restore_problems;
-use crate::backup::BackupFile;
+use crate::backup::{BackupFile, live_problem, restorable};
 use crate::context::Context;
-use crate::database::{Listed, Live, Privileges, Space, backup_inventory};
-use crate::domain::inventory::is_application;
+use crate::database::{Listed, Live, Privileges, Space};
 use crate::domain::ledger::LedgerState;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::operation::OperationId;
@@ -60,8 +57,8 @@ pub fn preflight(
 ) -> Result<RestorePreflight> {
     let mut found = RestorePreflight::default();
     found.environment(ctx, backup);
-    found.backup(live, backup, operation);
-    found.timeseries_in_the_way(&live.listed()?, live.name(), &backup.metadata.namespaces);
+    found.backup(live, backup)?;
+    found.timeseries(&live.listed()?, live.name(), &backup.metadata.namespaces);
     found.versions(live, backup)?;
     found.leftovers(live, operation)?;
     found.roles(live);
@@ -135,51 +132,24 @@ impl RestorePreflight {
         }
     }
 
-    fn backup(&mut self, live: &Live, backup: &BackupFile, operation: &OperationId) {
-        let namespaces = &backup.metadata.namespaces;
-        if backup_inventory(namespaces, live.name()).collections.is_empty() {
-            self.problem(format!(
-                "the backup holds nothing of the database `{}`",
-                live.name()
-            ));
-        }
-        for namespace in namespaces {
-            let (database, collection) = (&namespace.database, &namespace.collection);
-            if database.is_empty() {
-                self.problem(
-                    "the backup has an oplog: only `mongorestore --oplogReplay` restores it to its moment"
-                        .into(),
-                );
-                continue;
-            }
-            for why in restore_problems(database, collection, Some(live.name())) {
+    /// The same check as after the backup was taken, and the names that are live now: they are kept beside others too.
+    fn backup(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
+        let found = restorable(&backup.metadata.namespaces, live.name());
+        found.problems.into_iter().for_each(|why| self.problem(why));
+        found.left_alone.into_iter().for_each(|what| self.warn(what));
+        for (name, listed) in live.listed()? {
+            if listed.kind == NamespaceKind::Collection
+                && let Some(why) = live_problem(live.name(), &name)
+            {
                 self.problem(why);
             }
-            if !is_application(collection) {
-                self.problem(format!("`{collection}` has a name that only a restore gives"));
-            }
-            if !names::fits(operation, live.name(), collection) {
-                self.problem(format!(
-                    "`{collection}` has a name too long to be kept beside the live one"
-                ));
-            }
-            if namespace.kind == NamespaceKind::Timeseries {
-                self.problem(format!(
-                    "`{collection}` is a time-series collection, which cannot be renamed: \
-                     see \"Time-series collections\" in docs/RESTORE.md"
-                ));
-            }
         }
+        Ok(())
     }
 
     /// The server can rename no time-series collection: one that has the name of a collection of the backup cannot make room.
-    fn timeseries_in_the_way(
-        &mut self,
-        listed: &BTreeMap<String, Listed>,
-        database: &str,
-        backup: &[NamespaceRecord],
-    ) {
-        for name in timeseries_in_the_way(listed, database, backup) {
+    fn timeseries(&mut self, listed: &BTreeMap<String, Listed>, database: &str, backup: &[NamespaceRecord]) {
+        for name in blocking_timeseries(listed, database, backup) {
             self.problem(format!(
                 "`{name}` is a time-series collection now and was none in the backup: it can neither be renamed nor replaced, \
                  see \"Time-series collections\" in docs/RESTORE.md"
@@ -268,7 +238,7 @@ impl RestorePreflight {
 }
 
 /// The names of the backup's collections and views that a time-series collection has taken since.
-pub(super) fn timeseries_in_the_way<'a>(
+pub(super) fn blocking_timeseries<'a>(
     listed: &BTreeMap<String, Listed>,
     database: &str,
     backup: &'a [NamespaceRecord],
@@ -330,13 +300,10 @@ mod tests {
             listed("was", NamespaceKind::Timeseries),
             listed("new", NamespaceKind::Timeseries),
         ]);
-        assert_eq!(
-            timeseries_in_the_way(&live, "shop", &backup),
-            ["measured", "shown"]
-        );
-        assert!(timeseries_in_the_way(&live, "other", &backup).is_empty());
+        assert_eq!(blocking_timeseries(&live, "shop", &backup), ["measured", "shown"]);
+        assert!(blocking_timeseries(&live, "other", &backup).is_empty());
         let mut found = RestorePreflight::default();
-        found.timeseries_in_the_way(&live, "shop", &backup);
+        found.timeseries(&live, "shop", &backup);
         assert!(found.require_no_problem().is_err() && found.problems.len() == 2);
     }
 

@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, ensure};
-use mongodb::bson::Bson;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,7 +23,7 @@ use super::context::connect;
 use crate::archive::{self, ArchiveReader, Event};
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
-use crate::database::{Digests, Live, backup_inventory};
+use crate::database::{Digests, Live, RawId, backup_inventory};
 use crate::domain::inventory::{Difference, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
 use crate::error::catalogue::restore as errors;
@@ -314,7 +313,7 @@ pub(super) fn written(
 pub(super) struct Differing {
     pub(super) collection: usize,
     pub(super) loss: RowLoss,
-    pub(super) id: Bson,
+    pub(super) id: RawId,
 }
 
 /// What differs between the backup and collections that stand aside (their names, and the names they are compared by),

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use chrono::Utc;
-use mongodb::bson::{Bson, doc};
 
 use super::context::Restore;
 use super::journal::{Rescue, RestoreRecord};
@@ -16,13 +15,14 @@ use crate::archive::writer::{ArchiveWriter, CollectionShape};
 use crate::archive::{ContainerOptions, Recipients, store};
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::database::Live;
+use crate::database::{Live, RawId};
 use crate::domain::manifest::{Consistency, ConsistencyKind, METADATA_FILE};
 use crate::operation::journal::operation_dir;
 use crate::report;
 
-/// Documents asked for at once.
+/// Documents asked for at once, and the bytes of their ids: an `_id` may have megabytes, a command may not.
 const BATCH: usize = 500;
+const BATCH_BYTES: usize = 4 << 20;
 
 impl Restore<'_> {
     /// Exports what the previous collections, and those that writers created during the swap, have and the backup has not.
@@ -153,17 +153,21 @@ fn write_archive(
             .iter()
             .find(|(_, n)| n == name)
             .map(|(full, _)| full.as_str());
-        let mut ids: Vec<Bson> = Vec::new();
+        let mut ids: Vec<RawId> = Vec::new();
+        let mut id_bytes = 0;
         while let Some(next) =
             differing.next_if(|next| next.as_ref().map_or(true, |d| d.collection == number))
         {
             let next = next?;
-            if next.loss != RowLoss::Deleted {
-                ids.push(next.id);
+            if next.loss == RowLoss::Deleted {
+                continue;
             }
-            if ids.len() == BATCH {
+            id_bytes += next.id.len_bytes();
+            if ids.len() == BATCH || id_bytes > BATCH_BYTES {
                 documents += fetch(live, full_name, &mut ids, &mut archive)?;
+                id_bytes = next.id.len_bytes();
             }
+            ids.push(next.id);
         }
         documents += fetch(live, full_name, &mut ids, &mut archive)?;
         for (full, _) in late.iter().filter(|(_, n)| n == name) {
@@ -188,7 +192,7 @@ fn shapes(
     let mut shapes = Vec::new();
     for name in names {
         let full = aside.iter().chain(late).find(|(_, of)| of == name);
-        let (full, _) = full.context("a collection without a name of its own")?;
+        let (full, _) = full.context("a collection that is neither aside nor late")?;
         let options = listed.remove(full).map(|listed| listed.options);
         let shape = CollectionShape {
             options: options.unwrap_or_default(),
@@ -203,13 +207,12 @@ fn shapes(
 fn fetch(
     live: &Live,
     collection: Option<&str>,
-    ids: &mut Vec<Bson>,
+    ids: &mut Vec<RawId>,
     archive: &mut ArchiveWriter<BufWriter<PipeWriter>>,
 ) -> Result<u64> {
     let mut count = 0;
     if let Some(collection) = collection.filter(|_| !ids.is_empty()) {
-        let filter = doc! { "_id": { "$in": std::mem::take(ids) } };
-        live.scan_where(collection, filter, |raw| {
+        live.scan_ids(collection, ids, |raw| {
             count += 1;
             archive.document(raw)
         })?;

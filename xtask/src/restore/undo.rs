@@ -17,6 +17,7 @@ use crate::domain::inventory::Difference;
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
+use crate::operation::run::is_taken_over;
 use crate::report;
 
 /// A restore that was undone.
@@ -57,9 +58,15 @@ impl Restore<'_> {
             self.refuse_timeseries(&plan)?;
         }
         let (collections, written_since) = self
-            .repair_previous()
+            .claim()
+            .and_then(|()| self.repair_previous())
             .and_then(|()| self.undo_swap(&plan))
-            .map_err(|error| errors::undo_stopped(&self.operation, format!("{error:#}")))?;
+            .map_err(|error| {
+                if is_taken_over(&error) {
+                    return error;
+                }
+                errors::undo_stopped(&self.operation, format!("{error:#}")).into()
+            })?;
         let rescue = self.rescue_or_warn();
         Ok(self.undone(collections, written_since, rescue))
     }
@@ -98,12 +105,9 @@ impl Restore<'_> {
             RestoreStep::DropView { view, .. } => Some(view.as_str()),
             _ => None,
         });
-        let in_the_way: BTreeSet<&str> = named.filter(|name| is_timeseries(&listed, name)).collect();
-        let names: Vec<&str> = in_the_way.into_iter().collect();
-        ensure!(
-            names.is_empty(),
-            errors::timeseries_in_the_way(names.join("`, `"))
-        );
+        let blocking_names: BTreeSet<&str> = named.filter(|name| is_timeseries(&listed, name)).collect();
+        let names: Vec<&str> = blocking_names.into_iter().collect();
+        ensure!(names.is_empty(), errors::timeseries_blocks(names.join("`, `")));
         Ok(())
     }
 

@@ -2,6 +2,12 @@
 
 use crate::error::{CliError, ExitKind, unchanged};
 
+/// Whether another process holds the operation now: nothing of it is this one's to record, to resume or to undo.
+pub fn is_taken_over(error: &anyhow::Error) -> bool {
+    let stop = error.downcast_ref::<CliError>();
+    stop.is_some_and(|stop| stop.code == Some("lock_taken_over"))
+}
+
 /// What must be done before it is of use to resume. What a part of the operation says about resuming itself does not hold for
 /// the whole.
 pub(super) fn advice(error: &anyhow::Error) -> String {
