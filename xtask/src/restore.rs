@@ -26,6 +26,7 @@ mod quiesce;
 mod recorded;
 mod reinsert;
 mod repair;
+mod request;
 mod rescue;
 mod swap;
 mod swap_plan;

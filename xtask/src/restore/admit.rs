@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::journal::RestorePhase;
 use super::known::KnownRestore;
-use super::operation::Verb;
+use super::request::Verb;
 use crate::error::CliError;
 use crate::error::catalogue::restore as errors;
 

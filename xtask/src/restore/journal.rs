@@ -235,29 +235,29 @@ impl RestoreState {
             RestoreRecord::ShadowFilled { ms, .. } => self.restore_ms = *ms,
             RestoreRecord::ShadowCompared { ms } => {
                 self.compare_ms = *ms;
-                self.reach(RestorePhase::Prepared);
+                self.advance(RestorePhase::Prepared);
             }
             RestoreRecord::SwapBegun(plan) => {
                 self.swap = Some(plan.clone());
-                self.reach(RestorePhase::Swapping);
+                self.advance(RestorePhase::Swapping);
             }
             RestoreRecord::Compared { .. } => self.compared = true,
             RestoreRecord::Rescued { rescue } => {
                 self.rescued = true;
                 self.compared = true;
                 self.rescue.clone_from(rescue);
-                self.reach(RestorePhase::Swapped);
+                self.advance(RestorePhase::Swapped);
             }
             RestoreRecord::UndoBegun { before } => {
                 self.undo_before = Some(before.clone());
-                self.reach(RestorePhase::Undoing);
+                self.advance(RestorePhase::Undoing);
             }
             RestoreRecord::Undone { written_since } => {
                 self.undone = Some(written_since.clone());
-                self.reach(RestorePhase::Undone);
+                self.advance(RestorePhase::Undone);
             }
-            RestoreRecord::ForgetBegun => self.reach(RestorePhase::Forgetting),
-            RestoreRecord::Forgotten => self.reach(RestorePhase::Forgotten),
+            RestoreRecord::ForgetBegun => self.advance(RestorePhase::Forgetting),
+            RestoreRecord::Forgotten => self.advance(RestorePhase::Forgotten),
             RestoreRecord::Before { step } => self.begun.push(step.clone()),
             RestoreRecord::Undoing { step } => self.undo_begun.push(step.clone()),
             RestoreRecord::Repaired(repaired) => self.repaired.push(repaired.clone()),
@@ -288,7 +288,7 @@ impl RestoreState {
     }
 
     /// Records of two machines come together in any order; a restore never goes back to an earlier phase.
-    fn reach(&mut self, phase: RestorePhase) {
+    fn advance(&mut self, phase: RestorePhase) {
         self.phase = self.phase.max(phase);
     }
 

@@ -11,8 +11,8 @@ use super::context::connect;
 use super::journal::{RestorePhase, RestoreState};
 use super::kept::add_kept;
 use super::names::{self, Role};
-use super::operation::KIND;
 use super::recorded::{Recorded, recorded};
+use super::request::KIND;
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::ledger::LedgerState;
@@ -94,7 +94,7 @@ fn list_in(ctx: &Context, live: &Live, ledger: &LedgerState) -> Result<Vec<Known
         if entry.plan {
             add_kept(live, &entry.operation, &mut history)?;
         }
-        entry.add_history(history);
+        entry.add_state(history);
     }
     for (operation, recorded) in recorded(ledger) {
         if let Some(entry) = known.get_mut(&operation) {
@@ -139,7 +139,7 @@ impl KnownRestore {
         }
     }
 
-    fn add_history(&mut self, history: RestoreState) {
+    fn add_state(&mut self, history: RestoreState) {
         self.swapped_at = history.swap_began(&self.operation);
         self.undone = history.undone.is_some();
         if let Some(planned) = history.planned {

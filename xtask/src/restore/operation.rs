@@ -1,11 +1,9 @@
 //! A restore as an operation: the lock, the ledger, the journal and the steps of every operation; resumed and undone like a
 //! deploy or a rollback.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::admit::admit;
@@ -16,6 +14,7 @@ use super::prepare::ShadowFacts;
 use super::quiesce::quiesced;
 use super::recorded::{FORGET, recorded};
 use super::reinsert::REINSERT;
+use super::request::{KIND, RestoreRequest, Verb};
 use super::swap::Swapped;
 use super::undo::RestoreUndone;
 use crate::backup::{self, BackupFile, CreateOptions};
@@ -31,9 +30,6 @@ use crate::operation::ledger::Ledger;
 use crate::operation::run::Operation;
 use crate::operation::run::ResumeMode::{Continue, Revert};
 use crate::report;
-
-/// The kind of the operation in the ledger.
-pub(super) const KIND: &str = "restore";
 
 /// How a restore runs.
 #[derive(Debug, Clone, Copy)]
@@ -51,38 +47,13 @@ pub enum Resumed {
     Undone(RestoreUndone),
 }
 
-/// The plan of the operation, as the ledger has it.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Request {
-    /// An earlier restore, which has ended or is not in the ledger, is resumed or undone.
-    Earlier { verb: Verb, restore: OperationId },
-    /// A backup is restored.
-    Backup {
-        backup: String,
-        /// The file of the backup; earlier versions did not record it.
-        #[serde(default)]
-        file: Option<PathBuf>,
-        created_changed_deleted: [u64; 3],
-    },
-}
-
-/// What is done to an earlier restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Verb {
-    Resume,
-    Undo,
-    Forget,
-}
-
 /// Takes the lock, takes a safety backup, and restores. `loss` are the documents created, changed and deleted since the
 /// backup, for the ledger.
 ///
 /// # Errors
 /// Midway (exit 4) once the swap has begun.
 pub fn start(ctx: &Context, file: &BackupFile, loss: [u64; 3], options: RestoreOptions) -> Result<Swapped> {
-    let request = Request::Backup {
+    let request = RestoreRequest::Backup {
         backup: file.metadata.id.clone(),
         file: Some(std::path::absolute(&file.path).context("cannot determine the current folder")?),
         created_changed_deleted: loss,
@@ -108,14 +79,14 @@ fn resume_any(
     options: RestoreOptions,
 ) -> Result<Resumed> {
     match unfinished(state, id)?.map(request_of).transpose()? {
-        Some(Request::Earlier {
+        Some(RestoreRequest::Earlier {
             verb: Verb::Undo,
             restore,
         }) => undo_earlier(ctx, state, &restore, options).map(Resumed::Undone),
-        Some(Request::Earlier { restore, .. }) => {
+        Some(RestoreRequest::Earlier { restore, .. }) => {
             resume_earlier(ctx, state, &restore, options).map(Resumed::Restored)
         }
-        Some(Request::Backup { .. }) => {
+        Some(RestoreRequest::Backup { .. }) => {
             let (operation, request) = Operation::resume(ctx, id, KIND, Continue)?;
             let done = restore(ctx, &operation, || file_of(ctx, &request), options);
             let midway = is_midway(ctx, id);
@@ -140,8 +111,8 @@ fn undo_any(
     options: RestoreOptions,
 ) -> Result<RestoreUndone> {
     match unfinished(state, id)?.map(request_of).transpose()? {
-        Some(Request::Earlier { restore, .. }) => undo_earlier(ctx, state, &restore, options),
-        Some(Request::Backup { .. }) => {
+        Some(RestoreRequest::Earlier { restore, .. }) => undo_earlier(ctx, state, &restore, options),
+        Some(RestoreRequest::Backup { .. }) => {
             let (operation, _): (_, Value) = Operation::resume(ctx, id, KIND, Revert)?;
             let undo = || quiesced(ctx, options.quiesce, || Restore::of(ctx, &operation)?.undo());
             let done = live_step(&operation, Step::UndoDatabase, Verb::Undo, undo);
@@ -197,11 +168,11 @@ fn safety_backup(ctx: &Context, operation: &Operation) -> Result<BackupRef> {
 }
 
 /// The backup that an operation restores, where its journal does not name it yet.
-fn file_of(ctx: &Context, request: &Request) -> Result<BackupFile> {
+fn file_of(ctx: &Context, request: &RestoreRequest) -> Result<BackupFile> {
     match request {
-        Request::Backup { file: Some(file), .. } if file.exists() => BackupFile::at(file),
-        Request::Backup { backup, .. } => backup::find(ctx, backup),
-        Request::Earlier { restore, .. } => Err(errors::unknown_restore(restore).into()),
+        RestoreRequest::Backup { file: Some(file), .. } if file.exists() => BackupFile::at(file),
+        RestoreRequest::Backup { backup, .. } => backup::find(ctx, backup),
+        RestoreRequest::Earlier { restore, .. } => Err(errors::unknown_restore(restore).into()),
     }
 }
 
@@ -254,7 +225,7 @@ fn begin_earlier(
     let attempt =
         |o: &&LedgerOperation| o.started.kind == KIND && o.started.target == id.as_str() && o.id != *id;
     let over = state.unfinished().filter(attempt).map(|o| o.id.clone());
-    let request = Request::Earlier {
+    let request = RestoreRequest::Earlier {
         verb,
         restore: id.clone(),
     };
@@ -371,16 +342,6 @@ fn exit_of(error: &anyhow::Error) -> Option<ExitKind> {
     error.downcast_ref::<CliError>().map(|error| error.exit)
 }
 
-impl Verb {
-    fn command(self, id: &OperationId) -> String {
-        match self {
-            Self::Resume => format!("cargo xtask restore --resume {id}"),
-            Self::Undo => format!("cargo xtask restore --undo {id}"),
-            Self::Forget => format!("cargo xtask restore --forget {id}"),
-        }
-    }
-}
-
 /// The operation of this id where it is unfinished; refused where the restored data are a part of another operation.
 fn unfinished<'a>(state: &'a LedgerState, id: &OperationId) -> Result<Option<&'a LedgerOperation>> {
     let Some(recorded) = state.unfinished().filter(|o| o.id == *id) else {
@@ -393,6 +354,6 @@ fn unfinished<'a>(state: &'a LedgerState, id: &OperationId) -> Result<Option<&'a
     Ok(Some(recorded))
 }
 
-fn request_of(recorded: &LedgerOperation) -> Result<Request> {
+fn request_of(recorded: &LedgerOperation) -> Result<RestoreRequest> {
     serde_json::from_value(recorded.started.plan.clone()).context("the ledger's plan is not readable")
 }

@@ -60,7 +60,7 @@ pub fn preflight(
     let mut found = RestorePreflight::default();
     found.environment(ctx, backup);
     found.backup(live, backup)?;
-    found.timeseries_in_the_way(&live.listed()?, live.name(), &backup.metadata.namespaces);
+    found.timeseries(&live.listed()?, live.name(), &backup.metadata.namespaces);
     found.versions(live, backup)?;
     found.leftovers(live, operation)?;
     found.roles(live);
@@ -168,13 +168,8 @@ impl RestorePreflight {
     }
 
     /// The server can rename no time-series collection: one that has the name of a collection of the backup cannot make room.
-    fn timeseries_in_the_way(
-        &mut self,
-        listed: &BTreeMap<String, Listed>,
-        database: &str,
-        backup: &[NamespaceRecord],
-    ) {
-        for name in timeseries_in_the_way(listed, database, backup) {
+    fn timeseries(&mut self, listed: &BTreeMap<String, Listed>, database: &str, backup: &[NamespaceRecord]) {
+        for name in blocking_timeseries(listed, database, backup) {
             self.problem(format!(
                 "`{name}` is a time-series collection now and was none in the backup: it can neither be renamed nor replaced, \
                  see \"Time-series collections\" in docs/RESTORE.md"
@@ -263,7 +258,7 @@ impl RestorePreflight {
 }
 
 /// The names of the backup's collections and views that a time-series collection has taken since.
-pub(super) fn timeseries_in_the_way<'a>(
+pub(super) fn blocking_timeseries<'a>(
     listed: &BTreeMap<String, Listed>,
     database: &str,
     backup: &'a [NamespaceRecord],
@@ -325,13 +320,10 @@ mod tests {
             listed("was", NamespaceKind::Timeseries),
             listed("new", NamespaceKind::Timeseries),
         ]);
-        assert_eq!(
-            timeseries_in_the_way(&live, "shop", &backup),
-            ["measured", "shown"]
-        );
-        assert!(timeseries_in_the_way(&live, "other", &backup).is_empty());
+        assert_eq!(blocking_timeseries(&live, "shop", &backup), ["measured", "shown"]);
+        assert!(blocking_timeseries(&live, "other", &backup).is_empty());
         let mut found = RestorePreflight::default();
-        found.timeseries_in_the_way(&live, "shop", &backup);
+        found.timeseries(&live, "shop", &backup);
         assert!(found.require_no_problem().is_err() && found.problems.len() == 2);
     }
 

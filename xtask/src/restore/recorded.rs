@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::journal::RestorePhase;
-use super::operation::{KIND, Request, Verb};
+use super::request::{KIND, RestoreRequest, Verb};
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::step::Step;
@@ -81,8 +81,8 @@ fn act_of(operation: &LedgerOperation) -> Option<(OperationId, Act)> {
     let started = &operation.started;
     match started.kind.as_str() {
         KIND => match serde_json::from_value(started.plan.clone()).ok()? {
-            Request::Backup { .. } => Some((operation.id.clone(), Act::Restore)),
-            Request::Earlier { verb, restore } => Some((restore, Act::of(verb))),
+            RestoreRequest::Backup { .. } => Some((operation.id.clone(), Act::Restore)),
+            RestoreRequest::Earlier { verb, restore } => Some((restore, Act::of(verb))),
         },
         FORGET => Some((started.target.parse().ok()?, Act::Forget)),
         _ => Some((operation.id.clone(), Act::Part)),

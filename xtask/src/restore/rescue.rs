@@ -200,7 +200,7 @@ fn shapes(
     let mut shapes = Vec::new();
     for name in names {
         let full = aside.iter().chain(late).find(|(_, of)| of == name);
-        let (full, _) = full.context("a collection without a name of its own")?;
+        let (full, _) = full.context("a collection that is neither aside nor late")?;
         let options = listed.remove(full).map(|listed| listed.options);
         let shape = CollectionShape {
             options: options.unwrap_or_default(),

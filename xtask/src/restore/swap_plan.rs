@@ -8,7 +8,7 @@ use mongodb::bson::Document;
 
 use super::copy::expiries;
 use super::journal::{RestoreStep, SwapPlan};
-use super::preflight::timeseries_in_the_way;
+use super::preflight::blocking_timeseries;
 use super::prepare::Prepared;
 use crate::database::{Digests, Listed, ViewDefinition, document_of_json, listed_options};
 use crate::domain::inventory::is_application;
@@ -18,14 +18,14 @@ use crate::error::catalogue::restore as errors;
 /// What the swap will do, from what is live now.
 pub(super) fn make(prepared: &Prepared) -> Result<SwapPlan> {
     let live = prepared.restore.live.listed()?;
-    let in_the_way = timeseries_in_the_way(
+    let blocking_names = blocking_timeseries(
         &live,
         prepared.restore.live.name(),
         &prepared.backup.metadata.namespaces,
     );
     ensure!(
-        in_the_way.is_empty(),
-        errors::timeseries_in_the_way(in_the_way.join("`, `"))
+        blocking_names.is_empty(),
+        errors::timeseries_blocks(blocking_names.join("`, `"))
     );
     let backup: BTreeMap<&str, &NamespaceRecord> = prepared
         .namespaces()

@@ -105,12 +105,9 @@ impl Restore<'_> {
             RestoreStep::DropView { view, .. } => Some(view.as_str()),
             _ => None,
         });
-        let in_the_way: BTreeSet<&str> = named.filter(|name| is_timeseries(&listed, name)).collect();
-        let names: Vec<&str> = in_the_way.into_iter().collect();
-        ensure!(
-            names.is_empty(),
-            errors::timeseries_in_the_way(names.join("`, `"))
-        );
+        let blocking_names: BTreeSet<&str> = named.filter(|name| is_timeseries(&listed, name)).collect();
+        let names: Vec<&str> = blocking_names.into_iter().collect();
+        ensure!(names.is_empty(), errors::timeseries_blocks(names.join("`, `")));
         Ok(())
     }
 

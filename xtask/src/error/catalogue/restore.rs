@@ -36,7 +36,7 @@ catalogue! {
         next "fix the cause and run the command again; `cargo xtask restore --forget {operation}` drops what is left";
 
     /// A migration made a time-series collection of the name that a collection must get.
-    timeseries_in_the_way(names) Refused
+    timeseries_blocks(names) Refused
         "`{names}` is a time-series collection now, which can neither be renamed nor replaced",
         live "nothing live was changed",
         next "export it with mongodump and drop it, then run the command again: see \"Time-series collections\" in docs/RESTORE.md";

@@ -1,0 +1,46 @@
+//! What the ledger has of the plan of a restore, and of what is done to an earlier one.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::operation::OperationId;
+
+/// The kind of the operation in the ledger.
+pub(super) const KIND: &str = "restore";
+
+/// The plan of the operation, as the ledger has it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RestoreRequest {
+    /// An earlier restore, which has ended or is not in the ledger, is resumed or undone.
+    Earlier { verb: Verb, restore: OperationId },
+    /// A backup is restored.
+    Backup {
+        backup: String,
+        /// The file of the backup; earlier versions did not record it.
+        #[serde(default)]
+        file: Option<PathBuf>,
+        created_changed_deleted: [u64; 3],
+    },
+}
+
+/// What is done to an earlier restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verb {
+    Resume,
+    Undo,
+    Forget,
+}
+
+impl Verb {
+    /// The command line that does it.
+    pub(super) fn command(self, id: &OperationId) -> String {
+        match self {
+            Self::Resume => format!("cargo xtask restore --resume {id}"),
+            Self::Undo => format!("cargo xtask restore --undo {id}"),
+            Self::Forget => format!("cargo xtask restore --forget {id}"),
+        }
+    }
+}
