@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    fn record(options: serde_json::Value) -> NamespaceRecord {
+    fn record(options: &serde_json::Value) -> NamespaceRecord {
         let record = json!({
             "database": "shop", "collection": "c", "type": "collection", "documents": 0, "bytes": 0, "crc": "",
             "content_digest": "0".repeat(64), "options": options, "indexes": [
@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn an_index_of_a_collated_collection_keeps_the_simple_collation() {
-        let collations = |options| {
-            let indexes = secondary_indexes(&record(options)).unwrap();
+        let collations = |options: serde_json::Value| {
+            let indexes = secondary_indexes(&record(&options)).unwrap();
             indexes
                 .iter()
                 .map(|index| {
@@ -134,7 +134,7 @@ mod tests {
                 Some(("_id_".to_owned(), 7)),
             ),
         ] {
-            assert_eq!(clustered_expiry(&record(options)).unwrap(), expected);
+            assert_eq!(clustered_expiry(&record(&options)).unwrap(), expected);
         }
     }
 }

@@ -18,7 +18,7 @@ const OWN_PREFIX: &str = "mongodb-backup-";
 /// The error for a path that has no metadata beside it.
 pub(super) fn without_metadata(path: &Path) -> CliError {
     let shown = shlex::try_quote(&path.to_string_lossy())
-        .map_or_else(|_| String::new(), |quoted| quoted.into_owned());
+        .map_or_else(|_| String::new(), std::borrow::Cow::into_owned);
     let is_own = path
         .file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with(OWN_PREFIX));

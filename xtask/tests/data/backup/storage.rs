@@ -124,8 +124,8 @@ fn copies_of_a_backup_folder_are_one_backup_and_go_together() {
     copy("kept by hand");
     let last = repo.backup()["metadata"]["id"].as_str().unwrap().to_owned();
     let listed = |repo: &Repo| -> Vec<String> {
-        let list = repo.xtask(&["--format", "json", "backup", "list"]).ok().json();
-        let backups = list["backups"].as_array().unwrap().iter();
+        let shown = repo.xtask(&["--format", "json", "backup", "list"]).ok().json();
+        let backups = shown["backups"].as_array().unwrap().iter();
         backups
             .map(|one| one["id"].as_str().unwrap().to_owned())
             .collect()
