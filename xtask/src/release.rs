@@ -4,6 +4,7 @@ pub mod checkout;
 pub mod commit_checks;
 pub mod deploy;
 pub mod on_unhealthy;
+pub mod others;
 pub mod platforms;
 pub mod release_tag;
 pub mod releases;

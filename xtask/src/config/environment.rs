@@ -13,6 +13,10 @@ pub struct EnvironmentConfig {
     /// Whether changing this environment needs a typed confirmation or `--yes`.
     #[serde(default)]
     pub protected: bool,
+    /// Why it is accepted that others than this program deploy to it, in words. Without it, a protected environment is not
+    /// released to while others do.
+    #[serde(default)]
+    pub others_deploy: Option<String>,
     pub railway: RailwayConfig,
     pub vercel: VercelConfig,
     pub mongodb: MongodbConfig,

@@ -5,6 +5,10 @@
 //! rollback and inspect: `--scope` is always given. `inspect --wait` exits 0 on a timeout. `--token` would show
 //! in the list of processes.
 
+mod build;
+mod project;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +24,8 @@ use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
 use crate::tools::fault;
 use crate::wait;
+
+pub use project::VercelProject;
 
 const READY: &str = "READY";
 /// States that a deployment does not leave by itself. `BLOCKED` needs somebody on the platform.
@@ -82,8 +88,15 @@ impl Vercel {
         })
     }
 
-    /// Builds the folder and uploads it as a production deployment that no domain serves yet.
-    pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<VercelDeployment> {
+    /// Builds in the folder and uploads the output as a production deployment that no domain serves yet. `known` are
+    /// variables whose values the platform does not give back.
+    pub fn stage(
+        &self,
+        folder: &Path,
+        known: &BTreeMap<String, Secret>,
+        release: &str,
+        commit: &str,
+    ) -> Result<VercelDeployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
         let (sh, org) = (&shell_in(folder)?, &self.place.org);
         let run = |command| self.prepared(command).deadline(deadline);
@@ -92,9 +105,11 @@ impl Vercel {
             "vercel pull --yes --environment=production --scope {org}"
         ))
         .run()?;
+        build::fill_in(folder, known)?;
         run(cmd!(sh, "vercel build --prod --yes"))
             .run()
             .context("cannot build the frontend")?;
+        build::check_output(folder)?;
         let (ours, sha) = (format!("release={release}"), format!("gitSha={commit}"));
         let answer: Value = run(cmd!(
             sh,
@@ -130,7 +145,12 @@ impl Vercel {
 
     /// Gives the production domain to a staged deployment, and proves it by asking the domain.
     pub fn promote(&self, id: &str) -> Result<VercelDeployment> {
-        self.point_domain_at(id, "promote")
+        let assigned_before = self.project()?.auto_assign_custom_domains;
+        let promoted = self.point_domain_at(id, "promote")?;
+        if assigned_before == Some(false) {
+            self.stop_assigning_domains()?;
+        }
+        Ok(promoted)
     }
 
     /// Gives the production domain back to an earlier deployment, and proves it. Vercel then stops assigning the

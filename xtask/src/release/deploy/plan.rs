@@ -8,6 +8,7 @@ use crate::domain::release::rolled_back_by;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
+use crate::release::others::{self, Settings};
 use crate::release::platforms::Platforms;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::{ToSet, Variables};
@@ -49,18 +50,20 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
     let mut notes = Vec::new();
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
         preflight.check("the backend's token", platforms.railway.check_token());
-        let service = preflight.check("the service on Railway", platforms.railway.service());
-        if let (Some(checkout), Some(service)) = (&checkout, &service) {
-            preflight.check("the backend's folder", checkout.backend(ctx, service));
+        let settings = Settings::ask(&platforms, &mut preflight);
+        if let Some(checkout) = &checkout {
+            settings.check_folders(ctx, checkout, &mut preflight);
         }
-        notes.extend(service.and_then(|service| service.note()));
+        notes.extend(settings.check(ctx, &mut preflight));
         if let (Some(serving), Some(last)) = (preflight.check("what serves now", platforms.serving()), last) {
-            notes.extend(
-                serving
-                    .drift_from(last)
-                    .into_iter()
-                    .map(|drift| format!("drift: {drift}")),
-            );
+            notes.extend(others::drift(
+                ctx,
+                &platforms,
+                &serving,
+                last,
+                &releases,
+                &mut preflight,
+            ));
         }
     }
     for gap in preflight

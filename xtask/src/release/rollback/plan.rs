@@ -212,6 +212,7 @@ fn check_platforms(
         return (Backend::Image, None, notes);
     };
     preflight.check("the backend's token", platforms.token);
+    notes.extend(platforms.others);
     if let Some(serving) = preflight.check("what serves now", platforms.serving) {
         let drift = serving.drift_from(from).into_iter();
         notes.extend(drift.map(|drift| format!("drift: {drift}")));
