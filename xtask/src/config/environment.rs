@@ -64,6 +64,9 @@ pub struct VercelConfig {
     pub staged_url: String,
     /// Environment variable with the protection bypass secret for staged deployments.
     pub protection_bypass: Option<String>,
+    /// Environment variables with secrets that a build needs, as tokens of package registries: nothing else gets them.
+    #[serde(default)]
+    pub build_env: Vec<String>,
     /// How long one deployment may take.
     #[serde(default = "default_deploy_s")]
     pub deploy_s: u64,

@@ -20,7 +20,7 @@ use xshell::cmd;
 use crate::config;
 use crate::context::Context;
 use crate::error::catalogue::tools as errors;
-use crate::exec::{Exec, shell_in};
+use crate::exec::{Exec, OF_NODE, shell_in};
 use crate::secret::Secret;
 use crate::tools::fault;
 use crate::wait;
@@ -58,12 +58,17 @@ pub struct Vercel {
     root: PathBuf,
     place: config::VercelConfig,
     token: Secret,
+    /// What only a build is given: tokens of package registries.
+    of_build: Vec<(String, Secret)>,
 }
 
 impl Vercel {
     pub fn open(ctx: &Context) -> Result<Self> {
         let place = ctx.env().vercel.clone();
+        let of_build = place.build_env.iter();
+        let of_build = of_build.map(|name| Ok((name.clone(), ctx.secret(name)?)));
         Ok(Self {
+            of_build: of_build.collect::<Result<_>>()?,
             root: ctx.root.clone(),
             token: ctx.secret(&place.token)?,
             place,
@@ -106,7 +111,10 @@ impl Vercel {
         ))
         .run()?;
         build::fill_in(folder, known)?;
-        run(cmd!(sh, "vercel build --prod --yes"))
+        let build = run(cmd!(sh, "vercel build --prod --yes"));
+        self.of_build
+            .iter()
+            .fold(build, |build, (name, value)| build.secret_env(name, value))
             .run()
             .context("cannot build the frontend")?;
         build::check_output(folder)?;
@@ -216,6 +224,7 @@ impl Vercel {
 
     fn prepared(&self, command: xshell::Cmd<'_>) -> Exec {
         Exec::new(command)
+            .inherit(OF_NODE)
             .secret_env("VERCEL_TOKEN", &self.token)
             .env("VERCEL_ORG_ID", &self.place.org)
             .env("VERCEL_PROJECT_ID", &self.place.project)

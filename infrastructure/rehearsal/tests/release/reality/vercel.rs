@@ -10,6 +10,12 @@ use rehearsal::test_env::Served;
 const BYPASS: (&str, &str) = ("VERCEL_BYPASS", "bypass-secret-of-this-test");
 const KEY: (&str, &str) = ("PROD_JWT_SECRET", "public-key-of-this-test");
 
+const NODE_CA: (&str, &str) = ("NODE_EXTRA_CA_CERTS", "/company/ca.pem");
+const GIT_CA: (&str, &str) = ("GIT_SSL_CAINFO", "/company/git.pem");
+const REGISTRY: (&str, &str) = ("NPM_TOKEN", "registry-token-of-this-test");
+/// What tools are watched for.
+const NEEDED: &str = "NODE_EXTRA_CA_CERTS|GIT_SSL_CAINFO|NPM_TOKEN";
+
 struct Story(Case);
 
 impl Story {
@@ -27,7 +33,7 @@ impl Story {
     }
 
     fn run(&self, args: &[&str]) -> Finished {
-        let env = [BYPASS, KEY].map(|(name, value)| (name, value.to_owned()));
+        let env = [BYPASS, KEY, NODE_CA, GIT_CA, REGISTRY].map(|(name, value)| (name, value.to_owned()));
         self.0.run(args, &env)
     }
 
@@ -44,6 +50,33 @@ impl Story {
         let done = self.run(args);
         assert_eq!(done.code, Some(0), "{args:?}: {}", done.error());
         done
+    }
+
+    /// Puts a program before the real one that writes down which of these variables it was given.
+    fn watch(&self, program: &str, real: &std::path::Path) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = self.0.env.folder.join("bin").join(program);
+        std::fs::remove_file(&place).ok();
+        let log = self.0.env.folder.join(format!("given-{program}"));
+        let script = format!(
+            "#!/bin/sh\nprintf '%s %s\\n' \"$1\" \"$(env | grep -E '^({NEEDED})=' | sort | tr '\\n' ' ')\" >> '{}'\n\
+             exec '{}' \"$@\"\n",
+            log.display(),
+            real.display()
+        );
+        std::fs::write(&place, script).unwrap();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// What the calls of a program that begin with this word were given, of the variables that are watched.
+    fn given(&self, program: &str, first: &str) -> Vec<String> {
+        let log = std::fs::read_to_string(self.0.env.folder.join(format!("given-{program}"))).unwrap();
+        let calls = log.lines().filter_map(|line| line.split_once(' '));
+        let calls = calls.filter(|(word, _)| first.is_empty() || *word == first);
+        let mut given: Vec<String> = calls.map(|(_, given)| given.trim().to_owned()).collect();
+        given.sort();
+        given.dedup();
+        given
     }
 
     fn page(&self, path: &str) -> String {
@@ -94,11 +127,34 @@ fn settings_of_the_project_are_met_or_refused_before_anything_is_changed() {
         "{}",
         stopped.error()
     );
-    story.commit(
-        "v3",
-        ("staged_url", "protection_bypass = \"VERCEL_BYPASS\"\nstaged_url"),
-    );
+    let more = "protection_bypass = \"VERCEL_BYPASS\"\nbuild_env = [\"NPM_TOKEN\"]\nstaged_url";
+    story.commit("v3", ("staged_url", more));
+    let git = rehearsal::test_env::process::program(&["git"]);
+    story.watch("git", &git);
+    for name in ["vercel", "railway"] {
+        let standin = std::fs::read_link(story.0.env.folder.join("bin").join(name)).unwrap();
+        story.watch(name, &standin);
+    }
     story.ok(&["deploy"]);
+    let company = format!("{}={}", NODE_CA.0, NODE_CA.1);
+    assert_eq!(
+        story.given("vercel", "build"),
+        [format!("{company} {}={}", REGISTRY.0, REGISTRY.1)]
+    );
+    assert_eq!(story.given("vercel", "promote"), [company]);
+    assert_eq!(story.given("railway", ""), [""]);
+    // The calls that `vercel` makes of git by itself have what `vercel` has.
+    let of_git = story.given("git", "");
+    assert!(
+        of_git.contains(&format!("{}={}", GIT_CA.0, GIT_CA.1)),
+        "{of_git:?}"
+    );
+    assert!(
+        !of_git
+            .iter()
+            .any(|given| given.contains(REGISTRY.0) || given.contains(' ')),
+        "{of_git:?}"
+    );
     assert_eq!(story.0.env.served().unwrap(), Served::both(NEW));
     assert!(
         story.page("config.js").contains(KEY.1),
