@@ -12,7 +12,9 @@ mod copies;
 mod error_hints;
 mod fetch;
 mod indexes;
+mod midway;
 mod progress;
+mod restorable;
 mod source;
 
 pub use crate::storage::backup_file::{
@@ -20,6 +22,7 @@ pub use crate::storage::backup_file::{
 };
 pub use create::{BackupTimings, CreateOptions, create, create_timed};
 pub use find::{copy_archive, find, identities, open_archive, resolve};
-pub use indexes::secondary_indexes;
+pub use indexes::{clustered_expiry, create_without_expiry, secondary_indexes, seconds};
 pub use list::{BackupListing, last_verified, list};
+pub use restorable::{Restorable, live_problem, restorable};
 pub use verify::verify;

@@ -3,9 +3,11 @@
 mod changes;
 mod deadline;
 mod facts;
+mod fence;
 mod inventory;
 mod normal_form;
 mod oplog;
+mod raw_id;
 mod scan;
 
 use std::time::Duration;
@@ -20,10 +22,11 @@ use crate::secret::Secret;
 
 pub use changes::{Renamed, ViewDefinition};
 pub use facts::{Privileges, Server, Space};
+pub use fence::Fence;
 pub use inventory::{Digests, Listed};
 pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::OplogAccess;
-pub use scan::id_filter;
+pub use raw_id::{RawId, shown_document};
 
 /// How long a server may take to be found.
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);
@@ -54,6 +57,10 @@ pub struct Live {
     host: String,
     /// The longest that one answer is waited for: the driver itself has no such limit.
     answer: Duration,
+    /// Set by an operation: each change needs its proof.
+    fence: Option<Fence>,
+    /// The collection with the fence's token.
+    claimed: Option<String>,
 }
 
 impl Live {
@@ -84,6 +91,8 @@ impl Live {
             client,
             host: hosts.join(","),
             answer: at_most.map_or(ANSWER_DEADLINE, |patience| patience.answer),
+            fence: None,
+            claimed: None,
         })
     }
 
@@ -144,7 +153,10 @@ impl Live {
         };
         // These tell themselves from the state whether they were done.
         let once = ["renameCollection", "create"].contains(&name.as_str());
-        let ask = || self.run_on(&database, command.clone(), longest);
+        let ask = || {
+            self.prove()?;
+            self.run_on(&database, command.clone(), longest)
+        };
         let answer = if once { ask() } else { deadline::ride_out(ask) };
         let answer = answer.with_context(|| failed(&command, on))?;
         // Done, but not everywhere: the server calls that a success.

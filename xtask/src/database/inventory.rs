@@ -57,12 +57,19 @@ impl Live {
 
     /// All that a command with a cursor lists: a few answers, each small.
     fn all_of(&self, command: Document) -> Result<Vec<Document>> {
-        ride_out(|| {
+        let listed = ride_out(|| {
             let (database, command) = (self.database.clone(), command.clone());
             within(self.answer, &self.host, move || {
-                database.run_cursor_command(command).run()?.collect()
+                let mut cursor = database.run_cursor_command(command).run()?;
+                let mut listed = Vec::new();
+                while cursor.advance()? {
+                    listed.push(cursor.current().to_owned());
+                }
+                Ok(listed)
             })
-        })
+        })?;
+        let documents = listed.iter().map(|raw| Ok(raw.as_ref().try_into()?));
+        documents.collect()
     }
 
     /// What the database holds, without what belongs to the server or to restores.

@@ -1,13 +1,9 @@
 //! Settings of the platforms that stand in the way of a release, and others who deploy: a connected repository deploys each
 //! push before its approval, without a backup, and over a rollback.
 
-use anyhow::Result;
-
 use super::checkout::Checkout;
-use super::platforms::{Platforms, Serving};
-use super::releases::Releases;
+use super::platforms::Platforms;
 use crate::context::Context;
-use crate::domain::release::Release;
 use crate::operation::preflight::Preflight;
 use crate::tools::railway::RailwayService;
 use crate::tools::vercel::VercelProject;
@@ -44,7 +40,7 @@ impl Settings {
         if let Some(project) = &self.project {
             check_project(ctx, project, preflight);
         }
-        let accepted = accepted(ctx);
+        let accepted = !ctx.env().protected || accepted_in_words(ctx);
         for who in others_who_deploy(self.service.as_ref(), self.project.as_ref()) {
             preflight.require(accepted, || format!("{who} ({HOW_TO_ACCEPT})"));
             if accepted {
@@ -74,11 +70,10 @@ pub fn others_who_deploy(service: Option<&RailwayService>, project: Option<&Verc
 
 const HOW_TO_ACCEPT: &str = "or accept it in pipeline.toml: others_deploy = \"why\"";
 
-/// Whether a setting accepts it in words, or nobody is protected from it.
-fn accepted(ctx: &Context) -> bool {
-    let environment = ctx.env();
-    let words = environment.others_deploy.as_deref().unwrap_or_default();
-    !environment.protected || !words.trim().is_empty()
+/// Whether a setting accepts in words that others deploy.
+pub fn accepted_in_words(ctx: &Context) -> bool {
+    let words = ctx.env().others_deploy.as_deref().unwrap_or_default();
+    !words.trim().is_empty()
 }
 
 fn check_project(ctx: &Context, project: &VercelProject, preflight: &mut Preflight) {
@@ -95,59 +90,4 @@ fn check_project(ctx: &Context, project: &VercelProject, preflight: &mut Preflig
                 .into()
         }),
     }
-}
-
-/// What serves now and is not the last release, as notes; a deployment that no release of ours made stops a deploy.
-pub fn drift(
-    ctx: &Context,
-    platforms: &Platforms,
-    serving: &Serving,
-    last: &Release,
-    releases: &Releases,
-    preflight: &mut Preflight,
-) -> Vec<String> {
-    let drift = serving.drift_from(last);
-    if !drift.is_empty() && !accepted(ctx) {
-        let strangers = strangers(platforms, serving, releases);
-        for stranger in preflight
-            .check("who made what serves", strangers)
-            .unwrap_or_default()
-        {
-            preflight.require(false, || {
-                format!("drift: {stranger}: find out who deployed it, and release it or bring the last release back ({HOW_TO_ACCEPT})")
-            });
-        }
-    }
-    drift.into_iter().map(|drift| format!("drift: {drift}")).collect()
-}
-
-/// Deployments that serve and that neither a record nor the platform's own notes name as ours.
-fn strangers(platforms: &Platforms, serving: &Serving, releases: &Releases) -> Result<Vec<String>> {
-    let mut strangers = Vec::new();
-    if let Some(backend) = &serving.backend {
-        let recorded = releases.all.iter().any(|release| {
-            let image = &release.railway.image_digest;
-            release.railway.deployment == backend.id
-                || (image.is_some() && image.as_deref() == backend.image_digest())
-        });
-        if !recorded && !backend.is_ours() {
-            strangers.push(format!(
-                "the backend serves {}, which no release made",
-                backend.id
-            ));
-        }
-    }
-    if let Some(frontend) = &serving.frontend {
-        let recorded = releases
-            .all
-            .iter()
-            .any(|release| release.vercel.deployment == frontend.id);
-        if !recorded && !platforms.vercel.is_ours(&frontend.id)? {
-            strangers.push(format!(
-                "the frontend serves {}, which no release made",
-                frontend.id
-            ));
-        }
-    }
-    Ok(strangers)
 }

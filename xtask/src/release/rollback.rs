@@ -44,6 +44,8 @@ pub struct RollbackTarget<'a> {
     pub tag: &'a str,
     pub database: DatabaseChoice,
     pub health: RequiredHealth,
+    /// Whether the platforms may serve something else than the newest release recorded.
+    pub allow_drift: bool,
 }
 
 impl<'a> RollbackTarget<'a> {
@@ -53,6 +55,7 @@ impl<'a> RollbackTarget<'a> {
             tag,
             database: DatabaseChoice::Auto,
             health: RequiredHealth::Healthy,
+            allow_drift: false,
         }
     }
 }
@@ -127,7 +130,7 @@ pub fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
 fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
     let (release, unavoidable_ms) = match execute(ctx, plan, &operation, releases) {
         Ok(done) => done,
-        Err(error) => return Err(operation.fail(&error)),
+        Err(error) => return Err(operation.fail(error)),
     };
     let recovery_ms = operation.elapsed_ms();
     let done = RolledBack {

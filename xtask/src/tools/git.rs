@@ -4,6 +4,7 @@
 //! is read: credentials and rewritten URLs live there. Nothing ever pushes with force.
 
 mod chain;
+mod objects;
 mod records;
 mod settings;
 mod tags;
@@ -16,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use xshell::cmd;
 
 pub use chain::{Message, message_with};
-pub use records::{RELEASES, RecordedRelease};
+pub use records::RELEASES;
 pub use tags::{Signature, Tag};
 pub use tree::Export;
 

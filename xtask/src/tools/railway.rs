@@ -52,11 +52,6 @@ impl RailwayDeployment {
         self.meta["imageDigest"].as_str()
     }
 
-    /// Whether one of our operations uploaded it, or what it is a copy of.
-    pub fn is_ours(&self) -> bool {
-        self.message().starts_with("release=")
-    }
-
     /// The message that it was uploaded with.
     fn message(&self) -> &str {
         self.meta["cliMessage"].as_str().unwrap_or_default()

@@ -8,7 +8,7 @@ use crate::domain::release::rolled_back_by;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
-use crate::release::others::{self, Settings};
+use crate::release::others::{Settings, accepted_in_words};
 use crate::release::platforms::Platforms;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::{ToSet, Variables};
@@ -37,8 +37,17 @@ pub struct DeployPlan {
     pub notes: Vec<String>,
 }
 
+/// What is no problem because the operator accepts it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowed {
+    /// A commit that was rolled back before.
+    pub rolled_back: bool,
+    /// Platforms that serve something else than what was recorded.
+    pub drift: bool,
+}
+
 /// Observes the world, plans, and collects every problem.
-pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Releases)> {
+pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     let mut preflight = Preflight::default();
     let git = Git::open(ctx);
     let commit = git.head()?;
@@ -46,6 +55,8 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
     commit_checks::require(ctx, commit.as_str(), &mut preflight);
     let checkout = preflight.check("the files to release", Checkout::of(ctx, commit.as_str()));
     let releases = Releases::read(ctx)?;
+    releases.require_ledger(ctx)?;
+    releases.require_sound(None, &mut preflight);
     let last = releases.newest();
     let mut notes = Vec::new();
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
@@ -55,15 +66,9 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
             settings.check_folders(ctx, checkout, &mut preflight);
         }
         notes.extend(settings.check(ctx, &mut preflight));
-        if let (Some(serving), Some(last)) = (preflight.check("what serves now", platforms.serving()), last) {
-            notes.extend(others::drift(
-                ctx,
-                &platforms,
-                &serving,
-                last,
-                &releases,
-                &mut preflight,
-            ));
+        if let Some(serving) = preflight.check("what serves now", platforms.serving()) {
+            let drift = allowed.drift || accepted_in_words(ctx);
+            notes.extend(releases.require_no_drift(&serving, drift, &mut preflight));
         }
     }
     for gap in preflight
@@ -78,7 +83,7 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
     let variables = preflight
         .check("the variables", variables(ctx))
         .unwrap_or_default();
-    check_rolled_back(&releases, commit.as_str(), allow_rolled_back, &mut preflight);
+    check_rolled_back(&releases, commit.as_str(), allowed.rolled_back, &mut preflight);
     let migrations = match last {
         Some(last) => {
             let since = git.resolve(&last.commit)?;

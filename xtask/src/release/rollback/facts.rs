@@ -6,9 +6,7 @@ use std::thread::scope;
 use anyhow::Result;
 
 use crate::context::Context;
-use crate::domain::ledger::LedgerState;
 use crate::domain::release::Release;
-use crate::operation::ledger::Ledger;
 use crate::release::others::others_who_deploy;
 use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::release_tag::schema_fingerprint;
@@ -26,7 +24,6 @@ pub(super) struct Facts {
 
 /// What the remote's references say.
 pub(super) struct OfGit {
-    pub ledger: Result<LedgerState>,
     /// Whether the target's commit is on the branch that is released from.
     pub reachable: Result<bool>,
     /// Migrations that differ between the target and what is live.
@@ -75,7 +72,6 @@ impl OfGit {
             git.changed_paths(&then, &now, &ctx.config.migrations.paths)
         };
         Self {
-            ledger: Ledger::open(ctx).state(),
             reachable: reachable(),
             changed_migrations: changed_migrations(),
         }

@@ -1,17 +1,17 @@
 //! What a rollback will do: the target, whether the database is restored, what will be lost, how long it takes.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, OfGit, OfPlatforms};
 use super::{RequiredHealth, RollbackTarget};
 use crate::backup;
 use crate::context::Context;
-use crate::domain::ledger::OperationOutcome;
 use crate::domain::release::{
-    BackupRef, DatabaseAction, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, backup_of,
+    BackupRef, DatabaseAction, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts,
     database_action, known_good,
 };
+use crate::domain::release_chain::restores;
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::preflight::Preflight;
@@ -54,34 +54,51 @@ pub struct RollbackPlan {
 pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(RollbackPlan, Releases)> {
     let tag = wanted.tag;
     let releases = Releases::read(ctx)?;
+    releases.require_ledger(ctx)?;
     let Some(target) = releases.find(tag) else {
         return Err(no_such_target(ctx, &releases, tag));
     };
     let mut preflight = Preflight::default();
-    let from = releases
-        .newest()
-        .context("there is a target, so there is a newest release")?;
-    preflight.require(from.tag != target.tag, || {
-        format!("{tag} is the newest release: it should be live already")
-    });
+    let Some(from) = releases.newest() else {
+        releases.require_sound(None, &mut preflight);
+        preflight.finish(&format!("the rollback to {tag}"))?;
+        return Err(no_such_target(ctx, &releases, tag));
+    };
+    if from.tag == target.tag || restores(&releases.all, from, tag) {
+        return Err(errors::live_already(tag, &from.tag).into());
+    }
+    releases.require_sound(Some(tag), &mut preflight);
     preflight.require(
         target.health == Health::Healthy || wanted.health == RequiredHealth::Any,
         || format!("{tag} was never healthy: its record has {}", target.health.word()),
     );
     let facts = Facts::ask(ctx, target, from);
-    let database = decide(target, &facts, wanted.database, &mut preflight);
-    check_record(ctx, target, facts.git, &mut preflight);
+    let CheckedPlatforms {
+        backend,
+        service,
+        mut notes,
+        has_drift,
+    } = check_platforms(target, &releases, wanted, facts.platforms, &mut preflight);
+    let choice = (wanted.database, has_drift);
+    let database = decide(
+        target,
+        &facts.git,
+        facts.live_schema.as_deref(),
+        choice,
+        &mut preflight,
+    );
+    check_commit(ctx, target, facts.git, &mut preflight);
     let backup = match &database {
         DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
         DatabaseAction::Keep { .. } => None,
     };
-    let (backend, service, mut notes) = check_platforms(target, from, facts.platforms, &mut preflight);
     if let (Backend::Rebuild, Some(service)) = (backend, service) {
         let files = Checkout::of(ctx, &target.commit);
         let files = files.and_then(|files| files.backend(ctx, &service));
         preflight.check("the files to release", files);
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
+    notes.extend(costs(&releases, target, backup.as_ref()));
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
     notes.extend(tag_note(ctx, &target.commit));
     preflight.finish(&format!("the rollback to {tag}"))?;
@@ -102,7 +119,12 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
 
 /// The tag is wrong: says in which way, and which tags would be right.
 fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Error {
+    if releases.unrecorded.iter().any(|release| release.tag == tag) {
+        return errors::not_in_ledger(tag, offered(releases).join(", ")).into();
+    }
     let prefix = &ctx.env().tag_prefix;
+    let doubts = releases.doubts(tag);
+    let doubtful = (!doubts.is_empty()).then(|| doubts.join("; "));
     let unreadable = releases
         .unreadable
         .iter()
@@ -112,6 +134,7 @@ fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Erro
         .err()
         .map(|error| error.to_string());
     let why = unreadable
+        .or(doubtful)
         .or(malformed)
         .unwrap_or_else(|| format!("the remote has no tag {tag}"));
     errors::not_a_target(tag, why, offered(releases).join(", ")).into()
@@ -125,27 +148,7 @@ pub fn offered(releases: &Releases) -> Vec<String> {
         .collect()
 }
 
-/// The ledger has the hash of each record, so a tag that was recreated with another record is refused.
-fn check_record(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Preflight) {
-    if let Some(state) = preflight.check("the ledger", git.ledger) {
-        let mut ends = state
-            .operations
-            .iter()
-            .filter_map(|operation| operation.ended.as_ref())
-            .filter(|end| end.outcome == OperationOutcome::Done);
-        let recorded = ends.rfind(|end| end.facts["tag"] == target.tag.as_str());
-        let same = recorded.is_some_and(|end| {
-            target
-                .sha256()
-                .is_ok_and(|sha256| end.facts["record_sha256"] == sha256)
-        });
-        preflight.require(same, || {
-            format!(
-                "the record of {} is not the one that the ledger knows",
-                target.tag
-            )
-        });
-    }
+fn check_commit(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Preflight) {
     if let Some(reachable) = preflight.check("the target's commit", git.reachable) {
         preflight.require(reachable, || {
             format!("{} is not on the branch {}", target.commit, ctx.config.git.branch)
@@ -153,21 +156,41 @@ fn check_record(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Pre
     }
 }
 
+/// Where the backend is not what was recorded, the migrations of the newest release say nothing about the data that are live.
 fn decide(
     target: &Release,
-    facts: &Facts,
-    choice: DatabaseChoice,
+    git: &OfGit,
+    live_schema: Option<&str>,
+    (choice, has_drift): (DatabaseChoice, bool),
     preflight: &mut Preflight,
 ) -> DatabaseAction {
-    preflight.require(facts.live_schema.is_some(), || {
-        "the database cannot be read".into()
-    });
+    preflight.require(live_schema.is_some(), || "the database cannot be read".into());
+    let known = git.changed_migrations.as_ref().ok().filter(|_| !has_drift);
     let facts = SchemaFacts {
-        changed_migrations: facts.git.changed_migrations.as_ref().ok().cloned(),
+        changed_migrations: known.cloned(),
         target_schema: target.schema_fingerprint.as_deref(),
-        live_schema: facts.live_schema.as_deref(),
+        live_schema,
     };
     database_action(choice, &facts)
+}
+
+/// What the target means and costs beyond its name: its health, and what was written where it was live a second time.
+fn costs(releases: &Releases, target: &Release, backup: Option<&BackupRef>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let tag = &target.tag;
+    if target.health != Health::Healthy {
+        notes.push(format!("{tag} was {} when it was live", target.health.word()));
+    }
+    let mut again = releases.all.iter().rev();
+    let again = again.find(|release| restores(&releases.all, release, tag));
+    if let (Some(again), Some(backup)) = (again, backup) {
+        notes.push(format!(
+            "{tag} was live a second time, as {}: what was written then and since is not in the backup {}, which was taken \
+             when {tag} was replaced for the first time. To keep what was written until {} was replaced: cargo xtask rollback {}",
+            again.tag, backup.id, again.tag, again.tag
+        ));
+    }
+    notes
 }
 
 /// The backup of the target must be there and be the one that was recorded.
@@ -177,7 +200,8 @@ fn check_backup(
     tag: &str,
     preflight: &mut Preflight,
 ) -> Option<BackupRef> {
-    let Some(backup) = backup_of(&releases.all, tag) else {
+    // In doubt, the record that names it is a problem of its own.
+    let Some(backup) = releases.backup_of(tag).ok()? else {
         preflight.require(false, || {
             format!("no backup was taken when {tag} was replaced: --database keep rolls back the code only")
         });
@@ -200,22 +224,39 @@ fn check_backup(
     Some(backup.clone())
 }
 
+/// What the platforms let a rollback do.
+struct CheckedPlatforms {
+    backend: Backend,
+    service: Option<RailwayService>,
+    notes: Vec<String>,
+    /// Whether something else serves than what was recorded.
+    has_drift: bool,
+}
+
 fn check_platforms(
     target: &Release,
-    from: &Release,
+    releases: &Releases,
+    wanted: &RollbackTarget<'_>,
     platforms: Result<OfPlatforms>,
     preflight: &mut Preflight,
-) -> (Backend, Option<RailwayService>, Vec<String>) {
-    let mut notes =
-        vec!["after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned()];
+) -> CheckedPlatforms {
+    let mut checked = CheckedPlatforms {
+        backend: Backend::Image,
+        service: None,
+        notes: vec![
+            "after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned(),
+        ],
+        has_drift: false,
+    };
     let Some(platforms) = preflight.check("the platforms", platforms) else {
-        return (Backend::Image, None, notes);
+        return checked;
     };
     preflight.check("the backend's token", platforms.token);
-    notes.extend(platforms.others);
+    checked.notes.extend(platforms.others);
     if let Some(serving) = preflight.check("what serves now", platforms.serving) {
-        let drift = serving.drift_from(from).into_iter();
-        notes.extend(drift.map(|drift| format!("drift: {drift}")));
+        let drift = releases.require_no_drift(&serving, wanted.allow_drift, preflight);
+        checked.has_drift = !drift.is_empty();
+        checked.notes.extend(drift);
     }
     if let Some(frontend) = preflight.check("the target's frontend", platforms.frontend) {
         preflight.require(frontend.is_promotable(), || {
@@ -225,9 +266,9 @@ fn check_platforms(
             )
         });
     }
-    let service = preflight.check("the service on Railway", platforms.service);
+    checked.service = preflight.check("the service on Railway", platforms.service);
     if platforms.image_kept && !platforms.rollback_refused {
-        return (Backend::Image, service, notes);
+        return checked;
     }
     let took_ms = target.took_ms(Step::BackendServes);
     let took = took_ms.map_or_else(String::new, |ms| {
@@ -238,10 +279,11 @@ fn check_platforms(
     } else {
         "the backend's image is gone: it"
     };
-    notes.push(format!(
+    checked.notes.push(format!(
         "{why} is rebuilt from the tag, which takes as long as its deploy did{took}"
     ));
-    (Backend::Rebuild, service, notes)
+    checked.backend = Backend::Rebuild;
+    checked
 }
 
 fn changed_variables(

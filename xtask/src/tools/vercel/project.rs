@@ -84,17 +84,6 @@ impl Vercel {
         })
     }
 
-    /// Whether one of our releases made the deployment.
-    pub fn is_ours(&self, id: &str) -> Result<bool> {
-        let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
-        let endpoint = format!("/v13/deployments/{id}");
-        let deployment: Value = wait::retry(is_transient, || {
-            self.prepared(cmd!(sh, "vercel api {endpoint} --scope {org} --raw"))
-                .json()
-        })?;
-        Ok(deployment["meta"]["release"].is_string())
-    }
-
     /// A promotion lets the platform give the domain to each new deployment from then on: that is taken back where it was
     /// off before.
     pub(super) fn stop_assigning_domains(&self) -> Result<()> {
