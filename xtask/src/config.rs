@@ -68,6 +68,9 @@ pub struct TestSuiteConfig {
     /// Folder it runs in, relative to the root.
     pub dir: PathBuf,
     pub command: Vec<String>,
+    /// Environment variables with secrets that it needs, as tokens of package registries.
+    #[serde(default)]
+    pub env: Vec<String>,
     #[serde(default = "default_suite_s")]
     pub deadline_s: u64,
 }
@@ -390,6 +393,7 @@ impl Config {
             names.extend(self.backup.identity.clone());
         }
         names.extend(environment.vercel.protection_bypass.clone());
+        names.extend(environment.vercel.build_env.clone());
         names
     }
 

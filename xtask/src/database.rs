@@ -1,6 +1,7 @@
 //! The live database, through the official driver: facts, digests, and the few changes that a restore makes.
 
 mod changes;
+mod deadline;
 mod facts;
 mod fence;
 mod inventory;
@@ -31,8 +32,12 @@ pub use raw_id::{RawId, shown_document};
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);
 /// How long one connection may take to be made.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long indexes may take to be built.
+const BUILD_DEADLINE: Duration = Duration::from_hours(6);
 /// How long a change may take to reach a majority of the servers.
 const MAJORITY_DEADLINE_MS: i32 = 60_000;
+/// How long a server that was reached may take for one answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 const APP_NAME: &str = "cargo-xtask";
 
 /// The longest that the driver looks for a server and for a connection, whatever the connection string says.
@@ -40,6 +45,8 @@ const APP_NAME: &str = "cargo-xtask";
 pub struct Patience {
     pub selection: Duration,
     pub connect: Duration,
+    /// For one answer of the server.
+    pub answer: Duration,
 }
 
 /// One database on a server.
@@ -48,6 +55,8 @@ pub struct Live {
     client: Client,
     database: Database,
     host: String,
+    /// The longest that one answer is waited for: the driver itself has no such limit.
+    answer: Duration,
     /// Set by an operation: each change needs its proof.
     fence: Option<Fence>,
     /// The collection with the fence's token.
@@ -81,6 +90,7 @@ impl Live {
             database: client.database(database),
             client,
             host: hosts.join(","),
+            answer: at_most.map_or(ANSWER_DEADLINE, |patience| patience.answer),
             fence: None,
             claimed: None,
         })
@@ -112,28 +122,43 @@ impl Live {
 
     /// Runs a command on the database.
     fn command(&self, command: Document) -> Result<Document> {
-        let name = command.keys().next().cloned().unwrap_or_default();
-        self.database
-            .run_command(command)
-            .run()
-            .with_context(|| format!("the server refused `{name}` on `{}`", self.name()))
+        let asked = deadline::ride_out(|| self.run_on(&self.database, command.clone(), self.answer));
+        asked.with_context(|| failed(&command, Some(self.name())))
+    }
+
+    /// One command, whose answer is waited for no longer than that.
+    fn run_on(&self, database: &Database, command: Document, longest: Duration) -> Result<Document> {
+        let database = database.clone();
+        deadline::within(longest, &self.host, move || database.run_command(command).run())
     }
 
     /// Runs a command that changes something; it counts only when a majority has it in its journal: a server that is
     /// killed afterwards must not come back without it. `renameCollection` is a command of `admin`.
     fn change(&self, mut command: Document) -> Result<Document> {
-        self.prove()?;
         let admin = command.contains_key("renameCollection");
         let name = command.keys().next().cloned().unwrap_or_default();
         command.insert(
             "writeConcern",
             doc! { "w": "majority", "j": true, "wtimeout": MAJORITY_DEADLINE_MS },
         );
-        let answer = if admin {
-            self.admin(command)
+        let longest = if command.contains_key("createIndexes") {
+            BUILD_DEADLINE
         } else {
-            self.command(command)
-        }?;
+            self.answer
+        };
+        let (database, on) = if admin {
+            (self.client.database("admin"), None)
+        } else {
+            (self.database.clone(), Some(self.name()))
+        };
+        // These tell themselves from the state whether they were done.
+        let once = ["renameCollection", "create"].contains(&name.as_str());
+        let ask = || {
+            self.prove()?;
+            self.run_on(&database, command.clone(), longest)
+        };
+        let answer = if once { ask() } else { deadline::ride_out(ask) };
+        let answer = answer.with_context(|| failed(&command, on))?;
         // Done, but not everywhere: the server calls that a success.
         ensure!(
             !answer.contains_key("writeConcernError"),
@@ -145,12 +170,17 @@ impl Live {
 
     /// Runs a command on the database `admin`.
     fn admin(&self, command: Document) -> Result<Document> {
-        let name = command.keys().next().cloned().unwrap_or_default();
-        self.client
-            .database("admin")
-            .run_command(command)
-            .run()
-            .with_context(|| format!("the server refused `{name}`"))
+        let database = self.client.database("admin");
+        let asked = deadline::ride_out(|| self.run_on(&database, command.clone(), self.answer));
+        asked.with_context(|| failed(&command, None))
+    }
+}
+
+fn failed(command: &Document, database: Option<&str>) -> String {
+    let name = command.keys().next().cloned().unwrap_or_default();
+    match database {
+        Some(database) => format!("the server refused `{name}` on `{database}`"),
+        None => format!("the server refused `{name}`"),
     }
 }
 

@@ -63,6 +63,9 @@ const PASSED_ON: &[&str] = &[
     "XDG_RUNTIME_DIR",
 ];
 
+/// The certificates of a company's own authority, for programs that run on Node.
+pub const OF_NODE: &[&str] = &["NODE_EXTRA_CA_CERTS"];
+
 /// A command about to run.
 #[must_use]
 pub struct Exec {

@@ -17,6 +17,7 @@ mod report;
 mod runner;
 mod template;
 pub mod watch;
+mod well;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -5,6 +5,7 @@ pub mod commit_checks;
 pub mod deploy;
 pub mod ledger_repair;
 pub mod on_unhealthy;
+pub mod others;
 pub mod platforms;
 pub mod release_tag;
 pub mod releases;

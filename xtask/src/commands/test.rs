@@ -10,7 +10,7 @@ use super::Common;
 use crate::config::TestSuiteConfig;
 use crate::context::Context;
 use crate::error::catalogue::configuration as errors;
-use crate::exec::Exec;
+use crate::exec::{Exec, OF_NODE};
 use crate::report;
 use crate::wait;
 
@@ -83,7 +83,11 @@ fn run_suite(ctx: &Context, name: &str) -> Result<Passed> {
     let sh = ctx.shell()?;
     sh.change_dir(&suite.dir);
     let _ticker = report::Ticker::start(format!("{name}…"));
-    let finished = Exec::new(cmd!(sh, "{program} {arguments...}"))
+    let command = Exec::new(cmd!(sh, "{program} {arguments...}")).inherit(OF_NODE);
+    let command = suite.env.iter().try_fold(command, |command, variable| {
+        Ok::<_, anyhow::Error>(command.secret_env(variable, &ctx.secret(variable)?))
+    })?;
+    let finished = command
         .deadline(Duration::from_secs(suite.deadline_s))
         .on_stderr(report::trace)
         .output()?;

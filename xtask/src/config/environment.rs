@@ -13,6 +13,10 @@ pub struct EnvironmentConfig {
     /// Whether changing this environment needs a typed confirmation or `--yes`.
     #[serde(default)]
     pub protected: bool,
+    /// Why it is accepted that others than this program deploy to it, in words. Without it, a protected environment is not
+    /// released to while others do.
+    #[serde(default)]
+    pub others_deploy: Option<String>,
     pub railway: RailwayConfig,
     pub vercel: VercelConfig,
     pub mongodb: MongodbConfig,
@@ -60,6 +64,9 @@ pub struct VercelConfig {
     pub staged_url: String,
     /// Environment variable with the protection bypass secret for staged deployments.
     pub protection_bypass: Option<String>,
+    /// Environment variables with secrets that a build needs, as tokens of package registries: nothing else gets them.
+    #[serde(default)]
+    pub build_env: Vec<String>,
     /// How long one deployment may take.
     #[serde(default = "default_deploy_s")]
     pub deploy_s: u64,

@@ -1,6 +1,7 @@
 //! The few changes that a restore makes. Each first asks whether it was made already: all can be repeated.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, deserialize_from_slice, doc, serialize_to_vec};
@@ -8,10 +9,12 @@ use mongodb::error::ErrorKind;
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
+use super::deadline::{PAUSE, RIDE_OUT, is_broken};
 use super::fence::TOKEN_ID;
 use super::{Live, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
+use crate::wait;
 
 /// `NamespaceNotFound`, `NamespaceExists`.
 const NOT_FOUND: i32 = 26;
@@ -68,7 +71,18 @@ impl Live {
     pub fn rename(&self, from: &str, to: &str) -> Result<Renamed> {
         let full = |name: &str| format!("{}.{name}", self.name());
         let command = doc! { "renameCollection": full(from), "to": full(to), "dropTarget": false };
-        match self.change(command) {
+        let started = Instant::now();
+        let mut answer = self.change(command.clone());
+        while answer.as_ref().is_err_and(is_broken) && started.elapsed() < RIDE_OUT {
+            // It may have been done: the names tell, before it is asked for again.
+            wait::pause(PAUSE);
+            let there = self.listed()?;
+            if !there.contains_key(from) && there.contains_key(to) {
+                return Ok(Renamed::Done);
+            }
+            answer = self.change(command.clone());
+        }
+        match answer {
             Ok(_) => Ok(Renamed::Done),
             Err(error) => match server_code(&error) {
                 Some(NOT_FOUND) => Ok(Renamed::NotThere),

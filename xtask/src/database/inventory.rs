@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
+use super::deadline::{ride_out, within};
 use super::normal_form::{is_capped, listed_options, plain_document};
 use super::{Live, server_code};
 use crate::archive::crc::Crc64;
@@ -40,14 +41,9 @@ impl Live {
     /// All collections and views, those of the server and those that restores left included.
     pub fn listed(&self) -> Result<BTreeMap<String, Listed>> {
         let listing = || format!("cannot list the collections of `{}`", self.name());
-        let mut cursor = self
-            .database
-            .run_cursor_command(doc! { "listCollections": 1, "cursor": {} })
-            .run()
-            .with_context(listing)?;
+        let entries = self.all_of(doc! { "listCollections": 1, "cursor": {} });
         let mut found = BTreeMap::new();
-        while cursor.advance().with_context(listing)? {
-            let entry: Document = cursor.current().try_into().with_context(listing)?;
+        for entry in entries.with_context(listing)? {
             let kind = match entry.get_str("type") {
                 Ok("view") => NamespaceKind::View,
                 Ok("timeseries") => NamespaceKind::Timeseries,
@@ -58,6 +54,23 @@ impl Live {
             found.insert(name, Listed { kind, options });
         }
         Ok(found)
+    }
+
+    /// All that a command with a cursor lists: a few answers, each small.
+    fn all_of(&self, command: Document) -> Result<Vec<Document>> {
+        let listed = ride_out(|| {
+            let (database, command) = (self.database.clone(), command.clone());
+            within(self.answer, &self.host, move || {
+                let mut cursor = database.run_cursor_command(command).run()?;
+                let mut listed = Vec::new();
+                while cursor.advance()? {
+                    listed.push(cursor.current().to_owned());
+                }
+                Ok(listed)
+            })
+        })?;
+        let documents = listed.iter().map(|raw| Ok(raw.as_ref().try_into()?));
+        documents.collect()
     }
 
     /// What the database holds, without what belongs to the server or to restores.
@@ -121,21 +134,11 @@ impl Live {
     /// The indexes of a collection as the server lists them.
     pub fn indexes(&self, collection: &str) -> Result<Vec<Document>> {
         let listing = || format!("cannot list the indexes of `{}.{collection}`", self.name());
-        let cursor = self
-            .database
-            .run_cursor_command(doc! { "listIndexes": collection, "cursor": {} })
-            .run();
-        let mut cursor = match cursor.map_err(anyhow::Error::from) {
-            Ok(cursor) => cursor,
+        match self.all_of(doc! { "listIndexes": collection, "cursor": {} }) {
             // Dropped between two questions.
-            Err(error) if server_code(&error) == Some(NOT_FOUND) => return Ok(Vec::new()),
-            Err(error) => return Err(error.context(listing())),
-        };
-        let mut indexes = Vec::new();
-        while cursor.advance().with_context(listing)? {
-            indexes.push(cursor.current().try_into().with_context(listing)?);
+            Err(error) if server_code(&error) == Some(NOT_FOUND) => Ok(Vec::new()),
+            listed => listed.with_context(listing),
         }
-        Ok(indexes)
     }
 
     /// Documents and bytes as the server's statistics state them: at once, and right on an idle server.

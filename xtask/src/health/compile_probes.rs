@@ -83,10 +83,11 @@ impl Compiler<'_> {
             self.mistake(status.span().start, "`status` lists numbers from 100 to 599");
         }
         Expectations {
-            status: expect
-                .status
-                .as_ref()
-                .map_or_else(|| vec![200], |status| status.get_ref().clone()),
+            status: expect.status.as_ref().map_or_else(
+                || if expect.healthy { vec![200, 204] } else { vec![200] },
+                |status| status.get_ref().clone(),
+            ),
+            healthy: expect.healthy,
             headers,
             body: expect.body.as_ref().and_then(|pattern| self.pattern(pattern)),
             json,

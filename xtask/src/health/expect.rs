@@ -7,6 +7,7 @@ use serde_json_path::JsonPath;
 use super::file::JsonType;
 use super::http::Answer;
 use super::template::{Missing, Values, fill_json};
+use super::well;
 
 /// How much of a body or a value a message shows.
 const SHOWN_CHARS: usize = 160;
@@ -18,6 +19,8 @@ pub(super) struct Expectations {
     pub headers: Vec<(String, Regex)>,
     pub body: Option<Regex>,
     pub json: Vec<Assertion>,
+    /// Whether the body must be one of those that health routes give when all is well.
+    pub healthy: bool,
     pub max_ms: Option<u64>,
     pub p95_ms: Option<u64>,
 }
@@ -76,6 +79,9 @@ impl Expectations {
     /// The first thing that is not as expected.
     pub(super) fn check(&self, answer: &Answer, equals: &[Option<Value>]) -> Result<(), String> {
         self.check_head(answer)?;
+        if self.healthy {
+            well::is_well(text(answer)?)?;
+        }
         if self.body.is_some() || !self.json.is_empty() {
             let text = text(answer)?;
             if let Some(pattern) = &self.body

@@ -157,6 +157,8 @@ pub(super) struct ExpectSpec {
     /// Regular expression that is found in the body.
     pub body: Option<Text>,
     pub json: Vec<Spanned<AssertionSpec>>,
+    /// The answer is one of those that health routes give when all is well, whatever its form.
+    pub healthy: bool,
     /// The longest that any one answer may take.
     pub max_ms: Option<Spanned<u64>>,
     /// The 95th percentile over the samples.

@@ -5,6 +5,7 @@
 //! ignored by git, and `railway up` leaves out what a `.gitignore` above names. They have no `.git` themselves. A checkout is locked while its process
 //! lives, so those of killed processes can be told apart and are removed when the next operation begins.
 
+mod folder;
 mod refuse;
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -13,11 +14,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use folder::folder_for;
+
 use crate::context::Context;
 use crate::error::catalogue::tools as errors;
 use crate::report;
 use crate::tools::git::{Export, Git};
 use crate::tools::railway::RailwayService;
+use crate::tools::vercel::VercelProject;
 
 /// Only the user may enter.
 const PRIVATE_MODE: u32 = 0o700;
@@ -82,10 +86,24 @@ impl Checkout {
     /// Refused (exit 3) where the service would not find its root directory, or where files of the folder would be left out.
     pub fn backend(&self, ctx: &Context, service: &RailwayService) -> Result<PathBuf> {
         let source = &ctx.env().railway.source;
-        let folder = service.folder_to_upload(source, |path| self.path(path).is_dir());
+        let root = service.root_directory.as_deref();
+        let folder = folder_for(source, root, |path| self.path(path).is_dir());
         let root = service.root_directory.as_deref().unwrap_or_default();
         let folder = folder.ok_or_else(|| errors::railway_root_directory(root, source.display()))?;
         self.refuse_left_out(&folder)?;
+        Ok(self.path(&folder))
+    }
+
+    /// The folder to build the frontend in, as the project on Vercel is set.
+    ///
+    /// # Errors
+    /// Refused (exit 3) where the project would not find its Root Directory.
+    pub fn frontend(&self, ctx: &Context, project: &VercelProject) -> Result<PathBuf> {
+        let source = &ctx.env().vercel.source;
+        let root = project.root_directory.as_deref();
+        let folder = folder_for(source, root, |path| self.path(path).is_dir());
+        let folder = folder
+            .ok_or_else(|| errors::vercel_root_directory(root.unwrap_or_default(), source.display()))?;
         Ok(self.path(&folder))
     }
 

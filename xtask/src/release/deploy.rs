@@ -20,6 +20,7 @@ use crate::domain::release::{BackupRef, Health, OnVercel, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
 use crate::domain::verdict::HealthStatus;
+use crate::error::catalogue::tools as errors;
 use crate::health::{self, CheckGroup, ExpectedRelease};
 use crate::operation::run::{Operation, ResumeMode, plan_sha256};
 use crate::tools::railway;
@@ -182,9 +183,13 @@ impl Deploy<'_> {
 
     fn stage_frontend(&self, checkout: &Checkout) -> Result<Staged> {
         self.operation.step(Step::StageFrontend, || {
-            let folder = checkout.path(&self.ctx.env().vercel.source);
-            let id = self.operation.id.as_str();
-            let staged = self.platforms.vercel.stage(&folder, id, &self.plan.commit)?;
+            let vercel = &self.platforms.vercel;
+            let folder = checkout.frontend(self.ctx, &vercel.project()?)?;
+            let (id, known) = (
+                self.operation.id.as_str(),
+                Variables::read(self.ctx)?.of_frontend(),
+            );
+            let staged = vercel.stage(&folder, &known, id, &self.plan.commit)?;
             Ok(Staged {
                 deployment: staged.id,
                 host: staged.url,
@@ -203,6 +208,9 @@ impl Deploy<'_> {
             let report = health::run(self.ctx, &request)?;
             match report.verdict {
                 HealthStatus::Healthy => Ok(()),
+                _ if failures(&report).iter().any(|failure| failure.contains("401")) => {
+                    Err(errors::vercel_staged_protected(&staged.host).into())
+                }
                 verdict => bail!(
                     "the staged frontend is {}: {}",
                     verdict.word(),

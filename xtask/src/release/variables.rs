@@ -96,6 +96,15 @@ impl Variables {
         railway.set_variables(&wanted.collect())
     }
 
+    /// The values of the frontend's variables, under their names on Vercel: a build needs them, and cannot read them back.
+    pub fn of_frontend(&self) -> BTreeMap<String, Secret> {
+        let named = self
+            .values
+            .iter()
+            .filter_map(|(variable, value)| Some((variable.vercel.clone()?, value.clone())));
+        named.collect()
+    }
+
     /// Sets the named variables of the frontend for its next build.
     pub fn set_on_vercel(&self, vercel: &Vercel, names: &[String]) -> Result<()> {
         for (variable, value) in &self.values {

@@ -5,6 +5,10 @@
 //! rollback and inspect: `--scope` is always given. `inspect --wait` exits 0 on a timeout. `--token` would show
 //! in the list of processes.
 
+mod build;
+mod project;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,10 +20,12 @@ use xshell::cmd;
 use crate::config;
 use crate::context::Context;
 use crate::error::catalogue::tools as errors;
-use crate::exec::{Exec, shell_in};
+use crate::exec::{Exec, OF_NODE, shell_in};
 use crate::secret::Secret;
 use crate::tools::fault;
 use crate::wait;
+
+pub use project::VercelProject;
 
 const READY: &str = "READY";
 /// States that a deployment does not leave by itself. `BLOCKED` needs somebody on the platform.
@@ -52,12 +58,17 @@ pub struct Vercel {
     root: PathBuf,
     place: config::VercelConfig,
     token: Secret,
+    /// What only a build is given: tokens of package registries.
+    of_build: Vec<(String, Secret)>,
 }
 
 impl Vercel {
     pub fn open(ctx: &Context) -> Result<Self> {
         let place = ctx.env().vercel.clone();
+        let of_build = place.build_env.iter();
+        let of_build = of_build.map(|name| Ok((name.clone(), ctx.secret(name)?)));
         Ok(Self {
+            of_build: of_build.collect::<Result<_>>()?,
             root: ctx.root.clone(),
             token: ctx.secret(&place.token)?,
             place,
@@ -82,8 +93,15 @@ impl Vercel {
         })
     }
 
-    /// Builds the folder and uploads it as a production deployment that no domain serves yet.
-    pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<VercelDeployment> {
+    /// Builds in the folder and uploads the output as a production deployment that no domain serves yet. `known` are
+    /// variables whose values the platform does not give back.
+    pub fn stage(
+        &self,
+        folder: &Path,
+        known: &BTreeMap<String, Secret>,
+        release: &str,
+        commit: &str,
+    ) -> Result<VercelDeployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
         let (sh, org) = (&shell_in(folder)?, &self.place.org);
         let run = |command| self.prepared(command).deadline(deadline);
@@ -92,9 +110,14 @@ impl Vercel {
             "vercel pull --yes --environment=production --scope {org}"
         ))
         .run()?;
-        run(cmd!(sh, "vercel build --prod --yes"))
+        build::fill_in(folder, known)?;
+        let build = run(cmd!(sh, "vercel build --prod --yes"));
+        self.of_build
+            .iter()
+            .fold(build, |build, (name, value)| build.secret_env(name, value))
             .run()
             .context("cannot build the frontend")?;
+        build::check_output(folder)?;
         let (ours, sha) = (format!("release={release}"), format!("gitSha={commit}"));
         let answer: Value = run(cmd!(
             sh,
@@ -130,7 +153,12 @@ impl Vercel {
 
     /// Gives the production domain to a staged deployment, and proves it by asking the domain.
     pub fn promote(&self, id: &str) -> Result<VercelDeployment> {
-        self.point_domain_at(id, "promote")
+        let assigned_before = self.project()?.auto_assign_custom_domains;
+        let promoted = self.point_domain_at(id, "promote")?;
+        if assigned_before == Some(false) {
+            self.stop_assigning_domains()?;
+        }
+        Ok(promoted)
     }
 
     /// Gives the production domain back to an earlier deployment, and proves it. Vercel then stops assigning the
@@ -196,6 +224,7 @@ impl Vercel {
 
     fn prepared(&self, command: xshell::Cmd<'_>) -> Exec {
         Exec::new(command)
+            .inherit(OF_NODE)
             .secret_env("VERCEL_TOKEN", &self.token)
             .env("VERCEL_ORG_ID", &self.place.org)
             .env("VERCEL_PROJECT_ID", &self.place.project)

@@ -65,6 +65,10 @@ impl Control {
                 .railway
                 .set_up(serde_json::from_value(body).context("not the settings of a service")?),
             "/railway/next" => platforms.railway.end_next_as(text("status")?)?,
+            "/railway/push" => platforms.railway.push()?,
+            "/vercel/project" => platforms.vercel.set_up(&body)?,
+            "/vercel/protect" => platforms.vercel.protect(text("secret")?),
+            "/vercel/push" => platforms.vercel.push()?,
             "/railway/token" => platforms.railway.let_token_roll_back(
                 body["may_roll_back"]
                     .as_bool()

@@ -3,3 +3,4 @@
 mod committed;
 mod git_settings;
 mod railway;
+mod vercel;

@@ -10,7 +10,7 @@ use crate::domain::release::known_good;
 use crate::release::releases::Releases;
 use crate::restore::{self, Leftover};
 use crate::tools::railway::Railway;
-use crate::tools::vercel::Vercel;
+use crate::tools::vercel::{Vercel, VercelProject};
 
 /// More requests than these would make a page that nobody waits for.
 const IMAGES_LOOKED_AT: usize = 5;
@@ -30,7 +30,15 @@ pub(super) fn railway(ctx: &Context) -> Vec<Line> {
                 "none is needed: a rollback builds from the tag, which takes some minutes longer",
             ));
         }
-        if let Some(note) = railway.service()?.note() {
+        let service = railway.service()?;
+        if let Some(repository) = service.connected_repository() {
+            lines.push(Line::warning(
+                "railway pushes",
+                format!("each push to {repository} is deployed by the platform, over a rollback too"),
+                "railway service source disconnect",
+            ));
+        }
+        if let Some(note) = service.note() {
             let fix = "remove the watch patterns in the settings of the service on Railway";
             lines.push(Line::warning("railway service", note, fix));
         }
@@ -42,14 +50,39 @@ pub(super) fn railway(ctx: &Context) -> Vec<Line> {
 }
 
 pub(super) fn vercel(ctx: &Context) -> Vec<Line> {
-    let look = || -> Result<Line> {
-        Ok(match Vercel::open(ctx)?.serving()? {
+    let look = || -> Result<Vec<Line>> {
+        let vercel = Vercel::open(ctx)?;
+        let mut lines = vec![match vercel.serving()? {
             Some(deployment) => Line::ok("vercel", format!("{} serves", deployment.id)),
             None => Line::warning("vercel", "the domain serves nothing", "cargo xtask deploy"),
-        })
+        }];
+        lines.extend(vercel_settings(ctx, &vercel.project()?));
+        Ok(lines)
     };
     let fix = format!("check {} and the ids in pipeline.toml", ctx.env().vercel.token);
-    vec![look().unwrap_or_else(|error| Line::error("vercel", &error, &fix))]
+    look().unwrap_or_else(|error| vec![Line::error("vercel", &error, &fix)])
+}
+
+fn vercel_settings(ctx: &Context, project: &VercelProject) -> Vec<Line> {
+    let pushes = project.git_deploys().map(|repository| {
+        let found = format!("each push to {repository} goes to the production domain, over a rollback too");
+        let fix = "disconnect the repository, or switch off \"Auto-assign Custom Production Domains\"";
+        Line::warning("vercel pushes", found, fix)
+    });
+    let rolls_out = project.rolls_out().then(|| {
+        let found = "rolling releases: a promotion would move a part of the users only";
+        Line::warning("vercel rollout", found, "disable rolling releases on Vercel")
+    });
+    let closed = project.protects_staged() && ctx.env().vercel.protection_bypass.is_none();
+    let closed = closed.then(|| {
+        let found = "the addresses of deployments ask for a login: a staged frontend cannot be checked";
+        Line::warning(
+            "vercel protection",
+            found,
+            "set `protection_bypass` in pipeline.toml",
+        )
+    });
+    pushes.into_iter().chain(rolls_out).chain(closed).collect()
 }
 
 pub(super) fn database(ctx: &Context) -> Vec<Line> {

@@ -45,6 +45,36 @@ catalogue! {
         live "nothing was changed",
         next "set `source` in pipeline.toml to the folder of the backend, or change the root directory of the service";
 
+    /// The project builds a folder that the commit does not have there.
+    vercel_root_directory(root, source) Refused
+        "the Root Directory of the project on Vercel is {root}, and the commit has no such folder in or at {source}",
+        live "nothing was changed",
+        next "set `source` in pipeline.toml to the folder of the frontend, or change the Root Directory of the project";
+
+    /// `vercel build` ended well and built nothing.
+    vercel_output_empty() Failed
+        "the build of the frontend has neither `static` nor `functions` nor `services`: it would serve nothing",
+        live "the frontend that served before serves on",
+        next "compare the Root Directory and the Output Directory of the project on Vercel with the repository";
+
+    /// Pages would be built with nothing in the place of a value.
+    vercel_unreadable_variables(names) Refused
+        "Vercel does not give back the values of {names}, which a build writes into the pages",
+        live "the frontend that served before serves on",
+        next "name them under `[[environments.*.variables]]` with `vercel = \"…\"`, or make them readable on Vercel";
+
+    /// Pages were built with a placeholder.
+    vercel_placeholder(file) Refused
+        "the built file {file} has \"[SENSITIVE]\" in the place of a value that Vercel does not give back",
+        live "the frontend that served before serves on",
+        next "name the variable under `[[environments.*.variables]]` with `vercel = \"…\"`, or make it readable on Vercel";
+
+    /// The address of a staged deployment asks for a login.
+    vercel_staged_protected(host) Refused
+        "the staged frontend {host} asks for a login (401): it cannot be checked before it goes live",
+        live "the frontend that served before serves on",
+        next "make a secret for \"Protection Bypass for Automation\" on Vercel and name its variable: `protection_bypass`";
+
     /// Vercel's plan does not allow the change of the production domain.
     vercel_plan_too_small(verb, deployment, cause) Failed
         "Vercel refused the {verb} to {deployment}: {cause}",

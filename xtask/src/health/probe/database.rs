@@ -88,6 +88,7 @@ impl DatabaseProbe {
         let patience = Patience {
             selection: timeout * 3 / 4,
             connect: timeout / 2,
+            answer: timeout,
         };
         let live =
             Live::open(uri, name, Some(patience)).map_err(|error| Problem::Unknown(format!("{error:#}")))?;

@@ -8,6 +8,7 @@ use crate::domain::release::rolled_back_by;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
+use crate::release::others::{Settings, accepted_in_words};
 use crate::release::platforms::Platforms;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::{ToSet, Variables};
@@ -60,13 +61,14 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     let mut notes = Vec::new();
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
         preflight.check("the backend's token", platforms.railway.check_token());
-        let service = preflight.check("the service on Railway", platforms.railway.service());
-        if let (Some(checkout), Some(service)) = (&checkout, &service) {
-            preflight.check("the backend's folder", checkout.backend(ctx, service));
+        let settings = Settings::ask(&platforms, &mut preflight);
+        if let Some(checkout) = &checkout {
+            settings.check_folders(ctx, checkout, &mut preflight);
         }
-        notes.extend(service.and_then(|service| service.note()));
+        notes.extend(settings.check(ctx, &mut preflight));
         if let Some(serving) = preflight.check("what serves now", platforms.serving()) {
-            notes.extend(releases.require_no_drift(&serving, allowed.drift, &mut preflight));
+            let drift = allowed.drift || accepted_in_words(ctx);
+            notes.extend(releases.require_no_drift(&serving, drift, &mut preflight));
         }
     }
     for gap in preflight

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::domain::release::Release;
+use crate::release::others::others_who_deploy;
 use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::release_tag::schema_fingerprint;
 use crate::tools::git::Git;
@@ -41,6 +42,8 @@ pub(super) struct OfPlatforms {
     pub rollback_refused: bool,
     /// The settings of the service, which decide what a new build takes.
     pub service: Result<RailwayService>,
+    /// Who else deploys; what could not be asked stops no rollback.
+    pub others: Vec<String>,
 }
 
 impl Facts {
@@ -82,9 +85,10 @@ impl OfPlatforms {
             let frontend = scope.spawn(|| platforms.vercel.inspect(&target.vercel.deployment));
             let refused = scope.spawn(|| platforms.railway.refuses_rollbacks());
             let service = scope.spawn(|| platforms.railway.service());
+            let project = scope.spawn(|| platforms.vercel.project().ok());
             let token = platforms.railway.check_token();
             let image = platforms.railway.deployment(&target.railway.deployment);
-            let serving = join(serving);
+            let (serving, service) = (join(serving), join(service));
             let serves = |id: &str| {
                 let backend = serving.as_ref().ok().and_then(|serving| serving.backend.as_ref());
                 backend.is_some_and(|backend| backend.id == id)
@@ -98,7 +102,8 @@ impl OfPlatforms {
                 image_kept: image.as_ref().is_ok_and(kept),
                 frontend: join(frontend),
                 rollback_refused: join(refused),
-                service: join(service),
+                others: others_who_deploy(service.as_ref().ok(), join(project).as_ref()),
+                service,
                 serving,
             }
         })

@@ -260,6 +260,7 @@ fn check_platforms(
         return checked;
     };
     preflight.check("the backend's token", platforms.token);
+    checked.notes.extend(platforms.others);
     if let Some(serving) = preflight.check("what serves now", platforms.serving) {
         let drift = releases.require_no_drift(&serving, wanted.allow_drift, preflight);
         checked.has_drift = !drift.is_empty();

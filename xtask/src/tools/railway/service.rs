@@ -1,7 +1,5 @@
 //! Settings of the service on Railway that decide what becomes of an upload.
 
-use std::path::{Component, Path, PathBuf};
-
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
@@ -15,6 +13,14 @@ pub struct RailwayService {
     pub root_directory: Option<String>,
     /// Patterns of paths; a deployment that changes none of them is `SKIPPED`.
     pub watch_patterns: Option<Vec<String>>,
+    source: Option<Source>,
+}
+
+/// Where the platform takes the service's code from, beside uploads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct Source {
+    repo: Option<String>,
 }
 
 impl RailwayService {
@@ -27,64 +33,21 @@ impl RailwayService {
         })
     }
 
-    /// The folder of a commit to upload so that the service builds `source`: with a root directory the platform builds that
-    /// folder *of the upload*, so an upload of the folder itself ends with "Could not find root directory". `None` where
-    /// no upload has it there. `exists` tells which folders the commit has.
-    pub fn folder_to_upload(&self, source: &Path, exists: impl Fn(&Path) -> bool) -> Option<PathBuf> {
-        let plain = |path: &Path| -> PathBuf {
-            let parts = path.components();
-            parts
-                .filter(|part| matches!(part, Component::Normal(_)))
-                .collect()
-        };
-        let source = plain(source);
-        let root = plain(Path::new(self.root_directory.as_deref().unwrap_or_default()));
-        if source.ends_with(&root) {
-            let above = source.components().count() - root.components().count();
-            return Some(source.components().take(above).collect());
-        }
-        exists(&source.join(root)).then_some(source)
+    /// The repository whose pushes the platform deploys by itself.
+    pub fn connected_repository(&self) -> Option<&str> {
+        self.source.as_ref()?.repo.as_deref()
     }
 }
 
 impl Railway {
     /// The settings of the service in this environment.
     pub fn service(&self) -> Result<RailwayService> {
-        let document = "query($e:String!,$s:String!){serviceInstance(environmentId:$e,serviceId:$s){rootDirectory watchPatterns}}";
+        let document = "query($e:String!,$s:String!){serviceInstance(environmentId:$e,serviceId:$s){rootDirectory watchPatterns source{repo}}}";
         let answer = self.query(
             document,
             &[("e", &self.place.environment), ("s", &self.place.service)],
         )?;
         serde_json::from_value(answer["serviceInstance"].clone())
             .context("railway answered without the settings of the service")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn with_a_root_directory_the_folder_that_holds_it_is_uploaded() {
-        let cases = [
-            ("backend", None, Some("backend")),
-            ("backend", Some(""), Some("backend")),
-            ("backend", Some("/"), Some("backend")),
-            ("backend", Some("/backend"), Some("")),
-            ("./backend/", Some("backend/"), Some("")),
-            ("apps/api", Some("api"), Some("apps")),
-            ("apps/api", Some("/apps/api"), Some("")),
-            (".", Some("/backend"), Some("")),
-            ("backend", Some("/server"), None),
-            ("backend", Some("end"), None),
-        ];
-        for (source, root, expected) in cases {
-            let service = RailwayService {
-                root_directory: root.map(str::to_owned),
-                ..RailwayService::default()
-            };
-            let folder = service.folder_to_upload(Path::new(source), |path| path == Path::new("backend"));
-            assert_eq!(folder, expected.map(PathBuf::from), "{source} {root:?}");
-        }
     }
 }

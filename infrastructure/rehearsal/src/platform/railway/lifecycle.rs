@@ -110,6 +110,20 @@ impl Railway {
         self.start_copy(&source, "redeploy", digest)
     }
 
+    /// A push to the connected repository, which the platform deploys by itself: what is live, built again.
+    pub(in crate::platform) fn push(self: &Arc<Self>) -> Result<()> {
+        let state = self.state();
+        let live = state.live.as_ref().context("nothing is live")?;
+        let found = state.deployments.iter().find(|deployment| &deployment.id == live);
+        let source = found.context("nothing is live")?.clone();
+        drop(state);
+        let pushed = Deployment {
+            message: String::new(),
+            ..source
+        };
+        self.start_copy(&pushed, DEPLOY, format!("sha256:{}", new_id()?))
+    }
+
     fn start_copy(self: &Arc<Self>, source: &Deployment, reason: &'static str, digest: String) -> Result<()> {
         let copy = Deployment {
             id: new_id()?,

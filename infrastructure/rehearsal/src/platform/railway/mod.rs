@@ -72,6 +72,8 @@ pub(super) struct Settings {
     /// Folder of an upload that is built.
     root_directory: Option<String>,
     watch_patterns: Vec<String>,
+    /// The connected repository.
+    repo: Option<String>,
 }
 
 /// Who asks.

@@ -238,7 +238,7 @@ fn service_instance(railway: &Railway) -> Value {
         "healthcheckTimeout": 300,
         "overlapSeconds": null,
         "drainingSeconds": null,
-        "source": {"repo": null, "image": null},
+        "source": {"repo": settings.repo, "image": null},
         "startCommand": null,
         "rootDirectory": settings.root_directory,
         "watchPatterns": settings.watch_patterns,

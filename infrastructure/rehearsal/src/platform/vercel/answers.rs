@@ -59,6 +59,10 @@ impl Vercel {
             "buildCommand": null,
             "outputDirectory": null,
             "rootDirectory": null,
+            "link": null,
+            "ssoProtection": null,
+            "passwordProtection": null,
+            "rollingRelease": null,
             "directoryListing": false,
             "nodeVersion": "22.x",
             "autoAssignCustomDomains": state.assigns_domains,
@@ -66,6 +70,10 @@ impl Vercel {
             "targets": {"production": production},
             "latestDeployments": [],
         });
+        for (name, value) in &state.settings {
+            project[name] = value.clone();
+        }
+        project["autoAssignCustomDomains"] = Value::from(state.assigns_domains);
         if request.param("rollbackInfo") == Some("true") || !state.last_alias_request.is_null() {
             project["lastAliasRequest"] = state.last_alias_request.clone();
         }
@@ -181,7 +189,7 @@ impl Vercel {
         Response::json(200, &json!({"environments": []}))
     }
 
-    /// Secrets cannot be read back: only their names are there.
+    /// Secrets cannot be read back: their names come with a placeholder or with nothing.
     pub(super) fn pull_variables(&self, _: &Request, captures: &Captures) -> Response {
         if !self.is_project(&captures[0]) {
             return error(404, "not_found", "Project not found");
@@ -191,8 +199,14 @@ impl Vercel {
             .variables
             .iter()
             .filter(|one| one.targets.contains(&captures[1]))
-            .filter(|one| !matches!(one.kind.as_str(), "secret" | "sensitive"))
-            .map(|one| (one.key.clone(), Value::from(one.value.as_str())))
+            .map(|one| {
+                let shown = match one.kind.as_str() {
+                    "sensitive" => "[SENSITIVE]",
+                    "secret" => "",
+                    _ => &one.value,
+                };
+                (one.key.clone(), Value::from(shown))
+            })
             .collect();
         Response::json(200, &json!({"env": pulled, "buildEnv": {}}))
     }

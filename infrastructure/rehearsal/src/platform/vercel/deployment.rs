@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::site::Site;
+use super::site::{Protection, Site};
 use crate::http::server::serve_tcp;
 
 /// A deployment; all of it is known as soon as it is made, as with a prebuilt one.
@@ -87,6 +87,7 @@ pub(super) fn publish(
     wanted: &Wanted,
     uploaded: &BTreeMap<String, Vec<u8>>,
     folder: &Path,
+    protection: &Protection,
 ) -> Result<(String, PathBuf, Option<String>)> {
     std::fs::create_dir_all(folder)?;
     let mut archive = Vec::new();
@@ -108,7 +109,7 @@ pub(super) fn publish(
     }
     let output = folder.join(".vercel").join("output");
     let problem = check_output(&output).err().map(|error| format!("{error:#}"));
-    let site = Site::default();
+    let site = Site::protected(protection);
     let served = output.join("static");
     if problem.is_none() {
         site.switch(id, &served);

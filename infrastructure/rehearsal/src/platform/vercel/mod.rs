@@ -20,7 +20,7 @@ use crate::hex::hex;
 use crate::http::router::{Captures, matches};
 use crate::http::{Request, Response};
 use deployment::{Deployment, Wanted};
-use site::Site;
+use site::{Protection, Site};
 
 /// The simulated project.
 pub(super) struct Vercel {
@@ -29,6 +29,8 @@ pub(super) struct Vercel {
     folder: PathBuf,
     domain: Site,
     state: Mutex<State>,
+    /// The bypass secret of protected addresses; shared with every deployment.
+    protection: Protection,
 }
 
 #[derive(Default)]
@@ -44,6 +46,8 @@ struct State {
     last_alias_request: Value,
     /// Off after a rollback, on again after a promotion.
     assigns_domains: bool,
+    /// What somebody set in the dashboard, over the usual values of the project.
+    settings: serde_json::Map<String, Value>,
 }
 
 struct Variable {
@@ -58,13 +62,14 @@ struct Variable {
 type Endpoint = fn(&Vercel, &Request, &Captures) -> Response;
 
 /// Every endpoint that is simulated.
-const ENDPOINTS: [(&str, Endpoint); 19] = [
+const ENDPOINTS: [(&str, Endpoint); 20] = [
     ("GET /v2/user", Vercel::user),
     ("GET /v1/teams", Vercel::teams),
     ("GET /v2/teams", Vercel::teams),
     ("GET /teams/{team}", Vercel::team),
     ("GET /v2/teams/{team}", Vercel::team),
     ("GET /v9/projects/{project}", Vercel::project),
+    ("PATCH /v9/projects/{project}", Vercel::change_project),
     ("GET /projects/{project}", Vercel::project),
     (
         "GET /projects/{project}/custom-environments",
@@ -153,6 +158,7 @@ impl Vercel {
             folder,
             domain: Site::default(),
             state: Mutex::new(initial),
+            protection: Protection::default(),
         })
     }
 
@@ -194,6 +200,56 @@ impl Vercel {
         })
     }
 
+    /// What somebody sets in the dashboard.
+    pub(super) fn set_up(&self, settings: &Value) -> Result<()> {
+        let settings = settings.as_object().context("not settings")?;
+        let mut state = self.state();
+        if let Some(assigns) = settings.get("autoAssignCustomDomains").and_then(Value::as_bool) {
+            state.assigns_domains = assigns;
+        }
+        state.settings.extend(settings.clone());
+        Ok(())
+    }
+
+    /// Every address of a deployment asks for this secret from now on, the production domain does not.
+    pub(super) fn protect(&self, secret: &str) {
+        self.protection.set(secret);
+    }
+
+    /// A push that the platform deployed by itself: the files of an earlier deployment as a new one.
+    pub(super) fn push(&self) -> Result<()> {
+        let mut state = self.state();
+        let source = state
+            .deployments
+            .last()
+            .context("nothing was deployed yet")?
+            .clone();
+        let id = new_id("dpl_")?;
+        let made = Deployment {
+            id: id.clone(),
+            meta: json!({"githubCommitRef": "main"}),
+            created_ms: self.shared.clock.now_ms(),
+            was_live: false,
+            ..source
+        };
+        state.deployments.push(made);
+        if state.assigns_domains {
+            self.make_live(&mut state, &id);
+        }
+        Ok(())
+    }
+
+    fn change_project(&self, request: &Request, captures: &Captures) -> Response {
+        if !self.is_project(&captures[0]) {
+            return error(404, "not_found", "Project not found");
+        }
+        let changed = request.json().and_then(|body| self.set_up(&body));
+        match changed {
+            Ok(()) => self.project(request, captures),
+            Err(problem) => error(400, "bad_request", &format!("{problem:#}")),
+        }
+    }
+
     fn upload_file(&self, request: &Request, _: &Captures) -> Response {
         let announced = request
             .headers
@@ -232,7 +288,13 @@ impl Vercel {
             return Ok(Response::json(400, &json!({"error": problem})));
         }
         let id = new_id("dpl_")?;
-        let (url, folder, problem) = deployment::publish(&id, &wanted, &state.files, &self.folder.join(&id))?;
+        let (url, folder, problem) = deployment::publish(
+            &id,
+            &wanted,
+            &state.files,
+            &self.folder.join(&id),
+            &self.protection,
+        )?;
         let made = Deployment {
             id: id.clone(),
             url,
@@ -312,7 +374,13 @@ impl Vercel {
             return error(402, "upgrade_required", message);
         }
         let from = state.live.clone();
-        self.make_live(&mut state, &target.id);
+        let rolls_out = state
+            .settings
+            .get("rollingRelease")
+            .is_some_and(|set| !set.is_null());
+        if kind == "rollback" || !rolls_out {
+            self.make_live(&mut state, &target.id);
+        }
         state.assigns_domains = kind == "promote";
         state.last_alias_request = json!({
             "fromDeploymentId": from, "toDeploymentId": target.id, "jobStatus": "succeeded", "type": kind,

@@ -10,10 +10,34 @@ use crate::http::{Request, Response};
 /// An address that serves the folder which is set; 404 as the platform's while there is none.
 #[derive(Debug, Clone, Default)]
 pub(in crate::platform) struct Site {
+    protection: Protection,
     live: Arc<RwLock<Option<(String, PathBuf)>>>,
 }
 
+/// The secret without which a protected address asks for a login.
+#[derive(Debug, Clone, Default)]
+pub(in crate::platform) struct Protection(Arc<RwLock<Option<String>>>);
+
+impl Protection {
+    pub(super) fn set(&self, secret: &str) {
+        *self.0.write().expect("no thread panics while it holds this lock") = Some(secret.to_owned());
+    }
+
+    fn lets_in(&self, request: &Request) -> bool {
+        let secret = self.0.read().expect("no thread panics while it holds this lock");
+        let given = request.headers.get("x-vercel-protection-bypass");
+        secret.as_ref().is_none_or(|secret| given == Some(secret))
+    }
+}
+
 impl Site {
+    pub(super) fn protected(protection: &Protection) -> Self {
+        Self {
+            protection: protection.clone(),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn switch(&self, deployment: &str, folder: &Path) {
         let live = Some((deployment.to_owned(), folder.to_owned()));
         *self
@@ -25,6 +49,9 @@ impl Site {
 
 impl Handler for Site {
     fn handle(&self, request: &Request) -> Response {
+        if !self.protection.lets_in(request) {
+            return Response::text(401, "Authentication Required");
+        }
         let live = self
             .live
             .read()

@@ -192,6 +192,22 @@ fn wait_for_alias(api: &Api, project: &str, name: &str, kind: &str, deadline: In
     }
 }
 
+/// The link to a project is ignored: only `--scope` names the team.
+pub(super) fn api(global: &Global, endpoint: &str, method: &str, fields: &[String]) -> Result<u8> {
+    let api = Api::new(global)?;
+    api.introduce()?;
+    let mut body = json!({});
+    for pair in fields {
+        let (name, value) = pair
+            .split_once('=')
+            .with_context(|| format!("Invalid field \"{pair}\""))?;
+        body[name] = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    }
+    let answer = api.json(method, endpoint, (!fields.is_empty()).then_some(&body))?;
+    println!("{answer}");
+    Ok(0)
+}
+
 pub(super) fn env(global: &Global, command: &EnvCommand) -> Result<u8> {
     let (api, project) = Api::linked(global)?;
     api.introduce()?;

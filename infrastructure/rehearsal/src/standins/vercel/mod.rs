@@ -78,6 +78,17 @@ enum Command {
     Promote(AliasOptions),
     /// Give the production domains back to an earlier deployment
     Rollback(AliasOptions),
+    /// Ask the API
+    Api {
+        endpoint: String,
+        #[arg(short = 'X', long, default_value = "GET")]
+        method: String,
+        /// A value that is parsed: a number, a boolean, or text
+        #[arg(short = 'F', long, value_name = "KEY=VALUE")]
+        field: Vec<String>,
+        #[arg(long)]
+        raw: bool,
+    },
     /// Variables of the project
     Env {
         #[command(subcommand)]
@@ -170,6 +181,12 @@ fn run(arguments: &Arguments) -> Result<u8> {
         } => commands::inspect(global, deployment, *wait, timeout, *json),
         Command::Promote(options) => commands::alias(global, options, "promote"),
         Command::Rollback(options) => commands::alias(global, options, "rollback"),
+        Command::Api {
+            endpoint,
+            method,
+            field,
+            raw: _,
+        } => commands::api(global, endpoint, method, field),
         Command::Env { command } => commands::env(global, command),
     }
 }
