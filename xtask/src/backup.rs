@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod drill;
+pub mod encryption;
 pub mod find;
 pub mod list;
 pub mod prune;
@@ -13,6 +14,7 @@ mod error_hints;
 mod fetch;
 mod indexes;
 mod progress;
+mod recorded;
 mod source;
 
 pub use crate::storage::backup_file::{

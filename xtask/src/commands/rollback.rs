@@ -90,7 +90,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return undo::run(ctx, id, KIND);
     }
     if let Some(id) = &args.resume {
-        return print_result(ctx, &rollback::resume(ctx, id)?);
+        return resume(ctx, id);
     }
     let Some(tag) = &args.tag else {
         return Err(missing_tag_error(ctx)?);
@@ -113,6 +113,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let reason = reason(args)?;
     confirm(ctx, &format!("the rollback to {tag}"), tag)?;
     print_result(ctx, &rollback::start(ctx, &planned, &reason)?)
+}
+
+/// Finishes a rollback that stopped midway.
+pub(super) fn resume(ctx: &Context, id: &OperationId) -> Result<()> {
+    print_result(ctx, &rollback::resume(ctx, id)?)
 }
 
 fn reason(args: &Args) -> Result<String> {

@@ -139,7 +139,7 @@ fn push_tag(git: &Git, release: &Release) -> Result<()> {
 /// What the plan says where the token of this workflow's job may not tag the commit: its workflow files differ from
 /// those of the branch. `None` outside of a job, and where it cannot be determined.
 pub fn tag_note(ctx: &Context, commit: &str) -> Option<String> {
-    if std::env::var("GITHUB_ACTIONS").ok()? != "true" {
+    if !report::is_workflow() {
         return None;
     }
     let git = Git::open(ctx);

@@ -12,7 +12,7 @@ use super::journal::{Rescue, RestoreRecord};
 use super::names::Role;
 use super::preview::{RowLoss, differing};
 use crate::archive::writer::ArchiveWriter;
-use crate::archive::{ContainerOptions, Recipients, store};
+use crate::archive::{ContainerOptions, store};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Live;
@@ -78,8 +78,7 @@ impl Restore<'_> {
             std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
         }
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let keys = &self.ctx.config.backup.recipients;
-        let recipients = (!keys.is_empty()).then(|| Recipients::parse(keys)).transpose()?;
+        let recipients = crate::backup::encryption::recipients(self.ctx)?;
         let id = self.operation.began().format("%Y%m%d-%H%M%S").to_string();
         let options = ContainerOptions::new(&folder, &id, recipients);
         let (reader, writer) = std::io::pipe().context("cannot create a pipe")?;

@@ -90,7 +90,10 @@ impl Vercel {
             "vercel pull --yes --environment=production --scope {org}"
         ))
         .run()?;
-        run(cmd!(sh, "vercel build --prod --yes"))
+        // The build runs programs of the frontend and of what it depends on: they get no secret of ours. `vercel build` needs
+        // no token (vercel/vercel, packages/cli/src/index.ts, `subcommandsWithoutToken`).
+        self.without_token(cmd!(sh, "vercel build --prod --yes"))
+            .deadline(deadline)
             .run()
             .context("cannot build the frontend")?;
         let (ours, sha) = (format!("release={release}"), format!("gitSha={commit}"));
@@ -195,8 +198,12 @@ impl Vercel {
     }
 
     fn prepared(&self, command: xshell::Cmd<'_>) -> Exec {
-        Exec::new(command)
+        self.without_token(command)
             .secret_env("VERCEL_TOKEN", &self.token)
+    }
+
+    fn without_token(&self, command: xshell::Cmd<'_>) -> Exec {
+        Exec::new(command)
             .env("VERCEL_ORG_ID", &self.place.org)
             .env("VERCEL_PROJECT_ID", &self.place.project)
             .env("VERCEL_TELEMETRY_DISABLED", "1")

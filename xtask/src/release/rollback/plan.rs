@@ -14,6 +14,7 @@ use crate::domain::release::{
 };
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
+use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
 use crate::release::releases::{Releases, tag_note};
@@ -79,6 +80,11 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         preflight.check("the files to release", Checkout::of(ctx, &target.commit));
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
+    preflight.check("the backup's keys", backup::encryption::check(ctx));
+    preflight.check(
+        "the time that the job has",
+        JobLimit::read(ctx).and_then(|limit| limit.require_all()),
+    );
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
     notes.extend(tag_note(ctx, &target.commit));
     preflight.finish(&format!("the rollback to {tag}"))?;

@@ -80,6 +80,7 @@ pub(super) fn build(_: &Global, prod: bool) -> Result<u8> {
             "No Project Settings found locally. Run `vercel pull --yes --environment={target}` to retrieve them."
         );
     }
+    run_script()?;
     let output = Path::new(OUTPUT);
     if output.exists() {
         std::fs::remove_dir_all(output)?;
@@ -90,6 +91,28 @@ pub(super) fn build(_: &Global, prod: bool) -> Result<u8> {
     std::fs::write(output.join("builds.json"), serde_json::to_string_pretty(&builds)?)?;
     eprintln!("✅  Build Completed in {OUTPUT}");
     Ok(0)
+}
+
+/// The `build` script of a project that has one: a program of whoever wrote it, with the environment of this one.
+fn run_script() -> Result<()> {
+    let Ok(text) = std::fs::read_to_string("package.json") else {
+        return Ok(());
+    };
+    let package: Value = serde_json::from_str(&text).context("package.json is not valid")?;
+    let Some(script) = package["scripts"]["build"].as_str() else {
+        return Ok(());
+    };
+    let status = std::process::Command::new("sh")
+        .args(["-c", script])
+        .status()
+        .context("cannot run the build script")?;
+    if !status.success() {
+        bail!(
+            "Command \"npm run build\" exited with {}",
+            status.code().unwrap_or(1)
+        );
+    }
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
