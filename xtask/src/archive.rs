@@ -22,7 +22,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use bson::{Documents, split_documents};
+pub use bson::{Documents, RawField, RawFields, elements, split_documents};
 pub use container::{ContainerOptions, ContainerReader, FileDigest, verify_file};
 pub use digest::{Check, ContentDigest, DigestPool};
 pub use keys::{Identities, Recipients};

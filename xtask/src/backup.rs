@@ -13,8 +13,10 @@ mod copies;
 mod error_hints;
 mod fetch;
 mod indexes;
+mod midway;
 mod progress;
 mod recorded;
+mod restorable;
 mod source;
 
 pub use crate::storage::backup_file::{
@@ -22,6 +24,7 @@ pub use crate::storage::backup_file::{
 };
 pub use create::{BackupTimings, CreateOptions, create, create_timed};
 pub use find::{copy_archive, find, identities, open_archive, resolve};
-pub use indexes::secondary_indexes;
+pub use indexes::{clustered_expiry, create_without_expiry, secondary_indexes, seconds};
 pub use list::{BackupListing, last_verified, list};
+pub use restorable::{Restorable, live_problem, restorable};
 pub use verify::verify;

@@ -2,27 +2,30 @@
 
 mod changes;
 mod facts;
+mod fence;
 mod inventory;
 mod normal_form;
 mod oplog;
+mod raw_id;
 mod scan;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mongodb::bson::{Document, doc};
-use mongodb::options::ClientOptions;
 use mongodb::sync::{Client, Database};
 
+use crate::connection::ConnectionString;
 use crate::error::catalogue::database as errors;
 use crate::secret::Secret;
 
 pub use changes::{Renamed, ViewDefinition};
 pub use facts::{Privileges, Server, Space};
+pub use fence::Fence;
 pub use inventory::{Digests, Listed};
 pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::OplogAccess;
-pub use scan::id_filter;
+pub use raw_id::{RawId, shown_document};
 
 /// How long a server may take to be found.
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);
@@ -45,20 +48,26 @@ pub struct Live {
     client: Client,
     database: Database,
     host: String,
+    /// Set by an operation: each change needs its proof.
+    fence: Option<Fence>,
+    /// The collection with the fence's token.
+    claimed: Option<String>,
 }
 
 impl Live {
     /// Connects and waits for an answer. Errors name the host, never the connection string.
     pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
-        let live = Self::open(uri, database, None).map_err(errors::connection_string_unusable)?;
+        let live = Self::open(uri, database, None)?;
         live.command(doc! { "ping": 1 })
             .map_err(|error| errors::no_server(&live.host, format!("{error:#}")))?;
         Ok(live)
     }
 
     /// Reads the connection string; the first question connects.
-    pub fn open(uri: &Secret, database: &str, at_most: Option<Patience>) -> mongodb::error::Result<Self> {
-        let mut options = ClientOptions::parse(uri.expose()).run()?;
+    pub fn open(uri: &Secret, database: &str, at_most: Option<Patience>) -> Result<Self> {
+        let uri = ConnectionString::read(uri).map_err(errors::connection_string_unusable)?;
+        uri.tell();
+        let mut options = uri.for_client()?;
         let selection = options.server_selection_timeout.get_or_insert(SELECTION_DEADLINE);
         let connect = options.connect_timeout.get_or_insert(CONNECT_DEADLINE);
         if let Some(patience) = at_most {
@@ -67,11 +76,13 @@ impl Live {
         }
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
-        let client = Client::with_options(options)?;
+        let client = Client::with_options(options).map_err(errors::connection_string_unusable)?;
         Ok(Self {
             database: client.database(database),
             client,
             host: hosts.join(","),
+            fence: None,
+            claimed: None,
         })
     }
 
@@ -111,6 +122,7 @@ impl Live {
     /// Runs a command that changes something; it counts only when a majority has it in its journal: a server that is
     /// killed afterwards must not come back without it. `renameCollection` is a command of `admin`.
     fn change(&self, mut command: Document) -> Result<Document> {
+        self.prove()?;
         let admin = command.contains_key("renameCollection");
         let name = command.keys().next().cloned().unwrap_or_default();
         command.insert(

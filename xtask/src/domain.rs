@@ -10,6 +10,8 @@ pub mod manifest;
 pub mod metrics;
 pub mod operation;
 pub mod release;
+pub mod release_chain;
+pub mod restore_name;
 pub mod spread;
 pub mod status_record;
 pub mod step;

@@ -133,7 +133,8 @@ impl Exec {
         self
     }
 
-    /// Sees each line of standard error, scrubbed, as it comes.
+    /// Sees each line of standard error as it comes. It is not scrubbed: it is data for the caller, who shows none of it
+    /// unscrubbed.
     pub fn on_stderr(mut self, callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_stderr = Some(Arc::new(callback));
         self
@@ -178,12 +179,18 @@ impl Exec {
     /// Hands standard output to `consume` as it comes, then gives the ending. The caller judges both: an exit code
     /// of 0 does not prove the stream, and a good stream does not prove the exit.
     pub fn stream_out<T>(
-        self,
+        mut self,
         consume: impl FnOnce(PipeReader) -> Result<T>,
     ) -> Result<(Result<T>, Finished)> {
+        let input = self.stdin.take();
         let Pipes {
-            mut child, stdout, ..
-        } = Child::start(self, false)?;
+            mut child,
+            stdout,
+            stdin,
+        } = Child::start(self, input.is_some())?;
+        if let (Some(bytes), Some(mut pipe)) = (input, stdin) {
+            std::thread::spawn(move || pipe.write_all(&bytes));
+        }
         let consumed = consume(stdout);
         if consumed.is_err() {
             child.end();

@@ -7,6 +7,7 @@ pub mod archive;
 pub mod backup;
 pub mod commands;
 pub mod config;
+pub mod connection;
 pub mod context;
 pub mod database;
 pub mod domain;

@@ -63,21 +63,12 @@ pub fn to_json<T: Serialize>(schema: &str, body: &T) -> Result<String> {
     Ok(text)
 }
 
-/// The one-line form, for journals and records. Secrets are blanked out string by string: done on the whole line, the
-/// search for URL passwords would run across the quotes of several values.
+/// The one-line form, for journals and records. Nothing is blanked out: a later process reads names and paths from it, and
+/// one of them may have the same letters as a secret. No record is given a secret; texts that may name one (errors,
+/// reasons) are scrubbed where they are made.
 pub fn json_line<T: Serialize>(body: &T) -> Result<String> {
-    let mut value = serde_json::to_value(body).context("cannot write a record as JSON")?;
-    scrub_strings(&mut value);
+    let value = serde_json::to_value(body).context("cannot write a record as JSON")?;
     Ok(format!("{value}\n"))
-}
-
-fn scrub_strings(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::String(text) => *text = scrub(text),
-        serde_json::Value::Array(items) => items.iter_mut().for_each(scrub_strings),
-        serde_json::Value::Object(entries) => entries.values_mut().for_each(scrub_strings),
-        _ => {}
-    }
 }
 
 /// The result of a command that only reads, on stdout: JSON of `body`, or the text for people. An error where it cannot be
@@ -134,14 +125,14 @@ pub fn step_summary(markdown: &str) -> Result<()> {
         .context("cannot write the step summary")
 }
 
-/// Gives later steps of a workflow job a value, where GitHub Actions asks for outputs.
+/// Gives later steps of a workflow job a value, where GitHub Actions asks for outputs. Not scrubbed: programs read it.
 pub fn step_output(name: &str, value: &str) -> Result<()> {
     let Some(path) = std::env::var_os("GITHUB_OUTPUT") else {
         return Ok(());
     };
     // A value of several lines ends at a word that nobody can have put into it.
     let end = format!("end-{:032x}", rand::random::<u128>());
-    let text = format!("{name}<<{end}\n{}\n{end}\n", scrub(value));
+    let text = format!("{name}<<{end}\n{value}\n{end}\n");
     let mut file = std::fs::OpenOptions::new()
         .append(true)
         .create(true)

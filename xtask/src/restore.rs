@@ -5,12 +5,16 @@
 //! [`Restore::resume`] and [`Restore::undo`] start from any point at which a process was killed, because every step asks the
 //! server what is there. [`start`], [`resume`] and [`undo`] run them as an operation.
 
+mod admit;
 mod backup_file;
 mod compare;
 mod context;
 mod copy;
 mod estimate;
+mod forget;
 mod journal;
+mod kept;
+mod known;
 mod leftovers;
 mod names;
 mod operation;
@@ -19,6 +23,7 @@ mod preflight;
 mod prepare;
 mod preview;
 mod quiesce;
+mod recorded;
 mod reinsert;
 mod repair;
 mod rescue;
@@ -27,12 +32,14 @@ mod swap_plan;
 mod undo;
 
 pub use context::{Restore, connect};
+pub use forget::{Forgotten, forget};
 pub use journal::{Repaired, RestorePhase};
-pub use leftovers::{KnownRestore, Leftover, forget, leftovers, list};
+pub use known::{KnownRestore, list};
+pub use leftovers::{Leftover, leftovers};
 pub use operation::{RestoreOptions, Resumed, resume, start, undo};
 pub use plan::{PlanOptions, RestorePlan};
 pub use prepare::{Prepared, ShadowFacts};
 pub use preview::{DocumentCount, LossDetail, LossExample, LossPreview, RowLoss, preview};
-pub use reinsert::{Reinserted, reinsert};
+pub use reinsert::{ReinsertOptions, Reinserted, reinsert};
 pub use swap::Swapped;
 pub use undo::RestoreUndone;

@@ -2,7 +2,8 @@
 //!
 //! Child programs print what they were given: mongodump, on a failed connection, writes the whole connection
 //! string with its password to stderr. So every value that becomes a [`Secret`] is remembered here, and
-//! [`scrub`] takes it out of every line before it is shown or stored.
+//! [`scrub`] takes it out of every line before it is shown. What programs read (journals, kept plans, output that is
+//! parsed) is never scrubbed: a name or a path may have the same letters as a secret.
 
 use std::fmt;
 use std::sync::{LazyLock, Mutex};
@@ -74,6 +75,16 @@ pub fn scrub(text: &str) -> String {
     URL_PASSWORD
         .replace_all(&text, format!("${{head}}{HIDDEN}@").as_str())
         .into_owned()
+}
+
+/// The same for every text in a JSON value that people read.
+pub fn scrub_json(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => *text = scrub(text),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(scrub_json),
+        serde_json::Value::Object(entries) => entries.values_mut().for_each(scrub_json),
+        _ => {}
+    }
 }
 
 fn remember(value: &str) {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 
 use crate::exec::{check_interrupted, interrupted};
+
+mod rate_limit;
 
 /// Steps in which pauses sleep, so that a signal ends them.
 const PAUSE_STEP: Duration = Duration::from_millis(50);
@@ -12,6 +14,13 @@ const PAUSE_STEP: Duration = Duration::from_millis(50);
 const TRIES: u32 = 4;
 /// The pause before the second try; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Pauses between two questions whether something has happened: the first one, and the longest one.
+const FIRST_POLL: Duration = Duration::from_secs(1);
+const LONGEST_POLL: Duration = Duration::from_secs(10);
+/// How long nothing but errors may come while something is waited for.
+const UNANSWERED: Duration = Duration::from_secs(120);
+/// How long a read waits for a rate limit to end.
+const LIMITED: Duration = Duration::from_secs(90);
 
 /// Whole milliseconds of a duration.
 pub fn millis(duration: Duration) -> u64 {
@@ -35,80 +44,121 @@ pub fn pause(pause: Duration) {
     }
 }
 
-/// Asks until the answer is `Some`, or the deadline has passed. An error of `ask` ends the wait.
+/// Asks until the answer is `Some`, or the deadline has passed. The pauses grow from 1 s to 10 s; where the other side
+/// names a time, they are that long. An error that may pass does not end the wait, unless nothing else comes for two
+/// minutes. What the answer means is judged after the wait.
+///
+/// # Errors
+/// What `ask` answered, where it may not pass; otherwise that `what` did not happen in time.
 pub fn until<T>(
     what: &str,
     deadline: Duration,
-    pause: Duration,
+    may_pass: impl Fn(&anyhow::Error) -> bool,
+    ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    until_by(&RealTime(Instant::now()), what, deadline, may_pass, ask)
+}
+
+fn until_by<T>(
+    clock: &impl Clock,
+    what: &str,
+    deadline: Duration,
+    may_pass: impl Fn(&anyhow::Error) -> bool,
     mut ask: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let started = Instant::now();
+    let mut poll = FIRST_POLL;
+    let mut answered = clock.elapsed();
     loop {
         check_interrupted()?;
-        if let Some(answer) = ask()? {
-            return Ok(answer);
+        let mut next = poll;
+        let mut failed = None;
+        match ask() {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => answered = clock.elapsed(),
+            Err(error) => {
+                let limit = rate_limit::of(&error);
+                let passing = limit.is_some() || may_pass(&error);
+                if !passing || clock.elapsed().saturating_sub(answered) >= UNANSWERED {
+                    return Err(error);
+                }
+                crate::report::trace(&format!("still waiting for {what}: {error:#}"));
+                next = limit.map_or(poll, |limit| limit.pause(poll));
+                failed = Some(error);
+            }
         }
-        if started.elapsed() >= deadline {
-            bail!("{what} did not happen within {} s", deadline.as_secs());
+        let left = deadline.saturating_sub(clock.elapsed());
+        if left.is_zero() {
+            let late = format!("{what} did not happen within {} s", deadline.as_secs());
+            return Err(match failed {
+                Some(error) => error.context(late),
+                None => anyhow!(late),
+            });
         }
-        std::thread::sleep(pause);
+        clock.pause(next.min(left));
+        poll = longer(poll);
     }
 }
 
-/// Repeats a *read* that fails for a reason that may pass. Never for what changes something: an answer that got
-/// lost may have been a success.
-pub fn retry<T>(may_pass: impl Fn(&anyhow::Error) -> bool, mut read: impl FnMut() -> Result<T>) -> Result<T> {
-    let mut pause = FIRST_PAUSE;
-    for _ in 1..TRIES {
-        match read() {
-            Err(error) if may_pass(&error) => {
-                crate::report::trace(&format!("trying again in {} ms: {error:#}", pause.as_millis()));
+/// Repeats a *read* that fails for a reason that may pass, or something else that is the same when done twice. Never what
+/// is not: an answer that got lost may have been a success.
+pub fn retry<T>(may_pass: impl Fn(&anyhow::Error) -> bool, read: impl FnMut() -> Result<T>) -> Result<T> {
+    retry_by(&RealTime(Instant::now()), may_pass, read)
+}
+
+fn retry_by<T>(
+    clock: &impl Clock,
+    may_pass: impl Fn(&anyhow::Error) -> bool,
+    mut read: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let (mut tries, mut pause, mut poll) = (1, FIRST_PAUSE, FIRST_POLL);
+    loop {
+        let error = match read() {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let next = match rate_limit::of(&error) {
+            Some(limit) => {
+                let next = limit.pause(poll);
+                poll = longer(poll);
+                (clock.elapsed() + next <= LIMITED).then_some(next)
             }
-            answer => return answer,
-        }
+            None => (tries < TRIES && may_pass(&error)).then_some(pause),
+        };
+        let Some(next) = next else { return Err(error) };
+        crate::report::trace(&format!("trying again in {} ms: {error:#}", next.as_millis()));
         check_interrupted()?;
-        std::thread::sleep(pause);
-        pause *= 2;
+        clock.pause(next);
+        if next == pause {
+            tries += 1;
+            pause *= 2;
+        }
     }
-    read()
+}
+
+/// The pause after this one.
+fn longer(poll: Duration) -> Duration {
+    (poll * 3 / 2).min(LONGEST_POLL)
+}
+
+/// Time as a wait needs it.
+trait Clock {
+    /// Since the wait began.
+    fn elapsed(&self) -> Duration;
+    fn pause(&self, pause: Duration);
+}
+
+/// Since an instant.
+struct RealTime(Instant);
+
+impl Clock for RealTime {
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn pause(&self, length: Duration) {
+        pause(length);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_passing_faults_are_retried_and_not_for_ever() {
-        let mut calls = 0;
-        let result: Result<()> = retry(
-            |error| error.to_string() == "busy",
-            || {
-                calls += 1;
-                bail!(if calls < 3 { "busy" } else { "no such thing" })
-            },
-        );
-        assert_eq!(
-            (result.unwrap_err().to_string().as_str(), calls),
-            ("no such thing", 3)
-        );
-        let mut calls = 0;
-        let result: Result<()> = retry(
-            |_| true,
-            || {
-                calls += 1;
-                bail!("busy")
-            },
-        );
-        assert!(result.is_err());
-        assert_eq!(calls, TRIES);
-    }
-
-    #[test]
-    fn a_wait_ends_at_its_deadline() {
-        let result: Result<()> = until("the answer", Duration::ZERO, Duration::ZERO, || Ok(None));
-        assert_eq!(
-            result.unwrap_err().to_string(),
-            "the answer did not happen within 0 s"
-        );
-    }
-}
+mod tests;

@@ -64,7 +64,6 @@ const GOOD: (&str, &str) = ("v3", "3.0.0");
 const WRITES: u32 = 25;
 /// Until another process of the rehearsal is where it should be.
 const MOMENT: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(50);
 
 /// What was seen to hold.
 #[derive(Debug, Serialize)]
@@ -354,16 +353,21 @@ impl<'a> Case<'a> {
 
     /// Waits until a rollback hangs there.
     fn reached(&self) -> Result<()> {
-        wait::until("the rollback's call of the platform", MOMENT, POLL, || {
-            let report = self.env.platform_report()?;
-            let faults = report["faults"]
-                .as_array()
-                .context("the simulator lists no faults")?;
-            let hit = faults
-                .iter()
-                .any(|fault| fault["id"] == "held" && fault["hit"].as_u64() > Some(0));
-            Ok(hit.then_some(()))
-        })
+        wait::until(
+            "the rollback's call of the platform",
+            MOMENT,
+            |_| false,
+            || {
+                let report = self.env.platform_report()?;
+                let faults = report["faults"]
+                    .as_array()
+                    .context("the simulator lists no faults")?;
+                let hit = faults
+                    .iter()
+                    .any(|fault| fault["id"] == "held" && fault["hit"].as_u64() > Some(0));
+                Ok(hit.then_some(()))
+            },
+        )
     }
 
     fn release(&self) -> Result<()> {

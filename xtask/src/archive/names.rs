@@ -9,6 +9,9 @@ const MAX_NAMESPACE_BYTES: usize = 255;
 /// MongoDB's limit for the name of a database.
 const MAX_DATABASE_BYTES: usize = 63;
 
+/// Functions that an application stores. No server lets a collection be renamed to this name: a restore leaves it alone.
+pub const STORED_FUNCTIONS: &str = "system.js";
+
 /// Why a namespace must not be restored; empty when it may. `expected` is the only database that data may go to.
 pub fn restore_problems(database: &str, collection: &str, expected: Option<&str>) -> Vec<String> {
     let mut problems = Vec::new();
@@ -34,7 +37,9 @@ pub fn restore_problems(database: &str, collection: &str, expected: Option<&str>
     if matches!(database, "admin" | "config" | "local") {
         refuse("a database of the server itself");
     }
-    if collection.starts_with("system.") || collection.starts_with("$admin.") {
+    if (collection.starts_with("system.") && collection != STORED_FUNCTIONS)
+        || collection.starts_with("$admin.")
+    {
         refuse("a collection of the server itself");
     }
     if collection.starts_with('.') || collection.starts_with('$') {

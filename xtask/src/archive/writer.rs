@@ -11,6 +11,14 @@ const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
 const TERMINATOR: [u8; 4] = [0xff; 4];
 const FORMAT_VERSION: &str = "0.1";
 
+/// What a collection is made with, as the server lists it.
+#[derive(Debug, Clone, Default)]
+pub struct CollectionShape {
+    pub options: Document,
+    /// None stands for the index of `_id` alone.
+    pub indexes: Vec<Document>,
+}
+
 /// An archive under way: namespaces come one after the other, in the order they were announced.
 #[derive(Debug)]
 pub struct ArchiveWriter<W> {
@@ -21,7 +29,19 @@ pub struct ArchiveWriter<W> {
 
 impl<W: Write> ArchiveWriter<W> {
     /// Writes the beginning, which names every collection that follows. They get no options and no index but that of `_id`.
-    pub fn new(mut out: W, server_version: &str, database: &str, collections: &[String]) -> Result<Self> {
+    pub fn new(out: W, server_version: &str, database: &str, collections: &[String]) -> Result<Self> {
+        let plain = |name: &String| (name.clone(), CollectionShape::default());
+        let collections: Vec<_> = collections.iter().map(plain).collect();
+        Self::with_shapes(out, server_version, database, &collections)
+    }
+
+    /// The same, where each collection has its options and indexes.
+    pub fn with_shapes(
+        mut out: W,
+        server_version: &str,
+        database: &str,
+        collections: &[(String, CollectionShape)],
+    ) -> Result<Self> {
         let header = doc! {
             "concurrent_collections": 1_i32,
             "version": FORMAT_VERSION,
@@ -30,10 +50,16 @@ impl<W: Write> ArchiveWriter<W> {
         };
         out.write_all(&MAGIC)?;
         write(&mut out, &header)?;
-        for collection in collections {
-            let index = serde_json::json!({ "v": { "$numberInt": "2" }, "key": { "_id": { "$numberInt": "1" } }, "name": "_id_" });
+        for (collection, shape) in collections {
+            let by_id = doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" };
+            let indexes = if shape.indexes.is_empty() {
+                &vec![by_id]
+            } else {
+                &shape.indexes
+            };
             let metadata = serde_json::json!({
-                "options": {}, "indexes": [index], "uuid": "", "collectionName": collection, "type": "collection",
+                "options": shape.options, "indexes": indexes, "uuid": "", "collectionName": collection,
+                "type": "collection",
             });
             let entry = doc! {
                 "db": database, "collection": collection, "metadata": metadata.to_string(), "size": 0_i32, "type": "collection",

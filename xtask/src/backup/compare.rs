@@ -7,7 +7,6 @@ use anyhow::{Result, bail, ensure};
 use super::source::{NamespaceList, is_of_the_server};
 use crate::domain::inventory::is_application;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord, namespace_name};
-use crate::secret::scrub;
 
 /// Every collection has its `done dumping` line with our count, and no line is about something else.
 pub(super) fn counts(namespaces: &[NamespaceRecord], said: &BTreeMap<String, u64>) -> Result<()> {
@@ -16,9 +15,7 @@ pub(super) fn counts(namespaces: &[NamespaceRecord], said: &BTreeMap<String, u64
         let name = namespace.name();
         // Servers before 8.3 keep a time-series collection in a bucket collection, which is what is dumped.
         let buckets = format!("{}.system.buckets.{}", namespace.database, namespace.collection);
-        let count = said
-            .remove(&scrub(&name))
-            .or_else(|| said.remove(&scrub(&buckets)));
+        let count = said.remove(&name).or_else(|| said.remove(&buckets));
         match count {
             Some(count) if count == namespace.documents => {}
             Some(count) => bail!(

@@ -11,12 +11,12 @@ use serde::Serialize;
 use super::find::first_directory;
 use super::progress::Meter;
 use super::source::BackupSource;
-use super::{BackupFile, compare, encryption, error_hints, identities, write_metadata};
+use super::{BackupFile, compare, encryption, error_hints, identities, midway, restorable, write_metadata};
 use crate::archive::{self, Check, ContainerOptions, Identities, Recipients, StoredBackup};
 use crate::config::Oplog;
 use crate::context::Context;
 use crate::database::OplogAccess;
-use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind};
+use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, NamespaceRecord};
 use crate::error::CliError;
 use crate::exec::check_interrupted;
 use crate::report;
@@ -87,7 +87,8 @@ fn take(
     let consistency = consistency(ctx, &source)?;
     let before = source.list()?;
     let size_bytes = source.size_bytes();
-    if before.is_empty() && !options.allow_empty {
+    midway::require_none(&before)?;
+    if before.own.is_empty() && !options.allow_empty {
         return Err(nothing_there(&source));
     }
     require_room(first.path(), size_bytes)?;
@@ -96,13 +97,19 @@ fn take(
 
     let step = Instant::now();
     report::progress(&format!("backing up {} as {}", source.name(), partial.id));
-    let scope = source.scope(consistency.kind == ConsistencyKind::PointInTime);
+    let beside: Vec<String> = before.beside.iter().map(|(_, name)| name.clone()).collect();
+    let scope = source.scope(consistency.kind == ConsistencyKind::PointInTime, &beside);
     let stored = dump(ctx, &uri, scope, &partial, keys.recipients, size_bytes)?;
     timings.dump_ms = elapsed_ms(step);
     let namespaces = &stored.manifest.namespaces;
     let only = (!everything).then_some(source.database());
-    let mut warnings = compare::listings(only, namespaces, &before, &source.list()?)?;
+    let after = source.list()?;
+    midway::require_still(&before, &after, only.map(|_| namespaces.as_slice()))?;
+    let mut warnings = compare::listings(only, namespaces, &before.own, &after.own)?;
     ensure_not_empty(&stored, options)?;
+    if let Some(database) = only {
+        warnings.extend(not_restorable(namespaces, database));
+    }
     let documents: u64 = namespaces.iter().map(|n| n.documents).sum();
     report::progress(&format!(
         "dumped {documents} documents of {} collections in {}; reading the file back",
@@ -162,6 +169,26 @@ fn ensure_not_empty(stored: &StoredBackup, options: &CreateOptions) -> Result<()
         .into())
 }
 
+/// What `restore` will not restore of it, as warnings: the backup is worth keeping, because `mongorestore` may.
+fn not_restorable(namespaces: &[NamespaceRecord], database: &str) -> Vec<String> {
+    if namespaces.is_empty() {
+        // Nothing was there, and --allow-empty was given.
+        return Vec::new();
+    }
+    let found = restorable(namespaces, database);
+    let cannot = |why| format!("`cargo xtask restore` cannot restore this backup: {why}");
+    let warnings: Vec<String> = found
+        .problems
+        .into_iter()
+        .map(cannot)
+        .chain(found.left_alone)
+        .collect();
+    for warning in &warnings {
+        report::progress(&format!("warning: {warning}"));
+    }
+    warnings
+}
+
 /// Reads the whole file as it is on the disk, through decryption and decompression, to the last digest.
 fn read_back(path: &Path, metadata: &BackupMetadata, identities: &Identities) -> Result<()> {
     let mut meter = Meter::new("verify", metadata.archive_bytes);
@@ -169,7 +196,8 @@ fn read_back(path: &Path, metadata: &BackupMetadata, identities: &Identities) ->
         path,
         Some(metadata),
         Some(identities),
-        Check::Outline,
+        // As a restore reads it: what cannot be restored is found now.
+        Check::Strict,
         &mut |progress| meter.at(progress),
     )?;
     if report.is_good() {

@@ -10,7 +10,10 @@ use rand::seq::IndexedRandom as _;
 use serde::Serialize;
 
 use super::list::verified;
-use super::{BackupFile, compare, copy_archive, resolve, secondary_indexes, verify};
+use super::{
+    BackupFile, clustered_expiry, compare, copy_archive, create_without_expiry, resolve, secondary_indexes,
+    verify,
+};
 use crate::archive::container::default_workers;
 use crate::context::Context;
 use crate::database::{Digests, Live};
@@ -184,19 +187,29 @@ impl Part {
             "restoring {documents} documents of `{}` into the scratch server",
             self.live.name()
         ));
+        create_without_expiry(&self.live, "", self.collections(backup))?;
         mongorestore::restore(&ctx.shell()?, &request, |pipe| copy_archive(ctx, backup, pipe))?;
         Ok(())
     }
 
     fn build_indexes(&self, backup: &BackupFile) -> Result<()> {
         let _ticker = report::Ticker::start("building indexes");
-        let own = |n: &&NamespaceRecord| n.database == self.live.name() && compare::is_own(n);
-        let collections = backup.metadata.namespaces.iter().filter(own);
-        for namespace in collections.filter(|n| n.kind == NamespaceKind::Collection) {
+        for namespace in self.collections(backup) {
+            let collection = &namespace.collection;
             self.live
-                .create_indexes(&namespace.collection, &secondary_indexes(namespace)?)?;
+                .create_indexes(collection, &secondary_indexes(namespace)?)?;
+            if let Some((index, expire_after_s)) = clustered_expiry(namespace)? {
+                self.live.set_expiry(collection, &index, expire_after_s)?;
+            }
         }
         Ok(())
+    }
+
+    fn collections<'a>(&'a self, backup: &'a BackupFile) -> impl Iterator<Item = &'a NamespaceRecord> {
+        let records = backup.metadata.namespaces.iter();
+        records.filter(|n| {
+            n.database == self.live.name() && n.kind == NamespaceKind::Collection && compare::is_own(n)
+        })
     }
 
     /// Adds what differs: in documents where they are read, else in everything but documents.

@@ -1,12 +1,12 @@
 //! What is backed up, as the server lists it: before the dump, and again after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
 use super::error_hints;
 use crate::database::{Digests, Live, OplogAccess};
-use crate::domain::inventory::is_application;
+use crate::domain::inventory::{is_application, is_reserved};
 use crate::domain::manifest::NamespaceKind;
 use crate::secret::Secret;
 use crate::tools::mongodump::Scope;
@@ -16,6 +16,14 @@ const OF_THE_SERVER: [&str; 3] = ["admin", "config", "local"];
 
 /// The application's collections and views, by database and name.
 pub(super) type NamespaceList = BTreeMap<(String, String), NamespaceKind>;
+
+/// What the server lists at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    pub(super) own: NamespaceList,
+    /// What restores keep beside the live collections, by database and name.
+    pub(super) beside: BTreeSet<(String, String)>,
+}
 
 /// The server, seen through the environment's database.
 #[derive(Debug)]
@@ -53,11 +61,13 @@ impl BackupSource {
         self.everything
     }
 
-    pub(super) fn scope(&self, oplog: bool) -> Scope<'_> {
+    /// `left_out` are the collections of the one database that are not dumped.
+    pub(super) fn scope<'a>(&'a self, oplog: bool, left_out: &'a [String]) -> Scope<'a> {
         if self.everything {
             Scope::Everything { oplog }
         } else {
-            Scope::Database(self.live.name())
+            let name = self.live.name();
+            Scope::Database { name, left_out }
         }
     }
 
@@ -73,12 +83,17 @@ impl BackupSource {
     }
 
     /// What the server lists now.
-    pub(super) fn list(&self) -> Result<NamespaceList> {
-        let mut listing = NamespaceList::new();
+    pub(super) fn list(&self) -> Result<Listing> {
+        let mut listing = Listing::default();
         for live in self.databases()? {
-            let listed = live.listed()?;
-            let own = listed.into_iter().filter(|(name, _)| is_application(name));
-            listing.extend(own.map(|(name, listed)| ((live.name().to_owned(), name), listed.kind)));
+            for (name, listed) in live.listed()? {
+                let key = (live.name().to_owned(), name);
+                if is_reserved(&key.1) {
+                    listing.beside.insert(key);
+                } else if is_application(&key.1) {
+                    listing.own.insert(key, listed.kind);
+                }
+            }
         }
         Ok(listing)
     }

@@ -19,6 +19,7 @@ Exit codes:
   0  the backup is verified, and every required storage has it
   1  failed; nothing live was changed
   2  wrong usage or configuration
+  3  refused: a restore of the database is under way or stopped midway
 
 Example:
   cargo xtask backup create --purpose \"before the migration\"";

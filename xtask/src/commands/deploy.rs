@@ -13,7 +13,7 @@ use crate::domain::release::{Health, Release, known_good};
 use crate::domain::timeline::Timing;
 use crate::error::catalogue::release as errors;
 use crate::operation::run::plan_sha256;
-use crate::release::deploy::plan::{self, DeployPlan};
+use crate::release::deploy::plan::{self, Allowed, DeployPlan};
 use crate::release::deploy::{self, Deployed, KIND};
 use crate::release::on_unhealthy::roll_back_if_unhealthy;
 use crate::release::releases::Releases;
@@ -42,12 +42,24 @@ pub struct Args {
     /// Deploy a commit that was rolled back before
     #[arg(long)]
     allow_rolled_back: bool,
+    /// Deploy although the platforms serve something else than the newest release recorded
+    #[arg(long)]
+    allow_drift: bool,
     /// Finish a deploy that stopped midway
     #[arg(long, value_name = "OPERATION", conflicts_with_all = ["plan", "undo"])]
     resume: Option<OperationId>,
     /// Undo a deploy: revert one that stopped midway, roll back a finished one
     #[arg(long, value_name = "OPERATION", conflicts_with = "plan")]
     undo: Option<OperationId>,
+}
+
+impl Args {
+    const fn allowed(&self) -> Allowed {
+        Allowed {
+            rolled_back: self.allow_rolled_back,
+            drift: self.allow_drift,
+        }
+    }
 }
 
 /// The plan with its identity.
@@ -61,6 +73,8 @@ struct DeployPreview<'a> {
 #[derive(Serialize)]
 struct DeployResult {
     release: Release,
+    /// What backend and frontend serve.
+    live: String,
     elapsed_ms: u64,
     timeline: Vec<Timing>,
     /// The automatic rollback, where `deploy.on_unhealthy` asks for it.
@@ -71,12 +85,12 @@ struct DeployResult {
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = &common.context()?;
     if let Some(id) = &args.undo {
-        return undo::run(ctx, id, KIND);
+        return undo::run(ctx, id, KIND, args.allow_drift);
     }
     if let Some(id) = &args.resume {
         return resume(ctx, id);
     }
-    let (plan, releases) = plan::make(ctx, args.allow_rolled_back)?;
+    let (plan, releases) = plan::make(ctx, args.allowed())?;
     let plan_sha256 = plan_sha256(&plan)?;
     if args.plan {
         return report::emit(
@@ -104,7 +118,9 @@ pub(super) fn resume(ctx: &Context, id: &OperationId) -> Result<()> {
 /// Rolls an unhealthy release back where the configuration says so, and prints the result. An unhealthy release is an
 /// error.
 fn finish(ctx: &Context, deployed: Deployed) -> Result<()> {
+    let live = live(&deployed);
     let result = DeployResult {
+        live,
         rolled_back: roll_back_if_unhealthy(ctx, &deployed.release, print_plan)?,
         release: deployed.release,
         elapsed_ms: deployed.elapsed_ms,
@@ -117,23 +133,37 @@ fn finish(ctx: &Context, deployed: Deployed) -> Result<()> {
         (_, Some(back)) => {
             Err(errors::rolled_back_automatically(&release.tag, back.restored(), &back.release.tag).into())
         }
-        (_, None) => Err(unhealthy(&Releases::read(ctx)?, release)),
+        (_, None) => Err(unhealthy(&Releases::read(ctx)?, release, &result.live)),
     }
+}
+
+/// What each platform serves.
+fn live(deployed: &Deployed) -> String {
+    let Deployed {
+        release, is_partial, ..
+    } = deployed;
+    let (tag, health) = (&release.tag, release.health.word());
+    if *is_partial {
+        return format!(
+            "the backend serves {tag} ({}), the frontend still serves what it served before ({}); {tag} is recorded as {health}",
+            release.railway.deployment, release.vercel.deployment
+        );
+    }
+    format!("backend and frontend serve {tag} ({health})")
 }
 
 fn text(result: &DeployResult) -> String {
     let rollback = result.rolled_back.as_ref().map(rollback_text);
     format!(
-        "{} is live ({})\n{}{}",
-        result.release.tag,
-        result.release.health.word(),
+        "{}\n{}{}",
+        result.live,
         report::timeline(&result.timeline),
         rollback.unwrap_or_default()
     )
 }
 
 /// The release is live and recorded, but its checks fail.
-fn unhealthy(releases: &Releases, release: &Release) -> anyhow::Error {
+fn unhealthy(releases: &Releases, release: &Release, live: &str) -> anyhow::Error {
     let next = known_good(&releases.all).first().map_or_else(
         || "no earlier healthy release exists: fix the problem and deploy".to_owned(),
         |good| {
@@ -143,5 +173,5 @@ fn unhealthy(releases: &Releases, release: &Release) -> anyhow::Error {
             )
         },
     );
-    errors::release_unhealthy(&release.tag, release.health.word(), next).into()
+    errors::release_unhealthy(&release.tag, live, next).into()
 }

@@ -7,18 +7,23 @@ use chrono::Utc;
 use serde::Serialize;
 
 use super::Common;
+use crate::commands::confirm::confirm;
+use crate::context::Context;
 use crate::domain::ledger::{LedgerOperation, Void};
 use crate::domain::operation::OperationId;
+use crate::error::catalogue::release as errors;
 use crate::operation::ledger::Ledger;
 use crate::operation::run::find;
+use crate::release::ledger_repair::{self, RepairPlan};
 use crate::report;
 
 /// The end of `--help`.
 pub const AFTER_HELP: &str = "\
 Exit codes:
-  0  the operations are printed
+  0  the operations are printed, or everything is repaired
   1  failed
   2  wrong usage, or no such operation
+  3  refused: there is no ledger where there must be one, or something must be repaired by hand
 
 Example:
   cargo xtask ledger 20260101-120000-ab12";
@@ -29,6 +34,9 @@ Example:
 pub struct Args {
     /// Only this operation, with its steps
     operation: Option<OperationId>,
+    /// Begin a ledger that is gone again from the release records; push records and tags that are gone again from the ledger
+    #[arg(long, conflicts_with = "operation")]
+    repair: bool,
     /// How many operations to show, counted from the last one
     #[arg(long, value_name = "N", default_value_t = 20)]
     last: usize,
@@ -46,6 +54,9 @@ struct Shown<'a> {
 /// Reads the ledger from the remote and shows it.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
+    if args.repair {
+        return repair(&ctx);
+    }
     let state = Ledger::open(&ctx).state()?;
     let operations: Vec<LedgerOperation> = match &args.operation {
         Some(id) => vec![find(&state, &ctx.env_name, id)?.clone()],
@@ -61,6 +72,41 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         None if operations.is_empty() => format!("the ledger of {} is empty\n", ctx.env_name),
         None => overview(&operations),
     })
+}
+
+fn repair(ctx: &Context) -> Result<()> {
+    let plan = ledger_repair::plan(ctx)?;
+    report::progress(&repair_text(&plan));
+    if !plan.adopt.is_empty() || !plan.push.is_empty() {
+        confirm(ctx, "the repair", &ctx.env_name)?;
+        ledger_repair::carry_out(ctx, &plan)?;
+    }
+    report::emit(ctx.format, "ledger-repair/1", &plan, || repaired(&plan))?;
+    match plan.left.len() {
+        0 => Ok(()),
+        left => Err(errors::not_all_repaired(left).into()),
+    }
+}
+
+fn repair_text(plan: &RepairPlan) -> String {
+    let adopt = plan
+        .adopt
+        .iter()
+        .map(|release| format!("new ledger: {}\n", release.tag));
+    let push = plan.push.iter().map(|tag| format!("push again: {tag}\n"));
+    let left = plan.left.iter().map(|left| format!("problem: {left}\n"));
+    adopt.chain(push).chain(left).collect()
+}
+
+fn repaired(plan: &RepairPlan) -> String {
+    if plan.adopt.is_empty() && plan.push.is_empty() {
+        return "nothing to repair\n".to_owned();
+    }
+    format!(
+        "{} releases are in a new ledger, {} were pushed again\n",
+        plan.adopt.len(),
+        plan.push.len()
+    )
 }
 
 fn overview(operations: &[LedgerOperation]) -> String {

@@ -55,7 +55,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     match (kind, is_undo) {
         (release::deploy::KIND, false) => deploy::resume(ctx, id),
         (release::rollback::KIND, false) => rollback::resume(ctx, id),
-        (release::deploy::KIND | release::rollback::KIND, true) => undo::run(ctx, id, kind),
+        (release::deploy::KIND | release::rollback::KIND, true) => undo::run(ctx, id, kind, false),
         _ => restore::recover(ctx, id, is_undo),
     }
 }

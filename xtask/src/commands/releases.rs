@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Common;
 use crate::backup;
 use crate::context::Context;
-use crate::domain::release::{Release, backup_of, known_good};
+use crate::domain::release::{Release, known_good};
 use crate::release::platforms::Platforms;
 use crate::release::releases::Releases;
 use crate::report;
@@ -17,6 +17,7 @@ Exit codes:
   0  the releases are printed
   1  failed
   2  wrong usage or configuration
+  3  the remote has releases and no ledger: what is printed is not checked
 
 Example:
   cargo xtask releases --last 5";
@@ -37,6 +38,10 @@ struct ReleaseList {
     drift: Vec<String>,
     /// Tags whose record cannot be read.
     unreadable: Vec<String>,
+    /// Records that no operation of the ledger made: none of them counts.
+    unrecorded: Vec<String>,
+    /// Where ledger, records and tags differ.
+    problems: Vec<String>,
     releases: Vec<ListedRelease>,
 }
 
@@ -66,7 +71,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .collect();
     let newest = releases.newest().map(|release| release.tag.clone());
     let shown = releases.all.iter().rev().take(args.last).map(|release| {
-        let backup = backup_of(&releases.all, &release.tag).map(|backup| backup.id.clone());
+        let backup = releases.backup_of(&release.tag).ok().flatten();
+        let backup = backup.map(|backup| backup.id.clone());
         let offered = good.contains(&release.tag);
         ListedRelease {
             image_kept: offered.then(|| image_kept(&platforms, release)),
@@ -84,16 +90,27 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             .iter()
             .map(|(tag, why)| format!("{tag}: {why}"))
             .collect(),
+        unrecorded: releases
+            .unrecorded
+            .iter()
+            .map(|release| release.tag.clone())
+            .collect(),
+        problems: releases
+            .links
+            .iter()
+            .flat_map(|link| link.problems.clone())
+            .collect(),
         drift,
     };
-    report::emit(ctx.format, "releases/1", &listing, || text(&listing))
+    report::emit(ctx.format, "releases/1", &listing, || text(&listing))?;
+    releases.require_ledger(ctx).map(drop)
 }
 
 fn drift(platforms: &Platforms, releases: &Releases) -> Result<Vec<String>> {
-    let Some(newest) = releases.newest() else {
-        return Ok(Vec::new());
-    };
-    Ok(platforms.serving()?.drift_from(newest))
+    match releases.expected_live() {
+        Some(expected) => Ok(platforms.serving()?.drift_from(&expected)),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// One that the platform does not know any more is gone.
@@ -115,7 +132,19 @@ fn text(listing: &ReleaseList) -> String {
         .unreadable
         .iter()
         .map(|tag| format!("unreadable: {tag}\n"));
-    let head: String = lines.chain(unreadable).collect();
+    let unrecorded = listing
+        .unrecorded
+        .iter()
+        .map(|tag| format!("not in the ledger, does not count: {tag}\n"));
+    let problems = listing
+        .problems
+        .iter()
+        .map(|problem| format!("problem: {problem}\n"));
+    let head: String = lines
+        .chain(problems)
+        .chain(unrecorded)
+        .chain(unreadable)
+        .collect();
     let header = ["", "release", "commit", "health", "backup", "days", "image"];
     let rows = listing
         .releases

@@ -14,13 +14,14 @@ use crate::backup::{self, BackupFile};
 use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::domain::release::{backup_of, tag_time};
+use crate::domain::release::tag_time;
 use crate::error::catalogue::restore as errors;
 use crate::error::unchanged;
 use crate::release::releases::Releases;
 use crate::report;
 use crate::restore::{
-    self, KnownRestore, LossDetail, PlanOptions, RestoreOptions, RestorePlan, RestoreUndone, Resumed, Swapped,
+    self, KnownRestore, LossDetail, PlanOptions, ReinsertOptions, RestoreOptions, RestorePlan, RestoreUndone,
+    Resumed, Swapped,
 };
 
 const AFTER_HELP: &str = "\
@@ -75,8 +76,8 @@ pub struct Args {
     /// Compare every document with the backup, or only counts
     #[arg(long, value_enum, default_value_t, requires = "backup")]
     delta: LossDetail,
-    /// Accept a backup that was taken on another host: a new cluster
-    #[arg(long, requires = "backup")]
+    /// Accept a backup or rescue file that was taken on another host: a new cluster
+    #[arg(long, conflicts_with_all = ["undo", "resume", "forget", "list"])]
     other_host: bool,
 }
 
@@ -93,10 +94,10 @@ fn dispatch(args: &Args, ctx: &Context) -> Result<()> {
         return resume(ctx, operation, args.options());
     }
     if let Some(operation) = &args.forget {
-        return forget(ctx, operation);
+        return forget(ctx, operation, &args.reason);
     }
     if let Some(rescue) = &args.reinsert {
-        return reinsert(ctx, rescue, args.collection.as_deref());
+        return reinsert(args, ctx, rescue);
     }
     if args.list {
         return list(ctx);
@@ -167,7 +168,8 @@ fn find_backup(ctx: &Context, name: &str) -> Result<BackupFile> {
         return backup::resolve(ctx, name);
     }
     let releases = Releases::read(ctx)?;
-    let why = match (releases.find(name), backup_of(&releases.all, name)) {
+    releases.require_ledger(ctx)?;
+    let why = match (releases.find(name), releases.backup_of(name)?) {
         (Some(_), Some(wanted)) => {
             let found = backup::find(ctx, &wanted.id)?;
             ensure!(
@@ -183,10 +185,15 @@ fn find_backup(ctx: &Context, name: &str) -> Result<BackupFile> {
     Err(errors::no_backup_of_release(why).into())
 }
 
-fn reinsert(ctx: &Context, rescue: &str, only: Option<&str>) -> Result<()> {
+fn reinsert(args: &Args, ctx: &Context, rescue: &str) -> Result<()> {
     let file = backup::resolve(ctx, rescue)?;
     confirm_change(ctx, &format!("inserting documents of {}", file.path.display()))?;
-    let done = restore::reinsert(ctx, &file, only)?;
+    let options = ReinsertOptions {
+        only: args.collection.as_deref(),
+        other_host: args.other_host,
+        reason: &args.reason,
+    };
+    let done = restore::reinsert(ctx, &file, options)?;
     report::emit_done(ctx.format, "restore-reinsert/1", &done, || {
         text::reinserted(&done)
     });
@@ -205,23 +212,11 @@ fn print_undone(ctx: &Context, done: &RestoreUndone) {
     report::emit_done(ctx.format, "restore-undo/1", done, || text::undone(done));
 }
 
-#[derive(Serialize)]
-struct Forgotten<'a> {
-    operation: &'a OperationId,
-    dropped: Vec<String>,
-}
-
-fn forget(ctx: &Context, operation: &OperationId) -> Result<()> {
+fn forget(ctx: &Context, operation: &OperationId, reason: &str) -> Result<()> {
     confirm_change(ctx, &format!("dropping what restore {operation} kept"))?;
-    let forgotten = Forgotten {
-        operation,
-        dropped: restore::forget(ctx, operation)?,
-    };
+    let forgotten = restore::forget(ctx, operation, reason)?;
     report::emit_done(ctx.format, "restore-forget/1", &forgotten, || {
-        format!(
-            "dropped {} collections of restore {operation}\n",
-            forgotten.dropped.len()
-        )
+        text::forgotten(&forgotten)
     });
     Ok(())
 }

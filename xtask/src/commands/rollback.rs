@@ -44,6 +44,12 @@ pub struct Args {
     /// Whether to restore the database
     #[arg(long, value_enum, default_value_t)]
     database: DatabaseOption,
+    /// Roll back although the platforms serve something else than the newest release recorded
+    #[arg(long)]
+    allow_drift: bool,
+    /// Accept a release that no check has found healthy
+    #[arg(long, requires = "reason")]
+    allow_unhealthy_target: bool,
     /// Show what would be done, what would be lost, and every problem; change nothing
     #[arg(long)]
     plan: bool,
@@ -87,7 +93,7 @@ struct RollbackPreview<'a> {
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = &common.context()?;
     if let Some(id) = &args.undo {
-        return undo::run(ctx, id, KIND);
+        return undo::run(ctx, id, KIND, args.allow_drift);
     }
     if let Some(id) = &args.resume {
         return resume(ctx, id);
@@ -98,7 +104,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let target = RollbackTarget {
         tag,
         database: args.database.into(),
-        health: RequiredHealth::Healthy,
+        health: if args.allow_unhealthy_target {
+            RequiredHealth::Any
+        } else {
+            RequiredHealth::Healthy
+        },
+        allow_drift: args.allow_drift,
     };
     let planned = rollback::plan(ctx, &target)?;
     if args.plan {

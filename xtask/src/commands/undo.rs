@@ -14,11 +14,16 @@ use crate::report;
 struct Terminal<'a> {
     ctx: &'a Context,
     operation: &'a OperationId,
+    allow_drift: bool,
 }
 
 impl Operator for Terminal<'_> {
     fn show(&self, planned: &PlannedRollback) {
         print_plan(planned);
+    }
+
+    fn allows_drift(&self) -> bool {
+        self.allow_drift
     }
 
     fn confirm(&self, name: &str) -> Result<()> {
@@ -27,8 +32,13 @@ impl Operator for Terminal<'_> {
 }
 
 /// Undoes an operation of this kind and prints the result.
-pub(super) fn run(ctx: &Context, operation: &OperationId, kind: &str) -> Result<()> {
-    match undo(ctx, operation, kind, &Terminal { ctx, operation })? {
+pub(super) fn run(ctx: &Context, operation: &OperationId, kind: &str, allow_drift: bool) -> Result<()> {
+    let terminal = Terminal {
+        ctx,
+        operation,
+        allow_drift,
+    };
+    match undo(ctx, operation, kind, &terminal)? {
         Undo::Reverted(reverted) => {
             report::emit_done(ctx.format, "undone/1", &reverted, || text(&reverted));
             Ok(())

@@ -8,6 +8,7 @@ use mongodb::error::ErrorKind;
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
+use super::fence::TOKEN_ID;
 use super::{Live, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
@@ -97,6 +98,15 @@ impl Live {
         }))
     }
 
+    /// Makes a collection with these options.
+    pub fn create_collection(&self, name: &str, options: &Document) -> Result<()> {
+        let mut command = doc! { "create": name };
+        command.extend(options.clone());
+        self.change(command)
+            .map(drop)
+            .with_context(|| format!("cannot create the collection `{name}`"))
+    }
+
     /// Makes a view; one of the same definition is left as it is.
     pub fn create_view(&self, name: &str, definition: &ViewDefinition) -> Result<()> {
         if self.view(name)?.as_ref() == Some(definition) {
@@ -138,8 +148,8 @@ impl Live {
         Ok(refused.map(|e| (e.index, refusal(e.code, &e.message))).collect())
     }
 
-    /// Keeps lines of text under a name of a restore's own: what another machine needs to go on.
-    pub fn keep_lines(&self, collection: &str, lines: &[String]) -> Result<()> {
+    /// Keeps numbered lines of text under a name of a restore's own: what another machine needs to go on.
+    pub fn keep_lines(&self, collection: &str, lines: &[(i64, String)]) -> Result<()> {
         let durable = CollectionOptions::builder()
             .write_concern(
                 WriteConcern::builder()
@@ -151,8 +161,8 @@ impl Live {
         let target = self
             .database
             .collection_with_options::<Document>(collection, durable);
-        for (number, line) in lines.iter().enumerate() {
-            let number = i64::try_from(number)?;
+        self.prove()?;
+        for (number, line) in lines {
             target
                 .replace_one(doc! { "_id": number }, doc! { "_id": number, "line": line })
                 .upsert(true)
@@ -162,11 +172,14 @@ impl Live {
         Ok(())
     }
 
-    /// The lines that were kept; none where there is no such collection.
+    /// The lines that were kept, by number; none where there is no such collection.
     pub fn kept_lines(&self, collection: &str) -> Result<Vec<String>> {
         let mut lines = std::collections::BTreeMap::new();
         self.scan(collection, |raw| {
             let kept: Document = deserialize_from_slice(raw)?;
+            if kept.get_str("_id").is_ok_and(|id| id == TOKEN_ID) {
+                return Ok(());
+            }
             lines.insert(kept.get_i64("_id")?, kept.get_str("line")?.to_owned());
             Ok(())
         })?;
@@ -191,10 +204,37 @@ impl Live {
             .with_context(|| format!("cannot build the indexes of `{collection}`"))
     }
 
-    /// Sets after how many seconds a TTL index lets documents expire.
+    /// Creates an empty clustered collection in which nothing expires yet. Where the server does not let its expiry be set
+    /// afterwards, nothing is left of it.
+    pub fn create_unexpiring(&self, name: &str, mut options: Document, clustered_index: &str) -> Result<()> {
+        options.remove("expireAfterSeconds");
+        let mut command = doc! { "create": name };
+        command.extend(options);
+        self.change(command)
+            .with_context(|| format!("cannot create `{name}`"))?;
+        let set = self.set_expiry(name, clustered_index, i64::from(i32::MAX));
+        let listed = self.listed()?.remove(name);
+        let has_expiry = listed.is_some_and(|listed| listed.options.contains_key("expireAfterSeconds"));
+        if set.is_ok() && has_expiry {
+            return Ok(());
+        }
+        self.drop_unchecked(name)
+    }
+
+    /// Sets after how many seconds a TTL index lets documents expire. A clustered index is part of its collection, and so
+    /// is its expiry.
     pub fn set_expiry(&self, collection: &str, index: &str, expire_after_s: i64) -> Result<()> {
-        let index_change = doc! { "name": index, "expireAfterSeconds": expire_after_s };
-        self.change(doc! { "collMod": collection, "index": index_change })
+        let listed = self.listed()?;
+        let options = listed.get(collection).map(|listed| &listed.options);
+        let clustered = options.and_then(|options| options.get_document("clusteredIndex").ok());
+        let command =
+            if clustered.is_some_and(|clustered| clustered.get_str("name").is_ok_and(|name| name == index)) {
+                doc! { "collMod": collection, "expireAfterSeconds": expire_after_s }
+            } else {
+                let index_change = doc! { "name": index, "expireAfterSeconds": expire_after_s };
+                doc! { "collMod": collection, "index": index_change }
+            };
+        self.change(command)
             .map(drop)
             .with_context(|| format!("cannot set the expiry of index `{index}` of `{collection}`"))
     }

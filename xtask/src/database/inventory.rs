@@ -46,7 +46,7 @@ impl Live {
             .with_context(listing)?;
         let mut found = BTreeMap::new();
         while cursor.advance().with_context(listing)? {
-            let entry: Document = cursor.deserialize_current().with_context(listing)?;
+            let entry: Document = cursor.current().try_into().with_context(listing)?;
             let kind = match entry.get_str("type") {
                 Ok("view") => NamespaceKind::View,
                 Ok("timeseries") => NamespaceKind::Timeseries,
@@ -126,7 +126,7 @@ impl Live {
         };
         let mut indexes = Vec::new();
         while cursor.advance().with_context(listing)? {
-            indexes.push(cursor.deserialize_current().with_context(listing)?);
+            indexes.push(cursor.current().try_into().with_context(listing)?);
         }
         Ok(indexes)
     }

@@ -1,9 +1,8 @@
 //! Reading documents as raw bytes.
 
 use anyhow::{Context as _, Result};
-use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::options::{ReadConcern, SelectionCriteria};
-use mongodb::sync::Cursor;
 
 use super::Live;
 use crate::exec::check_interrupted;
@@ -15,22 +14,12 @@ const CHECK_EVERY: u64 = 4_096;
 
 impl Live {
     /// Gives every document of a collection, in the server's natural order, to `visit`.
-    pub fn scan(&self, collection: &str, visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.scan_where(collection, doc! {}, visit)
-    }
-
-    /// Gives every document that the filter finds to `visit`.
-    pub fn scan_where(
-        &self,
-        collection: &str,
-        filter: Document,
-        mut visit: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    pub fn scan(&self, collection: &str, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let reading = || format!("cannot read `{}.{collection}`", self.name());
         let mut cursor = self
             .database
             .collection::<RawDocumentBuf>(collection)
-            .find(filter)
+            .find(doc! {})
             .batch_size(BATCH_DOCUMENTS)
             .no_cursor_timeout(true)
             .selection_criteria(SelectionCriteria::ReadPreference(
@@ -49,24 +38,4 @@ impl Live {
         }
         Ok(())
     }
-
-    /// The document with this `_id`, as raw bytes.
-    pub fn raw_by_id(&self, collection: &str, filter: Document) -> Result<Option<Vec<u8>>> {
-        let mut cursor: Cursor<RawDocumentBuf> = self
-            .database
-            .collection(collection)
-            .find(filter)
-            .limit(1)
-            .run()
-            .with_context(|| format!("cannot read `{}.{collection}`", self.name()))?;
-        let found = cursor
-            .advance()
-            .with_context(|| format!("cannot read `{}.{collection}`", self.name()))?;
-        Ok(found.then(|| cursor.current().as_bytes().to_vec()))
-    }
-}
-
-/// The filter that finds a document by its `_id`: `$eq`, because an `_id` may itself look like an operator or a pattern.
-pub fn id_filter(id: mongodb::bson::Bson) -> Document {
-    doc! { "_id": { "$eq": id } }
 }

@@ -11,28 +11,16 @@ use sha2::{Digest as _, Sha256};
 use super::content_digest::ContentDigest;
 use super::manifest::NamespaceKind;
 use super::release::hex;
-
-/// Prefix of a restored collection that is not live.
-pub const SHADOW_PREFIX: &str = "__new_";
-/// Prefix of a collection that was live before a restore.
-pub const PREVIOUS_PREFIX: &str = "__old_";
-/// Prefix of a collection that a writer created during a swap.
-pub const LATE_PREFIX: &str = "__late_";
-/// Prefix of the collection with the plan of a restore.
-pub const PLAN_PREFIX: &str = "__plan_";
-/// Prefixes of collections that a restore keeps beside the live ones; they belong to no backup and no comparison.
-pub const RESERVED_PREFIXES: [&str; 4] = [SHADOW_PREFIX, PREVIOUS_PREFIX, LATE_PREFIX, PLAN_PREFIX];
+use super::restore_name;
 
 /// Whether a collection belongs to the server.
 pub fn is_system_collection(collection: &str) -> bool {
     collection.starts_with("system.")
 }
 
-/// Whether the name is one that only a restore gives.
+/// Whether the name is one that only a restore gives: it carries the id of an operation.
 pub fn is_reserved(collection: &str) -> bool {
-    RESERVED_PREFIXES
-        .iter()
-        .any(|prefix| collection.starts_with(prefix))
+    restore_name::parse(collection).is_some()
 }
 
 /// Whether a collection is data of the application: it neither belongs to the server nor was left by a restore.
@@ -209,7 +197,9 @@ pub fn normal_index(index: &Value) -> Option<(String, Value)> {
     let fields = index.as_object()?;
     let name = fields.get("name")?.as_str()?.to_owned();
     let mut kept: BTreeMap<&String, &Value> = fields.iter().collect();
-    kept.retain(|key, _| !matches!(key.as_str(), "ns" | "v" | "background" | "name"));
+    kept.retain(|key, value| {
+        !matches!(key.as_str(), "ns" | "v" | "background" | "name") && !is_simple_collation(key, value)
+    });
     let normal: Map<String, Value> = kept
         .into_iter()
         .map(|(key, value)| (key.clone(), value.clone()))
@@ -217,11 +207,17 @@ pub fn normal_index(index: &Value) -> Option<(String, Value)> {
     Some((name, Value::Object(normal)))
 }
 
+/// Servers list the simple collation as none.
+fn is_simple_collation(key: &str, value: &Value) -> bool {
+    key == "collation" && value["locale"] == "simple"
+}
+
 /// Options by name, from plain JSON; those that the server sets by itself are left out.
 pub fn normal_options(options: &Value) -> BTreeMap<String, Value> {
     let fields = options.as_object().into_iter().flatten();
     fields
         .filter(|(name, _)| !matches!(name.as_str(), "uuid" | "autoIndexId" | "flags" | "temp"))
+        .filter(|(name, value)| !is_simple_collation(name, value))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
@@ -298,5 +294,17 @@ mod tests {
         assert!(!is_application("__old_20260102-030405-ab12_users"));
         assert!(!is_application("system.views"));
         assert!(is_application("_migrations") && is_application("old_users"));
+        for applications_own in [
+            "__old_orders_2024",
+            "__new_orders",
+            "__late_fees",
+            "__late_20260102-030405-ab12_x_fees",
+            "__plan_b",
+            "__plan_20260102-030405-ab12_b",
+            "__old_20260102-030405-ab1_x",
+            "__new_20261302-030405-ab12_x",
+        ] {
+            assert!(is_application(applications_own), "{applications_own}");
+        }
     }
 }

@@ -81,6 +81,8 @@ pub struct Holder {
 pub enum OperationOutcome {
     /// Everything was done and proved.
     Done,
+    /// A part of it is live and unhealthy, and recorded as a release: the rest was not made live.
+    Partial,
     /// Failed with nothing live changed.
     Failed,
     /// What it had changed was undone.
@@ -230,6 +232,12 @@ impl LedgerState {
         }
     }
 
+    /// Takes a commit of the chain that holds no event: it has no effect.
+    pub fn skip(&mut self, why: String) {
+        self.seq += 1;
+        self.void.push(Void { seq: self.seq, why });
+    }
+
     fn judge(&self, event: &LedgerEvent) -> Result<(), String> {
         if event.seq != self.seq + 1 {
             return Err(format!("it calls itself number {}", event.seq));
@@ -334,6 +342,7 @@ impl std::fmt::Display for OperationOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Done => "done",
+            Self::Partial => "partly live",
             Self::Failed => "failed",
             Self::Undone => "undone",
             Self::Stopped => "stopped midway",

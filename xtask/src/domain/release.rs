@@ -1,6 +1,6 @@
 //! Releases: what is recorded of each in its tag, and the rules that follow from their order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -13,9 +13,8 @@ use super::step::Step;
 /// Schema of the record at the end of a tag's message.
 pub const RELEASE_SCHEMA: &str = "release/1";
 
-/// What a tag's message ends with.
+/// What a tag's message ends with. Fields that a newer version added are ignored; the hash covers them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Release {
     pub schema: String,
     pub tag: String,
@@ -50,7 +49,6 @@ pub struct Release {
 
 /// The backend of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct OnRailway {
     pub deployment: String,
     pub image_digest: Option<String>,
@@ -58,14 +56,12 @@ pub struct OnRailway {
 
 /// The frontend of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct OnVercel {
     pub deployment: String,
 }
 
 /// A backup, with the hash that it must have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct BackupRef {
     pub id: String,
     /// SHA-256 of the file as stored.
@@ -95,10 +91,52 @@ impl Health {
 
 /// A variable's name with a keyed hash of its value, never the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct VariableFingerprint {
     pub name: String,
     pub fingerprint: String,
+}
+
+/// A record as it was read, with the hash of all that it holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReleaseRecord {
+    pub release: Release,
+    /// What [`Release::sha256`] gave the version that wrote it.
+    pub sha256: String,
+}
+
+impl ReleaseRecord {
+    /// Reads the record at the end of a message.
+    pub fn from_message(tag: &str, message: &str) -> Result<Self> {
+        let start = message
+            .find("\n{\n")
+            .with_context(|| format!("the tag {tag} has no release record"))?;
+        let record = serde_json::from_str(&message[start..])
+            .with_context(|| format!("the release record of {tag} is not readable"))?;
+        Self::from_value(tag, record)
+    }
+
+    /// Reads a record.
+    pub fn from_value(tag: &str, record: Value) -> Result<Self> {
+        let schema = record["schema"].as_str().unwrap_or_default();
+        ensure!(
+            schema == RELEASE_SCHEMA,
+            "the record of {tag} has schema {schema:?}: it was written by another version"
+        );
+        let sha256 = record_sha256(&record)?;
+        let release: Release = serde_json::from_value(record)
+            .with_context(|| format!("the release record of {tag} is not readable"))?;
+        ensure!(
+            release.tag == tag,
+            "the record in the tag {tag} is that of {}",
+            release.tag
+        );
+        Ok(Self { release, sha256 })
+    }
+}
+
+fn record_sha256<T: Serialize>(record: &T) -> Result<String> {
+    let record = serde_json::to_vec(record).context("cannot write the release record as JSON")?;
+    Ok(hex(&Sha256::digest(record)))
 }
 
 /// `<prefix>-YYYYMMDD-HHMMSS`.
@@ -126,49 +164,44 @@ impl Release {
 
     /// The tag's message: a line for people, then the record.
     pub fn message(&self) -> Result<String> {
+        self.message_with(self)
+    }
+
+    /// The message with the record as another version wrote it.
+    pub fn message_with(&self, record: &impl Serialize) -> Result<String> {
         let what = match &self.restores {
             Some(restored) => format!("Rollback to {restored}"),
-            None => format!("Release of {}", &self.commit[..self.commit.len().min(12)]),
+            None => format!("Release of {}", start(&self.commit, 12)),
         };
         let why = self
             .reason
             .as_deref()
             .map(|reason| format!("\n\nReason: {}", one_line(reason)))
             .unwrap_or_default();
-        let record = serde_json::to_string_pretty(self).context("cannot write the release record as JSON")?;
+        let record =
+            serde_json::to_string_pretty(record).context("cannot write the release record as JSON")?;
         Ok(format!("{what}{why}\n\n{record}\n"))
     }
 
     /// Reads the record back out of a tag's message.
     pub fn from_message(tag: &str, message: &str) -> Result<Self> {
-        let start = message
-            .find("\n{\n")
-            .with_context(|| format!("the tag {tag} has no release record"))?;
-        let release: Self = serde_json::from_str(&message[start..])
-            .with_context(|| format!("the release record of {tag} is not readable"))?;
-        ensure!(
-            release.schema == RELEASE_SCHEMA,
-            "the record of {tag} has schema {:?}",
-            release.schema
-        );
-        ensure!(
-            release.tag == tag,
-            "the record in the tag {tag} is that of {}",
-            release.tag
-        );
-        Ok(release)
+        Ok(ReleaseRecord::from_message(tag, message)?.release)
     }
 
     /// Hash of the record: the ledger keeps it, so a tag that was recreated with another record is refused.
     pub fn sha256(&self) -> Result<String> {
-        let record = serde_json::to_vec(self).context("cannot write the release record as JSON")?;
-        Ok(hex(&Sha256::digest(record)))
+        record_sha256(self)
     }
 
     /// The commit in short, for people.
     pub fn short_commit(&self) -> &str {
-        &self.commit[..self.commit.len().min(9)]
+        start(&self.commit, 9)
     }
+}
+
+/// The first bytes of a text, or all of it.
+fn start(text: &str, bytes: usize) -> &str {
+    text.get(..bytes).unwrap_or(text)
 }
 
 fn one_line(text: &str) -> String {
@@ -186,27 +219,24 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// The backup that belongs to a target is the one taken just before the *next* release replaced it: the last
-/// state that the target's code wrote. `releases` are in order of time.
-pub fn backup_of<'a>(releases: &'a [Release], target: &str) -> Option<&'a BackupRef> {
-    let at = releases.iter().position(|release| release.tag == target)?;
-    releases.get(at + 1)?.backup.as_ref()
-}
-
 /// The releases that a rollback offers: once healthy, of other code than what is live, and not rolled back since; newest
 /// first. Of several releases of one commit (a rollback makes another) the newest is offered: its data is the newest.
 pub fn known_good(releases: &[Release]) -> Vec<&Release> {
     let Some((live, earlier)) = releases.split_last() else {
         return Vec::new();
     };
-    let mut good: Vec<&Release> = Vec::new();
-    for release in earlier.iter().rev() {
-        let known = release.commit == live.commit || good.iter().any(|newer| newer.commit == release.commit);
-        if release.health == Health::Healthy && !known && rolled_back_by(releases, &release.tag).is_none() {
-            good.push(release);
-        }
-    }
-    good
+    let rolled_back: HashSet<&str> = releases
+        .iter()
+        .filter_map(|release| release.rollback_of.as_deref())
+        .collect();
+    let mut known = HashSet::from([live.commit.as_str()]);
+    let candidates = earlier
+        .iter()
+        .rev()
+        .filter(|release| release.health == Health::Healthy && !rolled_back.contains(release.tag.as_str()));
+    candidates
+        .filter(|release| known.insert(&release.commit))
+        .collect()
 }
 
 /// The rollback of this release.

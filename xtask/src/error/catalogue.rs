@@ -11,6 +11,7 @@
 //! ```
 
 pub mod approval;
+pub mod backup;
 pub mod configuration;
 pub mod database;
 pub mod health;
@@ -51,6 +52,7 @@ pub const AREAS: &[Area] = &[
     configuration::AREA,
     release::AREA,
     restore::AREA,
+    backup::AREA,
     database::AREA,
     operation::AREA,
     approval::AREA,

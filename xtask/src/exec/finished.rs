@@ -15,7 +15,7 @@ pub struct Finished {
     /// Exit code, `None` where a signal ended it.
     pub code: Option<i32>,
     pub stdout: String,
-    /// The last lines of standard error, scrubbed.
+    /// The last lines of standard error. They are not scrubbed: callers read them, and show them by [`Finished::error`].
     pub stderr_tail: Vec<String>,
     pub duration: Duration,
 }
@@ -39,7 +39,7 @@ impl Finished {
                 .lines()
                 .rev()
                 .take(TAIL_LINES)
-                .map(scrub)
+                .map(str::to_owned)
                 .collect();
             indented(&lines.into_iter().rev().collect::<Vec<_>>())
         } else {
@@ -54,9 +54,9 @@ impl Finished {
     }
 }
 
-/// Lines below an error, each behind a bar.
+/// Lines below an error, scrubbed, each behind a bar.
 pub(super) fn indented(lines: &[String]) -> String {
     lines
         .iter()
-        .fold(String::new(), |text, line| text + "\n    | " + line)
+        .fold(String::new(), |text, line| text + "\n    | " + &scrub(line))
 }

@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::secret::scrub;
-
 pub(super) type LineCallback = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A line is cut here: a child that never writes a newline must not fill our memory.
@@ -33,7 +31,8 @@ pub(super) fn collect_stdout(reader: PipeReader, limit_bytes: usize) -> Result<S
     String::from_utf8(bytes).context("the output is not UTF-8")
 }
 
-/// The last `tail_lines` lines of standard error, scrubbed; each line goes to `callback` as it comes.
+/// The last `tail_lines` lines of standard error; each line goes to `callback` as it comes. Nothing is scrubbed: callers read
+/// names from lines, and show none of them unscrubbed.
 pub(super) fn collect_stderr(
     reader: PipeReader,
     tail_lines: usize,
@@ -48,16 +47,17 @@ pub(super) fn collect_stderr(
             Ok(0) | Err(_) => return tail.into(),
             Ok(_) => {}
         }
-        let text = scrub(String::from_utf8_lossy(&line).trim_end());
-        if text.is_empty() {
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.trim().is_empty() {
             continue;
         }
         if let Some(callback) = callback {
-            callback(&text);
+            callback(text);
         }
         if tail.len() == tail_lines {
             tail.pop_front();
         }
-        tail.push_back(text);
+        tail.push_back(text.trim_end().to_owned());
     }
 }

@@ -92,7 +92,7 @@ impl Journal {
         })
     }
 
-    /// Appends one value and returns when it is on the disk. Secrets in its texts are blanked out.
+    /// Appends one value and returns when it is on the disk. It must hold no secret: see [`json_line`].
     pub fn append<T: Serialize>(&self, record: &T) -> Result<()> {
         let line = json_line(record)?;
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,7 +20,10 @@ use holder::Life;
 use crate::context::Context;
 use crate::domain::ledger::{Body, Holder, Lease, LedgerEvent, LedgerOperation, LedgerState, Started};
 use crate::domain::operation::OperationId;
+use crate::domain::release::{Release, tag_time};
+use crate::error::CliError;
 use crate::error::catalogue::operation as errors;
+use crate::secret::scrub;
 use crate::tools::git::Git;
 
 /// How long a holder counts as alive after its last event.
@@ -81,11 +84,35 @@ pub struct Ledger {
     chain: Chain,
     timing: LockTiming,
     environment: String,
+    /// Prefix of the environment's releases: where there is one, there must be a ledger.
+    releases: Option<String>,
+}
+
+/// The code of the error that a ledger is missing.
+const MISSING: &str = "ledger_missing";
+
+/// Whether an error is that the remote has no ledger where there must be one.
+pub fn is_missing(error: &anyhow::Error) -> bool {
+    let stop = error.downcast_ref::<CliError>();
+    stop.is_some_and(|stop| stop.code == Some(MISSING))
+}
+
+/// The error of releases without a ledger.
+pub fn missing(environment: &str) -> CliError {
+    errors::ledger_missing(environment, "it has releases")
 }
 
 impl Ledger {
     /// The ledger of this invocation's environment.
     pub fn open(ctx: &Context) -> Self {
+        Self {
+            releases: Some(ctx.env().tag_prefix.clone()),
+            ..Self::open_new(ctx)
+        }
+    }
+
+    /// The same, whether or not there must be one already: for the command that begins a new ledger in place of one that is gone.
+    pub fn open_new(ctx: &Context) -> Self {
         Self::with_timing(Git::open(ctx), &ctx.env_name, LockTiming::default())
     }
 
@@ -95,18 +122,39 @@ impl Ledger {
             chain: Chain::new(git.with_remote_deadline(timing.remote_deadline), environment),
             timing,
             environment: environment.to_owned(),
+            releases: None,
         }
+    }
+
+    /// Reads what was appended since the last time. A ledger that the remote hides, or that somebody removed, would else read as
+    /// one in which nothing has happened.
+    fn refresh(&mut self) -> Result<()> {
+        self.chain.refresh()?;
+        let Some(prefix) = self.releases.as_ref().filter(|_| self.chain.is_empty()) else {
+            return Ok(());
+        };
+        if self.chain.was_read_before()? {
+            return Err(errors::ledger_missing(&self.environment, "this clone has read one").into());
+        }
+        let recorded = self.chain.git().recorded_releases(prefix)?;
+        let is_release = recorded.iter().any(|one| {
+            tag_time(prefix, &one.name).is_ok() && Release::from_message(&one.name, &one.message).is_ok()
+        });
+        if is_release {
+            return Err(missing(&self.environment).into());
+        }
+        Ok(())
     }
 
     /// Every event so far, read from the remote.
     pub fn events(&mut self) -> Result<Vec<LedgerEvent>> {
-        self.chain.refresh()?;
+        self.refresh()?;
         Ok(self.chain.events().to_vec())
     }
 
     /// What the events mean, read from the remote.
     pub fn state(&mut self) -> Result<LedgerState> {
-        self.chain.refresh()?;
+        self.refresh()?;
         Ok(self.chain.state().clone())
     }
 
@@ -123,7 +171,8 @@ impl Ledger {
         } = start;
         let mut started = Started {
             kind,
-            reason,
+            // Typed by people: the ledger is public for good.
+            reason: scrub(&reason),
             target,
             plan_sha256,
             plan,
@@ -132,7 +181,7 @@ impl Ledger {
             supersedes: None,
         };
         for _ in 0..ATTEMPTS {
-            self.chain.refresh()?;
+            self.refresh()?;
             let before = self.chain.state().unfinished().cloned();
             if let Some(before) = &before {
                 if self.refuse_if_held(before)? == Found::Changed {
@@ -152,7 +201,7 @@ impl Ledger {
     /// Continues an unfinished operation as its new holder. Refused (exit 3) while its holder may be alive.
     pub fn resume(&mut self, id: &OperationId, reason: &str) -> Result<OperationLock> {
         for _ in 0..ATTEMPTS {
-            self.chain.refresh()?;
+            self.refresh()?;
             let Some(operation) = self.chain.state().unfinished().cloned() else {
                 return Err(self.nothing_to_resume(id));
             };
@@ -166,7 +215,7 @@ impl Ledger {
                 from: operation.fence,
                 holder: holder::this_process(),
                 lease_ms: self.lease_ms(),
-                reason: reason.to_owned(),
+                reason: scrub(reason),
             };
             if let Some(held) = self.become_holder(id, body)? {
                 return Ok(held);
@@ -223,7 +272,7 @@ impl Ledger {
         while since.elapsed() < lease {
             crate::exec::check_interrupted()?;
             std::thread::sleep(Duration::from_secs(1).min(lease / 4));
-            self.chain.refresh()?;
+            self.refresh()?;
             if self.events_with_effect() == before {
                 continue;
             }

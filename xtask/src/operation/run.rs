@@ -1,24 +1,28 @@
 //! One operation under way: the ledger holds the lock, the local journal has every step, the clock runs.
 
+mod failure;
+
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
+pub use failure::is_taken_over;
+use failure::{advice, untouched};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
+use crate::database::Fence;
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
 use crate::domain::step::{Budgets, Impact, Step};
 use crate::domain::timeline::{Timing, mark_critical};
 use crate::error::catalogue::operation as errors;
-use crate::error::{CliError, ExitKind, unchanged};
 use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, Watched};
 use crate::operation::job_limit::JobLimit;
@@ -234,7 +238,7 @@ impl Operation {
                 let entry = Entry::Failed {
                     step: step.name().into(),
                     at: Utc::now(),
-                    error: format!("{error:#}"),
+                    error: secret::scrub(&format!("{error:#}")),
                 };
                 self.journal.append(&entry)?;
                 report::progress(&format!(
@@ -281,6 +285,16 @@ impl Operation {
         self.journal.clone()
     }
 
+    /// What each change of the database within a step needs.
+    pub fn fence(&self) -> Fence {
+        let held = lock(&self.held);
+        Fence {
+            operation: self.id.clone(),
+            token: held.fence(),
+            proof: Arc::new(held.proof()),
+        }
+    }
+
     /// Why it was begun.
     pub fn reason(&self) -> &str {
         &self.reason
@@ -293,18 +307,28 @@ impl Operation {
     }
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
-    pub fn fail(self, error: &anyhow::Error) -> anyhow::Error {
-        let (id, kind, touched) = (self.id.clone(), self.kind.clone(), *lock(&self.touched));
-        let outcome = if touched {
-            OperationOutcome::Stopped
-        } else {
-            OperationOutcome::Failed
-        };
-        self.record_end(outcome, error);
-        if !touched {
-            return untouched(error);
+    pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
+        let touched = *lock(&self.touched);
+        if touched {
+            return self.stop(error);
         }
-        errors::operation_stopped(format!("{error:#}"), advice(error), kind, id).into()
+        self.record_end(OperationOutcome::Failed, &error);
+        untouched(&error)
+    }
+
+    /// Ends the operation midway (exit 4) after an error: it stays unfinished, whatever this process has done itself.
+    pub fn stop(self, error: anyhow::Error) -> anyhow::Error {
+        let (id, kind) = (self.id.clone(), self.kind.clone());
+        self.record_end(OperationOutcome::Stopped, &error);
+        if is_taken_over(&error) {
+            return error;
+        }
+        errors::operation_stopped(format!("{error:#}"), advice(&error), kind, id).into()
+    }
+
+    /// Proves that the lock is still ours, before a change that is no step.
+    pub fn check(&self) -> Result<()> {
+        lock(&self.held).check()
     }
 
     /// Whether nothing live was begun, by us or by an earlier process.
@@ -321,6 +345,9 @@ impl Operation {
     /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
     /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
     pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) {
+        if is_taken_over(error) {
+            return;
+        }
         let facts = serde_json::json!({ "error": secret::scrub(&format!("{error:#}")) });
         if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
             report::progress(&format!(
@@ -357,27 +384,6 @@ impl Operation {
             critical: false,
         });
     }
-}
-
-/// What must be done before it is of use to resume. What a part of the operation says about resuming itself does not hold for
-/// the whole.
-fn advice(error: &anyhow::Error) -> String {
-    let stop = error.downcast_ref::<CliError>();
-    let own = stop.filter(|stop| stop.exit != ExitKind::Midway);
-    own.and_then(|stop| stop.next.as_ref())
-        .map_or_else(String::new, |next| format!("{next}; then "))
-}
-
-/// The error of an operation that changed nothing live, which it says. It has ended: what stopped it midway, a lease that
-/// ran out for one, is nothing to resume.
-fn untouched(error: &anyhow::Error) -> anyhow::Error {
-    let stop = error.downcast_ref::<CliError>();
-    let Some(midway) = stop.filter(|stop| stop.exit == ExitKind::Midway) else {
-        return unchanged(error);
-    };
-    let live = midway.live.clone();
-    let failed = CliError::failed(format!("{error:#}"));
-    unchanged(&CliError { live, ..failed }.into())
 }
 
 /// An operation of the ledger.

@@ -7,7 +7,8 @@ use chrono::Utc;
 use crate::context::Context;
 use crate::domain::status_record::{StatusRecord, StatusResult};
 use crate::operation::append::{self, Append};
-use crate::tools::git::{Git, message_with};
+use crate::report;
+use crate::tools::git::{Git, Message, message_with};
 
 const SCHEMA: &str = "observation/1";
 /// How often appending is tried again when others append meanwhile.
@@ -46,7 +47,14 @@ pub fn read(ctx: &Context) -> Result<Vec<StatusRecord>> {
     };
     git.fetch_chain(&name, None, &head)?;
     let messages = git.messages(None, &head)?;
-    messages.iter().map(|message| message.record(SCHEMA)).collect()
+    let observation = |message: &Message| match message.record(SCHEMA) {
+        Ok(observation) => Some(observation),
+        Err(error) => {
+            report::progress(&format!("warning: an observation does not count: {error:#}"));
+            None
+        }
+    };
+    Ok(messages.iter().filter_map(observation).collect())
 }
 
 /// Where the records of an environment are kept.

@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::context::Context;
+use crate::error::catalogue::tools as errors;
 use crate::report;
 use crate::tools::git::{Export, Git};
+use crate::tools::railway::RailwayService;
 
 /// Only the user may enter.
 const PRIVATE_MODE: u32 = 0o700;
@@ -72,6 +74,19 @@ impl Checkout {
             folder,
             _owner: owner,
         })
+    }
+
+    /// The folder to upload for the backend, as the service on Railway is set.
+    ///
+    /// # Errors
+    /// Refused (exit 3) where the service would not find its root directory, or where files of the folder would be left out.
+    pub fn backend(&self, ctx: &Context, service: &RailwayService) -> Result<PathBuf> {
+        let source = &ctx.env().railway.source;
+        let folder = service.folder_to_upload(source, |path| self.path(path).is_dir());
+        let root = service.root_directory.as_deref().unwrap_or_default();
+        let folder = folder.ok_or_else(|| errors::railway_root_directory(root, source.display()))?;
+        self.refuse_left_out(&folder)?;
+        Ok(self.path(&folder))
     }
 
     /// A folder of the checkout.

@@ -34,6 +34,8 @@ pub const KIND: &str = "deploy";
 #[derive(Debug)]
 pub struct Deployed {
     pub release: Release,
+    /// Whether the backend alone is live: it was unhealthy, so that the frontend was not promoted.
+    pub is_partial: bool,
     pub elapsed_ms: u64,
     pub timeline: Vec<Timing>,
 }
@@ -69,15 +71,21 @@ fn run(
     releases: &Releases,
     approvers: Option<Vec<String>>,
 ) -> Result<Deployed> {
-    let release = match execute(ctx, plan, &operation, releases, approvers) {
-        Ok(release) => release,
-        Err(error) => return Err(fail(ctx, plan, operation, releases, &error)),
+    let (release, is_partial) = match execute(ctx, plan, &operation, releases, approvers) {
+        Ok(made) => made,
+        Err(error) => return Err(fail(ctx, plan, operation, releases, error)),
     };
     let (elapsed_ms, timeline) = (operation.elapsed_ms(), operation.timeline());
     let facts = serde_json::json!({ "tag": release.tag, "record_sha256": release.sha256()?, "health": release.health });
-    operation.finish(OperationOutcome::Done, facts)?;
+    let outcome = if is_partial {
+        OperationOutcome::Partial
+    } else {
+        OperationOutcome::Done
+    };
+    operation.finish(outcome, facts)?;
     Ok(Deployed {
         release,
+        is_partial,
         elapsed_ms,
         timeline,
     })
@@ -89,7 +97,7 @@ fn fail(
     plan: &DeployPlan,
     operation: Operation,
     releases: &Releases,
-    error: &anyhow::Error,
+    error: anyhow::Error,
 ) -> anyhow::Error {
     if operation.is_untouched() || interrupted() {
         return operation.fail(error);
@@ -97,7 +105,7 @@ fn fail(
     match never_live::is_proved(ctx, plan, &operation.id, releases) {
         Ok(true) => {
             report::progress("  proved: what served before serves still, and nothing of this deploy is live");
-            operation.fail_unchanged(error)
+            operation.fail_unchanged(&error)
         }
         Ok(false) => operation.fail(error),
         Err(unknown) => {
@@ -123,7 +131,8 @@ struct Deploy<'a> {
     snapshot: HealthSnapshot,
 }
 
-/// Carries out the plan; the release that is live at the end is recorded, healthy or not.
+/// Carries out the plan; the release that is live at the end is recorded, healthy or not. The second value is whether its backend
+/// alone is live.
 /// `approvers` are those who were found before the lock was taken; a deploy that is resumed asks for them again.
 fn execute(
     ctx: &Context,
@@ -131,7 +140,7 @@ fn execute(
     operation: &Operation,
     releases: &Releases,
     approvers: Option<Vec<String>>,
-) -> Result<Release> {
+) -> Result<(Release, bool)> {
     let deploy = Deploy {
         ctx,
         plan,
@@ -151,7 +160,11 @@ fn execute(
     // From here on users see the new backend.
     let backend = backend_up(ctx, operation, &deploy.platforms, &plan.commit)?;
     let seen = deploy.check_backend(&backend)?;
-    let (frontend, health) = if seen == Health::Healthy {
+    let is_partial = seen != Health::Healthy;
+    let (frontend, health) = if is_partial {
+        // Not promoted: users keep the old frontend, and what is live is recorded as it is.
+        (deploy.frontend_as_it_is()?, seen)
+    } else {
         deploy.promote(&staged)?;
         (
             OnVercel {
@@ -159,9 +172,6 @@ fn execute(
             },
             deploy.check_all(&backend, &staged)?,
         )
-    } else {
-        // Not promoted: users keep the old frontend, and what is live is recorded as it is.
-        (deploy.frontend_as_it_is()?, seen)
     };
     let live = LiveRelease {
         commit: plan.commit.clone(),
@@ -170,7 +180,7 @@ fn execute(
         health,
         health_report: deploy.snapshot.take(),
     };
-    deploy.record(releases, live, backup, approvers)
+    Ok((deploy.record(releases, live, backup, approvers)?, is_partial))
 }
 
 impl Deploy<'_> {

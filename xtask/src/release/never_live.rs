@@ -29,7 +29,9 @@ pub(super) fn is_proved(
 ) -> Result<bool> {
     let platforms = Platforms::open(ctx)?;
     let before = plan.replaces.as_deref().and_then(|tag| releases.find(tag));
-    if before.is_some() != plan.replaces.is_some() {
+    // A release that was recorded since is not what was live before.
+    let is_newest = releases.newest().map(|newest| &newest.tag) == plan.replaces.as_ref();
+    if !is_newest || before.is_some() != plan.replaces.is_some() {
         return Ok(false);
     }
     let arrived = has_arrived(&platforms, operation, &plan.commit)?;
@@ -37,8 +39,8 @@ pub(super) fn is_proved(
         return Ok(false);
     }
     let serving = platforms.serving()?;
-    let is_as_before = match before {
-        Some(before) => serving.drift_from(before).is_empty(),
+    let is_as_before = match releases.expected_live() {
+        Some(expected) => serving.drift_from(&expected).is_empty(),
         None => serving.backend.is_none() && serving.frontend.is_none(),
     };
     if !is_as_before {

@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::domain::release::{OnRailway, OnVercel, Release};
+use crate::domain::release::{OnRailway, OnVercel};
+use crate::domain::release_chain::ExpectedLive;
 use crate::tools::railway::{self, Railway};
 use crate::tools::vercel::{self, Vercel};
 
@@ -23,27 +24,30 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// What differs between what serves and what the release recorded; empty where they agree.
-    pub fn drift_from(&self, release: &Release) -> Vec<String> {
+    /// What differs between what serves and what should; empty where they agree.
+    pub fn drift_from(&self, expected: &ExpectedLive) -> Vec<String> {
+        let ExpectedLive { tag, railway, vercel } = expected;
         let mut drift = Vec::new();
-        let backend = self
+        // The platform gives an image that it starts again a new deployment: the same image is the same backend.
+        if !self
             .backend
             .as_ref()
-            .map_or("nothing", |deployment| deployment.id.as_str());
-        if backend != release.railway.deployment {
+            .is_some_and(|active| serves(active, railway))
+        {
+            let backend = self.backend.as_ref();
             drift.push(format!(
-                "the backend serves {backend}, {} recorded {}",
-                release.tag, release.railway.deployment
+                "the backend serves {}, {tag} recorded {}",
+                backend.map_or("nothing", |deployment| deployment.id.as_str()),
+                railway.deployment
             ));
         }
-        let frontend = self
-            .frontend
-            .as_ref()
-            .map_or("nothing", |deployment| deployment.id.as_str());
-        if frontend != release.vercel.deployment {
+        let frontend = self.frontend.as_ref();
+        let frontend = frontend.map(|deployment| deployment.id.as_str());
+        if frontend.unwrap_or_default() != vercel.deployment {
             drift.push(format!(
-                "the frontend serves {frontend}, {} recorded {}",
-                release.tag, release.vercel.deployment
+                "the frontend serves {}, {tag} recorded {}",
+                frontend.unwrap_or("nothing"),
+                vercel.deployment
             ));
         }
         drift

@@ -11,9 +11,10 @@ use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
 use crate::domain::step::Step;
+use crate::error::catalogue::release as errors;
 use crate::health::HealthReport;
 use crate::operation::run::Operation;
-use crate::report;
+use crate::secret::scrub_json;
 
 /// What was found live.
 #[derive(Debug)]
@@ -32,9 +33,9 @@ pub struct HealthSnapshot(Mutex<Option<Value>>);
 
 impl HealthSnapshot {
     pub fn keep(&self, report: &HealthReport) -> Result<()> {
-        // Through the one JSON writer, which blanks secrets out: a tag is public for good.
-        let report =
-            serde_json::from_str(&report::json_line(report)?).context("cannot keep the health report")?;
+        let mut report = serde_json::to_value(report).context("cannot keep the health report")?;
+        // It is for people, and a tag is public for good.
+        scrub_json(&mut report);
         *self.lock() = Some(report);
         Ok(())
     }
@@ -60,6 +61,11 @@ pub fn record(
     operation.step(Step::RecordRelease, || {
         push_missing_tags(ctx, releases)?;
         if let Some(made) = releases.of_operation(&operation.id) {
+            let same =
+                (&made.commit, &made.railway, &made.vercel) == (&live.commit, &live.railway, &live.vercel);
+            if !same || made.environment != ctx.env_name {
+                return Err(errors::recorded_otherwise(&operation.id, &made.tag).into());
+            }
             return Ok(made.clone());
         }
         let release = complete(Release {

@@ -12,7 +12,7 @@ use super::checkout;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
-use super::steps::{backend_up, backup_step, check_release};
+use super::steps::{backend_back, backend_up, backup_step, check_release};
 use crate::backup;
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
@@ -44,6 +44,8 @@ pub struct RollbackTarget<'a> {
     pub tag: &'a str,
     pub database: DatabaseChoice,
     pub health: RequiredHealth,
+    /// Whether the platforms may serve something else than the newest release recorded.
+    pub allow_drift: bool,
 }
 
 impl<'a> RollbackTarget<'a> {
@@ -53,6 +55,7 @@ impl<'a> RollbackTarget<'a> {
             tag,
             database: DatabaseChoice::Auto,
             health: RequiredHealth::Healthy,
+            allow_drift: false,
         }
     }
 }
@@ -127,7 +130,7 @@ pub fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
 fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
     let (release, unavoidable_ms) = match execute(ctx, plan, &operation, releases) {
         Ok(done) => done,
-        Err(error) => return Err(operation.fail(&error)),
+        Err(error) => return Err(operation.fail(error)),
     };
     let recovery_ms = operation.elapsed_ms();
     let done = RolledBack {
@@ -265,7 +268,8 @@ impl<'a> Rollback<'a> {
             return Ok(on_railway(&serving));
         }
         self.operation.step(Step::RollBackBackend, || {
-            self.platforms.backend_back(&self.plan.railway)
+            let (target, commit) = (&self.plan.railway, &self.plan.commit);
+            backend_back(self.ctx, self.operation, &self.platforms, target, commit)
         })
     }
 
@@ -315,9 +319,11 @@ impl<'a> Rollback<'a> {
     fn record(&self, releases: &Releases, live: LiveRelease, safety: BackupRef) -> Result<Release> {
         record(self.ctx, self.operation, releases, live, |draft| {
             // With its image the platform brings back the variables of the target; a new build takes those of now.
+            // Also where the platform refused the image at the last moment.
+            let same_image = draft.railway.image_digest == self.plan.railway.image_digest;
             let ran_with = match self.plan.backend {
-                Backend::Image => &self.plan.target,
-                Backend::Rebuild => &self.plan.from,
+                Backend::Image if same_image => &self.plan.target,
+                Backend::Image | Backend::Rebuild => &self.plan.from,
             };
             let ran_with = releases
                 .find(ran_with)

@@ -1,17 +1,17 @@
 //! Steps that a deploy and a rollback share.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::checkout::Checkout;
-use super::platforms::Platforms;
+use super::platforms::{Platforms, on_railway};
 use super::release_tag::HealthSnapshot;
 use crate::backup::{self, CreateOptions};
 use crate::context::Context;
-use crate::domain::release::{BackupRef, Health};
+use crate::domain::release::{BackupRef, Health, OnRailway};
 use crate::domain::step::Step;
 use crate::domain::verdict::{CheckResult, HealthStatus, Severity};
+use crate::error::CliError;
+use crate::error::catalogue::tools as errors;
 use crate::exec::check_interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease, HealthReport};
 use crate::operation::run::Operation;
@@ -42,12 +42,40 @@ pub fn backend_up(
     platforms: &Platforms,
     commit: &str,
 ) -> Result<RailwayDeployment> {
-    let id: String = operation.step(Step::UploadBackend, || {
-        let checkout = Checkout::of(ctx, commit)?;
-        let folder = checkout.path(Path::new(&ctx.env().railway.source));
-        platforms.railway.up(&folder, operation.id.as_str(), commit)
-    })?;
+    let id: String = operation.step(Step::UploadBackend, || upload(ctx, operation, platforms, commit))?;
     operation.step(Step::BackendServes, || platforms.railway.wait(&id))
+}
+
+/// Brings an earlier backend back with its image; where the platform refuses that, builds it again from its commit, which
+/// takes longer.
+pub fn backend_back(
+    ctx: &Context,
+    operation: &Operation,
+    platforms: &Platforms,
+    to: &OnRailway,
+    commit: &str,
+) -> Result<OnRailway> {
+    match platforms.backend_back(to) {
+        Err(error) if is_refusal(&error) => {
+            report::progress(&format!("  {error:#}: building {commit} again"));
+            let id = upload(ctx, operation, platforms, commit)?;
+            Ok(on_railway(&platforms.railway.wait(&id)?))
+        }
+        other => other,
+    }
+}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    let refused = errors::railway_rollback_refused("", "").code;
+    error
+        .downcast_ref::<CliError>()
+        .is_some_and(|error| error.code == refused)
+}
+
+fn upload(ctx: &Context, operation: &Operation, platforms: &Platforms, commit: &str) -> Result<String> {
+    let checkout = Checkout::of(ctx, commit)?;
+    let folder = checkout.backend(ctx, &platforms.railway.service()?)?;
+    platforms.railway.up(&folder, operation.id.as_str(), commit)
 }
 
 /// Checks the health of a release and gives what the record says about it. A check that a signal interrupted has no

@@ -8,17 +8,17 @@ use super::platforms::{Platforms, join};
 use super::release_tag::schema_fingerprint;
 use super::releases::Releases;
 use super::rollback::{PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
+use super::steps::backend_back;
 use super::{deploy, rollback};
 use crate::backup;
 use crate::context::Context;
 use crate::domain::ledger::{LedgerOperation, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::{
-    BackupRef, DatabaseAction, DatabaseChoice, Release, SchemaFacts, database_action,
+    BackupRef, DatabaseAction, DatabaseChoice, OnRailway, Release, SchemaFacts, database_action,
 };
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
-use crate::operation::ledger::Ledger;
 use crate::operation::run::{Operation, ResumeMode, find, refuse_other_kind};
 use crate::report;
 use crate::restore::Restore;
@@ -27,6 +27,9 @@ use crate::restore::Restore;
 pub trait Operator {
     /// Shows what the rollback would do and what would be lost.
     fn show(&self, planned: &PlannedRollback);
+
+    /// Whether the platforms may serve something else than the newest release recorded.
+    fn allows_drift(&self) -> bool;
 
     /// Asks for the confirmation: the operator types `name`.
     fn confirm(&self, name: &str) -> Result<()>;
@@ -54,12 +57,17 @@ pub struct Reverted {
 /// # Errors
 /// Exit 2 or 3 where there is nothing to undo; exit 4 where the undo itself stopped midway.
 pub fn undo(ctx: &Context, id: &OperationId, kind: &str, operator: &impl Operator) -> Result<Undo> {
-    let state = Ledger::open(ctx).state()?;
-    let recorded = find(&state, &ctx.env_name, id)?;
-    refuse_other_kind(recorded, kind)?;
     let releases = Releases::read(ctx)?;
+    let recorded = find(releases.require_ledger(ctx)?, &ctx.env_name, id)?;
+    refuse_other_kind(recorded, kind)?;
     let before = release_before(&releases, recorded)?;
     let made = releases.of_operation(id);
+    if let (Some(made), Some(newest)) = (made, releases.newest())
+        && newest.tag != made.tag
+        && !recorded.unfinished()
+    {
+        return Err(not_the_last(recorded, made, newest, before));
+    }
     if made.is_none() && !recorded.unfinished() {
         return Err(nothing_to_undo(recorded));
     }
@@ -82,10 +90,28 @@ fn release_before<'a>(releases: &'a Releases, operation: &LedgerOperation) -> Re
     let Some(tag) = plan["from"].as_str().or(plan["replaces"].as_str()) else {
         return Ok(None);
     };
-    let found = releases.find(tag);
-    found
-        .map(Some)
-        .with_context(|| format!("the tag {tag} is gone from the remote"))
+    Ok(Some(releases.named(tag)?))
+}
+
+/// Its undo would take away the releases that came after it, and their data, without naming them.
+fn not_the_last(
+    recorded: &LedgerOperation,
+    made: &Release,
+    newest: &Release,
+    before: Option<&Release>,
+) -> anyhow::Error {
+    let next = before.map_or_else(
+        || "cargo xtask releases".to_owned(),
+        |before| {
+            format!(
+                "cargo xtask rollback {} --plan shows what it would cost; cargo xtask {} --undo {} undoes the last one",
+                before.tag,
+                if newest.restores.is_some() { rollback::KIND } else { deploy::KIND },
+                newest.operation
+            )
+        },
+    );
+    errors::not_the_last_operation(&recorded.id, &made.tag, &newest.tag, next).into()
 }
 
 fn nothing_to_undo(recorded: &LedgerOperation) -> anyhow::Error {
@@ -111,6 +137,7 @@ fn roll_back(
     }
     let target = RollbackTarget {
         health: RequiredHealth::Any,
+        allow_drift: operator.allows_drift(),
         ..RollbackTarget::healthy(&before.tag)
     };
     let planned = rollback::plan(ctx, &target)?;
@@ -145,7 +172,7 @@ fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -
             operation: &operation,
         };
         if let Err(error) = steps.run() {
-            return Err(operation.fail(&error));
+            return Err(operation.fail(error));
         }
     }
     let reverted = Reverted {
@@ -176,7 +203,7 @@ impl Revert<'_> {
             });
             let backend = scope.spawn(|| {
                 self.operation
-                    .step(Step::UndoBackend, || platforms.backend_back(&self.before.railway))
+                    .step(Step::UndoBackend, || self.backend_back(&platforms))
             });
             let data = self.data(&platforms);
             let (frontend, backend) = (join(frontend), join(backend));
@@ -191,6 +218,17 @@ impl Revert<'_> {
     fn settle(&self, platforms: &Platforms) -> Result<()> {
         self.operation
             .step(Step::UndoSettleBackend, || platforms.railway.settle())
+    }
+
+    fn backend_back(&self, platforms: &Platforms) -> Result<OnRailway> {
+        let before = self.before;
+        backend_back(
+            self.ctx,
+            self.operation,
+            platforms,
+            &before.railway,
+            &before.commit,
+        )
     }
 
     fn data(&self, platforms: &Platforms) -> Result<()> {

@@ -89,24 +89,18 @@ impl Variables {
 
     /// Sets the named variables of the backend for its next deployment.
     pub fn set_on_railway(&self, railway: &Railway, names: &[String]) -> Result<()> {
-        let wanted = |variable: &VariableConfig| variable.railway.clone().filter(|name| names.contains(name));
-        self.set(wanted, |name, value| railway.set_variable(name, value))
+        let wanted = self.values.iter().filter_map(|(variable, value)| {
+            let name = variable.railway.clone().filter(|name| names.contains(name))?;
+            Some((name, value.clone()))
+        });
+        railway.set_variables(&wanted.collect())
     }
 
     /// Sets the named variables of the frontend for its next build.
     pub fn set_on_vercel(&self, vercel: &Vercel, names: &[String]) -> Result<()> {
-        let wanted = |variable: &VariableConfig| variable.vercel.clone().filter(|name| names.contains(name));
-        self.set(wanted, |name, value| vercel.set_variable(name, value))
-    }
-
-    fn set(
-        &self,
-        wanted: impl Fn(&VariableConfig) -> Option<String>,
-        set: impl Fn(&str, &Secret) -> Result<()>,
-    ) -> Result<()> {
         for (variable, value) in &self.values {
-            if let Some(name) = wanted(variable) {
-                set(&name, value)?;
+            if let Some(name) = variable.vercel.as_ref().filter(|name| names.contains(name)) {
+                vercel.set_variable(name, value)?;
             }
         }
         Ok(())

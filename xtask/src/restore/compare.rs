@@ -13,8 +13,8 @@ use crate::domain::inventory::{Aspect, CollectionFacts, Difference, Inventory};
 use crate::domain::manifest::NamespaceKind;
 
 impl Restore<'_> {
-    /// Everything in which the shadow differs from the backup. TTL indexes are compared without their expiry, which is not
-    /// set yet; the swap creates the views.
+    /// Everything in which the shadow differs from the backup. TTL indexes and clustered collections are compared without
+    /// their expiry, which is not set yet; the swap creates the views.
     pub(super) fn shadow_differences(&self, backup: &BackupFile) -> Result<Vec<Difference>> {
         let mut expected = backup_inventory(&backup.metadata.namespaces, self.live.name());
         expected
@@ -24,6 +24,7 @@ impl Restore<'_> {
         for inventory in [&mut expected, &mut found] {
             for facts in inventory.collections.values_mut() {
                 without_expiry(&mut facts.indexes);
+                facts.options.remove("expireAfterSeconds");
             }
         }
         Ok(expected.compare(&found))
@@ -54,7 +55,13 @@ impl Restore<'_> {
 
 fn without_expiry(indexes: &mut BTreeMap<String, Value>) {
     for index in indexes.values_mut() {
-        if let Some(expiry) = index.get_mut("expireAfterSeconds") {
+        let Some(index) = index.as_object_mut() else {
+            continue;
+        };
+        // A clustered index is listed with the expiry of its collection, which has none yet.
+        if index.get("clustered").is_some_and(|clustered| *clustered == true) {
+            index.retain(|name, _| name != "expireAfterSeconds");
+        } else if let Some(expiry) = index.get_mut("expireAfterSeconds") {
             *expiry = Value::Null;
         }
     }

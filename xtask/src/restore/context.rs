@@ -2,14 +2,14 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::journal::{RestoreJournal, RestorePhase, RestoreRecord};
+use super::journal::{RestoreJournal, RestorePhase};
 use super::names::{self, Role};
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
 use crate::operation::run::Operation;
-use crate::report;
 
 /// One restore: `prepare` fills the shadow, `swap` makes it live, `resume` and `undo` start wherever an earlier process
 /// stopped.
@@ -31,24 +31,29 @@ impl<'a> Restore<'a> {
     /// The restore that an operation under way makes; both write to one journal.
     pub fn of(ctx: &'a Context, operation: &Operation) -> Result<Self> {
         let journal = RestoreJournal::of(ctx, &operation.id, operation.journal())?;
-        Self::with(ctx, operation.id.clone(), journal)
+        Self::with(ctx, operation.id.clone(), journal, operation)
     }
 
-    /// An earlier restore, which another operation resumes or undoes.
-    pub fn earlier(ctx: &'a Context, operation: &OperationId) -> Result<Self> {
-        let journal = RestoreJournal::open(ctx, operation)?;
-        Self::with(ctx, operation.clone(), journal)
+    /// An earlier restore, which the operation `under_way` resumes or undoes.
+    pub fn earlier(ctx: &'a Context, restore: &OperationId, under_way: &Operation) -> Result<Self> {
+        let journal = RestoreJournal::open(ctx, restore)?;
+        Self::with(ctx, restore.clone(), journal, under_way)
     }
 
-    fn with(ctx: &'a Context, operation: OperationId, journal: RestoreJournal) -> Result<Self> {
-        let live = connect(ctx)?;
+    fn with(
+        ctx: &'a Context,
+        operation: OperationId,
+        journal: RestoreJournal,
+        under_way: &Operation,
+    ) -> Result<Self> {
+        let live = connect(ctx)?.fenced(under_way.fence());
         let mut restore = Self {
             ctx,
             live,
             operation,
             journal,
         };
-        restore.adopt_kept_plan()?;
+        restore.adopt_kept()?;
         Ok(restore)
     }
 
@@ -67,28 +72,22 @@ impl<'a> Restore<'a> {
         self.journal.history.phase >= RestorePhase::Undoing
     }
 
-    /// Keeps the plan in the database as well: a runner is lost with its disk, and another machine must be able to undo.
-    pub(super) fn keep_plan(&self) -> Result<()> {
-        let history = &self.journal.history;
-        let planned = history.planned.clone().map(RestoreRecord::Planned);
-        let swap = history.swap.clone().map(RestoreRecord::SwapBegun);
-        let lines = [planned, swap].into_iter().flatten();
-        let lines: Vec<String> = lines
-            .map(|record| report::json_line(&record))
-            .collect::<Result<_>>()?;
-        self.live.keep_lines(&names::plan(&self.operation), &lines)
+    /// From here on an earlier holder of this restore can change nothing any more.
+    pub(super) fn claim(&mut self) -> Result<()> {
+        self.live.claim(&names::plan(&self.operation))
     }
 
-    /// Where the journal was lost, it begins with the plan that was kept in the database.
-    fn adopt_kept_plan(&mut self) -> Result<()> {
-        if self.journal.history.swap.is_some() {
-            return Ok(());
+    /// The backup that it restores: where its plan names it, else the copy that a storage has.
+    pub(super) fn planned_backup(&self) -> Result<BackupFile> {
+        let planned = self.journal.history.planned.as_ref();
+        let planned = planned.context("the journal names no backup")?;
+        if planned.backup.exists() {
+            let file = BackupFile::at(&planned.backup)?;
+            if file.metadata.id == planned.backup_id {
+                return Ok(file);
+            }
         }
-        for line in self.live.kept_lines(&names::plan(&self.operation))? {
-            let record = serde_json::from_str(&line).context("the plan kept in the database is damaged")?;
-            self.journal.write(&record)?;
-        }
-        Ok(())
+        backup::find(self.ctx, &planned.backup_id)
     }
 
     /// Refuses to work on another database than the restore did.

@@ -1,7 +1,7 @@
 //! Collections of a backup beside the live ones, through mongorestore. Indexes are built by us.
 
 use anyhow::Result;
-use mongodb::bson::{Bson, Document};
+use mongodb::bson::Document;
 
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
@@ -40,7 +40,13 @@ impl Copying<'_> {
         let _ticker = report::Ticker::start("building indexes");
         for namespace in self.chosen(live) {
             let indexes = indexes_to_build(namespace, self.expiry)?;
-            live.create_indexes(&format!("{}{}", self.prefix, namespace.collection), &indexes)?;
+            let full_name = format!("{}{}", self.prefix, namespace.collection);
+            live.create_indexes(&full_name, &indexes)?;
+            if let (Expiry::AsRecorded, Some((index, expire_after_s))) =
+                (self.expiry, backup::clustered_expiry(namespace)?)
+            {
+                live.set_expiry(&full_name, &index, expire_after_s)?;
+            }
         }
         Ok(documents)
     }
@@ -66,6 +72,7 @@ impl Copying<'_> {
         let sh = ctx.shell()?;
         let archive = |pipe: &mut dyn std::io::Write| backup::copy_archive(ctx, self.backup, pipe);
         mongorestore::check_renaming(&sh, &request, archive)?;
+        backup::create_without_expiry(live, self.prefix, self.chosen(live))?;
         let documents: u64 = self.chosen(live).map(|n| n.documents).sum();
         let _ticker = report::Ticker::start(format!("restoring {documents} documents beside the live ones"));
         Ok(mongorestore::restore(&sh, &request, archive)?.documents)
@@ -99,22 +106,17 @@ pub(super) fn indexes_to_build(namespace: &NamespaceRecord, expiry: Expiry) -> R
     Ok(indexes)
 }
 
-/// Name and expiry of each TTL index of a collection.
+/// Name and expiry of each TTL index of a collection, the clustered one included.
 pub(super) fn expiries(namespace: &NamespaceRecord) -> Result<Vec<(String, i64)>> {
     let mut found = Vec::new();
     for index in &namespace.indexes {
         let index = document_of_json(index)?;
-        // Older servers kept doubles here.
-        #[allow(clippy::cast_possible_truncation)]
-        let expire_after_s = match index.get("expireAfterSeconds") {
-            None => continue,
-            Some(Bson::Int32(n)) => i64::from(*n),
-            Some(Bson::Int64(n)) => *n,
-            Some(Bson::Double(n)) => *n as i64,
-            Some(other) => anyhow::bail!("an expiry of {other} is not a number"),
-        };
-        found.push((index.get_str("name")?.to_owned(), expire_after_s));
+        let clustered = index.get_bool("clustered").unwrap_or(false);
+        if let Some(expire_after) = index.get("expireAfterSeconds").filter(|_| !clustered) {
+            found.push((index.get_str("name")?.to_owned(), backup::seconds(expire_after)?));
+        }
     }
+    found.extend(backup::clustered_expiry(namespace)?);
     Ok(found)
 }
 

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::database::ViewDefinition;
 use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::operation::OperationId;
-use crate::operation::journal::{self, Journal, RESTORE_TAG, operation_dir};
+use crate::operation::journal::{self, Journal, RESTORE_TAG};
 
 /// Earlier versions kept the records of a restore in a file of this name beside the steps.
 const EARLIER_FILE_NAME: &str = "restore.jsonl";
@@ -50,6 +50,8 @@ pub enum RestoreRecord {
     Undoing { step: RestoreStep },
     /// What was live before is live again.
     Undone { written_since: Vec<Difference> },
+    /// From here on collections beside the live ones may have been dropped.
+    ForgetBegun,
     /// The previous collections were dropped.
     Forgotten,
 }
@@ -130,14 +132,16 @@ pub enum RestorePhase {
     Preparing,
     /// Restored beside the live collections and compared; nothing live was touched.
     Prepared,
-    /// Some live collections may have been replaced.
+    /// Some live collections may have been replaced, or all of them without the proof or the rescue file.
     Swapping,
-    /// The backup is live, the previous collections are beside it.
+    /// The backup is live and proved, the previous collections are beside it, and the rescue file has what only they have.
     Swapped,
     /// Some previous collections may be live again.
     Undoing,
     /// What was live before is live again.
     Undone,
+    /// Some collections beside the live ones may have been dropped.
+    Forgetting,
     /// The collections beside the live ones were dropped.
     Forgotten,
 }
@@ -152,8 +156,14 @@ impl RestorePhase {
             Self::Swapped => "done",
             Self::Undoing => "undo stopped midway",
             Self::Undone => "undone",
+            Self::Forgetting => "forget stopped midway",
             Self::Forgotten => "forgotten",
         }
+    }
+
+    /// Whether collections of the backup and of before may be mixed.
+    pub const fn is_midway(self) -> bool {
+        matches!(self, Self::Swapping | Self::Undoing)
     }
 }
 
@@ -171,6 +181,8 @@ pub struct RestoreState {
     pub compare_ms: u64,
     pub rescue: Option<Rescue>,
     pub undo_before: Option<Inventory>,
+    /// Where it was undone: what the application had written since.
+    pub undone: Option<Vec<Difference>>,
     /// Steps of the swap, and of an undo, that were begun, whether or not they were made.
     begun: Vec<RestoreStep>,
     undo_begun: Vec<RestoreStep>,
@@ -181,7 +193,7 @@ impl RestoreState {
     /// What the journal of an operation amounts to, without locking it. Records of an earlier version come first: nothing
     /// is written to their file any more.
     pub fn read(ctx: &Context, operation: &OperationId) -> Result<Self> {
-        Self::read_in(&operation_dir(ctx, operation)?)
+        Self::read_in(&ctx.state_dir("operations")?.join(operation.as_str()))
     }
 
     fn read_in(folder: &Path) -> Result<Self> {
@@ -203,6 +215,7 @@ impl RestoreState {
             compare_ms: 0,
             rescue: None,
             undo_before: None,
+            undone: None,
             begun: Vec::new(),
             undo_begun: Vec::new(),
             repaired: Vec::new(),
@@ -217,33 +230,66 @@ impl RestoreState {
     pub fn add(&mut self, record: &RestoreRecord) {
         match record {
             RestoreRecord::Planned(planned) => self.planned = Some(planned.clone()),
-            RestoreRecord::ShadowBegun => self.phase = RestorePhase::Preparing,
+            // The only way back: an attempt that begins anew.
+            RestoreRecord::ShadowBegun if self.swap.is_none() => self.phase = RestorePhase::Preparing,
             RestoreRecord::ShadowFilled { ms, .. } => self.restore_ms = *ms,
             RestoreRecord::ShadowCompared { ms } => {
                 self.compare_ms = *ms;
-                self.phase = RestorePhase::Prepared;
+                self.reach(RestorePhase::Prepared);
             }
             RestoreRecord::SwapBegun(plan) => {
                 self.swap = Some(plan.clone());
-                self.phase = RestorePhase::Swapping;
+                self.reach(RestorePhase::Swapping);
             }
-            RestoreRecord::Swapped => self.phase = RestorePhase::Swapped,
             RestoreRecord::Compared { .. } => self.compared = true,
             RestoreRecord::Rescued { rescue } => {
                 self.rescued = true;
+                self.compared = true;
                 self.rescue.clone_from(rescue);
+                self.reach(RestorePhase::Swapped);
             }
             RestoreRecord::UndoBegun { before } => {
                 self.undo_before = Some(before.clone());
-                self.phase = RestorePhase::Undoing;
+                self.reach(RestorePhase::Undoing);
             }
-            RestoreRecord::Undone { .. } => self.phase = RestorePhase::Undone,
-            RestoreRecord::Forgotten => self.phase = RestorePhase::Forgotten,
+            RestoreRecord::Undone { written_since } => {
+                self.undone = Some(written_since.clone());
+                self.reach(RestorePhase::Undone);
+            }
+            RestoreRecord::ForgetBegun => self.reach(RestorePhase::Forgetting),
+            RestoreRecord::Forgotten => self.reach(RestorePhase::Forgotten),
             RestoreRecord::Before { step } => self.begun.push(step.clone()),
             RestoreRecord::Undoing { step } => self.undo_begun.push(step.clone()),
             RestoreRecord::Repaired(repaired) => self.repaired.push(repaired.clone()),
-            RestoreRecord::Verified | RestoreRecord::After { .. } => {}
+            RestoreRecord::ShadowBegun
+            | RestoreRecord::Verified
+            | RestoreRecord::Swapped
+            | RestoreRecord::After { .. } => {}
         }
+    }
+
+    /// Whether this was recorded: what is kept in the database, by this machine or another one, is taken over once.
+    pub fn has(&self, record: &RestoreRecord) -> bool {
+        match record {
+            RestoreRecord::Planned(_) => self.planned.is_some(),
+            RestoreRecord::SwapBegun(_) => self.swap.is_some(),
+            RestoreRecord::Rescued { .. } => self.rescued,
+            RestoreRecord::UndoBegun { .. } => self.undo_before.is_some(),
+            RestoreRecord::Undone { .. } => self.undone.is_some(),
+            RestoreRecord::ForgetBegun => self.phase >= RestorePhase::Forgetting,
+            _ => true,
+        }
+    }
+
+    /// When its swap began; `None` where it has made nothing live.
+    pub fn swap_began(&self, operation: &OperationId) -> Option<DateTime<Utc>> {
+        let swap = self.swap.as_ref()?;
+        Some(swap.begun.unwrap_or_else(|| operation.began()))
+    }
+
+    /// Records of two machines come together in any order; a restore never goes back to an earlier phase.
+    fn reach(&mut self, phase: RestorePhase) {
+        self.phase = self.phase.max(phase);
     }
 
     /// Whether the shadow's promotion was begun: its predecessor had its `__old_` name by then.
@@ -315,7 +361,7 @@ mod tests {
         journal
             .append(&serde_json::from_str::<serde_json::Value>(step).unwrap())
             .unwrap();
-        journal.append(&RestoreRecord::Swapped).unwrap();
+        journal.append(&RestoreRecord::Rescued { rescue: None }).unwrap();
         let history = RestoreState::read_in(dir.path()).unwrap();
         assert_eq!(history.phase, RestorePhase::Swapped);
         assert_eq!(history.planned.unwrap().backup_id, "20260102-030405");

@@ -1,24 +1,8 @@
-//! Names of the collections that a restore keeps beside the live ones. A name alone says all of it, so that an operation
-//! can be undone also where its journal was lost.
+//! Names that a restore gives to the collections beside the live ones.
 
-use crate::domain::inventory::{LATE_PREFIX, PLAN_PREFIX, PREVIOUS_PREFIX, SHADOW_PREFIX};
 use crate::domain::operation::OperationId;
-
-/// MongoDB's limit for `database.collection`.
-const MAX_NAMESPACE_BYTES: usize = 255;
-
-/// What such a collection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// A restored collection before the swap, or after an undo.
-    Shadow,
-    /// What was live before the swap.
-    Previous,
-    /// Created by a writer in the moment between the two renames.
-    Late,
-    /// The plan of the operation.
-    Plan,
-}
+use crate::domain::restore_name::{LATE_PREFIX, PLAN_PREFIX, PREVIOUS_PREFIX, SHADOW_PREFIX};
+pub use crate::domain::restore_name::{Role, parse};
 
 /// `__new_<operation>_`.
 pub fn shadow_prefix(operation: &OperationId) -> String {
@@ -43,35 +27,6 @@ pub fn late(operation: &OperationId, number: usize, collection: &str) -> String 
 /// The name of the collection that keeps the plan.
 pub fn plan(operation: &OperationId) -> String {
     format!("{PLAN_PREFIX}{operation}")
-}
-
-/// Operation, role and name of the live collection it belongs to; `None` for a collection that is no restore's.
-pub fn parse(name: &str) -> Option<(OperationId, Role, &str)> {
-    let (role, rest) = [
-        (Role::Shadow, SHADOW_PREFIX),
-        (Role::Previous, PREVIOUS_PREFIX),
-        (Role::Late, LATE_PREFIX),
-        (Role::Plan, PLAN_PREFIX),
-    ]
-    .iter()
-    .find_map(|(role, prefix)| Some((*role, name.strip_prefix(prefix)?)))?;
-    let id_bytes = "20260102-030405-ab12".len();
-    let (id, rest) = rest.split_at_checked(id_bytes)?;
-    let operation = id.parse().ok()?;
-    match role {
-        Role::Plan => rest.is_empty().then_some((operation, role, "")),
-        Role::Late => {
-            let (number, collection) = rest.strip_prefix('_')?.split_once('_')?;
-            number.parse::<usize>().ok()?;
-            Some((operation, role, collection))
-        }
-        _ => Some((operation, role, rest.strip_prefix('_')?)),
-    }
-}
-
-/// Whether the longest name that an operation may give to the collection is short enough for the server.
-pub fn fits(operation: &OperationId, database: &str, collection: &str) -> bool {
-    database.len() + 1 + late(operation, 999, collection).len() <= MAX_NAMESPACE_BYTES
 }
 
 #[cfg(test)]

@@ -8,10 +8,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::context::Restore;
-use super::leftovers;
+use super::admit::admit;
+use super::context::{Restore, connect};
+use super::journal::RestoreState;
+use super::known;
 use super::prepare::ShadowFacts;
 use super::quiesce::quiesced;
+use super::recorded::{FORGET, recorded};
+use super::reinsert::REINSERT;
 use super::swap::Swapped;
 use super::undo::RestoreUndone;
 use crate::backup::{self, BackupFile, CreateOptions};
@@ -29,7 +33,7 @@ use crate::operation::run::ResumeMode::{Continue, Revert};
 use crate::report;
 
 /// The kind of the operation in the ledger.
-const KIND: &str = "restore";
+pub(super) const KIND: &str = "restore";
 
 /// How a restore runs.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +54,7 @@ pub enum Resumed {
 /// The plan of the operation, as the ledger has it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Request {
+pub(super) enum Request {
     /// An earlier restore, which has ended or is not in the ledger, is resumed or undone.
     Earlier { verb: Verb, restore: OperationId },
     /// A backup is restored.
@@ -63,11 +67,13 @@ enum Request {
     },
 }
 
+/// What is done to an earlier restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Verb {
+pub(super) enum Verb {
     Resume,
     Undo,
+    Forget,
 }
 
 /// Takes the lock, takes a safety backup, and restores. `loss` are the documents created, changed and deleted since the
@@ -83,7 +89,8 @@ pub fn start(ctx: &Context, file: &BackupFile, loss: [u64; 3], options: RestoreO
     };
     let operation = Operation::begin(ctx, KIND, &file.metadata.id, options.reason, &request)?;
     let done = restore(ctx, &operation, || Ok(file.clone()), options);
-    end(operation, Verb::Resume, OperationOutcome::Done, done)
+    let midway = is_midway(ctx, &operation.id);
+    end(operation, Verb::Resume, OperationOutcome::Done, midway, done)
 }
 
 /// Resumes a restore, or the resume or undo of an earlier one, that stopped midway.
@@ -91,21 +98,30 @@ pub fn start(ctx: &Context, file: &BackupFile, loss: [u64; 3], options: RestoreO
 /// # Errors
 /// Midway (exit 4) once the swap or its undo has begun.
 pub fn resume(ctx: &Context, id: &OperationId, options: RestoreOptions) -> Result<Resumed> {
-    let state = Ledger::open(ctx).state()?;
-    match unfinished(&state, id)?.map(request_of).transpose()? {
+    guarded(ctx, id, Verb::Resume, |state| resume_any(ctx, state, id, options))
+}
+
+fn resume_any(
+    ctx: &Context,
+    state: &LedgerState,
+    id: &OperationId,
+    options: RestoreOptions,
+) -> Result<Resumed> {
+    match unfinished(state, id)?.map(request_of).transpose()? {
         Some(Request::Earlier {
             verb: Verb::Undo,
             restore,
-        }) => undo_earlier(ctx, &state, &restore, options).map(Resumed::Undone),
+        }) => undo_earlier(ctx, state, &restore, options).map(Resumed::Undone),
         Some(Request::Earlier { restore, .. }) => {
-            resume_earlier(ctx, &state, &restore, options).map(Resumed::Restored)
+            resume_earlier(ctx, state, &restore, options).map(Resumed::Restored)
         }
         Some(Request::Backup { .. }) => {
             let (operation, request) = Operation::resume(ctx, id, KIND, Continue)?;
             let done = restore(ctx, &operation, || file_of(ctx, &request), options);
-            end(operation, Verb::Resume, OperationOutcome::Done, done).map(Resumed::Restored)
+            let midway = is_midway(ctx, id);
+            end(operation, Verb::Resume, OperationOutcome::Done, midway, done).map(Resumed::Restored)
         }
-        None => resume_earlier(ctx, &state, id, options).map(Resumed::Restored),
+        None => resume_earlier(ctx, state, id, options).map(Resumed::Restored),
     }
 }
 
@@ -114,24 +130,25 @@ pub fn resume(ctx: &Context, id: &OperationId, options: RestoreOptions) -> Resul
 /// # Errors
 /// Midway (exit 4) once a rename may have been made.
 pub fn undo(ctx: &Context, id: &OperationId, options: RestoreOptions) -> Result<RestoreUndone> {
-    let state = Ledger::open(ctx).state()?;
-    match unfinished(&state, id)?.map(request_of).transpose()? {
-        Some(Request::Earlier { restore, .. }) => undo_earlier(ctx, &state, &restore, options),
+    guarded(ctx, id, Verb::Undo, |state| undo_any(ctx, state, id, options))
+}
+
+fn undo_any(
+    ctx: &Context,
+    state: &LedgerState,
+    id: &OperationId,
+    options: RestoreOptions,
+) -> Result<RestoreUndone> {
+    match unfinished(state, id)?.map(request_of).transpose()? {
+        Some(Request::Earlier { restore, .. }) => undo_earlier(ctx, state, &restore, options),
         Some(Request::Backup { .. }) => {
             let (operation, _): (_, Value) = Operation::resume(ctx, id, KIND, Revert)?;
             let undo = || quiesced(ctx, options.quiesce, || Restore::of(ctx, &operation)?.undo());
             let done = live_step(&operation, Step::UndoDatabase, Verb::Undo, undo);
-            end(operation, Verb::Undo, OperationOutcome::Undone, done)
+            let midway = is_midway(ctx, id);
+            end(operation, Verb::Undo, OperationOutcome::Undone, midway, done)
         }
-        None => {
-            // A typing error must not look like a restore that was undone.
-            let known = leftovers::list(ctx)?;
-            ensure!(
-                known.iter().any(|known| known.operation == *id),
-                errors::unknown_restore(id)
-            );
-            undo_earlier(ctx, &state, id, options)
-        }
+        None => undo_earlier(ctx, state, id, options),
     }
 }
 
@@ -194,14 +211,15 @@ fn resume_earlier(
     id: &OperationId,
     options: RestoreOptions,
 ) -> Result<Swapped> {
-    let operation = begin_earlier(ctx, state, id, Verb::Resume, options)?;
+    let (operation, attempted) = begin_earlier(ctx, state, id, Verb::Resume, options)?;
     let resume = || {
-        let resume = || Restore::earlier(ctx, id)?.resume();
+        let resume = || Restore::earlier(ctx, id, &operation)?.resume();
         quiesced(ctx, options.quiesce, resume)
     };
     let done = announce(&operation, Step::RestoreResume, id)
         .and_then(|()| live_step(&operation, Step::SwapDatabase, Verb::Resume, resume));
-    end(operation, Verb::Resume, OperationOutcome::Done, done)
+    let midway = attempted || is_midway(ctx, id);
+    end(operation, Verb::Resume, OperationOutcome::Done, midway, done)
 }
 
 fn undo_earlier(
@@ -210,24 +228,29 @@ fn undo_earlier(
     id: &OperationId,
     options: RestoreOptions,
 ) -> Result<RestoreUndone> {
-    let operation = begin_earlier(ctx, state, id, Verb::Undo, options)?;
+    let (operation, attempted) = begin_earlier(ctx, state, id, Verb::Undo, options)?;
     let undo = || {
-        let undo = || Restore::earlier(ctx, id)?.undo();
+        let undo = || Restore::earlier(ctx, id, &operation)?.undo();
         quiesced(ctx, options.quiesce, undo)
     };
     let done = announce(&operation, Step::RestoreUndo, id)
         .and_then(|()| live_step(&operation, Step::UndoDatabase, Verb::Undo, undo));
-    end(operation, Verb::Undo, OperationOutcome::Done, done)
+    let midway = attempted || is_midway(ctx, id);
+    end(operation, Verb::Undo, OperationOutcome::Done, midway, done)
 }
 
-/// Begins the operation that resumes or undoes an earlier restore, in place of an attempt that was killed.
+/// Begins the operation that resumes or undoes an earlier restore, in place of an attempt that was killed or stopped; with it
+/// comes whether there was one.
 fn begin_earlier(
     ctx: &Context,
     state: &LedgerState,
     id: &OperationId,
     verb: Verb,
     options: RestoreOptions,
-) -> Result<Operation> {
+) -> Result<(Operation, bool)> {
+    let known = known::find(ctx, &connect(ctx)?, state, id)?;
+    // A typing error must not look like a restore that has ended.
+    admit(&known.ok_or_else(|| errors::unknown_restore(id))?, verb)?;
     let attempt =
         |o: &&LedgerOperation| o.started.kind == KIND && o.started.target == id.as_str() && o.id != *id;
     let over = state.unfinished().filter(attempt).map(|o| o.id.clone());
@@ -235,7 +258,9 @@ fn begin_earlier(
         verb,
         restore: id.clone(),
     };
-    Operation::begin_over(ctx, KIND, id.as_str(), options.reason, &request, over)
+    let attempted = over.is_some();
+    let operation = Operation::begin_over(ctx, KIND, id.as_str(), options.reason, &request, over)?;
+    Ok((operation, attempted))
 }
 
 /// What is recorded in the ledger keeps other operations away, should this process be killed.
@@ -283,11 +308,43 @@ impl EndFacts for RestoreUndone {
     }
 }
 
-/// Records how an operation ended, also after a signal. What stopped midway stays unfinished: nothing else may begin over it.
+/// Whether the journal here shows collections of the backup and of before mixed. Where it cannot be read, nothing proves that
+/// they are not.
+fn is_midway(ctx: &Context, id: &OperationId) -> bool {
+    RestoreState::read(ctx, id).map_or(true, |history| history.phase.is_midway())
+}
+
+/// Gives the ledger to `act`. Where that fails, also before it takes the lock, a restore that is midway is not "unchanged"; a
+/// refusal has words of its own.
+fn guarded<T>(
+    ctx: &Context,
+    id: &OperationId,
+    verb: Verb,
+    act: impl FnOnce(&LedgerState) -> Result<T>,
+) -> Result<T> {
+    let mut unfinished = false;
+    let done = Ledger::open(ctx).state().and_then(|state| {
+        let recorded = recorded(&state);
+        unfinished = recorded.get(id).is_some_and(|known| known.unfinished.is_some());
+        act(&state)
+    });
+    done.map_err(|error| {
+        let stop = error.downcast_ref::<CliError>();
+        let own = stop.is_some_and(|stop| stop.exit != ExitKind::Failed);
+        if own || !(unfinished || is_midway(ctx, id)) {
+            return error;
+        }
+        errors::still_midway(id, format!("{error:#}"), verb.command(id)).into()
+    })
+}
+
+/// Records how an operation ended, also after a signal. What is midway stays unfinished until a proof shows otherwise: nothing
+/// else may begin over it.
 fn end<T: EndFacts>(
     operation: Operation,
     verb: Verb,
     outcome: OperationOutcome,
+    midway: bool,
     done: Result<T>,
 ) -> Result<T> {
     let command = verb.command(&operation.id);
@@ -301,7 +358,8 @@ fn end<T: EndFacts>(
             operation.record_end(OperationOutcome::Stopped, &error);
             Err(error)
         }
-        Err(error) if operation.was_resumed() => Err(operation.fail(&error)),
+        Err(error) if midway => Err(operation.stop(error)),
+        Err(error) if operation.was_resumed() => Err(operation.fail(error)),
         Err(error) => {
             operation.record_end(OperationOutcome::Failed, &error);
             Err(error)
@@ -318,6 +376,7 @@ impl Verb {
         match self {
             Self::Resume => format!("cargo xtask restore --resume {id}"),
             Self::Undo => format!("cargo xtask restore --undo {id}"),
+            Self::Forget => format!("cargo xtask restore --forget {id}"),
         }
     }
 }
@@ -327,7 +386,9 @@ fn unfinished<'a>(state: &'a LedgerState, id: &OperationId) -> Result<Option<&'a
     let Some(recorded) = state.unfinished().filter(|o| o.id == *id) else {
         return Ok(None);
     };
-    let kind = &recorded.started.kind;
+    let kind = recorded.started.kind.as_str();
+    // These are repeated, not resumed.
+    ensure!(!matches!(kind, FORGET | REINSERT), errors::unknown_restore(id));
     ensure!(kind == KIND, errors::part_of_operation(id, kind));
     Ok(Some(recorded))
 }

@@ -4,12 +4,9 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::leftovers::leftovers;
-use super::names;
-use crate::archive::names::restore_problems;
-use crate::backup::BackupFile;
+use crate::backup::{BackupFile, live_problem, restorable};
 use crate::context::Context;
-use crate::database::{Live, Privileges, Space, backup_inventory};
-use crate::domain::inventory::is_application;
+use crate::database::{Live, Privileges, Space};
 use crate::domain::ledger::LedgerState;
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
@@ -56,7 +53,7 @@ pub fn preflight(
 ) -> Result<RestorePreflight> {
     let mut found = RestorePreflight::default();
     found.environment(ctx, backup);
-    found.backup(live, backup, operation);
+    found.backup(live, backup)?;
     found.versions(live, backup)?;
     found.leftovers(live, operation)?;
     found.roles(live);
@@ -123,41 +120,19 @@ impl RestorePreflight {
         }
     }
 
-    fn backup(&mut self, live: &Live, backup: &BackupFile, operation: &OperationId) {
-        let namespaces = &backup.metadata.namespaces;
-        if backup_inventory(namespaces, live.name()).collections.is_empty() {
-            self.problem(format!(
-                "the backup holds nothing of the database `{}`",
-                live.name()
-            ));
-        }
-        for namespace in namespaces {
-            let (database, collection) = (&namespace.database, &namespace.collection);
-            if database.is_empty() {
-                self.problem(
-                    "the backup has an oplog: only `mongorestore --oplogReplay` restores it to its moment"
-                        .into(),
-                );
-                continue;
-            }
-            for why in restore_problems(database, collection, Some(live.name())) {
+    /// The same check as after the backup was taken, and the names that are live now: they are kept beside others too.
+    fn backup(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
+        let found = restorable(&backup.metadata.namespaces, live.name());
+        found.problems.into_iter().for_each(|why| self.problem(why));
+        found.left_alone.into_iter().for_each(|what| self.warn(what));
+        for (name, listed) in live.listed()? {
+            if listed.kind == NamespaceKind::Collection
+                && let Some(why) = live_problem(live.name(), &name)
+            {
                 self.problem(why);
             }
-            if !is_application(collection) {
-                self.problem(format!("`{collection}` has a name that only a restore gives"));
-            }
-            if !names::fits(operation, live.name(), collection) {
-                self.problem(format!(
-                    "`{collection}` has a name too long to be kept beside the live one"
-                ));
-            }
-            if namespace.kind == NamespaceKind::Timeseries {
-                self.problem(format!(
-                    "`{collection}` is a time-series collection, which cannot be renamed: \
-                     see \"Time-series collections\" in docs/RESTORE.md"
-                ));
-            }
         }
+        Ok(())
     }
 
     fn versions(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
@@ -180,9 +155,7 @@ impl RestorePreflight {
         {
             let id = &left.operation;
             if left.midway {
-                self.problem(format!(
-                    "restore {id} stopped midway: `cargo xtask restore --resume {id}` or `--undo {id}` first"
-                ));
+                self.problem(format!("restore {id} stopped midway: first {}", left.next));
             } else {
                 self.warn(format!(
                     "restore {id} left {} collections: `cargo xtask restore --forget {id}` drops them",

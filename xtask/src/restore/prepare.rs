@@ -13,6 +13,7 @@ use super::journal::{PlannedRestore, RestoreRecord};
 use super::names::{self, Role};
 use super::preflight::preflight;
 use crate::backup::BackupFile;
+use crate::domain::inventory::is_application;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
 use crate::report;
@@ -131,7 +132,7 @@ impl Prepared<'_> {
             .metadata
             .namespaces
             .iter()
-            .filter(move |n| n.database == database)
+            .filter(move |n| n.database == database && is_application(&n.collection))
     }
 
     fn collections(&self) -> impl Iterator<Item = String> {

@@ -3,6 +3,7 @@
 //! An archive holds documents in the server's order, not by `_id`: so both sides are read once, each on a core of its own,
 //! reduced to key and digest, sorted in flat memory and merged.
 
+mod elsewhere;
 mod examples;
 mod key;
 mod sorter;
@@ -12,16 +13,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use mongodb::bson::Bson;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(super) use self::elsewhere::missing_elsewhere;
 use self::sorter::{Entry, Sorted, Sorter};
 use super::context::connect;
 use crate::archive::{self, ArchiveReader, Event};
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
-use crate::database::{Digests, Live, backup_inventory};
+use crate::database::{Digests, Live, RawId, backup_inventory};
 use crate::domain::inventory::{Difference, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
 use crate::exec::check_interrupted;
@@ -291,7 +292,7 @@ struct Merged {
 pub(super) struct Differing {
     pub(super) collection: usize,
     pub(super) loss: RowLoss,
-    pub(super) id: Bson,
+    pub(super) id: RawId,
 }
 
 /// What differs between the backup and collections that stand aside (their names, and the names they are compared by),

@@ -2,26 +2,47 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use mongodb::bson::{RawDocument, RawDocumentBuf};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::backup_file;
 use super::context::connect;
 use super::preview::each_document;
-use crate::backup::BackupFile;
+use crate::backup::{self, BackupFile};
 use crate::context::Context;
-use crate::database::Live;
+use crate::database::{Live, document_of_json};
 use crate::domain::inventory::is_application;
+use crate::domain::ledger::OperationOutcome;
+use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
+use crate::error::catalogue::restore as errors;
+use crate::operation::run::Operation;
 
+/// The kind, in the ledger, of an operation that puts documents back.
+pub(super) const REINSERT: &str = "reinsert";
 /// Conflicts that are listed one by one; all are counted.
 const MAX_LISTED: usize = 100;
-const BATCH: usize = 500;
+/// The most that is held in memory before it is inserted; one document may be larger.
+const BATCH_DOCUMENTS: usize = 500;
+const BATCH_BYTES: usize = 8 << 20;
+
+/// What is put back, and into what.
+#[derive(Debug, Clone, Copy)]
+pub struct ReinsertOptions<'a> {
+    /// Only this collection of the file.
+    pub only: Option<&'a str>,
+    /// Whether the file may be of another host.
+    pub other_host: bool,
+    /// Kept in the ledger.
+    pub reason: &'a str,
+}
 
 /// What became of the documents of a rescue file.
 #[derive(Debug, Default, Serialize)]
 pub struct Reinserted {
+    /// Collections that were not there and were made, with the indexes that they had.
+    pub created: Vec<String>,
     /// Documents put back, by collection.
     pub inserted: BTreeMap<String, u64>,
     pub conflicts: u64,
@@ -38,44 +59,152 @@ pub struct ReinsertConflict {
 }
 
 /// Inserts every document, of one collection or of all, whose `_id` and unique keys are free. Never changes a document.
-pub fn reinsert(ctx: &Context, file: &BackupFile, only: Option<&str>) -> Result<Reinserted> {
-    backup_file::require_undamaged(ctx, file)?;
+///
+/// # Errors
+/// Usage (exit 2) for a collection that the file has not; refused (exit 3) where the file is not of this environment, host and
+/// database, or while another operation holds the lock; midway (exit 4) once documents may have been inserted.
+pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> Result<Reinserted> {
     let live = connect(ctx)?;
-    let mut names: Vec<String> = file
-        .metadata
-        .namespaces
-        .iter()
-        .filter(|n| n.database == live.name() && is_application(&n.collection))
-        .map(|n| n.collection.clone())
-        .filter(|name| only.is_none_or(|only| only == name))
-        .collect();
-    names.sort();
+    let chosen = chosen(&live, file, options.only)?;
+    let problems = problems(ctx, &live, file, &chosen, options)?;
+    let listed = problems.iter().map(|problem| format!("\n    - {problem}"));
+    ensure!(
+        problems.is_empty(),
+        errors::not_reinsertable(file.path.display(), listed.collect::<String>())
+    );
+    backup_file::require_undamaged(ctx, file)?;
+    let request =
+        json!({ "reinsert": file.metadata.id, "sha256": file.metadata.hash, "collection": options.only });
+    let operation = Operation::begin(ctx, REINSERT, &file.metadata.id, options.reason, &request)?;
     let mut done = Reinserted::default();
-    let mut batch = Batch {
-        collection: 0,
-        documents: Vec::new(),
-    };
+    let outcome = operation
+        .check()
+        .and_then(|()| put_back(ctx, &live, file, &chosen, &mut done));
+    let inserted: u64 = done.inserted.values().sum();
+    match outcome {
+        Ok(()) => {
+            let facts =
+                json!({ "inserted": done.inserted, "created": done.created, "conflicts": done.conflicts });
+            operation.finish(OperationOutcome::Done, facts)?;
+            Ok(done)
+        }
+        Err(error) => {
+            operation.record_end(OperationOutcome::Failed, &error);
+            let changed = inserted > 0 || !done.created.is_empty();
+            ensure!(!changed, errors::reinsert_stopped(format!("{error:#}"), inserted));
+            Err(error)
+        }
+    }
+}
+
+/// What the file has of this database, or the one collection that is asked for.
+fn chosen<'a>(live: &Live, file: &'a BackupFile, only: Option<&str>) -> Result<Vec<&'a NamespaceRecord>> {
+    let own = file.metadata.namespaces.iter().filter(|n| {
+        n.database == live.name() && n.kind == NamespaceKind::Collection && is_application(&n.collection)
+    });
+    let mut own: Vec<&NamespaceRecord> = own.collect();
+    own.sort_by(|a, b| a.collection.cmp(&b.collection));
+    let Some(only) = only else { return Ok(own) };
+    let has: Vec<String> = own.iter().map(|n| format!("`{}`", n.collection)).collect();
+    own.retain(|n| n.collection == only);
+    ensure!(
+        !own.is_empty(),
+        errors::no_such_collection(only, file.path.display(), has.join(", "))
+    );
+    Ok(own)
+}
+
+/// Everything that forbids it, at once.
+fn problems(
+    ctx: &Context,
+    live: &Live,
+    file: &BackupFile,
+    chosen: &[&NamespaceRecord],
+    options: ReinsertOptions,
+) -> Result<Vec<String>> {
+    let metadata = &file.metadata;
+    let mut problems = Vec::new();
+    if metadata.environment != ctx.env_name {
+        problems.push(format!(
+            "it is of the environment `{}`, and this is `{}`",
+            metadata.environment, ctx.env_name
+        ));
+    }
+    if metadata.host != live.host() && !options.other_host {
+        problems.push(format!(
+            "it is of the host `{}`, and this is `{}`: add --other-host if that is intended",
+            metadata.host,
+            live.host()
+        ));
+    }
+    if chosen.is_empty() {
+        problems.push(format!("it has no collection of the database `{}`", live.name()));
+    }
+    let listed = live.listed()?;
+    for record in chosen {
+        let name = &record.collection;
+        match listed.get(name) {
+            Some(found) if found.kind != NamespaceKind::Collection => {
+                problems.push(format!("`{name}` is not a collection now"));
+            }
+            // Files of earlier versions have neither a host nor indexes.
+            None if record.documents > 0 && metadata.host.is_empty() => {
+                problems.push(format!(
+                    "`{name}` is not there, and the file has not the indexes that it had"
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(problems)
+}
+
+fn put_back(
+    ctx: &Context,
+    live: &Live,
+    file: &BackupFile,
+    chosen: &[&NamespaceRecord],
+    done: &mut Reinserted,
+) -> Result<()> {
+    let listed = live.listed()?;
+    for record in chosen {
+        let name = &record.collection;
+        if record.documents > 0 && !listed.contains_key(name) {
+            live.create_collection(name, &document_of_json(&record.options)?)?;
+            done.created.push(name.clone());
+            live.create_indexes(name, &backup::secondary_indexes(record)?)?;
+        }
+    }
+    let names: Vec<String> = chosen.iter().map(|record| record.collection.clone()).collect();
+    let mut batch = Batch::default();
     each_document(ctx, file, live.name(), &names, |number, raw| {
-        if number != batch.collection || batch.documents.len() == BATCH {
-            batch.flush(&live, &names, &mut done)?;
+        if number != batch.collection || batch.is_full() {
+            batch.flush(live, &names, done)?;
             batch.collection = number;
         }
         let document = RawDocument::from_bytes(raw).context("a document of the rescue file is damaged")?;
+        batch.bytes += raw.len();
         batch.documents.push(document.to_owned());
         Ok(true)
     })?;
-    batch.flush(&live, &names, &mut done)?;
-    Ok(done)
+    batch.flush(live, &names, done)
 }
 
+#[derive(Default)]
 struct Batch {
     collection: usize,
     documents: Vec<RawDocumentBuf>,
+    bytes: usize,
 }
 
 impl Batch {
+    fn is_full(&self) -> bool {
+        self.documents.len() >= BATCH_DOCUMENTS || self.bytes >= BATCH_BYTES
+    }
+
     fn flush(&mut self, live: &Live, names: &[String], done: &mut Reinserted) -> Result<()> {
         let documents = std::mem::take(&mut self.documents);
+        self.bytes = 0;
         let Some(collection) = names.get(self.collection).filter(|_| !documents.is_empty()) else {
             return Ok(());
         };
@@ -94,5 +223,21 @@ impl Batch {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_bounded_in_documents_and_in_bytes() {
+        let with = |documents: usize, bytes: usize| Batch {
+            collection: 0,
+            documents: vec![RawDocumentBuf::new(); documents],
+            bytes,
+        };
+        assert!(!with(BATCH_DOCUMENTS - 1, BATCH_BYTES - 1).is_full());
+        assert!(with(1, BATCH_BYTES).is_full() && with(BATCH_DOCUMENTS, 0).is_full());
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
-use mongodb::bson::{Bson, Document};
+use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
 
 use super::compare::format_differences;
@@ -183,6 +183,7 @@ impl Restore<'_> {
         let indexes: Vec<Document> = missing
             .iter()
             .filter_map(|name| index_of_facts(name, before.indexes.get(name)?))
+            .map(|index| collated(index, before))
             .collect();
         self.rebuild_indexes(full_name, &missing, &indexes)
     }
@@ -227,6 +228,14 @@ impl Restore<'_> {
         self.journal
             .write(&RestoreRecord::Repaired(Repaired { collection, what }))
     }
+}
+
+/// An index without a collation has the simple one, also where its collection has another.
+fn collated(mut index: Document, before: &CollectionFacts) -> Document {
+    if before.options.contains_key("collation") && !index.contains_key("collation") {
+        index.insert("collation", doc! { "locale": "simple" });
+    }
+    index
 }
 
 /// An index from its normal form.

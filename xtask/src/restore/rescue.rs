@@ -2,26 +2,27 @@
 //! have it too, but they are dropped one day; and a writer may have reached them after the safety backup.
 
 use std::io::{BufWriter, PipeWriter};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use chrono::Utc;
-use mongodb::bson::{Bson, doc};
 
 use super::context::Restore;
 use super::journal::{Rescue, RestoreRecord};
 use super::names::Role;
 use super::preview::{RowLoss, differing};
-use crate::archive::writer::ArchiveWriter;
+use crate::archive::writer::{ArchiveWriter, CollectionShape};
 use crate::archive::{ContainerOptions, store};
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::database::Live;
-use crate::domain::manifest::{Consistency, ConsistencyKind};
+use crate::database::{Live, RawId};
+use crate::domain::manifest::{Consistency, ConsistencyKind, METADATA_FILE};
 use crate::operation::journal::operation_dir;
 use crate::report;
 
-/// Documents asked for at once.
+/// Documents asked for at once, and the bytes of their ids: an `_id` may have megabytes, a command may not.
 const BATCH: usize = 500;
+const BATCH_BYTES: usize = 4 << 20;
 
 impl Restore<'_> {
     /// Exports what the previous collections, and those that writers created during the swap, have and the backup has not.
@@ -38,7 +39,7 @@ impl Restore<'_> {
         let rescue = self
             .export(backup, &source)
             .context("cannot write the rescue file")?;
-        self.journal.write(&RestoreRecord::Rescued {
+        self.write_kept(&RestoreRecord::Rescued {
             rescue: rescue.clone(),
         })?;
         Ok(rescue)
@@ -46,9 +47,7 @@ impl Restore<'_> {
 
     /// Exports what was written to the restored collections while they were live. `None` where nothing was.
     pub(super) fn rescue_after_undo(&self) -> Result<Option<Rescue>> {
-        let planned = self.journal.history.planned.as_ref();
-        let planned = planned.context("the journal names no backup")?;
-        let backup = BackupFile::at(&planned.backup)?;
+        let backup = self.planned_backup()?;
         let found = self.shadow_differences(&backup)?;
         if !found.iter().any(|difference| difference.aspect.is_data()) {
             return Ok(None);
@@ -65,18 +64,14 @@ impl Restore<'_> {
             .context("cannot write the rescue file")
     }
 
-    fn export(&self, backup: &BackupFile, source: &RescueSource) -> Result<Option<Rescue>> {
+    pub(super) fn export(&self, backup: &BackupFile, source: &RescueSource) -> Result<Option<Rescue>> {
         let aside = self.with_role(source.role)?;
         let late = self.with_role(Role::Late)?;
         if aside.is_empty() && late.is_empty() {
             return Ok(None);
         }
         let _ticker = report::Ticker::start("exporting what the backup has not");
-        let folder = operation_dir(self.ctx, &self.operation)?.join(source.folder);
-        // What a killed attempt left is not complete.
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
-        }
+        let folder = self.free_folder(source.folder)?;
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let recipients = crate::backup::encryption::recipients(self.ctx)?;
         let id = self.operation.began().format("%Y%m%d-%H%M%S").to_string();
@@ -103,18 +98,34 @@ impl Restore<'_> {
             reason: "documents that were not in the backup which was restored".into(),
         });
         metadata.environment.clone_from(&self.ctx.env_name);
+        self.live.host().clone_into(&mut metadata.host);
         metadata.purpose.clone_from(&source.purpose);
         let path = stored.commit()?;
         crate::backup::write_metadata(&folder, &metadata)?;
         Ok(Some(Rescue { path, documents }))
     }
+
+    /// A folder for a rescue file. One that was written before stays: what it has may have expired since. What a killed attempt
+    /// left is not complete.
+    fn free_folder(&self, name: &str) -> Result<PathBuf> {
+        let operation = operation_dir(self.ctx, &self.operation)?;
+        let numbered = (2..).map(|number| operation.join(format!("{name}-{number}")));
+        let mut folders = std::iter::once(operation.join(name)).chain(numbered);
+        let folder = folders
+            .find(|folder| !folder.join(METADATA_FILE).exists())
+            .context("no folder for the rescue file is free")?;
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+        }
+        Ok(folder)
+    }
 }
 
 /// The collections that are exported, and where to.
-struct RescueSource {
-    role: Role,
-    folder: &'static str,
-    purpose: String,
+pub(super) struct RescueSource {
+    pub(super) role: Role,
+    pub(super) folder: &'static str,
+    pub(super) purpose: String,
 }
 
 fn write_archive(
@@ -129,7 +140,8 @@ fn write_archive(
     let names: Vec<String> = names.into_iter().cloned().collect();
     let mut differing = differing(ctx, backup, live, &names, aside)?.peekable();
     let version = live.server()?.version;
-    let mut archive = ArchiveWriter::new(BufWriter::new(pipe), &version, live.name(), &names)?;
+    let shapes = shapes(live, &names, aside, late)?;
+    let mut archive = ArchiveWriter::with_shapes(BufWriter::new(pipe), &version, live.name(), &shapes)?;
     let mut documents = 0;
     for (number, name) in names.iter().enumerate() {
         archive.collection(name)?;
@@ -137,17 +149,21 @@ fn write_archive(
             .iter()
             .find(|(_, n)| n == name)
             .map(|(full, _)| full.as_str());
-        let mut ids: Vec<Bson> = Vec::new();
+        let mut ids: Vec<RawId> = Vec::new();
+        let mut id_bytes = 0;
         while let Some(next) =
             differing.next_if(|next| next.as_ref().map_or(true, |d| d.collection == number))
         {
             let next = next?;
-            if next.loss != RowLoss::Deleted {
-                ids.push(next.id);
+            if next.loss == RowLoss::Deleted {
+                continue;
             }
-            if ids.len() == BATCH {
+            id_bytes += next.id.len_bytes();
+            if ids.len() == BATCH || id_bytes > BATCH_BYTES {
                 documents += fetch(live, full_name, &mut ids, &mut archive)?;
+                id_bytes = next.id.len_bytes();
             }
+            ids.push(next.id);
         }
         documents += fetch(live, full_name, &mut ids, &mut archive)?;
         for (full, _) in late.iter().filter(|(_, n)| n == name) {
@@ -161,17 +177,38 @@ fn write_archive(
     Ok(documents)
 }
 
+/// Options and indexes of each collection: one that is gone when its documents are put back is made with them.
+fn shapes(
+    live: &Live,
+    names: &[String],
+    aside: &[(String, String)],
+    late: &[(String, String)],
+) -> Result<Vec<(String, CollectionShape)>> {
+    let mut listed = live.listed()?;
+    let mut shapes = Vec::new();
+    for name in names {
+        let full = aside.iter().chain(late).find(|(_, of)| of == name);
+        let (full, _) = full.context("a collection without a name of its own")?;
+        let options = listed.remove(full).map(|listed| listed.options);
+        let shape = CollectionShape {
+            options: options.unwrap_or_default(),
+            indexes: live.indexes(full)?,
+        };
+        shapes.push((name.clone(), shape));
+    }
+    Ok(shapes)
+}
+
 /// Exports the documents with these ids, and empties the list.
 fn fetch(
     live: &Live,
     collection: Option<&str>,
-    ids: &mut Vec<Bson>,
+    ids: &mut Vec<RawId>,
     archive: &mut ArchiveWriter<BufWriter<PipeWriter>>,
 ) -> Result<u64> {
     let mut count = 0;
     if let Some(collection) = collection.filter(|_| !ids.is_empty()) {
-        let filter = doc! { "_id": { "$in": std::mem::take(ids) } };
-        live.scan_where(collection, filter, |raw| {
+        live.scan_ids(collection, ids, |raw| {
             count += 1;
             archive.document(raw)
         })?;

@@ -21,6 +21,7 @@ use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
 use crate::exec::check_interrupted;
+use crate::operation::run::is_taken_over;
 use crate::report;
 use crate::wait::elapsed_ms;
 
@@ -89,26 +90,28 @@ impl Restore<'_> {
             !self.reverted(),
             errors::reverted(&self.operation, planned.backup.display())
         );
-        let backup = BackupFile::at(&planned.backup)?;
+        let backup = self.planned_backup()?;
         if self.journal.history.swap.is_none() {
             return self.prepare(&backup)?.swap();
         }
         self.require_same_database(&planned.database)?;
         // The process before this one was killed, and perhaps the server too.
         if !self.journal.history.compared {
+            self.claim()?;
             self.repair_previous()
                 .and_then(|()| self.repair_restored(&backup))
-                .map_err(|error| self.stopped(&error))?;
+                .map_err(|error| self.stopped(error))?;
         }
         self.finish(&backup)
     }
 
     /// Makes every step that is not made yet, compares, and exports what would be lost.
     fn finish(&mut self, backup: &BackupFile) -> Result<Swapped> {
-        self.finish_swap(backup).map_err(|error| self.stopped(&error))
+        self.finish_swap(backup).map_err(|error| self.stopped(error))
     }
 
     fn finish_swap(&mut self, backup: &BackupFile) -> Result<Swapped> {
+        self.claim()?;
         let plan = self.swap_plan()?;
         let mut swapped = (Vec::new(), 0);
         let mut differing = Vec::new();
@@ -264,7 +267,10 @@ impl Restore<'_> {
         Ok(written_since)
     }
 
-    fn stopped(&self, error: &anyhow::Error) -> anyhow::Error {
+    fn stopped(&self, error: anyhow::Error) -> anyhow::Error {
+        if is_taken_over(&error) {
+            return error;
+        }
         errors::swap_stopped(&self.operation, format!("{error:#}")).into()
     }
 }

@@ -14,6 +14,7 @@ use crate::domain::inventory::Difference;
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
+use crate::operation::run::is_taken_over;
 use crate::report;
 
 /// A restore that was undone.
@@ -36,29 +37,56 @@ impl Restore<'_> {
     /// # Errors
     /// Midway (exit 4) once a rename may have been made.
     pub fn undo(mut self) -> Result<RestoreUndone> {
+        let phase = self.journal.history.phase;
         ensure!(
-            self.journal.history.phase != RestorePhase::Forgotten,
+            phase < RestorePhase::Forgetting,
             errors::forgotten(&self.operation)
         );
         if let Some(planned) = &self.journal.history.planned {
             self.require_same_database(&planned.database)?;
         }
+        if let Some(written_since) = self.journal.history.undone.clone() {
+            return Ok(self.undone_before(written_since));
+        }
         let Some(plan) = self.journal.history.swap.clone() else {
             return self.undo_preparation();
         };
         let (collections, written_since) = self
-            .repair_previous()
+            .claim()
+            .and_then(|()| self.repair_previous())
             .and_then(|()| self.undo_swap(&plan))
-            .map_err(|error| errors::undo_stopped(&self.operation, format!("{error:#}")))?;
-        let rescue = self.rescue_after_undo().unwrap_or_else(|error| {
-            // The documents stay where they are until they are forgotten.
+            .map_err(|error| {
+                if is_taken_over(&error) {
+                    return error;
+                }
+                errors::undo_stopped(&self.operation, format!("{error:#}")).into()
+            })?;
+        let rescue = self.rescue_or_warn();
+        Ok(self.undone(collections, written_since, rescue))
+    }
+
+    /// An earlier process undid it and was killed before the end was recorded. What is live now is the application's: nothing is
+    /// renamed again.
+    fn undone_before(&self, written_since: Vec<Difference>) -> RestoreUndone {
+        let before = self.journal.history.undo_before.clone();
+        let collections = before.unwrap_or_default().collections.into_keys().collect();
+        let rescue = if self.swap_begun() {
+            self.rescue_or_warn()
+        } else {
+            None
+        };
+        self.undone(collections, written_since, rescue)
+    }
+
+    /// Without the rescue file the documents stay where they are: `--forget` exports them before it drops anything.
+    fn rescue_or_warn(&self) -> Option<Rescue> {
+        self.rescue_after_undo().unwrap_or_else(|error| {
             report::progress(&format!(
                 "warning: what was written after the swap is only in the `{}` collections: {error:#}",
                 names::shadow_prefix(&self.operation)
             ));
             None
-        });
-        Ok(self.undone(collections, written_since, rescue))
+        })
     }
 
     fn undone(
@@ -78,6 +106,10 @@ impl Restore<'_> {
 
     /// Nothing live was touched: only the unfinished shadow collections are dropped.
     fn undo_preparation(&mut self) -> Result<RestoreUndone> {
+        ensure!(
+            self.with_role(Role::Previous)?.is_empty(),
+            errors::plan_lost(&self.operation)
+        );
         for (name, _) in self.with_role(Role::Shadow)? {
             self.live.drop_own(&name)?;
         }
@@ -94,7 +126,7 @@ impl Restore<'_> {
         } else {
             let _ticker = report::Ticker::start("reading the previous collections");
             let before = self.inventory_of_role(Role::Previous)?;
-            self.journal.write(&RestoreRecord::UndoBegun {
+            self.write_kept(&RestoreRecord::UndoBegun {
                 before: before.clone(),
             })?;
             before
@@ -113,7 +145,7 @@ impl Restore<'_> {
             "the collections that are live again differ from what they were: {}",
             format_differences(&wrong)
         );
-        self.journal.write(&RestoreRecord::Undone {
+        self.write_kept(&RestoreRecord::Undone {
             written_since: written_since.clone(),
         })?;
         Ok((before.collections.into_keys().collect(), written_since))

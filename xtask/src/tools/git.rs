@@ -6,6 +6,7 @@
 mod approvals;
 mod authors;
 mod chain;
+mod objects;
 mod records;
 mod settings;
 mod tags;
@@ -19,7 +20,7 @@ use xshell::cmd;
 
 pub use authors::CommitPeople;
 pub use chain::{Message, message_with};
-pub use records::{RELEASES, RecordedRelease};
+pub use records::RELEASES;
 pub use tags::{Signature, Tag};
 pub use tree::Export;
 

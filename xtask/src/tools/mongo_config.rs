@@ -9,16 +9,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::connection::ConnectionString;
+use crate::error::catalogue::database as errors;
 use crate::secret::Secret;
-
-/// Everything but the unreserved characters of RFC 3986, section 2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
 
 /// A `--config` file; gone on drop.
 #[derive(Debug)]
@@ -29,7 +23,8 @@ pub struct ConfigFile {
 impl ConfigFile {
     /// Writes the connection string for a tool that is given `--db database`, or no database where it is empty.
     pub fn write(uri: &Secret, database: &str) -> Result<Self> {
-        let uri = for_database(uri, database);
+        let uri = ConnectionString::read(uri).map_err(errors::connection_string_unusable)?;
+        let uri = uri.for_tool(database)?;
         let (location, mut file) = ConfigLocation::make().context("cannot make the tool's configuration")?;
         // A JSON string is a YAML string.
         let value = serde_json::to_string(uri.expose()).context("cannot write the tool's configuration")?;
@@ -95,75 +90,9 @@ impl ConfigLocation {
     }
 }
 
-/// The same server and user, with `database` as the connection string's database.
-///
-/// The tools refuse a `--db` other than the database in the connection string; and what stands there is also the
-/// database that the user is looked up in, unless `authSource` says otherwise. So that is made explicit.
-fn for_database(uri: &Secret, database: &str) -> Secret {
-    let text = uri.expose();
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return uri.clone();
-    };
-    let (main, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let after_user = main.rfind('@').map_or(0, |at| at + 1);
-    let path = main[after_user..].find('/').map(|at| after_user + at);
-    let (hosts, from) = path.map_or((main, ""), |at| (&main[..at], &main[at + 1..]));
-    let mut query = query.to_owned();
-    let stated = query
-        .split('&')
-        .any(|option| option.to_ascii_lowercase().starts_with("authsource="));
-    if after_user > 0 && !stated {
-        let source = if from.is_empty() { "admin" } else { from };
-        let separator = if query.is_empty() { "" } else { "&" };
-        query = format!("{query}{separator}authSource={source}");
-    }
-    let database = utf8_percent_encode(database, RESERVED);
-    let mark = if query.is_empty() { "" } else { "?" };
-    Secret::new(format!("{scheme}://{hosts}/{database}{mark}{query}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_database_is_replaced_and_the_users_database_kept() {
-        for (given, expected) in [
-            ("mongodb://h:1", "mongodb://h:1/shop"),
-            ("mongodb://h:1/", "mongodb://h:1/shop"),
-            ("mongodb://a,b:2/other?w=1", "mongodb://a,b:2/shop?w=1"),
-            ("mongodb://u:p@h", "mongodb://u:p@h/shop?authSource=admin"),
-            (
-                "mongodb://u:p@h/?w=1",
-                "mongodb://u:p@h/shop?w=1&authSource=admin",
-            ),
-            (
-                "mongodb+srv://u:p@h/other",
-                "mongodb+srv://u:p@h/shop?authSource=other",
-            ),
-            (
-                "mongodb://u:p%40@h/x?authSource=y",
-                "mongodb://u:p%40@h/shop?authSource=y",
-            ),
-            (
-                "mongodb://u:p@h/x?AuthSource=y",
-                "mongodb://u:p@h/shop?AuthSource=y",
-            ),
-        ] {
-            assert_eq!(
-                for_database(&Secret::new(given), "shop").expose(),
-                expected,
-                "{given}"
-            );
-        }
-        for (given, database, expected) in [
-            ("mongodb://h", "a b", "mongodb://h/a%20b"),
-            ("mongodb://h/other", "", "mongodb://h/"),
-            ("mongodb://u:p@h/other", "", "mongodb://u:p@h/?authSource=other"),
-        ] {
-            assert_eq!(for_database(&Secret::new(given), database).expose(), expected);
-        }
-    }
 
     #[test]
     fn only_the_owner_reads_the_file_and_it_goes_away() {

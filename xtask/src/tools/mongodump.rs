@@ -16,7 +16,6 @@ use anyhow::{Context as _, Result};
 use regex::Regex;
 use xshell::{Shell, cmd};
 
-use crate::domain::inventory::RESERVED_PREFIXES;
 use crate::domain::manifest::OPLOG_COLLECTION;
 use crate::exec::{Exec, Finished};
 use crate::report;
@@ -45,8 +44,8 @@ static OPLOG: LazyLock<Regex> =
 /// What is dumped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// One database, without the collections that restores keep beside the live ones.
-    Database(&'a str),
+    /// One database, without the named collections.
+    Database { name: &'a str, left_out: &'a [String] },
     /// Every database but `local`. Only so does mongodump take the oplog, and only so it takes no list of exceptions.
     Everything { oplog: bool },
 }
@@ -56,7 +55,7 @@ pub enum Scope<'a> {
 pub struct Dumped<T> {
     /// What the consumer of the stream made of it.
     pub value: T,
-    /// Documents per namespace as mongodump counted them; names are scrubbed like everything it prints.
+    /// Documents per namespace as mongodump counted them.
     pub counts: BTreeMap<String, u64>,
     pub duration: Duration,
 }
@@ -105,17 +104,16 @@ pub fn archive<T>(
 impl<'a> Scope<'a> {
     fn database(self) -> &'a str {
         match self {
-            Self::Database(database) => database,
+            Self::Database { name, .. } => name,
             Self::Everything { .. } => "",
         }
     }
 
     fn options(self) -> Vec<String> {
         match self {
-            Self::Database(database) => {
-                let left_out =
-                    RESERVED_PREFIXES.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
-                [format!("--db={database}")].into_iter().chain(left_out).collect()
+            Self::Database { name, left_out } => {
+                let left_out = left_out.iter().map(|name| format!("--excludeCollection={name}"));
+                [format!("--db={name}")].into_iter().chain(left_out).collect()
             }
             Self::Everything { oplog: true } => vec!["--oplog".to_owned()],
             Self::Everything { oplog: false } => Vec::new(),

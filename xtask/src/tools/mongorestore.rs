@@ -15,15 +15,15 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::exec::{Exec, Finished};
 use crate::report;
-use crate::secret::{Secret, scrub};
+use crate::secret::Secret;
 use crate::tools::mongo_config::ConfigFile;
 
 /// A restore that takes longer is stopped.
 const DEADLINE: Duration = Duration::from_hours(6);
 /// The dry run reads only the archive's beginning.
 const DRY_RUN_DEADLINE: Duration = Duration::from_mins(5);
-/// Names in one run; more would not fit an argument list.
-const MAX_EXCLUDED: usize = 2_000;
+/// Names that are left out in one run; more would not fit an argument list.
+pub const MAX_EXCLUDED: usize = 2_000;
 
 /// `N document(s) restored successfully. M document(s) failed to restore.`
 static LAST_LINE: LazyLock<Regex> = LazyLock::new(|| {
@@ -178,7 +178,7 @@ impl Request<'_> {
     fn renaming(&self, collection: &str) -> String {
         let (from, to, prefix) = (self.from_database, self.to_database, self.prefix);
         let line = format!("{from}.{collection} bson to restore to {to}.{prefix}{collection}");
-        scrub(&line.replace('`', ""))
+        line.replace('`', "")
     }
 }
 

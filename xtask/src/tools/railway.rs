@@ -3,9 +3,13 @@
 //! Traps: only `up --detach --json` prints the deployment id. There is no rollback command: the mutation
 //! `deploymentRollback` makes a *new* deployment with the old image. An empty `RAILWAY_TOKEN` beats
 //! `RAILWAY_API_TOKEN`. `RAILWAY_HTTP_TIMEOUT` covers the whole upload. Exit codes prove nothing: the deployment's
-//! status is asked for.
+//! status is asked for. `api` prints a refusal on standard output and only its count on standard error.
 
-use std::collections::BTreeMap;
+mod service;
+mod status;
+mod variables;
+mod waiting;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +26,9 @@ use crate::secret::Secret;
 use crate::tools::fault;
 use crate::wait;
 
-const POLL: Duration = Duration::from_millis(300);
+pub use service::RailwayService;
+pub use status::Phase;
+
 const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 /// How many deployments are looked through for one of ours.
 const LIST_LIMIT: u32 = 20;
@@ -52,23 +58,21 @@ impl RailwayDeployment {
     }
 
     fn phase(&self) -> Phase {
-        match self.status.as_str() {
-            "SUCCESS" | "SLEEPING" => Phase::Good,
-            "FAILED" | "CRASHED" | "REMOVED" | "REMOVING" | "SKIPPED" => Phase::Failed,
-            "NEEDS_APPROVAL" => Phase::Blocked,
-            // Unknown ones exist: they are polled to the deadline.
-            _ => Phase::Pending,
-        }
+        Phase::of(&self.status)
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Phase {
-    Good,
-    Pending,
-    Failed,
-    Blocked,
+/// What the API answered in the place of a value.
+#[derive(Debug)]
+struct Refusal(String);
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "railway answered: {}", self.0)
+    }
 }
+
+impl std::error::Error for Refusal {}
 
 /// The service of one environment.
 #[derive(Debug, Clone)]
@@ -179,27 +183,23 @@ impl Railway {
     }
 
     /// Starts a deployment with the image and the variables of an earlier one; gives the id of the new one.
+    ///
+    /// # Errors
+    /// `railway_rollback_refused` where the platform does not take this image or this token: then the release can still be
+    /// built again.
     pub fn roll_back(&self, target: &RailwayDeployment) -> Result<String> {
         let before: Vec<String> = self
             .deployments()?
             .into_iter()
             .map(|deployment| deployment.id)
             .collect();
-        let sh = &shell_in(&self.root)?;
-        let (mutation, id) = (
-            "mutation($id:String!){deploymentRollback(id:$id)}",
-            format!("id={}", target.id),
-        );
-        let asked = self
-            .prepared(cmd!(sh, "railway api {mutation} --raw-var {id} --compact"))
-            .run();
+        let asked = self.ask_to_roll_back(&target.id);
         // Also after an error: the platform may have done it and the answer got lost.
-        let appears = if asked.is_ok() {
-            Duration::from_secs(60)
-        } else {
-            Duration::from_secs(5)
+        let appears = match &asked {
+            Ok(()) => Duration::from_secs(60),
+            Err(_) => Duration::from_secs(5),
         };
-        let found = wait::until("the rollback's new deployment", appears, POLL, || {
+        let found = wait::until("the rollback's new deployment", appears, is_transient, || {
             let new = self.deployments()?.into_iter().find(|deployment| {
                 !before.contains(&deployment.id) && deployment.image_digest() == target.image_digest()
             });
@@ -207,84 +207,29 @@ impl Railway {
         });
         match (found, asked) {
             (Ok(id), _) => Ok(id),
-            (Err(_), Err(refused)) => Err(refused).context("railway did not accept the rollback"),
+            (Err(_), Err(refused)) if fault::mentions(&refused, NO_ROLLBACK) => {
+                Err(errors::railway_rollback_refused(&target.id, format!("{refused:#}")).into())
+            }
+            (Err(_), Err(failed)) => Err(failed).context("railway did not accept the rollback"),
             (Err(absent), Ok(())) => Err(absent),
         }
     }
 
-    /// Waits until no deployment is building or starting any more.
-    pub fn settle(&self) -> Result<()> {
-        let deadline = Duration::from_secs(self.place.deploy_s);
-        wait::until("the end of the deployment under way", deadline, POLL, || {
-            Ok(self.pending()?.is_empty().then_some(()))
-        })
+    /// Whether the platform refuses rollbacks to this token. That is documented nowhere, so it is asked for a deployment
+    /// that cannot exist: the answer proves something only where a *question* for it is answered otherwise.
+    pub fn refuses_rollbacks(&self) -> bool {
+        let unauthorized = |answer: Result<()>| {
+            answer
+                .err()
+                .is_some_and(|error| fault::mentions(&error, UNAUTHORIZED))
+        };
+        let question = self.query("query($id:String!){deployment(id:$id){id}}", &[("id", NOBODY)]);
+        !unauthorized(question.map(drop)) && unauthorized(self.ask_to_roll_back(NOBODY))
     }
 
-    /// Deployments that are building or starting, the newest first.
-    pub fn pending(&self) -> Result<Vec<RailwayDeployment>> {
-        let all = self.deployments()?.into_iter();
-        Ok(all
-            .filter(|deployment| deployment.phase() == Phase::Pending)
-            .collect())
-    }
-
-    /// Waits for the deployment's verdict.
-    pub fn wait(&self, id: &str) -> Result<RailwayDeployment> {
-        let deadline = Duration::from_secs(self.place.deploy_s);
-        wait::until(
-            &format!("the end of the Railway deployment {id}"),
-            deadline,
-            POLL,
-            || {
-                let deployment = self.deployment(id)?;
-                match deployment.phase() {
-                    Phase::Good => Ok(Some(deployment)),
-                    Phase::Pending => Ok(None),
-                    Phase::Failed => {
-                        bail!(
-                            "the Railway deployment {id} ended as {}: see its logs on Railway",
-                            deployment.status
-                        )
-                    }
-                    Phase::Blocked => bail!("the Railway deployment {id} waits for an approval on Railway"),
-                }
-            },
-        )
-    }
-
-    /// The values of some of the service's variables; `None` for a sealed one. The others are ordinary words, and
-    /// must not become secrets that are blanked out of every message.
-    pub fn variables(&self, wanted: &[&str]) -> Result<BTreeMap<String, Option<Secret>>> {
-        let sh = &shell_in(&self.root)?;
-        let [project, environment, service] =
-            [&self.place.project, &self.place.environment, &self.place.service];
-        let listed: serde_json::Map<String, Value> = wait::retry(is_transient, || {
-            self.prepared(cmd!(
-                sh,
-                "railway variable list --project {project} --environment {environment} --service {service} --json"
-            ))
-            .json()
-        })?;
-        let ours = listed
-            .into_iter()
-            .filter(|(name, _)| wanted.contains(&name.as_str()));
-        Ok(ours
-            .map(|(name, value)| (name, value.as_str().map(Secret::new)))
-            .collect())
-    }
-
-    /// Sets one variable for the next deployment, without starting one.
-    pub fn set_variable(&self, name: &str, value: &Secret) -> Result<()> {
-        let sh = &shell_in(&self.root)?;
-        let [project, environment, service] =
-            [&self.place.project, &self.place.environment, &self.place.service];
-        self.prepared(cmd!(
-            sh,
-            "railway variable set {name} --stdin --service {service} --environment {environment} --project {project} --skip-deploys --json"
-        ))
-        .stdin(value.expose())
-        .run()
-        .with_context(|| format!("cannot set the variable {name} on Railway"))
+    fn ask_to_roll_back(&self, id: &str) -> Result<()> {
+        let mutation = "mutation($id:String!){deploymentRollback(id:$id)}";
+        self.graphql(mutation, &[("id", id)]).map(drop)
     }
 
     /// Whether an upload of this release reached the platform, whatever became of it.
@@ -297,24 +242,26 @@ impl Railway {
     }
 
     fn by_message(&self, message: &str) -> Result<Option<String>> {
-        let ours = self.deployments()?.into_iter().find(|deployment| {
-            deployment.message() == message && matches!(deployment.phase(), Phase::Good | Phase::Pending)
-        });
+        let ours = self
+            .deployments()?
+            .into_iter()
+            .find(|deployment| deployment.message() == message && deployment.phase().may_serve());
         Ok(ours.map(|deployment| deployment.id))
     }
 
     /// A read through GraphQL, repeated where the fault may pass.
     fn query(&self, document: &str, variables: &[(&str, &str)]) -> Result<Value> {
+        wait::retry(is_transient, || self.graphql(document, variables))
+    }
+
+    /// One request; a refusal is an error with the platform's words.
+    fn graphql(&self, document: &str, variables: &[(&str, &str)]) -> Result<Value> {
         let sh = &shell_in(&self.root)?;
         let given = variables
             .iter()
             .flat_map(|(name, value)| ["--raw-var".to_owned(), format!("{name}={value}")]);
         let given: &Vec<String> = &given.collect();
-        let answer: Value = wait::retry(is_transient, || {
-            self.prepared(cmd!(sh, "railway api {document} {given...} --compact"))
-                .json()
-        })?;
-        Ok(answer["data"].clone())
+        answer_of(self.prepared(cmd!(sh, "railway api {document} {given...} --compact")))
     }
 
     fn prepared(&self, command: xshell::Cmd<'_>) -> Exec {
@@ -332,6 +279,36 @@ fn message_of(release: &str, commit: &str) -> String {
     format!("release={release} sha={commit}")
 }
 
+/// The data of an answer to a GraphQL request.
+fn answer_of(request: Exec) -> Result<Value> {
+    let finished = request.output()?;
+    let body: Value = serde_json::from_str(&finished.stdout).unwrap_or_default();
+    if let Some(message) = body["errors"][0]["message"].as_str() {
+        return Err(Refusal(crate::secret::scrub(message)).into());
+    }
+    let command = finished.checked()?.command;
+    match body.get("data") {
+        Some(data) => Ok(data.clone()),
+        None => bail!("`{command}` returned invalid JSON"),
+    }
+}
+
+/// A deployment that does not exist.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+/// What the platform writes where the token may not do what it asks for.
+const UNAUTHORIZED: &[&str] = &["unauthorized", "not authorized"];
+/// The same where it does not roll back: the token may not, or the image is gone.
+const NO_ROLLBACK: &[&str] = &[
+    "unauthorized",
+    "not authorized",
+    "not available",
+    "not found",
+    "cannot be rolled back",
+];
+
 fn is_transient(error: &anyhow::Error) -> bool {
-    fault::is_transient(error, &["unauthorized", "not authorized", "not found"])
+    fault::is_transient(
+        error,
+        &["unauthorized", "not authorized", "not found", "not available"],
+    )
 }

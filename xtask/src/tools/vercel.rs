@@ -21,7 +21,9 @@ use crate::secret::Secret;
 use crate::tools::fault;
 use crate::wait;
 
-const POLL: Duration = Duration::from_millis(300);
+const READY: &str = "READY";
+/// States that a deployment does not leave by itself. `BLOCKED` needs somebody on the platform.
+const FINAL: &[&str] = &[READY, "ERROR", "CANCELED", "CANCELLED", "DELETED", "BLOCKED"];
 const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 /// How long the domain may take to serve what was promoted.
 const ALIAS_DEADLINE: Duration = Duration::from_secs(300);
@@ -40,7 +42,7 @@ pub struct VercelDeployment {
 impl VercelDeployment {
     /// Whether it can be given the production domain: anything else would be built anew by `promote`.
     pub fn is_promotable(&self) -> bool {
-        self.ready_state == "READY" && self.target.as_deref() == Some("production")
+        self.ready_state == READY && self.target.as_deref() == Some("production")
     }
 }
 
@@ -114,24 +116,19 @@ impl Vercel {
     /// Waits until a deployment is ready.
     pub fn ready(&self, id: &str) -> Result<VercelDeployment> {
         let deadline = Duration::from_secs(self.place.deploy_s);
-        wait::until(
-            &format!("the end of the Vercel deployment {id}"),
-            deadline,
-            POLL,
-            || {
-                let deployment = self.inspect(id)?;
-                match deployment.ready_state.as_str() {
-                    "READY" => Ok(Some(deployment)),
-                    "ERROR" | "CANCELED" => {
-                        bail!(
-                            "the Vercel deployment {id} ended as {}: see its logs on Vercel",
-                            deployment.ready_state
-                        )
-                    }
-                    _ => Ok(None),
-                }
-            },
-        )
+        let what = format!("the end of the Vercel deployment {id}");
+        let ended = wait::until(&what, deadline, is_transient, || {
+            let deployment = self.inspect(id)?;
+            let is_final = FINAL.contains(&deployment.ready_state.as_str());
+            Ok(is_final.then_some(deployment))
+        })?;
+        if ended.ready_state != READY {
+            bail!(
+                "the Vercel deployment {id} ended as {}: see its logs on Vercel",
+                ended.ready_state
+            );
+        }
+        Ok(ended)
     }
 
     /// Gives the production domain to a staged deployment, and proves it by asking the domain.
@@ -172,9 +169,12 @@ impl Vercel {
         } else {
             Duration::from_secs(10)
         };
-        let proof = wait::until("the change of the production domain", appears, POLL, || {
-            Ok(self.serving()?.filter(|serving| serving.id == id))
-        });
+        let proof = wait::until(
+            "the change of the production domain",
+            appears,
+            is_transient,
+            || Ok(self.serving()?.filter(|serving| serving.id == id)),
+        );
         proof.map_err(|absent| {
             if asked.code == Some(0) {
                 absent

@@ -6,4 +6,8 @@ mod outputs;
 mod restore;
 mod restore_crash;
 mod restore_crash_outside;
+mod restore_fence;
 mod restore_guards;
+mod restore_names;
+mod restore_shapes;
+mod restore_verbs;

@@ -116,7 +116,7 @@ fn write_at_random(env: &RestoreEnv, random: &mut StdRng, rounds: usize) {
             2 => Bson::Document(doc! { "x": n, "y": [n] }),
             _ => Bson::DateTime(mongodb::bson::DateTime::from_millis(i64::from(n))),
         };
-        let filter = xtask::database::id_filter(id.clone());
+        let filter = mongodb::bson::doc! { "_id": { "$eq": id.clone() } };
         if random.random_bool(0.25) {
             collection.delete_one(filter).run().unwrap();
         } else {

@@ -128,6 +128,7 @@ fn a_holder_whose_lease_was_taken_over_can_do_nothing_more() {
     assert_eq!(taken.steps().len(), 1);
 
     for refused in [
+        silent.proof()().unwrap_err(),
         silent.check().unwrap_err(),
         silent.step("late", json!(null)).unwrap_err(),
         silent.finish(OperationOutcome::Done, json!(null)).unwrap_err(),

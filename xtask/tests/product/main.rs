@@ -3,4 +3,5 @@
 mod earlier_formats;
 mod health;
 mod ledger;
+mod many_releases;
 mod metrics;

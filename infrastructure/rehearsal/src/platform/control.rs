@@ -61,6 +61,15 @@ impl Control {
             "/railway/start" => platforms
                 .railway
                 .set_start(body["at_least_ms"].as_u64().context("at_least_ms is missing")?),
+            "/railway/service" => platforms
+                .railway
+                .set_up(serde_json::from_value(body).context("not the settings of a service")?),
+            "/railway/next" => platforms.railway.end_next_as(text("status")?)?,
+            "/railway/token" => platforms.railway.let_token_roll_back(
+                body["may_roll_back"]
+                    .as_bool()
+                    .context("may_roll_back is missing")?,
+            ),
             "/railway/crash" => platforms.railway.crash(text("deployment")?)?,
             "/mail/refuse" => platforms.mail.refuse(text("answer")?),
             "/expire" => platforms.github.expire_artifacts(body["name"].as_str()),

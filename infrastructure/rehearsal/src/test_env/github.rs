@@ -140,9 +140,8 @@ impl GithubEnv {
             "health": "healthy", "variables": [], "schema_fingerprint": null, "timings_ms": {},
         }))
         .unwrap();
-        git.create_annotated_tag(&tag, &release.message().unwrap(), &commit.parse().unwrap())
+        git.push_annotated_tag(&tag, &release.message().unwrap(), &commit.parse().unwrap())
             .unwrap();
-        git.push_tag(&tag).unwrap();
         let facts = json!({"tag": tag, "record_sha256": release.sha256().unwrap(), "health": "healthy"});
         held.finish(OperationOutcome::Done, facts).unwrap();
         tag

@@ -179,7 +179,7 @@ impl History {
             .collect();
         let waited_ms = (!is_rollback).then(|| i64::try_from(60_000 + self.random(7_200_000)).unwrap());
         let id = OperationId::at(at, u16::try_from(number).unwrap());
-        let planned = self.operate(&id, at, is_rollback, &steps);
+        let (planned, fence) = self.operate(&id, at, is_rollback, &steps);
         let takes_back = is_rollback.then(|| self.releases.last().unwrap().tag.clone());
         let planned = Planned {
             healthy,
@@ -191,7 +191,8 @@ impl History {
         if let Some(waited_ms) = waited_ms {
             self.request(&id, at - TimeDelta::milliseconds(waited_ms), number);
         }
-        self.tag(&planned, &id);
+        let release = self.tag(&planned, &id);
+        self.end(&planned, &id, fence, &release);
         self.releases.push(planned);
     }
 
@@ -226,11 +227,13 @@ impl History {
         self.chain(&format!("refs/xtask/gate/production/{run}"), &[text]);
     }
 
-    fn tag(&self, planned: &Planned, id: &OperationId) {
+    fn tag(&self, planned: &Planned, id: &OperationId) -> Release {
         let git = self.git();
         let commit = match &planned.takes_back {
             // The code goes back to the release before the bad one.
-            Some(_) => git.resolve(&self.releases[self.releases.len() - 2].tag).unwrap(),
+            Some(_) => git
+                .commit_of(&self.releases[self.releases.len() - 2].tag)
+                .unwrap(),
             None => git.head().unwrap(),
         };
         let release = Release {
@@ -269,8 +272,9 @@ impl History {
             timings_ms: planned.steps.clone(),
             health_report: None,
         };
-        git.create_annotated_tag(&planned.tag, &release.message().unwrap(), &commit)
-            .unwrap();
+        let message = release.message().unwrap();
+        git.push_annotated_tag(&planned.tag, &message, &commit).unwrap();
+        release
     }
 
     /// Health looks and drills.

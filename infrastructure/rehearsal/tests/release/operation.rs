@@ -8,6 +8,7 @@ mod disturbed;
 mod fault;
 mod matrix;
 mod network;
+mod records;
 mod refusals;
 mod restore;
 mod table;

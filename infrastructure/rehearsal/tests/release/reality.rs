@@ -2,3 +2,4 @@
 
 mod committed;
 mod git_settings;
+mod railway;

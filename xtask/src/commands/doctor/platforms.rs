@@ -22,6 +22,17 @@ pub(super) fn railway(ctx: &Context) -> Vec<Line> {
             Some(deployment) => Line::ok("railway", format!("{} serves", deployment.id)),
             None => Line::warning("railway", "nothing is deployed", "cargo xtask deploy"),
         }];
+        if railway.refuses_rollbacks() {
+            lines.push(Line::warning(
+                "railway rollback",
+                "Railway does not let this token roll back to an image",
+                "none is needed: a rollback builds from the tag, which takes some minutes longer",
+            ));
+        }
+        if let Some(note) = railway.service()?.note() {
+            let fix = "remove the watch patterns in the settings of the service on Railway";
+            lines.push(Line::warning("railway service", note, fix));
+        }
         lines.extend(image_window(ctx, &railway)?);
         Ok(lines)
     };

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::report;
 use crate::restore::{
-    DocumentCount, KnownRestore, LossExample, LossPreview, Reinserted, Repaired, RestorePhase, RestorePlan,
-    RestoreUndone, RowLoss, Swapped,
+    DocumentCount, Forgotten, KnownRestore, LossExample, LossPreview, Reinserted, Repaired, RestorePhase,
+    RestorePlan, RestoreUndone, RowLoss, Swapped,
 };
 
 /// What a restore would do.
@@ -118,6 +118,28 @@ pub(super) fn undone(done: &RestoreUndone) -> String {
     text
 }
 
+/// What was dropped, and what was exported before.
+pub(super) fn forgotten(done: &Forgotten) -> String {
+    let mut text = String::new();
+    if let Some(rescue) = &done.rescue {
+        writeln!(
+            text,
+            "{} documents were in no file here: {}",
+            rescue.documents,
+            rescue.path.display()
+        )
+        .expect("writing to a string");
+    }
+    writeln!(
+        text,
+        "dropped {} collections of restore {}",
+        done.dropped.len(),
+        done.operation
+    )
+    .expect("writing to a string");
+    text
+}
+
 fn repaired(repaired: &[Repaired], text: &mut String) {
     for repaired in repaired {
         writeln!(text, "warning: `{}`: {}", repaired.collection, repaired.what).expect("writing to a string");
@@ -127,6 +149,9 @@ fn repaired(repaired: &[Repaired], text: &mut String) {
 /// What became of the documents of a rescue file.
 pub(super) fn reinserted(done: &Reinserted) -> String {
     let mut text = String::new();
+    for collection in &done.created {
+        writeln!(text, "`{collection}` was not there: made, with its indexes").expect("writing to a string");
+    }
     for (collection, count) in &done.inserted {
         writeln!(text, "{count} documents inserted into `{collection}`").expect("writing to a string");
     }

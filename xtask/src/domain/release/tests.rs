@@ -77,15 +77,6 @@ fn tag_names_are_times() {
     }
 }
 
-#[test]
-fn the_backup_of_a_target_is_the_one_before_the_next_release() {
-    let releases = [release("a"), release("b"), release("c")];
-    assert_eq!(backup_of(&releases, "a").unwrap().id, "before-b");
-    assert_eq!(backup_of(&releases, "b").unwrap().id, "before-c");
-    assert_eq!(backup_of(&releases, "c"), None);
-    assert_eq!(backup_of(&releases, "x"), None);
-}
-
 /// A release of a commit of its own.
 fn of_commit(tag: &str, commit: &str) -> Release {
     Release {

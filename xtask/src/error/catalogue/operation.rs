@@ -17,6 +17,18 @@ catalogue! {
         live "this command changed nothing",
         next "`cargo xtask ledger` shows the operations and which one is unfinished";
 
+    /// The remote has no ledger where there was one, or where it has releases.
+    ledger_missing(environment, why) Refused
+        "the git remote has no ledger of {environment}, although {why}: it is hidden or was removed",
+        live "this command changed nothing",
+        next "if the remote hides refs/xtask/ledger/{environment}, make it readable; if it was removed: cargo xtask ledger --repair";
+
+    /// A commit of the ledger that another version wrote.
+    ledger_of_another_version(commit, cause) Failed
+        "the ledger cannot be read: {commit} was written by another version ({cause})",
+        live "this command changed nothing",
+        next "run the version that wrote it: update this clone, or use the program of the newest workflow run";
+
     /// Others kept appending to the ledger.
     ledger_too_busy(environment, attempts) Refused
         "others wrote to the ledger of {environment} during all of {attempts} attempts",

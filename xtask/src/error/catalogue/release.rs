@@ -11,6 +11,35 @@ catalogue! {
         live "{tag} is live",
         next "fix the problem and deploy: cargo xtask deploy";
 
+    /// `--undo` of an operation after which others made releases.
+    not_the_last_operation(operation, made, newest, next) Refused
+        "{operation} made {made}, which was replaced since: an undo of it would take away {newest} too",
+        live "{newest} is live; nothing was changed",
+        next "{next}";
+
+    /// The target of a rollback is what is live.
+    live_already(tag, newest) Refused
+        "{tag} is live already, as {newest}",
+        live "nothing was changed",
+        next "to restore the data alone: cargo xtask restore {tag} --plan";
+
+    /// A record that no operation made is the target of a rollback.
+    not_in_ledger(tag, choices) Refused
+        "the record of {tag} is not the one that the ledger knows: no operation in the ledger made it",
+        live "nothing was changed",
+        next "choose one of: {choices}";
+
+    /// The remote has a record of this operation that it did not write.
+    recorded_otherwise(operation, tag) Refused
+        "the remote has a record {tag} of {operation} that is not of what it made live",
+        next "find out who pushed it, delete refs/xtask/releases/{tag} and the tag on the remote";
+
+    /// `ledger --repair` changes nothing that exists.
+    not_all_repaired(count) Refused
+        "{count} problems cannot be repaired by this command",
+        live "as it was; what is listed as pushed again is repaired",
+        next "do what each line names, then run cargo xtask ledger --repair again";
+
     /// The operation ended without a release.
     nothing_to_undo(operation, ended) Usage
         "{operation} has ended ({ended}) and made no release: nothing to undo",
@@ -18,9 +47,9 @@ catalogue! {
         next "cargo xtask releases";
 
     /// A deploy whose checks failed, with no automatic rollback.
-    release_unhealthy(tag, health, next) Midway
+    release_unhealthy(tag, live, next) Midway
         "the checks after the release of {tag} failed",
-        live "{tag} is live and recorded as {health}",
+        live "{live}",
         next "{next}";
 
     /// A deploy whose checks failed and which was rolled back.

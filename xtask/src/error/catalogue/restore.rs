@@ -53,6 +53,60 @@ catalogue! {
         live "nothing was changed",
         next "cargo xtask restore --list";
 
+    /// `--resume` of a restore that has ended. `advice` is what can still be done.
+    ended(operation, advice) Refused
+        "restore {operation} has ended: there is nothing to resume",
+        live "what the restore made live, and what was written since",
+        next "{advice}";
+
+    /// `--resume` or `--undo` of a restore that was undone. `advice` is what can still be done.
+    undone(operation, advice) Refused
+        "restore {operation} was undone",
+        live "what was live before it, and what was written since",
+        next "{advice}";
+
+    /// `--resume` after an undo has begun.
+    undo_begun(operation) Refused
+        "the undo of restore {operation} has begun: it cannot be resumed",
+        live "collections of the backup and of before may be mixed; no data is lost",
+        next "cargo xtask restore --undo {operation}";
+
+    /// `--undo` of an older restore: what was live before it is not what was live before the newer one.
+    newer_restore(operation, newer) Refused
+        "restore {newer} was made after {operation}, and its data are live",
+        live "nothing was changed",
+        next "cargo xtask restore --undo {newer}, then undo {operation}   (once {newer} was forgotten, restore a backup: cargo xtask backup list)";
+
+    /// Collections with the names of a restore, and no record of it anywhere.
+    plan_lost(operation) Refused
+        "the plan of restore {operation} is neither here nor in the database nor in the ledger",
+        live "collections of the backup and of before may be mixed; nothing was changed",
+        next "run the command on the machine that made the restore, or see \"Lost plans\" in docs/RESTORE.md";
+
+    /// A resume or an undo failed, and the restore is as midway as it was.
+    still_midway(operation, cause, command) Midway
+        "{cause}",
+        live "as restore {operation} left it: collections of the backup and of before may be mixed; no data is lost",
+        next "{command}";
+
+    /// `--forget` of a restore that was forgotten.
+    forgotten_before(operation) Refused
+        "restore {operation} was forgotten",
+        live "nothing was changed",
+        next "cargo xtask restore --list";
+
+    /// The server failed while collections were dropped, every document of which is elsewhere.
+    forget_stopped(operation, cause) Failed
+        "not all that restore {operation} kept was dropped: {cause}",
+        live "nothing live was changed",
+        next "cargo xtask restore --forget {operation}";
+
+    /// Documents that `--forget` would drop are in no file.
+    not_elsewhere(operation, documents) Refused
+        "{documents} documents kept by restore {operation} are neither in its backup nor in a rescue file",
+        live "nothing was dropped",
+        next "run the command again";
+
     /// A restore cannot continue after its undo.
     reverted(operation, backup) Refused
         "restore {operation} was undone or forgotten",
@@ -83,17 +137,35 @@ catalogue! {
         live "what was asked for is done and proved",
         next "{command}";
 
-    /// `--forget` of a restore that has not ended.
-    forget_midway(operation) Refused
-        "restore {operation} stopped midway",
+    /// `--forget` of a restore that has not ended. `advice` is what ends it.
+    forget_midway(operation, advice) Refused
+        "restore {operation} has not ended",
         live "collections of the backup and of before may be mixed; nothing was dropped",
-        next "cargo xtask restore --resume {operation}   (or --undo {operation})";
+        next "{advice}";
 
     /// `--forget` before `keep_old_hours` have passed.
     forget_too_young(operation, age_hours, kept_hours) Refused
         "restore {operation} is {age_hours} h old; its previous collections are kept for {kept_hours} h",
         live "nothing was dropped",
         next "wait, or lower `keep_old_hours` in pipeline.toml";
+
+    /// Documents are put back only where they came from.
+    not_reinsertable(file, problems) Refused
+        "the documents of {file} cannot be put back:{problems}",
+        live "nothing was changed",
+        next "choose the environment that it was taken of with --env, or make the collections that are named with their indexes first";
+
+    /// `--collection` names one that the rescue file has not.
+    no_such_collection(collection, file, has) Usage
+        "{file} has no collection `{collection}`; it has {has}",
+        live "nothing was changed",
+        next "run the command again with one of them";
+
+    /// Some documents are in, others are not; which, the server knows: a second run skips them.
+    reinsert_stopped(cause, inserted) Midway
+        "not every document was put back: {cause}",
+        live "{inserted} documents were inserted; no document was changed",
+        next "run the command again: it skips what is there";
 
     /// `--quiesce` without hooks.
     no_quiesce_hooks() Usage

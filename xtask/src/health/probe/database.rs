@@ -85,8 +85,8 @@ impl DatabaseProbe {
             selection: timeout * 3 / 4,
             connect: timeout / 2,
         };
-        let live = Live::open(uri, name, Some(patience))
-            .map_err(|error| explain("the connection string cannot be used", &error))?;
+        let live =
+            Live::open(uri, name, Some(patience)).map_err(|error| Problem::Unknown(format!("{error:#}")))?;
         let database = live.database();
         let hello = database
             .run_command(doc! {"hello": 1})

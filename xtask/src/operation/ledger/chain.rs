@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::Utc;
+use serde_json::Value;
 
 use crate::domain::commit::CommitId;
 use crate::domain::ledger::{Body, LedgerEvent, LedgerState};
 use crate::domain::operation::OperationId;
+use crate::error::catalogue::operation as errors;
 use crate::operation::append::{self, Append};
 use crate::tools::git::{Git, Message, message_with};
 
 const SCHEMA: &str = "ledger-event/1";
+/// What the schemas of all versions begin with.
+const EVENTS: &str = "ledger-event/";
 /// The pause before an event is sent a second time; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -22,8 +26,6 @@ pub(super) struct Chain {
     environment: String,
     head: Option<CommitId>,
     events: Vec<LedgerEvent>,
-    /// The commit of each event.
-    commits: Vec<CommitId>,
     state: LedgerState,
 }
 
@@ -35,9 +37,22 @@ impl Chain {
             environment: environment.to_owned(),
             head: None,
             events: Vec::new(),
-            commits: Vec::new(),
             state: LedgerState::default(),
         }
+    }
+
+    pub(super) fn git(&self) -> &Git {
+        &self.git
+    }
+
+    /// Whether the remote had no event when it was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// Whether this clone has read events of this ledger, by an earlier process too.
+    pub(super) fn was_read_before(&self) -> Result<bool> {
+        self.git.has_seen(&self.reference)
     }
 
     pub(super) fn events(&self) -> &[LedgerEvent] {
@@ -62,9 +77,13 @@ impl Chain {
         };
         self.git.fetch_chain(&self.reference, self.head.as_ref(), &head)?;
         let messages = self.git.messages(self.head.as_ref(), &head)?;
-        let events = messages.iter().map(event).collect::<Result<Vec<LedgerEvent>>>()?;
-        for (event, message) in events.into_iter().zip(messages) {
-            self.push(event, message.commit);
+        // All of them before the state changes: an error leaves it as it was.
+        let read = messages.iter().map(event).collect::<Result<Vec<_>>>()?;
+        for event in read {
+            match event {
+                Ok(event) => self.push(event),
+                Err(why) => self.state.skip(why),
+            }
         }
         self.head = Some(head);
         Ok(())
@@ -95,7 +114,7 @@ impl Chain {
             let error = match appended {
                 Ok(Append::Arrived) => {
                     self.head = Some(commit.clone());
-                    self.push(event, commit);
+                    self.push(event);
                     return Ok(true);
                 }
                 Ok(Append::Overtaken) => match self.refresh() {
@@ -112,10 +131,9 @@ impl Chain {
         }
     }
 
-    fn push(&mut self, event: LedgerEvent, commit: CommitId) {
+    fn push(&mut self, event: LedgerEvent) {
         self.state.apply(&event);
         self.events.push(event);
-        self.commits.push(commit);
     }
 
     /// The message: a line for people who read the log, then the record.
@@ -132,6 +150,27 @@ impl Chain {
     }
 }
 
-fn event(message: &Message) -> Result<LedgerEvent> {
-    message.record(SCHEMA)
+/// The event of a commit, or in words why it has none. A commit that holds no event has no effect, as an event of somebody who
+/// does not hold the lock has none: it costs a line, and not the ledger. An event of another version may mean anything: an error.
+fn event(message: &Message) -> Result<Result<LedgerEvent, String>> {
+    let error: anyhow::Error = match message.record(SCHEMA) {
+        Ok(event) => return Ok(Ok(event)),
+        Err(error) => error,
+    };
+    let commit = message.commit.short();
+    if message.value().is_some_and(|record| is_event(&record)) {
+        return Err(errors::ledger_of_another_version(commit, format!("{error:#}")).into());
+    }
+    Ok(Err(format!("{commit} is no event of a ledger")))
+}
+
+/// Whether a record has what the events of all versions have.
+fn is_event(record: &Value) -> bool {
+    let schema = record["schema"].as_str().unwrap_or_default();
+    let operation = record["operation"].as_str().unwrap_or_default();
+    schema.starts_with(EVENTS)
+        && operation.parse::<OperationId>().is_ok()
+        && record["seq"].is_u64()
+        && record["fence"].is_u64()
+        && record["event"].is_string()
 }

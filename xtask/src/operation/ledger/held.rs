@@ -33,14 +33,22 @@ struct Shared {
     timing: LockTiming,
     /// One writer at a time: the heartbeat and the steps continue the same chain.
     inner: Mutex<Inner>,
+    /// Apart from the chain: who only asks for the time that is left does not wait for a push.
+    lease: Mutex<HeldLease>,
 }
 
 #[derive(Debug)]
 struct Inner {
     chain: Chain,
+    ended: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct HeldLease {
     /// When the last event that arrived was about to be sent: the lease counts from there.
     renewed: Clock,
-    ended: bool,
+    /// Whether the ledger has shown another holder.
+    lost: bool,
 }
 
 /// A moment by both clocks: the monotonic one stands still while a laptop sleeps, the other one can be set.
@@ -82,11 +90,8 @@ impl OperationLock {
             id: id.clone(),
             fence,
             timing,
-            inner: Mutex::new(Inner {
-                chain,
-                renewed,
-                ended: false,
-            }),
+            inner: Mutex::new(Inner { chain, ended: false }),
+            lease: Mutex::new(HeldLease { renewed, lost: false }),
         });
         let (beating, stopped) = mpsc::channel();
         let beats = Arc::clone(&shared);
@@ -133,6 +138,12 @@ impl OperationLock {
         self.shared.check()
     }
 
+    /// A proof for each single change within a step: it asks the remote only where the lease is about to run out.
+    pub fn proof(&self) -> impl Fn() -> Result<()> + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.prove()
+    }
+
     /// Records the end and lets go of the lock.
     pub fn finish(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
         let mut inner = self.shared.lock();
@@ -154,10 +165,28 @@ impl Shared {
         self.timing.lease / 4
     }
 
+    /// What is left of the lease.
+    fn left(&self) -> Duration {
+        let lease = *crate::sync::lock(&self.lease);
+        if lease.lost {
+            return Duration::ZERO;
+        }
+        lease.renewed.left_of(self.timing.lease)
+    }
+
+    /// Nobody can have taken over while the lease runs. A process that was stopped, or whose machine slept, finds here that
+    /// it ran out.
+    fn prove(&self) -> Result<()> {
+        if self.left() >= self.margin() {
+            return Ok(());
+        }
+        self.check()
+    }
+
     fn check(&self) -> Result<()> {
         let mut inner = self.lock();
         let half = self.timing.lease / 2;
-        if inner.renewed.left_of(self.timing.lease) >= half
+        if self.left() >= half
             && let Err(error) = inner.chain.refresh()
         {
             // Nobody can have taken over while the lease runs; and one that stays cut off is found at the half of it.
@@ -165,13 +194,13 @@ impl Shared {
         }
         // Twice: where the clock is set while the first renewal is under way, that one looks old.
         for _ in 0..2 {
-            if inner.renewed.left_of(self.timing.lease) < half {
+            if self.left() < half {
                 self.append(&mut inner, &Body::Heartbeat, ATTEMPTS)
                     .context("cannot renew the lease before a live change")?;
             }
         }
         self.still_ours(&inner)?;
-        let left = inner.renewed.left_of(self.timing.lease);
+        let left = self.left();
         if left < self.margin() {
             return Err(self.too_late(left));
         }
@@ -184,7 +213,7 @@ impl Shared {
             self.still_ours(inner)?;
             let asked = Clock::now();
             if inner.chain.append(&self.id, self.fence, body.clone(), attempts)? {
-                inner.renewed = asked;
+                crate::sync::lock(&self.lease).renewed = asked;
                 return Ok(());
             }
         }
@@ -195,6 +224,7 @@ impl Shared {
         if state.holds(&self.id, self.fence) {
             return Ok(());
         }
+        crate::sync::lock(&self.lease).lost = true;
         let now = state.operations.last();
         let who = now.map_or_else(
             || "somebody else".to_owned(),
@@ -214,7 +244,7 @@ impl Shared {
             if inner.ended {
                 return;
             }
-            let quiet = inner.renewed.age();
+            let quiet = crate::sync::lock(&self.lease).renewed.age();
             if quiet < self.timing.heartbeat / 2 {
                 // A step has just said that we are alive.
                 pause = self.timing.heartbeat;

@@ -39,26 +39,37 @@ pub struct DeployPlan {
     pub notes: Vec<String>,
 }
 
+/// What is no problem because the operator accepts it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowed {
+    /// A commit that was rolled back before.
+    pub rolled_back: bool,
+    /// Platforms that serve something else than what was recorded.
+    pub drift: bool,
+}
+
 /// Observes the world, plans, and collects every problem.
-pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Releases)> {
+pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     let mut preflight = Preflight::default();
     let git = Git::open(ctx);
     let commit = git.head()?;
     check_repository(ctx, &git, &mut preflight);
     commit_checks::require(ctx, commit.as_str(), &mut preflight);
-    preflight.check("the files to release", Checkout::of(ctx, commit.as_str()));
+    let checkout = preflight.check("the files to release", Checkout::of(ctx, commit.as_str()));
     let releases = Releases::read(ctx)?;
+    releases.require_ledger(ctx)?;
+    releases.require_sound(None, &mut preflight);
     let last = releases.newest();
     let mut notes = approval::notes(ctx, last)?;
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
         preflight.check("the backend's token", platforms.railway.check_token());
-        if let (Some(serving), Some(last)) = (preflight.check("what serves now", platforms.serving()), last) {
-            notes.extend(
-                serving
-                    .drift_from(last)
-                    .into_iter()
-                    .map(|drift| format!("drift: {drift}")),
-            );
+        let service = preflight.check("the service on Railway", platforms.railway.service());
+        if let (Some(checkout), Some(service)) = (&checkout, &service) {
+            preflight.check("the backend's folder", checkout.backend(ctx, service));
+        }
+        notes.extend(service.and_then(|service| service.note()));
+        if let Some(serving) = preflight.check("what serves now", platforms.serving()) {
+            notes.extend(releases.require_no_drift(&serving, allowed.drift, &mut preflight));
         }
     }
     for gap in preflight
@@ -78,7 +89,7 @@ pub fn make(ctx: &Context, allow_rolled_back: bool) -> Result<(DeployPlan, Relea
     let variables = preflight
         .check("the variables", variables(ctx))
         .unwrap_or_default();
-    check_rolled_back(&releases, commit.as_str(), allow_rolled_back, &mut preflight);
+    check_rolled_back(&releases, commit.as_str(), allowed.rolled_back, &mut preflight);
     let migrations = match last {
         Some(last) => {
             let since = git.resolve(&last.commit)?;

@@ -6,12 +6,11 @@ use std::thread::scope;
 use anyhow::Result;
 
 use crate::context::Context;
-use crate::domain::ledger::LedgerState;
 use crate::domain::release::Release;
-use crate::operation::ledger::Ledger;
 use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::release_tag::schema_fingerprint;
 use crate::tools::git::Git;
+use crate::tools::railway::RailwayService;
 use crate::tools::vercel;
 
 /// The answers; one that is an error is a problem of the plan's preflight.
@@ -24,7 +23,6 @@ pub(super) struct Facts {
 
 /// What the remote's references say.
 pub(super) struct OfGit {
-    pub ledger: Result<LedgerState>,
     /// Whether the target's commit is on the branch that is released from.
     pub reachable: Result<bool>,
     /// Migrations that differ between the target and what is live.
@@ -39,6 +37,10 @@ pub(super) struct OfPlatforms {
     pub frontend: Result<vercel::VercelDeployment>,
     /// Whether the platform still has the target's backend as an image.
     pub image_kept: bool,
+    /// Whether the platform refuses the token a rollback to an image.
+    pub rollback_refused: bool,
+    /// The settings of the service, which decide what a new build takes.
+    pub service: Result<RailwayService>,
 }
 
 impl Facts {
@@ -67,7 +69,6 @@ impl OfGit {
             git.changed_paths(&then, &now, &ctx.config.migrations.paths)
         };
         Self {
-            ledger: Ledger::open(ctx).state(),
             reachable: reachable(),
             changed_migrations: changed_migrations(),
         }
@@ -79,6 +80,8 @@ impl OfPlatforms {
         scope(|scope| {
             let serving = scope.spawn(|| platforms.serving());
             let frontend = scope.spawn(|| platforms.vercel.inspect(&target.vercel.deployment));
+            let refused = scope.spawn(|| platforms.railway.refuses_rollbacks());
+            let service = scope.spawn(|| platforms.railway.service());
             let token = platforms.railway.check_token();
             let image = platforms.railway.deployment(&target.railway.deployment);
             let serving = join(serving);
@@ -94,6 +97,8 @@ impl OfPlatforms {
                 token,
                 image_kept: image.as_ref().is_ok_and(kept),
                 frontend: join(frontend),
+                rollback_refused: join(refused),
+                service: join(service),
                 serving,
             }
         })

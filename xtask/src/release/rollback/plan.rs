@@ -1,25 +1,28 @@
 //! What a rollback will do: the target, whether the database is restored, what will be lost, how long it takes.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, OfGit, OfPlatforms};
 use super::{RequiredHealth, RollbackTarget};
 use crate::backup;
 use crate::context::Context;
-use crate::domain::ledger::OperationOutcome;
 use crate::domain::release::{
-    BackupRef, DatabaseAction, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts, backup_of,
+    BackupRef, DatabaseAction, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts,
     database_action, known_good,
 };
+use crate::domain::release_chain::restores;
+use crate::domain::status_record::is_healthy_between;
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
+use crate::operation::status_records;
 use crate::release::checkout::Checkout;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
+use crate::tools::railway::RailwayService;
 
 /// How the backend is rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,30 +57,54 @@ pub struct RollbackPlan {
 pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(RollbackPlan, Releases)> {
     let tag = wanted.tag;
     let releases = Releases::read(ctx)?;
+    releases.require_ledger(ctx)?;
     let Some(target) = releases.find(tag) else {
         return Err(no_such_target(ctx, &releases, tag));
     };
     let mut preflight = Preflight::default();
-    let from = releases
-        .newest()
-        .context("there is a target, so there is a newest release")?;
-    preflight.require(from.tag != target.tag, || {
-        format!("{tag} is the newest release: it should be live already")
-    });
+    let Some(from) = releases.newest() else {
+        releases.require_sound(None, &mut preflight);
+        preflight.finish(&format!("the rollback to {tag}"))?;
+        return Err(no_such_target(ctx, &releases, tag));
+    };
+    if from.tag == target.tag || restores(&releases.all, from, tag) {
+        return Err(errors::live_already(tag, &from.tag).into());
+    }
+    releases.require_sound(Some(tag), &mut preflight);
     preflight.require(
-        target.health == Health::Healthy || wanted.health == RequiredHealth::Any,
-        || format!("{tag} was never healthy: its record has {}", target.health.word()),
+        wanted.health == RequiredHealth::Any || is_good(ctx, &releases, target),
+        || {
+            format!(
+                "{tag} was never healthy: its record has {}, and no later check recorded another verdict (`cargo xtask health --record` \
+                 does, --allow-unhealthy-target rolls back to it all the same)",
+                target.health.word()
+            )
+        },
     );
     let facts = Facts::ask(ctx, target, from);
-    let database = decide(target, &facts, wanted.database, &mut preflight);
-    check_record(ctx, target, facts.git, &mut preflight);
+    let CheckedPlatforms {
+        backend,
+        service,
+        mut notes,
+        has_drift,
+    } = check_platforms(target, &releases, wanted, facts.platforms, &mut preflight);
+    let choice = (wanted.database, has_drift);
+    let database = decide(
+        target,
+        &facts.git,
+        facts.live_schema.as_deref(),
+        choice,
+        &mut preflight,
+    );
+    check_commit(ctx, target, facts.git, &mut preflight);
     let backup = match &database {
         DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
         DatabaseAction::Keep { .. } => None,
     };
-    let (backend, mut notes) = check_platforms(target, from, facts.platforms, &mut preflight);
-    if backend == Backend::Rebuild {
-        preflight.check("the files to release", Checkout::of(ctx, &target.commit));
+    if let (Backend::Rebuild, Some(service)) = (backend, service) {
+        let files = Checkout::of(ctx, &target.commit);
+        let files = files.and_then(|files| files.backend(ctx, &service));
+        preflight.check("the files to release", files);
     }
     preflight.check("the database's secret", ctx.secret(&ctx.env().mongodb.uri));
     preflight.check("the backup's keys", backup::encryption::check(ctx));
@@ -85,6 +112,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         "the time that the job has",
         JobLimit::read(ctx).and_then(|limit| limit.require_all()),
     );
+    notes.extend(costs(&releases, target, backup.as_ref()));
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
     notes.extend(tag_note(ctx, &target.commit));
     preflight.finish(&format!("the rollback to {tag}"))?;
@@ -105,7 +133,12 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
 
 /// The tag is wrong: says in which way, and which tags would be right.
 fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Error {
+    if releases.unrecorded.iter().any(|release| release.tag == tag) {
+        return errors::not_in_ledger(tag, offered(releases).join(", ")).into();
+    }
     let prefix = &ctx.env().tag_prefix;
+    let doubts = releases.doubts(tag);
+    let doubtful = (!doubts.is_empty()).then(|| doubts.join("; "));
     let unreadable = releases
         .unreadable
         .iter()
@@ -115,9 +148,26 @@ fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Erro
         .err()
         .map(|error| error.to_string());
     let why = unreadable
+        .or(doubtful)
         .or(malformed)
         .unwrap_or_else(|| format!("the remote has no tag {tag}"));
     errors::not_a_target(tag, why, offered(releases).join(", ")).into()
+}
+
+/// Whether the checks after its deploy, or any recorded while it was live, found the release healthy: the first ones may have
+/// come too early, or have met a fault that passed.
+fn is_good(ctx: &Context, releases: &Releases, target: &Release) -> bool {
+    if target.health == Health::Healthy {
+        return true;
+    }
+    let next = releases.all.iter().find(|later| later.created > target.created);
+    match status_records::read(ctx) {
+        Ok(records) => is_healthy_between(&records, target.created, next.map(|next| next.created)),
+        Err(error) => {
+            report::progress(&format!("warning: the recorded checks cannot be read: {error:#}"));
+            false
+        }
+    }
 }
 
 /// The releases that a rollback offers, newest first.
@@ -128,27 +178,7 @@ pub fn offered(releases: &Releases) -> Vec<String> {
         .collect()
 }
 
-/// The ledger has the hash of each record, so a tag that was recreated with another record is refused.
-fn check_record(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Preflight) {
-    if let Some(state) = preflight.check("the ledger", git.ledger) {
-        let mut ends = state
-            .operations
-            .iter()
-            .filter_map(|operation| operation.ended.as_ref())
-            .filter(|end| end.outcome == OperationOutcome::Done);
-        let recorded = ends.rfind(|end| end.facts["tag"] == target.tag.as_str());
-        let same = recorded.is_some_and(|end| {
-            target
-                .sha256()
-                .is_ok_and(|sha256| end.facts["record_sha256"] == sha256)
-        });
-        preflight.require(same, || {
-            format!(
-                "the record of {} is not the one that the ledger knows",
-                target.tag
-            )
-        });
-    }
+fn check_commit(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Preflight) {
     if let Some(reachable) = preflight.check("the target's commit", git.reachable) {
         preflight.require(reachable, || {
             format!("{} is not on the branch {}", target.commit, ctx.config.git.branch)
@@ -156,21 +186,41 @@ fn check_record(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Pre
     }
 }
 
+/// Where the backend is not what was recorded, the migrations of the newest release say nothing about the data that are live.
 fn decide(
     target: &Release,
-    facts: &Facts,
-    choice: DatabaseChoice,
+    git: &OfGit,
+    live_schema: Option<&str>,
+    (choice, has_drift): (DatabaseChoice, bool),
     preflight: &mut Preflight,
 ) -> DatabaseAction {
-    preflight.require(facts.live_schema.is_some(), || {
-        "the database cannot be read".into()
-    });
+    preflight.require(live_schema.is_some(), || "the database cannot be read".into());
+    let known = git.changed_migrations.as_ref().ok().filter(|_| !has_drift);
     let facts = SchemaFacts {
-        changed_migrations: facts.git.changed_migrations.as_ref().ok().cloned(),
+        changed_migrations: known.cloned(),
         target_schema: target.schema_fingerprint.as_deref(),
-        live_schema: facts.live_schema.as_deref(),
+        live_schema,
     };
     database_action(choice, &facts)
+}
+
+/// What the target means and costs beyond its name: its health, and what was written where it was live a second time.
+fn costs(releases: &Releases, target: &Release, backup: Option<&BackupRef>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let tag = &target.tag;
+    if target.health != Health::Healthy {
+        notes.push(format!("{tag} was {} when it was live", target.health.word()));
+    }
+    let mut again = releases.all.iter().rev();
+    let again = again.find(|release| restores(&releases.all, release, tag));
+    if let (Some(again), Some(backup)) = (again, backup) {
+        notes.push(format!(
+            "{tag} was live a second time, as {}: what was written then and since is not in the backup {}, which was taken \
+             when {tag} was replaced for the first time. To keep what was written until {} was replaced: cargo xtask rollback {}",
+            again.tag, backup.id, again.tag, again.tag
+        ));
+    }
+    notes
 }
 
 /// The backup of the target must be there and be the one that was recorded.
@@ -180,7 +230,8 @@ fn check_backup(
     tag: &str,
     preflight: &mut Preflight,
 ) -> Option<BackupRef> {
-    let Some(backup) = backup_of(&releases.all, tag) else {
+    // In doubt, the record that names it is a problem of its own.
+    let Some(backup) = releases.backup_of(tag).ok()? else {
         preflight.require(false, || {
             format!("no backup was taken when {tag} was replaced: --database keep rolls back the code only")
         });
@@ -203,21 +254,38 @@ fn check_backup(
     Some(backup.clone())
 }
 
+/// What the platforms let a rollback do.
+struct CheckedPlatforms {
+    backend: Backend,
+    service: Option<RailwayService>,
+    notes: Vec<String>,
+    /// Whether something else serves than what was recorded.
+    has_drift: bool,
+}
+
 fn check_platforms(
     target: &Release,
-    from: &Release,
+    releases: &Releases,
+    wanted: &RollbackTarget<'_>,
     platforms: Result<OfPlatforms>,
     preflight: &mut Preflight,
-) -> (Backend, Vec<String>) {
-    let mut notes =
-        vec!["after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned()];
+) -> CheckedPlatforms {
+    let mut checked = CheckedPlatforms {
+        backend: Backend::Image,
+        service: None,
+        notes: vec![
+            "after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned(),
+        ],
+        has_drift: false,
+    };
     let Some(platforms) = preflight.check("the platforms", platforms) else {
-        return (Backend::Image, notes);
+        return checked;
     };
     preflight.check("the backend's token", platforms.token);
     if let Some(serving) = preflight.check("what serves now", platforms.serving) {
-        let drift = serving.drift_from(from).into_iter();
-        notes.extend(drift.map(|drift| format!("drift: {drift}")));
+        let drift = releases.require_no_drift(&serving, wanted.allow_drift, preflight);
+        checked.has_drift = !drift.is_empty();
+        checked.notes.extend(drift);
     }
     if let Some(frontend) = preflight.check("the target's frontend", platforms.frontend) {
         preflight.require(frontend.is_promotable(), || {
@@ -227,17 +295,24 @@ fn check_platforms(
             )
         });
     }
-    if platforms.image_kept {
-        return (Backend::Image, notes);
+    checked.service = preflight.check("the service on Railway", platforms.service);
+    if platforms.image_kept && !platforms.rollback_refused {
+        return checked;
     }
     let took_ms = target.took_ms(Step::BackendServes);
     let took = took_ms.map_or_else(String::new, |ms| {
         format!(" (it took {})", report::duration_ms(ms))
     });
-    notes.push(format!(
-        "the backend's image is gone: it is rebuilt from the tag, which takes as long as its deploy did{took}"
+    let why = if platforms.image_kept {
+        "Railway does not let this token roll back to an image: the backend"
+    } else {
+        "the backend's image is gone: it"
+    };
+    checked.notes.push(format!(
+        "{why} is rebuilt from the tag, which takes as long as its deploy did{took}"
     ));
-    (Backend::Rebuild, notes)
+    checked.backend = Backend::Rebuild;
+    checked
 }
 
 fn changed_variables(

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use anyhow::{Context as _, Result};
-use mongodb::bson::{Bson, Document, deserialize_from_slice};
+use anyhow::Result;
+use mongodb::bson::{Bson, Document};
 use serde_json::Value;
 
 use super::{CollectionLoss, LossExample, Merged, RowLoss, each_document, key};
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::database::Live;
+use crate::database::{Live, shown_document};
 
 /// Field names in one example; a changed document may have thousands.
 const MAX_FIELDS: usize = 20;
@@ -67,8 +67,7 @@ fn from_backup(
     each_document(ctx, backup, live.name(), names, |number, document| {
         let key = key::key(number, document)?;
         if wanted.remove(&key) {
-            let document = deserialize_from_slice(document).context("a document of the backup is damaged")?;
-            found.insert(key, document);
+            found.insert(key, shown_document(document)?);
         }
         Ok(!wanted.is_empty())
     })?;
@@ -85,8 +84,8 @@ fn example(
 ) -> Result<LossExample> {
     let needs_live = loss == RowLoss::Changed || (show_values && loss == RowLoss::Created);
     let now: Option<Document> = if needs_live {
-        let raw = live.raw_by_id(collection, key::filter_of(key)?)?;
-        raw.map(|raw| deserialize_from_slice(&raw)).transpose()?
+        let raw = live.raw_by_id(collection, &key::id_of(key)?)?;
+        raw.map(|raw| shown_document(&raw)).transpose()?
     } else {
         None
     };
@@ -101,7 +100,7 @@ fn example(
     };
     Ok(LossExample {
         loss,
-        id: serde_json::to_value(key::id_of(key)?).unwrap_or(Value::Null),
+        id: serde_json::to_value(key::id_of(key)?.shown()?).unwrap_or(Value::Null),
         fields,
         live: shown(now.as_ref()),
         backup: shown(then),

@@ -1,10 +1,10 @@
 //! The key that a document is found by on both sides: its collection and its `_id`.
 
 use anyhow::{Context as _, Result};
-use mongodb::bson::{Bson, Document, RawDocument, deserialize_from_slice};
 
 use super::sorter::{DIGEST_BYTES, Entry};
-use crate::database::id_filter;
+use crate::archive::{RawField, elements};
+use crate::database::RawId;
 
 const LENGTH_BYTES: usize = 4;
 /// What a document has besides its elements: its length, and a zero at its end.
@@ -25,31 +25,32 @@ pub(super) fn entry(collection: usize, document: &[u8]) -> Result<Entry> {
 
 /// The number of the collection, then a document of the `_id` alone. Whole slices are copied: it is made of every document.
 pub(super) fn key(collection: usize, document: &[u8]) -> Result<Vec<u8>> {
-    let id = id_element(document)?;
+    let id = id_field(document)?;
+    let id_bytes = id.map_or(0, |id| 1 + id.name.len() + 1 + id.value.len());
     let number = u32::try_from(collection).context("too many collections")?;
-    let length = u32::try_from(id.len() + AROUND_ELEMENTS_BYTES).context("an `_id` of 4 GiB")?;
-    let mut key = Vec::with_capacity(4 + id.len() + AROUND_ELEMENTS_BYTES);
+    let length = u32::try_from(id_bytes + AROUND_ELEMENTS_BYTES).context("an `_id` of 4 GiB")?;
+    let mut key = Vec::with_capacity(4 + id_bytes + AROUND_ELEMENTS_BYTES);
     key.extend_from_slice(&number.to_be_bytes());
     key.extend_from_slice(&length.to_le_bytes());
-    key.extend_from_slice(id);
+    if let Some(id) = id {
+        key.push(id.kind);
+        key.extend_from_slice(id.name);
+        key.push(0);
+        key.extend_from_slice(id.value);
+    }
     key.push(0);
     Ok(key)
 }
 
-/// Type, name and value of the `_id`; nothing where there is none.
-fn id_element(document: &[u8]) -> Result<&[u8]> {
-    let elements = RawDocument::from_bytes(document).context("a document is damaged")?;
-    let mut start = LENGTH_BYTES;
-    for element in elements.iter_elements() {
-        let element = element.context("a document is damaged")?;
-        // A byte for the type, one for the end of the name.
-        let end = start + element.key().len() + 2 + element.size();
-        if element.key().as_str() == "_id" {
-            return document.get(start..end).context("a document is damaged");
+/// The field `_id`, where there is one.
+fn id_field(document: &[u8]) -> Result<Option<RawField<'_>>> {
+    for field in elements(document).context("a document is damaged")? {
+        let field = field.context("a document is damaged")?;
+        if field.name == b"_id" {
+            return Ok(Some(field));
         }
-        start = end;
     }
-    Ok(&[])
+    Ok(None)
 }
 
 /// Which collection a key belongs to.
@@ -59,19 +60,13 @@ pub(super) fn collection_of(key: &[u8]) -> Result<usize> {
 }
 
 /// The `_id` in a key; null where the document has none.
-pub(super) fn id_of(key: &[u8]) -> Result<Bson> {
-    let document: Document = deserialize_from_slice(key.get(4..).unwrap_or_default())?;
-    Ok(document.get("_id").cloned().unwrap_or(Bson::Null))
-}
-
-/// The filter that finds the document of a key.
-pub(super) fn filter_of(key: &[u8]) -> Result<Document> {
-    id_of(key).map(id_filter)
+pub(super) fn id_of(key: &[u8]) -> Result<RawId> {
+    Ok(RawId::of(id_field(key.get(4..).unwrap_or_default())?))
 }
 
 #[cfg(test)]
 mod tests {
-    use mongodb::bson::{DateTime, Timestamp, doc, oid::ObjectId, serialize_to_vec};
+    use mongodb::bson::{Bson, DateTime, Timestamp, doc, oid::ObjectId, serialize_to_vec};
 
     use super::*;
 
@@ -93,6 +88,8 @@ mod tests {
             Bson::MinKey,
             Bson::Document(doc! { "a": { "b": 1 }, "_id": "inner" }),
             Bson::Array(vec![Bson::Int32(1), Bson::Null]),
+            Bson::Document(doc! { "$oid": "short" }),
+            Bson::Document(doc! { "$date": { "$numberLong": 5 } }),
         ];
         for id in ids {
             // Not always first: a backup may hold what another tool wrote.
@@ -103,14 +100,17 @@ mod tests {
             let keys = documents.map(|document| key(5, &serialize_to_vec(&document).unwrap()).unwrap());
             assert_eq!(keys[0], keys[1], "{id}");
             assert_eq!(collection_of(&keys[0]).unwrap(), 5);
-            assert_eq!(id_of(&keys[0]).unwrap(), id);
+            assert_eq!(id_of(&keys[0]).unwrap().shown().unwrap(), id);
         }
     }
 
     #[test]
     fn a_document_without_id_has_a_key_too_and_a_damaged_one_none() {
         let without = serialize_to_vec(&doc! { "x": 1 }).unwrap();
-        assert_eq!(id_of(&key(0, &without).unwrap()).unwrap(), Bson::Null);
+        assert_eq!(
+            id_of(&key(0, &without).unwrap()).unwrap().shown().unwrap(),
+            Bson::Null
+        );
         let mut damaged = serialize_to_vec(&doc! { "_id": "text" }).unwrap();
         damaged[9] = 200;
         assert!(key(0, &damaged).is_err());

@@ -1,5 +1,8 @@
 //! A chain of commits without files below a reference of its own: each commit's message is one record.
 
+use std::io::{BufRead, BufReader, Read as _};
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -9,8 +12,12 @@ use super::Git;
 use crate::domain::commit::CommitId;
 use crate::report::json_line;
 
-/// The longest part of a chain that is read at once.
+/// The longest record that is read; a longer one is no record of ours.
+const RECORD_LIMIT_BYTES: u64 = 64 << 20;
+/// All references below one prefix that are read at once.
 const LIMIT_BYTES: usize = 512 << 20;
+/// The first fetch into a clone brings the whole chain.
+const FIRST_FETCH_DEADLINE: Duration = Duration::from_mins(5);
 
 /// One commit of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +41,18 @@ pub fn message_with<T: Serialize>(line: &str, schema: &str, body: T) -> Result<S
 }
 
 impl Message {
+    /// The record at its end, of whatever schema; `None` where there is none.
+    pub fn value(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(self.last_line()).ok()
+    }
+
+    fn last_line(&self) -> &str {
+        self.text.trim_end().lines().next_back().unwrap_or_default()
+    }
+
     /// The record at its end, which must have this schema.
     pub fn record<T: DeserializeOwned>(&self, schema: &str) -> Result<T> {
-        let line = self.text.trim_end().lines().next_back().unwrap_or_default();
+        let line = self.last_line();
         let unknown = || {
             format!(
                 "the commit {} has no {schema} that this version knows",
@@ -55,9 +71,43 @@ impl Message {
     }
 }
 
+/// Where it is remembered here what was fetched of a reference.
+fn seen(name: &str) -> String {
+    format!("refs/xtask/seen/{}", name.trim_start_matches("refs/"))
+}
+
 /// The commits after `from` (or from the first one) up to `to`, as git is asked for them.
 fn range(from: Option<&CommitId>, to: &CommitId) -> String {
     from.map_or_else(|| to.to_string(), |from| format!("{from}..{to}"))
+}
+
+/// Reads commit and message in turns, each ended by a NUL. Bytes that are no text are replaced: the reader of the record
+/// judges what is left.
+fn read_messages(mut stream: impl BufRead) -> Result<Vec<Message>> {
+    let mut messages = Vec::new();
+    while let Some(commit) = next_part(&mut stream)? {
+        messages.push(Message {
+            commit: commit.parse()?,
+            text: next_part(&mut stream)?.unwrap_or_default(),
+        });
+    }
+    Ok(messages)
+}
+
+/// The text up to the next NUL, cut where it is too long; `None` at the end.
+fn next_part(stream: &mut impl BufRead) -> Result<Option<String>> {
+    let mut part = Vec::new();
+    let read = stream
+        .take(RECORD_LIMIT_BYTES)
+        .read_until(0, &mut part)
+        .context("cannot read a chain of commits")?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if part.pop_if(|last| *last == 0).is_none() {
+        stream.skip_until(0).context("cannot read a chain of commits")?;
+    }
+    Ok(Some(String::from_utf8_lossy(&part).into_owned()))
 }
 
 impl Git {
@@ -83,16 +133,27 @@ impl Git {
     /// fetched is remembered below `refs/xtask/`, so that the next fetch brings only what is new.
     pub fn fetch_chain(&self, name: &str, from: Option<&CommitId>, commit: &CommitId) -> Result<()> {
         if !self.has_chain(from, commit)? {
-            self.fetch_specs(&[name])
+            let longest = match from {
+                Some(_) => self.remote_deadline,
+                None => self.remote_deadline.max(FIRST_FETCH_DEADLINE),
+            };
+            self.clone()
+                .with_remote_deadline(longest)
+                .fetch_specs(&[name])
                 .with_context(|| format!("cannot fetch {name} of {}", self.remote))?;
             if !self.has_chain(from, commit)? {
                 bail!("{name} of {} lost its commit {}", self.remote, commit.short());
             }
         }
-        let seen = format!("refs/xtask/seen/{}", name.trim_start_matches("refs/"));
+        let seen = seen(name);
         // Only saves time: another process may be writing the same reference now.
         self.local(&["update-ref", &seen, commit.as_str()])?.output()?;
         Ok(())
+    }
+
+    /// Whether this clone has fetched a chain of this name before.
+    pub fn has_seen(&self, name: &str) -> Result<bool> {
+        Ok(!self.references(&seen(name))?.is_empty())
     }
 
     /// Whether each commit of the chain is here. The last one alone says nothing: another process that fetches into this
@@ -118,20 +179,11 @@ impl Git {
             &range,
             "--",
         ];
-        let (bytes, finished) = self
+        let (messages, finished) = self
             .local(&args)?
-            .stream_out(|stdout| crate::exec::read_bounded(stdout, LIMIT_BYTES))?;
+            .stream_out(|stdout| read_messages(BufReader::new(stdout)))?;
         finished.checked()?;
-        let text = String::from_utf8(bytes?).context("the chain has a message that is not UTF-8")?;
-        let mut parts = text.split_terminator('\0');
-        let mut messages = Vec::new();
-        while let (Some(commit), Some(text)) = (parts.next(), parts.next()) {
-            messages.push(Message {
-                commit: commit.parse()?,
-                text: text.to_owned(),
-            });
-        }
-        Ok(messages)
+        messages
     }
 
     /// Fetches the references of the remote below a prefix that ends in `/`; gives the message of each one's commit.

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use chrono::{DateTime, Utc};
 
 use super::Git;
+use super::objects::{MessageText, Reference};
 use crate::domain::commit::CommitId;
+use crate::exec::Finished;
 
 /// Where the remote's tags are kept here: the user's own tags stay as they are.
 pub(super) const KEPT: &str = "refs/xtask/tags";
@@ -17,8 +19,10 @@ pub struct Tag {
     pub name: String,
     /// The commit it marks; `None` where it marks something else.
     pub commit: Option<CommitId>,
-    /// Its message; `None` for a tag without one (lightweight).
+    /// Its message; `None` for a tag without one (lightweight), and for one whose message cannot be read.
     pub message: Option<String>,
+    /// Why the message cannot be read.
+    pub unreadable: Option<String>,
     pub tagged_at: Option<DateTime<Utc>>,
 }
 
@@ -68,34 +72,6 @@ impl Git {
         self.existing(name)?
             .commit
             .with_context(|| format!("the tag {name} marks no commit"))
-    }
-
-    /// Makes an annotated tag in this clone. One that is there already with the same message and commit is kept.
-    pub fn create_annotated_tag(&self, name: &str, message: &str, commit: &CommitId) -> Result<()> {
-        let made = self
-            .local(&[
-                "tag",
-                "--annotate",
-                "--no-sign",
-                "--cleanup=verbatim",
-                "--file=-",
-                "--",
-                name,
-                commit.as_str(),
-            ])?
-            .stdin(message)
-            .output()?;
-        if made.code == Some(0) {
-            return Ok(());
-        }
-        let there = self.kept_tags(&format!("refs/tags/{name}"))?.pop();
-        let same = there.is_some_and(|tag| {
-            tag.commit.as_ref() == Some(commit)
-                && tag
-                    .message
-                    .is_some_and(|text| text.trim_end() == message.trim_end())
-        });
-        if same { Ok(()) } else { Err(made.error()) }
     }
 
     /// Makes a tag signed with the user's own key (ssh or gpg, as his git is set up).
@@ -155,7 +131,6 @@ impl Git {
 
     /// Pushes a tag of this clone, and proves that the remote has it. One that differs there is an error.
     pub fn push_tag(&self, name: &str) -> Result<()> {
-        let spec = format!("refs/tags/{name}:refs/tags/{name}");
         let ours = self
             .local(&[
                 "rev-parse",
@@ -166,28 +141,60 @@ impl Git {
             ])?
             .read()
             .with_context(|| format!("this clone has no tag {name}"))?;
-        let pushed = self
-            .remote_capable(&[
-                "push",
-                "--quiet",
-                "--no-verify",
-                "--no-follow-tags",
-                &self.remote,
-                &spec,
-            ])?
-            .output()?;
+        let pushed = self.push_object(&ours, name)?;
         // The remote has the last word: a push that failed may have arrived, by this attempt or an earlier one.
         match self.remote_tag(name)? {
             Some(theirs) if theirs == ours => Ok(()),
-            Some(_) => bail!("the remote {} has another tag {name}", self.remote),
-            None => match pushed.checked() {
-                Err(error) => Err(error),
-                Ok(_) => bail!(
-                    "the push of {name} succeeded, yet {} does not have it",
-                    self.remote
-                ),
-            },
+            there => Err(self.not_pushed(name, there.is_some(), pushed)),
         }
+    }
+
+    /// Pushes an annotated tag that this clone does not have: one that stayed here after a push that failed would be published
+    /// by the next `git push --tags`. The remote's own tag with the same message and commit is as good.
+    pub fn push_annotated_tag(&self, name: &str, message: &str, commit: &CommitId) -> Result<()> {
+        let object = self.tag_object(name, message, commit)?;
+        let pushed = self.push_object(&object, name)?;
+        match self.tag(name)? {
+            Some(theirs) if theirs.is(message, commit) => Ok(()),
+            there => Err(self.not_pushed(name, there.is_some(), pushed)),
+        }
+    }
+
+    /// Writes the object of a tag, without a reference to it.
+    fn tag_object(&self, name: &str, message: &str, commit: &CommitId) -> Result<String> {
+        let seconds = Utc::now().timestamp();
+        let object = format!(
+            "object {commit}\ntype commit\ntag {name}\ntagger cargo xtask <xtask@invalid> {seconds} +0000\n\n{message}"
+        );
+        self.local(&["mktag"])?
+            .stdin(object)
+            .read()
+            .with_context(|| format!("cannot make the tag {name}"))
+    }
+
+    fn push_object(&self, object: &str, name: &str) -> Result<Finished> {
+        let spec = format!("{object}:refs/tags/{name}");
+        self.remote_capable(&[
+            "push",
+            "--quiet",
+            "--no-verify",
+            "--no-follow-tags",
+            &self.remote,
+            &spec,
+        ])?
+        .output()
+    }
+
+    fn not_pushed(&self, name: &str, another_is_there: bool, pushed: Finished) -> anyhow::Error {
+        if another_is_there {
+            return anyhow!("the remote {} has another tag {name}", self.remote);
+        }
+        pushed.checked().err().unwrap_or_else(|| {
+            anyhow!(
+                "the push of {name} succeeded, yet {} does not have it",
+                self.remote
+            )
+        })
     }
 
     fn existing(&self, name: &str) -> Result<Tag> {
@@ -208,49 +215,39 @@ impl Git {
     }
 
     pub(super) fn kept_tags(&self, pattern: &str) -> Result<Vec<Tag>> {
-        // The size before the message: it may contain anything that could serve as a separator.
-        let format = "%(refname:lstrip=-1)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)%00\
-                      %(taggerdate:iso-strict)%00%(contents:size)%00%(contents)";
-        let listed = self
-            .local(&[
-                "for-each-ref",
-                "--sort=refname",
-                &format!("--format={format}"),
-                pattern,
-            ])?
-            .output()?
-            .checked()?;
-        let mut rest = listed.stdout.as_str();
-        let mut tags = Vec::new();
-        while !rest.is_empty() {
-            let (tag, after) = parse_tag(rest).context("git listed a tag in a form that is not known")?;
-            tags.push(tag);
-            rest = after;
-        }
-        Ok(tags)
+        let references = self.references(pattern)?;
+        let mut texts = self.texts(&references)?;
+        let tag = |reference: Reference| Tag::of(&reference, texts.remove(&reference.object));
+        Ok(references.into_iter().map(tag).collect())
     }
 }
 
-/// Takes one tag off the list; `None` where the list has another form.
-fn parse_tag(list: &str) -> Option<(Tag, &str)> {
-    let mut fields = list.splitn(8, '\0');
-    let (name, kind, object) = (fields.next()?, fields.next()?, fields.next()?);
-    let (target_kind, target, tagged_at) = (fields.next()?, fields.next()?, fields.next()?);
-    let size: usize = fields.next()?.parse().ok()?;
-    let (message, after) = fields.next()?.split_at_checked(size)?;
-    let annotated = kind == "tag";
-    let (marked_kind, marked) = if annotated {
-        (target_kind, target)
-    } else {
-        (kind, object)
-    };
-    let tag = Tag {
-        name: name.to_owned(),
-        commit: (marked_kind == "commit").then(|| marked.parse().ok()).flatten(),
-        message: annotated.then(|| message.to_owned()),
-        tagged_at: DateTime::parse_from_rfc3339(tagged_at)
-            .ok()
-            .map(|time| time.with_timezone(&Utc)),
-    };
-    Some((tag, after.strip_prefix('\n')?))
+impl Tag {
+    fn is(&self, message: &str, commit: &CommitId) -> bool {
+        let same_message = |text: &String| text.trim_end() == message.trim_end();
+        self.commit.as_ref() == Some(commit) && self.message.as_ref().is_some_and(same_message)
+    }
+
+    fn of(reference: &Reference, text: Option<MessageText>) -> Self {
+        let annotated = reference.kind == "tag";
+        let (kind, object) = if annotated {
+            (&reference.marked_kind, &reference.marked)
+        } else {
+            (&reference.kind, &reference.object)
+        };
+        let (message, unreadable) = match text.filter(|_| annotated) {
+            Some(Ok(message)) => (Some(message), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
+        Self {
+            name: reference.name.clone(),
+            commit: (kind == "commit").then(|| object.parse().ok()).flatten(),
+            message,
+            unreadable,
+            tagged_at: DateTime::parse_from_rfc3339(&reference.tagged_at)
+                .ok()
+                .map(|time| time.with_timezone(&Utc)),
+        }
+    }
 }

@@ -87,14 +87,16 @@ fn tags_of_the_remote_keep_their_message_and_never_change() {
     let message = "Release\n\n# not a comment\n\n{\"schema\":\"release/1\"}\n";
     let name = "prod-20260102-030405";
     assert!(git.tag(name).unwrap().is_none());
-    git.create_annotated_tag(name, message, &first).unwrap();
-    git.create_annotated_tag(name, message, &first).unwrap();
-    git.create_annotated_tag(name, message, &second).unwrap_err();
-    git.push_tag(name).unwrap();
-    git.push_tag(name).unwrap();
-    git.create_annotated_tag("prod-20260102-030406", "\n\n\0\n".trim_matches('\0'), &second)
+    git.push_annotated_tag(name, message, &first).unwrap();
+    git.push_annotated_tag(name, message, &first).unwrap();
+    git.push_annotated_tag(name, message, &second).unwrap_err();
+    git.push_annotated_tag("prod-20260102-030406", "\n\n\0\n".trim_matches('\0'), &second)
         .unwrap();
-    git.push_tag("prod-20260102-030406").unwrap();
+    assert_eq!(
+        world.git("a", &["tag", "--list"]),
+        "",
+        "none is made in the clone"
+    );
     world.git("a", &["push", "--quiet", "origin", "HEAD:refs/tags/prod-light"]);
     world.git("a", &["push", "--quiet", "origin", "HEAD:refs/tags/staging-1"]);
 
@@ -204,6 +206,7 @@ fn settings_of_the_user_change_no_answer() {
     world.git("a", &["config", "user.signingKey", key.to_str().unwrap()]);
     world.git("a", &["config", "commit.gpgSign", "true"]);
     let first = world.commit("a", "f", "one");
+    world.git("a", &["tag", "--annotate", "--message=mine", "local-1"]);
     let fsmonitor = hooks.join("fsmonitor");
     let settings = [
         ("log.showSignature", "true"),
@@ -237,9 +240,114 @@ fn settings_of_the_user_change_no_answer() {
     let record = git.commit_message(None, "één\n").unwrap();
     git.push_commit(&record, name).unwrap();
     assert_eq!(git.messages(None, &record).unwrap()[0].text, "één\n");
-    git.create_annotated_tag("prod-1", "Release\n", &first).unwrap();
-    git.create_annotated_tag("local-1", "mine\n", &first).unwrap();
-    git.push_tag("prod-1").unwrap();
+    git.push_annotated_tag("prod-1", "Release\n", &first).unwrap();
     let tags = world.git("remote.git", &["tag", "--list"]);
     assert_eq!(tags, "prod-1", "only what was named is pushed");
+}
+
+/// Whoever may push can make such references, and rules of the remote may forbid to delete them.
+#[test]
+fn a_reference_that_is_no_release_costs_only_itself() {
+    let world = World::new();
+    let git = world.clone("a");
+    let commit = world.commit("a", "f", "one");
+    let name = "prod-20260102-030405";
+    git.push_annotated_tag(name, "Release\n\n{\n}\n", &commit)
+        .unwrap();
+    let blob = world.git("a", &["rev-parse", "HEAD:f"]);
+    let tree = world.git("a", &["rev-parse", "HEAD^{tree}"]);
+    let tag = |message: &[u8]| {
+        let head = format!("object {commit}\ntype commit\ntag x\ntagger x <x@invalid> 1 +0000\n\n");
+        let made = git.local(&["hash-object", "-t", "tag", "-w", "--stdin"]).unwrap();
+        let object = [head.as_bytes(), message].concat();
+        made.stdin(object).read().unwrap()
+    };
+    let references = [
+        ("tags/prod-20260102-000001", blob.clone()),
+        ("tags/prod-20260102-000002", tree),
+        ("tags/prod-20260102-000003", tag(b"Release \xff\xfe\n")),
+        ("tags/prod-20260102-000004", tag(&vec![b'x'; 40 << 20])),
+        ("xtask/releases/prod-20260102-000005", blob.clone()),
+        ("tags/prod-20260102-000006", commit.to_string()),
+    ];
+    for (reference, object) in &references {
+        world.git(
+            "a",
+            &["push", "--quiet", "origin", &format!("{object}:refs/{reference}")],
+        );
+    }
+    let recorded = git.recorded_releases("prod").unwrap();
+    let problems: Vec<_> = recorded
+        .iter()
+        .map(|one| (&one.name[14..], one.problems.join("; ")))
+        .collect();
+    let expected = [
+        ("000001", ""),
+        ("000002", ""),
+        ("000003", "the tag prod-20260102-000003: its message is not UTF-8"),
+        (
+            "000004",
+            "the tag prod-20260102-000004: its message has 41943136 bytes",
+        ),
+        (
+            "000005",
+            "the record at refs/xtask/releases/prod-20260102-000005: it is a blob",
+        ),
+        ("000006", ""),
+        ("030405", ""),
+    ];
+    assert_eq!(
+        problems,
+        expected.map(|(name, problem)| (name, problem.to_owned()))
+    );
+    let good = recorded.last().unwrap();
+    assert_eq!(good.message, "Release\n\n{\n}\n");
+    assert_eq!(good.marks.as_ref(), Some(&commit));
+    assert!(recorded[..6].iter().all(|one| one.message.is_empty()));
+}
+
+#[test]
+fn a_tag_whose_push_failed_does_not_stay_here() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    let git = world.clone("a");
+    let commit = world.commit("a", "f", "one");
+    let hook = world.dir.path().join("remote.git/hooks/pre-receive");
+    std::fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    git.push_annotated_tag("prod-1", "Release\n", &commit)
+        .unwrap_err();
+    assert_eq!(world.git("a", &["tag", "--list"]), "");
+    std::fs::remove_file(hook).unwrap();
+    git.push_annotated_tag("prod-1", "Release\n", &commit).unwrap();
+}
+
+#[test]
+fn a_chain_with_a_message_that_is_no_text_is_read_to_its_end() {
+    let world = World::new();
+    let git = world.clone("a");
+    let name = "refs/xtask/ledger/production";
+    let first = git.commit_message(None, "one\n").unwrap();
+    let tree = world.git("a", &["rev-parse", &format!("{first}^{{tree}}")]);
+    let head = format!(
+        "tree {tree}\nparent {first}\nauthor x <x@invalid> 1 +0000\ncommitter x <x@invalid> 1 +0000\n\n"
+    );
+    let made = git
+        .local(&["hash-object", "-t", "commit", "-w", "--stdin"])
+        .unwrap();
+    let bad: CommitId = made
+        .stdin([head.as_bytes(), b"two \xff\n"].concat())
+        .read()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let last = git.commit_message(Some(&bad), "three\n").unwrap();
+    git.push_commit(&last, name).unwrap();
+    let texts: Vec<String> = git
+        .messages(None, &last)
+        .unwrap()
+        .into_iter()
+        .map(|one| one.text)
+        .collect();
+    assert_eq!(texts, ["one\n", "two \u{fffd}\n", "three\n"]);
 }

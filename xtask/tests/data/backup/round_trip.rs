@@ -241,3 +241,15 @@ fn what_restores_left_is_no_part_of_a_backup() {
         .collect();
     assert_eq!(names, ["users"]);
 }
+
+#[test]
+fn options_of_an_application_neither_stop_nor_weaken_a_backup() {
+    let server = Mongo::with_one_document();
+    let options = "directConnection=true&useNewUrlParser=true&readPreference=secondary&w=0&retryWrites=false\
+                   &socketTimeoutMS=1000&serverSelectionTimeoutMS=900&compressors=zstd,snappy&maxPoolSize=1";
+    let repo = Repo::new(&format!("{}?{options}", server.uri()));
+    repo.xtask(&["backup"])
+        .ok()
+        .says("weaken a backup or a restore: readPreference, retryWrites, w")
+        .says("another driver's: compressors, maxPoolSize, socketTimeoutMS, useNewUrlParser");
+}

@@ -121,14 +121,32 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
 
     data_is_back(&env, &before);
     serves(&env, "1.0.0");
+    let missing = env.xtask("ledger", &["ledger"]).unwrap();
+    assert_eq!(missing.code, Some(3), "{}", missing.error());
+    env.xtask_json("repair", &["ledger", "--repair", "--yes"])
+        .unwrap();
     let ledger = env.xtask_json("ledger", &["ledger"]).unwrap();
-    assert_eq!(ledger["operations"], Value::Array(vec![]), "the lock is free");
+    let operations = ledger["operations"].as_array().unwrap();
+    assert_eq!(operations.len(), 1, "{ledger}");
+    assert_eq!(operations[0]["ended"]["outcome"], "done", "the lock is free");
     let aside = env
         .in_env(cmd!(sh, "git ls-remote origin refs/xtask/ledger-aside/*"))
         .read()
         .unwrap();
     assert_eq!(aside.lines().count(), 1, "the old ledger is kept: {aside}");
     drop(held);
+    // An earlier release can be rolled back to again.
+    let tag = first["release"]["tag"].as_str().unwrap();
+    let rollback = [
+        "rollback",
+        tag,
+        "--reason",
+        "after the emergency",
+        "--allow-drift",
+        "--yes",
+    ];
+    env.xtask_json("rollback", &rollback).unwrap();
+    serves(&env, "1.0.0");
 }
 
 /// Every collection of the backup is as it was; those that came later may still be there.

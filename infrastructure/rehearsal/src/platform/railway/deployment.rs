@@ -20,9 +20,39 @@ pub(super) enum Status {
     Crashed,
     Removing,
     Removed,
+    Waiting,
+    NeedsApproval,
+    Skipped,
+    Cancelled,
+    Sleeping,
+    /// One that no program has heard of.
+    Archiving,
 }
 
+/// All of them.
+const ALL: [Status; 15] = [
+    Status::Queued,
+    Status::Initializing,
+    Status::Building,
+    Status::Deploying,
+    Status::Success,
+    Status::Failed,
+    Status::Crashed,
+    Status::Removing,
+    Status::Removed,
+    Status::Waiting,
+    Status::NeedsApproval,
+    Status::Skipped,
+    Status::Cancelled,
+    Status::Sleeping,
+    Status::Archiving,
+];
+
 impl Status {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|status| status.name() == name)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Queued => "QUEUED",
@@ -34,6 +64,12 @@ impl Status {
             Self::Crashed => "CRASHED",
             Self::Removing => "REMOVING",
             Self::Removed => "REMOVED",
+            Self::Waiting => "WAITING",
+            Self::NeedsApproval => "NEEDS_APPROVAL",
+            Self::Skipped => "SKIPPED",
+            Self::Cancelled => "CANCELLED",
+            Self::Sleeping => "SLEEPING",
+            Self::Archiving => "ARCHIVING",
         }
     }
 }

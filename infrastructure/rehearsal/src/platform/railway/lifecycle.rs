@@ -48,7 +48,12 @@ impl Railway {
         let id = new_id()?;
         let image = self.folder.join("images").join(&id);
         unpack(archive, &image).context("the upload is not a gzipped tar archive")?;
-        let variables = self.state().variables.clone();
+        let (variables, root) = {
+            let state = self.state();
+            (state.variables.clone(), state.settings.root_directory.clone())
+        };
+        let root = root.unwrap_or_default();
+        let image = image.join(root.trim_matches('/'));
         let deployment = Deployment {
             id: id.clone(),
             status: Status::Initializing,
@@ -148,9 +153,17 @@ impl Railway {
     fn go_live(self: &Arc<Self>, id: &str, digest: String) -> Result<()> {
         self.enter(id, Status::Building);
         let deployment = self.find(id)?;
+        let ends_as = self.state().next_ends_as.take();
+        if let Some(status) = ends_as {
+            self.enter(id, status);
+            return Ok(());
+        }
         // An earlier image is not built again.
         if deployment.reason == DEPLOY {
             thread::sleep(Duration::from_millis(self.config.build_ms));
+        }
+        if !deployment.image.is_dir() {
+            bail!("Could not find root directory: {}", deployment.image.display());
         }
         if !deployment.image.join("app.toml").is_file() {
             bail!("build failed: no app.toml in the root of the upload");

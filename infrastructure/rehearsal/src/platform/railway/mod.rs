@@ -11,6 +11,7 @@ use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context as _, Result, anyhow};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Shared;
@@ -23,12 +24,14 @@ use crate::http::proxy::ReverseProxy;
 use crate::http::router::matches;
 use crate::http::server::Handler;
 use crate::http::{Request, Response};
-use deployment::Deployment;
+use deployment::{Deployment, Status};
 
 const HOST: &str = "backboard.railway.com";
 /// The certificate to trust, in the simulator's folder.
 pub(super) const CA_FILE: &str = "ca.pem";
 const GRAPHQL: [&str; 2] = ["POST /graphql/v2", "POST /graphql/internal"];
+/// An identifier that nothing has.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 const UP: &str = "POST /project/{project}/environment/{environment}/up";
 
 /// The simulated service.
@@ -53,8 +56,22 @@ struct State {
     live: Option<String>,
     /// How long it takes at least from an image to a process.
     start_ms: u64,
+    settings: Settings,
+    /// What becomes of the next deployment instead of going live.
+    next_ends_as: Option<Status>,
+    /// Whether the project's token may roll back.
+    may_roll_back: bool,
     /// Nothing may be started any more.
     ended: bool,
+}
+
+/// Settings of the service that people change in the dashboard.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Settings {
+    /// Folder of an upload that is built.
+    root_directory: Option<String>,
+    watch_patterns: Vec<String>,
 }
 
 /// Who asks.
@@ -74,6 +91,7 @@ impl Railway {
         let initial = State {
             variables: config.variables.clone(),
             start_ms: config.start_ms,
+            may_roll_back: config.project_token_may_roll_back,
             ..State::default()
         };
         let folder = folder.canonicalize()?;
@@ -111,6 +129,23 @@ impl Railway {
     /// From now on it takes so long at least from an image to a process.
     pub(super) fn set_start(&self, start_ms: u64) {
         self.state().start_ms = start_ms;
+    }
+
+    /// What somebody sets in the dashboard.
+    pub(super) fn set_up(&self, settings: Settings) {
+        self.state().settings = settings;
+    }
+
+    /// The next deployment goes no further than to this status.
+    pub(super) fn end_next_as(&self, status: &str) -> Result<()> {
+        let status = Status::named(status).with_context(|| format!("no deployment can be {status}"))?;
+        self.state().next_ends_as = Some(status);
+        Ok(())
+    }
+
+    /// Whether the project's token may roll back from now on.
+    pub(super) fn let_token_roll_back(&self, may: bool) {
+        self.state().may_roll_back = may;
     }
 
     /// Kills the process of a deployment.
@@ -176,14 +211,19 @@ impl Railway {
 impl Simulated for Arc<Railway> {
     const PLATFORM: &'static str = "railway";
 
-    /// `up`, or the name of the GraphQL field.
+    /// `up`, or the name of the GraphQL field; what is asked for an identifier that nothing has is told apart.
     fn operation(&self, request: &Request) -> String {
         if matches(UP, request).is_some() {
             return "up".to_owned();
         }
         schema::parse(request)
             .ok()
-            .and_then(|operation| operation.fields.first().map(|field| field.name.clone()))
+            .and_then(|operation| {
+                let field = operation.fields.first()?;
+                let nobody = field.arguments.get("id").is_some_and(|id| id == NOBODY);
+                let suffix = if nobody { " of nobody" } else { "" };
+                Some(format!("{}{suffix}", field.name))
+            })
             .unwrap_or_else(|| format!("{} {}", request.method, request.path))
     }
 

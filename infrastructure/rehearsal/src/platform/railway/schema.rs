@@ -125,7 +125,7 @@ fn query(railway: &Arc<Railway>, caller: Caller, field: &Field) -> Result<Value,
 fn mutation(railway: &Arc<Railway>, caller: Caller, field: &Field) -> Result<Value, Problem> {
     match field.name.as_str() {
         "deploymentRollback" => {
-            if caller == Caller::ProjectToken && !railway.config.project_token_may_roll_back {
+            if caller == Caller::ProjectToken && !railway.state().may_roll_back {
                 return Err(Problem::Refused("Not Authorized".to_owned()));
             }
             railway.roll_back(text(field, "id")?)?;
@@ -218,7 +218,7 @@ fn project(railway: &Railway) -> Value {
 
 fn service_instance(railway: &Railway) -> Value {
     let config = &railway.config;
-    let (active, latest) = {
+    let (active, latest, settings) = {
         let state = railway.state();
         let active: Vec<Deployment> = state
             .deployments
@@ -227,7 +227,7 @@ fn service_instance(railway: &Railway) -> Value {
             .filter(|deployment| Some(&deployment.id) == state.live.as_ref())
             .cloned()
             .collect();
-        (active, state.deployments.last().cloned())
+        (active, state.deployments.last().cloned(), state.settings.clone())
     };
     json!({
         "id": "service-instance-id",
@@ -240,6 +240,8 @@ fn service_instance(railway: &Railway) -> Value {
         "drainingSeconds": null,
         "source": {"repo": null, "image": null},
         "startCommand": null,
+        "rootDirectory": settings.root_directory,
+        "watchPatterns": settings.watch_patterns,
         "cronSchedule": null,
         "sleepApplication": false,
         "domains": {"serviceDomains": [], "customDomains": []},

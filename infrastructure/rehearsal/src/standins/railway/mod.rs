@@ -71,6 +71,9 @@ struct Up {
 struct Query {
     /// The document; read from stdin when it is not given
     document: Option<String>,
+    /// The variables as JSON; `@-` reads them from stdin
+    #[arg(long, value_name = "JSON|@-")]
+    variables: Option<String>,
     #[arg(long = "var", value_name = "KEY=VALUE")]
     typed: Vec<String>,
     #[arg(long = "raw-var", value_name = "KEY=VALUE")]
@@ -262,7 +265,23 @@ fn run_api(query: &Query) -> Result<u8> {
         Some(document) => document.clone(),
         None => read_stdin()?,
     };
-    let mut variables = json!({});
+    let mut variables = match query.variables.as_deref() {
+        None => json!({}),
+        Some("@-") if query.document.is_none() => {
+            bail!("Cannot read both GraphQL document and variables from stdin")
+        }
+        Some(given) => {
+            let text = if given == "@-" {
+                read_stdin()?
+            } else {
+                given.to_owned()
+            };
+            serde_json::from_str(&text).context("Failed to parse GraphQL variables as JSON")?
+        }
+    };
+    if !variables.is_object() {
+        bail!("GraphQL variables must be a JSON object");
+    }
     let split = |item: &str| -> Result<(String, String)> {
         let (key, value) = item
             .split_once('=')

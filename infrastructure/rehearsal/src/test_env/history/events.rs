@@ -4,19 +4,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use xtask::domain::ledger::{Body, Holder, LedgerEvent, OperationOutcome, Started};
 use xtask::domain::operation::OperationId;
-use xtask::domain::release::tag_name;
+use xtask::domain::release::{Release, tag_name};
 
 use super::{History, Planned};
 
 impl History {
-    /// The ledger's events of one operation that ends well: hidden steps one after the other, then the record.
+    /// The ledger's events of one operation up to its record: staged steps one after the other. With it comes its fencing token.
     pub(super) fn operate(
         &mut self,
         id: &OperationId,
         began: DateTime<Utc>,
         is_rollback: bool,
         steps: &[(String, u64)],
-    ) -> Planned {
+    ) -> (Planned, u64) {
         let kind = if is_rollback { "rollback" } else { "deploy" };
         let fence = self.start(id, kind, began);
         let mut at = began;
@@ -34,28 +34,8 @@ impl History {
             );
         }
         let created = at + TimeDelta::milliseconds(700);
-        let name = "record release".to_owned();
-        self.event(
-            id,
-            fence,
-            created,
-            Body::Step {
-                name,
-                facts: Value::Null,
-            },
-        );
         let ended = created + TimeDelta::milliseconds(150);
-        let outcome = OperationOutcome::Done;
-        self.event(
-            id,
-            fence,
-            ended,
-            Body::Finished {
-                outcome,
-                facts: Value::Null,
-            },
-        );
-        Planned {
+        let planned = Planned {
             tag: tag_name("prod", created),
             created,
             is_rollback,
@@ -66,7 +46,22 @@ impl History {
             began,
             ended,
             waited_ms: None,
-        }
+        };
+        (planned, fence)
+    }
+
+    /// The record of the release, and the end of its operation.
+    pub(super) fn end(&mut self, planned: &Planned, id: &OperationId, fence: u64, release: &Release) {
+        let record = Body::Step {
+            name: "record release".to_owned(),
+            facts: serde_json::to_value(release).unwrap(),
+        };
+        self.event(id, fence, planned.created, record);
+        let end = Body::Finished {
+            outcome: OperationOutcome::Done,
+            facts: json!({"tag": release.tag, "record_sha256": release.sha256().unwrap()}),
+        };
+        self.event(id, fence, planned.ended, end);
     }
 
     fn start(&mut self, id: &OperationId, kind: &str, at: DateTime<Utc>) -> u64 {

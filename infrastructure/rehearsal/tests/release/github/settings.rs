@@ -120,7 +120,7 @@ fn blanks_in_the_guide_are_named() {
     let guide = env.path("clone/docs/PRODUCTION-ROLLBACK-GUIDE.md");
     std::fs::write(&guide, "call <fill in>, then <fill in>").unwrap();
     let text = env.said(&["doctor", "--config-only"]).1;
-    assert!(text.contains("warning  rollback guide: 2 places"), "{text}");
+    assert!(text.contains("warning  rollback guide: 2 blanks"), "{text}");
     std::fs::write(&guide, "call 112").unwrap();
     let text = env.said(&["doctor", "--config-only"]).1;
     assert!(text.contains("ok       rollback guide"), "{text}");

@@ -20,6 +20,8 @@ pub const OLD: &str = "1.0.0";
 pub const NEW: &str = "3.0.0";
 const DOCUMENTS: u32 = 200;
 const PATIENCE_S: u32 = 10;
+/// How long a deployment is waited for: a platform that never answers is waited for in vain.
+const DEPLOY_S: u32 = 45;
 
 /// A test environment in which the old release is live.
 pub struct Case {
@@ -181,6 +183,10 @@ impl Case {
 /// Health is patient, so that a slow start is no fault; here the fault stays for as long as health looks, and what it
 /// sees at last is the same after a shorter while.
 fn be_impatient(env: &TestEnv) {
+    let file = env.clone_dir().join("infrastructure/pipeline.toml");
+    let pipeline = std::fs::read_to_string(&file).unwrap();
+    let changed = pipeline.replace("source = ", &format!("deploy_s = {DEPLOY_S}\nsource = "));
+    std::fs::write(&file, changed).unwrap();
     let file = env.clone_dir().join("infrastructure/health.toml");
     let checks = std::fs::read_to_string(&file).unwrap();
     let changed = checks.replace("for_s = 30", &format!("for_s = {PATIENCE_S}"));

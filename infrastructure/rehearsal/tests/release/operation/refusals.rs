@@ -122,7 +122,7 @@ fn all_problems_of_a_rollback_are_in_one_list() {
     let said = refused.stderr_tail.join("\n");
     for problem in [
         "3 problems",
-        "was never healthy: its record says unhealthy",
+        "was never healthy: its record has unhealthy",
         "is not the one that the ledger knows",
         "the backup ",
     ] {

@@ -1,0 +1,209 @@
+//! The connection string of a MongoDB deployment, as an application has it: what it means for the driver and for
+//! mongodump and mongorestore, which must be the same.
+//!
+//! Applications' strings have options of other drivers, options that only tune, and options that would weaken a backup or a
+//! restore. The driver refuses unknown ones; the tools read times in another unit, look the user up in the database of
+//! `--db`, and ignore what they do not know. So each gets a string of its own, and what either is told beside the options
+//! is what the driver makes of the whole: hosts and options of DNS records included.
+
+mod options;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::{LazyLock, Mutex};
+
+use anyhow::{Result, bail};
+use mongodb::options::{ClientOptions, Credential, ServerAddress};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::error::catalogue::database as errors;
+use crate::report;
+use crate::secret::Secret;
+use crate::sync::lock;
+use options::{Rule, rule};
+
+/// Everything but the unreserved characters of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// A connection string in its parts.
+#[derive(Clone)]
+pub struct ConnectionString {
+    /// Whether the host is the name of DNS records.
+    srv: bool,
+    /// `user:password@`, encoded as it was given, or nothing.
+    user: String,
+    hosts: String,
+    /// The database of the path, encoded as it was given.
+    database: String,
+    /// What counts, under its name of today, with its decoded value.
+    options: Vec<(&'static str, String)>,
+    /// Names of options that only tune, or that other drivers have.
+    left_out: BTreeSet<String>,
+    /// Names of options that would weaken a backup or a restore.
+    overridden: BTreeSet<String>,
+}
+
+impl ConnectionString {
+    /// Reads a connection string. No value of it is ever in an error.
+    pub fn read(uri: &Secret) -> Result<Self> {
+        let text = uri.expose().trim();
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None => bail!("it has no scheme: it must begin with mongodb:// or mongodb+srv://"),
+        };
+        let srv = match scheme.as_str() {
+            "mongodb" => false,
+            "mongodb+srv" => true,
+            _ => bail!("it must begin with mongodb:// or mongodb+srv://"),
+        };
+        let (main, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (user, place) = main.split_at(main.rfind('@').map_or(0, |at| at + 1));
+        let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+        let mut read = Self {
+            srv,
+            user: user.to_owned(),
+            hosts: hosts.to_owned(),
+            database: database.to_owned(),
+            options: Vec::new(),
+            left_out: BTreeSet::new(),
+            overridden: BTreeSet::new(),
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            read.take(name, &percent_decode_str(value).decode_utf8_lossy());
+        }
+        Ok(read)
+    }
+
+    fn take(&mut self, given: &str, value: &str) {
+        match rule(given, value) {
+            Rule::Keep(name, value) => {
+                // Where an option is repeated, the last one counts, as for the tools.
+                self.options.retain(|(other, _)| *other != name);
+                self.options.push((name, value));
+            }
+            Rule::LeaveOut => drop(self.left_out.insert(given.to_owned())),
+            Rule::Override => drop(self.overridden.insert(given.to_owned())),
+        }
+    }
+
+    /// The string for the driver.
+    pub fn for_driver(&self) -> Secret {
+        let scheme = if self.srv { "mongodb+srv" } else { "mongodb" };
+        let options = self.options.iter().map(|(name, value)| (*name, value.as_str()));
+        let (user, hosts) = (&self.user, &self.hosts);
+        Secret::new(format!(
+            "{scheme}://{user}{hosts}/{}{}",
+            self.database,
+            query(options)
+        ))
+    }
+
+    /// What the driver makes of it; DNS is asked where the string names its records.
+    ///
+    /// # Errors
+    /// `connection_string_unusable`; the driver's words have no password.
+    pub fn for_client(&self) -> Result<ClientOptions> {
+        let parsed = ClientOptions::parse(self.for_driver().expose()).run();
+        parsed.map_err(|error| errors::connection_string_unusable(error).into())
+    }
+
+    /// The string for a tool that is given `--db database`, or no database where it is empty.
+    ///
+    /// The tools refuse a `--db` other than the database of the string, and look the user up in that of `--db` unless
+    /// `authSource` stands there. So that is always written, as the driver understood it: for `mongodb+srv` it stands in a
+    /// TXT record, which an `authSource` of the path would hide.
+    pub fn for_tool(&self, database: &str) -> Result<Secret> {
+        Ok(self.of_client(database, &self.for_client()?))
+    }
+
+    fn of_client(&self, database: &str, client: &ClientOptions) -> Secret {
+        let mut options: Vec<(&str, &str)> = self
+            .options
+            .iter()
+            .filter(|(name, _)| options::is_for_tools(name))
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let mut add = |name: &'static str, value: &'static str| {
+            if !options.iter().any(|(other, _)| *other == name) {
+                options.push((name, value));
+            }
+        };
+        let mut hosts = self.hosts.clone();
+        if self.srv {
+            hosts = client
+                .hosts
+                .iter()
+                .map(ServerAddress::to_string)
+                .collect::<Vec<_>>()
+                .join(",");
+            add("tls", "true");
+            if client.load_balanced == Some(true) {
+                add("loadBalanced", "true");
+            }
+        }
+        let source = client
+            .credential
+            .as_ref()
+            .and_then(|login: &Credential| login.source.as_deref());
+        for (name, value) in [
+            ("replicaSet", client.repl_set_name.as_deref()),
+            ("authSource", source),
+        ] {
+            if let Some(value) = value {
+                options.retain(|(other, _)| *other != name);
+                options.push((name, value));
+            }
+        }
+        let database = utf8_percent_encode(database, RESERVED);
+        let (user, options) = (&self.user, query(options.into_iter()));
+        Secret::new(format!("mongodb://{user}{hosts}/{database}{options}"))
+    }
+
+    /// Writes once, to stderr, which options do not count. Their values are nobody's business.
+    pub fn tell(&self) {
+        static TOLD: LazyLock<Mutex<BTreeSet<String>>> = LazyLock::new(Mutex::default);
+        let listed = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+        let mut notes = Vec::new();
+        if !self.left_out.is_empty() {
+            notes.push(format!(
+                "left out, because they only tune or are another driver's: {}",
+                listed(&self.left_out)
+            ));
+        }
+        if !self.overridden.is_empty() {
+            notes.push(format!(
+                "overridden, because they weaken a backup or a restore: {}",
+                listed(&self.overridden)
+            ));
+        }
+        for note in notes {
+            if lock(&TOLD).insert(note.clone()) {
+                report::progress(&format!("options of the connection string {note}"));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for ConnectionString {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionString").finish_non_exhaustive()
+    }
+}
+
+fn query<'a>(options: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::new();
+    for (name, value) in options {
+        let mark = if text.is_empty() { '?' } else { '&' };
+        let value = utf8_percent_encode(value, RESERVED);
+        write!(text, "{mark}{name}={value}").expect("writing to a string");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! An `_id` as the bytes that a document has it in. No decoder stands between: one that takes `{"$oid": "short"}` for an
+//! object id, or refuses a text that is not UTF-8, would not find the document again.
+
+use anyhow::{Context as _, Result};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, Utf8Lossy, doc};
+use mongodb::options::{ReadPreference, SelectionCriteria};
+
+use super::Live;
+use crate::archive::{RawField, elements};
+
+const DOCUMENT: u8 = 0x03;
+const ARRAY: u8 = 0x04;
+const NULL: u8 = 0x0a;
+
+/// The value of an `_id`; null where the document has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawId {
+    kind: u8,
+    value: Vec<u8>,
+}
+
+impl RawId {
+    /// The value of a field.
+    pub fn of(field: Option<RawField<'_>>) -> Self {
+        let (kind, value) = field.map_or((NULL, &[][..]), |field| (field.kind, field.value));
+        Self {
+            kind,
+            value: value.to_vec(),
+        }
+    }
+
+    /// Its length in a command.
+    pub fn len_bytes(&self) -> usize {
+        self.value.len()
+    }
+
+    /// As people read it: what is not UTF-8 in it is replaced.
+    pub fn shown(&self) -> Result<Bson> {
+        let document = shown_document(&document_of([(self.kind, "_id", &self.value[..])]))?;
+        Ok(document.get("_id").cloned().unwrap_or(Bson::Null))
+    }
+}
+
+impl Live {
+    /// The document with this `_id`, as raw bytes.
+    pub fn raw_by_id(&self, collection: &str, id: &RawId) -> Result<Option<Vec<u8>>> {
+        let mut found = None;
+        self.scan_ids(collection, std::slice::from_ref(id), |raw| {
+            found = Some(raw.to_vec());
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Gives the documents with these ids to `visit`. The ids must fit into one command: 16 MB.
+    pub fn scan_ids(
+        &self,
+        collection: &str,
+        ids: &[RawId],
+        mut visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let reading = || format!("cannot read `{}.{collection}`", self.name());
+        let numbered: Vec<String> = (0..ids.len()).map(|number| number.to_string()).collect();
+        let listed = ids.iter().zip(&numbered);
+        let listed = document_of(listed.map(|(id, number)| (id.kind, number.as_str(), &id.value[..])));
+        let wanted = document_of([(ARRAY, "$in", &listed[..])]);
+        let filter = document_of([(DOCUMENT, "_id", &wanted[..])]);
+        let mut command = RawDocumentBuf::try_from(&doc! {
+            "find": collection, "readConcern": { "level": "local" },
+        })
+        .with_context(reading)?;
+        command.append(
+            mongodb::bson::cstr!("filter"),
+            RawDocumentBuf::from_bytes(filter).with_context(reading)?,
+        );
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let cursor = self.database.run_raw_cursor_command(command);
+        let mut cursor = cursor.selection_criteria(primary).run().with_context(reading)?;
+        while cursor.advance().with_context(reading)? {
+            visit(cursor.current().as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// A document as people read it: its types as they are, names and texts that are not UTF-8 with replacements.
+pub fn shown_document(raw: &[u8]) -> Result<Document> {
+    let mut shown = Document::new();
+    for field in elements(raw).context("a document is damaged")? {
+        let field = field.context("a document is damaged")?;
+        let name = String::from_utf8_lossy(field.name).into_owned();
+        shown.insert(name, shown_value(&field)?);
+    }
+    Ok(shown)
+}
+
+fn shown_value(field: &RawField<'_>) -> Result<Bson> {
+    Ok(match field.kind {
+        DOCUMENT => Bson::Document(shown_document(field.value)?),
+        ARRAY => Bson::Array(
+            shown_document(field.value)?
+                .into_iter()
+                .map(|(_, value)| value)
+                .collect(),
+        ),
+        kind => {
+            let alone = document_of([(kind, "value", field.value)]);
+            let alone = RawDocument::from_bytes(&alone).context("a document is damaged")?;
+            let alone: Utf8Lossy<Document> = alone.try_into().context("a document is damaged")?;
+            alone.0.get("value").cloned().unwrap_or(Bson::Null)
+        }
+    })
+}
+
+/// A raw document of these fields: type, name, value.
+fn document_of<'a>(fields: impl IntoIterator<Item = (u8, &'a str, &'a [u8])>) -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    for (kind, name, value) in fields {
+        bytes.push(kind);
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(value);
+    }
+    bytes.push(0);
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    bytes
+}

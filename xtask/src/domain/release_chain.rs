@@ -1,0 +1,245 @@
+//! The chain of releases: the ledger says which releases there are and which follows which. Records and tags of the remote are
+//! compared with it: one that is missing, changed or made up never shifts what belongs to another release.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::commit::CommitId;
+use super::ledger::{LedgerOperation, LedgerState, OperationOutcome};
+use super::release::{BackupRef, OnRailway, OnVercel, Release, ReleaseRecord};
+use super::step::Step;
+
+/// The key of an ended operation's facts that lists the releases which a new ledger takes over: tag and hash of each record.
+pub const ADOPTED: &str = "adopted";
+
+/// What the remote has of one release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedRelease {
+    pub name: String,
+    /// The message that ends with the release record; empty where none can be read.
+    pub message: String,
+    /// Whether it has a reference of its own beside the tag.
+    pub is_recorded: bool,
+    pub is_tagged: bool,
+    /// The commit that the tag marks.
+    pub marks: Option<CommitId>,
+    /// What is wrong with its references, whatever the ledger has.
+    pub problems: Vec<String>,
+}
+
+/// What the ledger has of one release.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LedgerRelease {
+    pub tag: String,
+    /// Hash of its record.
+    pub sha256: Option<String>,
+    /// The record itself, as it was written: a newer version may have put more into it.
+    pub record: Option<Value>,
+}
+
+/// One release of the chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReleaseLink {
+    pub tag: String,
+    /// Hash of the record, where one can be read.
+    pub sha256: Option<String>,
+    /// What was recorded: as the remote has it where that is what the ledger has, or else as the ledger has it.
+    pub release: Option<Release>,
+    /// Where ledger, record and tag differ.
+    pub problems: Vec<String>,
+}
+
+/// The releases of a ledger in their order, each once.
+pub fn releases_of(state: &LedgerState) -> Vec<LedgerRelease> {
+    let mut known = HashSet::new();
+    let releases = state.operations.iter().flat_map(made_by);
+    releases
+        .filter(|release| known.insert(release.tag.clone()))
+        .collect()
+}
+
+/// The release that an operation made, or those that it took over into a new ledger.
+fn made_by(operation: &LedgerOperation) -> Vec<LedgerRelease> {
+    let facts = operation.ended.as_ref().map(|end| &end.facts);
+    if let Some(adopted) = facts.and_then(|facts| facts[ADOPTED].as_array()) {
+        return adopted.iter().filter_map(by_hash).collect();
+    }
+    let ended = facts.and_then(by_hash);
+    let step = operation
+        .steps
+        .iter()
+        .rfind(|step| step.name == Step::RecordRelease.name());
+    let record = step
+        .map(|step| &step.facts)
+        .filter(|record| record["tag"].is_string());
+    match (ended, record) {
+        (Some(ended), Some(record)) if record["tag"] == ended.tag.as_str() => vec![LedgerRelease {
+            record: Some(record.clone()),
+            ..ended
+        }],
+        // The step did not reach the ledger.
+        (Some(ended), _) => vec![ended],
+        (None, Some(record)) => vec![LedgerRelease {
+            tag: record["tag"].as_str().unwrap_or_default().to_owned(),
+            sha256: None,
+            record: Some(record.clone()),
+        }],
+        (None, None) => Vec::new(),
+    }
+}
+
+fn by_hash(facts: &Value) -> Option<LedgerRelease> {
+    Some(LedgerRelease {
+        tag: facts["tag"].as_str()?.to_owned(),
+        sha256: Some(facts["record_sha256"].as_str()?.to_owned()),
+        record: None,
+    })
+}
+
+impl ReleaseLink {
+    /// Compares what the ledger has of a release with what the remote has of it.
+    pub fn compare(environment: &str, ledger: &LedgerRelease, found: Option<&RecordedRelease>) -> Self {
+        let tag = &ledger.tag;
+        let copy = ledger.record.clone();
+        let copy = copy.and_then(|record| ReleaseRecord::from_value(tag, record).ok());
+        let (mut problems, mut record) = (Vec::new(), None);
+        match found.map(|found| (found, ReleaseRecord::from_message(tag, &found.message))) {
+            None => problems.push(format!(
+                "the release {tag} of the ledger is missing: the remote has neither its record nor its tag"
+            )),
+            Some((found, Err(error))) => {
+                problems.extend(found.problems.clone());
+                problems.push(format!("{error:#}"));
+            }
+            Some((found, Ok(recorded))) => {
+                problems.extend(found.problems.clone());
+                if ledger.is(&recorded, copy.as_ref()) {
+                    record = Some(recorded);
+                } else {
+                    problems.push(format!(
+                        "the record of {tag} is not the one that the ledger knows"
+                    ));
+                }
+            }
+        }
+        let record = record.or(copy);
+        if let Some(record) = &record {
+            problems.extend(mismatches(environment, &record.release, found));
+        }
+        let (release, sha256) = record.map(|record| (record.release, record.sha256)).unzip();
+        Self {
+            tag: tag.clone(),
+            sha256,
+            release,
+            problems,
+        }
+    }
+}
+
+/// What the references say otherwise than the record.
+fn mismatches(environment: &str, release: &Release, found: Option<&RecordedRelease>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let tag = &release.tag;
+    if release.environment != environment {
+        problems.push(format!(
+            "the record of {tag} is of the environment {}, not of {environment}",
+            release.environment
+        ));
+    }
+    if let Some(found) = found.filter(|found| found.is_tagged)
+        && found.marks.as_ref().map(CommitId::as_str) != Some(&release.commit)
+    {
+        let marked = found.marks.as_ref().map_or("no commit", CommitId::as_str);
+        problems.push(format!(
+            "the tag {tag} was moved: it marks {marked}, its record is of {}",
+            release.commit
+        ));
+    }
+    problems
+}
+
+impl LedgerRelease {
+    fn is(&self, record: &ReleaseRecord, copy: Option<&ReleaseRecord>) -> bool {
+        match (&self.sha256, copy) {
+            (Some(sha256), _) => record.sha256 == *sha256,
+            (None, Some(copy)) => record.release == copy.release,
+            (None, None) => true,
+        }
+    }
+}
+
+/// The backup that belongs to a target is the one taken just before the *next* release replaced it: the last state that the
+/// target's code wrote. `None` where nothing has replaced it, or no backup was taken.
+///
+/// # Errors
+/// In words, where the record of the next release is in doubt.
+pub fn backup_of<'a>(links: &'a [ReleaseLink], target: &str) -> Result<Option<&'a BackupRef>, String> {
+    let Some(next) = next_of(links, target) else {
+        return Ok(None);
+    };
+    match &next.release {
+        Some(release) if next.problems.is_empty() => Ok(release.backup.as_ref()),
+        _ => Err(next.problems.join("; ")),
+    }
+}
+
+/// The release that replaced another one.
+pub fn next_of<'a>(links: &'a [ReleaseLink], tag: &str) -> Option<&'a ReleaseLink> {
+    let at = links.iter().position(|link| link.tag == tag)?;
+    links.get(at + 1)
+}
+
+/// Whether a release is a rollback to another one, or to a rollback to it, and so on.
+pub fn restores(releases: &[Release], release: &Release, original: &str) -> bool {
+    let mut restored = release.restores.as_deref();
+    // A release restores an earlier one: the way back ends.
+    for _ in releases {
+        let Some(tag) = restored else { return false };
+        if tag == original {
+            return true;
+        }
+        let earlier = releases.iter().find(|earlier| earlier.tag == tag);
+        restored = earlier.and_then(|earlier| earlier.restores.as_deref());
+    }
+    false
+}
+
+/// What backend and frontend should serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedLive {
+    /// The newest release.
+    pub tag: String,
+    pub railway: OnRailway,
+    pub vercel: OnVercel,
+}
+
+/// What backend and frontend should serve: what the newest release recorded, or what the undo of a later operation made of it,
+/// as a platform gives the old image a new deployment.
+pub fn expected_live(state: &LedgerState, newest: &Release) -> ExpectedLive {
+    let (mut railway, mut vercel) = (newest.railway.clone(), newest.vercel.clone());
+    let made = state
+        .operations
+        .iter()
+        .position(|operation| operation.id.as_str() == newest.operation);
+    let later = made.map_or(&state.operations[..], |at| &state.operations[at + 1..]);
+    let undone = |operation: &&LedgerOperation| {
+        let outcome = operation.ended.as_ref().map(|end| end.outcome);
+        outcome == Some(OperationOutcome::Undone)
+    };
+    for step in later.iter().filter(undone).flat_map(|operation| &operation.steps) {
+        if step.name == Step::UndoBackend.name() {
+            railway = serde_json::from_value(step.facts.clone()).unwrap_or(railway);
+        } else if step.name == Step::UndoFrontend.name() {
+            vercel = serde_json::from_value(step.facts.clone()).unwrap_or(vercel);
+        }
+    }
+    ExpectedLive {
+        tag: newest.tag.clone(),
+        railway,
+        vercel,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Drops what a restore kept beside the live collections, once every document of it is proved to be elsewhere.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use chrono::{TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::json;
+
+use super::admit::admit;
+use super::context::{Restore, connect};
+use super::journal::{Rescue, RestorePhase, RestoreRecord};
+use super::known::{self, KnownRestore};
+use super::names::{self, Role};
+use super::operation::Verb;
+use super::preview::missing_elsewhere;
+use super::recorded::FORGET;
+use super::rescue::RescueSource;
+use crate::backup::BackupFile;
+use crate::context::Context;
+use crate::domain::ledger::OperationOutcome;
+use crate::domain::manifest::METADATA_FILE;
+use crate::domain::operation::OperationId;
+use crate::error::catalogue::restore as errors;
+use crate::operation::journal::operation_dir;
+use crate::operation::ledger::Ledger;
+use crate::operation::run::Operation;
+use crate::report;
+
+/// What was dropped.
+#[derive(Debug, Serialize)]
+pub struct Forgotten {
+    pub operation: OperationId,
+    pub dropped: Vec<String>,
+    /// Documents that were in no file on this machine, exported before anything was dropped.
+    pub rescue: Option<Rescue>,
+}
+
+/// Drops what a restore has left. Refused while it is midway, younger than pipeline.toml says, or where a document of it is
+/// not proved to be elsewhere.
+///
+/// # Errors
+/// Refused (exit 3) with nothing dropped; failed (exit 1) where it stopped: the same command goes on.
+pub fn forget(ctx: &Context, id: &OperationId, reason: &str) -> Result<Forgotten> {
+    let ledger = Ledger::open(ctx).state()?;
+    let known = known::find(ctx, &connect(ctx)?, &ledger, id)?;
+    let known = known.ok_or_else(|| errors::unknown_restore(id))?;
+    admit(&known, Verb::Forget)?;
+    refuse_young(ctx, &known)?;
+    let operation = Operation::begin(ctx, FORGET, id.as_str(), reason, &json!({ "forget": id }))?;
+    match drop_kept(ctx, &operation, &known) {
+        Ok(forgotten) => {
+            let facts = json!({ "dropped": forgotten.dropped, "rescue": forgotten.rescue });
+            operation.finish(OperationOutcome::Done, facts)?;
+            Ok(forgotten)
+        }
+        Err(error) => {
+            operation.record_end(OperationOutcome::Failed, &error);
+            Err(error)
+        }
+    }
+}
+
+fn refuse_young(ctx: &Context, known: &KnownRestore) -> Result<()> {
+    let kept = TimeDelta::hours(i64::from(ctx.config.restore.keep_old_hours));
+    let now = Utc::now();
+    let age = (now - known.operation.began()).max(TimeDelta::zero());
+    ensure!(
+        known.forgettable_from(kept).is_none_or(|from| from <= now),
+        errors::forget_too_young(&known.operation, age.num_hours(), kept.num_hours())
+    );
+    Ok(())
+}
+
+/// Under the lock: what was found before it was taken may have changed.
+fn drop_kept(ctx: &Context, operation: &Operation, known: &KnownRestore) -> Result<Forgotten> {
+    let id = &known.operation;
+    let mut restore = Restore::earlier(ctx, id, operation)?;
+    let phase = restore.journal.history.phase;
+    ensure!(
+        !phase.is_midway(),
+        errors::forget_midway(id, "cargo xtask restore --list")
+    );
+    let begun_before = phase == RestorePhase::Forgetting || known.phase == Some(RestorePhase::Forgetting);
+    let beside = !known.shadow.is_empty() || !known.old.is_empty();
+    ensure!(
+        restore.swap_begun() || known.phase < Some(RestorePhase::Swapping) || !beside,
+        errors::plan_lost(id)
+    );
+    let rescue = if begun_before {
+        None
+    } else {
+        restore.prove_elsewhere()?
+    };
+    operation.check()?;
+    restore.write_kept(&RestoreRecord::ForgetBegun)?;
+    let dropped = restore
+        .drop_beside()
+        .map_err(|error| errors::forget_stopped(id, format!("{error:#}")))?;
+    Ok(Forgotten {
+        operation: id.clone(),
+        dropped,
+        rescue,
+    })
+}
+
+impl Restore<'_> {
+    fn drop_beside(&mut self) -> Result<Vec<String>> {
+        let mut dropped = Vec::new();
+        for role in [Role::Previous, Role::Shadow, Role::Late] {
+            for (name, _) in self.with_role(role)? {
+                self.live.drop_own(&name)?;
+                dropped.push(name);
+            }
+        }
+        // Last: as long as it is there, every machine can continue.
+        self.live.drop_own(&names::plan(&self.operation))?;
+        self.journal.write(&RestoreRecord::Forgotten)?;
+        Ok(dropped)
+    }
+
+    /// Proves that each document which would be dropped is in the restored backup or in a rescue file on this machine. Those
+    /// that are in neither are exported first.
+    fn prove_elsewhere(&self) -> Result<Option<Rescue>> {
+        // Until the swap has begun nobody but the restore wrote to the shadow collections.
+        if !self.swap_begun() {
+            return Ok(None);
+        }
+        let undone = self.journal.history.undone.is_some();
+        let role = if undone { Role::Shadow } else { Role::Previous };
+        let mut aside = self.with_role(role)?;
+        aside.extend(self.with_role(Role::Late)?);
+        if aside.is_empty() {
+            return Ok(None);
+        }
+        let _ticker = report::Ticker::start("proving that each document is elsewhere");
+        let backup = self.planned_backup()?;
+        if self.missing(&backup, &aside)? == 0 {
+            return Ok(None);
+        }
+        let source = RescueSource {
+            role,
+            folder: if undone { "rescue-of-undo" } else { "rescue" },
+            purpose: format!("kept by restore {} until it was forgotten", self.operation),
+        };
+        let rescue = self.export(&backup, &source)?;
+        let missing = self.missing(&backup, &aside)?;
+        ensure!(missing == 0, errors::not_elsewhere(&self.operation, missing));
+        Ok(rescue)
+    }
+
+    /// How many documents are neither in the backup nor in a rescue file here.
+    fn missing(&self, backup: &BackupFile, aside: &[(String, String)]) -> Result<u64> {
+        let mut files = vec![backup.clone()];
+        files.extend(self.rescue_files()?);
+        missing_elsewhere(self.ctx, &self.live, &files, aside)
+    }
+
+    /// The rescue files of this restore on this machine that are as they were written.
+    fn rescue_files(&self) -> Result<Vec<BackupFile>> {
+        let folder = operation_dir(self.ctx, &self.operation)?;
+        let entries =
+            std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for entry in entries {
+            let path = entry
+                .with_context(|| format!("cannot list {}", folder.display()))?
+                .path();
+            if path.join(METADATA_FILE).is_file() {
+                folders.push(path);
+            }
+        }
+        let whole = |folder: &PathBuf| {
+            let file = BackupFile::in_folder(folder)?;
+            file.check_digest()?;
+            Ok(file)
+        };
+        let files = folders.iter().filter_map(|folder| match whole(folder) {
+            Ok(file) => Some(file),
+            Err::<_, anyhow::Error>(error) => {
+                report::progress(&format!("warning: {}: {error:#}", folder.display()));
+                None
+            }
+        });
+        Ok(files.collect())
+    }
+}

@@ -1,0 +1,79 @@
+//! What each status of a deployment means. Every one that the platform's API has is named here; those that come later are
+//! unknown, which is a decision too.
+
+/// What a deployment's status means for who waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It serves, or does so as soon as somebody asks (`SLEEPING`).
+    Good,
+    /// It is on its way.
+    Pending,
+    /// It did not get up, or went down.
+    Failed,
+    /// Another deployment took its place, or somebody took it away.
+    Replaced,
+    /// The service's watch patterns match nothing that changed: what served before goes on.
+    Skipped,
+    /// Somebody must allow it on the platform.
+    Blocked,
+    /// A status that this program has no meaning for: waited for to the deadline.
+    Unknown,
+}
+
+impl Phase {
+    /// The meaning of a status as the API writes it.
+    pub fn of(status: &str) -> Self {
+        match status {
+            "SUCCESS" | "SLEEPING" => Self::Good,
+            "QUEUED" | "WAITING" | "INITIALIZING" | "BUILDING" | "DEPLOYING" => Self::Pending,
+            "FAILED" | "CRASHED" => Self::Failed,
+            "REMOVED" | "REMOVING" | "CANCELLED" | "CANCELED" => Self::Replaced,
+            "SKIPPED" => Self::Skipped,
+            "NEEDS_APPROVAL" => Self::Blocked,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Whether nothing more will come of it without somebody's doing.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Pending | Self::Unknown)
+    }
+
+    /// Whether a deployment exists that serves or may come to serve: an upload of the same release is not repeated then.
+    pub fn may_serve(self) -> bool {
+        matches!(self, Self::Good | Self::Pending | Self::Unknown | Self::Blocked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_a_decision() {
+        use Phase::{Blocked, Failed, Good, Pending, Replaced, Skipped, Unknown};
+        let cases = [
+            ("SUCCESS", Good),
+            ("SLEEPING", Good),
+            ("QUEUED", Pending),
+            ("WAITING", Pending),
+            ("INITIALIZING", Pending),
+            ("BUILDING", Pending),
+            ("DEPLOYING", Pending),
+            ("FAILED", Failed),
+            ("CRASHED", Failed),
+            ("REMOVED", Replaced),
+            ("REMOVING", Replaced),
+            ("CANCELLED", Replaced),
+            ("CANCELED", Replaced),
+            ("SKIPPED", Skipped),
+            ("NEEDS_APPROVAL", Blocked),
+            ("ARCHIVING", Unknown),
+            ("", Unknown),
+        ];
+        for (status, phase) in cases {
+            assert_eq!(Phase::of(status), phase, "{status}");
+            assert_eq!(phase.is_final(), !matches!(phase, Pending | Unknown), "{status}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Waiting for deployments on Railway.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Phase, Railway, RailwayDeployment, is_transient};
+use crate::error::catalogue::tools as errors;
+use crate::{report, wait};
+
+impl Railway {
+    /// Waits for the deployment's verdict.
+    ///
+    /// # Errors
+    /// For every status but a good one, with what it means.
+    pub fn wait(&self, id: &str) -> Result<RailwayDeployment> {
+        let deadline = Duration::from_secs(self.place.deploy_s);
+        let mut last = String::new();
+        let what = format!("the end of the Railway deployment {id}");
+        let ended = wait::until(&what, deadline, is_transient, || {
+            let deployment = self.deployment(id)?;
+            last.clone_from(&deployment.status);
+            Ok(deployment.phase().is_final().then_some(deployment))
+        });
+        let ended = ended.map_err(|error| match Phase::of(&last) {
+            Phase::Unknown if !last.is_empty() => error.context(format!(
+                "its status is {last}, which this program has no meaning for"
+            )),
+            _ => error,
+        })?;
+        self.judge(ended)
+    }
+
+    fn judge(&self, ended: RailwayDeployment) -> Result<RailwayDeployment> {
+        let (id, status) = (&ended.id, &ended.status);
+        match ended.phase() {
+            Phase::Good => Ok(ended),
+            Phase::Failed => bail!("the Railway deployment {id} ended as {status}: see its logs on Railway"),
+            Phase::Skipped => Err(errors::railway_skipped(id).into()),
+            Phase::Blocked => Err(errors::railway_needs_approval(id).into()),
+            Phase::Replaced | Phase::Pending | Phase::Unknown => {
+                let serving = self
+                    .active()
+                    .context("cannot ask what took the place of the deployment")?;
+                let serving = serving.map_or("nothing".to_owned(), |serving| serving.id);
+                Err(errors::railway_replaced(id, status, serving).into())
+            }
+        }
+    }
+
+    /// Waits until no deployment is building or starting any more. One with a status that this program has no meaning for
+    /// is waited for as long, and then counts as ended: an undo must be possible beside it.
+    pub fn settle(&self) -> Result<()> {
+        let deadline = Duration::from_secs(self.place.deploy_s);
+        let mut strange = false;
+        let settled = wait::until(
+            "the end of the deployment under way",
+            deadline,
+            is_transient,
+            || {
+                let pending = self.pending()?;
+                strange = !pending.is_empty() && pending.iter().all(|one| one.phase() == Phase::Unknown);
+                Ok(pending.is_empty().then_some(()))
+            },
+        );
+        if settled.is_err() && strange {
+            report::progress(
+                "  a deployment on Railway has a status of no known meaning: not waited for any longer",
+            );
+            return Ok(());
+        }
+        settled
+    }
+
+    /// Deployments that are building or starting, the newest first. One of unknown status counts while none that came after
+    /// it serves.
+    pub fn pending(&self) -> Result<Vec<RailwayDeployment>> {
+        let mut served_since = false;
+        let all = self.deployments()?.into_iter();
+        let pending = all.filter(|deployment| {
+            let phase = deployment.phase();
+            served_since |= phase == Phase::Good;
+            phase == Phase::Pending || (phase == Phase::Unknown && !served_since)
+        });
+        Ok(pending.collect())
+    }
+}

@@ -1,0 +1,237 @@
+//! Ended is ended, midway stays midway, and nothing is dropped that is nowhere else: every command, asked at every moment.
+
+use mongodb::bson::doc;
+use rehearsal::test_env::process::told as told_of;
+use rehearsal::test_env::restore::crash::CrashCase;
+use rehearsal::test_env::restore::{RestoreEnv, change, seed};
+
+/// Another machine has the backups, and neither journals nor rescue files.
+fn on_another_machine(env: &RestoreEnv) {
+    std::fs::remove_dir_all(env.root().join(".xtask")).unwrap();
+}
+
+/// The line of a restore's journal at which the first of these texts stands.
+fn line(case: &CrashCase, text: &str) -> usize {
+    let mut lines = case.restore_lines.iter();
+    lines.position(|line| line.contains(text)).unwrap()
+}
+
+#[test]
+fn a_restore_that_was_undone_is_not_undone_again() {
+    let env = RestoreEnv::start();
+    seed(&env);
+    let backup = env.backup();
+    change(&env);
+    let restored = env.ok(&["restore", backup.to_str().unwrap()]);
+    let operation = restored["operation"].as_str().unwrap();
+    let written = doc! { "_id": "while restored", "email": "while@example.com" };
+    env.collection("users").insert_one(written).run().unwrap();
+    env.ok(&["restore", "--undo", operation]);
+
+    // The application goes on: all that an undo would bring back is gone by intention, and something new is there.
+    env.command(doc! { "drop": "payments" });
+    env.command(doc! { "drop": "rich_users" });
+    env.command(doc! { "create": "active_users", "viewOn": "users", "pipeline": [] });
+    env.collection("empty")
+        .insert_one(doc! { "_id": "new" })
+        .run()
+        .unwrap();
+    env.collection("users")
+        .insert_one(doc! { "_id": "since", "email": "since@example.com" })
+        .run()
+        .unwrap();
+    let since = env.inventory();
+    for elsewhere in [false, true] {
+        if elsewhere {
+            on_another_machine(&env);
+        }
+        let told = env.fails(3, &["restore", "--undo", operation]);
+        assert!(told.contains("was undone"), "{told}");
+        let told = env.fails(3, &["restore", "--resume", operation]);
+        assert!(told.contains("was undone"), "{told}");
+        assert_eq!(since.compare(&env.inventory()), [], "elsewhere: {elsewhere}");
+    }
+    // What was written to the restored collections is nowhere else on this machine: it is exported before it is dropped.
+    let forgotten = env.ok(&["restore", "--forget", operation]);
+    assert_eq!(forgotten["rescue"]["documents"], 1, "{forgotten}");
+    env.fails(3, &["restore", "--forget", operation]);
+    env.fails(3, &["restore", "--undo", operation]);
+    assert_eq!(since.compare(&env.inventory()), []);
+}
+
+#[test]
+fn what_no_rescue_file_has_yet_is_not_dropped_from_another_machine() {
+    let mut case = CrashCase::new(RestoreEnv::start());
+    let operation = case.begin();
+    let number = line(&case, r#""event":"rescued""#);
+    case.killed_within(&operation, number);
+    on_another_machine(&case.env);
+    let aside = format!("__old_{operation}_users");
+    let documents = case
+        .env
+        .collection(&aside)
+        .count_documents(doc! {})
+        .run()
+        .unwrap();
+    let listed = case.env.ok(&["restore", "--list"]);
+    assert!(!listed.to_string().contains("--forget"), "{listed}");
+    case.env.fails(3, &["restore", "--forget", &operation]);
+    let still = case
+        .env
+        .collection(&aside)
+        .count_documents(doc! {})
+        .run()
+        .unwrap();
+    assert_eq!(still, documents);
+
+    // The other machine ends it: the rescue file is written there.
+    let resumed = case.env.ok(&["restore", "--resume", &operation]);
+    assert_eq!(resumed["rescue"]["documents"], 2, "{resumed}");
+    // A third one has no rescue file: it writes one before it drops anything.
+    on_another_machine(&case.env);
+    let forgotten = case.env.ok(&["restore", "--forget", &operation]);
+    assert_eq!(forgotten["rescue"]["documents"], 2, "{forgotten}");
+    let names = case.env.database().list_collection_names().run().unwrap();
+    assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
+}
+
+#[test]
+fn a_half_swapped_database_stays_midway_where_a_resume_or_an_undo_fails() {
+    let mut case = CrashCase::new(RestoreEnv::start());
+    let operation = case.begin();
+    let number = line(
+        &case,
+        r#""event":"before","step":{"do":"bring","collection":"users""#,
+    );
+    case.killed_within(&operation, number);
+    for verb in ["--resume", "--undo"] {
+        let mut command = case.env.xtask(&["restore", verb, &operation, "--yes"]);
+        let refused = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
+        let output = command.env("TEST_MONGODB_URI", refused).output().unwrap();
+        let told = told_of(&output);
+        assert_eq!(output.status.code(), Some(4), "{verb}: {told}");
+        assert!(!told.contains("nothing live was changed"), "{verb}: {told}");
+        assert!(told.contains(&format!("{verb} {operation}")), "{verb}: {told}");
+        let ledger = case.env.ok(&["ledger"]);
+        let last = ledger["operations"].as_array().unwrap().last().unwrap().clone();
+        assert_ne!(last["ended"]["outcome"], "failed", "{verb}: {last}");
+        let backup = case.backup.to_str().unwrap();
+        case.env.fails(3, &["restore", backup]);
+    }
+    // Under the lock: the backup is nowhere.
+    let backups = case.env.root().join("backups");
+    let away = case.env.root().join("away");
+    std::fs::rename(&backups, &away).unwrap();
+    let told = case.env.fails(4, &["restore", "--resume", &operation]);
+    assert!(
+        !told.contains("nothing live was changed") && told.contains("--undo"),
+        "{told}"
+    );
+    std::fs::remove_dir_all(&backups).ok();
+    std::fs::rename(&away, &backups).unwrap();
+    let told = case.env.fails(3, &["restore", case.backup.to_str().unwrap()]);
+    assert!(told.contains("stopped midway"), "{told}");
+    case.undo(&operation, "three failures");
+}
+
+#[test]
+fn documents_are_put_back_only_where_they_came_from_with_the_indexes_that_they_had() {
+    let env = RestoreEnv::start();
+    seed(&env);
+    let backup = env.backup();
+    change(&env);
+    env.command(doc! { "createIndexes": "payments", "indexes": [
+        { "key": { "number": 1 }, "name": "number", "unique": true },
+    ] });
+    let payments = env.inventory().collections.remove("payments").unwrap();
+    let restored = env.ok(&["restore", backup.to_str().unwrap()]);
+    let rescue = restored["rescue"]["path"].as_str().unwrap();
+    let before = env.inventory();
+
+    let told = env.fails(2, &["restore", "--reinsert", rescue, "--collection", "paymnts"]);
+    assert!(told.contains("`payments`"), "{told}");
+    env.configure(|text| text.replace("production", "staging"));
+    let told = env.fails(3, &["restore", "--reinsert", rescue]);
+    assert!(
+        told.contains("`production`") && told.contains("`staging`"),
+        "{told}"
+    );
+    env.configure(|text| text.replace("database = \"shop\"", "database = \"shop2\""));
+    let told = env.fails(3, &["restore", "--reinsert", rescue]);
+    assert!(told.contains("`shop2`"), "{told}");
+    env.configure(|text| format!("{text}\n"));
+    let elsewhere = env.server.uri().replace("127.0.0.1", "localhost");
+    let mut command = env.xtask(&["restore", "--reinsert", rescue, "--yes"]);
+    let output = command.env("TEST_MONGODB_URI", elsewhere).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", told_of(&output));
+    assert!(told_of(&output).contains("--other-host"), "{}", told_of(&output));
+    assert_eq!(before.compare(&env.inventory()), []);
+
+    let done = env.ok(&[
+        "restore",
+        "--reinsert",
+        rescue,
+        "--collection",
+        "payments",
+        "--reason",
+        "they were paid",
+    ]);
+    assert_eq!(done["created"], serde_json::json!(["payments"]), "{done}");
+    assert_eq!(env.inventory().collections.remove("payments"), Some(payments));
+    let ledger = env.ok(&["ledger"]);
+    let last = ledger["operations"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(
+        (&last["kind"], &last["ended"]["outcome"]),
+        (&"reinsert".into(), &"done".into()),
+        "{last}"
+    );
+    assert_eq!(last["reason"], "they were paid");
+}
+
+#[test]
+fn an_older_restore_is_not_undone_while_a_newer_one_is_live() {
+    let env = RestoreEnv::start();
+    seed(&env);
+    let backup = env.backup();
+    let backup = backup.to_str().unwrap();
+    let insert = |id: &str| {
+        let document = doc! { "_id": id, "email": id };
+        env.collection("users").insert_one(document).run().unwrap();
+    };
+    insert("one");
+    let older = env.ok(&["restore", backup])["operation"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    insert("two");
+    let newer = env.ok(&["restore", backup])["operation"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    insert("three");
+    let live = env.inventory();
+    for elsewhere in [false, true] {
+        if elsewhere {
+            on_another_machine(&env);
+        }
+        let told = env.fails(3, &["restore", "--undo", &older]);
+        assert!(told.contains(&format!("--undo {newer}")), "{told}");
+        assert_eq!(live.compare(&env.inventory()), []);
+        let listed = env.ok(&["restore", "--list"]);
+        let next = |id: &str| {
+            let restores = listed["restores"].as_array().unwrap().iter();
+            let mut found = restores.filter(|known| known["operation"] == *id);
+            found.next().unwrap()["next"].as_str().unwrap().to_owned()
+        };
+        assert!(!next(&older).contains("--undo"), "{}", next(&older));
+        assert!(next(&newer).contains("--undo"), "{}", next(&newer));
+    }
+    // Step by step it works.
+    env.ok(&["restore", "--undo", &newer]);
+    env.ok(&["restore", "--undo", &older]);
+    let found = |id: &str| {
+        let users = env.collection("users");
+        users.find_one(doc! { "_id": id }).run().unwrap().is_some()
+    };
+    assert!(found("one") && !found("two") && !found("three"));
+}
