@@ -1,16 +1,22 @@
 //! Approvals: requesting them, and proving them from outside before a live change. Everything that cannot
 //! be proved counts as not approved.
 
-use std::collections::BTreeSet;
+mod approvers;
+mod authors;
+mod rules;
+
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::config::ApprovalMethod;
+use approvers::Approvers;
+
+use crate::config::{ApprovalConfig, ApprovalMethod};
 use crate::context::Context;
 use crate::domain::approval::{ApprovalRequest, REQUEST_SCHEMA, Review, Rules, judge};
+use crate::domain::release::Release;
 use crate::error::CliError;
 use crate::error::catalogue::approval as errors;
 use crate::operation::append::{self, Append};
@@ -22,6 +28,9 @@ use crate::tools::git::{Git, Signature};
 pub const APPROVERS_FILE: &str = "infrastructure/approvers";
 /// Schema of the message of a signed approval.
 const APPROVAL_SCHEMA: &str = "approval/1";
+
+/// How far the clock of an approver may be ahead of ours; `doctor` has it as a problem from there on.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(2);
 
 /// Authors, reviews, and why other reviews do not count.
 type Reviews = (Vec<String>, Vec<Review>, Vec<String>);
@@ -66,30 +75,61 @@ pub fn request(ctx: &Context, plan_sha256: &str) -> Result<ApprovalRequest> {
 }
 
 /// The people who approved this plan: at least as many as the configuration demands, proved now. Refused (exit 3)
-/// otherwise, also where it cannot be determined.
-pub fn verify(ctx: &Context, plan_sha256: &str, run: Option<u64>) -> Result<Vec<String>> {
-    if ctx.config.approval.required == 0 {
+/// otherwise, also where it cannot be determined. `live` is the release that is live: its rules and approvers count.
+pub fn verify(
+    ctx: &Context,
+    plan_sha256: &str,
+    run: Option<u64>,
+    live: Option<&Release>,
+) -> Result<Vec<String>> {
+    let counting = rules::counting(ctx, live).map_err(unknown)?;
+    let approval = &counting.approval;
+    if approval.required == 0 {
         return Ok(Vec::new());
     }
-    let (authors, reviews, unusable) = match ctx.config.approval.method {
-        ApprovalMethod::Github => on_github(ctx, run),
-        ApprovalMethod::SignedTag => signed(ctx, plan_sha256),
+    let (authors, reviews, unusable) = match approval.method {
+        ApprovalMethod::Github => on_github(ctx, approval, run, live),
+        ApprovalMethod::SignedTag => signed(ctx, &counting.approvers, plan_sha256, live),
     }
-    .map_err(|error| match error.downcast::<CliError>() {
+    .map_err(unknown)?;
+    let authors: Vec<&str> = authors.iter().map(String::as_str).collect();
+    let people = counting.approvers.people();
+    judge(
+        &demanded(approval),
+        people,
+        plan_sha256,
+        &authors,
+        &reviews,
+        Utc::now(),
+    )
+    .map_err(|refusal| {
+        let why = [vec![refusal.to_string()], unusable].concat().join("; ");
+        errors::not_approved(short(plan_sha256), why, next(approval)).into()
+    })
+}
+
+/// Where people or rules cannot be determined, nothing is approved.
+fn unknown(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<CliError>() {
         Ok(stop) => anyhow::Error::from(stop),
         Err(error) => errors::approvers_unknown(format!("{error:#}")).into(),
-    })?;
-    let authors: Vec<&str> = authors.iter().map(String::as_str).collect();
-    judge(&rules(ctx), plan_sha256, &authors, &reviews, Utc::now()).map_err(|refusal| {
-        let why = [vec![refusal.to_string()], unusable].concat().join("; ");
-        errors::not_approved(short(plan_sha256), why, next(ctx)).into()
-    })
+    }
+}
+
+/// How many people must approve the next release.
+pub fn required(ctx: &Context, live: Option<&Release>) -> Result<u32> {
+    Ok(rules::counting(ctx, live)?.approval.required)
+}
+
+/// What the plan says where the rules or approvers of the commit are not those that count.
+pub fn notes(ctx: &Context, live: Option<&Release>) -> Result<Vec<String>> {
+    rules::notes(ctx, live)
 }
 
 /// Cancels the runs that have waited for an approval longer than one counts.
 pub fn sweep(ctx: &Context) -> Result<Vec<WorkflowRun>> {
     let github = GitHub::open(ctx)?;
-    let oldest = Utc::now() - rules(ctx).max_age;
+    let oldest = Utc::now() - demanded(&ctx.config.approval).max_age;
     let mut cancelled = Vec::new();
     for run in github.waiting_runs()? {
         // Checked again: it may have been approved since the list was made.
@@ -102,8 +142,9 @@ pub fn sweep(ctx: &Context) -> Result<Vec<WorkflowRun>> {
 }
 
 /// Approves a plan with a signed tag, as whoever git signs for.
-pub fn approve(ctx: &Context, plan_sha256: &str) -> Result<String> {
+pub fn approve(ctx: &Context, plan_sha256: &str, live: Option<&Release>) -> Result<String> {
     let git = Git::open(ctx);
+    let approvers = rules::counting(ctx, live)?.approvers;
     let signed = Signed {
         schema: APPROVAL_SCHEMA.into(),
         environment: ctx.env_name.clone(),
@@ -113,7 +154,7 @@ pub fn approve(ctx: &Context, plan_sha256: &str) -> Result<String> {
     let name = format!("{}-{:08x}", tag_prefix(plan_sha256), rand::random::<u32>());
     let message = format!("Approval for {}\n\n{}", ctx.env_name, report::json_line(&signed)?);
     git.create_signed_tag(&name, &message, &git.head()?)?;
-    let signature = git.own_signer(&name, &ctx.root.join(APPROVERS_FILE))?;
+    let signature = approvers.judge(|file| git.own_signer(&name, file))?;
     if !matches!(signature, Signature::Of(_)) {
         // Kept here, it would be pushed with the next `git push --tags` and only confuse.
         git.delete_own_tag(&name)?;
@@ -128,7 +169,12 @@ pub fn approve(ctx: &Context, plan_sha256: &str) -> Result<String> {
     Ok(name)
 }
 
-fn on_github(ctx: &Context, run: Option<u64>) -> Result<Reviews> {
+fn on_github(
+    ctx: &Context,
+    approval: &ApprovalConfig,
+    run: Option<u64>,
+    live: Option<&Release>,
+) -> Result<Reviews> {
     let id = run.map_or_else(this_run, Ok)?;
     let github = GitHub::open(ctx)?;
     let run = github.run(id)?;
@@ -137,7 +183,7 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<Reviews> {
         return Err(errors::rerun(id).into());
     }
     let request = recorded(ctx, id)?.ok_or_else(|| errors::nothing_requested(id))?;
-    let gates = &ctx.config.approval.environments;
+    let gates = &approval.environments;
     let reviews = github
         .approvals(id)?
         .iter()
@@ -157,71 +203,75 @@ fn on_github(ctx: &Context, run: Option<u64>) -> Result<Reviews> {
         .collect();
     let mut authors: Vec<String> = run.authors().into_iter().map(str::to_owned).collect();
     // Who pushed or merged is not always who wrote it.
-    authors.extend(github.commit_author(&run.head_sha)?);
+    authors.extend(github.commit_logins(&run.head_sha)?);
+    authors.extend(authors::names(ctx, live, Some(&github))?);
     authors.push(request.requested_by);
     Ok((authors, reviews, Vec::new()))
 }
 
 /// Authors, reviews, and why other tags do not count.
-fn signed(ctx: &Context, plan_sha256: &str) -> Result<Reviews> {
+fn signed(
+    ctx: &Context,
+    approvers: &Approvers,
+    plan_sha256: &str,
+    live: Option<&Release>,
+) -> Result<Reviews> {
     let git = Git::open(ctx);
-    let approvers = ctx.root.join(APPROVERS_FILE);
     let (mut reviews, mut unusable) = (Vec::new(), Vec::new());
-    for tag in git.list_tags(&tag_prefix(plan_sha256))? {
-        let who = match git.signer(&tag.name, &approvers)? {
-            Signature::Of(who) => who,
-            bad => {
-                unusable.push(format!("the tag {} {}", tag.name, why_not(&bad)));
-                continue;
-            }
-        };
-        let record = tag.message.as_deref().and_then(|message| {
-            message
-                .lines()
-                .find_map(|line| serde_json::from_str::<Signed>(line).ok())
-        });
-        let Some(record) = record.filter(|record| {
-            record.schema == APPROVAL_SCHEMA && record.environment == ctx.env_name && record.at <= Utc::now()
-        }) else {
-            unusable.push(format!(
-                "the tag {} approves nothing in {}",
-                tag.name, ctx.env_name
-            ));
-            continue;
-        };
-        reviews.push(Review {
-            who,
-            approves: true,
-            plan_sha256: record.plan_sha256,
-            at: record.at,
-        });
+    for (name, text) in git.tag_texts(&tag_prefix(plan_sha256))? {
+        let review = text.and_then(|text| review(ctx, &git, approvers, &name, &text));
+        match review {
+            Ok(review) => reviews.push(review),
+            Err(why) => unusable.push(format!("the tag {name} {why:#}")),
+        }
     }
-    let authors = vec![git.author_email(&git.head()?)?, ctx.actor()];
+    let mut authors = authors::names(ctx, live, None)?;
+    authors.push(ctx.actor());
     Ok((authors, reviews, unusable))
+}
+
+/// What one tag approves; the error ends the sentence that begins with the tag's name.
+fn review(ctx: &Context, git: &Git, approvers: &Approvers, name: &str, text: &str) -> Result<Review> {
+    let who = match approvers.judge(|file| git.signer(name, file))? {
+        Signature::Of(who) => who,
+        bad => bail!("{}", why_not(&bad)),
+    };
+    let record = text
+        .lines()
+        .find_map(|line| serde_json::from_str::<Signed>(line).ok())
+        .filter(|record| record.schema == APPROVAL_SCHEMA && record.environment == ctx.env_name)
+        .with_context(|| format!("approves nothing in {}", ctx.env_name))?;
+    let ahead = record.at - Utc::now();
+    if ahead > CLOCK_TOLERANCE {
+        bail!(
+            "was made by a clock that is {} s ahead of this one",
+            ahead.num_seconds()
+        );
+    }
+    Ok(Review {
+        who,
+        approves: true,
+        plan_sha256: record.plan_sha256,
+        at: record.at,
+    })
 }
 
 fn why_not(signature: &Signature) -> String {
     match signature {
         Signature::Of(who) => format!("is signed by {who}"),
         Signature::UnknownKey => format!("is signed by a key that is not in {APPROVERS_FILE}"),
+        Signature::OutOfTime => {
+            format!("is signed by a key whose time in {APPROVERS_FILE} is over or has not begun")
+        }
         Signature::Forged => "was changed after it was signed".into(),
         Signature::Absent => "is not signed".into(),
     }
 }
 
-/// People whose keys may sign: the first word of each line.
-pub fn known_signers(ctx: &Context) -> Result<BTreeSet<String>> {
-    let path = ctx.root.join(APPROVERS_FILE);
-    if !path.exists() {
-        return Ok(BTreeSet::new());
-    }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines = text.lines().map(str::trim);
-    Ok(lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect())
+/// How many people's keys may sign, by the file in the work tree.
+pub fn known_signers(ctx: &Context) -> Result<usize> {
+    let approvers = Approvers::parse(&rules::approvers_here(ctx)?, Utc::now())?;
+    Ok(approvers.people().len())
 }
 
 /// Every plan that was put before approvers in this environment.
@@ -270,10 +320,10 @@ fn short(plan_sha256: &str) -> &str {
     plan_sha256.get(..16).unwrap_or(plan_sha256)
 }
 
-fn rules(ctx: &Context) -> Rules {
+fn demanded(approval: &ApprovalConfig) -> Rules {
     Rules {
-        required: ctx.config.approval.required,
-        max_age: TimeDelta::hours(ctx.config.approval.max_age_hours.into()),
+        required: approval.required,
+        max_age: TimeDelta::hours(approval.max_age_hours.into()),
     }
 }
 
@@ -284,8 +334,8 @@ fn this_run() -> Result<u64> {
         .ok_or_else(|| errors::no_workflow_run().into())
 }
 
-fn next(ctx: &Context) -> String {
-    match ctx.config.approval.method {
+fn next(approval: &ApprovalConfig) -> String {
+    match approval.method {
         ApprovalMethod::Github => "ask the reviewers of a new run of the workflow".into(),
         ApprovalMethod::SignedTag => {
             format!("each approver runs `cargo xtask gate approve PLAN`; keys are in {APPROVERS_FILE}")

@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod drill;
+pub mod encryption;
 pub mod find;
 pub mod list;
 pub mod prune;
@@ -14,6 +15,7 @@ mod fetch;
 mod indexes;
 mod midway;
 mod progress;
+mod recorded;
 mod restorable;
 mod source;
 

@@ -10,6 +10,7 @@ pub mod health;
 pub mod ledger;
 pub mod metrics;
 pub mod notify;
+pub mod recover;
 pub mod releases;
 pub mod restore;
 pub mod rollback;
@@ -65,6 +66,7 @@ impl Common {
     pub fn begin(&self, has_html: bool) -> Result<()> {
         report::set_verbose(self.verbose);
         crate::exec::install_signal_handler()?;
+        crate::secret::hide_environment();
         // Before anything is done: to find out afterwards that it cannot be shown would be too late.
         if self.format == Format::Html && !has_html {
             return Err(errors::only_metrics_has_html().into());
@@ -85,6 +87,8 @@ pub enum Command {
     Deploy(deploy::Args),
     /// Roll code and data back to an earlier release
     Rollback(rollback::Args),
+    /// Finish or undo the operation that stopped midway, whatever its kind
+    Recover(recover::Args),
     /// List the releases, what is live, and what a rollback can restore
     Releases(releases::Args),
     /// Check code, data, speed and platforms; exit 0 only when healthy
@@ -121,6 +125,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Deploy(args) => deploy::run(&args, common)?,
         Command::Rollback(args) => rollback::run(&args, common)?,
+        Command::Recover(args) => recover::run(&args, common)?,
         Command::Releases(args) => releases::run(&args, common)?,
         Command::Health(args) => return health::run(common, &args),
         Command::Backup(args) => backup::run(args, &common.context()?)?,

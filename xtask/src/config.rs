@@ -132,10 +132,13 @@ pub struct GithubConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackupConfig {
-    /// Public keys (`age1…`, `ssh-ed25519 …`, `ssh-rsa …`) that backups are encrypted to; empty: not encrypted.
+    /// Public keys (`age1…`, `ssh-ed25519 …`, `ssh-rsa …`) that backups are encrypted to; empty: the public side of
+    /// `identity`, and without that one not encrypted.
     pub recipients: Vec<String>,
     /// Environment variable that holds the age identity for reading encrypted backups.
     pub identity: Option<String>,
+    /// What becomes of a backup that is not encrypted where others than the machine's user can read it.
+    pub unencrypted: Unencrypted,
     /// Days a backup is kept.
     pub retention_days: u32,
     /// Whether the dump includes the oplog, and so is one point in time.
@@ -149,6 +152,7 @@ impl Default for BackupConfig {
         Self {
             recipients: Vec::new(),
             identity: None,
+            unencrypted: Unencrypted::Refuse,
             retention_days: 90,
             oplog: Oplog::Auto,
             storage: vec![StorageConfig::Directory {
@@ -157,6 +161,16 @@ impl Default for BackupConfig {
             }],
         }
     }
+}
+
+/// `backup.unencrypted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unencrypted {
+    /// None is made where GitHub keeps it as an artifact, or a storage off this machine has a copy.
+    Refuse,
+    /// Everybody who can read the storage can read the data.
+    LetOthersReadThem,
 }
 
 /// `backup.oplog`.
@@ -261,7 +275,7 @@ pub enum OnUnhealthy {
 }
 
 /// Who must approve a release.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApprovalConfig {
     pub method: ApprovalMethod,
@@ -389,9 +403,7 @@ impl Config {
         ];
         let variables = environment.variables.iter();
         names.extend(variables.map(|variable| variable.secret.clone()));
-        if !self.backup.recipients.is_empty() {
-            names.extend(self.backup.identity.clone());
-        }
+        names.extend(self.backup.identity.clone());
         names.extend(environment.vercel.protection_bypass.clone());
         names.extend(environment.vercel.build_env.clone());
         names

@@ -3,6 +3,7 @@
 
 pub mod append;
 pub mod budget;
+pub mod job_limit;
 pub mod journal;
 pub mod ledger;
 pub mod preflight;

@@ -142,6 +142,11 @@ pub fn step_output(name: &str, value: &str) -> Result<()> {
         .context("cannot write the step's outputs")
 }
 
+/// Whether this is a job of a workflow on GitHub ("Variables reference": always `true` there).
+pub fn is_workflow() -> bool {
+    std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
+}
+
 /// A table for a terminal: columns padded with spaces, no lines. On a terminal the last column is wrapped at its edge.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     table_within(terminal_columns(), header, rows)

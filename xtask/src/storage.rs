@@ -18,8 +18,8 @@ use tempfile::TempDir;
 
 use self::backup_file::{BackupFile, write_metadata};
 use crate::archive::FileDigest;
-use crate::config::StorageConfig;
-use crate::context::Context;
+use crate::config::{StorageConfig, Unencrypted};
+use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::manifest::{BackupMetadata, StoredCopy};
 
 /// What is done with the bytes of a file as they come.
@@ -48,6 +48,15 @@ pub trait BackupStore: fmt::Debug {
 
 /// How much is read at once where bytes are copied.
 pub(crate) const COPY_BYTES: usize = 256 << 10;
+
+/// What is not encrypted goes to no storage that others can read, unless the configuration has it so.
+fn refuse_unencrypted(rule: Unencrypted, backup: &BackupFile, storage: &str) -> Result<()> {
+    ensure!(
+        backup.metadata.encrypted || rule == Unencrypted::LetOthersReadThem,
+        "only encrypted backups go to {storage}: set backup.identity or backup.recipients in {PIPELINE_FILE}"
+    );
+    Ok(())
+}
 
 /// A folder with the metadata as a storage keeps them: the copy itself is in them.
 fn record_for(backup: &BackupFile, copy: &StoredCopy) -> Result<TempDir> {

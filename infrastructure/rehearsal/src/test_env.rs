@@ -346,3 +346,20 @@ fn get(url: &str) -> Result<ureq::http::Response<ureq::Body>> {
         .call()
         .with_context(|| format!("{url} does not answer"))
 }
+
+/// The files of a folder, without those of folders below, as the upload step of a workflow packs them; in base64.
+pub fn zipped(folder: &Path) -> String {
+    use base64::Engine as _;
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        archive
+            .start_file(name, zip::write::SimpleFileOptions::default())
+            .expect("in memory");
+        let bytes = std::fs::read(&path).expect("readable");
+        std::io::Write::write_all(&mut archive, &bytes).expect("in memory");
+    }
+    let bytes = archive.finish().expect("in memory").into_inner();
+    base64::prelude::BASE64_STANDARD.encode(bytes)
+}

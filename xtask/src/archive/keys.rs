@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use age::secrecy::ExposeSecret as _;
 use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use crate::secret::Secret;
 
 /// Public keys: age (`age1…`) or ssh (`ssh-ed25519 …`, `ssh-rsa …`).
 pub struct Recipients {
@@ -81,6 +84,7 @@ impl std::error::Error for KeyError {}
 /// Secret keys. They are never printed, and dropped with this value.
 pub struct Identities {
     keys: Vec<Box<dyn age::Identity + Send + Sync>>,
+    public: Vec<String>,
 }
 
 impl Identities {
@@ -88,24 +92,30 @@ impl Identities {
     /// passphrase, or both one after the other.
     pub fn parse(text: &str) -> Result<Self> {
         let mut keys: Vec<Box<dyn age::Identity + Send + Sync>> = Vec::new();
-        let mut pem = String::new();
+        let (mut public, mut pem) = (Vec::new(), String::new());
         for line in text.lines().map(str::trim) {
             if !pem.is_empty() || line.starts_with("-----BEGIN ") {
                 pem.push_str(line);
                 pem.push('\n');
                 if line.starts_with("-----END ") {
-                    keys.push(ssh_identity(&std::mem::take(&mut pem))?);
+                    let key = ssh_identity(&std::mem::take(&mut pem))?;
+                    public.extend(
+                        age::ssh::Recipient::try_from(key.clone())
+                            .ok()
+                            .map(|key| key.to_string()),
+                    );
+                    keys.push(Box::new(key));
                 }
             } else if !line.is_empty() && !line.starts_with('#') {
-                let key = age::x25519::Identity::from_str(line);
-                keys.push(Box::new(key.map_err(|_| {
-                    anyhow!("a line is not an age secret key (AGE-SECRET-KEY-1…)")
-                })?));
+                let key = age::x25519::Identity::from_str(line)
+                    .map_err(|_| anyhow!("a line is not an age secret key (AGE-SECRET-KEY-1…)"))?;
+                public.push(key.to_public().to_string());
+                keys.push(Box::new(key));
             }
         }
         ensure!(pem.is_empty(), "the ssh private key has no end");
         ensure!(!keys.is_empty(), "there is no secret key in the text given");
-        Ok(Self { keys })
+        Ok(Self { keys, public })
     }
 
     /// A new key and its public side, which nobody else ever has.
@@ -115,9 +125,22 @@ impl Identities {
         (
             Self {
                 keys: vec![Box::new(key)],
+                public: vec![public.clone()],
             },
             public,
         )
+    }
+
+    /// A new key as the text of an identity file: the secret line, its public side in a comment.
+    pub fn generate() -> Secret {
+        let key = age::x25519::Identity::generate();
+        let (secret, public) = (key.to_string(), key.to_public());
+        Secret::new(format!("# public key: {public}\n{}\n", secret.expose_secret()))
+    }
+
+    /// The public side of each key.
+    pub fn public_keys(&self) -> &[String] {
+        &self.public
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &dyn age::Identity> {
@@ -131,9 +154,9 @@ impl fmt::Debug for Identities {
     }
 }
 
-fn ssh_identity(pem: &str) -> Result<Box<dyn age::Identity + Send + Sync>> {
+fn ssh_identity(pem: &str) -> Result<age::ssh::Identity> {
     match age::ssh::Identity::from_buffer(pem.as_bytes(), None) {
-        Ok(key @ age::ssh::Identity::Unencrypted(_)) => Ok(Box::new(key)),
+        Ok(key @ age::ssh::Identity::Unencrypted(_)) => Ok(key),
         Ok(age::ssh::Identity::Encrypted(_)) => {
             bail!("the ssh private key has a passphrase: remove it or use an age key")
         }
@@ -146,8 +169,6 @@ fn ssh_identity(pem: &str) -> Result<Box<dyn age::Identity + Send + Sync>> {
 
 #[cfg(test)]
 mod tests {
-    use age::secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]
@@ -158,7 +179,8 @@ mod tests {
         let identities = Identities::parse(&text).unwrap();
         assert_eq!(format!("{identities:?}"), "Identities(1 secret)");
         let public = key.to_public().to_string();
-        assert_eq!(Recipients::parse(&[&public]).unwrap().texts(), [public]);
+        assert_eq!(Recipients::parse(&[&public]).unwrap().texts(), [public.clone()]);
+        assert_eq!(identities.public_keys(), [public]);
 
         let mistaken = format!("{:#}", Recipients::parse(&[secret.expose_secret()]).unwrap_err());
         assert!(!mistaken.contains(&secret.expose_secret()[20..]), "{mistaken}");

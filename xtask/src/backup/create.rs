@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::find::first_directory;
 use super::progress::Meter;
 use super::source::BackupSource;
-use super::{BackupFile, compare, error_hints, identities, midway, restorable, write_metadata};
+use super::{BackupFile, compare, encryption, error_hints, identities, midway, restorable, write_metadata};
 use crate::archive::{self, Check, ContainerOptions, Identities, Recipients, StoredBackup};
 use crate::config::Oplog;
 use crate::context::Context;
@@ -62,6 +62,7 @@ pub fn create_timed(
     let what = format!("`{}`", ctx.env().mongodb.database);
     let explained = |error| error_hints::explain(&error, &what);
     let first = first_directory(ctx).map_err(explained)?;
+    encryption::check(ctx)?;
     let (mut backup, mut timings) = take(ctx, options, everything, &first).map_err(explained)?;
     let step = Instant::now();
     super::copies::copy_to_other_storages(ctx, &first, &mut backup)?;
@@ -121,7 +122,7 @@ fn take(
     metadata.environment.clone_from(&ctx.env_name);
     source.host().clone_into(&mut metadata.host);
     metadata.purpose.clone_from(&options.purpose);
-    metadata.recipients.clone_from(&ctx.config.backup.recipients);
+    metadata.recipients = keys.configured;
     metadata.warnings.append(&mut warnings);
     let path = stored.commit()?;
     read_back(&path, &metadata, &keys.identities)?;
@@ -215,18 +216,21 @@ fn read_back(path: &Path, metadata: &BackupMetadata, identities: &Identities) ->
 struct Keys {
     recipients: Option<Recipients>,
     identities: Identities,
+    /// The public keys of the configuration.
+    configured: Vec<String>,
 }
 
 impl Keys {
     /// Where the machine has no key of its own to read what it encrypts (it needs none to take backups), the file is
     /// encrypted to a new key too, that only this process has: so it can be read back whole, once.
     fn of(ctx: &Context) -> Result<Self> {
-        let configured = &ctx.config.backup.recipients;
+        let configured = encryption::public_keys(ctx)?;
         let (passing, public) = Identities::ephemeral();
         if configured.is_empty() {
             return Ok(Self {
                 recipients: None,
                 identities: passing,
+                configured,
             });
         }
         let mut texts = configured.clone();
@@ -241,6 +245,7 @@ impl Keys {
         Ok(Self {
             recipients: Some(recipients),
             identities,
+            configured,
         })
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest as _, Sha256};
 
 use super::progress::Meter;
-use super::{BackupFile, sync_folder, write_metadata};
+use super::{BackupFile, recorded, sync_folder, write_metadata};
 use crate::archive::Progress;
 use crate::config::StorageConfig;
 use crate::context::Context;
@@ -20,9 +20,10 @@ use crate::storage::{self, BackupStore, COPY_BYTES, directory::Directory, github
 /// Folders of downloads that broke off; they are gone on with.
 const FETCH_PREFIX: &str = ".fetch-";
 
-/// Downloads the backup from the first storage but folders that has it and delivers it whole; `None` where none has it.
+/// Downloads the backup from the first storage but folders that has it and delivers it whole, with the hash of its record
+/// where there is one; `None` where none has it.
 /// Storages that fail are reported, and the next one is asked.
-pub(super) fn from_afar(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
+pub(super) fn from_afar(ctx: &Context, id: &str, recorded: Option<&str>) -> Result<Option<BackupFile>> {
     check_backup_id(id)?;
     let mut failed = None;
     for storage in &ctx.config.backup.storage {
@@ -34,6 +35,7 @@ pub(super) fn from_afar(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
             let Some(metadata) = store.metadata(id)? else {
                 return Ok(None);
             };
+            recorded::check(&metadata, recorded)?;
             report::progress(&format!("fetching {id} from {}", store.name()));
             download(ctx, store.as_ref(), metadata).map(Some)
         });
@@ -48,7 +50,7 @@ pub(super) fn from_afar(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
     }
     // Whatever storages are configured: the workflows keep each of their backups as an artifact.
     if ctx.config.github.is_some()
-        && let Some(backup) = from_artifact(ctx, id)?
+        && let Some(backup) = from_artifact(ctx, id, recorded)?
     {
         return Ok(Some(backup));
     }
@@ -127,7 +129,7 @@ fn transfer(store: &dyn BackupStore, metadata: &BackupMetadata, path: &Path) -> 
 }
 
 /// What a workflow uploaded: GitHub knows it by name, the file and its metadata are in it.
-fn from_artifact(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
+fn from_artifact(ctx: &Context, id: &str, recorded: Option<&str>) -> Result<Option<BackupFile>> {
     let local = ctx.state_dir("backups")?;
     let folder = tempfile::Builder::new()
         .prefix(FETCH_PREFIX)
@@ -142,6 +144,7 @@ fn from_artifact(ctx: &Context, id: &str) -> Result<Option<BackupFile>> {
         "the artifact holds backup {}",
         backup.metadata.id
     );
+    recorded::check(&backup.metadata, recorded)?;
     backup.check_digest()?;
     expose(&local, &folder.keep(), backup.metadata).map(Some)
 }

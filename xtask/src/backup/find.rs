@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{BackupFile, fetch};
+use super::{BackupFile, fetch, recorded};
 use crate::archive::container::default_workers;
 use crate::archive::{ContainerReader, Identities, KeyError};
 use crate::config::StorageConfig;
@@ -27,12 +27,15 @@ pub fn resolve(ctx: &Context, named: &str) -> Result<BackupFile> {
     }
 }
 
-/// The backup with this id from the first storage that has it undamaged: its size and SHA-256 are checked.
+/// The backup with this id from the first storage that has it undamaged: its size and SHA-256 are checked, and compared with
+/// the record of the release or operation that took it.
 /// Ends with exit 1 where no storage has it.
 pub fn find(ctx: &Context, id: &str) -> Result<BackupFile> {
+    let recorded = recorded::hash(ctx, id);
+    let recorded = recorded.as_deref();
     let mut damaged = None;
     for directory in directories(ctx)? {
-        match undamaged_in(&directory, id) {
+        match undamaged_in(&directory, id, recorded) {
             Ok(None) => {}
             Ok(Some(backup)) => return Ok(backup),
             Err(error) => {
@@ -41,7 +44,7 @@ pub fn find(ctx: &Context, id: &str) -> Result<BackupFile> {
             }
         }
     }
-    if let Some(backup) = fetch::from_afar(ctx, id)? {
+    if let Some(backup) = fetch::from_afar(ctx, id, recorded)? {
         return Ok(backup);
     }
     let what = damaged.map_or_else(
@@ -54,9 +57,10 @@ pub fn find(ctx: &Context, id: &str) -> Result<BackupFile> {
         .into())
 }
 
-fn undamaged_in(directory: &Directory, id: &str) -> Result<Option<BackupFile>> {
+fn undamaged_in(directory: &Directory, id: &str, recorded: Option<&str>) -> Result<Option<BackupFile>> {
     let backup = directory.get(id)?;
     if let Some(backup) = &backup {
+        recorded::check(&backup.metadata, recorded)?;
         backup.check_digest()?;
     }
     Ok(backup)

@@ -88,7 +88,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return undo::run(ctx, id, KIND, args.allow_drift);
     }
     if let Some(id) = &args.resume {
-        return finish(ctx, deploy::resume(ctx, id)?);
+        return resume(ctx, id);
     }
     let (plan, releases) = plan::make(ctx, args.allowed())?;
     let plan_sha256 = plan_sha256(&plan)?;
@@ -105,9 +105,14 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     report::progress(&plan.text());
     // Before anything is recorded: a refusal leaves nothing behind.
-    let approvers = approval::verify(ctx, &plan_sha256, None)?;
+    let approvers = approval::verify(ctx, &plan_sha256, None, releases.newest())?;
     confirm(ctx, &format!("the deploy to {}", ctx.env_name), &ctx.env_name)?;
     finish(ctx, deploy::start(ctx, &plan, &releases, approvers)?)
+}
+
+/// Finishes a deploy that stopped midway.
+pub(super) fn resume(ctx: &Context, id: &OperationId) -> Result<()> {
+    finish(ctx, deploy::resume(ctx, id)?)
 }
 
 /// Rolls an unhealthy release back where the configuration says so, and prints the result. An unhealthy release is an

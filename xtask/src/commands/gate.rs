@@ -10,6 +10,7 @@ use super::Common;
 use crate::approval;
 use crate::context::Context;
 use crate::notify::{self, Delivery, Notification, NotifyEvent};
+use crate::release::releases::Releases;
 use crate::report;
 
 /// The end of `--help`.
@@ -104,7 +105,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         Command::Verify { plan, run } => verify(&ctx, approval::read_plan(plan)?.plan_sha256, *run),
         Command::Approve { plan } => {
             let plan_sha256 = approval::read_plan(plan)?.plan_sha256;
-            let tag = approval::approve(&ctx, &plan_sha256)?;
+            let tag = approval::approve(&ctx, &plan_sha256, Releases::read(&ctx)?.newest())?;
             let tagged = Tagged { plan_sha256, tag };
             report::emit_done(ctx.format, "gate-approve/1", &tagged, || {
                 format!("approved: tag {} was signed and pushed\n", tagged.tag)
@@ -160,7 +161,7 @@ fn request(ctx: &Context, planned: &approval::Planned, backup: Vec<(String, Stri
 
 fn verify(ctx: &Context, plan_sha256: String, run: Option<u64>) -> Result<()> {
     let approved = Approved {
-        approvers: approval::verify(ctx, &plan_sha256, run)?,
+        approvers: approval::verify(ctx, &plan_sha256, run, Releases::read(ctx)?.newest())?,
         plan_sha256,
     };
     report::emit(ctx.format, "gate-verify/1", &approved, || {

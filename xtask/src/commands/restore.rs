@@ -88,17 +88,10 @@ pub fn run(args: &Args, ctx: &Context) -> Result<()> {
 
 fn dispatch(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.undo {
-        confirm_change(ctx, &format!("undo of restore {operation}"))?;
-        print_undone(ctx, &restore::undo(ctx, operation, args.options())?);
-        return Ok(());
+        return undo(ctx, operation, args.options());
     }
     if let Some(operation) = &args.resume {
-        confirm_change(ctx, &format!("resuming restore {operation}"))?;
-        match restore::resume(ctx, operation, args.options())? {
-            Resumed::Restored(done) => print_swapped(ctx, &done),
-            Resumed::Undone(done) => print_undone(ctx, &done),
-        }
-        return Ok(());
+        return resume(ctx, operation, args.options());
     }
     if let Some(operation) = &args.forget {
         return forget(ctx, operation, &args.reason);
@@ -110,6 +103,31 @@ fn dispatch(args: &Args, ctx: &Context) -> Result<()> {
         return list(ctx);
     }
     restore_backup(args, ctx, args.backup.as_deref().unwrap_or_default())
+}
+
+/// Finishes or undoes a restore that stopped midway.
+pub(super) fn recover(ctx: &Context, operation: &OperationId, is_undo: bool) -> Result<()> {
+    let options = RestoreOptions {
+        reason: "recover",
+        quiesce: false,
+    };
+    let act = if is_undo { undo } else { resume };
+    act(ctx, operation, options).map_err(|error| unchanged(&error))
+}
+
+fn undo(ctx: &Context, operation: &OperationId, options: RestoreOptions<'_>) -> Result<()> {
+    confirm_change(ctx, &format!("undo of restore {operation}"))?;
+    print_undone(ctx, &restore::undo(ctx, operation, options)?);
+    Ok(())
+}
+
+fn resume(ctx: &Context, operation: &OperationId, options: RestoreOptions<'_>) -> Result<()> {
+    confirm_change(ctx, &format!("resuming restore {operation}"))?;
+    match restore::resume(ctx, operation, options)? {
+        Resumed::Restored(done) => print_swapped(ctx, &done),
+        Resumed::Undone(done) => print_undone(ctx, &done),
+    }
+    Ok(())
 }
 
 impl Args {

@@ -47,6 +47,9 @@ pub struct Args {
     /// Roll back although the platforms serve something else than the newest release recorded
     #[arg(long)]
     allow_drift: bool,
+    /// Accept a release that no check has found healthy
+    #[arg(long, requires = "reason")]
+    allow_unhealthy_target: bool,
     /// Show what would be done, what would be lost, and every problem; change nothing
     #[arg(long)]
     plan: bool,
@@ -93,7 +96,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return undo::run(ctx, id, KIND, args.allow_drift);
     }
     if let Some(id) = &args.resume {
-        return print_result(ctx, &rollback::resume(ctx, id)?);
+        return resume(ctx, id);
     }
     let Some(tag) = &args.tag else {
         return Err(missing_tag_error(ctx)?);
@@ -101,7 +104,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let target = RollbackTarget {
         tag,
         database: args.database.into(),
-        health: RequiredHealth::Healthy,
+        health: if args.allow_unhealthy_target {
+            RequiredHealth::Any
+        } else {
+            RequiredHealth::Healthy
+        },
         allow_drift: args.allow_drift,
     };
     let planned = rollback::plan(ctx, &target)?;
@@ -117,6 +124,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let reason = reason(args)?;
     confirm(ctx, &format!("the rollback to {tag}"), tag)?;
     print_result(ctx, &rollback::start(ctx, &planned, &reason)?)
+}
+
+/// Finishes a rollback that stopped midway.
+pub(super) fn resume(ctx: &Context, id: &OperationId) -> Result<()> {
+    print_result(ctx, &rollback::resume(ctx, id)?)
 }
 
 fn reason(args: &Args) -> Result<String> {

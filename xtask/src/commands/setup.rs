@@ -36,7 +36,7 @@ pub struct Args {
     /// Show the differences only
     #[arg(long)]
     plan: bool,
-    /// Set this one secret to what standard input holds
+    /// Set this one secret of the environment to what standard input holds
     #[arg(long, value_name = "NAME", conflicts_with = "plan")]
     secret: Option<String>,
 }
@@ -121,7 +121,10 @@ fn set_from_stdin(ctx: &Context, github: &GitHub, name: &str) -> Result<()> {
     if value.is_empty() {
         bail!("standard input is empty: write the secret {name} to it");
     }
-    github.set_secret(name, &Secret::new(value))?;
+    if github.environment(&ctx.env_name)?.is_none() {
+        return Err(errors::environment_missing(&ctx.env_name, github.repository()).into());
+    }
+    github.set_secret(&ctx.env_name, name, &Secret::new(value))?;
     report::progress(&format!("{name} is set"));
     Ok(())
 }

@@ -52,34 +52,102 @@ pub enum Refusal {
     },
 }
 
+/// Names of one person each: logins and addresses that the approvers' file has in one line, or with one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct People {
+    known: Vec<BTreeSet<String>>,
+}
+
+/// The domain of the addresses that GitHub makes of logins: `login@…` or `number+login@…` (docs.github.com, "Setting your
+/// commit email address").
+const NOREPLY: &str = "users.noreply.github.com";
+
+impl People {
+    /// These names belong to one person, and so do those of every person who has one of them.
+    pub fn add<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        let mut person: BTreeSet<String> = names.into_iter().map(str::to_lowercase).collect();
+        self.known.retain(|other| {
+            let is_same = !other.is_disjoint(&person);
+            if is_same {
+                person.extend(other.iter().cloned());
+            }
+            !is_same
+        });
+        self.known.push(person);
+    }
+
+    /// How many people are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether nobody is known.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Whether two names may be those of one person. Logins and addresses are compared as GitHub and mail do, without regard
+    /// to case. A login is taken for the address that begins with it: who cannot be told from an author does not approve.
+    pub fn same(&self, one: &str, other: &str) -> bool {
+        let (one, other) = (self.names(one), self.names(other));
+        one.iter().any(|a| other.iter().any(|b| alike(a, b)))
+    }
+
+    fn names(&self, name: &str) -> BTreeSet<String> {
+        let name = name.to_lowercase();
+        let person = self.known.iter().find(|person| person.contains(&name));
+        person.cloned().unwrap_or_else(|| BTreeSet::from([name]))
+    }
+}
+
+/// Whether two names in lower case may be those of one person.
+fn alike(one: &str, other: &str) -> bool {
+    let (one, other) = (login_of_noreply(one), login_of_noreply(other));
+    match (one.split_once('@'), other.split_once('@')) {
+        (None, Some((local, _))) => one == local.split('+').next().unwrap_or(local),
+        (Some((local, _)), None) => other == local.split('+').next().unwrap_or(local),
+        _ => one == other,
+    }
+}
+
+/// The login in an address that GitHub made; any other name as it is.
+fn login_of_noreply(name: &str) -> &str {
+    match name.split_once('@') {
+        Some((local, NOREPLY)) => local.split_once('+').map_or(local, |(_, login)| login),
+        _ => name,
+    }
+}
+
 /// The distinct people who approved this plan in time, none of whom is an author.
 pub fn judge(
     rules: &Rules,
+    people: &People,
     plan_sha256: &str,
     authors: &[&str],
     reviews: &[Review],
     now: DateTime<Utc>,
 ) -> Result<Vec<String>, Refusal> {
-    let mut counted = BTreeSet::new();
+    let mut counted: BTreeSet<String> = BTreeSet::new();
     let mut passed_over = Vec::new();
     for review in reviews {
         let who = &review.who;
         let age = now - review.at;
-        // Logins and addresses are compared as GitHub and mail do: without regard to case.
-        let name = who.to_lowercase();
+        let same = |other: &str| people.same(who, other);
         if review.plan_sha256 != plan_sha256 {
             passed_over.push(format!("{who} approved another plan"));
         } else if !review.approves {
             return Err(Refusal::Rejected { by: who.clone() });
-        } else if authors.iter().any(|author| author.to_lowercase() == name) {
+        } else if authors.iter().any(|author| same(author)) {
             passed_over.push(format!("{who} is the author"));
         } else if age > rules.max_age {
             passed_over.push(format!(
                 "the approval of {who} is older than {} h",
                 rules.max_age.num_hours()
             ));
-        } else if !counted.insert(name) {
+        } else if counted.iter().any(|other| same(other)) {
             passed_over.push(format!("{who} counts once"));
+        } else {
+            counted.insert(who.to_lowercase());
         }
     }
     if counted.len() >= rules.required as usize {
@@ -133,6 +201,7 @@ mod tests {
         };
         match judge(
             &rules,
+            &People::default(),
             PLAN,
             &["dev", "Runner"],
             reviews,
@@ -192,6 +261,43 @@ mod tests {
         ];
         for (reviews, after, expected) in cases {
             assert_eq!(said(reviews, *after), *expected);
+        }
+    }
+
+    #[test]
+    fn one_person_is_known_by_logins_addresses_and_keys() {
+        let mut people = People::default();
+        people.add(["Ann@example.com", "ann@work.example", "annie"]);
+        people.add(["key-of-bob", "bob@example.com"]);
+        people.add(["key-of-bob", "robert@example.com"]);
+        assert_eq!(people.len(), 2);
+        for (one, other) in [
+            ("ANN@EXAMPLE.COM", "ann@work.example"),
+            ("Annie", "ann@example.com"),
+            ("12345+Annie@users.noreply.github.com", "ann@work.example"),
+            ("bob@example.com", "Robert@example.com"),
+            ("cleo", "Cleo@example.com"),
+            ("cleo@users.noreply.github.com", "CLEO"),
+            ("cleo", "cleo+work@example.com"),
+        ] {
+            assert!(
+                people.same(one, other) && people.same(other, one),
+                "{one} {other}"
+            );
+        }
+        for (one, other) in [
+            ("ann@example.com", "bob@example.com"),
+            ("cleo@one.example", "cleo@two.example"),
+            ("cleo", "cleopatra@example.com"),
+            (
+                "1+cleo@users.noreply.github.com",
+                "2+dan@users.noreply.github.com",
+            ),
+        ] {
+            assert!(
+                !people.same(one, other) && !people.same(other, one),
+                "{one} {other}"
+            );
         }
     }
 }

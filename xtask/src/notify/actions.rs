@@ -11,7 +11,7 @@ use crate::secret::scrub;
 
 /// Whether this is a step of a workflow.
 pub(super) fn here() -> bool {
-    std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
+    report::is_workflow()
 }
 
 pub(super) fn show(notice: &Notification) -> Result<()> {

@@ -70,6 +70,14 @@ pub struct Start {
     pub over: Option<OperationId>,
 }
 
+/// What was found in place of a live holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Free,
+    /// Somebody else acted while the ledger was watched: it must be looked at again.
+    Changed,
+}
+
 /// The ledger of one environment.
 #[derive(Debug)]
 pub struct Ledger {
@@ -176,7 +184,9 @@ impl Ledger {
             self.refresh()?;
             let before = self.chain.state().unfinished().cloned();
             if let Some(before) = &before {
-                self.refuse_if_held(before)?;
+                if self.refuse_if_held(before)? == Found::Changed {
+                    continue;
+                }
                 refuse_to_forget(self.chain.state(), before, over.as_ref())?;
             }
             started.supersedes = before.map(|before| before.fence);
@@ -198,7 +208,9 @@ impl Ledger {
             if operation.id != *id {
                 return Err(self.nothing_to_resume(id));
             }
-            self.refuse_if_held(&operation)?;
+            if self.refuse_if_held(&operation)? == Found::Changed {
+                continue;
+            }
             let body = Body::TakenOver {
                 from: operation.fence,
                 holder: holder::this_process(),
@@ -232,35 +244,50 @@ impl Ledger {
         crate::wait::millis(self.timing.lease)
     }
 
-    fn refuse_if_held(&mut self, operation: &LedgerOperation) -> Result<()> {
+    /// Refused while the holder may be alive. Its own clock and ours decide nothing alone: where a lease seems to have run
+    /// out, one of the two may be wrong, so that the ledger is watched for a sign of life before anything is taken.
+    fn refuse_if_held(&mut self, operation: &LedgerOperation) -> Result<Found> {
         if operation.ended.is_some() || holder::life(&operation.holder) == Life::Dead {
-            return Ok(());
+            return Ok(Found::Free);
         }
         let skew = TimeDelta::from_std(self.timing.skew).context("the clocks' skew is too large")?;
         match operation.lease(Utc::now(), skew) {
-            Lease::None | Lease::Expired => Ok(()),
-            Lease::ClockAhead if self.silent_for_a_lease(operation)? => Ok(()),
-            Lease::ClockAhead | Lease::Running => Err(self.busy(operation)),
+            Lease::None => Ok(Found::Free),
+            Lease::Running => Err(self.busy(operation)),
+            Lease::Expired | Lease::ClockAhead => self.watch(operation),
         }
     }
 
-    /// Where the holder's clock is ahead of ours, its timestamps prove nothing: only a new event proves that it lives.
-    fn silent_for_a_lease(&mut self, operation: &LedgerOperation) -> Result<bool> {
-        let lease = Duration::from_millis(operation.lease_ms).min(self.timing.lease * 2) + self.timing.skew;
-        crate::report::progress(&format!(
-            "last event of {} has a future timestamp (clock skew?); waiting {} s for a heartbeat",
+    /// Watches the ledger for a whole lease, measured by a clock that nobody sets. A holder that lives adds an event
+    /// meanwhile, or its lease has run out by its own clock, and it changes nothing more.
+    fn watch(&mut self, operation: &LedgerOperation) -> Result<Found> {
+        let lease = Duration::from_millis(operation.lease_ms).min(self.timing.lease * 2);
+        let _ticker = crate::report::Ticker::start(format!(
+            "{} of {} seems to be left: watching the ledger for {} s for a sign of life",
             operation.id,
+            describe(&operation.holder),
             lease.as_secs()
         ));
-        let (since, seq) = (Instant::now(), self.chain.state().seq);
+        let (since, before) = (Instant::now(), self.events_with_effect());
         while since.elapsed() < lease {
+            crate::exec::check_interrupted()?;
             std::thread::sleep(Duration::from_secs(1).min(lease / 4));
             self.refresh()?;
-            if self.chain.state().seq != seq {
-                return Ok(false);
+            if self.events_with_effect() == before {
+                continue;
             }
+            let state = self.chain.state();
+            return match state.held() {
+                Some(held) if state.holds(&operation.id, operation.fence) => Err(self.busy(held)),
+                _ => Ok(Found::Changed),
+            };
         }
-        Ok(true)
+        Ok(Found::Free)
+    }
+
+    /// What a former holder appends has no effect, and is no sign of life.
+    fn events_with_effect(&self) -> usize {
+        self.chain.events().len() - self.chain.state().void.len()
     }
 
     fn busy(&self, operation: &LedgerOperation) -> anyhow::Error {

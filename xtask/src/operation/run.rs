@@ -25,6 +25,7 @@ use crate::domain::timeline::{Timing, mark_critical};
 use crate::error::catalogue::operation as errors;
 use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, Watched};
+use crate::operation::job_limit::JobLimit;
 use crate::operation::journal::{self, Journal, STEP_TAG};
 use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::wait::millis;
@@ -70,6 +71,7 @@ pub struct Operation {
     recorded: BTreeMap<String, Value>,
     timings: Mutex<Vec<Timing>>,
     budgets: Budgets,
+    limit: JobLimit,
     /// Whether a live step was begun, by us or by an earlier process.
     touched: Mutex<bool>,
     /// When the command began.
@@ -187,6 +189,7 @@ impl Operation {
             recorded,
             timings: Mutex::default(),
             budgets: ctx.config.budgets.limits(),
+            limit: JobLimit::read(ctx)?,
             started: ctx.started,
             earlier_ms,
             _budget: budget::watch("the whole operation", left),
@@ -208,7 +211,11 @@ impl Operation {
         check_interrupted()?;
         lock(&self.held).check()?;
         if step.impact() == Impact::Live {
-            *lock(&self.touched) = true;
+            let mut touched = lock(&self.touched);
+            if !*touched {
+                self.limit.require_live()?;
+            }
+            *touched = true;
         }
         self.journal.append(&Entry::Begun {
             step: step.name().into(),
@@ -322,6 +329,17 @@ impl Operation {
     /// Proves that the lock is still ours, before a change that is no step.
     pub fn check(&self) -> Result<()> {
         lock(&self.held).check()
+    }
+
+    /// Whether nothing live was begun, by us or by an earlier process.
+    pub fn is_untouched(&self) -> bool {
+        !*lock(&self.touched)
+    }
+
+    /// Ends the operation after an error, where it is proved that nothing of it is live (exit 1).
+    pub fn fail_unchanged(self, error: &anyhow::Error) -> anyhow::Error {
+        self.record_end(OperationOutcome::Failed, error);
+        untouched(error)
     }
 
     /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use self::plan::DeployPlan;
 use super::checkout::{self, Checkout};
+use super::never_live;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
@@ -21,8 +22,10 @@ use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
 use crate::domain::verdict::HealthStatus;
 use crate::error::catalogue::tools as errors;
+use crate::exec::interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease};
 use crate::operation::run::{Operation, ResumeMode, plan_sha256};
+use crate::report;
 use crate::tools::railway;
 
 /// The kind of the operation in the ledger.
@@ -71,7 +74,7 @@ fn run(
 ) -> Result<Deployed> {
     let (release, is_partial) = match execute(ctx, plan, &operation, releases, approvers) {
         Ok(made) => made,
-        Err(error) => return Err(operation.fail(error)),
+        Err(error) => return Err(fail(ctx, plan, operation, releases, error)),
     };
     let (elapsed_ms, timeline) = (operation.elapsed_ms(), operation.timeline());
     let facts = serde_json::json!({ "tag": release.tag, "record_sha256": release.sha256()?, "health": release.health });
@@ -87,6 +90,30 @@ fn run(
         elapsed_ms,
         timeline,
     })
+}
+
+/// Ends a deploy after an error. Where its upload never went live, it has failed and is over.
+fn fail(
+    ctx: &Context,
+    plan: &DeployPlan,
+    operation: Operation,
+    releases: &Releases,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    if operation.is_untouched() || interrupted() {
+        return operation.fail(error);
+    }
+    match never_live::is_proved(ctx, plan, &operation.id, releases) {
+        Ok(true) => {
+            report::progress("  proved: what served before serves still, and nothing of this deploy is live");
+            operation.fail_unchanged(&error)
+        }
+        Ok(false) => operation.fail(error),
+        Err(unknown) => {
+            report::progress(&format!("  cannot tell what is live: {unknown:#}"));
+            operation.fail(error)
+        }
+    }
 }
 
 /// A staged frontend.
@@ -123,7 +150,10 @@ fn execute(
         snapshot: HealthSnapshot::default(),
     };
     let approvers = operation.step(Step::Approvals, || {
-        approvers.map_or_else(|| approval::verify(ctx, &plan_sha256(plan)?, None), Ok)
+        approvers.map_or_else(
+            || approval::verify(ctx, &plan_sha256(plan)?, None, releases.newest()),
+            Ok,
+        )
     })?;
     let (backup, staged) = deploy.prepare()?;
     deploy.check_staged(&staged)?;

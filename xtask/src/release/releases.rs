@@ -304,7 +304,7 @@ pub fn push_tag(git: &Git, tag: &str, message: &str, commit: &str) -> Result<()>
 /// What the plan says where the token of this workflow's job may not tag the commit: its workflow files differ from
 /// those of the branch. `None` outside of a job, and where it cannot be determined.
 pub fn tag_note(ctx: &Context, commit: &str) -> Option<String> {
-    if std::env::var("GITHUB_ACTIONS").ok()? != "true" {
+    if !report::is_workflow() {
         return None;
     }
     let git = Git::open(ctx);

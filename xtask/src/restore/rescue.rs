@@ -12,7 +12,7 @@ use super::journal::{Rescue, RestoreRecord};
 use super::names::Role;
 use super::preview::{RowLoss, differing};
 use crate::archive::writer::{ArchiveWriter, CollectionShape};
-use crate::archive::{ContainerOptions, Recipients, store};
+use crate::archive::{ContainerOptions, store};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::{Live, RawId};
@@ -77,8 +77,7 @@ impl Restore<'_> {
         let _ticker = report::Ticker::start("exporting what the backup has not");
         let folder = self.free_folder(source.folder)?;
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let keys = &self.ctx.config.backup.recipients;
-        let recipients = (!keys.is_empty()).then(|| Recipients::parse(keys)).transpose()?;
+        let recipients = crate::backup::encryption::recipients(self.ctx)?;
         let id = self.operation.began().format("%Y%m%d-%H%M%S").to_string();
         let options = ContainerOptions::new(&folder, &id, recipients);
         let (reader, writer) = std::io::pipe().context("cannot create a pipe")?;

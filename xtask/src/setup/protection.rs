@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::approval::{APPROVERS_FILE, known_signers};
 use crate::config::ApprovalMethod;
 use crate::context::Context;
+use crate::setup::all_secrets;
 use crate::tools::gh::{GitHub, Protection};
 
 /// Names of the workflows' artifacts with backups begin so.
@@ -45,6 +46,7 @@ pub fn gaps(ctx: &Context) -> Result<Vec<ProtectionGap>> {
         }
     }
     retention(ctx, &github, &mut gaps)?;
+    secrets(ctx, &github, &mut gaps)?;
     Ok(gaps)
 }
 
@@ -60,7 +62,7 @@ fn environments(ctx: &Context, github: &GitHub, gaps: &mut Vec<ProtectionGap>) -
             )),
             Some(found) => {
                 gaps.extend(faults(&found).map(|fault| ProtectionGap::new(&subject, fault)));
-                people.extend(found.reviewers());
+                people.extend(found.reviewers().iter().map(|name| name.to_lowercase()));
             }
         }
     }
@@ -90,7 +92,7 @@ fn faults(found: &Protection) -> impl Iterator<Item = &'static str> {
 }
 
 fn signers(ctx: &Context, gaps: &mut Vec<ProtectionGap>) -> Result<()> {
-    let (known, required) = (known_signers(ctx)?.len(), ctx.config.approval.required as usize);
+    let (known, required) = (known_signers(ctx)?, ctx.config.approval.required as usize);
     if known < required {
         gaps.push(ProtectionGap {
             subject: "approvers".into(),
@@ -100,6 +102,22 @@ fn signers(ctx: &Context, gaps: &mut Vec<ProtectionGap>) -> Result<()> {
             ),
         });
     }
+    Ok(())
+}
+
+/// A secret of the repository is readable by a workflow that anybody pushes to a branch of his own.
+fn secrets(ctx: &Context, github: &GitHub, gaps: &mut Vec<ProtectionGap>) -> Result<()> {
+    let exposed = github.repository_secrets()?.unwrap_or_default();
+    let ours = all_secrets(ctx).into_iter().filter(|name| exposed.contains(name));
+    gaps.extend(ours.map(|name| {
+        ProtectionGap::new(
+            format!("secret {name}"),
+            format!(
+                "belongs to the repository, so that a workflow of any branch can read it, and not to the environment {}",
+                ctx.env_name
+            ),
+        )
+    }));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::required_secrets;
+use super::{all_secrets, backup_key, required_secrets};
 use crate::config::ApprovalMethod;
 use crate::context::Context;
 use crate::report;
@@ -20,6 +20,8 @@ pub enum SettingChange {
     Retention { days: u32, now: u32 },
     ProtectTags { name: String, pattern: String },
     Secret { name: String },
+    BackupKey { secret: String, file: String },
+    DropRepositorySecret { name: String },
 }
 
 /// The settings that differ now. Nothing is changed.
@@ -49,16 +51,34 @@ pub fn changes(ctx: &Context, github: &GitHub) -> Result<Vec<SettingChange>> {
     if !github.rulesets()?.iter().any(active) {
         changes.push(SettingChange::ProtectTags { name, pattern });
     }
-    let mut known = github.secret_names(None)?;
-    known.extend(github.secret_names(Some(&ctx.env_name))?);
-    let missing = required_secrets(ctx);
-    changes.extend(
-        missing
-            .into_iter()
-            .filter(|name| !known.contains(name))
-            .map(|name| SettingChange::Secret { name }),
-    );
+    secrets(ctx, github, &mut changes)?;
     Ok(changes)
+}
+
+/// Secrets belong to the environment, which only the release branch may use. One of the repository is readable by a
+/// workflow that anybody pushes to a branch of his own; it goes once the environment has one of that name.
+fn secrets(ctx: &Context, github: &GitHub, changes: &mut Vec<SettingChange>) -> Result<()> {
+    let known = github.environment_secrets(&ctx.env_name)?;
+    let of_repository = github.repository_secrets()?.unwrap_or_default();
+    let required = required_secrets(ctx);
+    let set_here = |name: &str| ctx.secret_if_set(name).is_some();
+    for name in all_secrets(ctx) {
+        let exposed = of_repository.contains(&name);
+        if !known.contains(&name) && (exposed || required.contains(&name)) {
+            changes.push(if !set_here(&name) && backup_key::can_be_made(ctx, &name) {
+                SettingChange::BackupKey {
+                    file: backup_key::file(ctx).display().to_string(),
+                    secret: name.clone(),
+                }
+            } else {
+                SettingChange::Secret { name: name.clone() }
+            });
+        }
+        if exposed && (known.contains(&name) || set_here(&name)) {
+            changes.push(SettingChange::DropRepositorySecret { name });
+        }
+    }
+    Ok(())
 }
 
 fn environment(ctx: &Context, github: &GitHub, name: &str, changes: &mut Vec<SettingChange>) -> Result<()> {
@@ -73,8 +93,11 @@ fn environment(ctx: &Context, github: &GitHub, name: &str, changes: &mut Vec<Set
     let right = found.as_ref().is_some_and(|found| {
         let mut now = found.reviewers();
         let mut wanted = reviewers.clone();
-        now.sort();
-        wanted.sort();
+        // GitHub writes a login as its owner does, and takes it in any case.
+        for names in [&mut now, &mut wanted] {
+            names.iter_mut().for_each(|name| *name = name.to_lowercase());
+            names.sort();
+        }
         // Who approves may be set by hand: only what pipeline.toml names is enforced.
         (wanted.is_empty() || now == wanted)
             && (now.is_empty() || found.prevents_self_review())
@@ -116,13 +139,15 @@ impl SettingChange {
             Self::ProtectTags { name, pattern } => github.protect_tags(name, pattern),
             Self::Secret { name } => {
                 if let Some(value) = ctx.secret_if_set(name) {
-                    return github.set_secret(name, &value);
+                    return github.set_secret(&ctx.env_name, name, &value);
                 }
                 report::progress(&format!(
                     "{name} is not set in this environment: it stays missing"
                 ));
                 Ok(())
             }
+            Self::BackupKey { secret, .. } => backup_key::make(ctx, github, secret),
+            Self::DropRepositorySecret { name } => github.delete_repository_secret(name),
         }
     }
 }
@@ -149,6 +174,18 @@ impl fmt::Display for SettingChange {
                 write!(f, "protect tags {pattern} against update and deletion")
             }
             Self::Secret { name } => write!(f, "set the secret {name}"),
+            Self::BackupKey { secret, file } => {
+                write!(
+                    f,
+                    "make the key of the backups: the secret {secret}, and the file {file} for those who keep it"
+                )
+            }
+            Self::DropRepositorySecret { name } => {
+                write!(
+                    f,
+                    "remove the secret {name} of the repository: any branch can read it; the environment has its own"
+                )
+            }
         }
     }
 }

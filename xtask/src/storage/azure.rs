@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::backup_file::{BackupFile, parse_metadata};
-use super::{BackupStore, Consume, read_back, record_for};
+use super::{BackupStore, Consume, read_back, record_for, refuse_unencrypted};
+use crate::config::Unencrypted;
 use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoredCopy, check_backup_id};
 use crate::exec::read_bounded;
@@ -18,6 +19,7 @@ pub struct Container {
     name: String,
     /// Empty, or ends in a slash.
     prefix: String,
+    unencrypted: Unencrypted,
 }
 
 impl Container {
@@ -31,6 +33,7 @@ impl Container {
             } else {
                 format!("{prefix}/")
             },
+            unencrypted: ctx.config.backup.unencrypted,
         })
     }
 
@@ -78,6 +81,7 @@ impl BackupStore for Container {
     }
 
     fn put(&self, backup: &BackupFile) -> Result<StoredCopy> {
+        refuse_unencrypted(self.unencrypted, backup, &self.name())?;
         let metadata = &backup.metadata;
         let name = self.blob(&metadata.id, &metadata.file)?;
         self.blobs.upload(&backup.path, &name, false)?;

@@ -1,24 +1,32 @@
 //! Backups on GitHub: drafts of releases, and artifacts that workflows uploaded.
 //!
 //! Whoever may read a repository may not read its drafts, but many more people may than those who may read the
-//! database: so nothing is uploaded that is not encrypted.
+//! database: so nothing is uploaded that is not encrypted, unless `backup.unencrypted` has it so.
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::backup_file::{BackupFile, parse_metadata};
-use super::{BackupStore, Consume, read_back, record_for};
+use super::{BackupStore, Consume, read_back, record_for, refuse_unencrypted};
+use crate::config::Unencrypted;
 use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoredCopy, check_backup_id};
 use crate::error::CliError;
 use crate::exec::read_bounded;
+use crate::tools::gh::artifacts::TrustedRuns;
 use crate::tools::gh::release::{Asset, Files, GhRelease};
 
 /// Drafts are named by this and the backup's id.
 const TAG_PREFIX: &str = "backup-";
 /// The most that GitHub takes for one file of a release.
 const LIMIT_BYTES: u64 = 2 << 30;
+/// The workflows that upload backups.
+const BACKUP_WORKFLOWS: &[&str] = &[
+    "production-deploy.yml",
+    "production-rollback.yml",
+    "restore-drill.yml",
+];
 const METADATA_LIMIT_BYTES: usize = 64 << 20;
 
 /// The drafts of one repository that hold backups.
@@ -26,6 +34,8 @@ const METADATA_LIMIT_BYTES: usize = 64 << 20;
 pub struct DraftReleases {
     files: Files,
     repository: String,
+    branch: String,
+    unencrypted: Unencrypted,
 }
 
 impl DraftReleases {
@@ -40,13 +50,20 @@ impl DraftReleases {
         Ok(Self {
             files: Files::new(ctx.shell()?, &github.repository),
             repository: github.repository.clone(),
+            branch: ctx.config.git.branch.clone(),
+            unencrypted: ctx.config.backup.unencrypted,
         })
     }
 
-    /// Downloads what a workflow uploaded as the artifact `mongodb-backup-<id>`; `false` where there is none.
+    /// Downloads what one of our workflows uploaded from the release branch as the artifact `mongodb-backup-<id>`; `false`
+    /// where there is none.
     pub fn download_artifact(&self, id: &str, into: &Path) -> Result<bool> {
         check_backup_id(id)?;
-        let Some(artifact) = self.files.artifact(&format!("mongodb-backup-{id}"))? else {
+        let trusted = TrustedRuns {
+            branch: &self.branch,
+            workflows: BACKUP_WORKFLOWS,
+        };
+        let Some(artifact) = self.files.artifact(&format!("mongodb-backup-{id}"), trusted)? else {
             return Ok(false);
         };
         self.files.download_artifact(&artifact, into)?;
@@ -136,9 +153,7 @@ impl BackupStore for DraftReleases {
 
     fn put(&self, backup: &BackupFile) -> Result<StoredCopy> {
         let metadata = &backup.metadata;
-        if !metadata.encrypted {
-            bail!("only encrypted backups go to GitHub: set backup.recipients in {PIPELINE_FILE}");
-        }
+        refuse_unencrypted(self.unencrypted, backup, "GitHub")?;
         ensure!(
             metadata.size_bytes < LIMIT_BYTES,
             "GitHub takes files below 2 GiB, and this one has {} bytes: use another storage",

@@ -3,6 +3,8 @@
 //! Nothing here depends on the user's configuration for correctness (identity, signing, hooks), yet the configuration
 //! is read: credentials and rewritten URLs live there. Nothing ever pushes with force.
 
+mod approvals;
+mod authors;
 mod chain;
 mod objects;
 mod records;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use xshell::cmd;
 
+pub use authors::CommitPeople;
 pub use chain::{Message, message_with};
 pub use records::RELEASES;
 pub use tags::{Signature, Tag};

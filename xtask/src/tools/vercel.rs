@@ -111,7 +111,11 @@ impl Vercel {
         ))
         .run()?;
         build::fill_in(folder, known)?;
-        let build = run(cmd!(sh, "vercel build --prod --yes"));
+        // The build runs programs of the frontend and of what it depends on: they get no secret of ours. `vercel build` needs
+        // no token (vercel/vercel, packages/cli/src/index.ts, `subcommandsWithoutToken`).
+        let build = self
+            .without_token(cmd!(sh, "vercel build --prod --yes"))
+            .deadline(deadline);
         self.of_build
             .iter()
             .fold(build, |build, (name, value)| build.secret_env(name, value))
@@ -223,9 +227,13 @@ impl Vercel {
     }
 
     fn prepared(&self, command: xshell::Cmd<'_>) -> Exec {
+        self.without_token(command)
+            .secret_env("VERCEL_TOKEN", &self.token)
+    }
+
+    fn without_token(&self, command: xshell::Cmd<'_>) -> Exec {
         Exec::new(command)
             .inherit(OF_NODE)
-            .secret_env("VERCEL_TOKEN", &self.token)
             .env("VERCEL_ORG_ID", &self.place.org)
             .env("VERCEL_PROJECT_ID", &self.place.project)
             .env("VERCEL_TELEMETRY_DISABLED", "1")

@@ -4,14 +4,18 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use chrono::{TimeDelta, Utc};
 use rand::Rng as _;
 use serde_json::{Value, json};
-use xtask::domain::ledger::{Body, OperationOutcome};
+use xtask::domain::commit::CommitId;
+use xtask::domain::ledger::{Body, Holder, LedgerEvent, OperationOutcome, Started};
+use xtask::domain::operation::OperationId;
 use xtask::error::{CliError, ExitKind};
 use xtask::operation::ledger::{Ledger, LockTiming, OperationLock, Start};
-use xtask::tools::git::Git;
+use xtask::tools::git::{Git, message_with};
 
 const RACERS: usize = 8;
 /// Some share a clone, as terminals of one machine do; some do not.
@@ -174,6 +178,75 @@ fn a_holder_whose_lease_was_taken_over_can_do_nothing_more() {
     let state = second.state().unwrap();
     assert!(state.void.is_empty(), "{:?}", state.void);
     assert_eq!(state.operations[0].steps.len(), 1);
+}
+
+/// A holder that lives, on a machine whose clock is ten minutes behind: for it, the taker's clock is as far ahead.
+#[test]
+fn a_wrong_clock_takes_no_live_lock() {
+    let world = world();
+    let mut taker = ledger(world.path(), "taker", SILENT);
+    ledger(world.path(), "holder", SILENT);
+    let git = Git::at(&world.path().join("holder"), "origin");
+    let began = Utc::now() - TimeDelta::minutes(10);
+    let id = OperationId::at(began, 7);
+    let holder = Holder {
+        user: "ann".into(),
+        host: "elsewhere".into(),
+        pid: 1,
+        run: None,
+        process: None,
+    };
+    let started = Started {
+        kind: "rollback".into(),
+        reason: "x".into(),
+        target: "prod-20260102-030405".into(),
+        plan_sha256: "ab".repeat(32),
+        plan: json!({}),
+        holder,
+        lease_ms: 1_500,
+        supersedes: None,
+    };
+    let add = |parent: Option<&CommitId>, seq: u64, body: Body| {
+        let event = LedgerEvent {
+            seq,
+            at: Utc::now() - TimeDelta::minutes(10),
+            operation: id.clone(),
+            fence: 1,
+            body,
+        };
+        let text = message_with("x", "ledger-event/1", &event).unwrap();
+        let commit = git.commit_message(parent, &text).unwrap();
+        git.push_commit(&commit, "refs/xtask/ledger/production").unwrap();
+        commit
+    };
+    let first = add(None, 1, Body::Started(started));
+    let (stop, stopped) = mpsc::channel::<()>();
+    let head = std::thread::scope(|scope| {
+        let beating = scope.spawn(move || {
+            let (mut head, mut seq) = (first, 1);
+            while stopped.recv_timeout(Duration::from_millis(300)) == Err(RecvTimeoutError::Timeout) {
+                seq += 1;
+                head = add(Some(&head), seq, Body::Heartbeat);
+            }
+            head
+        });
+        for refused in [
+            taker.resume(&id, "the first seems dead").map(drop),
+            taker.begin(start("deploy")).map(drop),
+        ] {
+            let error = refused.unwrap_err();
+            assert_eq!(ending(&error), Some(ExitKind::Refused), "{error:#}");
+            assert!(
+                error.to_string().contains("is under way: ann on elsewhere"),
+                "{error:#}"
+            );
+        }
+        drop(stop);
+        beating.join().unwrap()
+    });
+    assert_eq!(taker.state().unwrap().void, [], "{head}");
+    // Silent for a whole lease, it is taken over.
+    taker.resume(&id, "it is dead").unwrap();
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl Azurite {
 }
 
 const PLACES: &str = r#"
+unencrypted = "let-others-read-them"
 [[backup.places]]
 kind = "directory"
 path = "backups"

@@ -5,9 +5,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use chrono::Utc;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use xtask::domain::release::hex;
+use xtask::domain::ledger::OperationOutcome;
+use xtask::domain::release::{Release, hex, tag_name};
+use xtask::operation::ledger::{Ledger, LockTiming, Start};
+use xtask::tools::git::Git;
 
 use super::git::{git, remote_and_clone};
 use super::platform::Platform;
@@ -112,6 +116,35 @@ impl GithubEnv {
 
     pub fn report(&self) -> Value {
         self.platform.report().unwrap()
+    }
+
+    /// Records that a release of this commit is live, as a deploy does it: tag and ledger. Gives its tag.
+    pub fn live_release(&self, commit: &str) -> String {
+        let git = Git::at(&self.path("clone"), "origin");
+        let tag = tag_name("prod", Utc::now());
+        let start = Start {
+            kind: "deploy".into(),
+            reason: "deploy".into(),
+            target: commit.into(),
+            plan_sha256: String::new(),
+            plan: Value::Null,
+            over: None,
+        };
+        let held = Ledger::with_timing(git.clone(), "production", LockTiming::default())
+            .begin(start)
+            .unwrap();
+        let release: Release = serde_json::from_value(json!({
+            "schema": "release/1", "tag": tag, "environment": "production", "operation": held.id(),
+            "created": Utc::now(), "commit": commit, "railway": {"deployment": "r", "image_digest": null},
+            "vercel": {"deployment": "v"}, "backup": null, "approvers": [], "actor": "dev", "reason": null,
+            "health": "healthy", "variables": [], "schema_fingerprint": null, "timings_ms": {},
+        }))
+        .unwrap();
+        git.push_annotated_tag(&tag, &release.message().unwrap(), &commit.parse().unwrap())
+            .unwrap();
+        let facts = json!({"tag": tag, "record_sha256": release.sha256().unwrap(), "health": "healthy"});
+        held.finish(OperationOutcome::Done, facts).unwrap();
+        tag
     }
 
     pub fn plan(&self, file: &str, plan: &Value) {

@@ -145,8 +145,20 @@ fn a_release_needs_its_gate_whole_and_two_approvals_of_its_plan() {
         .json::<Value>()
         .unwrap();
     assert_eq!(message["approvers"], json!(["ann", "bob"]));
+    // A commit that asks for fewer approvals than what is live does not approve itself, and the plan says so.
+    let file = env.clone_dir().join("infrastructure/pipeline.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("required = 2", "required = 1")).unwrap();
     env.commit_release("v2-code-only").unwrap();
     refused(&deploy("next"), "approved another plan");
+    let plan = in_run(&env, "plan-of-next", &["deploy", "--plan", "--format", "json"]);
+    let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
+    assert_eq!(plan["plan"]["approvals"], 2, "{plan}");
+    let notes = plan["plan"]["notes"].to_string();
+    assert!(
+        notes.contains(&format!("for this release those of {tag} count")),
+        "{plan}"
+    );
 }
 
 /// Every file below, with what git keeps in compressed form.
@@ -213,6 +225,12 @@ fn no_secret_is_written_anywhere_and_none_is_in_a_process_list() {
     let stop = Arc::new(AtomicBool::new(false));
     let watcher = watch_processes(&stop);
 
+    // A build that prints what it can read: nothing of ours may be in it.
+    let package = env.clone_dir().join("frontend/package.json");
+    let seen = env.folder.join("seen-by-the-build");
+    let script = format!("env > {}; env", seen.display());
+    std::fs::create_dir_all(package.parent().unwrap()).unwrap();
+    std::fs::write(&package, json!({"scripts": {"build": script}}).to_string()).unwrap();
     env.commit_release("v1").unwrap();
     let verbose = ["--verbose", "--yes"];
     let run = |name: &str, args: &[&str]| env.xtask(name, &[args, &verbose].concat()).unwrap();
@@ -246,6 +264,11 @@ fn no_secret_is_written_anywhere_and_none_is_in_a_process_list() {
     let lines = watcher.join().unwrap();
     let ours = lines.iter().filter(|line| holds(line, "mongodump")).count();
     assert!(ours > 0, "the processes of the deploys were not seen");
+    let seen = std::fs::read_to_string(seen).expect("the build ran");
+    assert!(
+        seen.contains("VERCEL_PROJECT_ID") && !seen.contains("TOKEN"),
+        "{seen}"
+    );
     let written = everything_written(&env);
     assert!(written.len() > 20, "{:?}", written.keys());
     let logs: Vec<_> = written

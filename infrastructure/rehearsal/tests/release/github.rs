@@ -2,4 +2,5 @@
 
 mod gate;
 mod notify;
+mod people;
 mod settings;

@@ -3,6 +3,8 @@
 use chrono::{TimeDelta, Utc};
 
 use super::Line;
+use crate::backup::encryption;
+use crate::config::Unencrypted;
 use crate::context::Context;
 use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
@@ -37,13 +39,7 @@ pub(super) fn configuration(ctx: &Context) -> Vec<Line> {
         Ok(()) => Line::ok("health.toml", "valid"),
         Err(error) => Line::error("health.toml", &error, "fix infrastructure/health.toml"),
     });
-    if ctx.config.backup.recipients.is_empty() {
-        lines.push(Line::warning(
-            "backups",
-            "not encrypted",
-            "set backup.recipients in pipeline.toml to the age or ssh keys that may read them",
-        ));
-    }
+    lines.extend(encryption(ctx));
     lines.extend(guide(ctx));
     if ctx.config.approval.required < 2 && ctx.env().protected {
         lines.push(Line::warning(
@@ -53,6 +49,33 @@ pub(super) fn configuration(ctx: &Context) -> Vec<Line> {
         ));
     }
     lines
+}
+
+/// Backups in the clear: a problem where others can read them, which the workflows and the storages refuse.
+fn encryption(ctx: &Context) -> Option<Line> {
+    let config = &ctx.config.backup;
+    if encryption::is_configured(config) {
+        return None;
+    }
+    let mut places = encryption::elsewhere(config);
+    if ctx.config.github.is_some() {
+        places.push("GitHub (artifacts of workflow runs)".into());
+    }
+    let fix =
+        "write identity = \"BACKUP_AGE_IDENTITY\" to [backup] in pipeline.toml, then: cargo xtask setup";
+    Some(match config.unencrypted {
+        Unencrypted::Refuse if !places.is_empty() => Line::problem(
+            "backups",
+            format!("not encrypted, which is refused for {}", places.join(", ")),
+            fix,
+        ),
+        Unencrypted::LetOthersReadThem if !places.is_empty() => Line::warning(
+            "backups",
+            format!("not encrypted: others can read them in {}", places.join(", ")),
+            fix,
+        ),
+        _ => Line::warning("backups", "not encrypted", fix),
+    })
 }
 
 /// In an emergency nobody looks for a telephone number.

@@ -23,6 +23,12 @@ catalogue! {
         live "nothing was changed",
         next "correct {file} and run the command again";
 
+    /// A backup would lie in the clear where others can read it.
+    backup_unencrypted(places) Failed
+        "only encrypted backups go to {places}, and backup.recipients and backup.identity in pipeline.toml name no key",
+        live "nothing was changed",
+        next "write identity = \"BACKUP_AGE_IDENTITY\" to [backup] and run `cargo xtask setup`, which makes the key; or, where others may read the data, unencrypted = \"let-others-read-them\"";
+
     /// `--env` names an environment that the configuration lacks.
     environment_unknown(file, name, known) Usage
         "{file} has no environment `{name}`",

@@ -9,7 +9,7 @@ catalogue! {
     operation_under_way(kind, environment, holder, began, reason, seen_s, operation, lease_s) Refused
         "{kind} of {environment} is under way: {holder} began it at {began} UTC ({reason}), last heartbeat {seen_s} s ago",
         live "this command changed nothing",
-        next "wait for {operation} to end and run the command again; `cargo xtask ledger` shows it. If its holder died, its lease runs out {lease_s} s after the last heartbeat";
+        next "wait for {operation} to end and run the command again; `cargo xtask ledger` shows it. If its holder died, its lease runs out {lease_s} s after the last heartbeat; the command then watches for one before it takes over";
 
     /// The operation is not the unfinished one.
     not_resumable(why) Refused
@@ -76,6 +76,12 @@ catalogue! {
         live "some steps of this operation are live, others are not; all of them are recorded",
         next "{advice}cargo xtask {kind} --resume {operation}   (or undo it: cargo xtask {kind} --undo {operation})";
 
+    /// `recover` with nothing to recover.
+    nothing_unfinished(environment) Usage
+        "no operation of {environment} is unfinished",
+        live "this command changed nothing",
+        next "cargo xtask ledger";
+
     /// No operation has this id.
     unknown_operation(environment, operation) Usage
         "the ledger of {environment} has no operation {operation}",
@@ -87,6 +93,18 @@ catalogue! {
         "{operation} is a {its_kind}, not a {kind}",
         live "nothing was changed",
         next "cargo xtask {its_kind} --resume {operation}   (or --undo {operation})";
+
+    /// The variable with the end of the job holds something else.
+    job_end_invalid(variable) Usage
+        "{variable} is not a time in seconds since 1970",
+        live "nothing was changed",
+        next "correct the step of the workflow that sets {variable}";
+
+    /// A job that is ended by its limit would stop in the middle of a live change.
+    job_ends_too_soon(left_s, needed_s) Refused
+        "the job ends in {left_s} s, and what is to be changed live may take {needed_s} s",
+        live "nothing live was changed",
+        next "start the workflow again; where it does not fit into a whole job, raise `timeout-minutes` there and the minutes of XTASK_JOB_ENDS";
 
     /// The journal is locked by another process.
     journal_in_use(file) Refused

@@ -23,6 +23,12 @@ catalogue! {
         live "what came before is set up; running the command again is harmless",
         next "set approval.method = \"signed-tag\" in {pipeline_file}, list the keys in {approvers_file}, and run `cargo xtask setup` again";
 
+    /// `setup --secret` before the environment exists: secrets are kept in it.
+    environment_missing(environment, repository) Failed
+        "{repository} has no environment {environment} yet, which keeps the secrets",
+        live "nothing was changed",
+        next "cargo xtask setup   (it makes the environment, protected), then the same command again";
+
     /// `setup --secret` with a name that no configuration has.
     unknown_secret(name, known) Usage
         "pipeline.toml names no secret {name}",

@@ -3,8 +3,11 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::approval;
+use crate::backup::encryption;
 use crate::context::Context;
 use crate::domain::release::rolled_back_by;
+use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
@@ -58,7 +61,7 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     releases.require_ledger(ctx)?;
     releases.require_sound(None, &mut preflight);
     let last = releases.newest();
-    let mut notes = Vec::new();
+    let mut notes = approval::notes(ctx, last)?;
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
         preflight.check("the backend's token", platforms.railway.check_token());
         let settings = Settings::ask(&platforms, &mut preflight);
@@ -83,6 +86,11 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         "the database's secret",
         ctx.connection_string(&ctx.env().mongodb.uri),
     );
+    preflight.check("the backup's keys", encryption::check(ctx));
+    preflight.check(
+        "the time that the job has",
+        JobLimit::read(ctx).and_then(|limit| limit.require_all()),
+    );
     let variables = preflight
         .check("the variables", variables(ctx))
         .unwrap_or_default();
@@ -106,7 +114,7 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         migrations,
         variables: variables.backend,
         frontend_variables: variables.frontend,
-        approvals: ctx.config.approval.required,
+        approvals: approval::required(ctx, last)?,
         notes,
     };
     Ok((plan, releases))

@@ -12,9 +12,12 @@ use crate::domain::release::{
     database_action, known_good,
 };
 use crate::domain::release_chain::restores;
+use crate::domain::status_record::is_healthy_between;
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
+use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
+use crate::operation::status_records;
 use crate::release::checkout::Checkout;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
@@ -70,8 +73,14 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
     }
     releases.require_sound(Some(tag), &mut preflight);
     preflight.require(
-        target.health == Health::Healthy || wanted.health == RequiredHealth::Any,
-        || format!("{tag} was never healthy: its record has {}", target.health.word()),
+        wanted.health == RequiredHealth::Any || is_good(ctx, &releases, target),
+        || {
+            format!(
+                "{tag} was never healthy: its record has {}, and no later check recorded another verdict (`cargo xtask health --record` \
+                 does, --allow-unhealthy-target rolls back to it all the same)",
+                target.health.word()
+            )
+        },
     );
     let facts = Facts::ask(ctx, target, from);
     let CheckedPlatforms {
@@ -101,6 +110,11 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
     preflight.check(
         "the database's secret",
         ctx.connection_string(&ctx.env().mongodb.uri),
+    );
+    preflight.check("the backup's keys", backup::encryption::check(ctx));
+    preflight.check(
+        "the time that the job has",
+        JobLimit::read(ctx).and_then(|limit| limit.require_all()),
     );
     notes.extend(costs(&releases, target, backup.as_ref()));
     notes.extend(changed_variables(ctx, target, backend, &mut preflight));
@@ -142,6 +156,22 @@ fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Erro
         .or(malformed)
         .unwrap_or_else(|| format!("the remote has no tag {tag}"));
     errors::not_a_target(tag, why, offered(releases).join(", ")).into()
+}
+
+/// Whether the checks after its deploy, or any recorded while it was live, found the release healthy: the first ones may have
+/// come too early, or have met a fault that passed.
+fn is_good(ctx: &Context, releases: &Releases, target: &Release) -> bool {
+    if target.health == Health::Healthy {
+        return true;
+    }
+    let next = releases.all.iter().find(|later| later.created > target.created);
+    match status_records::read(ctx) {
+        Ok(records) => is_healthy_between(&records, target.created, next.map(|next| next.created)),
+        Err(error) => {
+            report::progress(&format!("warning: the recorded checks cannot be read: {error:#}"));
+            false
+        }
+    }
 }
 
 /// The releases that a rollback offers, newest first.

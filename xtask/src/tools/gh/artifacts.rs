@@ -8,7 +8,8 @@ use serde::Deserialize;
 use xshell::cmd;
 
 use super::release::{Files, TRANSFER_DEADLINE};
-use super::{GitHub, query};
+use super::{GitHub, printed, query};
+use crate::report;
 
 /// One artifact.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +26,41 @@ pub struct Artifact {
 #[derive(Debug, Clone, Deserialize)]
 struct ArtifactRun {
     id: u64,
+    head_branch: Option<String>,
+    repository_id: Option<u64>,
+    head_repository_id: Option<u64>,
+}
+
+/// Whose artifacts are taken: whoever opens a pull request can upload one of any name.
+#[derive(Debug, Clone, Copy)]
+pub struct TrustedRuns<'a> {
+    pub branch: &'a str,
+    /// Files of workflows below `.github/workflows/`.
+    pub workflows: &'a [&'a str],
+}
+
+impl ArtifactRun {
+    /// Whether it ran on this branch of the repository itself. A fork may have a branch of that name.
+    fn is_on(&self, branch: &str) -> bool {
+        self.head_branch.as_deref() == Some(branch)
+            && self.repository_id.is_some()
+            && self.repository_id == self.head_repository_id
+    }
+}
+
+#[derive(Deserialize)]
+struct RunOrigin {
+    path: String,
+    event: String,
+}
+
+impl RunOrigin {
+    fn is_of(&self, workflows: &[&str]) -> bool {
+        // The path may be followed by `@` and a reference.
+        let path = self.path.split('@').next().unwrap_or_default();
+        let name = path.strip_prefix(".github/workflows/").unwrap_or_default();
+        workflows.contains(&name) && !self.event.starts_with("pull_request")
+    }
 }
 
 #[derive(Deserialize)]
@@ -50,19 +86,61 @@ impl GitHub {
 }
 
 impl Files {
-    /// The newest artifact of this name that has not expired.
-    pub fn artifact(&self, name: &str) -> Result<Option<Artifact>> {
+    /// The newest artifact of this name that has not expired and comes from a trusted run; others are reported.
+    pub fn artifact(&self, name: &str, trusted: TrustedRuns<'_>) -> Result<Option<Artifact>> {
         let (sh, path) = (
             &self.sh,
-            format!("repos/{}/actions/artifacts?name={name}", self.repository),
+            format!(
+                "repos/{}/actions/artifacts?name={name}&per_page=100",
+                self.repository
+            ),
         );
-        let found: Artifacts = query(cmd!(sh, "gh api {path}"))
-            .json()
+        let listed = query(cmd!(sh, "gh api --paginate {path}"))
+            .read()
             .context("cannot list the artifacts on GitHub")?;
-        Ok(found
-            .artifacts
-            .into_iter()
-            .find(|artifact| artifact.name == name && !artifact.expired))
+        let pages = serde_json::Deserializer::from_str(&listed).into_iter::<Artifacts>();
+        for page in pages {
+            for artifact in page
+                .context("GitHub's list of artifacts is not as expected")?
+                .artifacts
+            {
+                if artifact.name != name || artifact.expired {
+                    continue;
+                }
+                if self.is_trusted(&artifact, trusted)? {
+                    return Ok(Some(artifact));
+                }
+                report::progress(&format!(
+                    "note: an artifact {name} does not come from our workflows on {}: it is not taken",
+                    trusted.branch
+                ));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_trusted(&self, artifact: &Artifact, trusted: TrustedRuns<'_>) -> Result<bool> {
+        let Some(run) = artifact
+            .workflow_run
+            .as_ref()
+            .filter(|run| run.is_on(trusted.branch))
+        else {
+            return Ok(false);
+        };
+        let (sh, path) = (
+            &self.sh,
+            format!("repos/{}/actions/runs/{}", self.repository, run.id),
+        );
+        let asked = query(cmd!(sh, "gh api {path}")).output()?;
+        if printed(&asked, "(HTTP 404)") {
+            return Ok(false);
+        }
+        let asked = asked
+            .checked()
+            .context("cannot ask GitHub for the run of an artifact")?;
+        let origin: RunOrigin =
+            serde_json::from_str(&asked.stdout).context("GitHub's answer about a run is not as expected")?;
+        Ok(origin.is_of(trusted.workflows))
     }
 
     /// Downloads and unpacks an artifact into a folder.

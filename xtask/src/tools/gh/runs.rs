@@ -67,6 +67,8 @@ struct Named {
 struct Commit {
     /// Of the account that has the author's address.
     author: Option<User>,
+    /// The same of whoever made the commit.
+    committer: Option<User>,
 }
 
 #[derive(Deserialize)]
@@ -86,11 +88,12 @@ impl GitHub {
             .with_context(|| format!("GitHub has no workflow run {run}"))
     }
 
-    /// Login of the author of a commit; `None` where GitHub has no account with that e-mail address.
-    pub fn commit_author(&self, commit: &str) -> Result<Option<String>> {
+    /// Logins of who wrote and who made a commit, where GitHub has an account with the address.
+    pub fn commit_logins(&self, commit: &str) -> Result<Vec<String>> {
         let found: Option<Commit> = self.get(&format!("commits/{commit}"))?;
         let found = found.with_context(|| format!("GitHub does not know the commit {commit}"))?;
-        Ok(found.author.map(|user| user.login))
+        let people = [found.author, found.committer].into_iter().flatten();
+        Ok(people.map(|user| user.login).collect())
     }
 
     /// Runs that wait for an approval.

@@ -181,21 +181,42 @@ impl GitHub {
         self.send("POST", "rulesets", &body)
     }
 
-    /// Names of the repository's secrets, or of an environment's. GitHub never gives a value.
-    pub fn secret_names(&self, environment: Option<&str>) -> Result<Vec<String>> {
-        let found: Option<Secrets> = match environment {
-            None => self.get("actions/secrets?per_page=100")?,
-            Some(name) => self.get(&format!("environments/{name}/secrets?per_page=100"))?,
-        };
-        let secrets = found.map(|found| found.secrets).unwrap_or_default();
-        Ok(secrets.into_iter().map(|secret| secret.name).collect())
+    /// Names of the secrets of an environment. GitHub never gives a value.
+    pub fn environment_secrets(&self, environment: &str) -> Result<Vec<String>> {
+        self.secret_names(&format!("environments/{environment}/secrets?per_page=100"))
     }
 
-    /// Sets a secret of the repository; the value goes through standard input.
-    pub fn set_secret(&self, name: &str, value: &Secret) -> Result<()> {
+    /// Names of the repository's own secrets, which a workflow of any branch can read. `None` where the token may not
+    /// ask: a job's own never may.
+    pub fn repository_secrets(&self) -> Result<Option<Vec<String>>> {
+        match self.secret_names("actions/secrets?per_page=100") {
+            Err(error) if format!("{error:#}").contains("(HTTP 403)") => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    fn secret_names(&self, path: &str) -> Result<Vec<String>> {
+        let found: Vec<Secrets> = match self.pages(path) {
+            Err(error) if format!("{error:#}").contains("(HTTP 404)") => Vec::new(),
+            answer => answer?,
+        };
+        let secrets = found.into_iter().flat_map(|page| page.secrets);
+        Ok(secrets.map(|secret| secret.name).collect())
+    }
+
+    /// Sets a secret of an environment; the value goes through standard input.
+    pub fn set_secret(&self, environment: &str, name: &str, value: &Secret) -> Result<()> {
         let (sh, repository) = (self.shell()?, &self.repository);
-        query(cmd!(sh, "gh secret set {name} --repo {repository}"))
-            .stdin(value.expose())
-            .run()
+        query(cmd!(
+            sh,
+            "gh secret set {name} --repo {repository} --env {environment}"
+        ))
+        .stdin(value.expose())
+        .run()
+    }
+
+    /// Removes a secret of the repository itself.
+    pub fn delete_repository_secret(&self, name: &str) -> Result<()> {
+        self.send("DELETE", &format!("actions/secrets/{name}"), &json!({}))
     }
 }

@@ -33,6 +33,8 @@ pub enum Signature {
     Of(String),
     /// Signed and unchanged, by nobody who is known.
     UnknownKey,
+    /// Signed and unchanged, with a key whose time is over or has not begun.
+    OutOfTime,
     /// Changed after it was signed, or its key was revoked.
     Forged,
     Absent,
@@ -120,16 +122,11 @@ impl Git {
         Ok(match principal.filter(|_| said.code == Some(0)) {
             Some(who) => Signature::Of(who),
             None if says("no signature found") => Signature::Absent,
+            None if says("key has expired") || says("key is not yet valid") => Signature::OutOfTime,
             // Good in itself, but of nobody in the file.
             None if says("Good \"git\" signature with") => Signature::UnknownKey,
             None => Signature::Forged,
         })
-    }
-
-    /// The address of a commit's author.
-    pub fn author_email(&self, commit: &CommitId) -> Result<String> {
-        self.local(&["show", "--no-patch", "--format=%ae", commit.as_str()])?
-            .read()
     }
 
     /// Pushes a tag of this clone, and proves that the remote has it. One that differs there is an error.

@@ -228,7 +228,10 @@ fn settings_of_the_user_change_no_answer() {
     for (name, value) in settings {
         world.git("a", &["config", name, value]);
     }
-    assert_eq!(git.author_email(&first).unwrap(), "ann@example.com");
+    assert_eq!(
+        git.people_since(None, &first).unwrap()[0].author,
+        "ann@example.com"
+    );
     assert_eq!(git.commit_times(None, &first, 1).unwrap().len(), 1);
     std::fs::write(world.dir.path().join("a/ä"), "").unwrap();
     assert_eq!(git.uncommitted().unwrap(), ["ä"]);

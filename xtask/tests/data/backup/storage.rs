@@ -10,6 +10,10 @@ use rehearsal::test_env::backup::{Mongo, Outcome, Repo, files_below};
 use rehearsal::test_env::platform::Platform;
 use rehearsal::test_env::process::program;
 use rehearsal::test_env::programs::{REHEARSAL, built};
+use rehearsal::test_env::zipped;
+use xtask::domain::ledger::OperationOutcome;
+use xtask::operation::ledger::{Ledger, LockTiming, Start};
+use xtask::tools::git::Git;
 
 #[test]
 fn metadata_follow_their_schema() {
@@ -156,10 +160,8 @@ fn platform(folder: &Path) -> Platform {
     Platform::start(&built(REHEARSAL), folder, &folder.join("log"), &config).unwrap()
 }
 
-#[test]
-fn github_keeps_encrypted_backups_and_gives_them_back() {
-    let server = Mongo::with_one_document();
-    let mut repo = Repo::new(&server.uri());
+/// The simulator, and `gh` of this repository that asks it.
+fn with_github(repo: &mut Repo) -> Platform {
     let platform = platform(&repo.root().join("p"));
     let wrappers = repo.root().join("wrappers");
     std::fs::create_dir_all(&wrappers).unwrap();
@@ -177,6 +179,14 @@ fn github_keeps_encrypted_backups_and_gives_them_back() {
     .unwrap();
     repo.set("GH_CONFIG_DIR", gh.to_str().unwrap());
     repo.set("GH_TOKEN", "token-of-github");
+    platform
+}
+
+#[test]
+fn github_keeps_encrypted_backups_and_gives_them_back() {
+    let server = Mongo::with_one_document();
+    let mut repo = Repo::new(&server.uri());
+    let _platform = with_github(&mut repo);
 
     let places = "[[backup.places]]\nkind = \"directory\"\npath = \"backups\"\nrequired = true\n[[backup.places]]\nkind = \"github\"\nrequired = true\n[github]\nrepository = \"o/r\"\n";
     repo.configure(places);
@@ -255,4 +265,137 @@ fn a_copy_that_fails_is_a_warning_unless_required() {
         .code(1)
         .says("a required storage has no copy")
         .says("the backup itself is good");
+}
+
+#[test]
+fn a_backup_in_the_clear_is_refused_where_others_can_read_it() {
+    let server = Mongo::with_one_document();
+    let mut repo = Repo::new(&server.uri());
+    let outputs = repo.root().join("outputs");
+    let azure = "[[backup.places]]\nkind = \"azure\"\ncontainer = \"copies\"\n";
+    // A storage off the machine, although it is not required.
+    repo.configure(azure);
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("only encrypted backups go to Azure (container copies)")
+        .says("next: write identity = ");
+    // A job of a workflow keeps what it is told as an artifact, which others can download.
+    repo.configure("");
+    repo.xtask(&["backup"]).ok();
+    std::fs::remove_dir_all(repo.backups()).unwrap();
+    repo.set("GITHUB_ACTIONS", "true");
+    repo.set("GITHUB_OUTPUT", outputs.to_str().unwrap());
+    repo.xtask(&["backup"])
+        .code(1)
+        .says("only encrypted backups go to GitHub (artifacts of workflow runs)");
+    assert!(!outputs.exists(), "the workflow is told of nothing to upload");
+    repo.assert_nothing_left();
+    repo.configure("unencrypted = \"let-others-read-them\"");
+    repo.xtask(&["backup"]).ok();
+    assert!(outputs.exists());
+
+    // The key alone is enough: its public side encrypts. Without its value nothing is written in the clear.
+    repo.configure("identity = \"KEY\"");
+    repo.xtask(&["backup"]).code(2).says("KEY is not set or empty");
+    let generated = Outcome::of(&mut Command::new(program(&["age-keygen"])));
+    repo.set("KEY", &generated.ok().stdout);
+    let created = repo.backup();
+    let public = generated
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("# public key: "));
+    assert_eq!(
+        (
+            &created["metadata"]["encrypted"],
+            &created["metadata"]["recipients"]
+        ),
+        (&json!(true), &json!([public.unwrap()]))
+    );
+    let id = created["metadata"]["id"].as_str().unwrap();
+    repo.xtask(&["backup", "verify", id]).ok();
+}
+
+/// Records in the ledger that an operation took this backup.
+fn record(repo: &Repo, id: &str, hash: &str) {
+    let start = Start {
+        kind: "deploy".into(),
+        reason: "deploy".into(),
+        target: "a commit".into(),
+        plan_sha256: String::new(),
+        plan: Value::Null,
+        over: None,
+    };
+    let mut ledger = Ledger::with_timing(Git::at(repo.root(), "origin"), "local", LockTiming::default());
+    let held = ledger.begin(start).unwrap();
+    held.step("backup", json!({"id": id, "hash": hash})).unwrap();
+    held.finish(OperationOutcome::Done, Value::Null).unwrap();
+}
+
+#[test]
+fn a_forged_backup_is_not_taken() {
+    let server = Mongo::with_one_document();
+    let mut repo = Repo::with_backup(&server.uri(), "[github]\nrepository = \"o/r\"");
+    let platform = with_github(&mut repo);
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(args);
+        repo.surround(&mut command);
+        Outcome::of(&mut command).ok();
+    };
+    git(&["init", "-q"]);
+    git(&["init", "-q", "--bare", "remote.git"]);
+    git(&["remote", "add", "origin", "remote.git"]);
+    let created = repo.backup();
+    let id = created["metadata"]["id"].as_str().unwrap();
+    let folder = PathBuf::from(created["path"].as_str().unwrap());
+    let folder = folder.parent().unwrap();
+    let artifact = json!({"name": format!("mongodb-backup-{id}"), "zip": zipped(folder)});
+    let upload = |run: u64, change: &Value| {
+        if !change.is_null() {
+            let mut fields = change.clone();
+            fields["id"] = json!(run);
+            platform.control("/github/runs", &fields).unwrap();
+        }
+        let mut body = artifact.clone();
+        body["run"] = json!(run);
+        platform.control("/github/artifacts", &body).unwrap();
+    };
+    let kept = repo.root().join("kept");
+    std::fs::rename(folder, &kept).unwrap();
+
+    // Whoever can open a pull request, or push a branch, can upload an artifact of this name.
+    let foreign = [
+        json!({"head_branch": "evil"}),
+        json!({"head_repository_id": 99, "event": "pull_request"}),
+        json!({"head_repository_id": 99}),
+        json!({"event": "pull_request_target"}),
+        json!({"path": ".github/workflows/labeler.yml"}),
+        json!({"path": "evil/.github/workflows/production-deploy.yml"}),
+        Value::Null,
+    ];
+    for (run, change) in (20..).zip(&foreign) {
+        upload(run, change);
+    }
+    repo.xtask(&["backup", "fetch", id])
+        .code(1)
+        .says("does not come from our workflows on main")
+        .says("no storage has a backup");
+    upload(40, &json!({"event": "push"}));
+    upload(41, &foreign[0]);
+    let fetched = repo.xtask(&["backup", "fetch", id]).ok().stdout.clone();
+    let local = Path::new(fetched.trim()).parent().unwrap();
+    std::fs::remove_dir_all(local).unwrap();
+
+    // From our own workflow, and in our own folder: what an operation recorded is another file.
+    record(&repo, id, &"0".repeat(64));
+    let replaced = "has another hash than its record: it was replaced";
+    repo.xtask(&["backup", "fetch", id]).code(1).says(replaced);
+    std::fs::rename(&kept, folder).unwrap();
+    for command in [
+        &["backup", "verify", id][..],
+        &["backup", "drill", id],
+        &["restore", id, "--plan"],
+    ] {
+        repo.xtask(command).code(1).says(replaced);
+    }
 }

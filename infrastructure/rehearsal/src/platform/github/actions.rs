@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::checks::suite_of;
-use super::{Endpoint, GitHub, counted, id_of, list, message, not_found, user_value};
+use super::{Endpoint, GitHub, State, counted, id_of, list, message, not_found, user_value};
 use crate::hex::hex;
 use crate::http::router::Captures;
 use crate::http::{Request, Response};
@@ -290,18 +290,25 @@ impl GitHub {
         }
     }
 
-    pub(super) fn artifact_value(&self, one: &Artifact) -> Value {
+    /// As listed: with the run's branch, and the repository that it came from, a fork where it is one.
+    pub(super) fn artifact_value(&self, state: &State, one: &Artifact) -> Value {
         let digest = hex(&Sha256::digest(&one.zip));
         let base = format!(
             "https://api.github.com/repos/{}/{}/actions/artifacts/{}",
             self.config.owner, self.config.repo, one.id
         );
+        let own = id_of(&format!("{}/{}", self.config.owner, self.config.repo));
+        let run = state.runs.get(&one.run).map_or(Value::Null, Run::value);
         json!({
             "id": one.id, "name": one.name, "size_in_bytes": one.zip.len(), "url": base,
             "archive_download_url": format!("{base}/zip"), "digest": format!("sha256:{digest}"),
             "expired": one.expires_ms <= self.shared.clock.now_ms(),
             "created_at": iso(one.created_ms), "updated_at": iso(one.created_ms), "expires_at": iso(one.expires_ms),
-            "workflow_run": {"id": one.run, "head_branch": "main", "head_sha": "0"},
+            "workflow_run": {
+                "id": one.run, "repository_id": own, "head_repository_id": run["head_repository_id"].as_u64().unwrap_or(own),
+                "head_branch": run["head_branch"].as_str().unwrap_or("main"),
+                "head_sha": run["head_sha"].as_str().unwrap_or("0"),
+            },
         })
     }
 
@@ -312,7 +319,7 @@ impl GitHub {
             .iter()
             .rev()
             .filter(|one| wanted(one) && request.param("name").is_none_or(|name| name == one.name))
-            .map(|one| self.artifact_value(one))
+            .map(|one| self.artifact_value(&state, one))
             .collect();
         counted(request, "artifacts", &found)
     }
@@ -334,7 +341,9 @@ impl GitHub {
 
     fn artifact(&self, _: &Request, captures: &Captures) -> Result<Response> {
         let found = self.artifact_of(captures)?;
-        Ok(found.map_or_else(not_found, |one| Response::json(200, &self.artifact_value(&one))))
+        Ok(found.map_or_else(not_found, |one| {
+            Response::json(200, &self.artifact_value(&self.state(), &one))
+        }))
     }
 
     /// The real API redirects to storage; a client that follows redirects sees no difference.

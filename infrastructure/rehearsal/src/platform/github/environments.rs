@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use super::settings::check_sealed;
 use super::{Endpoint, GitHub, counted, id_of, message, not_found, user_value};
 use crate::http::router::Captures;
 use crate::http::{Request, Response};
@@ -33,6 +34,14 @@ pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
         "GET /repos/{owner}/{repo}/environments/{name}/secrets",
         GitHub::environment_secrets,
     ),
+    (
+        "GET /repos/{owner}/{repo}/environments/{name}/secrets/public-key",
+        GitHub::environment_key,
+    ),
+    (
+        "PUT /repos/{owner}/{repo}/environments/{name}/secrets/{secret}",
+        GitHub::put_environment_secret,
+    ),
 ];
 
 /// Most reviewers of one environment.
@@ -52,6 +61,10 @@ pub(super) struct Environment {
 }
 
 impl Environment {
+    pub(super) fn secrets(&self) -> &[String] {
+        &self.secrets
+    }
+
     fn parse(body: &Value, now: Option<&Environment>, people: &[&str]) -> Result<Self> {
         let reviewers = body["reviewers"].as_array().cloned().unwrap_or_default();
         if reviewers.len() > MAX_REVIEWERS {
@@ -255,5 +268,25 @@ impl GitHub {
             .map(|name| json!({"name": name, "created_at": now, "updated_at": now}))
             .collect();
         Ok(counted(request, "secrets", &names))
+    }
+
+    fn environment_key(&self, request: &Request, captures: &Captures) -> Result<Response> {
+        if !self.state().environments.contains_key(&captures[0]) {
+            return Ok(not_found());
+        }
+        self.public_key(request, captures)
+    }
+
+    fn put_environment_secret(&self, request: &Request, captures: &Captures) -> Result<Response> {
+        check_sealed(request)?;
+        let mut state = self.state();
+        let Some(environment) = state.environments.get_mut(&captures[0]) else {
+            return Ok(not_found());
+        };
+        if environment.secrets.contains(&captures[1]) {
+            return Ok(Response::empty(204));
+        }
+        environment.secrets.push(captures[1].clone());
+        Ok(Response::json(201, &json!({})))
     }
 }

@@ -208,9 +208,11 @@ impl GitHub {
         json!({
             "environments": state.environments.keys().collect::<Vec<_>>(),
             "runs": state.runs.values().map(actions::Run::value).collect::<Vec<_>>(),
-            "artifacts": state.artifacts.iter().map(|one| self.artifact_value(one)).collect::<Vec<_>>(),
+            "artifacts": state.artifacts.iter().map(|one| self.artifact_value(&state, one)).collect::<Vec<_>>(),
             "releases": state.releases.iter().map(|one| self.release_value(one)).collect::<Vec<_>>(),
             "secrets": state.secrets.keys().collect::<Vec<_>>(),
+            "environment_secrets": state.environments.iter()
+                .map(|(name, one)| (name.clone(), json!(one.secrets()))).collect::<serde_json::Map<_, _>>(),
             "retention_days": state.retention_days,
         })
     }

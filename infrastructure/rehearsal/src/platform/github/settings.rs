@@ -18,6 +18,10 @@ pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
         GitHub::put_secret,
     ),
     (
+        "DELETE /repos/{owner}/{repo}/actions/secrets/{name}",
+        GitHub::delete_secret,
+    ),
+    (
         "GET /repos/{owner}/{repo}/actions/permissions/artifact-and-log-retention",
         GitHub::retention,
     ),
@@ -30,6 +34,17 @@ pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("GET /repos/{owner}/{repo}/rulesets/{id}", GitHub::ruleset),
     ("PUT /repos/{owner}/{repo}/rulesets/{id}", GitHub::put_ruleset),
 ];
+
+/// The body of a secret that is set.
+pub(super) fn check_sealed(request: &Request) -> Result<()> {
+    let body = request.json()?;
+    for name in ["encrypted_value", "key_id"] {
+        body[name]
+            .as_str()
+            .with_context(|| format!("{name} is missing"))?;
+    }
+    Ok(())
+}
 
 impl GitHub {
     #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
@@ -46,17 +61,13 @@ impl GitHub {
     /// A valid X25519 key (the base point): values are sealed for it, and nobody opens them.
     #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
     #[expect(clippy::unused_self, reason = "an endpoint like the others")]
-    fn public_key(&self, _: &Request, _: &Captures) -> Result<Response> {
+    pub(super) fn public_key(&self, _: &Request, _: &Captures) -> Result<Response> {
         let key = "CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         Ok(Response::json(200, &json!({"key_id": "1", "key": key})))
     }
 
     fn put_secret(&self, request: &Request, captures: &Captures) -> Result<Response> {
-        let body = request.json()?;
-        body["encrypted_value"]
-            .as_str()
-            .context("encrypted_value is missing")?;
-        body["key_id"].as_str().context("key_id is missing")?;
+        check_sealed(request)?;
         let now = self.now();
         let known = self.state().secrets.insert(captures[0].clone(), now).is_some();
         Ok(if known {
@@ -64,6 +75,12 @@ impl GitHub {
         } else {
             Response::json(201, &json!({}))
         })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn delete_secret(&self, _: &Request, captures: &Captures) -> Result<Response> {
+        let known = self.state().secrets.remove(&captures[0]).is_some();
+        Ok(if known { Response::empty(204) } else { not_found() })
     }
 
     fn max_days(&self) -> i64 {

@@ -84,6 +84,9 @@ enum SecretCommand {
         name: String,
         #[command(flatten)]
         repository: Repository,
+        /// Of this environment
+        #[arg(short, long)]
+        env: Option<String>,
     },
 }
 
@@ -156,21 +159,25 @@ fn secret(command: &SecretCommand) -> Result<u8> {
                 }
             }
         }
-        SecretCommand::Set { name, repository } => {
+        SecretCommand::Set {
+            name,
+            repository,
+            env,
+        } => {
             let mut value = String::new();
             std::io::stdin()
                 .read_to_string(&mut value)
                 .context("failed to read from standard input")?;
             let github = GitHub::from_environment(repository.repo.as_deref())?;
-            let key = github.json("GET", &github.repo_path("/actions/secrets/public-key"), None)?;
+            let below = env.as_ref().map_or_else(
+                || "/actions/secrets".to_owned(),
+                |name| format!("/environments/{name}/secrets"),
+            );
+            let key = github.json("GET", &github.repo_path(&format!("{below}/public-key")), None)?;
             // The real program seals the value; nobody here opens it, so a digest says as much.
             let sealed = BASE64.encode(Sha256::digest(value.trim_end_matches(['\r', '\n'])));
             let body = json!({"encrypted_value": sealed, "key_id": key["key_id"]});
-            github.json(
-                "PUT",
-                &github.repo_path(&format!("/actions/secrets/{name}")),
-                Some(&body),
-            )?;
+            github.json("PUT", &github.repo_path(&format!("{below}/{name}")), Some(&body))?;
         }
     }
     Ok(0)

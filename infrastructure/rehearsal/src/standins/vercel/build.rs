@@ -81,6 +81,7 @@ pub(super) fn build(_: &Global, prod: bool) -> Result<u8> {
             "No Project Settings found locally. Run `vercel pull --yes --environment={target}` to retrieve them."
         );
     }
+    run_script()?;
     let output = Path::new(OUTPUT);
     if output.exists() {
         std::fs::remove_dir_all(output)?;
@@ -110,6 +111,28 @@ fn pulled(target: &str) -> Result<Vec<(String, String)>> {
             Ok((name.to_owned(), std::env::var(name).unwrap_or(value)))
         })
         .collect()
+}
+
+/// The `build` script of a project that has one: a program of whoever wrote it, with the environment of this one.
+fn run_script() -> Result<()> {
+    let Ok(text) = std::fs::read_to_string("package.json") else {
+        return Ok(());
+    };
+    let package: Value = serde_json::from_str(&text).context("package.json is not valid")?;
+    let Some(script) = package["scripts"]["build"].as_str() else {
+        return Ok(());
+    };
+    let status = std::process::Command::new("sh")
+        .args(["-c", script])
+        .status()
+        .context("cannot run the build script")?;
+    if !status.success() {
+        bail!(
+            "Command \"npm run build\" exited with {}",
+            status.code().unwrap_or(1)
+        );
+    }
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path, variables: &[(String, String)]) -> Result<()> {

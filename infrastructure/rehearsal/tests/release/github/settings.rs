@@ -44,6 +44,16 @@ fn setup_makes_what_doctor_misses_and_then_finds_nothing_to_do() {
     for name in secrets {
         env.set_secret(name);
     }
+    let github = env.report()["github"].clone();
+    assert_eq!(
+        github["secrets"],
+        json!([]),
+        "one branch with a workflow reads them all"
+    );
+    let kept = github["environment_secrets"]["production"].as_array().unwrap();
+    for name in secrets.iter().chain(&["PROD_MONGODB_URI", "BACKUP_AGE_IDENTITY"]) {
+        assert!(kept.contains(&json!(name)), "{name}: {github}");
+    }
     let (code, text) = env.said(&["setup", "--yes"]);
     assert_eq!(
         (code, text.as_str()),
@@ -125,6 +135,102 @@ fn where_github_has_no_reviewers_setup_says_what_to_do_instead() {
     let (code, text) = env.said(&["setup", "--yes"]);
     assert!(
         code == 1 && text.contains("approval.method = \"signed-tag\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_secret_of_the_repository_is_a_gap_and_setup_moves_it_to_the_environment() {
+    let exposed = [
+        "PROD_MONGODB_URI",
+        "PROD_VERCEL_TOKEN",
+        "SLACK_WEBHOOK_URL",
+        "OTHER",
+    ];
+    let env = GithubEnv::start(
+        |config| config["github"]["secrets"] = json!(exposed),
+        &pipeline(TWO_PEOPLE),
+    );
+    let gap = |name: &str| {
+        format!("secret {name}: belongs to the repository, so that a workflow of any branch can read it")
+    };
+    let (_, text) = env.said(&["doctor"]);
+    for name in &exposed[..3] {
+        assert!(text.contains(&gap(name)), "{name}: {text}");
+    }
+    assert!(!text.contains(&gap("OTHER")), "{text}");
+    // Only the value that is known here can be moved: GitHub gives none back.
+    env.said(&["setup", "--yes"]);
+    let github = env.report()["github"].clone();
+    assert_eq!(
+        github["secrets"],
+        json!(["OTHER", "PROD_VERCEL_TOKEN", "SLACK_WEBHOOK_URL"]),
+        "{github}"
+    );
+    for name in ["PROD_VERCEL_TOKEN", "SLACK_WEBHOOK_URL"] {
+        env.set_secret(name);
+    }
+    env.said(&["setup", "--yes"]);
+    assert_eq!(env.report()["github"]["secrets"], json!(["OTHER"]));
+    let (_, text) = env.said(&["doctor"]);
+    assert!(!text.contains("belongs to the repository"), "{text}");
+}
+
+#[test]
+fn setup_makes_the_key_of_the_backups_once_and_tells_where_it_must_be_kept() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let file = env.path("clone/.xtask/keys/backup-age-identity.txt");
+    let (_, text) = env.said(&["setup", "--plan"]);
+    assert!(
+        text.contains("would: make the key of the backups: the secret BACKUP_AGE_IDENTITY, and the file ")
+            && !file.exists(),
+        "{text}"
+    );
+    let (_, text) = env.said(&["setup", "--yes"]);
+    assert!(
+        text.contains("keep it outside of GitHub and of this machine"),
+        "{text}"
+    );
+    let key = std::fs::read_to_string(&file).unwrap();
+    let secret = key
+        .lines()
+        .find(|line| line.starts_with("AGE-SECRET-KEY-1"))
+        .unwrap();
+    assert!(!text.contains(secret), "{text}");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let kept = &env.report()["github"]["environment_secrets"]["production"];
+    assert!(
+        kept.as_array().unwrap().contains(&json!("BACKUP_AGE_IDENTITY")),
+        "{kept}"
+    );
+    // Another key would lock everybody out of the backups that were made with the first.
+    env.said(&["setup", "--yes"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), key);
+}
+
+#[test]
+fn backups_in_the_clear_are_a_problem_where_others_can_read_them() {
+    let clear = pipeline(TWO_PEOPLE).replace("identity = \"BACKUP_AGE_IDENTITY\"", "");
+    let env = GithubEnv::start(|_| {}, &clear);
+    let file = repository().join("infrastructure/health.toml");
+    std::fs::copy(file, env.path("clone/infrastructure/health.toml")).unwrap();
+    let (code, text) = env.said(&["doctor", "--config-only"]);
+    assert!(
+        code == 1
+            && text.contains(
+                "PROBLEM  backups: not encrypted, which is refused for GitHub (artifacts of workflow runs)"
+            ),
+        "{text}"
+    );
+    let allowed = clear.replace(
+        "unencrypted = \"refuse\"",
+        "unencrypted = \"let-others-read-them\"",
+    );
+    std::fs::write(env.path("clone/infrastructure/pipeline.toml"), allowed).unwrap();
+    let (code, text) = env.said(&["doctor", "--config-only"]);
+    assert!(
+        code == 0 && text.contains("warning  backups: not encrypted: others can read them"),
         "{text}"
     );
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rehearsal::test_env::DATABASE;
+use serde_json::json;
 use xtask::database::Live;
 use xtask::exec::Finished;
 use xtask::secret::Secret;
@@ -187,4 +188,63 @@ fn a_token_that_is_missing_or_of_another_project_is_refused() {
     let said = other.stderr_tail.join("\n");
     assert!(said.contains("a token of another Railway project"), "{said}");
     assert_eq!(untouched(&case), before);
+}
+
+/// A fault of the platform, until it is cleared.
+fn fault(case: &Case, platform: &str, operation: &str) {
+    let body = json!({"id": "x", "platform": platform, "operation": operation, "kind": "status", "status": 400, "times": 0});
+    case.env.control("/faults", &body).unwrap();
+}
+
+#[test]
+fn a_deploy_that_changed_nothing_has_failed_and_one_that_stopped_midway_is_recovered() {
+    let case = Case::new();
+    let before = case.seen();
+    let failed = |ended: &Finished, code: i32, why: &str| {
+        assert_eq!(ended.code, Some(code), "{}", ended.error());
+        assert!(
+            ended.stderr_tail.join("\n").contains(why),
+            "{why}: {}",
+            ended.error()
+        );
+    };
+    failed(
+        &case.run(&["recover", "--resume"], &[]),
+        2,
+        "no operation of production is unfinished",
+    );
+    case.env.commit_release("v1").unwrap();
+    // GitHub ends a job at its limit: nothing is begun that may not fit.
+    let ends = |text: String| [("XTASK_JOB_ENDS", text)];
+    let soon = (chrono::Utc::now() + chrono::TimeDelta::seconds(90)).timestamp();
+    failed(
+        &case.run(&["deploy"], &ends(soon.to_string())),
+        3,
+        "the job ends in ",
+    );
+    failed(&case.run(&["deploy"], &ends("noon".into())), 2, "is not a time");
+
+    fault(&case, "railway", "up");
+    failed(&case.run(&["deploy"], &[]), 1, "nothing live was changed");
+    assert_eq!(case.last_operation()["ended"]["outcome"], "failed");
+    assert_eq!(case.seen(), before);
+
+    // The domain does not move: the backend is live, and so the deploy is midway.
+    case.env.control("/faults/clear", &json!({})).unwrap();
+    fault(
+        &case,
+        "vercel",
+        "POST /v10/projects/{project}/promote/{deployment}",
+    );
+    let stopped = case.run(&["deploy"], &[]);
+    assert_eq!(stopped.code, Some(4), "{}", stopped.error());
+    case.env.control("/faults/clear", &json!({})).unwrap();
+    failed(&case.run(&["deploy"], &[]), 3, "was left unfinished");
+    case.ok(&["recover", "--undo"]);
+    assert_eq!(case.last_operation()["ended"]["outcome"], "undone");
+    assert_eq!(case.seen(), before);
+
+    let later = (chrono::Utc::now() + chrono::TimeDelta::minutes(55)).timestamp();
+    let done = case.run(&["deploy"], &ends(later.to_string()));
+    assert_eq!(done.code, Some(0), "{}", done.error());
 }

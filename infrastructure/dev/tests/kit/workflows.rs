@@ -1,0 +1,251 @@
+//! What the workflows must have, and no linter of workflows looks for: each rule stands for a way in which a release or a
+//! rollback was lost.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rehearsal::test_env::programs::repository;
+
+const DEPLOY: &str = "production-deploy";
+const ROLLBACK: &str = "production-rollback";
+/// What a job that changes something live is given, and what is kept of it for uploads and messages at its end.
+const LEAST_MINUTES: u32 = 60;
+const LEAST_KEPT_MINUTES: u32 = 5;
+
+fn workflows() -> Vec<(String, String)> {
+    let folder = repository().join(".github/workflows");
+    let mut found: Vec<(String, String)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn workflow(name: &str) -> String {
+    let found = workflows().into_iter().find(|(known, _)| known == name);
+    found.unwrap_or_else(|| panic!("there is no workflow {name}")).1
+}
+
+/// The jobs of a workflow: name and text.
+fn jobs(text: &str) -> Vec<(String, String)> {
+    let (_, rest) = text.split_once("\njobs:\n").expect("a workflow has jobs");
+    let mut jobs: Vec<(String, String)> = Vec::new();
+    for line in rest.lines() {
+        let begins = line
+            .strip_prefix("  ")
+            .filter(|line| !line.starts_with([' ', '#']));
+        match begins.and_then(|line| line.strip_suffix(':')) {
+            Some(name) => jobs.push((name.to_owned(), String::new())),
+            None => {
+                if let Some((_, body)) = jobs.last_mut() {
+                    body.push_str(line);
+                    body.push('\n');
+                }
+            }
+        }
+    }
+    jobs
+}
+
+/// The scripts of the steps of a job.
+fn scripts(job: &str) -> Vec<String> {
+    let lines: Vec<&str> = job.lines().collect();
+    let mut scripts = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let trimmed = line.trim_start().trim_start_matches("- ");
+        let Some(script) = trimmed.strip_prefix("run:") else {
+            continue;
+        };
+        let script = script.trim();
+        if script.starts_with('|') {
+            let indent = line.len() - line.trim_start().len();
+            let block = lines[at + 1..]
+                .iter()
+                .take_while(|line| line.trim().is_empty() || line.len() - line.trim_start().len() > indent);
+            scripts.push(block.map(|line| format!("{}\n", line.trim())).collect());
+        } else {
+            scripts.push(script.to_owned());
+        }
+    }
+    scripts
+}
+
+/// Whether a script changes something live.
+fn is_live(script: &str) -> bool {
+    let changes = ["xtask deploy --yes", "xtask recover --yes"].iter();
+    changes.clone().any(|change| script.contains(change))
+        || script
+            .lines()
+            .any(|line| line.contains("xtask rollback ") && line.contains("--yes"))
+}
+
+fn number_after(text: &str, mark: &str) -> u32 {
+    let (_, rest) = text
+        .split_once(mark)
+        .unwrap_or_else(|| panic!("no {mark:?} in\n{text}"));
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn a_rollback_waits_behind_no_deploy_and_nothing_takes_its_place() {
+    let group = |name: &str, text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim);
+        let groups = lines.filter_map(|line| line.strip_prefix("group: "));
+        groups.map(|group| format!("{name} {group}")).collect()
+    };
+    for (name, text) in workflows() {
+        if name != "ci" {
+            assert!(!text.contains("cancel-in-progress: true"), "{name}");
+        }
+        for group in group("", &text) {
+            if name == ROLLBACK {
+                // One run waits in a group, and a newer one ends it: with the run's number nobody else is in it.
+                assert!(group.contains("github.run_id"), "{group}");
+            } else {
+                assert!(!group.contains(ROLLBACK), "{name}: {group}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_job_that_changes_something_live_has_an_hour_and_tells_the_program_when_it_ends() {
+    let mut count = 0;
+    for (name, text) in [DEPLOY, ROLLBACK].map(|name| (name, workflow(name))) {
+        for (job, body) in jobs(&text) {
+            let scripts = scripts(&body);
+            let Some(at) = scripts.iter().position(|script| is_live(script)) else {
+                continue;
+            };
+            count += 1;
+            let limit = number_after(&body, "timeout-minutes: ");
+            assert!(limit >= LEAST_MINUTES, "{name}: {job}: {limit} minutes");
+            assert!(
+                scripts[0].contains("XTASK_JOB_ENDS=") && at > 0,
+                "{name}: {job}: {scripts:?}"
+            );
+            let told = number_after(&scripts[0], "date +%s) + ");
+            assert!(
+                told + LEAST_KEPT_MINUTES <= limit,
+                "{name}: {job}: {told} of {limit}"
+            );
+            let (before, _) = body.split_once("XTASK_JOB_ENDS=").unwrap();
+            assert!(
+                !before.contains("- uses:"),
+                "{name}: {job}: the clock starts late"
+            );
+        }
+    }
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn secrets_come_from_an_environment_and_our_program_takes_the_place_of_the_shell() {
+    let mut count = 0;
+    for (name, text) in workflows() {
+        for (job, body) in jobs(&text) {
+            let has_secrets = body.contains("secrets.");
+            assert!(
+                !has_secrets || body.contains("\n    environment: production"),
+                "{name}: {job} reads secrets of the repository"
+            );
+            for script in scripts(&body) {
+                for line in script.lines().filter(|line| line.contains("xtask ")) {
+                    let calls = line.match_indices("xtask ").count();
+                    let replaced = line.match_indices("exec xtask ").count();
+                    let is_ours = !line.contains("cargo xtask ");
+                    assert!(!is_ours || calls == replaced, "{name}: {job}: {line}");
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 10, "only {count} calls were found");
+}
+
+/// A script as GitHub runs it, with a program in place of ours; the signal is what a cancelled run gets.
+fn is_told(script: &str, action: &str, folder: &Path) -> bool {
+    let (file, told) = (folder.join("script.sh"), folder.join("told"));
+    std::fs::write(&file, script).unwrap();
+    std::fs::remove_file(&told).ok();
+    let xtask = folder.join("xtask");
+    let program = "#!/bin/bash\ntrap 'echo \"$@\" > \"$TOLD\"; exit 4' TERM\necho ready\nwhile :; do read -t 1 < <(:); done\n";
+    std::fs::write(&xtask, program).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&xtask, mode).unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("bash")
+        .args(["--noprofile", "--norc", "-eo", "pipefail"])
+        .arg(&file)
+        .env("PATH", path)
+        .env("TOLD", &told)
+        .envs([
+            ("ACTION", action),
+            ("TAG", "t"),
+            ("REASON", "r"),
+            ("DATABASE", "auto"),
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(shell.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "ready\n");
+    let pid = rustix::process::Pid::from_child(&shell);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let code = shell.wait().unwrap().code();
+    code == Some(4) && told.exists()
+}
+
+#[test]
+fn a_signal_to_the_step_reaches_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut count = 0;
+    for name in [DEPLOY, ROLLBACK] {
+        for (job, body) in jobs(&workflow(name)) {
+            for script in scripts(&body).iter().filter(|script| is_live(script)) {
+                for action in ["rollback", "resume", "undo"] {
+                    assert!(is_told(script, action, folder.path()), "{name}: {job}: {script}");
+                    count += 1;
+                }
+                let without = script.replace("exec ", "");
+                assert!(
+                    !is_told(&without, "rollback", folder.path()),
+                    "the test sees nothing: {script}"
+                );
+            }
+        }
+    }
+    assert_eq!(count, 6);
+}
+
+#[test]
+fn what_npm_installs_is_pinned_and_runs_nothing() {
+    let action = std::fs::read_to_string(repository().join(".github/actions/xtask/action.yml")).unwrap();
+    let texts = workflows().into_iter().map(|(_, text)| text).chain([action]);
+    let mut count = 0;
+    for line in texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()) {
+        assert!(!line.contains("npm install"), "{line}");
+        if line.contains("npm ci") {
+            assert!(line.contains("--ignore-scripts"), "{line}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 1);
+    let lock = repository().join("infrastructure/tools/vercel/package-lock.json");
+    let lock: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(lock).unwrap()).unwrap();
+    let packages = lock["packages"].as_object().unwrap();
+    assert!(packages.len() > 100 && packages.contains_key("node_modules/vercel"));
+    for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
+        assert!(package["integrity"].is_string(), "{name} has no hash");
+    }
+}

@@ -1,0 +1,72 @@
+//! The hash that a backup must have, from the records on the git remote: what lies beside a file in a storage, or comes with
+//! it, proves nothing to somebody who may have replaced both.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::domain::ledger::LedgerState;
+use crate::domain::manifest::{BackupMetadata, check_backup_id};
+use crate::domain::release::Release;
+use crate::operation::ledger::Ledger;
+use crate::report;
+use crate::sync::lock;
+use crate::tools::git::Git;
+
+/// Hashes by id, as far as they were read: a record is never changed.
+static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// The recorded SHA-256 of a backup; `None` where no release and no operation recorded it, or the remote cannot be read, which
+/// is reported.
+pub(super) fn hash(ctx: &Context, id: &str) -> Option<String> {
+    let known = |id: &str| lock(&KNOWN).get(id).cloned();
+    if let Some(hash) = known(id) {
+        return Some(hash);
+    }
+    match read(ctx) {
+        Ok(read) => lock(&KNOWN).extend(read),
+        Err(error) => report::progress(&format!(
+            "warning: no record to compare the backup {id} with: {error:#}"
+        )),
+    }
+    known(id)
+}
+
+/// Refuses a backup that is not the recorded one.
+///
+/// # Errors
+/// The hash in its metadata, which the file is compared with, is another one.
+pub(super) fn check(metadata: &BackupMetadata, recorded: Option<&str>) -> Result<()> {
+    ensure!(
+        recorded.is_none_or(|recorded| recorded == metadata.hash),
+        "the backup {} has another hash than its record: it was replaced",
+        metadata.id
+    );
+    Ok(())
+}
+
+/// What the ledger has stands over what tags have: a tag can be made by hand.
+fn read(ctx: &Context) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for recorded in Git::open(ctx).recorded_releases(&ctx.env().tag_prefix)? {
+        let release = Release::from_message(&recorded.name, &recorded.message).ok();
+        let backup = release.and_then(|release| release.backup);
+        found.extend(backup.map(|backup| (backup.id, backup.hash)));
+    }
+    found.extend(of_ledger(&Ledger::open(ctx).state()?));
+    Ok(found)
+}
+
+/// The backups that steps of operations took.
+fn of_ledger(state: &LedgerState) -> impl Iterator<Item = (String, String)> {
+    let steps = state.operations.iter().flat_map(|operation| &operation.steps);
+    steps.filter_map(|step| {
+        let text = |name: &str| step.facts.get(name).and_then(Value::as_str);
+        let (id, hash) = (text("id")?, text("hash")?);
+        check_backup_id(id).ok()?;
+        Some((id.to_owned(), hash.to_owned()))
+    })
+}
