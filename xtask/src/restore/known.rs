@@ -214,9 +214,11 @@ impl KnownRestore {
             return Some("its plan is lost: see \"Lost plans\" in docs/RESTORE.md".to_owned());
         }
         let forget = format!("cargo xtask restore --forget {id}");
-        let undo = (self.phase == Some(RestorePhase::Swapped) && self.newer.is_none())
-            .then(|| format!("   (or --undo {id})"))
-            .unwrap_or_default();
+        let undo = if self.phase == Some(RestorePhase::Swapped) && self.newer.is_none() {
+            format!("   (or --undo {id})")
+        } else {
+            String::new()
+        };
         Some(
             match self.forgettable_from(kept).filter(|from| *from > Utc::now()) {
                 None => format!("{forget}{undo}"),

@@ -98,16 +98,19 @@ impl Restore<'_> {
     /// A time-series collection cannot give up a name that a collection from before must get again.
     fn refuse_timeseries(&self, plan: &SwapPlan) -> Result<()> {
         let listed = self.live.listed()?;
-        let named = plan.steps.iter().filter_map(|step| match step {
+        let renamed = plan.steps.iter().filter_map(|step| match step {
             RestoreStep::RenameToPrevious { collection } | RestoreStep::PromoteShadow { collection } => {
                 Some(collection.as_str())
             }
             RestoreStep::DropView { view, .. } => Some(view.as_str()),
             _ => None,
         });
-        let blocking_names: BTreeSet<&str> = named.filter(|name| is_timeseries(&listed, name)).collect();
-        let names: Vec<&str> = blocking_names.into_iter().collect();
-        ensure!(names.is_empty(), errors::timeseries_blocks(names.join("`, `")));
+        let blocking_names: BTreeSet<&str> = renamed.filter(|name| is_timeseries(&listed, name)).collect();
+        let blocking: Vec<&str> = blocking_names.into_iter().collect();
+        ensure!(
+            blocking.is_empty(),
+            errors::timeseries_blocks(blocking.join("`, `"))
+        );
         Ok(())
     }
 
