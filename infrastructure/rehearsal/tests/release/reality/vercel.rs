@@ -186,7 +186,7 @@ fn others_who_deploy_are_found_and_stop_a_deploy() {
     }
     let back = story.run(&["rollback", &story.0.old_tag, "--reason", "x", "--plan"]);
     assert!(
-        back.error().to_string().contains("newest release"),
+        back.error().to_string().contains("is live already"),
         "{}",
         back.error()
     );
