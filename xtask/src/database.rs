@@ -67,7 +67,7 @@ impl Live {
     /// Connects and waits for an answer. Errors name the host, never the connection string.
     pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
         let live = Self::open(uri, database, None)?;
-        live.command(doc! { "ping": 1 })
+        live.command(&doc! { "ping": 1 })
             .map_err(|error| errors::no_server(&live.host, format!("{error:#}")))?;
         Ok(live)
     }
@@ -121,9 +121,9 @@ impl Live {
     }
 
     /// Runs a command on the database.
-    fn command(&self, command: Document) -> Result<Document> {
+    fn command(&self, command: &Document) -> Result<Document> {
         let asked = deadline::ride_out(|| self.run_on(&self.database, command.clone(), self.answer));
-        asked.with_context(|| failed(&command, Some(self.name())))
+        asked.with_context(|| failed(command, Some(self.name())))
     }
 
     /// One command, whose answer is waited for no longer than that.
@@ -169,10 +169,10 @@ impl Live {
     }
 
     /// Runs a command on the database `admin`.
-    fn admin(&self, command: Document) -> Result<Document> {
+    fn admin(&self, command: &Document) -> Result<Document> {
         let database = self.client.database("admin");
         let asked = deadline::ride_out(|| self.run_on(&database, command.clone(), self.answer));
-        asked.with_context(|| failed(&command, None))
+        asked.with_context(|| failed(command, None))
     }
 }
 

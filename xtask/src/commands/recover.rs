@@ -28,24 +28,22 @@ Example:
 /// Options of `recover`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
-#[group(required = true, multiple = false)]
 pub struct Args {
-    /// Finish the operation; the unfinished one unless its id is given
-    #[arg(long, value_name = "OPERATION", num_args = 0..=1)]
-    resume: Option<Option<OperationId>>,
-    /// Undo the operation; the unfinished one unless its id is given
-    #[arg(long, value_name = "OPERATION", num_args = 0..=1)]
-    undo: Option<Option<OperationId>>,
+    /// Finish the operation
+    #[arg(long, required_unless_present = "undo")]
+    resume: bool,
+    /// Undo the operation
+    #[arg(long, conflicts_with = "resume")]
+    undo: bool,
+    /// The operation; the unfinished one unless its id is given
+    operation: Option<OperationId>,
 }
 
 /// Finds the operation and does what its own command does.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = &common.context()?;
-    let (id, is_undo) = match (&args.resume, &args.undo) {
-        (Some(id), _) => (id.as_ref(), false),
-        (None, id) => (id.as_ref().and_then(Option::as_ref), true),
-    };
-    let operation = wanted(ctx, id)?;
+    let is_undo = args.undo;
+    let operation = wanted(ctx, args.operation.as_ref())?;
     let (id, kind) = (&operation.id, operation.started.kind.as_str());
     let verb = if is_undo { "undoing" } else { "finishing" };
     report::progress(&format!(

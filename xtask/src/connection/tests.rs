@@ -270,7 +270,7 @@ fn what_dns_adds_counts_for_a_tool_as_for_the_driver() {
     );
     // What the driver makes of the records: two hosts, and the TXT options authSource and replicaSet.
     let resolved = "mongodb://a.example:27017,b.example:27018/?authSource=admin&replicaSet=rs0";
-    let client = ClientOptions::parse(&resolved.replace("://", "://u:p@"))
+    let client = ClientOptions::parse(resolved.replace("://", "://u:p@"))
         .run()
         .unwrap();
     assert_eq!(

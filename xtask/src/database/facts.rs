@@ -36,8 +36,8 @@ pub enum Privileges {
 impl Live {
     /// Asks for versions and topology.
     pub fn server(&self) -> Result<Server> {
-        let build = self.command(doc! { "buildInfo": 1 })?;
-        let hello = self.command(doc! { "hello": 1 })?;
+        let build = self.command(&doc! { "buildInfo": 1 })?;
+        let hello = self.command(&doc! { "hello": 1 })?;
         Ok(Server {
             host: self.host.clone(),
             version: build
@@ -66,7 +66,7 @@ impl Live {
 
     /// Room on the disk; `None` where the server does not tell (Atlas shared tiers).
     pub fn space(&self) -> Result<Option<Space>> {
-        let stats = self.command(doc! { "dbStats": 1 })?;
+        let stats = self.command(&doc! { "dbStats": 1 })?;
         let number = |name: &str| stats.get(name).map(whole).filter(|n| *n > 0);
         Ok(number("fsTotalSize")
             .zip(number("fsUsedSize"))
@@ -85,7 +85,7 @@ impl Live {
             ] } },
         ];
         let pipeline = doc! { "aggregate": 1, "pipeline": stages, "cursor": {} };
-        let answer = self.admin(pipeline).ok()?;
+        let answer = self.admin(&pipeline).ok()?;
         let batch = answer.get_document("cursor").ok()?.get_array("firstBatch").ok()?;
         let prefix = format!("{}.", self.name());
         let found = batch
@@ -97,7 +97,7 @@ impl Live {
 
     /// What our user may do with this database.
     pub fn privileges(&self) -> Privileges {
-        let Ok(status) = self.admin(doc! { "connectionStatus": 1, "showPrivileges": true }) else {
+        let Ok(status) = self.admin(&doc! { "connectionStatus": 1, "showPrivileges": true }) else {
             return Privileges::Unknown;
         };
         self.actions(&status)

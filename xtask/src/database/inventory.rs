@@ -41,7 +41,7 @@ impl Live {
     /// All collections and views, those of the server and those that restores left included.
     pub fn listed(&self) -> Result<BTreeMap<String, Listed>> {
         let listing = || format!("cannot list the collections of `{}`", self.name());
-        let entries = self.all_of(doc! { "listCollections": 1, "cursor": {} });
+        let entries = self.all_of(&doc! { "listCollections": 1, "cursor": {} });
         let mut found = BTreeMap::new();
         for entry in entries.with_context(listing)? {
             let kind = match entry.get_str("type") {
@@ -57,7 +57,7 @@ impl Live {
     }
 
     /// All that a command with a cursor lists: a few answers, each small.
-    fn all_of(&self, command: Document) -> Result<Vec<Document>> {
+    fn all_of(&self, command: &Document) -> Result<Vec<Document>> {
         let listed = ride_out(|| {
             let (database, command) = (self.database.clone(), command.clone());
             within(self.answer, &self.host, move || {
@@ -134,7 +134,7 @@ impl Live {
     /// The indexes of a collection as the server lists them.
     pub fn indexes(&self, collection: &str) -> Result<Vec<Document>> {
         let listing = || format!("cannot list the indexes of `{}.{collection}`", self.name());
-        match self.all_of(doc! { "listIndexes": collection, "cursor": {} }) {
+        match self.all_of(&doc! { "listIndexes": collection, "cursor": {} }) {
             // Dropped between two questions.
             Err(error) if server_code(&error) == Some(NOT_FOUND) => Ok(Vec::new()),
             listed => listed.with_context(listing),
@@ -150,7 +150,7 @@ impl Live {
             .run();
         let documents = documents.with_context(|| format!("cannot count `{}.{collection}`", self.name()))?;
         // Statistics may need a role that counting does not: a size of 0 hurts nobody.
-        let stats = self.command(doc! { "collStats": collection });
+        let stats = self.command(&doc! { "collStats": collection });
         let bytes = stats.ok().as_ref().and_then(|s| s.get("size")).map_or(0, whole);
         Ok((documents, bytes))
     }

@@ -18,7 +18,7 @@ pub enum OplogAccess {
 impl Live {
     /// Asks what mongodump would need: a member of a replica set, and the role to read `local`.
     pub fn oplog(&self) -> Result<OplogAccess> {
-        let hello = self.command(doc! { "hello": 1 })?;
+        let hello = self.command(&doc! { "hello": 1 })?;
         if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
             let why = "this is a sharded cluster, which has no oplog";
             return Ok(OplogAccess::No(why.to_owned()));

@@ -95,7 +95,9 @@ fn environment(ctx: &Context, github: &GitHub, name: &str, changes: &mut Vec<Set
         let mut wanted = reviewers.clone();
         // GitHub writes a login as its owner does, and takes it in any case.
         for names in [&mut now, &mut wanted] {
-            names.iter_mut().for_each(|name| *name = name.to_lowercase());
+            for name in names.iter_mut() {
+                *name = name.to_lowercase();
+            }
             names.sort();
         }
         // Who approves may be set by hand: only what pipeline.toml names is enforced.

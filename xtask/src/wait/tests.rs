@@ -94,9 +94,8 @@ fn a_minute_of_429_ends_no_wait_and_no_read() {
     let read = retry_by(&clock, in_general, || {
         if clock.elapsed().as_secs() < 60 {
             bail!("You are being ratelimited")
-        } else {
-            Ok(())
         }
+        Ok(())
     });
     read.unwrap();
     let clock = Simulated::default();

@@ -78,7 +78,7 @@ pub(super) fn check_output(folder: &Path) -> Result<()> {
         let entries = std::fs::read_dir(output.join(part));
         entries.is_ok_and(|mut entries| entries.next().is_some())
     };
-    if !PARTS.iter().any(|part| filled(&part)) {
+    if !PARTS.iter().any(filled) {
         return Err(errors::vercel_output_empty().into());
     }
     match placeholder_in(&output.join(PARTS[0]))? {
