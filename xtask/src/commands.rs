@@ -66,7 +66,7 @@ impl Common {
     pub fn begin(&self, has_html: bool) -> Result<()> {
         report::set_verbose(self.verbose);
         crate::exec::install_signal_handler()?;
-        crate::secret::hide_environment();
+        crate::exec::hide_environment();
         // Before anything is done: to find out afterwards that it cannot be shown would be too late.
         if self.format == Format::Html && !has_html {
             return Err(errors::only_metrics_has_html().into());

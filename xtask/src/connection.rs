@@ -165,7 +165,7 @@ impl ConnectionString {
     }
 
     /// Writes once, to stderr, which options do not count. Their values are nobody's business.
-    pub fn tell(&self) {
+    pub fn warn_once(&self) {
         static TOLD: LazyLock<Mutex<BTreeSet<String>>> = LazyLock::new(Mutex::default);
         let listed = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
         let mut notes = Vec::new();

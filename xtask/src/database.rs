@@ -75,7 +75,7 @@ impl Live {
     /// Reads the connection string; the first question connects.
     pub fn open(uri: &Secret, database: &str, at_most: Option<Patience>) -> Result<Self> {
         let uri = ConnectionString::read(uri).map_err(errors::connection_string_unusable)?;
-        uri.tell();
+        uri.warn_once();
         let mut options = uri.for_client()?;
         let selection = options.server_selection_timeout.get_or_insert(SELECTION_DEADLINE);
         let connect = options.connect_timeout.get_or_insert(CONNECT_DEADLINE);

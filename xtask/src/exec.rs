@@ -263,5 +263,16 @@ pub fn read_bounded(reader: impl Read, limit_bytes: usize) -> Result<Vec<u8>> {
     output::read_bounded(reader, limit_bytes)
 }
 
+/// Closes `/proc/PID/environ` and the memory of this process to other processes of the same user: a build that we start runs
+/// programs of others, and can read everything that its parents let it read (proc(5), prctl(2), `PR_SET_DUMPABLE`). Best effort:
+/// other systems have no such file, and root reads it all the same.
+pub fn hide_environment() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        crate::report::trace(&format!("the environment stays readable: {error}"));
+    }
+}
+
 #[cfg(test)]
 mod tests;

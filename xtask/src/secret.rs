@@ -53,17 +53,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Closes `/proc/PID/environ` and the memory of this process to other processes of the same user: a build that we start runs
-/// programs of others, and can read everything that its parents let it read (proc(5), prctl(2), `PR_SET_DUMPABLE`). Best effort:
-/// other systems have no such file, and root reads it all the same.
-pub fn hide_environment() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-    {
-        crate::report::trace(&format!("the environment stays readable: {error}"));
-    }
-}
-
 /// Takes every known secret, and the password of every URL, out of a text.
 pub fn scrub(text: &str) -> String {
     let mut text = text.to_owned();

@@ -179,7 +179,10 @@ mod tests {
         let identities = Identities::parse(&text).unwrap();
         assert_eq!(format!("{identities:?}"), "Identities(1 secret)");
         let public = key.to_public().to_string();
-        assert_eq!(Recipients::parse(&[&public]).unwrap().texts(), std::slice::from_ref(&public));
+        assert_eq!(
+            Recipients::parse(&[&public]).unwrap().texts(),
+            std::slice::from_ref(&public)
+        );
         assert_eq!(identities.public_keys(), [public]);
 
         let mistaken = format!("{:#}", Recipients::parse(&[secret.expose_secret()]).unwrap_err());

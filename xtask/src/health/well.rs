@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::expect::cut;
+use crate::report::one_line;
 
 /// Members that say it, in small letters.
 const MEMBERS: [&str; 11] = [
@@ -63,10 +63,13 @@ pub(super) fn is_well(body: &str) -> Result<(), String> {
     };
     match well {
         Some(true) => Ok(()),
-        Some(false) => Err(format!("the answer says that not all is well: {}", cut(body))),
+        Some(false) => Err(format!(
+            "the answer reports that not all is well: {}",
+            one_line(body)
+        )),
         None => Err(format!(
-            "the answer does not say whether all is well: {}",
-            cut(body)
+            "the answer does not report whether all is well: {}",
+            one_line(body)
         )),
     }
 }

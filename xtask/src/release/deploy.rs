@@ -110,7 +110,7 @@ fn fail(
         }
         Ok(false) => operation.fail(error),
         Err(unknown) => {
-            report::progress(&format!("  cannot tell what is live: {unknown:#}"));
+            report::progress(&format!("  cannot determine what is live: {unknown:#}"));
             operation.fail(error)
         }
     }

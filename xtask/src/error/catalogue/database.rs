@@ -14,7 +14,7 @@ catalogue! {
     /// The server was reached and does not answer.
     database_silent(host, seconds) Failed
         "the MongoDB server at {host} took the connection and did not answer within {seconds} s",
-        next "look at the server and at proxies and firewalls before it, and run the command again";
+        next "check the server and the proxies and firewalls before it, and run the command again";
 
     /// The connection string cannot be read.
     connection_string_unusable(cause) Usage
