@@ -176,7 +176,16 @@ fn is_told(script: &str, action: &str, folder: &Path) -> bool {
     std::fs::write(&file, script).unwrap();
     std::fs::remove_file(&told).ok();
     let xtask = folder.join("xtask");
-    let program = "#!/bin/bash\ntrap 'echo \"$@\" > \"$TOLD\"; exit 4' TERM\necho ready\nwhile :; do read -t 1 < <(:); done\n";
+    // It ends with its input, so that nothing is left of one that the signal did not reach.
+    let program = r#"#!/usr/bin/env python3
+import os, signal, sys
+def told(*_):
+    open(os.environ["TOLD"], "w").write(" ".join(sys.argv))
+    os._exit(4)
+signal.signal(signal.SIGTERM, told)
+print("ready", flush=True)
+sys.stdin.read()
+"#;
     std::fs::write(&xtask, program).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&xtask, mode).unwrap();
@@ -192,9 +201,11 @@ fn is_told(script: &str, action: &str, folder: &Path) -> bool {
             ("REASON", "r"),
             ("DATABASE", "auto"),
         ])
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let input = shell.stdin.take();
     let mut line = String::new();
     BufReader::new(shell.stdout.take().unwrap())
         .read_line(&mut line)
@@ -203,6 +214,7 @@ fn is_told(script: &str, action: &str, folder: &Path) -> bool {
     let pid = rustix::process::Pid::from_child(&shell);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let code = shell.wait().unwrap().code();
+    drop(input);
     code == Some(4) && told.exists()
 }
 
