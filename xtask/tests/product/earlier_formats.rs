@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mongodb::bson::{Document, doc};
 use serde_json::Value;
 use xtask::domain::ledger::{LedgerState, OperationOutcome};
 use xtask::domain::release::{Health, Release};
@@ -207,12 +208,11 @@ fn a_step_that_did_not_reach_the_ledger_stands_in_the_journal() {
     assert_eq!(before, recorded);
 }
 
-/// A repository and a server, with what the earlier version pushed, and these folders of operations.
+/// A repository and a server, with these folders of operations.
 fn environment(operations: &[PathBuf]) -> RestoreEnv {
     let env = RestoreEnv::start();
     // Only the restores of the configured database are listed.
     env.configure(|pipeline| pipeline.replace("database = \"shop\"", "database = \"sample\""));
-    fetch_bundle(&env.dir.path().join("remote.git"));
     let folder = env.root().join(".xtask/operations");
     for operation in operations {
         let copy = folder.join(operation.file_name().unwrap());
@@ -240,6 +240,17 @@ fn the_program_shows_what_was_recorded() {
     let folders = std::fs::read_dir(fixtures().join("operations")).unwrap();
     let folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).collect();
     let env = environment(&folders);
+    fetch_bundle(&env.dir.path().join("remote.git"));
+    // Without what a restore keeps beside the live data, another machine has dropped it.
+    let database = env.live().with_database("sample").database().clone();
+    for id in [
+        "20261127-044440-e9a7",
+        "20261127-044453-958f",
+        "20261127-044600-5851",
+    ] {
+        let kept = database.collection::<Document>(&format!("__old_{id}_users"));
+        kept.insert_one(doc! { "_id": 1 }).run().unwrap();
+    }
     let ledger = env.ok(&["ledger"]);
     assert_eq!(ledger["operations"].as_array().unwrap().len(), 11);
     let metrics = env.ok(&["metrics"]);
@@ -265,6 +276,7 @@ fn the_program_shows_what_was_recorded() {
 #[test]
 fn the_program_shows_a_restore_that_was_killed_midway_as_such() {
     let killed = ["rollback", "restore"].map(killed);
+    // Without the ledger, which has how they ended later.
     let env = environment(&killed.clone().map(|(_, folder)| folder));
     let expected = killed.map(|(id, _)| (id, "swapping".to_owned()));
     assert_eq!(phases(&env), expected);
