@@ -35,7 +35,8 @@ pub(super) fn is_proved(
         return Ok(false);
     }
     let arrived = has_arrived(&platforms, operation, &plan.commit)?;
-    if interrupted() || !platforms.railway.pending()?.is_empty() {
+    let railway = &platforms.railway;
+    if interrupted() || !railway.pending()?.is_empty() || railway.has_blocked()? {
         return Ok(false);
     }
     let serving = platforms.serving()?;

@@ -84,4 +84,10 @@ impl Railway {
         });
         Ok(pending.collect())
     }
+
+    /// Whether a deployment waits for the approval of somebody, and goes live with it.
+    pub fn has_blocked(&self) -> Result<bool> {
+        let all = self.deployments()?;
+        Ok(all.iter().any(|deployment| deployment.phase() == Phase::Blocked))
+    }
 }

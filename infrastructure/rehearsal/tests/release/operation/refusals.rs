@@ -81,7 +81,7 @@ fn a_plan_has_what_blocks_the_restore_of_its_data() {
         database.create_collection(name).run().unwrap();
     }
     let before = untouched(&case);
-    for how in [&["--plan"][..], &["--reason", "test", "--yes"]] {
+    for how in [&["--plan"][..], &["--reason", "test"]] {
         let refused = case.run(&[&["rollback", &case.old_tag], how].concat(), &[]);
         assert_eq!(refused.code, Some(3), "{}", refused.error());
         let said = refused.stderr_tail.join("\n");
