@@ -158,7 +158,8 @@ pub fn ended_well(ended: &Finished, told: &str) -> String {
         Some(0) => "done".to_owned(),
         None => "killed".to_owned(),
         Some(code @ (1 | 3 | 4)) => {
-            assert!(said.contains("error:"), "{told}: {said}");
+            let is_error = said.contains("error:") || said.contains("error[");
+            assert!(is_error, "{told}: {said}");
             assert!(
                 said.contains("live:") || said.contains("next:"),
                 "{told}: the message says neither what is live nor what to do: {said}"
