@@ -38,6 +38,8 @@ const BUILD_DEADLINE: Duration = Duration::from_hours(6);
 const MAJORITY_DEADLINE_MS: i32 = 60_000;
 /// How long a server that was reached may take for one answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
+/// The server's code `DuplicateKey`.
+const DUPLICATE_KEY: i32 = 11000;
 const APP_NAME: &str = "cargo-xtask";
 
 /// The longest that the driver looks for a server and for a connection, whatever the connection string says.

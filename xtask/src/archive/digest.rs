@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, anyhow};
 
 use super::bson;
+
 pub use crate::domain::content_digest::ContentDigest;
+use crate::sync::lock;
 
 /// A batch goes to a worker when it has this size: large enough that handing it over costs nothing beside
 /// hashing it, small enough that the batches under way fit in a few megabytes.
@@ -130,7 +132,7 @@ fn work(batches: &Mutex<Receiver<Batch>>, check: Check) -> Result<Sums> {
     let mut sums = Sums::new();
     loop {
         // The guard lives for this statement only: other workers wait for a batch, never for our hashing.
-        let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let batch = lock(batches).recv();
         let Ok(batch) = batch else { return Ok(sums) };
         let mut rest = batch.documents.as_slice();
         for (collection, bytes) in batch.runs {

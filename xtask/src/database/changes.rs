@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::deadline::{PAUSE, RIDE_OUT, is_broken};
 use super::fence::TOKEN_ID;
-use super::{Live, server_code};
+use super::{DUPLICATE_KEY, Live, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
 use crate::wait;
@@ -19,8 +19,7 @@ use crate::wait;
 /// `NamespaceNotFound`, `NamespaceExists`.
 const NOT_FOUND: i32 = 26;
 const EXISTS: i32 = 48;
-/// `DuplicateKey`, `DocumentValidationFailure`.
-const DUPLICATE_KEY: i32 = 11000;
+/// `DocumentValidationFailure`.
 const INVALID: i32 = 121;
 
 /// How a renaming ended.

@@ -11,14 +11,12 @@ use anyhow::{Context as _, Result};
 use mongodb::bson::{Document, doc};
 use mongodb::error::{ErrorKind, WriteFailure};
 
-use super::Live;
+use super::{DUPLICATE_KEY, Live};
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::operation as errors;
 
 /// `_id` of the token, beside the numbered lines of a plan.
 pub(super) const TOKEN_ID: &str = "lock";
-/// `DuplicateKey`.
-const DUPLICATE_KEY: i32 = 11000;
 
 /// What proves that an operation may change the database.
 #[derive(Clone)]

@@ -9,7 +9,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -22,6 +22,7 @@ use crate::domain::operation::OperationId;
 use crate::error::catalogue::operation as errors;
 use crate::exec::read_bounded;
 use crate::report::json_line;
+use crate::sync::lock;
 
 /// The largest journal that is read: an operation writes some hundred lines.
 const LIMIT_BYTES: usize = 64 << 20;
@@ -75,7 +76,7 @@ impl Journal {
             .create(true)
             .open(&path)
             .with_context(|| format!("cannot open the journal {}", path.display()))?;
-        lock(&file, &path)?;
+        lock_file(&file, &path)?;
         let bytes = read_whole(&mut file, &path)?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         if whole < bytes.len() {
@@ -95,7 +96,7 @@ impl Journal {
     /// Appends one value and returns when it is on the disk. It must hold no secret: see [`json_line`].
     pub fn append<T: Serialize>(&self, record: &T) -> Result<()> {
         let line = json_line(record)?;
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = lock(&self.file);
         // One write: a kill leaves a whole line or a cut one, never two mixed.
         file.write_all(line.as_bytes())
             .and_then(|()| file.sync_data())
@@ -122,7 +123,7 @@ pub fn read_file<T: DeserializeOwned>(path: &Path, tag: &str) -> Result<Vec<T>> 
 
 /// A child that is being started by another thread has a copy of our files for a moment, locks included: one that seems to
 /// be held is asked for again before another process is blamed.
-fn lock(file: &File, path: &Path) -> Result<()> {
+fn lock_file(file: &File, path: &Path) -> Result<()> {
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(()),

@@ -3,7 +3,7 @@
 mod failure;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -28,6 +28,7 @@ use crate::operation::budget::{self, Watched};
 use crate::operation::job_limit::JobLimit;
 use crate::operation::journal::{self, Journal, STEP_TAG};
 use crate::operation::ledger::{Ledger, OperationLock, Start};
+use crate::sync::lock;
 use crate::wait::millis;
 use crate::{report, secret};
 
@@ -419,8 +420,4 @@ fn facts_of(ctx: &Context, recorded: &LedgerOperation) -> Result<BTreeMap<String
         }
     }
     Ok(facts)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! The last step of a deploy and of a rollback: what is live now is recorded as a release, healthy or not.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context as _, Result};
 use chrono::Utc;
@@ -15,6 +15,7 @@ use crate::error::catalogue::release as errors;
 use crate::health::HealthReport;
 use crate::operation::run::Operation;
 use crate::secret::scrub_json;
+use crate::sync::lock;
 
 /// What was found live.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl HealthSnapshot {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Value>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

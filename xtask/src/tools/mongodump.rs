@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{Cursor, ErrorKind, PipeReader, Read};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -20,6 +20,7 @@ use crate::domain::manifest::OPLOG_COLLECTION;
 use crate::exec::{Exec, Finished};
 use crate::report;
 use crate::secret::Secret;
+use crate::sync::lock;
 use crate::tools::mongo_config::ConfigFile;
 
 /// A dump that takes longer is stopped.
@@ -79,9 +80,7 @@ pub fn archive<T>(
         .on_stderr(move |line| {
             report::trace(line);
             if let Some((namespace, documents)) = parse_done(line) {
-                seen.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(namespace, documents);
+                lock(&seen).insert(namespace, documents);
             }
         })
         .stream_out(|stdout| {
@@ -93,7 +92,7 @@ pub fn archive<T>(
             })
         })?;
     let value = judge(consumed, &finished, ended.get())?;
-    let counts = std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));
+    let counts = std::mem::take(&mut *lock(&counts));
     Ok(Dumped {
         value,
         counts,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -16,6 +16,7 @@ use xshell::{Cmd, Shell, cmd};
 use crate::exec::{Exec, Finished};
 use crate::report;
 use crate::secret::Secret;
+use crate::sync::lock;
 use crate::tools::mongo_config::ConfigFile;
 
 /// A restore that takes longer is stopped.
@@ -75,9 +76,7 @@ pub fn check_renaming(
                 && renaming.contains(" bson to restore to ")
             {
                 let renaming = renaming.replace('`', "");
-                seen.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(renaming);
+                lock(&seen).insert(renaming);
             }
         });
     let (written, finished) = exec.stream_in(|pipe| match feed(pipe) {
@@ -87,7 +86,7 @@ pub fn check_renaming(
     })?;
     written?;
     finished.checked().context("the dry run of the restore failed")?;
-    let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+    let found = std::mem::take(&mut *lock(&found));
     let expected = request.collections.iter().map(|name| request.renaming(name));
     let expected: BTreeSet<String> = expected.collect();
     if let Some(strange) = found.difference(&expected).next() {
@@ -112,20 +111,20 @@ pub fn restore(
     let last = Arc::new(Mutex::new(None));
     let (read, seen) = (Arc::clone(&config), Arc::clone(&last));
     let exec = {
-        let config = config.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = lock(&config);
         let config = config.as_ref().context("the configuration is gone")?;
         Exec::new(request.command(sh, config, &[])?)
     };
     let exec = exec.deadline(DEADLINE).on_stderr(move |line| {
         report::trace(line);
         // Its first line comes after it has read its configuration: the file need not stay on the disk.
-        read.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&read).take();
         if let Some(counts) = parse_last_line(line) {
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(counts);
+            *lock(&seen) = Some(counts);
         }
     });
     let (written, finished) = exec.stream_in(|pipe| feed(pipe))?;
-    let counts = *last.lock().unwrap_or_else(PoisonError::into_inner);
+    let counts = *lock(&last);
     judge(written, &finished, counts)
 }
 

@@ -11,6 +11,7 @@ use xtask::domain::release::{Release, ReleaseRecord};
 use xtask::release::releases::Releases;
 
 use rehearsal::test_env::git::{command, git, remote_and_clone};
+use rehearsal::test_env::history::PIPELINE;
 
 const RELEASES: u64 = 10_000;
 /// What a health report of some dozen checks adds to a record.
@@ -118,29 +119,6 @@ fn fill(remote: &Path, head: &str) {
     drop(stream);
     assert!(child.wait().unwrap().success());
 }
-
-const PIPELINE: &str = r#"
-schema = "pipeline/1"
-default_environment = "production"
-[environments.production]
-tag_prefix = "prod"
-[environments.production.railway]
-project = "p"
-environment = "e"
-service = "s"
-token = "RAILWAY"
-source = "backend"
-url = "https://api.example.com"
-[environments.production.vercel]
-org = "team_x"
-project = "prj_x"
-token = "VERCEL"
-source = "frontend"
-domain = "www.example.com"
-[environments.production.mongodb]
-uri = "MONGODB"
-database = "shop"
-"#;
 
 #[test]
 fn ten_thousand_releases_are_read_and_each_is_compared_with_the_ledger() {

@@ -200,15 +200,7 @@ fn fetched_resumed_and_checked(repo: &Repo, id: &str) {
 }
 
 fn pruned(repo: &Repo, first: &str) {
-    let git = |args: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(args);
-        repo.surround(&mut command);
-        Outcome::of(&mut command).ok();
-    };
-    git(&["init", "-q"]);
-    git(&["init", "-q", "--bare", "remote.git"]);
-    git(&["remote", "add", "origin", "remote.git"]);
+    repo.add_remote();
     let second = repo.backup()["metadata"]["id"].as_str().unwrap().to_owned();
     repo.configure(&format!("retention_days = 0\n{PLACES}"));
     repo.xtask(&["--yes", "backup", "prune"])

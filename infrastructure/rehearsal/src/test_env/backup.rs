@@ -197,6 +197,21 @@ database = "{DATABASE}"
             .stdin(Stdio::null());
     }
 
+    /// Makes it a git repository with a remote, which the ledger needs.
+    pub fn add_remote(&self) {
+        let calls: [&[&str]; 3] = [
+            &["init", "-q"],
+            &["init", "-q", "--bare", "remote.git"],
+            &["remote", "add", "origin", "remote.git"],
+        ];
+        for args in calls {
+            let mut command = Command::new("git");
+            command.args(args);
+            self.surround(&mut command);
+            Outcome::of(&mut command).ok();
+        }
+    }
+
     /// Runs the program to its end.
     pub fn xtask(&self, args: &[&str]) -> Outcome {
         Outcome::of(&mut self.command(args))

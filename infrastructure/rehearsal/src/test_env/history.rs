@@ -4,6 +4,8 @@
 mod events;
 mod repository;
 
+pub use repository::PIPELINE;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

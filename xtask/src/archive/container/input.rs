@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+
+use crate::sync::lock;
 
 /// Size and SHA-256 of a file as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl HashedFile {
     pub(super) fn finish(mut self) -> io::Result<FileDigest> {
         let mut rest = vec![0; 256 * 1024];
         while self.read(&mut rest)? > 0 {}
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.0);
         Ok(FileDigest {
             size_bytes: state.size_bytes,
             sha256: format!("{:x}", state.hash.clone().finalize()),
@@ -56,7 +58,7 @@ impl HashedFile {
 
 impl Read for HashedFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let count = state.file.read(buffer)?;
         state.hash.update(&buffer[..count]);
         state.size_bytes += count as u64;

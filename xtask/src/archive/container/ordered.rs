@@ -1,9 +1,11 @@
 //! Work spread over threads, its results in the order of the work, a bounded amount of both under way.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, anyhow};
+
+use crate::sync::lock;
 
 /// Takes the work. Dropping it ends the workers once they have done what was submitted.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ where
         let mut work = make();
         std::thread::spawn(move || {
             loop {
-                let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let job = lock(&jobs).recv();
                 let Ok((input, result)) = job else { return };
                 // Nobody waits for it when the operation was given up.
                 let _ = result.send(work(input));

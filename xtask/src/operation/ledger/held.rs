@@ -1,7 +1,7 @@
 //! The lock while it is held: steps, heartbeat, and the proof before each live change that it is still ours.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
@@ -13,6 +13,7 @@ use crate::domain::ledger::{Body, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::error::CliError;
 use crate::error::catalogue::operation as errors;
+use crate::sync::lock;
 
 /// How often an event is sent again when the remote cannot be reached.
 pub(super) const ATTEMPTS: u32 = 7;
@@ -157,7 +158,7 @@ impl OperationLock {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// The least that must be left of the lease before something live is changed.
@@ -167,7 +168,7 @@ impl Shared {
 
     /// What is left of the lease.
     fn left(&self) -> Duration {
-        let lease = *crate::sync::lock(&self.lease);
+        let lease = *lock(&self.lease);
         if lease.lost {
             return Duration::ZERO;
         }
@@ -213,7 +214,7 @@ impl Shared {
             self.still_ours(inner)?;
             let asked = Clock::now();
             if inner.chain.append(&self.id, self.fence, body.clone(), attempts)? {
-                crate::sync::lock(&self.lease).renewed = asked;
+                lock(&self.lease).renewed = asked;
                 return Ok(());
             }
         }
@@ -224,7 +225,7 @@ impl Shared {
         if state.holds(&self.id, self.fence) {
             return Ok(());
         }
-        crate::sync::lock(&self.lease).lost = true;
+        lock(&self.lease).lost = true;
         let now = state.operations.last();
         let who = now.map_or_else(
             || "somebody else".to_owned(),
@@ -244,7 +245,7 @@ impl Shared {
             if inner.ended {
                 return;
             }
-            let quiet = crate::sync::lock(&self.lease).renewed.age();
+            let quiet = lock(&self.lease).renewed.age();
             if quiet < self.timing.heartbeat / 2 {
                 // A step has just said that we are alive.
                 pause = self.timing.heartbeat;

@@ -48,9 +48,7 @@ fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
         repo.surround(&mut command);
         Outcome::of(&mut command).ok();
     };
-    git(&["init", "-q"]);
-    git(&["init", "-q", "--bare", "remote.git"]);
-    git(&["remote", "add", "origin", "remote.git"]);
+    repo.add_remote();
     git(&["commit", "-q", "--allow-empty", "-m", "first"]);
 
     let ids: Vec<String> = (0..3)
@@ -100,15 +98,7 @@ fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
 fn copies_of_a_backup_folder_are_one_backup_and_go_together() {
     let server = Mongo::with_one_document();
     let repo = Repo::new(&server.uri());
-    let git = |args: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(args);
-        repo.surround(&mut command);
-        Outcome::of(&mut command).ok();
-    };
-    git(&["init", "-q"]);
-    git(&["init", "-q", "--bare", "remote.git"]);
-    git(&["remote", "add", "origin", "remote.git"]);
+    repo.add_remote();
     let created = repo.backup();
     let id = created["metadata"]["id"].as_str().unwrap();
     let folder = repo.backups().join(id);
@@ -336,15 +326,7 @@ fn a_forged_backup_is_not_taken() {
     let server = Mongo::with_one_document();
     let mut repo = Repo::with_backup(&server.uri(), "[github]\nrepository = \"o/r\"");
     let platform = with_github(&mut repo);
-    let git = |args: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(args);
-        repo.surround(&mut command);
-        Outcome::of(&mut command).ok();
-    };
-    git(&["init", "-q"]);
-    git(&["init", "-q", "--bare", "remote.git"]);
-    git(&["remote", "add", "origin", "remote.git"]);
+    repo.add_remote();
     let created = repo.backup();
     let id = created["metadata"]["id"].as_str().unwrap();
     let folder = PathBuf::from(created["path"].as_str().unwrap());

@@ -57,7 +57,8 @@ pub(super) fn git(dir: &Path, args: &[&str], at: Option<DateTime<Utc>>) {
     );
 }
 
-const PIPELINE: &str = r#"
+/// A configuration whose outside systems are never asked.
+pub const PIPELINE: &str = r#"
 schema = "pipeline/1"
 default_environment = "production"
 [environments.production]
