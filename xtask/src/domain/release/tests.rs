@@ -62,6 +62,20 @@ fn a_record_survives_its_tag_and_a_wrong_one_is_refused() {
     }
 }
 
+/// A number that changed in its last digit while it was read would make the ledger refuse the record.
+#[test]
+fn measured_times_do_not_change_a_records_hash() {
+    for step in 1..10_000_u32 {
+        let mut written = release("prod-20250101-000000");
+        written.health_report = Some(serde_json::json!({ "p95_ms": f64::from(step) / 7.3 }));
+        let read = ReleaseRecord::from_message(&written.tag, &written.message().unwrap()).unwrap();
+        assert_eq!(
+            (read.sha256, &read.release),
+            (written.sha256().unwrap(), &written)
+        );
+    }
+}
+
 #[test]
 fn tag_names_are_times() {
     let time = tag_time("prod", "prod-20250131-235959").unwrap();
