@@ -241,11 +241,24 @@ pub struct QuiesceConfig {
 }
 
 /// What counts as a migration of the database.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MigrationsConfig {
     /// Folders or files, relative to the root; a difference below them makes a rollback restore the database.
     pub paths: Vec<String>,
+    /// Collections in which a migration program records what it applied.
+    pub records: Vec<String>,
+}
+
+impl Default for MigrationsConfig {
+    fn default() -> Self {
+        // Of migrate-mongo, of migrate and mongo-migrate-ts, of programs of one's own.
+        let records = ["changelog", "migrations", "migrations_changelog", "_migrations"];
+        Self {
+            paths: Vec::new(),
+            records: records.map(str::to_owned).into(),
+        }
+    }
 }
 
 /// How a deploy behaves.

@@ -43,5 +43,5 @@ pub use preflight::blocking;
 pub use prepare::{Prepared, ShadowFacts};
 pub use preview::{DocumentCount, LossDetail, LossExample, LossPreview, RowLoss, preview};
 pub use reinsert::{ReinsertOptions, Reinserted, reinsert};
-pub use swap::Swapped;
+pub use swap::{InPlace, Swapped};
 pub use undo::RestoreUndone;

@@ -36,7 +36,7 @@ use server::Server;
 
 /// The database that the sample application keeps its data in.
 pub const DATABASE: &str = "sample";
-/// One command of the rehearsal; the mission gives a whole rollback 15 minutes.
+/// One command of the rehearsal: a whole rollback has 15 minutes.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// Tools that a rehearsal runs.
 const TOOLS: &[&str] = &["mongodump", "mongorestore", "mongodb-server", "git"];

@@ -17,6 +17,8 @@ use crate::config::Oplog;
 use crate::context::Context;
 use crate::database::OplogAccess;
 use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, NamespaceRecord};
+use crate::domain::operation::OperationId;
+use crate::domain::restore_name;
 use crate::error::CliError;
 use crate::exec::check_interrupted;
 use crate::report;
@@ -36,6 +38,8 @@ pub struct CreateOptions {
     pub allow_empty: bool,
     /// What it is taken for, for people.
     pub purpose: String,
+    /// The operation that fills shadow collections while this backup is taken: they are left out.
+    pub within: Option<OperationId>,
 }
 
 /// How long the parts took.
@@ -98,7 +102,9 @@ fn take(
     let step = Instant::now();
     report::progress(&format!("backing up {} as {}", source.name(), partial.id));
     let beside: Vec<String> = before.beside.iter().map(|(_, name)| name.clone()).collect();
-    let scope = source.scope(consistency.kind == ConsistencyKind::PointInTime, &beside);
+    let shadows = options.within.as_ref().map(restore_name::shadow_prefix);
+    let oplog = consistency.kind == ConsistencyKind::PointInTime;
+    let scope = source.scope(oplog, &beside, shadows.as_deref());
     let stored = dump(ctx, &uri, scope, &partial, keys.recipients, size_bytes)?;
     timings.dump_ms = elapsed_ms(step);
     let namespaces = &stored.manifest.namespaces;

@@ -138,6 +138,7 @@ fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
     let options = CreateOptions {
         allow_empty: args.allow_empty,
         purpose: args.purpose,
+        within: None,
     };
     let (backup, timings) = create_timed(ctx, &options, args.all_databases)?;
     let created = Created {

@@ -1,5 +1,6 @@
 //! A rollback: code and data of an earlier release, as one unit. Everything that can be prepared is prepared in parallel
-//! before the first live change; then database, backend and frontend are rolled back in parallel.
+//! before the first live change. Then the database is swapped, and only after that backend and frontend are rolled back: code
+//! never goes back beside data that could not. What the replaced release wrote in between is found by the proof at the end.
 
 mod facts;
 pub mod plan;
@@ -20,11 +21,10 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
-use crate::exec::interrupted;
 use crate::health::ExpectedRelease;
 use crate::operation::run::{Operation, ResumeMode};
 use crate::report;
-use crate::restore::{self, LossDetail, LossPreview, Prepared, Restore, ShadowFacts};
+use crate::restore::{self, InPlace, LossDetail, LossPreview, Prepared, Restore, ShadowFacts, Swapped};
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "rollback";
@@ -81,6 +81,10 @@ pub struct RolledBack {
     pub overhead_percent: f64,
     pub budget_ms: u64,
     pub timeline: Vec<Timing>,
+    /// What shows that the replaced release migrated the restored data before it ended; normally nothing.
+    pub migrated: Vec<String>,
+    /// What the proof of the restored database found; `None` where the database was kept.
+    pub database: Option<Swapped>,
 }
 
 impl RolledBack {
@@ -128,7 +132,11 @@ pub fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
 }
 
 fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
-    let (release, unavoidable_ms) = match execute(ctx, plan, &operation, releases) {
+    let Executed {
+        release,
+        unavoidable_ms,
+        proved,
+    } = match execute(ctx, plan, &operation, releases) {
         Ok(done) => done,
         Err(error) => return Err(operation.fail(error)),
     };
@@ -140,6 +148,8 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
         overhead_percent: report::overhead_percent(recovery_ms, unavoidable_ms),
         budget_ms: ctx.config.budgets.limits().total_ms,
         timeline: operation.timeline(),
+        migrated: proved.migrated,
+        database: proved.database,
     };
     let id = operation.id.clone();
     let facts = serde_json::json!({
@@ -172,14 +182,28 @@ enum Shadow<'a> {
     Earlier,
 }
 
-/// Carries out the plan; a rollback is a release too and is recorded as one. The second value is the unavoidable time in
-/// milliseconds: mongorestore's, then the slower platform's.
+/// What the checks and the comparison of the restored database found.
+struct Proved {
+    health: Health,
+    migrated: Vec<String>,
+    database: Option<Swapped>,
+}
+
+/// What carrying out the plan gave.
+struct Executed {
+    release: Release,
+    /// Of mongorestore, then of the slower platform.
+    unavoidable_ms: u64,
+    proved: Proved,
+}
+
+/// Carries out the plan; a rollback is a release too and is recorded as one.
 fn execute(
     ctx: &Context,
     plan: &RollbackPlan,
     operation: &Operation,
     releases: &Releases,
-) -> Result<(Release, u64)> {
+) -> Result<Executed> {
     let rollback = Rollback {
         ctx,
         plan,
@@ -188,17 +212,22 @@ fn execute(
         snapshot: HealthSnapshot::default(),
     };
     let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
-    let (backend, frontend) = rollback.roll_back(shadow)?;
-    let health = rollback.check(&backend, &frontend)?;
+    let in_place = rollback.swap(shadow)?;
+    let (backend, frontend) = rollback.code_back()?;
+    let proved = rollback.prove(&backend, &frontend, in_place)?;
     let live = LiveRelease {
         commit: plan.commit.clone(),
         railway: backend,
         vercel: frontend,
-        health,
+        health: proved.health,
         health_report: rollback.snapshot.take(),
     };
     let release = rollback.record(releases, live, safety)?;
-    Ok((release, mongorestore_ms + rollback.platforms_ms()))
+    Ok(Executed {
+        release,
+        unavoidable_ms: mongorestore_ms + rollback.platforms_ms(),
+        proved,
+    })
 }
 
 impl<'a> Rollback<'a> {
@@ -240,30 +269,65 @@ impl<'a> Rollback<'a> {
     }
 
     /// From here on users see the rollback.
-    fn roll_back(&self, shadow: Shadow<'a>) -> Result<(OnRailway, OnVercel)> {
+    fn swap(&self, shadow: Shadow<'a>) -> Result<Option<InPlace>> {
+        if matches!(shadow, Shadow::NotNeeded) {
+            return Ok(None);
+        }
+        let swap = || match shadow {
+            Shadow::Ready(prepared) => prepared.put_in_place(),
+            _ => Restore::of(self.ctx, self.operation)?.put_in_place(|| self.target_backup()),
+        };
+        self.operation.step(Step::SwapDatabase, swap).map(Some)
+    }
+
+    fn code_back(&self) -> Result<(OnRailway, OnVercel)> {
         std::thread::scope(|scope| {
             let backend = scope.spawn(|| self.backend_back());
-            let frontend = scope.spawn(|| self.frontend_back());
-            let database = self.swap(shadow);
-            let (backend, frontend) = (join(backend), join(frontend));
-            database?;
-            Ok((self.backend_after_swap(backend)?, frontend?))
+            let frontend = self.frontend_back();
+            Ok((join(backend)?, frontend?))
         })
     }
 
-    fn swap(&self, shadow: Shadow<'a>) -> Result<()> {
-        if matches!(shadow, Shadow::NotNeeded) {
-            return Ok(());
-        }
-        self.operation
-            .step(Step::SwapDatabase, || {
-                let swapped = match shadow {
-                    Shadow::Ready(prepared) => prepared.swap()?,
-                    _ => Restore::of(self.ctx, self.operation)?.resume_or_begin(|| self.target_backup())?,
-                };
-                Ok(serde_json::to_value(swapped)?)
+    /// Health, and the database beside it: users wait for neither.
+    fn prove(&self, backend: &OnRailway, frontend: &OnVercel, in_place: Option<InPlace>) -> Result<Proved> {
+        std::thread::scope(|scope| {
+            let health = scope.spawn(|| self.check(backend, frontend));
+            let database = in_place.map(|in_place| self.prove_database(in_place)).transpose();
+            let (health, database) = (join(health)?, database?);
+            let migrated = database
+                .as_ref()
+                .map_or_else(Vec::new, |proved| self.migrated(proved));
+            let health = if migrated.is_empty() {
+                health
+            } else {
+                Health::Unhealthy
+            };
+            Ok(Proved {
+                health,
+                migrated,
+                database,
             })
-            .map(|_: serde_json::Value| ())
+        })
+    }
+
+    fn prove_database(&self, in_place: InPlace) -> Result<Swapped> {
+        self.operation.step(Step::ProveDatabase, || {
+            let restore = Restore::of(self.ctx, self.operation)?;
+            if self.operation.was_resumed() {
+                restore.resume_proof()
+            } else {
+                restore.prove(in_place)
+            }
+        })
+    }
+
+    /// What shows that the release that was replaced has migrated the restored data before it ended.
+    fn migrated(&self, proved: &Swapped) -> Vec<String> {
+        let records = &self.ctx.config.migrations.records;
+        let written = proved.written_since.iter();
+        let recorded = written.filter(|written| records.contains(&written.collection));
+        let recorded = recorded.map(|written| format!("`{}`: a migration was recorded", written.collection));
+        proved.changed_since.iter().cloned().chain(recorded).collect()
     }
 
     fn backend_back(&self) -> Result<OnRailway> {
@@ -277,20 +341,6 @@ impl<'a> Rollback<'a> {
             let (target, commit) = (&self.plan.railway, &self.plan.commit);
             backend_back(self.ctx, self.operation, &self.platforms, target, commit)
         })
-    }
-
-    /// A backend that starts while collections change their names may fail for just that reason: it gets a second chance
-    /// once they stand.
-    fn backend_after_swap(&self, first: Result<OnRailway>) -> Result<OnRailway> {
-        match first {
-            Err(error) if self.plan.restores() && !interrupted() => {
-                report::progress(&format!(
-                    "  retrying the backend, now that the data are restored: {error:#}"
-                ));
-                self.backend_back()
-            }
-            first => first,
-        }
     }
 
     fn frontend_back(&self) -> Result<OnVercel> {

@@ -26,6 +26,7 @@ pub fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: St
             &CreateOptions {
                 allow_empty: false,
                 purpose,
+                within: Some(operation.id.clone()),
             },
         )?;
         Ok(BackupRef {

@@ -195,6 +195,8 @@ impl Revert<'_> {
     fn run(&self) -> Result<()> {
         let platforms = Platforms::open(self.ctx)?;
         self.settle(&platforms)?;
+        // First the data: what is live goes on writing until it is replaced, and code never goes back beside data that could not.
+        self.data(&platforms)?;
         std::thread::scope(|scope| {
             let frontend = scope.spawn(|| {
                 self.operation.step(Step::UndoFrontend, || {
@@ -205,9 +207,7 @@ impl Revert<'_> {
                 self.operation
                     .step(Step::UndoBackend, || self.backend_back(&platforms))
             });
-            let data = self.data(&platforms);
             let (frontend, backend) = (join(frontend), join(backend));
-            data?;
             frontend?;
             backend.map(drop)
         })

@@ -158,6 +158,7 @@ fn safety_backup(ctx: &Context, operation: &Operation) -> Result<BackupRef> {
         let options = CreateOptions {
             allow_empty: true,
             purpose: format!("before restore {}", operation.id),
+            within: Some(operation.id.clone()),
         };
         let metadata = backup::create(ctx, &options)?.metadata;
         Ok(BackupRef {

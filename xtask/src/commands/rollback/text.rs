@@ -28,6 +28,10 @@ pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Res
     if done.release.health == Health::Healthy {
         return Ok(());
     }
+    if let Some(database) = done.database.as_ref().filter(|_| !done.migrated.is_empty()) {
+        let what = done.migrated.join("; ");
+        return Err(errors::rollback_data_migrated(&done.release.tag, what, &database.backup_id).into());
+    }
     let from = done.release.rollback_of.as_deref().unwrap_or_default();
     Err(errors::rollback_unhealthy(&done.release.tag, from).into())
 }

@@ -64,6 +64,12 @@ catalogue! {
         live "{tag} is live with the code and data asked for",
         next "cargo xtask health   (to undo: cargo xtask rollback {from} --reason \"…\")";
 
+    /// The release that was replaced changed the restored data before it ended.
+    rollback_data_migrated(tag, what, backup) Midway
+        "the data of {tag} were changed by the release that it replaced: {what}",
+        live "{tag} is live; its data are restored and changed since",
+        next "cargo xtask restore {backup} --reason \"…\"   (the replaced release no longer runs; nothing is lost)";
+
     /// `rollback` without a tag.
     no_release_given(next) Usage
         "no release given",
