@@ -24,7 +24,7 @@ use crate::exec::interrupted;
 use crate::health::ExpectedRelease;
 use crate::operation::run::{Operation, ResumeMode};
 use crate::report;
-use crate::restore::{self, LossDetail, LossPreview, Prepared, Restore, ShadowFacts};
+use crate::restore::{self, LossDetail, LossPreview, Prepared, Rescue, Restore, ShadowFacts};
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "rollback";
@@ -73,6 +73,8 @@ pub struct PlannedRollback {
 #[derive(Debug, Serialize)]
 pub struct RolledBack {
     pub release: Release,
+    /// What only the previous collections had, where the database was restored.
+    pub rescue: Option<Rescue>,
     /// From the start of the command to the end of the checks.
     pub recovery_ms: u64,
     /// Of that, the time of mongorestore and then of the slower platform.
@@ -128,13 +130,18 @@ pub fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
 }
 
 fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
-    let (release, unavoidable_ms) = match execute(ctx, plan, &operation, releases) {
+    let Executed {
+        release,
+        unavoidable_ms,
+        rescue,
+    } = match execute(ctx, plan, &operation, releases) {
         Ok(done) => done,
         Err(error) => return Err(operation.fail(error)),
     };
     let recovery_ms = operation.elapsed_ms();
     let done = RolledBack {
         release,
+        rescue,
         recovery_ms,
         unavoidable_ms,
         overhead_percent: report::overhead_percent(recovery_ms, unavoidable_ms),
@@ -144,7 +151,7 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
     let id = operation.id.clone();
     let facts = serde_json::json!({
         "tag": done.release.tag, "record_sha256": done.release.sha256()?, "health": done.release.health,
-        "recovery_ms": done.recovery_ms,
+        "recovery_ms": done.recovery_ms, "rescue": done.rescue,
     });
     operation.finish(OperationOutcome::Done, facts)?;
     if plan.restores() {
@@ -172,14 +179,21 @@ enum Shadow<'a> {
     Earlier,
 }
 
-/// Carries out the plan; a rollback is a release too and is recorded as one. The second value is the unavoidable time in
-/// milliseconds: mongorestore's, then the slower platform's.
+/// What carrying out the plan gave.
+struct Executed {
+    release: Release,
+    /// Of mongorestore, then of the slower platform.
+    unavoidable_ms: u64,
+    rescue: Option<Rescue>,
+}
+
+/// Carries out the plan; a rollback is a release too and is recorded as one.
 fn execute(
     ctx: &Context,
     plan: &RollbackPlan,
     operation: &Operation,
     releases: &Releases,
-) -> Result<(Release, u64)> {
+) -> Result<Executed> {
     let rollback = Rollback {
         ctx,
         plan,
@@ -188,7 +202,7 @@ fn execute(
         snapshot: HealthSnapshot::default(),
     };
     let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
-    let (backend, frontend) = rollback.roll_back(shadow)?;
+    let (backend, frontend, rescue) = rollback.roll_back(shadow)?;
     let health = rollback.check(&backend, &frontend)?;
     let live = LiveRelease {
         commit: plan.commit.clone(),
@@ -198,7 +212,11 @@ fn execute(
         health_report: rollback.snapshot.take(),
     };
     let release = rollback.record(releases, live, safety)?;
-    Ok((release, mongorestore_ms + rollback.platforms_ms()))
+    Ok(Executed {
+        release,
+        unavoidable_ms: mongorestore_ms + rollback.platforms_ms(),
+        rescue,
+    })
 }
 
 impl<'a> Rollback<'a> {
@@ -240,30 +258,31 @@ impl<'a> Rollback<'a> {
     }
 
     /// From here on users see the rollback.
-    fn roll_back(&self, shadow: Shadow<'a>) -> Result<(OnRailway, OnVercel)> {
+    fn roll_back(&self, shadow: Shadow<'a>) -> Result<(OnRailway, OnVercel, Option<Rescue>)> {
         std::thread::scope(|scope| {
             let backend = scope.spawn(|| self.backend_back());
             let frontend = scope.spawn(|| self.frontend_back());
             let database = self.swap(shadow);
             let (backend, frontend) = (join(backend), join(frontend));
-            database?;
-            Ok((self.backend_after_swap(backend)?, frontend?))
+            let rescue = database?;
+            Ok((self.backend_after_swap(backend)?, frontend?, rescue))
         })
     }
 
-    fn swap(&self, shadow: Shadow<'a>) -> Result<()> {
+    /// Gives what only the previous collections had.
+    fn swap(&self, shadow: Shadow<'a>) -> Result<Option<Rescue>> {
         if matches!(shadow, Shadow::NotNeeded) {
-            return Ok(());
+            return Ok(None);
         }
-        self.operation
-            .step(Step::SwapDatabase, || {
-                let swapped = match shadow {
-                    Shadow::Ready(prepared) => prepared.swap()?,
-                    _ => Restore::of(self.ctx, self.operation)?.resume_or_begin(|| self.target_backup())?,
-                };
-                Ok(serde_json::to_value(swapped)?)
-            })
-            .map(|_: serde_json::Value| ())
+        let swapped: serde_json::Value = self.operation.step(Step::SwapDatabase, || {
+            let swapped = match shadow {
+                Shadow::Ready(prepared) => prepared.swap()?,
+                _ => Restore::of(self.ctx, self.operation)?.resume_or_begin(|| self.target_backup())?,
+            };
+            Ok(serde_json::to_value(swapped)?)
+        })?;
+        serde_json::from_value(swapped["rescue"].clone())
+            .context("the record of the rescue file is not readable")
     }
 
     fn backend_back(&self) -> Result<OnRailway> {

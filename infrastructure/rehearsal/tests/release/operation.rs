@@ -10,6 +10,7 @@ mod matrix;
 mod network;
 mod records;
 mod refusals;
+mod rescue;
 mod restore;
 mod table;
 mod variables;

@@ -78,13 +78,7 @@ pub(super) fn swapped(done: &Swapped) -> String {
     }
     repaired(&done.repaired, &mut text);
     if let Some(rescue) = &done.rescue {
-        writeln!(
-            text,
-            "{} documents that only the previous collections had: {}",
-            rescue.documents,
-            rescue.path.display()
-        )
-        .expect("writing to a string");
+        writeln!(text, "only the previous collections had {}", rescue.text()).expect("writing to a string");
     }
     writeln!(
         text,
@@ -107,13 +101,7 @@ pub(super) fn undone(done: &RestoreUndone) -> String {
     }
     repaired(&done.repaired, &mut text);
     if let Some(rescue) = &done.rescue {
-        writeln!(
-            text,
-            "{} documents that were written to the restored collections: {}",
-            rescue.documents,
-            rescue.path.display()
-        )
-        .expect("writing to a string");
+        writeln!(text, "only the restored collections had {}", rescue.text()).expect("writing to a string");
     }
     text
 }
@@ -122,13 +110,7 @@ pub(super) fn undone(done: &RestoreUndone) -> String {
 pub(super) fn forgotten(done: &Forgotten) -> String {
     let mut text = String::new();
     if let Some(rescue) = &done.rescue {
-        writeln!(
-            text,
-            "{} documents were in no file here: {}",
-            rescue.documents,
-            rescue.path.display()
-        )
-        .expect("writing to a string");
+        writeln!(text, "no file here had {}", rescue.text()).expect("writing to a string");
     }
     writeln!(
         text,
@@ -173,7 +155,7 @@ pub(super) fn reinserted(done: &Reinserted) -> String {
 }
 
 /// One restore of the list, and what to do about it.
-pub(super) fn row(known: &KnownRestore) -> (Vec<String>, String) {
+pub(super) fn row(known: &KnownRestore) -> (Vec<String>, Vec<String>) {
     let state = known.phase.map_or("unknown here", RestorePhase::name);
     let row = vec![
         known.operation.to_string(),
@@ -187,7 +169,15 @@ pub(super) fn row(known: &KnownRestore) -> (Vec<String>, String) {
         || "nothing is left to do".to_owned(),
         |next| format!("next: {next}"),
     );
-    (row, next)
+    let rescues = known.rescues.iter().map(|rescue| {
+        let elsewhere = if rescue.path.exists() {
+            ""
+        } else {
+            " (not on this machine)"
+        };
+        format!("rescue file{elsewhere}: {}", rescue.text())
+    });
+    (row, rescues.chain([next]).collect())
 }
 
 /// What would be lost, for people.

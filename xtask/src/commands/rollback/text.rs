@@ -34,8 +34,12 @@ pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Res
 
 /// The report for people.
 pub(in crate::commands) fn rollback_text(done: &RolledBack) -> String {
+    let rescue = done.rescue.as_ref();
+    let rescue = rescue.map_or_else(String::new, |rescue| {
+        format!("only the previous collections had {}\n", rescue.text())
+    });
     format!(
-        "{} restores {} ({}); {}\n{}",
+        "{} restores {} ({}); {}\n{rescue}{}",
         done.release.tag,
         done.restored(),
         done.release.health.word(),
