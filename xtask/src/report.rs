@@ -153,13 +153,16 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// A table whose rows have a line of free text or a command each below them. No column is wrapped.
-pub fn table_with_notes(header: &[&str], rows: impl Iterator<Item = (Vec<String>, String)>) -> String {
-    let (rows, notes): (Vec<_>, Vec<String>) = rows.unzip();
+pub fn table_with_notes(header: &[&str], rows: impl Iterator<Item = (Vec<String>, Vec<String>)>) -> String {
+    let (rows, notes): (Vec<_>, Vec<Vec<String>>) = rows.unzip();
     let table = table_within(None, header, &rows);
     let mut lines = table.lines();
     let mut text = format!("{}\n", lines.next().unwrap_or_default());
-    for (line, note) in lines.zip(notes) {
-        writeln!(text, "{line}\n   {}", one_line(&note)).expect("writing to a string");
+    for (line, notes) in lines.zip(notes) {
+        writeln!(text, "{line}").expect("writing to a string");
+        for note in notes {
+            writeln!(text, "   {}", one_line(&note)).expect("writing to a string");
+        }
     }
     text
 }

@@ -123,7 +123,7 @@ fn overview(operations: &[LedgerOperation]) -> String {
             operation.holder.user,
             report::one_line(&started.reason)
         );
-        (row, note)
+        (row, vec![note])
     });
     report::table_with_notes(&["operation", "kind", "target", "state"], rows)
 }

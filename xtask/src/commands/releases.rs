@@ -149,7 +149,7 @@ fn text(listing: &ReleaseList) -> String {
     let rows = listing
         .releases
         .iter()
-        .map(|listed| (listed.row(), listed.origin()));
+        .map(|listed| (listed.row(), vec![listed.origin()]));
     head + &report::table_with_notes(&header, rows)
 }
 

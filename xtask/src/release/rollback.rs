@@ -24,7 +24,9 @@ use crate::domain::timeline::Timing;
 use crate::health::ExpectedRelease;
 use crate::operation::run::{Operation, ResumeMode};
 use crate::report;
-use crate::restore::{self, InPlace, LossDetail, LossPreview, Prepared, Restore, ShadowFacts, Swapped};
+use crate::restore::{
+    self, InPlace, LossDetail, LossPreview, Prepared, Rescue, Restore, ShadowFacts, Swapped, WrittenSince,
+};
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "rollback";
@@ -73,6 +75,8 @@ pub struct PlannedRollback {
 #[derive(Debug, Serialize)]
 pub struct RolledBack {
     pub release: Release,
+    /// What only the previous collections had, where the database was restored.
+    pub rescue: Option<Rescue>,
     /// From the start of the command to the end of the checks.
     pub recovery_ms: u64,
     /// Of that, the time of mongorestore and then of the slower platform.
@@ -83,8 +87,10 @@ pub struct RolledBack {
     pub timeline: Vec<Timing>,
     /// What shows that the replaced release migrated the restored data before it ended; normally nothing.
     pub migrated: Vec<String>,
-    /// What the proof of the restored database found; `None` where the database was kept.
-    pub database: Option<Swapped>,
+    /// What was written to the restored collections before they were compared: it is live.
+    pub written_since: Vec<WrittenSince>,
+    /// The backup that was restored; `None` where the database was kept.
+    pub backup: Option<String>,
 }
 
 impl RolledBack {
@@ -135,26 +141,33 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
     let Executed {
         release,
         unavoidable_ms,
-        proved,
+        migrated,
+        database,
     } = match execute(ctx, plan, &operation, releases) {
         Ok(done) => done,
         Err(error) => return Err(operation.fail(error)),
     };
     let recovery_ms = operation.elapsed_ms();
+    let (rescue, written_since, backup) = match database {
+        Some(proved) => (proved.rescue, proved.written_since, Some(proved.backup_id)),
+        None => (None, Vec::new(), None),
+    };
     let done = RolledBack {
         release,
+        rescue,
         recovery_ms,
         unavoidable_ms,
         overhead_percent: report::overhead_percent(recovery_ms, unavoidable_ms),
         budget_ms: ctx.config.budgets.limits().total_ms,
         timeline: operation.timeline(),
-        migrated: proved.migrated,
-        database: proved.database,
+        migrated,
+        written_since,
+        backup,
     };
     let id = operation.id.clone();
     let facts = serde_json::json!({
         "tag": done.release.tag, "record_sha256": done.release.sha256()?, "health": done.release.health,
-        "recovery_ms": done.recovery_ms,
+        "recovery_ms": done.recovery_ms, "rescue": done.rescue,
     });
     operation.finish(OperationOutcome::Done, facts)?;
     if plan.restores() {
@@ -194,7 +207,8 @@ struct Executed {
     release: Release,
     /// Of mongorestore, then of the slower platform.
     unavoidable_ms: u64,
-    proved: Proved,
+    migrated: Vec<String>,
+    database: Option<Swapped>,
 }
 
 /// Carries out the plan; a rollback is a release too and is recorded as one.
@@ -226,7 +240,8 @@ fn execute(
     Ok(Executed {
         release,
         unavoidable_ms: mongorestore_ms + rollback.platforms_ms(),
-        proved,
+        migrated: proved.migrated,
+        database: proved.database,
     })
 }
 

@@ -1,5 +1,6 @@
 //! What a restore writes into the journal of its operation, and the state that these records amount to.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -61,6 +62,23 @@ pub enum RestoreRecord {
 pub struct Rescue {
     pub path: PathBuf,
     pub documents: u64,
+    /// By collection; files of earlier versions have only the sum.
+    #[serde(default)]
+    pub collections: BTreeMap<String, u64>,
+}
+
+impl Rescue {
+    /// How many documents of which collections, and where they are.
+    pub fn text(&self) -> String {
+        let counts = self.collections.iter();
+        let counts: Vec<String> = counts.map(|(name, count)| format!("`{name}` {count}")).collect();
+        let of = if counts.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", counts.join(", "))
+        };
+        format!("{} documents{of}: {}", self.documents, self.path.display())
+    }
 }
 
 /// What is restored into what.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::journal::RestorePhase;
+use super::journal::{Rescue, RestorePhase};
 use super::request::{KIND, RestoreRequest, Verb};
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
@@ -24,6 +24,8 @@ pub(super) struct Recorded {
     pub(super) undone: bool,
     /// The kind of its operation, where that, or an attempt to resume or undo it, is unfinished.
     pub(super) unfinished: Option<String>,
+    /// The rescue files that its operations wrote.
+    pub(super) rescues: Vec<Rescue>,
 }
 
 /// What an operation of the ledger did to a restore.
@@ -55,6 +57,7 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
             continue;
         };
         let entry = found.entry(id).or_default();
+        entry.rescues.extend(rescues(operation));
         let reached = operation
             .ended
             .as_ref()
@@ -75,6 +78,13 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
         found.entry(id).or_default().unfinished = Some(operation.started.kind.clone());
     }
     found
+}
+
+/// The rescue files that an operation wrote: its end names them, or the step that renamed the collections.
+fn rescues(operation: &LedgerOperation) -> impl Iterator<Item = Rescue> {
+    let ended = operation.ended.iter().map(|end| &end.facts);
+    let facts = operation.steps.iter().map(|step| &step.facts).chain(ended);
+    facts.filter_map(|facts| serde_json::from_value(facts.get("rescue")?.clone()).ok()?)
 }
 
 fn act_of(operation: &LedgerOperation) -> Option<(OperationId, Act)> {

@@ -1,6 +1,7 @@
 //! The rescue file: what only the previous collections have, as a backup that mongorestore reads. The previous collections
 //! have it too, but they are dropped one day; and a writer may have reached them after the safety backup.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, PipeWriter};
 use std::path::PathBuf;
 
@@ -89,7 +90,8 @@ impl Restore<'_> {
                 .map_err(|_| anyhow!("the thread that exports panicked"));
             (written.flatten(), stored)
         });
-        let (documents, stored) = outcome(written, stored)?;
+        let (collections, stored) = outcome(written, stored)?;
+        let documents = collections.values().sum();
         if documents == 0 {
             drop(stored);
             std::fs::remove_dir_all(&folder).ok();
@@ -104,7 +106,13 @@ impl Restore<'_> {
         metadata.purpose.clone_from(&source.purpose);
         let path = stored.commit()?;
         crate::backup::write_metadata(&folder, &metadata)?;
-        Ok(Some(Rescue { path, documents }))
+        let rescue = Rescue {
+            path,
+            documents,
+            collections,
+        };
+        report::progress(&format!("  {}: {}", source.purpose, rescue.text()));
+        Ok(Some(rescue))
     }
 
     /// A folder for a rescue file. One that was written before stays: what it has may have expired since. What a killed attempt
@@ -124,9 +132,9 @@ impl Restore<'_> {
 }
 
 /// Whichever failed first: an export that failed ends its archive early, and a file that cannot be written breaks the pipe.
-fn outcome<T>(written: Result<u64>, stored: Result<T>) -> Result<(u64, T)> {
+fn outcome<W, T>(written: Result<W>, stored: Result<T>) -> Result<(W, T)> {
     match (written, stored) {
-        (Ok(documents), Ok(stored)) => Ok((documents, stored)),
+        (Ok(written), Ok(stored)) => Ok((written, stored)),
         (Err(broken), Err(error)) if is_broken_pipe(&broken) => Err(error),
         (Err(error), _) | (Ok(_), Err(error)) => Err(error),
     }
@@ -146,20 +154,21 @@ fn write_archive(
     aside: &[(String, String)],
     late: &[(String, String)],
     pipe: PipeWriter,
-) -> Result<u64> {
+) -> Result<BTreeMap<String, u64>> {
     let names: std::collections::BTreeSet<&String> = aside.iter().chain(late).map(|(_, name)| name).collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
     let mut differing = differing(ctx, backup, live, &names, aside)?.peekable();
     let version = live.server()?.version;
     let shapes = shapes(live, &names, aside, late)?;
     let mut archive = ArchiveWriter::with_shapes(BufWriter::new(pipe), &version, live.name(), &shapes)?;
-    let mut documents = 0;
+    let mut written = BTreeMap::new();
     for (number, name) in names.iter().enumerate() {
         archive.collection(name)?;
         let full_name = aside
             .iter()
             .find(|(_, n)| n == name)
             .map(|(full, _)| full.as_str());
+        let mut documents = 0;
         let mut ids: Vec<RawId> = Vec::new();
         let mut id_bytes = 0;
         while let Some(next) =
@@ -183,9 +192,12 @@ fn write_archive(
                 archive.document(raw)
             })?;
         }
+        if documents > 0 {
+            written.insert(name.clone(), documents);
+        }
     }
     archive.finish()?;
-    Ok(documents)
+    Ok(written)
 }
 
 /// Options and indexes of each collection: one that is gone when its documents are put back is made with them.
@@ -236,12 +248,14 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_the_error_and_not_the_pipe_that_it_breaks() {
-        let broken = || Err(anyhow::Error::from(Error::from(ErrorKind::BrokenPipe)).context("cannot export"));
+        let broken = || {
+            Err::<u64, _>(anyhow::Error::from(Error::from(ErrorKind::BrokenPipe)).context("cannot export"))
+        };
         let full = || Err::<(), _>(Error::from(ErrorKind::StorageFull).into());
         let error = outcome(broken(), full()).unwrap_err();
         assert_eq!(error.to_string(), Error::from(ErrorKind::StorageFull).to_string());
         let ended_early = Err::<(), _>(anyhow!("the archive ends early"));
-        let error = outcome(Err(anyhow!("no server")), ended_early).unwrap_err();
+        let error = outcome(Err::<u64, _>(anyhow!("no server")), ended_early).unwrap_err();
         assert_eq!(error.to_string(), "no server");
         assert_eq!(outcome(Ok(7), Ok(())).unwrap(), (7, ()));
     }

@@ -11,6 +11,7 @@ mod meanwhile;
 mod network;
 mod records;
 mod refusals;
+mod rescue;
 mod restore;
 mod table;
 mod variables;

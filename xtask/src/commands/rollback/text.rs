@@ -28,9 +28,9 @@ pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Res
     if done.release.health == Health::Healthy {
         return Ok(());
     }
-    if let Some(database) = done.database.as_ref().filter(|_| !done.migrated.is_empty()) {
+    if let Some(backup) = done.backup.as_ref().filter(|_| !done.migrated.is_empty()) {
         let what = done.migrated.join("; ");
-        return Err(errors::rollback_data_migrated(&done.release.tag, what, &database.backup_id).into());
+        return Err(errors::rollback_data_migrated(&done.release.tag, what, backup).into());
     }
     let from = done.release.rollback_of.as_deref().unwrap_or_default();
     Err(errors::rollback_unhealthy(&done.release.tag, from).into())
@@ -38,8 +38,13 @@ pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Res
 
 /// The report for people.
 pub(in crate::commands) fn rollback_text(done: &RolledBack) -> String {
+    let written = done.written_since.iter();
+    let written = written.map(|written| format!("written since the swap, and live: {}\n", written.text()));
+    let rescue = done.rescue.iter();
+    let rescue = rescue.map(|rescue| format!("only the previous collections had {}\n", rescue.text()));
+    let data: String = written.chain(rescue).collect();
     format!(
-        "{} restores {} ({}); {}\n{}",
+        "{} restores {} ({}); {}\n{data}{}",
         done.release.tag,
         done.restored(),
         done.release.health.word(),
