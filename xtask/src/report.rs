@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::domain::timeline::Timing;
 use crate::secret::scrub;
-pub use clean::{clean, one_line};
+pub use clean::{clean, one_line, shortened};
 pub use ticker::{Ticker, shown_bar};
 
 /// The form of the result on stdout.
