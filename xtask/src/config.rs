@@ -402,7 +402,12 @@ impl Config {
         let bytes = crate::exec::read_bounded(file, LIMIT_BYTES)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?;
-        error::parse(path, &text)
+        Self::parse(path, &text)
+    }
+
+    /// Checks the text of such a file.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        error::parse(path, text)
     }
 }
 

@@ -58,6 +58,11 @@ pub fn check_file(ctx: &Context) -> Result<()> {
     read_plan(ctx).map(drop)
 }
 
+/// Checks the text of such a file.
+pub fn check_text(path: &std::path::Path, text: &str) -> Result<()> {
+    compile::parse(path, text).map(drop)
+}
+
 /// Environment variables with the secrets that the checks use.
 pub fn secret_names(ctx: &Context) -> Result<BTreeSet<String>> {
     Ok(read_plan(ctx)?.secrets)
