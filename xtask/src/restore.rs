@@ -34,7 +34,7 @@ mod undo;
 
 pub use context::{Restore, connect};
 pub use forget::{Forgotten, forget};
-pub use journal::{Repaired, RestorePhase};
+pub use journal::{Repaired, Rescue, RestorePhase};
 pub use known::{KnownRestore, list};
 pub use leftovers::{Leftover, leftovers};
 pub use operation::{RestoreOptions, Resumed, resume, start, undo};

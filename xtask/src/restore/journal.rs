@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::database::ViewDefinition;
 use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::operation::OperationId;
+use crate::domain::release::BackupRef;
 use crate::operation::journal::{self, Journal, RESTORE_TAG};
 
 /// Earlier versions kept the records of a restore in a file of this name beside the steps.
@@ -59,15 +60,23 @@ pub enum RestoreRecord {
 /// What a rescue file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rescue {
+    /// On the machine that wrote it.
     pub path: PathBuf,
     pub documents: u64,
+    /// Its id and hash in the storages; earlier versions wrote it to its machine only.
+    #[serde(flatten)]
+    pub stored: Option<BackupRef>,
 }
 
 /// What is restored into what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlannedRestore {
+    /// On the machine that began it.
     pub backup: PathBuf,
     pub backup_id: String,
+    /// SHA-256 of its file; earlier versions did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_sha256: Option<String>,
     pub environment: String,
     pub database: String,
     pub host: String,

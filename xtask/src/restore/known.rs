@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::database::Live;
 use crate::domain::ledger::LedgerState;
 use crate::domain::operation::OperationId;
+use crate::domain::release::BackupRef;
 use crate::operation::journal::operations;
 use crate::operation::ledger::Ledger;
 use crate::report;
@@ -44,6 +45,9 @@ pub struct KnownRestore {
     pub(super) swapped_at: Option<DateTime<Utc>>,
     #[serde(skip)]
     pub(super) undone: bool,
+    /// Its rescue files, as the ledger and the plan in the database have them.
+    #[serde(skip)]
+    pub(super) rescues: Vec<BackupRef>,
 }
 
 /// Every restore that is known here, in the database or in the ledger, oldest first.
@@ -136,12 +140,15 @@ impl KnownRestore {
             next: None,
             swapped_at: None,
             undone: false,
+            rescues: Vec::new(),
         }
     }
 
     fn add_state(&mut self, history: RestoreState) {
         self.swapped_at = history.swap_began(&self.operation);
         self.undone = history.undone.is_some();
+        self.rescues
+            .extend(history.rescue.and_then(|rescue| rescue.stored));
         if let Some(planned) = history.planned {
             self.backup_id = Some(planned.backup_id);
             self.phase = Some(history.phase);
@@ -157,6 +164,7 @@ impl KnownRestore {
         self.phase = self.phase.max(recorded.phase);
         self.swapped_at = self.swapped_at.or(recorded.swapped_at);
         self.undone |= recorded.undone;
+        self.rescues.extend(recorded.rescues);
         self.unfinished = recorded.unfinished;
     }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize as _;
 
 use super::journal::RestorePhase;
 use super::request::{KIND, RestoreRequest, Verb};
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
+use crate::domain::release::BackupRef;
 use crate::domain::step::Step;
 
 /// The kind, in the ledger, of an operation that drops what a restore kept.
@@ -24,6 +26,8 @@ pub(super) struct Recorded {
     pub(super) undone: bool,
     /// The kind of its operation, where that, or an attempt to resume or undo it, is unfinished.
     pub(super) unfinished: Option<String>,
+    /// Its rescue files.
+    pub(super) rescues: Vec<BackupRef>,
 }
 
 /// What an operation of the ledger did to a restore.
@@ -60,6 +64,7 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
             .as_ref()
             .and_then(|end| reached(operation, act, end.outcome));
         entry.phase = entry.phase.max(reached);
+        entry.rescues.extend(rescues(operation));
         match reached {
             Some(RestorePhase::Swapped) => {
                 entry.swapped_at.get_or_insert(operation.started_at);
@@ -75,6 +80,12 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
         found.entry(id).or_default().unfinished = Some(operation.started.kind.clone());
     }
     found
+}
+
+fn rescues(operation: &LedgerOperation) -> impl Iterator<Item = BackupRef> {
+    let steps = operation.steps.iter().map(|step| &step.facts);
+    let facts = steps.chain(operation.ended.iter().map(|end| &end.facts));
+    facts.filter_map(|facts| BackupRef::deserialize(&facts["rescue"]).ok())
 }
 
 fn act_of(operation: &LedgerOperation) -> Option<(OperationId, Act)> {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::report;
 use crate::restore::{
-    DocumentCount, Forgotten, KnownRestore, LossExample, LossPreview, Reinserted, Repaired, RestorePhase,
-    RestorePlan, RestoreUndone, RowLoss, Swapped,
+    DocumentCount, Forgotten, KnownRestore, LossExample, LossPreview, Reinserted, Repaired, Rescue,
+    RestorePhase, RestorePlan, RestoreUndone, RowLoss, Swapped,
 };
 
 /// What a restore would do.
@@ -82,7 +82,7 @@ pub(super) fn swapped(done: &Swapped) -> String {
             text,
             "{} documents that only the previous collections had: {}",
             rescue.documents,
-            rescue.path.display()
+            rescue_name(rescue)
         )
         .expect("writing to a string");
     }
@@ -93,6 +93,18 @@ pub(super) fn swapped(done: &Swapped) -> String {
     )
     .expect("writing to a string");
     text
+}
+
+/// Where a rescue file is, and how it is named on any machine.
+fn rescue_name(rescue: &Rescue) -> String {
+    let path = rescue.path.display();
+    match &rescue.stored {
+        Some(stored) => format!(
+            "{path} (on every machine: cargo xtask restore --reinsert {})",
+            stored.id
+        ),
+        None => path.to_string(),
+    }
 }
 
 /// What an undo did.
@@ -111,7 +123,7 @@ pub(super) fn undone(done: &RestoreUndone) -> String {
             text,
             "{} documents that were written to the restored collections: {}",
             rescue.documents,
-            rescue.path.display()
+            rescue_name(rescue)
         )
         .expect("writing to a string");
     }
@@ -126,7 +138,7 @@ pub(super) fn forgotten(done: &Forgotten) -> String {
             text,
             "{} documents were in no file here: {}",
             rescue.documents,
-            rescue.path.display()
+            rescue_name(rescue)
         )
         .expect("writing to a string");
     }
