@@ -158,6 +158,7 @@ impl Default for BackupConfig {
             storage: vec![StorageConfig::Directory {
                 path: "backups".into(),
                 required: true,
+                off_machine: false,
             }],
         }
     }
@@ -193,6 +194,9 @@ pub enum StorageConfig {
         path: PathBuf,
         #[serde(default)]
         required: bool,
+        /// Whether the folder is kept by another machine, and so outlives this one: a network file system.
+        #[serde(default)]
+        off_machine: bool,
     },
     /// Assets of a release in the GitHub repository, or artifacts of the workflow run.
     Github {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::rollback::text::{print_plan, rollback_text};
+use super::rollback::text::{print_plan, print_prepared, rollback_text};
 use super::{Common, undo};
 use crate::approval;
 use crate::commands::confirm::confirm;
@@ -45,11 +45,14 @@ pub struct Args {
     /// Deploy although the platforms serve something else than the newest release recorded
     #[arg(long)]
     allow_drift: bool,
-    /// Finish a deploy that stopped midway
-    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["plan", "undo"])]
+    /// Take the lock and the backup, stage the frontend, and stop before the first live change: --resume finishes
+    #[arg(long, conflicts_with = "plan")]
+    prepare: bool,
+    /// Finish a deploy that stopped midway, or that was prepared
+    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["plan", "prepare", "undo"])]
     resume: Option<OperationId>,
     /// Undo a deploy: revert one that stopped midway, roll back a finished one
-    #[arg(long, value_name = "OPERATION", conflicts_with = "plan")]
+    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["plan", "prepare"])]
     undo: Option<OperationId>,
 }
 
@@ -107,6 +110,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     // Before anything is recorded: a refusal leaves nothing behind.
     let approvers = approval::verify(ctx, &plan_sha256, None, releases.newest())?;
     confirm(ctx, &format!("the deploy to {}", ctx.env_name), &ctx.env_name)?;
+    if args.prepare {
+        return print_prepared(ctx, KIND, &deploy::prepare(ctx, &plan, &releases, approvers)?);
+    }
     finish(ctx, deploy::start(ctx, &plan, &releases, approvers)?)
 }
 

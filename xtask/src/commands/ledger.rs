@@ -177,6 +177,7 @@ fn elapsed(operation: &LedgerOperation, at: chrono::DateTime<Utc>) -> String {
 fn state(operation: &LedgerOperation) -> String {
     match (&operation.superseded_by, &operation.ended) {
         (Some(by), _) => format!("replaced by {by}"),
+        (None, Some(_)) if operation.is_prepared() => "prepared, nothing live".to_owned(),
         (None, Some(end)) => end.outcome.to_string(),
         (None, None) => {
             let seen_s = (Utc::now() - operation.last_seen).num_seconds().max(0);

@@ -5,7 +5,7 @@ pub(super) mod text;
 use anyhow::Result;
 use serde::Serialize;
 
-use text::{plan_text, print_plan, print_result};
+use text::{plan_text, print_plan, print_prepared, print_result};
 
 use super::{Common, undo};
 use crate::commands::confirm::confirm;
@@ -53,11 +53,15 @@ pub struct Args {
     /// Show what would be done, what would be lost, and every problem; change nothing
     #[arg(long)]
     plan: bool,
-    /// Finish a rollback that stopped midway
-    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan", "undo"])]
+    /// Take the lock and the safety backup, restore beside the live data, and stop before the first live change: --resume
+    /// finishes
+    #[arg(long, conflicts_with = "plan")]
+    prepare: bool,
+    /// Finish a rollback that stopped midway, or that was prepared
+    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan", "prepare", "undo"])]
     resume: Option<OperationId>,
     /// Undo a rollback: revert an interrupted one; after a finished one, roll back to the release that was live before it
-    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan"])]
+    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan", "prepare"])]
     undo: Option<OperationId>,
 }
 
@@ -123,6 +127,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     print_plan(&planned);
     let reason = reason(args)?;
     confirm(ctx, &format!("the rollback to {tag}"), tag)?;
+    if args.prepare {
+        return print_prepared(ctx, KIND, &rollback::prepare(ctx, &planned, &reason)?);
+    }
     print_result(ctx, &rollback::start(ctx, &planned, &reason)?)
 }
 

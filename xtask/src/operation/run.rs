@@ -1,6 +1,7 @@
 //! One operation under way: the ledger holds the lock, the local journal has every step, the clock runs.
 
 mod failure;
+mod prepared;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -151,6 +152,10 @@ impl Operation {
         if reverting && direction == ResumeMode::Continue {
             return Err(errors::undo_has_begun(id, kind).into());
         }
+        let prepared = recorded.is_prepared();
+        if prepared && direction == ResumeMode::Continue {
+            prepared::refuse_stale(&recorded)?;
+        }
         let plan = serde_json::from_value(recorded.started.plan.clone())
             .context("the ledger's plan is not readable")?;
         let facts = facts_of(ctx, &recorded)?;
@@ -158,14 +163,15 @@ impl Operation {
         if direction == ResumeMode::Revert && !reverting {
             held.step(Step::Reverting.name(), Value::Null)?;
         }
+        // A process that resumed it and was killed may have begun a live step without a record of it.
+        let touched = !facts.is_empty() && !prepared;
         let began = (Utc::now() - recorded.started_at).num_milliseconds();
         let earlier_ms = u64::try_from(began)
             .unwrap_or(0)
             .saturating_sub(millis(ctx.started.elapsed()));
-        Ok((
-            Self::holding(ctx, kind, &recorded.started.reason, held, facts, earlier_ms)?,
-            plan,
-        ))
+        let mut operation = Self::holding(ctx, kind, &recorded.started.reason, held, facts, earlier_ms)?;
+        operation.touched = Mutex::new(touched);
+        Ok((operation, plan))
     }
 
     fn holding(
@@ -184,7 +190,7 @@ impl Operation {
             id,
             kind: kind.to_owned(),
             reason: reason.to_owned(),
-            touched: Mutex::new(!recorded.is_empty()),
+            touched: Mutex::new(false),
             held: Mutex::new(held),
             journal,
             recorded,

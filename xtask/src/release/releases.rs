@@ -161,7 +161,7 @@ impl Releases {
     pub fn is_midway(&self) -> bool {
         let state = self.ledger.as_ref();
         let unfinished = state.and_then(LedgerState::unfinished);
-        unfinished.is_some_and(|operation| !operation.steps.is_empty())
+        unfinished.is_some_and(|operation| !operation.steps.is_empty() && !operation.is_prepared())
     }
 
     /// The ledger, without which nothing may be decided.

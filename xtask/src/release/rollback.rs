@@ -13,7 +13,9 @@ use super::checkout;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
-use super::steps::{backend_back, backend_up, backup_step, check_release};
+use super::steps::{
+    backend_back, backend_up, backup_step, check_release, require_off_machine, require_storage,
+};
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
@@ -123,9 +125,23 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
 /// Exit 1 where nothing live was changed, exit 4 where the rollback stopped midway.
 pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<RolledBack> {
     let plan = &planned.plan;
+    require_storage(ctx, KIND)?;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
     run(ctx, plan, operation, &planned.releases)
+}
+
+/// Takes the lock, takes the safety backup and fills the shadow, then lets go before the first live change: the backup can
+/// be taken off this machine, and [`resume`] finishes. Gives the operation.
+///
+/// # Errors
+/// Exit 1; nothing live was changed.
+pub fn prepare(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<OperationId> {
+    let plan = &planned.plan;
+    checkout::sweep();
+    let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
+    let prepared = Rollback::open(ctx, plan, &operation).and_then(|rollback| rollback.prepare().map(drop));
+    operation.pause_after(prepared)
 }
 
 /// Finishes a rollback that stopped midway.
@@ -218,14 +234,9 @@ fn execute(
     operation: &Operation,
     releases: &Releases,
 ) -> Result<Executed> {
-    let rollback = Rollback {
-        ctx,
-        plan,
-        operation,
-        platforms: Platforms::open(ctx)?,
-        snapshot: HealthSnapshot::default(),
-    };
+    let rollback = Rollback::open(ctx, plan, operation)?;
     let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
+    require_off_machine(ctx, operation, &safety)?;
     let in_place = rollback.swap(shadow)?;
     let (backend, frontend) = rollback.code_back()?;
     let proved = rollback.prove(&backend, &frontend, in_place)?;
@@ -246,6 +257,16 @@ fn execute(
 }
 
 impl<'a> Rollback<'a> {
+    fn open(ctx: &'a Context, plan: &'a RollbackPlan, operation: &'a Operation) -> Result<Self> {
+        Ok(Self {
+            ctx,
+            plan,
+            operation,
+            platforms: Platforms::open(ctx)?,
+            snapshot: HealthSnapshot::default(),
+        })
+    }
+
     /// Takes the safety backup and fills the shadow, in parallel; with the shadow comes the time of mongorestore in ms.
     fn prepare(&self) -> Result<(BackupRef, (Shadow<'a>, u64))> {
         std::thread::scope(|scope| {

@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::backup_file;
 use super::journal::{RestoreJournal, RestorePhase};
 use super::names::{self, Role};
-use crate::backup::{self, BackupFile};
+use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
@@ -81,13 +82,12 @@ impl<'a> Restore<'a> {
     pub(super) fn planned_backup(&self) -> Result<BackupFile> {
         let planned = self.journal.history.planned.as_ref();
         let planned = planned.context("the journal names no backup")?;
-        if planned.backup.exists() {
-            let file = BackupFile::at(&planned.backup)?;
-            if file.metadata.id == planned.backup_id {
-                return Ok(file);
-            }
-        }
-        backup::find(self.ctx, &planned.backup_id)
+        backup_file::named(
+            self.ctx,
+            Some(&planned.backup),
+            &planned.backup_id,
+            planned.backup_sha256.as_deref(),
+        )
     }
 
     /// Refuses to work on another database than the restore did.

@@ -163,7 +163,7 @@ impl KnownRestore {
         self.undone |= recorded.undone;
         let written = recorded.rescues.into_iter();
         for rescue in written {
-            if self.rescues.iter().all(|known| known.path != rescue.path) {
+            if !self.rescues.contains(&rescue) {
                 self.rescues.push(rescue);
             }
         }

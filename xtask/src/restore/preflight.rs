@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::context::connect;
 use super::leftovers::leftovers;
 use super::preview::LossPreview;
+use super::rescue::is_rescue;
 use crate::backup::{self, BackupFile, live_problem, restorable};
 use crate::context::Context;
 use crate::database::{Listed, Live, Privileges, Space};
@@ -154,6 +155,9 @@ impl RestorePreflight {
 
     /// The same check as after the backup was taken, and the names that are live now: they are kept beside others too.
     fn backup(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
+        if is_rescue(&backup.metadata) {
+            self.problem(errors::rescue_is_no_backup(&backup.metadata.id).to_string());
+        }
         let found = restorable(&backup.metadata.namespaces, live.name());
         found.problems.into_iter().for_each(|why| self.problem(why));
         found.left_alone.into_iter().for_each(|what| self.warn(what));

@@ -63,6 +63,7 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
             .as_ref()
             .and_then(|end| reached(operation, act, end.outcome));
         entry.phase = entry.phase.max(reached);
+        entry.rescues.extend(rescues(operation));
         match reached {
             Some(RestorePhase::Swapped) => {
                 entry.swapped_at.get_or_insert(operation.started_at);

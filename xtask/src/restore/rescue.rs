@@ -14,10 +14,11 @@ use super::names::Role;
 use super::preview::{RowLoss, differing};
 use crate::archive::writer::{ArchiveWriter, CollectionShape};
 use crate::archive::{ContainerOptions, store};
-use crate::backup::BackupFile;
+use crate::backup::{self, BackupFile, off_machine};
 use crate::context::Context;
 use crate::database::{Live, RawId};
-use crate::domain::manifest::{Consistency, ConsistencyKind, METADATA_FILE};
+use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, METADATA_FILE};
+use crate::domain::release::BackupRef;
 use crate::operation::journal::operation_dir;
 use crate::report;
 use crate::tools::mongorestore::is_broken_pipe;
@@ -25,15 +26,15 @@ use crate::tools::mongorestore::is_broken_pipe;
 /// Documents asked for at once, and the bytes of their ids: an `_id` may have megabytes, a command may not.
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
+/// What tells a rescue file from a backup, in every version.
+const RESCUE_REASON: &str = "documents that were not in the backup which was restored";
 
 impl Restore<'_> {
     /// Exports what the previous collections, and those that writers created during the swap, have and the backup has not.
     /// `None` where there is nothing of that kind.
     pub(super) fn rescue_after_swap(&mut self, backup: &BackupFile) -> Result<Option<Rescue>> {
         let history = &self.journal.history;
-        // Another machine may have written it, and be gone with it.
-        let is_here = history.rescue.as_ref().is_none_or(|rescue| rescue.path.exists());
-        if history.rescued && is_here {
+        if history.rescued && self.still_has(history.rescue.as_ref())? {
             return Ok(history.rescue.clone());
         }
         let source = RescueSource {
@@ -79,7 +80,7 @@ impl Restore<'_> {
         let folder = self.free_folder(source.folder)?;
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let recipients = crate::backup::encryption::recipients(self.ctx)?;
-        let id = self.operation.began().format("%Y%m%d-%H%M%S").to_string();
+        let id = backup::free_id(self.ctx)?;
         let options = ContainerOptions::new(&folder, &id, recipients);
         let (reader, writer) = std::io::pipe().context("cannot create a pipe")?;
         let (written, stored) = std::thread::scope(|scope| {
@@ -99,20 +100,35 @@ impl Restore<'_> {
         }
         let mut metadata = stored.metadata(Consistency {
             kind: ConsistencyKind::PerCollection,
-            reason: "documents that were not in the backup which was restored".into(),
+            reason: RESCUE_REASON.into(),
         });
         metadata.environment.clone_from(&self.ctx.env_name);
         self.live.host().clone_into(&mut metadata.host);
         metadata.purpose.clone_from(&source.purpose);
         let path = stored.commit()?;
         crate::backup::write_metadata(&folder, &metadata)?;
+        let mut file = BackupFile { path, metadata };
+        backup::keep(self.ctx, &mut file)?;
         let rescue = Rescue {
-            path,
             documents,
             collections,
+            stored: Some(stored_as(&file)),
+            path: file.path,
         };
         report::progress(&format!("  {}: {}", source.purpose, rescue.text()));
+        // A workflow uploads it under the name that `fetch` looks for.
+        report::step_output("rescue-id", &file.metadata.id)?;
+        report::step_output("rescue-path", &folder.to_string_lossy())?;
         Ok(Some(rescue))
+    }
+
+    /// Another machine may have written it, and be gone with it: then a storage has it, or it is written again.
+    fn still_has(&self, rescue: Option<&Rescue>) -> Result<bool> {
+        let Some(rescue) = rescue.filter(|rescue| !rescue.path.exists()) else {
+            return Ok(true);
+        };
+        let stored = rescue.stored.as_ref();
+        stored.map_or(Ok(false), |stored| off_machine::is_kept(self.ctx, stored))
     }
 
     /// A folder for a rescue file. One that was written before stays: what it has may have expired since. What a killed attempt
@@ -129,6 +145,19 @@ impl Restore<'_> {
         }
         Ok(folder)
     }
+}
+
+/// What the record has of a rescue file.
+pub(super) fn stored_as(file: &BackupFile) -> BackupRef {
+    BackupRef {
+        id: file.metadata.id.clone(),
+        hash: file.metadata.hash.clone(),
+    }
+}
+
+/// Whether a file is the rescue file of a restore, and no backup.
+pub(super) fn is_rescue(metadata: &BackupMetadata) -> bool {
+    metadata.consistency.reason == RESCUE_REASON
 }
 
 /// Whichever failed first: an export that failed ends its archive early, and a file that cannot be written breaks the pipe.

@@ -17,6 +17,18 @@ catalogue! {
         live "the restore was not disturbed, and no backup was made",
         next "wait for the restore (cargo xtask restore --list), and run the command again";
 
+    /// The backup of what is live is only on a machine that is gone after its job.
+    backup_only_here(id) Refused
+        "the backup {id} is only on this machine, which is gone with its disk when the job ends",
+        live "nothing live was changed",
+        next "add a storage off this machine to pipeline.toml (github, azure, or off_machine = true for a folder that is one); or do as production-deploy.yml does: --prepare, upload the backup as the artifact mongodb-backup-{id}, --resume";
+
+    /// A job begins a live change in one process, and no storage outlives its machine.
+    no_storage_off_machine(kind) Refused
+        "this machine is gone when its job ends, and no storage of pipeline.toml outlives it: nothing would have the backup of what is live",
+        live "nothing was changed",
+        next "add a storage off this machine to pipeline.toml (github, azure, or off_machine = true for a folder that is one); or run it in three steps: cargo xtask {kind} --prepare, upload of the backup as an artifact, cargo xtask {kind} --resume OPERATION";
+
     /// A file or folder that mongodump wrote by itself, where a backup is asked for.
     dump_of_mongodump(path, options) Usage
         "{path} is a dump of mongodump and no backup of this program: nothing is recorded that it could be checked by",

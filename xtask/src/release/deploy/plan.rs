@@ -4,7 +4,8 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::approval;
-use crate::backup::encryption;
+use crate::backup::{encryption, off_machine};
+use crate::config::OnUnhealthy;
 use crate::context::Context;
 use crate::domain::release::rolled_back_by;
 use crate::operation::job_limit::JobLimit;
@@ -91,6 +92,11 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         "the time that the job has",
         JobLimit::read(ctx).and_then(|limit| limit.require_all()),
     );
+    preflight.require(can_roll_back_at_once(ctx), || {
+        "deploy.on_unhealthy = \"rollback\" in a workflow's job needs a storage off its machine in pipeline.toml: nothing else would \
+         have the backup of what the rollback replaces"
+            .into()
+    });
     let variables = preflight
         .check("the variables", variables(ctx))
         .unwrap_or_default();
@@ -132,6 +138,13 @@ fn check_repository(ctx: &Context, git: &Git, preflight: &mut Preflight) {
             format!("the commit is not on the remote's branch {branch}: push it first")
         });
     }
+}
+
+/// The automatic rollback has no step of a workflow between its backup and its live changes.
+fn can_roll_back_at_once(ctx: &Context) -> bool {
+    ctx.config.deploy.on_unhealthy == OnUnhealthy::Stop
+        || !off_machine::machine_vanishes()
+        || off_machine::is_configured(ctx)
 }
 
 fn variables(ctx: &Context) -> Result<ToSet> {

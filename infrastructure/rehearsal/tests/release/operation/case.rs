@@ -1,6 +1,6 @@
 //! A rehearsed test environment for operations that are disturbed: small data, two releases, and what an onlooker sees of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rehearsal::test_env::programs::repository;
 use rehearsal::test_env::{DATABASE, Served, TestEnv};
@@ -46,9 +46,17 @@ pub struct Seen {
 
 impl Case {
     pub fn new() -> Self {
+        Self::with(str::to_owned)
+    }
+
+    /// With another pipeline.toml.
+    pub fn with(configure: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::Builder::new().prefix("xtask-op-").tempdir().unwrap();
         let env = TestEnv::start(repository(), folder.path()).expect("the test environment starts");
         be_impatient(&env);
+        let file = env.clone_dir().join("infrastructure/pipeline.toml");
+        let pipeline = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, configure(&pipeline)).unwrap();
         env.seed(DOCUMENTS, 1).unwrap();
         env.commit_release("v1").unwrap();
         let mut case = Self {
@@ -78,8 +86,13 @@ impl Case {
 
     /// Runs our program; `env` is what makes this run different.
     pub fn run(&self, args: &[&str], env: &[(&str, String)]) -> Finished {
+        self.run_in(&self.env.clone_dir(), args, env)
+    }
+
+    /// The same in another clone, as on another machine.
+    pub fn run_in(&self, clone: &Path, args: &[&str], env: &[(&str, String)]) -> Finished {
         let sh = Shell::new().unwrap();
-        sh.change_dir(self.env.clone_dir());
+        sh.change_dir(clone);
         let program = self.env.program();
         let exec = self
             .env
