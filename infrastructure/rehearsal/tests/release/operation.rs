@@ -7,6 +7,7 @@ mod crash;
 mod disturbed;
 mod fault;
 mod matrix;
+mod model;
 mod network;
 mod records;
 mod refusals;
