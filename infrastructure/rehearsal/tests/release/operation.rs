@@ -8,6 +8,7 @@ mod disturbed;
 mod fault;
 mod matrix;
 mod meanwhile;
+mod model;
 mod network;
 mod prepared;
 mod records;
