@@ -1,6 +1,7 @@
 //! What is rehearsed: the whole release and its rollback, and scenarios that each show one way in which a release or a
 //! rollback can go, and prove how it ended.
 
+mod jobs;
 pub mod release_and_rollback;
 
 use std::time::{Duration, Instant};
@@ -56,6 +57,10 @@ pub enum Scenario {
     FrontendFails,
     /// Two people roll back at once
     Race,
+    /// The machine of a job is lost in the middle of a rollback, with its clone and its backups; another one finishes
+    RunnerLost,
+    /// A deploy stops midway and its machine is gone; it blocks the next deploy until somebody undoes it
+    StuckDeploy,
 }
 
 const FIRST: &str = "1.0.0";
@@ -105,6 +110,8 @@ pub fn play(scenario: Scenario, setting: Setting, env: &TestEnv) -> Result<Playe
         Scenario::Crash => case.crash()?,
         Scenario::FrontendFails => case.frontend_fails()?,
         Scenario::Race => case.race()?,
+        Scenario::RunnerLost => case.runner_lost()?,
+        Scenario::StuckDeploy => case.stuck_deploy()?,
     }
     let unknown = &env.platform_report()?["unimplemented"];
     ensure!(

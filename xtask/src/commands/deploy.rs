@@ -9,7 +9,7 @@ use crate::approval;
 use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::domain::release::{Health, Release, known_good};
+use crate::domain::release::{Health, Release};
 use crate::domain::timeline::Timing;
 use crate::error::catalogue::release as errors;
 use crate::operation::run::plan_sha256;
@@ -139,7 +139,7 @@ fn finish(ctx: &Context, deployed: Deployed) -> Result<()> {
         (_, Some(back)) => {
             Err(errors::rolled_back_automatically(&release.tag, back.restored(), &back.release.tag).into())
         }
-        (_, None) => Err(unhealthy(&Releases::read(ctx)?, release, &result.live)),
+        (_, None) => Err(unhealthy(ctx, &Releases::read(ctx)?, release, &result.live)),
     }
 }
 
@@ -169,8 +169,8 @@ fn text(result: &DeployResult) -> String {
 }
 
 /// The release is live and recorded, but its checks fail.
-fn unhealthy(releases: &Releases, release: &Release, live: &str) -> anyhow::Error {
-    let next = known_good(&releases.all).first().map_or_else(
+fn unhealthy(ctx: &Context, releases: &Releases, release: &Release, live: &str) -> anyhow::Error {
+    let next = releases.known_good(ctx).first().map_or_else(
         || "no earlier healthy release exists: fix the problem and deploy".to_owned(),
         |good| {
             format!(

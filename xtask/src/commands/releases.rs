@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Common;
 use crate::backup;
 use crate::context::Context;
-use crate::domain::release::{Release, known_good};
+use crate::domain::release::Release;
 use crate::release::platforms::Platforms;
 use crate::release::releases::Releases;
 use crate::report;
@@ -65,7 +65,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let releases = Releases::read(ctx)?;
     let platforms = Platforms::open(ctx)?;
     let drift = drift(&platforms, &releases)?;
-    let good: Vec<String> = known_good(&releases.all)
+    let good: Vec<String> = releases
+        .known_good(ctx)
         .iter()
         .map(|release| release.tag.clone())
         .collect();

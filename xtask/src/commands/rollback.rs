@@ -148,7 +148,7 @@ fn reason(args: &Args) -> Result<String> {
 
 /// The error lists the releases to choose from.
 fn missing_tag_error(ctx: &Context) -> Result<anyhow::Error> {
-    let offered = offered(&Releases::read(ctx)?);
+    let offered = offered(ctx, &Releases::read(ctx)?);
     let next = match offered.first() {
         Some(tag) => format!(
             "cargo xtask rollback {tag} --reason \"…\"   (known good: {})",

@@ -1,0 +1,123 @@
+//! What can become of a job on GitHub: its machine is lost, or its deploy stops midway.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use xtask::exec::Finished;
+use xtask::release::platforms::join;
+
+use super::{Case, FIRST, GOOD, say, strs, text_at};
+use crate::proof::Proof;
+use crate::test_env::{Served, zipped};
+
+/// The run whose artifacts are the backups.
+const RUN: u64 = 7;
+
+impl Case<'_> {
+    pub(super) fn runner_lost(&mut self) -> Result<()> {
+        let (written, _) = self.good_release()?;
+        let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
+        let backups = self.env.folder.join("backups");
+        let runner = self.env.clone_of("runner")?;
+        say(
+            "a job prepares the rollback and uploads the safety backup; the deploy's job has uploaded the other one",
+        );
+        let arguments = self.rollback_arguments("prices are wrong");
+        let prepared = self.job(
+            &runner,
+            "prepare",
+            &[&strs(&arguments)[..], &["--prepare"]].concat(),
+        )?;
+        let prepared: Value = serde_json::from_str(&prepared.checked()?.stdout)?;
+        let operation = text_at(&prepared, "/operation")?;
+        for entry in std::fs::read_dir(&backups).context("no backups")? {
+            self.upload(&entry?.path())?;
+        }
+        self.hold()?;
+        let resume = ["rollback", "--resume", &operation, "--yes"];
+        let killed = std::thread::scope(|scope| {
+            let running = scope.spawn(|| self.job(&runner, "rollback-killed", &resume));
+            let killed = self.reached().and_then(|()| self.kill_holder());
+            let ended = join(running);
+            killed.and(ended)
+        })?;
+        ensure!(
+            killed.code.is_none(),
+            "it should have been killed: {}",
+            killed.error()
+        );
+        self.release()?;
+        for lost in [&runner, &backups] {
+            std::fs::remove_dir_all(lost).with_context(|| format!("cannot remove {}", lost.display()))?;
+        }
+        say(&format!(
+            "the machine is gone with its disk; another one resumes {operation}"
+        ));
+        let other = self.env.clone_of("other")?;
+        let ended = self.job(
+            &other,
+            "rollback-resumed",
+            &[&resume[..], &["--format", "json"]].concat(),
+        )?;
+        let back: Value = serde_json::from_str(&ended.checked()?.stdout)?;
+        let tag = super::tag_of(&back)?;
+        proof.after(self.env, &backup, written, &[&tag])?;
+        self.prove_all(&proof);
+        self.take_timeline(&back)
+    }
+
+    pub(super) fn stuck_deploy(&mut self) -> Result<()> {
+        let before = self.data()?;
+        let fault = json!({
+            "id": "stuck", "platform": "vercel", "operation": "POST /v10/projects/{project}/promote/{deployment}",
+            "kind": "status", "status": 400, "times": 0,
+        });
+        self.env.control("/faults", &fault)?;
+        say("deploy a release whose frontend cannot be promoted");
+        self.deploy(GOOD.0, 4)?;
+        self.env.control("/faults/clear", &json!({}))?;
+        let again = self.env.xtask("deploy-again", &["deploy", "--yes"])?;
+        let told = again.stderr_tail.join("\n");
+        self.prove(
+            again.code == Some(3) && told.contains("was left unfinished") && told.contains("--undo"),
+            "the next deploy is refused, with the commands that free the pipeline",
+        )?;
+        say("bob undoes it from another machine");
+        let bob = self.env.clone_of("bob")?;
+        self.job(&bob, "recover", &["recover", "--undo", "--yes"])?
+            .checked()?;
+        self.prove_served(FIRST)?;
+        let after = self.data()?;
+        self.prove(
+            without_migrations(&before) == without_migrations(&after),
+            "the data are as they were before the deploy",
+        )?;
+        let plan = self.env.xtask("plan", &["deploy", "--plan"])?;
+        self.prove(plan.code == Some(0), "the next deploy may begin")
+    }
+
+    /// Runs the product as a job on GitHub does.
+    fn job(&self, clone: &Path, log: &str, arguments: &[&str]) -> Result<Finished> {
+        self.env
+            .xtask_in(clone, log, arguments, &[("GITHUB_ACTIONS", "true")])
+    }
+
+    /// What the upload step of a workflow leaves.
+    fn upload(&self, folder: &Path) -> Result<()> {
+        let id = folder.file_name().unwrap_or_default().to_string_lossy();
+        self.env
+            .control("/github/runs", &json!({"id": RUN, "event": "push"}))?;
+        let artifact = json!({"name": format!("mongodb-backup-{id}"), "run": RUN, "zip": zipped(folder)});
+        self.env.control("/github/artifacts", &artifact)
+    }
+}
+
+/// The application writes there when it migrated: no two runs are alike.
+fn without_migrations(data: &xtask::domain::inventory::Inventory) -> xtask::domain::inventory::Inventory {
+    let mut data = data.clone();
+    if let Some(migrations) = data.collections.get_mut("_migrations") {
+        migrations.content_digest = None;
+    }
+    data
+}
