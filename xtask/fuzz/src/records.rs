@@ -2,7 +2,7 @@
 
 use xtask::domain::ledger::{LedgerEvent, LedgerState};
 use xtask::domain::manifest::BackupMetadata;
-use xtask::domain::release::{Release, ReleaseRecord, known_good, rolled_back_by};
+use xtask::domain::release::{Health, Release, ReleaseRecord, known_good, rolled_back_by};
 use xtask::domain::release_chain::{
     RecordedRelease, ReleaseLink, backup_of, expected_live, next_of, releases_of, restores,
 };
@@ -98,7 +98,8 @@ pub(crate) fn release_records(bytes: &[u8]) {
         );
         releases.push(record.release);
     }
-    let known: Vec<&str> = known_good(&releases).iter().map(|one| one.tag.as_str()).collect();
+    let known = known_good(&releases, |release| release.health == Health::Healthy);
+    let known: Vec<&str> = known.iter().map(|one| one.tag.as_str()).collect();
     for release in &releases {
         let rolled_back = rolled_back_by(&releases, &release.tag).is_some();
         assert!(!rolled_back || !known.contains(&release.tag.as_str()));

@@ -219,8 +219,9 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// The releases that a rollback offers: found healthy by their first check or a later one, of other code than what is live, and not rolled back since; newest
-/// first. Of several releases of one commit (a rollback makes another) the newest is offered: its data is the newest.
+/// The releases that a rollback offers: found healthy by their first check or a later one, of other code than what is live, and
+/// not rolled back since; newest first. Of several releases of one commit (a rollback makes another) the newest is offered: its
+/// data is the newest.
 pub fn known_good(releases: &[Release], is_healthy: impl Fn(&Release) -> bool) -> Vec<&Release> {
     let Some((live, earlier)) = releases.split_last() else {
         return Vec::new();
