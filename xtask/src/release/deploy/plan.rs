@@ -7,10 +7,12 @@ use crate::approval;
 use crate::backup::encryption;
 use crate::context::Context;
 use crate::domain::release::rolled_back_by;
+use crate::health;
 use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
+use crate::release::migrations;
 use crate::release::others::{Settings, accepted_in_words};
 use crate::release::platforms::Platforms;
 use crate::release::releases::{Releases, tag_note};
@@ -86,6 +88,8 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         "the database's secret",
         ctx.connection_string(&ctx.env().mongodb.uri),
     );
+    preflight.check("the health checks", health::check_for_release(ctx));
+    preflight.check("the migrations", migrations::require(ctx, &git, &commit));
     preflight.check("the backup's keys", encryption::check(ctx));
     preflight.check(
         "the time that the job has",
