@@ -4,6 +4,7 @@
 
 mod environment;
 mod error;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -409,9 +410,15 @@ impl Config {
         Self::parse(path, &text)
     }
 
-    /// Checks the text of such a file.
+    /// Checks the text of such a file, each value too.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        error::parse(path, text)
+        let config: Self = error::parse(path, text)?;
+        let found = values::mistakes(&config, text);
+        if found.is_empty() {
+            Ok(config)
+        } else {
+            Err(mistakes(path, text, found))
+        }
     }
 }
 

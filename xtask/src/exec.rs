@@ -22,7 +22,9 @@ use anyhow::{Context as _, Result};
 
 use child::{Child, Pipes};
 pub use finished::Finished;
-pub use group::{check_interrupted, install_signal_handler, interrupted, with_signals_deferred};
+pub use group::{
+    check_interrupted, end_children, install_signal_handler, interrupted, with_signals_deferred,
+};
 use output::{LineCallback, collect_stdout};
 
 use crate::secret::{Secret, scrub};

@@ -4,6 +4,7 @@ pub mod checkout;
 pub mod commit_checks;
 pub mod deploy;
 pub mod ledger_repair;
+pub mod migrations;
 mod never_live;
 pub mod on_unhealthy;
 pub mod others;

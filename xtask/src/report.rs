@@ -3,6 +3,7 @@
 mod clean;
 pub mod page;
 pub mod plot;
+mod silence;
 mod ticker;
 
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::domain::timeline::Timing;
 use crate::secret::scrub;
 pub use clean::{clean, one_line, shortened};
+pub use silence::{Question, Waiting, question, waiting_for, watch_silence};
 pub use ticker::{Ticker, shown_bar};
 
 /// The form of the result on stdout.
@@ -36,6 +38,7 @@ pub fn set_verbose(verbose: bool) {
 
 /// One line of progress on stderr, scrubbed.
 pub fn progress(line: &str) {
+    silence::line_printed();
     // A closed stderr must not end an operation midway.
     ticker::beside_bars(|| writeln!(std::io::stderr(), "{}", clean(&scrub(line))).ok());
 }

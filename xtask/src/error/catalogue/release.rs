@@ -70,6 +70,12 @@ catalogue! {
         live "{tag} is live; its data are restored and changed since",
         next "cargo xtask restore {backup} --reason \"…\"   (the replaced release no longer runs; nothing is lost)";
 
+    /// `releases`: a platform or a storage is away. What is known without it was printed.
+    not_all_answered(which) Failed
+        "the list is not complete: {which}",
+        live "nothing was changed; the releases are as the ledger has them, and whether they are what serves is not known",
+        next "cargo xtask doctor   (names what is wrong with token, platform or network), then cargo xtask releases";
+
     /// `rollback` without a tag.
     no_release_given(next) Usage
         "no release given",

@@ -8,10 +8,12 @@ use crate::backup::{encryption, off_machine};
 use crate::config::OnUnhealthy;
 use crate::context::Context;
 use crate::domain::release::rolled_back_by;
+use crate::health;
 use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
+use crate::release::migrations;
 use crate::release::others::{Settings, accepted_in_words};
 use crate::release::platforms::Platforms;
 use crate::release::releases::{Releases, tag_note};
@@ -87,6 +89,8 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         "the database's secret",
         ctx.connection_string(&ctx.env().mongodb.uri),
     );
+    preflight.check("the health checks", health::check_for_release(ctx));
+    preflight.check("the migrations", migrations::require(ctx, &git, &commit));
     preflight.check("the backup's keys", encryption::check(ctx));
     preflight.check(
         "the time that the job has",
