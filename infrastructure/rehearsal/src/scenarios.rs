@@ -59,6 +59,8 @@ pub enum Scenario {
     Race,
     /// The machine of a job is lost in the middle of a rollback, with its clone and its backups; another one finishes
     RunnerLost,
+    /// The git remote and GitHub go away in the middle of a rollback; it is finished without them, and recorded afterwards
+    GithubDown,
     /// A deploy stops midway and its machine is gone; it blocks the next deploy until somebody undoes it
     StuckDeploy,
 }
@@ -111,6 +113,7 @@ pub fn play(scenario: Scenario, setting: Setting, env: &TestEnv) -> Result<Playe
         Scenario::FrontendFails => case.frontend_fails()?,
         Scenario::Race => case.race()?,
         Scenario::RunnerLost => case.runner_lost()?,
+        Scenario::GithubDown => case.github_down()?,
         Scenario::StuckDeploy => case.stuck_deploy()?,
     }
     let unknown = &env.platform_report()?["unimplemented"];

@@ -150,8 +150,16 @@ impl TestEnv {
 
     /// A clone of somebody else.
     pub fn clone_of(&self, person: &str) -> Result<PathBuf> {
+        self.clone_at(person, Path::new("origin.git"))
+    }
+
+    /// The same where the remote is elsewhere now; the clone has it at its own place.
+    pub fn clone_at(&self, person: &str, remote: &Path) -> Result<PathBuf> {
         let (sh, folder) = (shell_in(&self.folder)?, self.folder.join(person));
-        self.in_env(cmd!(sh, "git clone --quiet origin.git {folder}"))
+        self.in_env(cmd!(sh, "git clone --quiet {remote} {folder}"))
+            .run()?;
+        let (sh, origin) = (shell_in(&folder)?, self.folder.join("origin.git"));
+        self.in_env(cmd!(sh, "git remote set-url origin {origin}"))
             .run()?;
         Ok(folder)
     }

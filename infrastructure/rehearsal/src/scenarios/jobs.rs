@@ -67,6 +67,64 @@ impl Case<'_> {
         self.take_timeline(&back)
     }
 
+    pub(super) fn github_down(&mut self) -> Result<()> {
+        let (written, _) = self.good_release()?;
+        let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
+        self.hold()?;
+        let (env, arguments) = (self.env, self.rollback_arguments("prices are wrong"));
+        let (remote, away) = (env.folder.join("origin.git"), env.folder.join("away.git"));
+        let killed = std::thread::scope(|scope| {
+            let running = scope.spawn(|| env.xtask("rollback-cut-off", &strs(&arguments)));
+            let killed = self.reached().and_then(|()| self.kill_holder());
+            let ended = join(running);
+            killed.and(ended)
+        })?;
+        ensure!(
+            killed.code.is_none(),
+            "it should have been killed: {}",
+            killed.error()
+        );
+        let operation = text_at(&self.last_operation()?, "/id")?;
+        say("the git remote does not answer any more");
+        std::fs::rename(&remote, &away).context("cannot take the remote away")?;
+        self.release()?;
+        let resume = ["rollback", "--resume", &operation, "--yes", "--format", "json"];
+        let refused = env.xtask("resume-refused", &resume)?;
+        ensure!(refused.code != Some(0), "it went on without a ledger");
+        let glass = ["--break-glass", "production"];
+        let back = env.xtask("break-glass", &[&resume[..], &glass].concat())?;
+        let back: Value = serde_json::from_str(&back.checked()?.stdout)?;
+        let tag = super::tag_of(&back)?;
+        self.prove_served(FIRST)?;
+
+        say("bob has a clone too, and does not know");
+        let bob = env.clone_at("bob", &away)?;
+        let second = [&strs(&arguments)[..], &glass].concat();
+        let second = env.xtask_in(&bob, "bob", &second, &[("USER", "bob")])?;
+        let told = second.stderr_tail.join("\n");
+        self.prove(
+            second.code == Some(3) && told.contains("is not in the ledger yet"),
+            "a second one who rolls back without the ledger is refused by the lock in the database, and told who was first",
+        )?;
+        say("the remote answers again");
+        std::fs::rename(&away, &remote).context("cannot bring the remote back")?;
+        let early = env.xtask("deploy-early", &["deploy", "--plan"])?;
+        let told = early.stderr_tail.join("\n");
+        self.prove(
+            early.code == Some(3) && told.contains("cargo xtask ledger --repair"),
+            "nothing else begins before the ledger has what was done without it",
+        )?;
+        env.xtask("repair", &["ledger", "--repair", "--yes"])?.checked()?;
+        proof.after(env, &backup, written, &[&tag])?;
+        self.prove_all(&proof);
+        let last = self.last_operation()?;
+        self.prove(
+            last["id"] == operation.as_str() && last["ended"]["outcome"] == "done",
+            "the ledger has the rollback from its beginning to its end",
+        )?;
+        self.take_timeline(&back)
+    }
+
     pub(super) fn stuck_deploy(&mut self) -> Result<()> {
         let before = self.data()?;
         let fault = json!({

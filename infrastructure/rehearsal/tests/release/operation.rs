@@ -2,6 +2,7 @@
 
 mod again;
 mod backup;
+mod break_glass;
 pub mod case;
 mod crash;
 mod disturbed;

@@ -5,6 +5,36 @@ use super::catalogue;
 catalogue! {
     "Deploy and rollback", "A preflight lists every problem in one error.";
 
+    /// `--break-glass` while the remote answers.
+    remote_answers(remote) Refused
+        "the git remote {remote} answers: there is no need for --break-glass",
+        live "nothing was changed",
+        next "run the command without --break-glass";
+
+    /// `--break-glass` with another name than that of the environment.
+    glass_not_broken(given, environment) Refused
+        "--break-glass was given `{given}`, not the name of the environment",
+        live "nothing was changed",
+        next "notify the team that nobody else may deploy or roll back, then: --break-glass {environment}";
+
+    /// Another rollback without the ledger.
+    emergency_taken(who) Refused
+        "a rollback without the ledger is under way, or has ended and is not in the ledger yet: {who}",
+        live "this command changed nothing",
+        next "ask them; their machine resumes it with --break-glass, and `cargo xtask ledger --repair` appends it when the git remote answers";
+
+    /// A rollback without the ledger stopped midway on another machine.
+    emergency_elsewhere(who) Refused
+        "the rollback without the ledger has not ended, and its records are on another machine: {who}",
+        live "as that rollback left it",
+        next "resume or undo it on that machine; if the machine is lost, docs/EMERGENCY.md has the way by hand";
+
+    /// `ledger --repair` while a rollback without the ledger is midway here.
+    emergency_unfinished(kind, operation, environment) Refused
+        "{kind} {operation}, which runs without the ledger, has not ended",
+        live "as {operation} left it",
+        next "cargo xtask {kind} --break-glass {environment} --resume {operation}   (or --undo {operation}), then run the command again";
+
     /// The undo of the first release.
     no_release_before(tag) Refused
         "there was no release before {tag}",

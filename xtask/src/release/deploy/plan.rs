@@ -11,6 +11,7 @@ use crate::domain::release::rolled_back_by;
 use crate::health;
 use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
+use crate::release::break_glass;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
 use crate::release::migrations;
@@ -63,6 +64,7 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     let releases = Releases::read(ctx)?;
     releases.require_ledger(ctx)?;
     releases.require_sound(None, &mut preflight);
+    break_glass::require_none(ctx, &mut preflight);
     let last = releases.newest();
     let mut notes = approval::notes(ctx, last)?;
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {

@@ -16,6 +16,7 @@ use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
+use crate::release::break_glass;
 use crate::release::checkout::Checkout;
 use crate::release::releases::{LaterChecks, Releases, tag_note};
 use crate::release::variables::Variables;
@@ -70,6 +71,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         return Err(errors::live_already(tag, &from.tag).into());
     }
     releases.require_sound(Some(tag), &mut preflight);
+    break_glass::require_none(ctx, &mut preflight);
     preflight.require(
         wanted.health == RequiredHealth::Any || releases.is_good(ctx, target, &LaterChecks::default()),
         || {
