@@ -4,6 +4,7 @@ pub mod create;
 pub mod drill;
 pub mod encryption;
 pub mod find;
+pub mod import;
 pub mod list;
 pub mod prune;
 pub mod verify;

@@ -19,6 +19,16 @@ pub struct CollectionShape {
     pub indexes: Vec<Document>,
 }
 
+/// A collection or view as mongodump describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpedCollection {
+    pub collection: String,
+    /// `collection`, `view` or `timeseries`.
+    pub kind: String,
+    /// What mongodump writes into `NAME.metadata.json`.
+    pub metadata: String,
+}
+
 /// An archive under way: namespaces come one after the other, in the order they were announced.
 #[derive(Debug)]
 pub struct ArchiveWriter<W> {
@@ -37,20 +47,12 @@ impl<W: Write> ArchiveWriter<W> {
 
     /// The same, where each collection has its options and indexes.
     pub fn with_shapes(
-        mut out: W,
+        out: W,
         server_version: &str,
         database: &str,
         collections: &[(String, CollectionShape)],
     ) -> Result<Self> {
-        let header = doc! {
-            "concurrent_collections": 1_i32,
-            "version": FORMAT_VERSION,
-            "server_version": server_version,
-            "tool_version": concat!("cargo-xtask ", env!("CARGO_PKG_VERSION")),
-        };
-        out.write_all(&MAGIC)?;
-        write(&mut out, &header)?;
-        for (collection, shape) in collections {
+        let dumped = collections.iter().map(|(collection, shape)| {
             let by_id = doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" };
             let indexes = if shape.indexes.is_empty() {
                 &vec![by_id]
@@ -61,8 +63,34 @@ impl<W: Write> ArchiveWriter<W> {
                 "options": shape.options, "indexes": indexes, "uuid": "", "collectionName": collection,
                 "type": "collection",
             });
+            DumpedCollection {
+                collection: collection.clone(),
+                kind: "collection".to_owned(),
+                metadata: metadata.to_string(),
+            }
+        });
+        Self::of_dump(out, server_version, database, &dumped.collect::<Vec<_>>())
+    }
+
+    /// The same, where mongodump wrote the metadata.
+    pub fn of_dump(
+        mut out: W,
+        server_version: &str,
+        database: &str,
+        collections: &[DumpedCollection],
+    ) -> Result<Self> {
+        let header = doc! {
+            "concurrent_collections": 1_i32,
+            "version": FORMAT_VERSION,
+            "server_version": server_version,
+            "tool_version": concat!("cargo-xtask ", env!("CARGO_PKG_VERSION")),
+        };
+        out.write_all(&MAGIC)?;
+        write(&mut out, &header)?;
+        for dumped in collections {
             let entry = doc! {
-                "db": database, "collection": collection, "metadata": metadata.to_string(), "size": 0_i32, "type": "collection",
+                "db": database, "collection": &dumped.collection, "metadata": &dumped.metadata, "size": 0_i32,
+                "type": &dumped.kind,
             };
             write(&mut out, &entry)?;
         }

@@ -76,7 +76,17 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
     if let Some((operation, (id, act))) = unfinished.and_then(|o| Some((o, act_of(o)?)))
         && act != Act::Forget
     {
-        found.entry(id).or_default().unfinished = Some(operation.started.kind.clone());
+        let entry = found.entry(id).or_default();
+        entry.unfinished = Some(operation.started.kind.clone());
+        // Another machine has this from nowhere else, where it stopped before it kept anything in the database.
+        if act != Act::Undo
+            && operation
+                .steps
+                .iter()
+                .any(|step| step.name == Step::Reverting.name())
+        {
+            entry.phase = entry.phase.max(Some(RestorePhase::Undoing));
+        }
     }
     found
 }

@@ -59,6 +59,8 @@ impl Restore<'_> {
         }
         let (collections, written_since) = self
             .claim()
+            // The swap may have stopped before it kept its plan: without it no other machine could read what is kept below.
+            .and_then(|()| self.keep_plan())
             .and_then(|()| self.repair_previous())
             .and_then(|()| self.undo_swap(&plan))
             .map_err(|error| {

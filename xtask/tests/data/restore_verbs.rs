@@ -104,6 +104,22 @@ fn what_no_rescue_file_has_yet_is_not_dropped_from_another_machine() {
 }
 
 #[test]
+fn a_swap_that_stopped_before_its_plan_was_kept_is_undone_here_and_forgotten_elsewhere() {
+    let mut case = CrashCase::new(RestoreEnv::start());
+    let operation = case.begin();
+    let number = line(&case, r#""event":"before""#);
+    case.killed_within(&operation, number);
+    case.env.command(doc! { "drop": format!("__plan_{operation}") });
+    case.undo(&operation, "a plan that was not kept");
+    on_another_machine(&case.env);
+    let listed = case.env.ok(&["restore", "--list"]);
+    assert!(listed.to_string().contains("--forget"), "{listed}");
+    case.env.ok(&["restore", "--forget", &operation]);
+    let names = case.env.database().list_collection_names().run().unwrap();
+    assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
+}
+
+#[test]
 fn a_half_swapped_database_stays_midway_where_a_resume_or_an_undo_fails() {
     let mut case = CrashCase::new(RestoreEnv::start());
     let operation = case.begin();

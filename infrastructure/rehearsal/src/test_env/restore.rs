@@ -17,6 +17,7 @@ use xtask::secret::Secret;
 
 pub mod crash;
 mod data;
+pub mod shapes;
 
 pub use data::{change, seed};
 
