@@ -13,6 +13,7 @@ use crate::domain::release::{Health, Release, known_good};
 use crate::domain::timeline::Timing;
 use crate::error::catalogue::release as errors;
 use crate::operation::run::plan_sha256;
+use crate::release::basis::PlanBasis;
 use crate::release::deploy::plan::{self, Allowed, DeployPlan};
 use crate::release::deploy::{self, Deployed, KIND};
 use crate::release::on_unhealthy::roll_back_if_unhealthy;
@@ -103,11 +104,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             || plan.text(),
         );
     }
+    let basis = PlanBasis::of(ctx, &releases);
     report::progress(&plan.text());
     // Before anything is recorded: a refusal leaves nothing behind.
     let approvers = approval::verify(ctx, &plan_sha256, None, releases.newest())?;
     confirm(ctx, &format!("the deploy to {}", ctx.env_name), &ctx.env_name)?;
-    finish(ctx, deploy::start(ctx, &plan, &releases, approvers)?)
+    finish(ctx, deploy::start(ctx, &plan, &basis, approvers)?)
 }
 
 /// Finishes a deploy that stopped midway.

@@ -1,6 +1,7 @@
 //! One operation under way: the ledger holds the lock, the local journal has every step, the clock runs.
 
 mod failure;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 pub use failure::is_taken_over;
 use failure::{advice, untouched};
+pub use proof::LockProof;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -210,6 +212,11 @@ impl Operation {
                 .with_context(|| format!("the record of {step} is not readable"));
         }
         check_interrupted()?;
+        self.journal.append(&Entry::Begun {
+            step: step.name().into(),
+            at: Utc::now(),
+        })?;
+        // After the line: a process that was stopped while it wrote there may have been replaced.
         lock(&self.held).check()?;
         if step.impact() == Impact::Live {
             let mut touched = lock(&self.touched);
@@ -218,10 +225,6 @@ impl Operation {
             }
             *touched = true;
         }
-        self.journal.append(&Entry::Begun {
-            step: step.name().into(),
-            at: Utc::now(),
-        })?;
         let began = Instant::now();
         let budget_ms = step.budget_ms(&self.budgets);
         let watched = budget_ms.map(|ms| budget::watch(step.name(), Duration::from_millis(ms)));
@@ -296,6 +299,11 @@ impl Operation {
         }
     }
 
+    /// What a part of the operation needs before its first live change.
+    pub fn lock_proof(&self) -> LockProof {
+        LockProof(Arc::new(lock(&self.held).checked()))
+    }
+
     /// Why it was begun.
     pub fn reason(&self) -> &str {
         &self.reason
@@ -309,6 +317,9 @@ impl Operation {
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
     pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
+        if is_taken_over(&error) {
+            return error;
+        }
         let touched = *lock(&self.touched);
         if touched {
             return self.stop(error);

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::plan::DeployPlan;
+use super::basis::PlanBasis;
 use super::checkout::{self, Checkout};
 use super::never_live;
 use super::platforms::{Platforms, join, on_railway};
@@ -24,7 +25,7 @@ use crate::domain::verdict::HealthStatus;
 use crate::error::catalogue::tools as errors;
 use crate::exec::interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease};
-use crate::operation::run::{Operation, ResumeMode, plan_sha256};
+use crate::operation::run::{Operation, ResumeMode, is_taken_over, plan_sha256};
 use crate::report;
 use crate::tools::railway;
 
@@ -41,19 +42,22 @@ pub struct Deployed {
     pub timeline: Vec<Timing>,
 }
 
-/// Takes the lock and deploys. `approvers` approved the plan.
+/// Takes the lock and deploys, where what the plan stands on is as it was. `approvers` approved the plan.
 ///
 /// # Errors
 /// Exit 1 where nothing live was changed, exit 4 where the deploy stopped midway.
 pub fn start(
     ctx: &Context,
     plan: &DeployPlan,
-    releases: &Releases,
+    basis: &PlanBasis,
     approvers: Vec<String>,
 ) -> Result<Deployed> {
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
-    run(ctx, plan, operation, releases, Some(approvers))
+    match basis.require_unchanged(ctx, &operation.id) {
+        Ok(releases) => run(ctx, plan, operation, &releases, Some(approvers)),
+        Err(error) => Err(operation.fail(error)),
+    }
 }
 
 /// Finishes a deploy that stopped midway.
@@ -100,7 +104,7 @@ fn fail(
     releases: &Releases,
     error: anyhow::Error,
 ) -> anyhow::Error {
-    if operation.is_untouched() || interrupted() {
+    if operation.is_untouched() || is_taken_over(&error) || interrupted() {
         return operation.fail(error);
     }
     match never_live::is_proved(ctx, plan, &operation.id, releases) {

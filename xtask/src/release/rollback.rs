@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use self::plan::{Backend, RollbackPlan};
+use super::basis::PlanBasis;
 use super::checkout;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
@@ -64,9 +65,9 @@ impl<'a> RollbackTarget<'a> {
 #[derive(Debug)]
 pub struct PlannedRollback {
     pub plan: RollbackPlan,
-    pub releases: Releases,
     /// What would be lost; `None` where the database is kept.
     pub loss: Option<LossPreview>,
+    basis: PlanBasis,
 }
 
 /// What a rollback did.
@@ -98,6 +99,7 @@ impl RolledBack {
 /// Exit 2 or 3 where the rollback is not possible. Nothing is changed.
 pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollback> {
     let (plan, releases) = plan::make(ctx, target)?;
+    let basis = PlanBasis::of(ctx, &releases);
     let loss = match plan.backup.as_ref().filter(|_| plan.restores()) {
         None => None,
         Some(wanted) => {
@@ -106,7 +108,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
             Some(loss.context("cannot determine what would be lost")?)
         }
     };
-    Ok(PlannedRollback { plan, releases, loss })
+    Ok(PlannedRollback { plan, loss, basis })
 }
 
 /// Takes the lock and rolls back.
@@ -117,7 +119,10 @@ pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<R
     let plan = &planned.plan;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
-    run(ctx, plan, operation, &planned.releases)
+    match planned.basis.require_unchanged(ctx, &operation.id) {
+        Ok(releases) => run(ctx, plan, operation, &releases),
+        Err(error) => Err(operation.fail(error)),
+    }
 }
 
 /// Finishes a rollback that stopped midway.

@@ -15,3 +15,5 @@ mod rescue;
 mod restore;
 mod table;
 mod variables;
+mod waits;
+mod zombie;
