@@ -255,7 +255,7 @@ mod tests {
         let error = outcome(broken(), full()).unwrap_err();
         assert_eq!(error.to_string(), Error::from(ErrorKind::StorageFull).to_string());
         let ended_early = Err::<(), _>(anyhow!("the archive ends early"));
-        let error = outcome(Err(anyhow!("no server")), ended_early).unwrap_err();
+        let error = outcome(Err::<u64, _>(anyhow!("no server")), ended_early).unwrap_err();
         assert_eq!(error.to_string(), "no server");
         assert_eq!(outcome(Ok(7), Ok(())).unwrap(), (7, ()));
     }
