@@ -1,5 +1,6 @@
 //! Releases: what is live, what a release consists of, and the operations that deploy it, roll it back or undo either.
 
+pub mod basis;
 pub mod break_glass;
 pub mod checkout;
 pub mod commit_checks;

@@ -13,6 +13,7 @@ use crate::domain::release::{Health, Release};
 use crate::domain::timeline::Timing;
 use crate::error::catalogue::release as errors;
 use crate::operation::run::plan_sha256;
+use crate::release::basis::PlanBasis;
 use crate::release::deploy::plan::{self, Allowed, DeployPlan};
 use crate::release::deploy::{self, Deployed, KIND};
 use crate::release::on_unhealthy::roll_back_if_unhealthy;
@@ -106,14 +107,15 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             || plan.text(),
         );
     }
+    let basis = PlanBasis::of(ctx, &releases);
     report::progress(&plan.text());
     // Before anything is recorded: a refusal leaves nothing behind.
     let approvers = approval::verify(ctx, &plan_sha256, None, releases.newest())?;
     confirm(ctx, &format!("the deploy to {}", ctx.env_name), &ctx.env_name)?;
     if args.prepare {
-        return print_prepared(ctx, KIND, &deploy::prepare(ctx, &plan, &releases, approvers)?);
+        return print_prepared(ctx, KIND, &deploy::prepare(ctx, &plan, &basis, approvers)?);
     }
-    finish(ctx, deploy::start(ctx, &plan, &releases, approvers)?)
+    finish(ctx, deploy::start(ctx, &plan, &basis, approvers)?)
 }
 
 /// Finishes a deploy that stopped midway.

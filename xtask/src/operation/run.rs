@@ -2,6 +2,7 @@
 
 mod failure;
 mod prepared;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 pub use failure::is_taken_over;
 use failure::{advice, untouched};
+pub use proof::LockProof;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -216,6 +218,11 @@ impl Operation {
                 .with_context(|| format!("the record of {step} is not readable"));
         }
         check_interrupted()?;
+        self.journal.append(&Entry::Begun {
+            step: step.name().into(),
+            at: Utc::now(),
+        })?;
+        // After the line: a process that was stopped while it wrote there may have been replaced.
         lock(&self.held).check()?;
         if step.impact() == Impact::Live {
             let mut touched = lock(&self.touched);
@@ -224,10 +231,6 @@ impl Operation {
             }
             *touched = true;
         }
-        self.journal.append(&Entry::Begun {
-            step: step.name().into(),
-            at: Utc::now(),
-        })?;
         let began = Instant::now();
         let budget_ms = step.budget_ms(&self.budgets);
         let watched = budget_ms.map(|ms| budget::watch(step.name(), Duration::from_millis(ms)));
@@ -302,6 +305,11 @@ impl Operation {
         }
     }
 
+    /// What a part of the operation needs before its first live change.
+    pub fn lock_proof(&self) -> LockProof {
+        LockProof(Arc::new(lock(&self.held).checked()))
+    }
+
     /// Why it was begun.
     pub fn reason(&self) -> &str {
         &self.reason
@@ -315,6 +323,9 @@ impl Operation {
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
     pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
+        if is_taken_over(&error) {
+            return error;
+        }
         let touched = *lock(&self.touched);
         if touched {
             return self.stop(error);

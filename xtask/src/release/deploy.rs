@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::plan::DeployPlan;
+use super::basis::PlanBasis;
 use super::checkout::{self, Checkout};
 use super::never_live;
 use super::platforms::{Platforms, join, on_railway};
@@ -24,7 +25,7 @@ use crate::domain::verdict::HealthStatus;
 use crate::error::catalogue::tools as errors;
 use crate::exec::interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease};
-use crate::operation::run::{Operation, ResumeMode, plan_sha256};
+use crate::operation::run::{Operation, ResumeMode, is_taken_over, plan_sha256};
 use crate::report;
 use crate::tools::railway;
 
@@ -41,20 +42,23 @@ pub struct Deployed {
     pub timeline: Vec<Timing>,
 }
 
-/// Takes the lock and deploys. `approvers` approved the plan.
+/// Takes the lock and deploys, where what the plan stands on is as it was. `approvers` approved the plan.
 ///
 /// # Errors
 /// Exit 1 where nothing live was changed, exit 4 where the deploy stopped midway.
 pub fn start(
     ctx: &Context,
     plan: &DeployPlan,
-    releases: &Releases,
+    basis: &PlanBasis,
     approvers: Vec<String>,
 ) -> Result<Deployed> {
     require_storage(ctx, KIND)?;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
-    run(ctx, plan, operation, releases, Some(approvers))
+    match basis.require_unchanged(ctx, &operation.id) {
+        Ok(releases) => run(ctx, plan, operation, &releases, Some(approvers)),
+        Err(error) => Err(operation.fail(error)),
+    }
 }
 
 /// Takes the lock, takes the backup and stages the frontend, then lets go before the first live change: the backup can be
@@ -65,13 +69,14 @@ pub fn start(
 pub fn prepare(
     ctx: &Context,
     plan: &DeployPlan,
-    releases: &Releases,
+    basis: &PlanBasis,
     approvers: Vec<String>,
 ) -> Result<OperationId> {
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
-    let staged =
-        Deploy::open(ctx, plan, &operation).and_then(|deploy| deploy.stage(releases, Some(approvers)));
+    let staged = basis
+        .require_unchanged(ctx, &operation.id)
+        .and_then(|releases| Deploy::open(ctx, plan, &operation)?.stage(&releases, Some(approvers)));
     operation.pause_after(staged.map(drop))
 }
 
@@ -119,7 +124,7 @@ fn fail(
     releases: &Releases,
     error: anyhow::Error,
 ) -> anyhow::Error {
-    if operation.is_untouched() || interrupted() {
+    if operation.is_untouched() || is_taken_over(&error) || interrupted() {
         return operation.fail(error);
     }
     match never_live::is_proved(ctx, plan, &operation.id, releases) {

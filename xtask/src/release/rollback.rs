@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use self::plan::{Backend, RollbackPlan};
+use super::basis::PlanBasis;
 use super::checkout;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
@@ -68,9 +69,9 @@ impl<'a> RollbackTarget<'a> {
 #[derive(Debug)]
 pub struct PlannedRollback {
     pub plan: RollbackPlan,
-    pub releases: Releases,
     /// What would be lost; `None` where the database is kept.
     pub loss: Option<LossPreview>,
+    basis: PlanBasis,
 }
 
 /// What a rollback did.
@@ -108,6 +109,7 @@ impl RolledBack {
 /// Exit 2 or 3 where the rollback is not possible. Nothing is changed.
 pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollback> {
     let (plan, releases) = plan::make(ctx, target)?;
+    let basis = PlanBasis::of(ctx, &releases);
     let loss = match plan.backup.as_ref().filter(|_| plan.restores()) {
         None => None,
         Some(wanted) => {
@@ -116,7 +118,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
             Some(loss.context("cannot determine what would be lost")?)
         }
     };
-    Ok(PlannedRollback { plan, releases, loss })
+    Ok(PlannedRollback { plan, loss, basis })
 }
 
 /// Takes the lock and rolls back.
@@ -128,7 +130,10 @@ pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<R
     require_storage(ctx, KIND)?;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
-    run(ctx, plan, operation, &planned.releases)
+    match planned.basis.require_unchanged(ctx, &operation.id) {
+        Ok(releases) => run(ctx, plan, operation, &releases),
+        Err(error) => Err(operation.fail(error)),
+    }
 }
 
 /// Takes the lock, takes the safety backup and fills the shadow, then lets go before the first live change: the backup can
@@ -140,7 +145,10 @@ pub fn prepare(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result
     let plan = &planned.plan;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
-    let prepared = Rollback::open(ctx, plan, &operation).and_then(|rollback| rollback.prepare().map(drop));
+    let prepared = planned
+        .basis
+        .require_unchanged(ctx, &operation.id)
+        .and_then(|_| Rollback::open(ctx, plan, &operation)?.prepare().map(drop));
     operation.pause_after(prepared)
 }
 

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
-use crate::operation::run::Operation;
+use crate::operation::run::{LockProof, Operation};
 
 /// One restore: `prepare` fills the shadow, `swap` makes it live, `resume` and `undo` start wherever an earlier process
 /// stopped.
@@ -20,6 +20,7 @@ pub struct Restore<'a> {
     pub(super) live: Live,
     pub(super) operation: OperationId,
     pub(super) journal: RestoreJournal,
+    lock: LockProof,
 }
 
 /// Connects to the environment's database.
@@ -53,6 +54,7 @@ impl<'a> Restore<'a> {
             live,
             operation,
             journal,
+            lock: under_way.lock_proof(),
         };
         restore.adopt_kept()?;
         Ok(restore)
@@ -73,8 +75,10 @@ impl<'a> Restore<'a> {
         self.journal.history.phase >= RestorePhase::Undoing
     }
 
-    /// From here on an earlier holder of this restore can change nothing any more.
+    /// From here on an earlier holder of this restore can change nothing any more. The ledger is asked first: a holder that
+    /// was stopped, on a machine whose clocks stood still with it, must not take the place of the one that replaced it.
     pub(super) fn claim(&mut self) -> Result<()> {
+        self.lock.check()?;
         self.live.claim(&names::plan(&self.operation))
     }
 

@@ -159,6 +159,10 @@ impl KnownRestore {
 
     fn add_recorded(&mut self, recorded: Recorded) {
         self.phase = self.phase.max(recorded.phase);
+        if recorded.reverted {
+            self.phase = self.phase.max(Some(RestorePhase::Undone));
+            self.undone = true;
+        }
         self.swapped_at = self.swapped_at.or(recorded.swapped_at);
         self.undone |= recorded.undone;
         let written = recorded.rescues.into_iter();

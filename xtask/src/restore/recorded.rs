@@ -22,6 +22,8 @@ pub(super) struct Recorded {
     pub(super) phase: Option<RestorePhase>,
     pub(super) swapped_at: Option<DateTime<Utc>>,
     pub(super) undone: bool,
+    /// Whether it is a part of a rollback that was undone, at whatever step: a journal of before that shows less.
+    pub(super) reverted: bool,
     /// The kind of its operation, where that, or an attempt to resume or undo it, is unfinished.
     pub(super) unfinished: Option<String>,
     /// The rescue files that its operations wrote.
@@ -58,6 +60,8 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
         };
         let entry = found.entry(id).or_default();
         entry.rescues.extend(rescues(operation));
+        let outcome = operation.ended.as_ref().map(|end| end.outcome);
+        entry.reverted |= operation.started.kind == ROLLBACK && outcome == Some(OperationOutcome::Undone);
         let reached = operation
             .ended
             .as_ref()

@@ -137,9 +137,12 @@ impl Restore<'_> {
             self.with_role(Role::Previous)?.is_empty(),
             errors::plan_lost(&self.operation)
         );
+        self.claim()?;
         for (name, _) in self.with_role(Role::Shadow)? {
             self.live.drop_own(&name)?;
         }
+        // With the token goes what an earlier holder would have to prove.
+        self.live.drop_own(&names::plan(&self.operation))?;
         self.journal.write(&RestoreRecord::Undone {
             written_since: Vec::new(),
         })?;

@@ -19,3 +19,5 @@ mod restore;
 mod runner_lost;
 mod table;
 mod variables;
+mod waits;
+mod zombie;

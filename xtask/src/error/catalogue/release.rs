@@ -47,6 +47,12 @@ catalogue! {
         live "{newest} is live; nothing was changed",
         next "{next}";
 
+    /// Something that a plan was made of has changed while its confirmation waited.
+    changed_since_plan(changes) Refused
+        "this changed after the plan was made: {changes}",
+        live "this command changed nothing",
+        next "run the command again: its plan is made of what is there now";
+
     /// The target of a rollback is what is live.
     live_already(tag, newest) Refused
         "{tag} is live already, as {newest}",
