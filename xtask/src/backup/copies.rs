@@ -100,13 +100,13 @@ pub fn keep(ctx: &Context, backup: &mut BackupFile) -> Result<()> {
             if there.is_some_and(|there| there.hash == backup.metadata.hash) {
                 return Ok(None);
             }
-            let stored = store.put(backup);
-            stored
+            let copied = store.put(backup);
+            copied
                 .with_context(|| format!("no copy in {}", store.name()))
                 .map(Some)
         });
         match kept {
-            Ok(stored) => backup.metadata.storage.extend(stored),
+            Ok(copy) => backup.metadata.storage.extend(copy),
             Err(error) => {
                 let warning = scrub(&format!("{error:#}"));
                 report::progress(&format!("warning: {warning}"));
