@@ -55,10 +55,12 @@ pub struct Args {
 }
 
 impl Args {
-    /// Those named, or all of them; what takes half an hour only where it is asked for.
+    /// Those named, or all of them. What takes long is asked for: the real programs, and fuzzing, whose kept inputs are run by the
+    /// tests of each time.
     fn wants(&self, stage: Stage) -> bool {
         let by_default = match stage {
             Stage::Conformance => self.conformance,
+            Stage::Fuzz => self.fuzz_minutes.is_some(),
             _ => self.stages.is_empty(),
         };
         by_default || self.stages.contains(&stage)

@@ -65,20 +65,24 @@ pub struct SwappedCollection {
 }
 
 /// What follows from changes of collections, options and indexes after the swap.
-type JudgeChanged = fn(&[Difference]) -> Result<Vec<String>>;
-
-/// Where nothing but the restore is under way, nobody may have changed them.
-fn refuse_changed(changed: &[Difference]) -> Result<Vec<String>> {
-    ensure!(
-        changed.is_empty(),
-        "the restored database differs from the backup: {}",
-        format_differences(changed)
-    );
-    Ok(Vec::new())
+#[derive(Clone, Copy)]
+enum ChangedSince {
+    /// Nothing but the restore is under way: nobody may have changed them.
+    Refused,
+    /// The release that was live before may have changed them until it was replaced.
+    Reported,
 }
 
-fn report_changed(changed: &[Difference]) -> Result<Vec<String>> {
-    Ok(changed.iter().map(ToString::to_string).collect())
+impl ChangedSince {
+    fn judge(self, changed: &[Difference]) -> Result<Vec<String>> {
+        let refused = matches!(self, Self::Refused) && !changed.is_empty();
+        ensure!(
+            !refused,
+            "the restored database differs from the backup: {}",
+            format_differences(changed)
+        );
+        Ok(changed.iter().map(ToString::to_string).collect())
+    }
 }
 
 /// What an earlier process left of a restore.
@@ -86,7 +90,7 @@ enum Continued<'a> {
     /// Nothing live was touched.
     Prepared(Box<Prepared<'a>>),
     /// The plan of the swap is recorded.
-    Begun(Restore<'a>, BackupFile),
+    Begun(Box<(Restore<'a>, BackupFile)>),
 }
 
 impl<'a> Prepared<'a> {
@@ -96,7 +100,7 @@ impl<'a> Prepared<'a> {
     /// Midway (exit 4) once the plan of the swap is recorded.
     pub fn swap(self) -> Result<Swapped> {
         let (mut restore, backup) = self.begin_swap()?;
-        restore.finish(&backup, refuse_changed)
+        restore.finish(&backup, ChangedSince::Refused)
     }
 
     /// Replaces the live collections by the restored ones: [`Restore::prove`] is left to do.
@@ -147,7 +151,8 @@ impl<'a> Restore<'a> {
         }
         match self.continued()? {
             Continued::Prepared(prepared) => prepared.put_in_place(),
-            Continued::Begun(mut restore, _) => {
+            Continued::Begun(mut begun) => {
+                let restore = &mut begun.0;
                 restore.make_all_steps().map_err(|error| restore.stopped(error))
             }
         }
@@ -160,7 +165,7 @@ impl<'a> Restore<'a> {
     /// Midway (exit 4).
     pub fn prove(mut self, in_place: InPlace) -> Result<Swapped> {
         let backup = self.planned_backup()?;
-        self.prove_swap(&backup, in_place, report_changed)
+        self.prove_swap(&backup, in_place, ChangedSince::Reported)
             .map_err(|error| self.stopped(error))
     }
 
@@ -171,7 +176,10 @@ impl<'a> Restore<'a> {
     pub fn resume_proof(self) -> Result<Swapped> {
         match self.continued()? {
             Continued::Prepared(prepared) => prepared.swap(),
-            Continued::Begun(mut restore, backup) => restore.finish(&backup, report_changed),
+            Continued::Begun(begun) => {
+                let (mut restore, backup) = *begun;
+                restore.finish(&backup, ChangedSince::Reported)
+            }
         }
     }
 
@@ -182,7 +190,10 @@ impl<'a> Restore<'a> {
     pub fn resume(self) -> Result<Swapped> {
         match self.continued()? {
             Continued::Prepared(prepared) => prepared.swap(),
-            Continued::Begun(mut restore, backup) => restore.finish(&backup, refuse_changed),
+            Continued::Begun(begun) => {
+                let (mut restore, backup) = *begun;
+                restore.finish(&backup, ChangedSince::Refused)
+            }
         }
     }
 
@@ -207,13 +218,13 @@ impl<'a> Restore<'a> {
                 .and_then(|()| self.repair_restored(&backup))
                 .map_err(|error| self.stopped(error))?;
         }
-        Ok(Continued::Begun(self, backup))
+        Ok(Continued::Begun(Box::new((self, backup))))
     }
 
     /// Makes every step that is not made yet, compares, and exports what would be lost.
-    fn finish(&mut self, backup: &BackupFile, judge: JudgeChanged) -> Result<Swapped> {
+    fn finish(&mut self, backup: &BackupFile, changed: ChangedSince) -> Result<Swapped> {
         self.make_all_steps()
-            .and_then(|in_place| self.prove_swap(backup, in_place, judge))
+            .and_then(|in_place| self.prove_swap(backup, in_place, changed))
             .map_err(|error| self.stopped(error))
     }
 
@@ -232,12 +243,17 @@ impl<'a> Restore<'a> {
         self.make_steps(&plan)
     }
 
-    fn prove_swap(&mut self, backup: &BackupFile, in_place: InPlace, judge: JudgeChanged) -> Result<Swapped> {
+    fn prove_swap(
+        &mut self,
+        backup: &BackupFile,
+        in_place: InPlace,
+        changed: ChangedSince,
+    ) -> Result<Swapped> {
         let (mut written, mut changed_since) = (Vec::new(), Vec::new());
         if !self.journal.history.compared {
-            let changed;
-            (written, changed) = self.compare_live(backup)?;
-            changed_since = judge(&changed)?;
+            let others;
+            (written, others) = self.compare_live(backup)?;
+            changed_since = changed.judge(&others)?;
             self.journal.write(&RestoreRecord::Compared {
                 written_since: written.clone(),
             })?;

@@ -50,7 +50,7 @@ fn has_files_of_dump(folder: &Path) -> bool {
                 .to_string_lossy()
                 .into_owned();
             let plain = name.strip_suffix(".gz").unwrap_or(&name);
-            plain.ends_with(".bson") || plain.ends_with(".metadata.json")
+            [".bson", ".metadata.json"].iter().any(|end| plain.ends_with(end))
         })
     };
     has_some(folder) || paths(folder).iter().any(|below| has_some(below))

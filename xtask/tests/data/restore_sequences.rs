@@ -163,7 +163,7 @@ impl Sequence {
     }
 
     fn restore(&mut self) {
-        let at = usize::try_from(self.random.range(0, self.backups.len() as i64)).unwrap();
+        let at = usize::try_from(self.random.range(0, i64::try_from(self.backups.len()).unwrap())).unwrap();
         let path = self.backups[at].path.display().to_string();
         let before = self.env.inventory();
         let writes = self.random.range(0, 3) == 0;
@@ -206,7 +206,7 @@ impl Sequence {
     }
 
     fn verb(&mut self, verb: &str) {
-        let count = self.restores.len() as i64;
+        let count = i64::try_from(self.restores.len()).unwrap();
         if count == 0 {
             return;
         }
@@ -255,7 +255,8 @@ impl Sequence {
 
     /// Runs a command on one of the machines; sometimes it is killed, then there is no output.
     fn run(&mut self, args: &[&str]) -> Option<Output> {
-        let lines = (self.random.range(0, 3) == 0).then(|| self.random.range(0, 45) as usize);
+        let lines =
+            (self.random.range(0, 3) == 0).then(|| usize::try_from(self.random.range(0, 45)).unwrap());
         let machine = self.random.pick(&self.machines).clone();
         self.run_on(&machine, args, lines)
     }
@@ -335,7 +336,8 @@ impl Sequence {
 
     fn run_writing(&mut self, args: &[&str]) -> Option<Output> {
         let machine = self.random.pick(&self.machines).clone();
-        let lines = (self.random.range(0, 3) == 0).then(|| self.random.range(0, 45) as usize);
+        let lines =
+            (self.random.range(0, 3) == 0).then(|| usize::try_from(self.random.range(0, 45)).unwrap());
         let mut child = self.command(&machine, args).spawn().unwrap();
         if let Some(lines) = lines {
             kill_after(&mut child, &machine, lines);
@@ -432,7 +434,7 @@ fn kill_after(child: &mut Child, machine: &Path, more: usize) {
             .flatten();
         let journals = folders.filter_map(|entry| std::fs::read(entry.path().join("steps.jsonl")).ok());
         journals
-            .map(|text| text.iter().filter(|byte| **byte == b'\n').count())
+            .map(|text| text.split(|byte| *byte == b'\n').count() - 1)
             .sum()
     };
     let enough = lines() + more;

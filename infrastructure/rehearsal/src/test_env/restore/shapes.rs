@@ -74,10 +74,10 @@ pub fn generate(env: &RestoreEnv, random: &mut Random) -> Vec<String> {
     let count = random.range(3, 7);
     let mut made = Vec::new();
     for _ in 0..count {
-        let at = random.range(0, names.len() as i64);
-        let name = names.swap_remove(usize::try_from(at).expect("an index"));
-        let (shape, make) = random.pick(&SHAPES);
-        make(env, name, random);
+        let name = *random.pick(&names);
+        names.retain(|other| *other != name);
+        let (shape, fill) = random.pick(&SHAPES);
+        fill(env, name, random);
         made.push(format!("{name:?}: {shape}"));
     }
     made
@@ -105,7 +105,7 @@ pub fn id(random: &mut Random) -> Bson {
         10 => Bson::DateTime(DateTime::from_millis(253_402_300_800_000 + number)),
         11 => Bson::Timestamp(Timestamp {
             time: 1,
-            increment: number as u32,
+            increment: small.unsigned_abs(),
         }),
         12 => Bson::String(String::new()),
         13 => Bson::String(number.to_string()),

@@ -156,13 +156,17 @@ impl Model {
                 .collect();
             running.into_iter().map(|one| one.join().unwrap()).collect()
         });
-        ended.iter().for_each(|ended| self.note(ended));
+        for one in &ended {
+            self.note(one);
+        }
     }
 
     fn prepare(&self, act: &Act, people: &[&Person]) {
         if let Act::Deploy { sample } = act {
             self.commit(sample);
-            people.iter().for_each(|person| person.pull(&self.case));
+            for person in people {
+                person.pull(&self.case);
+            }
         }
     }
 
@@ -223,9 +227,10 @@ fn next(world: &World, random: &mut Random) -> Act {
     let (kind, id) = operation;
     let tag = random.pick(&world.releases).clone();
     match random.range(0, 16) {
-        0..=3 => Act::Deploy {
-            sample: *random.pick(&SAMPLES),
-        },
+        0..=3 => {
+            let sample: &&str = random.pick(&SAMPLES);
+            Act::Deploy { sample }
+        }
         4..=6 => Act::RollBack { tag },
         7 | 8 => Act::Undo { kind, operation: id },
         9 => Act::Resume { kind, operation: id },
