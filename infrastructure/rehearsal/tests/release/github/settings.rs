@@ -261,8 +261,11 @@ fn backups_in_the_clear_are_a_problem_where_others_can_read_them() {
     );
     std::fs::write(env.path("clone/infrastructure/pipeline.toml"), allowed).unwrap();
     let (code, text) = env.said(&["doctor", "--config-only"]);
+    // What is left from the template stays a problem.
     assert!(
-        code == 0 && text.contains("warning  backups: not encrypted: others can read them"),
+        code == 1
+            && !text.contains("PROBLEM  backups")
+            && text.contains("warning  backups: not encrypted: others can read them"),
         "{text}"
     );
 }
