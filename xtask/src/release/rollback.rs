@@ -332,25 +332,24 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// Health, and the database beside it: users wait for neither.
+    /// The database, then health: a check that ran while the proof failed would have its verdict on record.
     fn prove(&self, backend: &OnRailway, frontend: &OnVercel, in_place: Option<InPlace>) -> Result<Proved> {
-        std::thread::scope(|scope| {
-            let health = scope.spawn(|| self.check(backend, frontend));
-            let database = in_place.map(|in_place| self.prove_database(in_place)).transpose();
-            let (health, database) = (join(health)?, database?);
-            let migrated = database
-                .as_ref()
-                .map_or_else(Vec::new, |proved| self.migrated(proved));
-            let health = if migrated.is_empty() {
-                health
-            } else {
-                Health::Unhealthy
-            };
-            Ok(Proved {
-                health,
-                migrated,
-                database,
-            })
+        let database = in_place
+            .map(|in_place| self.prove_database(in_place))
+            .transpose()?;
+        let health = self.check(backend, frontend)?;
+        let migrated = database
+            .as_ref()
+            .map_or_else(Vec::new, |proved| self.migrated(proved));
+        let health = if migrated.is_empty() {
+            health
+        } else {
+            Health::Unhealthy
+        };
+        Ok(Proved {
+            health,
+            migrated,
+            database,
         })
     }
 
