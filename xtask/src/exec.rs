@@ -260,6 +260,14 @@ pub fn shell_in(dir: &std::path::Path) -> Result<xshell::Shell> {
     Ok(sh)
 }
 
+/// Whether the error is that of a reader that has gone: its own error has the reason.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 /// Reads at most `limit_bytes`; more is an error, not a cut.
 pub fn read_bounded(reader: impl Read, limit_bytes: usize) -> Result<Vec<u8>> {
     output::read_bounded(reader, limit_bytes)

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use self::backup_file::{BackupFile, write_metadata};
+pub use self::foreign::plain_name;
 use crate::archive::FileDigest;
 use crate::config::{StorageConfig, Unencrypted};
 use crate::context::{Context, PIPELINE_FILE};

@@ -208,17 +208,7 @@ impl<'a> Case<'a> {
         let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
         self.hold()?;
         let (env, arguments) = (self.env, self.rollback_arguments("the runner is lost"));
-        let killed = std::thread::scope(|scope| {
-            let running = scope.spawn(|| env.xtask("rollback-killed", &strs(&arguments)));
-            let killed = self.reached().and_then(|()| self.kill_holder());
-            let ended = join(running);
-            killed.and(ended)
-        })?;
-        ensure!(
-            killed.code.is_none(),
-            "the rollback should have been killed: {}",
-            killed.error()
-        );
+        self.kill_where_it_hangs(|| env.xtask("rollback-killed", &strs(&arguments)))?;
         self.release()?;
         let left = self.last_operation()?;
         let operation = text_at(&left, "/id")?;
@@ -382,6 +372,22 @@ impl<'a> Case<'a> {
 
     fn release(&self) -> Result<()> {
         self.env.control("/faults/release", &json!({ "id": "held" }))
+    }
+
+    /// Runs a rollback, and kills it when it hangs there.
+    fn kill_where_it_hangs(&self, run: impl FnOnce() -> Result<Finished> + Send) -> Result<()> {
+        let killed = std::thread::scope(|scope| {
+            let running = scope.spawn(run);
+            let killed = self.reached().and_then(|()| self.kill_holder());
+            let ended = join(running);
+            killed.and(ended)
+        })?;
+        ensure!(
+            killed.code.is_none(),
+            "the rollback should have been killed: {}",
+            killed.error()
+        );
+        Ok(())
     }
 
     /// `kill -9` of the process that the ledger names as the holder of the lock.

@@ -1,15 +1,47 @@
 //! Writes an archive as mongodump does, for what we export ourselves: mongorestore reads it.
 
-use std::io::Write;
+use std::io::{PipeWriter, Write};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
+use chrono::{DateTime, Utc};
 use mongodb::bson::{Document, doc, serialize_to_vec};
 
 use super::crc::Crc64;
+use super::prelude::MAGIC;
+use super::{ContainerOptions, StoredBackup, store};
+use crate::exec::is_broken_pipe;
 
-const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
 const TERMINATOR: [u8; 4] = [0xff; 4];
 const FORMAT_VERSION: &str = "0.1";
+
+/// Stores the archive that `write` writes; with it comes what `write` gives.
+///
+/// # Errors
+/// Whichever failed first.
+pub fn store_written<W: Send>(
+    options: &ContainerOptions,
+    created: DateTime<Utc>,
+    write: impl FnOnce(PipeWriter) -> Result<W> + Send,
+) -> Result<(W, StoredBackup)> {
+    let (reader, writer) = std::io::pipe().context("cannot create a pipe")?;
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| write(writer));
+        let stored = store(reader, options, created, &mut |_| ());
+        let written = writing
+            .join()
+            .map_err(|_| anyhow!("the thread that writes the archive panicked"));
+        outcome(written.flatten(), stored)
+    })
+}
+
+/// Whichever failed first: a writer that failed ends its archive early, and a file that cannot be written breaks the pipe.
+fn outcome<W, T>(written: Result<W>, stored: Result<T>) -> Result<(W, T)> {
+    match (written, stored) {
+        (Ok(written), Ok(stored)) => Ok((written, stored)),
+        (Err(broken), Err(error)) if is_broken_pipe(&broken) => Err(error),
+        (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+    }
+}
 
 /// What a collection is made with, as the server lists it.
 #[derive(Debug, Clone, Default)]
@@ -147,6 +179,8 @@ fn write(out: &mut impl Write, document: &Document) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Error, ErrorKind};
+
     use super::*;
     use crate::archive::{ArchiveReader, Event};
 
@@ -169,5 +203,19 @@ mod tests {
         }
         assert_eq!(counts, [3, 0, 1]);
         assert_eq!(reader.prelude().namespaces[2].collection, "ü b");
+    }
+
+    #[test]
+    fn a_full_disk_is_the_error_and_not_the_pipe_that_it_breaks() {
+        let broken = || {
+            Err::<u64, _>(anyhow::Error::from(Error::from(ErrorKind::BrokenPipe)).context("cannot export"))
+        };
+        let full = || Err::<(), _>(Error::from(ErrorKind::StorageFull).into());
+        let error = outcome(broken(), full()).unwrap_err();
+        assert_eq!(error.to_string(), Error::from(ErrorKind::StorageFull).to_string());
+        let ended_early = Err::<(), _>(anyhow!("the archive ends early"));
+        let error = outcome(Err::<u64, _>(anyhow!("no server")), ended_early).unwrap_err();
+        assert_eq!(error.to_string(), "no server");
+        assert_eq!(outcome(Ok(7), Ok(())).unwrap(), (7, ()));
     }
 }

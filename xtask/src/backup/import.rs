@@ -4,24 +4,22 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, PipeWriter, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use super::create::{Keys, not_restorable, require_room, seal};
 use super::find::first_directory;
 use super::{BackupFile, copies, encryption};
-use crate::archive::writer::{ArchiveWriter, DumpedCollection};
-use crate::archive::{ContainerOptions, StoredBackup, store};
+use crate::archive::writer::{ArchiveWriter, DumpedCollection, store_written};
+use crate::archive::{ContainerOptions, GZIP, StoredBackup, store};
 use crate::context::Context;
 use crate::domain::manifest::{Consistency, ConsistencyKind};
 use crate::error::catalogue::backup as errors;
 use crate::exec::read_bounded;
 use crate::report;
-use crate::tools::mongorestore::is_broken_pipe;
+use crate::storage::plain_name;
 
-/// What gzip begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Compressed documents are rarely smaller than this part of themselves.
 const RATIO: u64 = 10;
 /// Larger than every document that a server stores.
@@ -152,32 +150,17 @@ fn store_folder(
     let collections = collections(folder)?;
     ensure!(!collections.is_empty(), "{} has no collection", folder.display());
     let version = server_version(folder)?;
-    let (reader, writer) = std::io::pipe().context("cannot create a pipe")?;
-    let (written, stored) = std::thread::scope(|scope| {
-        let writing = scope.spawn(|| write_archive(&collections, database, &version, writer));
-        let stored = store(reader, options, created, &mut |_| ());
-        let written = writing
-            .join()
-            .map_err(|_| anyhow!("the thread that reads the dump panicked"));
-        (written.flatten(), stored)
+    let written = store_written(options, created, |writer| {
+        write_archive(&collections, database, &version, writer)
     });
-    match (written, stored) {
-        (Ok(()), stored) => stored,
-        (Err(broken), Err(error)) if is_broken_pipe(&broken) => Err(error),
-        (Err(error), _) => Err(error),
-    }
+    written.map(|((), stored)| stored)
 }
 
 fn collections(folder: &Path) -> Result<Vec<InFolder>> {
     let files = entries(folder)?;
     let mut found = Vec::new();
     for file in &files {
-        let name = file
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        let plain = plain_name(file);
         let Some(stem) = plain.strip_suffix(".metadata.json") else {
             // Every collection that mongodump writes has metadata; without them its indexes would be lost in silence.
             let stem = plain

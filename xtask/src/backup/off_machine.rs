@@ -117,10 +117,7 @@ fn artifact(ctx: &Context, backup: &BackupRef) -> Result<Option<String>> {
         return Ok(None);
     }
     let file = BackupFile::in_folder(folder.path()).context("it holds no whole backup")?;
-    ensure!(
-        file.metadata.id == backup.id && file.metadata.hash == backup.hash,
-        "it is not the recorded backup"
-    );
+    ensure!(file.reference() == *backup, "it is not the recorded backup");
     file.check_digest()?;
     Ok(Some(format!("the artifact mongodb-backup-{}", backup.id)))
 }

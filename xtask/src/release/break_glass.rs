@@ -13,7 +13,6 @@ use serde_json::json;
 use super::ledger_repair;
 use super::releases::{Releases, publish};
 use crate::context::Context;
-use crate::database::Live;
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::Release;
@@ -23,6 +22,7 @@ use crate::operation::ledger::{Ledger, Start, is_missing};
 use crate::operation::preflight::Preflight;
 use crate::operation::run::plan_sha256;
 use crate::report;
+use crate::restore::connect;
 use crate::tools::git::Git;
 
 /// The kind, in the ledger, of the operation that takes over what others had not seen.
@@ -321,9 +321,4 @@ fn on_copy(ctx: &Context, copy: &Path) -> Context {
     let mut here = ctx.clone();
     here.config.git.remote = copy.to_string_lossy().into_owned();
     here
-}
-
-fn connect(ctx: &Context) -> Result<Live> {
-    let mongodb = &ctx.env().mongodb;
-    Live::connect(&ctx.connection_string(&mongodb.uri)?, &mongodb.database)
 }

@@ -29,10 +29,7 @@ pub fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: St
                 within: Some(operation.id.clone()),
             },
         )?;
-        Ok(BackupRef {
-            id: backup.metadata.id,
-            hash: backup.metadata.hash,
-        })
+        Ok(backup.reference())
     })
 }
 

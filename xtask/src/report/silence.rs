@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{progress, ticker};
+use super::{progress, shortened, ticker};
 use crate::sync::lock;
 
 /// After so long without a line, a reader asks whether the program hangs. Longer than the pauses of a [`super::Ticker`].
@@ -105,10 +105,7 @@ impl State {
             let seconds = now.duration_since(self.last_line).as_secs();
             return Some(format!("  still working: no news for {seconds} s"));
         };
-        let mut shown: String = command.chars().take(SHOWN_CHARS).collect();
-        if shown.len() < command.len() {
-            shown.push('…');
-        }
+        let shown = shortened(command, SHOWN_CHARS);
         let seconds = now.duration_since(*since).as_secs();
         Some(format!("  waiting for `{shown}`: {seconds} s so far"))
     }

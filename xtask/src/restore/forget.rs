@@ -15,7 +15,7 @@ use super::names::{self, Role};
 use super::preview::missing_elsewhere;
 use super::recorded::FORGET;
 use super::request::Verb;
-use super::rescue::{RescueSource, stored_as};
+use super::rescue::RescueSource;
 use crate::backup::{self, BackupFile, off_machine};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
@@ -169,11 +169,11 @@ impl Restore<'_> {
     /// count: what it has is exported again.
     fn add_recorded(&self, files: &mut Vec<BackupFile>, recorded: &[Rescue]) {
         for rescue in recorded.iter().filter_map(|rescue| rescue.stored.as_ref()) {
-            if files.iter().any(|file| stored_as(file) == *rescue) {
+            if files.iter().any(|file| file.reference() == *rescue) {
                 continue;
             }
             match backup::find(self.ctx, &rescue.id) {
-                Ok(file) if stored_as(&file) == *rescue => files.push(file),
+                Ok(file) if file.reference() == *rescue => files.push(file),
                 Ok(_) => report::progress(&format!("warning: the rescue file {} was replaced", rescue.id)),
                 Err(error) => report::progress(&format!("warning: the rescue file {}: {error:#}", rescue.id)),
             }
@@ -183,7 +183,7 @@ impl Restore<'_> {
     /// What is dropped must not be on this machine alone.
     fn require_kept(&self, files: &mut [BackupFile]) -> Result<()> {
         for file in files {
-            let stored = stored_as(file);
+            let stored = file.reference();
             if off_machine::is_kept(self.ctx, &stored)? {
                 continue;
             }

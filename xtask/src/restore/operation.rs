@@ -167,11 +167,7 @@ fn safety_backup(ctx: &Context, operation: &Operation) -> Result<BackupRef> {
             purpose: format!("before restore {}", operation.id),
             within: Some(operation.id.clone()),
         };
-        let metadata = backup::create(ctx, &options)?.metadata;
-        Ok(BackupRef {
-            id: metadata.id,
-            hash: metadata.hash,
-        })
+        Ok(backup::create(ctx, &options)?.reference())
     })
 }
 

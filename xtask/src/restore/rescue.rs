@@ -5,23 +5,21 @@ use std::collections::BTreeMap;
 use std::io::{BufWriter, PipeWriter};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use chrono::Utc;
 
 use super::context::Restore;
 use super::journal::{Rescue, RestoreRecord};
 use super::names::Role;
 use super::preview::{RowLoss, differing};
-use crate::archive::writer::{ArchiveWriter, CollectionShape};
-use crate::archive::{ContainerOptions, store};
+use crate::archive::ContainerOptions;
+use crate::archive::writer::{ArchiveWriter, CollectionShape, store_written};
 use crate::backup::{self, BackupFile, off_machine};
 use crate::context::Context;
 use crate::database::{Live, RawId};
 use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, METADATA_FILE};
-use crate::domain::release::BackupRef;
 use crate::operation::journal::operation_dir;
 use crate::report;
-use crate::tools::mongorestore::is_broken_pipe;
 
 /// Documents asked for at once, and the bytes of their ids: an `_id` may have megabytes, a command may not.
 const BATCH: usize = 500;
@@ -82,16 +80,9 @@ impl Restore<'_> {
         let recipients = crate::backup::encryption::recipients(self.ctx)?;
         let id = backup::free_id(self.ctx)?;
         let options = ContainerOptions::new(&folder, &id, recipients);
-        let (reader, writer) = std::io::pipe().context("cannot create a pipe")?;
-        let (written, stored) = std::thread::scope(|scope| {
-            let writing = scope.spawn(|| write_archive(self.ctx, &self.live, backup, &aside, &late, writer));
-            let stored = store(reader, &options, Utc::now(), &mut |_| ());
-            let written = writing
-                .join()
-                .map_err(|_| anyhow!("the thread that exports panicked"));
-            (written.flatten(), stored)
-        });
-        let (collections, stored) = outcome(written, stored)?;
+        let (collections, stored) = store_written(&options, Utc::now(), |writer| {
+            write_archive(self.ctx, &self.live, backup, &aside, &late, writer)
+        })?;
         let documents = collections.values().sum();
         if documents == 0 {
             drop(stored);
@@ -112,7 +103,7 @@ impl Restore<'_> {
         let rescue = Rescue {
             documents,
             collections,
-            stored: Some(stored_as(&file)),
+            stored: Some(file.reference()),
             path: file.path,
         };
         report::progress(&format!("  {}: {}", source.purpose, rescue.text()));
@@ -147,26 +138,9 @@ impl Restore<'_> {
     }
 }
 
-/// What the record has of a rescue file.
-pub(super) fn stored_as(file: &BackupFile) -> BackupRef {
-    BackupRef {
-        id: file.metadata.id.clone(),
-        hash: file.metadata.hash.clone(),
-    }
-}
-
 /// Whether a file is the rescue file of a restore, and no backup.
 pub(super) fn is_rescue(metadata: &BackupMetadata) -> bool {
     metadata.consistency.reason == RESCUE_REASON
-}
-
-/// Whichever failed first: an export that failed ends its archive early, and a file that cannot be written breaks the pipe.
-fn outcome<W, T>(written: Result<W>, stored: Result<T>) -> Result<(W, T)> {
-    match (written, stored) {
-        (Ok(written), Ok(stored)) => Ok((written, stored)),
-        (Err(broken), Err(error)) if is_broken_pipe(&broken) => Err(error),
-        (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-    }
 }
 
 /// The collections that are exported, and where to.
@@ -267,25 +241,4 @@ fn fetch(
     }
     ids.clear();
     Ok(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Error, ErrorKind};
-
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_the_error_and_not_the_pipe_that_it_breaks() {
-        let broken = || {
-            Err::<u64, _>(anyhow::Error::from(Error::from(ErrorKind::BrokenPipe)).context("cannot export"))
-        };
-        let full = || Err::<(), _>(Error::from(ErrorKind::StorageFull).into());
-        let error = outcome(broken(), full()).unwrap_err();
-        assert_eq!(error.to_string(), Error::from(ErrorKind::StorageFull).to_string());
-        let ended_early = Err::<(), _>(anyhow!("the archive ends early"));
-        let error = outcome(Err::<u64, _>(anyhow!("no server")), ended_early).unwrap_err();
-        assert_eq!(error.to_string(), "no server");
-        assert_eq!(outcome(Ok(7), Ok(())).unwrap(), (7, ()));
-    }
 }

@@ -174,13 +174,7 @@ impl<'a> Restore<'a> {
     /// # Errors
     /// Midway (exit 4).
     pub fn resume_proof(self) -> Result<Swapped> {
-        match self.continued()? {
-            Continued::Prepared(prepared) => prepared.swap(),
-            Continued::Begun(begun) => {
-                let (mut restore, backup) = *begun;
-                restore.finish(&backup, ChangedSince::Reported)
-            }
-        }
+        self.continue_to_end(ChangedSince::Reported)
     }
 
     /// Continues wherever an earlier process stopped.
@@ -188,11 +182,15 @@ impl<'a> Restore<'a> {
     /// # Errors
     /// Midway (exit 4) once the plan of the swap is recorded.
     pub fn resume(self) -> Result<Swapped> {
+        self.continue_to_end(ChangedSince::Refused)
+    }
+
+    fn continue_to_end(self, changed: ChangedSince) -> Result<Swapped> {
         match self.continued()? {
             Continued::Prepared(prepared) => prepared.swap(),
             Continued::Begun(begun) => {
                 let (mut restore, backup) = *begun;
-                restore.finish(&backup, ChangedSince::Refused)
+                restore.finish(&backup, changed)
             }
         }
     }

@@ -5,13 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use crate::archive::{GZIP, MAGIC};
 use crate::error::CliError;
 use crate::error::catalogue::backup as errors;
 
-/// What a mongodump archive begins with.
-const ARCHIVE: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
-/// What gzip begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Names of our own files begin like this.
 const OWN_PREFIX: &str = "mongodb-backup-";
 
@@ -27,13 +24,19 @@ pub(super) fn without_metadata(path: &Path) -> CliError {
     } else {
         let mut start = [0; 4];
         let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-        read.is_ok() && (start == ARCHIVE || (start.starts_with(&GZIP) && !is_own))
+        read.is_ok() && (start == MAGIC || (start.starts_with(&GZIP) && !is_own))
     };
     if is_dump {
         errors::dump_of_mongodump(path.display(), shown)
     } else {
         errors::without_metadata(path.display())
     }
+}
+
+/// The name of a file of a dump, without the end that a compressed one has.
+pub fn plain_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_suffix(".gz").unwrap_or(&name).to_owned()
 }
 
 /// Whether mongodump wrote the folder, of one database or of several.
@@ -44,12 +47,7 @@ fn has_files_of_dump(folder: &Path) -> bool {
     };
     let has_some = |folder: &Path| {
         paths(folder).iter().any(|path| {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            let plain = name.strip_suffix(".gz").unwrap_or(&name);
+            let plain = plain_name(path);
             [".bson", ".metadata.json"].iter().any(|end| plain.ends_with(end))
         })
     };
@@ -68,7 +66,7 @@ mod tests {
             std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
             std::fs::write(path(name), bytes).unwrap();
         };
-        write("dump.archive", &[&ARCHIVE[..], b"more"].concat());
+        write("dump.archive", &[&MAGIC[..], b"more"].concat());
         write("dump.gz", &[0x1f, 0x8b, 8, 0, 0]);
         write("plain/shop/users.bson", b"");
         write("database/users.metadata.json", b"");

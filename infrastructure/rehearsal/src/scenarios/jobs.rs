@@ -5,10 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use xtask::exec::Finished;
-use xtask::release::platforms::join;
 
 use super::{Case, FIRST, GOOD, say, strs, text_at};
-use crate::proof::Proof;
+use crate::proof::{Proof, without_record_of_migrations};
 use crate::test_env::{Served, zipped};
 
 /// The run whose artifacts are the backups.
@@ -36,17 +35,7 @@ impl Case<'_> {
         }
         self.hold()?;
         let resume = ["rollback", "--resume", &operation, "--yes"];
-        let killed = std::thread::scope(|scope| {
-            let running = scope.spawn(|| self.job(&runner, "rollback-killed", &resume));
-            let killed = self.reached().and_then(|()| self.kill_holder());
-            let ended = join(running);
-            killed.and(ended)
-        })?;
-        ensure!(
-            killed.code.is_none(),
-            "it should have been killed: {}",
-            killed.error()
-        );
+        self.kill_where_it_hangs(|| self.job(&runner, "rollback-killed", &resume))?;
         self.release()?;
         for lost in [&runner, &backups] {
             std::fs::remove_dir_all(lost).with_context(|| format!("cannot remove {}", lost.display()))?;
@@ -73,17 +62,7 @@ impl Case<'_> {
         self.hold()?;
         let (env, arguments) = (self.env, self.rollback_arguments("prices are wrong"));
         let (remote, away) = (env.folder.join("origin.git"), env.folder.join("away.git"));
-        let killed = std::thread::scope(|scope| {
-            let running = scope.spawn(|| env.xtask("rollback-cut-off", &strs(&arguments)));
-            let killed = self.reached().and_then(|()| self.kill_holder());
-            let ended = join(running);
-            killed.and(ended)
-        })?;
-        ensure!(
-            killed.code.is_none(),
-            "it should have been killed: {}",
-            killed.error()
-        );
+        self.kill_where_it_hangs(|| env.xtask("rollback-cut-off", &strs(&arguments)))?;
         let operation = text_at(&self.last_operation()?, "/id")?;
         say("the git remote does not answer any more");
         std::fs::rename(&remote, &away).context("cannot take the remote away")?;
@@ -148,7 +127,7 @@ impl Case<'_> {
         self.prove_served(FIRST)?;
         let after = self.data()?;
         self.prove(
-            without_migrations(&before) == without_migrations(&after),
+            without_record_of_migrations(before) == without_record_of_migrations(after),
             "the data are as they were before the deploy",
         )?;
         let plan = self.env.xtask("plan", &["deploy", "--plan"])?;
@@ -169,13 +148,4 @@ impl Case<'_> {
         let artifact = json!({"name": format!("mongodb-backup-{id}"), "run": RUN, "zip": zipped(folder)});
         self.env.control("/github/artifacts", &artifact)
     }
-}
-
-/// The application writes there when it migrated: no two runs are alike.
-fn without_migrations(data: &xtask::domain::inventory::Inventory) -> xtask::domain::inventory::Inventory {
-    let mut data = data.clone();
-    if let Some(migrations) = data.collections.get_mut("_migrations") {
-        migrations.content_digest = None;
-    }
-    data
 }

@@ -110,6 +110,14 @@ impl Disturbed {
         }
     }
 
+    /// As [`Self::settle`]; then that release is whole to which the next person's choice leads.
+    pub fn settle_as(&self, kind: Kind, ended: &Finished, then: Then, told: &str) {
+        self.settle(kind, ended, then, told);
+        let forward = (kind == Kind::Deploy) == (then == Then::Resume);
+        let expected = if forward { &self.new } else { &self.case.old() };
+        assert_eq!(&self.case.seen(), expected, "{told}");
+    }
+
     /// Does what is to be done next, and checks that one release is whole. Says in a few words what happened.
     pub fn settle(&self, kind: Kind, ended: &Finished, then: Then, told: &str) -> String {
         let how = ended_well(ended, told);
