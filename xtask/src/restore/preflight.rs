@@ -70,10 +70,16 @@ pub fn preflight(
     Ok(found)
 }
 
-/// Everything that would block the restore of this backup now, for the plan of what it is a part of.
-pub fn blocking(ctx: &Context, backup: &BackupFile) -> Result<Vec<String>> {
+/// Everything that would block the restore of this backup now, for the plan of what it is a part of. An unfinished operation of
+/// the ledger is named itself, not by what its restore has beside the live collections: that is resumed with the operation.
+/// One that somebody holds is left to the lock, which says who and since when.
+pub fn blocking(ctx: &Context, backup: &BackupFile, ledger: &LedgerState) -> Result<Vec<String>> {
     let live = connect(ctx)?;
-    let found = preflight(ctx, &live, backup, &new_operation_id())?;
+    let other = ledger.unfinished().map(|other| other.id.clone());
+    let mut found = preflight(ctx, &live, backup, &other.unwrap_or_else(new_operation_id))?;
+    if ledger.held().is_none() {
+        found.other_operations(ledger);
+    }
     Ok(found.problems)
 }
 

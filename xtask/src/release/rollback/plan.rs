@@ -239,7 +239,8 @@ fn check_backup(
         preflight.require(found.metadata.verified.is_some(), || {
             format!("the backup {} was never verified", backup.id)
         });
-        let blocking = preflight.check("the restore", restore::blocking(ctx, &found));
+        let ledger = releases.ledger.clone().unwrap_or_default();
+        let blocking = preflight.check("the restore", restore::blocking(ctx, &found, &ledger));
         for problem in blocking.unwrap_or_default() {
             preflight.require(false, || format!("the restore: {problem}"));
         }

@@ -114,7 +114,28 @@ fn the_code_stays_where_the_data_could_not_be_put_in_place() {
     assert_eq!(stopped.code, Some(4), "{}", stopped.error());
     assert_eq!(case.env.served().unwrap(), new);
     let id = case.last_operation()["id"].as_str().unwrap().to_owned();
+
+    let second = case.run(&["rollback", &case.old_tag, "--reason", "me too"], &[]);
+    assert_eq!(second.code, Some(3), "{}", second.error());
+    let told = second.stderr_tail.join("\n");
+    assert!(told.contains(&format!("rollback --resume {id}")), "{told}");
+    assert!(!told.contains("restore --resume"), "{told}");
+
     case.ok(&["rollback", "--resume", &id]);
+    assert_eq!(case.seen(), case.old());
+}
+
+#[test]
+fn a_second_rollback_while_the_first_has_swapped_is_told_who_is_at_it() {
+    let (case, gate) = released();
+    let first = gate.while_it_waits(&case, r#"text:"event":"swapped""#, || {
+        let second = case.run(&["rollback", &case.old_tag, "--reason", "me too"], &[]);
+        assert_eq!(second.code, Some(3), "{}", second.error());
+        let told = second.stderr_tail.join("\n");
+        assert!(told.contains("is under way: "), "{told}");
+        assert!(!told.contains("--resume"), "{told}");
+    });
+    assert_eq!(first.code, Some(0), "{}", first.error());
     assert_eq!(case.seen(), case.old());
 }
 
