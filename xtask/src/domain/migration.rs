@@ -86,6 +86,81 @@ impl Classified {
     }
 }
 
+/// What migrate-mongo's configuration names, as far as it is written as a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MigrateMongo {
+    /// Folder of the migrations, relative to that of the configuration.
+    pub folder: Option<String>,
+    /// The collection in which it records what it applied.
+    pub changelog: Option<String>,
+}
+
+/// Names of migrate-mongo's configuration (`migrate-mongo init` writes the first).
+pub const MIGRATE_MONGO_FILES: [&str; 3] = [
+    "migrate-mongo-config.js",
+    "migrate-mongo-config.cjs",
+    "migrate-mongo-config.ts",
+];
+
+impl MigrateMongo {
+    /// Reads `migrationsDir` and `changelogCollectionName`.
+    pub fn read(text: &str) -> Self {
+        let tokens = tokens(text).unwrap_or_default();
+        let value = |key: &str| {
+            tokens.windows(3).find_map(|three| match three {
+                [name, colon, Token::Text(value)] if name.is_word(key) && colon.is(":") => {
+                    Some(value.clone())
+                }
+                _ => None,
+            })
+        };
+        Self {
+            folder: value("migrationsDir"),
+            changelog: value("changelogCollectionName"),
+        }
+    }
+}
+
+/// How a migration differs between two releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileChange {
+    Added,
+    /// It has another text: what the first one did to the data is not told by the second.
+    Changed,
+    Removed,
+}
+
+/// A migration that differs between two releases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedMigration {
+    pub path: String,
+    pub change: FileChange,
+    #[serde(flatten)]
+    pub classified: Classified,
+}
+
+impl ChangedMigration {
+    pub fn is_additive(&self) -> bool {
+        self.classified.class == MigrationClass::Additive
+    }
+
+    /// In one line, without what it follows from.
+    pub fn text(&self) -> String {
+        let change = match self.change {
+            FileChange::Added => "",
+            FileChange::Changed => ", changed",
+            FileChange::Removed => ", removed",
+        };
+        let down = match self.classified.has_down {
+            Some(true) => ", has a down",
+            Some(false) => ", no down",
+            None => "",
+        };
+        format!("{} ({}{change}{down})", self.path, self.classified.class.word())
+    }
+}
+
 /// Reads a migration. `path` decides by its extension how it is read; a declaration in a comment wins over what it calls.
 pub fn classify(path: &str, text: &str) -> Classified {
     if text.len() > LIMIT_BYTES {

@@ -143,7 +143,8 @@ fn the_way_down_counts_where_the_way_up_goes_through_it() {
 fn an_empty_way_down_is_none() {
     let body = "await db.createCollection('a');";
     for down in ["", "// nothing", "throw new Error('there is no way back');"] {
-        let text = format!("module.exports = {{ async up(db) {{ {body} }}, async down(db) {{ {down}\n }} }};");
+        let text =
+            format!("module.exports = {{ async up(db) {{ {body} }}, async down(db) {{ {down}\n }} }};");
         assert_eq!(classify("1.js", &text).has_down, Some(false), "{down}");
     }
     let text = format!("module.exports = {{ async up(db) {{ {body} }} }};");
@@ -180,4 +181,14 @@ fn what_is_no_script_is_never_additive() {
     );
     let long = format!("{}{}", up(""), " ".repeat(LIMIT_BYTES));
     assert_eq!(class_of(&long), MigrationClass::Unknown);
+}
+
+#[test]
+fn the_configuration_of_migrate_mongo_is_read() {
+    let text = "const config = {\n  mongodb: { url: process.env.URL, databaseName: 'shop' },\n  // The migrations dir\n  migrationsDir: \"db/migrations\",\n  changelogCollectionName: 'applied',\n  moduleSystem: 'commonjs',\n};\nmodule.exports = config;\n";
+    let found = MigrateMongo::read(text);
+    assert_eq!(found.folder.as_deref(), Some("db/migrations"));
+    assert_eq!(found.changelog.as_deref(), Some("applied"));
+    let computed = MigrateMongo::read("module.exports = { migrationsDir: path.join(__dirname, 'm') };");
+    assert_eq!(computed, MigrateMongo::default());
 }
