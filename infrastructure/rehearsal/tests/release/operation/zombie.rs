@@ -7,21 +7,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rehearsal::test_env::sample::sampled;
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, Kind};
 
 /// One of so many lines is in the sample; the two kinds take turns.
-const ONE_OF: usize = 15;
+const ONE_OF: usize = 20;
 /// Longer than the lease and what two clocks may be apart.
 const LATER_S: u32 = 200;
 const DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
-
-fn lines(count: usize, first: usize) -> impl Iterator<Item = usize> {
-    let all = std::env::var("XTASK_LINES").is_ok_and(|lines| lines == "all");
-    (1..=count).filter(move |line| all || line % ONE_OF == first)
-}
 
 impl Disturbed {
     /// Starts the operation, and waits until it is stopped at this line.
@@ -124,10 +120,10 @@ fn platforms_of(disturbed: &Disturbed) -> Value {
 fn a_holder_that_wakes_after_its_operation_was_undone_changes_nothing() {
     let disturbed = Disturbed::new();
     let clone = disturbed.case.env.clone_of("somebody").unwrap();
-    for line in lines(disturbed.deploy.len(), 7) {
+    for line in sampled(1..=disturbed.deploy.len(), ONE_OF, 6) {
         stopped_and_undone(&disturbed, &clone, Kind::Deploy, line);
     }
-    for line in lines(disturbed.rollback.len(), 0) {
+    for line in sampled(1..=disturbed.rollback.len(), ONE_OF, 14) {
         stopped_and_undone(&disturbed, &clone, Kind::Rollback, line);
     }
 }
