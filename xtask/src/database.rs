@@ -43,6 +43,8 @@ const MAJORITY_DEADLINE_MS: i32 = 60_000;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 /// The server's code `DuplicateKey`.
 const DUPLICATE_KEY: i32 = 11000;
+/// An option that the server does not have: `InvalidIndexSpecificationOption`, and `AtlasError` of Atlas's small tiers.
+const OPTION_REFUSED: [i32; 2] = [197, 8_000];
 const APP_NAME: &str = "cargo-xtask";
 
 /// The longest that the driver looks for a server and for a connection, whatever the connection string says.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::deadline::{PAUSE, RIDE_OUT, is_broken};
 use super::fence::TOKEN_ID;
 use super::index_spec::{Buildable, NEVER_S};
-use super::{DUPLICATE_KEY, Live, server_code};
+use super::{DUPLICATE_KEY, Live, OPTION_REFUSED, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
 use crate::{report, wait};
@@ -22,8 +22,6 @@ const NOT_FOUND: i32 = 26;
 const EXISTS: i32 = 48;
 /// `DocumentValidationFailure`.
 const INVALID: i32 = 121;
-/// An option of an index that the server does not have: `InvalidIndexSpecificationOption`, and Atlas's `AtlasError`.
-const OPTION_REFUSED: [i32; 2] = [197, 8_000];
 
 /// How a renaming ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -317,3 +317,25 @@ fn an_expiry_of_nan_is_reported_when_the_backup_is_taken_and_deletes_nothing() {
         .unwrap();
     assert_eq!(ttl.get_i32("expireAfterSeconds").ok(), Some(i32::MAX));
 }
+
+/// Atlas's small tiers refuse a cursor without a timeout, `dbStats`, and the version and unknown options of an index.
+#[test]
+fn a_small_tier_that_refuses_options_is_backed_up_restored_and_undone() {
+    let env = RestoreEnv::behind_proxy();
+    env.collection("users")
+        .insert_one(doc! { "_id": 1 })
+        .run()
+        .unwrap();
+    let indexes = [
+        doc! { "key": { "a": 1 }, "name": "a", "v": 1 },
+        doc! { "key": { "b": 1 }, "name": "b", "dropDups": true },
+    ];
+    env.command(doc! { "createIndexes": "users", "indexes": indexes.to_vec() });
+    env.proxy.as_ref().unwrap().become_small_tier();
+    there_and_back(&env, || {
+        env.collection("users")
+            .insert_one(doc! { "_id": 2 })
+            .run()
+            .unwrap();
+    });
+}
