@@ -5,6 +5,7 @@ mod deadline;
 mod emergency;
 mod facts;
 mod fence;
+mod index_spec;
 mod inventory;
 mod normal_form;
 mod oplog;
@@ -24,6 +25,7 @@ use crate::secret::Secret;
 pub use changes::{Renamed, ViewDefinition};
 pub use facts::{Privileges, Server, Space};
 pub use fence::Fence;
+pub use index_spec::{Buildable, NEVER_S, index_problems, seconds};
 pub use inventory::{Digests, Listed};
 pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::OplogAccess;
@@ -41,6 +43,8 @@ const MAJORITY_DEADLINE_MS: i32 = 60_000;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 /// The server's code `DuplicateKey`.
 const DUPLICATE_KEY: i32 = 11000;
+/// An option that the server does not have: `InvalidIndexSpecificationOption`, and `AtlasError` of Atlas's small tiers.
+const OPTION_REFUSED: [i32; 2] = [197, 8_000];
 const APP_NAME: &str = "cargo-xtask";
 
 /// The longest that the driver looks for a server and for a connection, whatever the connection string says.

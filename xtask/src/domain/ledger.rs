@@ -12,6 +12,11 @@ use serde_json::Value;
 
 use super::operation::OperationId;
 
+/// The kind of an operation that restores a backup, or resumes or undoes such a restore.
+pub const RESTORE: &str = "restore";
+/// The kind of an operation that drops what a restore kept.
+pub const FORGET: &str = "forget";
+
 /// The fact, at the end of an operation, that its holder let go of it before anything of it was live.
 pub const PREPARED: &str = "prepared";
 

@@ -167,6 +167,7 @@ impl RestorePreflight {
         let found = restorable(&backup.metadata.namespaces, live.name());
         found.problems.into_iter().for_each(|why| self.problem(why));
         found.left_alone.into_iter().for_each(|what| self.warn(what));
+        found.altered.into_iter().for_each(|what| self.warn(what));
         for (name, listed) in live.listed()? {
             if listed.kind == NamespaceKind::Collection
                 && let Some(why) = live_problem(live.name(), &name)
