@@ -2,12 +2,14 @@
 //! before the first live change. Then the database is swapped, and only after that backend and frontend are rolled back: code
 //! never goes back beside data that could not. What the replaced release wrote in between is found by the proof at the end.
 
+mod estimate;
 mod facts;
 pub mod plan;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
+pub use self::estimate::RollbackEstimate;
 use self::plan::{Backend, RollbackPlan};
 use super::basis::PlanBasis;
 use super::checkout;
@@ -74,6 +76,8 @@ pub struct PlannedRollback {
     pub plan: RollbackPlan,
     /// What would be lost; `None` where the database is kept.
     pub loss: Option<LossPreview>,
+    /// How long it will take; no part of the plan's identity.
+    pub estimate: RollbackEstimate,
     basis: PlanBasis,
 }
 
@@ -87,7 +91,7 @@ pub struct RolledBack {
     pub recovery_ms: u64,
     /// Of that, the time of mongorestore and then of the slower platform.
     pub unavoidable_ms: u64,
-    /// The rest: what plan, checks and proofs cost, in percent of what was unavoidable.
+    /// The rest: what plan, checks and proofs cost, in percent of the whole recovery.
     pub overhead_percent: f64,
     pub budget_ms: u64,
     pub timeline: Vec<Timing>,
@@ -121,7 +125,14 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
             Some(loss.context("cannot determine what would be lost")?)
         }
     };
-    Ok(PlannedRollback { plan, loss, basis })
+    let budget_ms = ctx.config.budgets.limits().total_ms;
+    let estimate = estimate::estimate(&plan, &releases.all, budget_ms);
+    Ok(PlannedRollback {
+        plan,
+        loss,
+        estimate,
+        basis,
+    })
 }
 
 /// Takes the lock and rolls back.
@@ -175,6 +186,7 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
         Err(error) => return Err(operation.fail(error)),
     };
     let recovery_ms = operation.elapsed_ms();
+    let unavoidable_ms = unavoidable_ms.min(recovery_ms);
     let (rescue, written_since, backup) = match database {
         Some(proved) => (proved.rescue, proved.written_since, Some(proved.backup_id)),
         None => (None, Vec::new(), None),

@@ -259,8 +259,9 @@ impl Revert<'_> {
     /// A backend that is still starting would replace the one that is rolled back, and run its migrations over the restored
     /// data: wait until it finishes, whatever the result.
     fn settle(&self, platforms: &Platforms) -> Result<()> {
-        self.operation
-            .step(Step::UndoSettleBackend, || platforms.railway.settle())
+        self.operation.step(Step::UndoSettleBackend, || {
+            platforms.railway.settle(self.operation.backend_age())
+        })
     }
 
     fn backend_back(&self, platforms: &Platforms) -> Result<OnRailway> {

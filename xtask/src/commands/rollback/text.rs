@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::domain::operation::OperationId;
 use crate::domain::release::Health;
 use crate::error::catalogue::release as errors;
-use crate::release::rollback::{PlannedRollback, RolledBack};
+use crate::release::rollback::{PlannedRollback, RollbackEstimate, RolledBack};
 use crate::report;
 
 /// Prints the plan and what would be lost to stderr.
@@ -21,7 +21,27 @@ pub(in crate::commands) fn plan_text(planned: &PlannedRollback) -> String {
         Some(loss) => crate::commands::restore::loss_text(loss, &mut text),
         None => text.push_str("no data is touched\n"),
     }
+    text.push_str(&estimate_text(&planned.estimate));
     text
+}
+
+/// How long it will take, phase by phase.
+fn estimate_text(estimate: &RollbackEstimate) -> String {
+    let about = if estimate.is_partial() {
+        "more than"
+    } else {
+        "about"
+    };
+    let rows = estimate.phases.iter().map(|phase| {
+        let ms = phase.ms.map_or_else(|| "unknown".to_owned(), report::duration_ms);
+        vec![phase.phase.to_owned(), ms, phase.from.clone()]
+    });
+    let table = report::table(&["phase", "about", "estimated from"], &rows.collect::<Vec<_>>());
+    format!(
+        "time: {about} {} of {}\n{table}",
+        report::duration_ms(estimate.total_ms),
+        report::duration_ms(estimate.budget_ms)
+    )
 }
 
 /// An operation that waits for its live changes.
