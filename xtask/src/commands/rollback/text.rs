@@ -9,6 +9,7 @@ use crate::domain::release::Health;
 use crate::error::catalogue::release as errors;
 use crate::release::rollback::{PlannedRollback, RollbackEstimate, RolledBack};
 use crate::report;
+use crate::restore::WrittenSince;
 
 /// Prints the plan and what would be lost to stderr.
 pub(in crate::commands) fn print_plan(planned: &PlannedRollback) {
@@ -72,12 +73,16 @@ pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Res
     if done.release.health == Health::Healthy {
         return Ok(());
     }
+    let tag = &done.release.tag;
     if let Some(backup) = done.backup.as_ref().filter(|_| !done.migrated.is_empty()) {
-        let what = done.migrated.join("; ");
-        return Err(errors::rollback_data_migrated(&done.release.tag, what, backup).into());
+        return Err(errors::rollback_data_migrated(tag, done.migrated.join("; "), backup).into());
+    }
+    if let Some(backup) = done.backup.as_ref().filter(|_| !done.written_since.is_empty()) {
+        let written: Vec<String> = done.written_since.iter().map(WrittenSince::text).collect();
+        return Err(errors::rollback_data_written(tag, written.join("; "), backup).into());
     }
     let from = done.release.rollback_of.as_deref().unwrap_or_default();
-    Err(errors::rollback_unhealthy(&done.release.tag, from).into())
+    Err(errors::rollback_unhealthy(tag, from).into())
 }
 
 /// The report for people.

@@ -71,9 +71,6 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         preflight.finish(&format!("the rollback to {tag}"))?;
         return Err(no_such_target(ctx, &releases, tag));
     };
-    if from.tag == target.tag || restores(&releases.all, from, tag) {
-        return Err(errors::live_already(tag, &from.tag).into());
-    }
     releases.require_sound(Some(tag), &mut preflight);
     break_glass::require_none(ctx, &mut preflight);
     preflight.require(
@@ -93,6 +90,10 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         mut notes,
         has_drift,
     } = check_platforms(target, &releases, wanted, facts.platforms, &mut preflight);
+    // Where the platforms serve something else, it is live in the records only.
+    if !has_drift && (from.tag == target.tag || restores(&releases.all, from, tag)) {
+        return Err(errors::live_already(tag, &from.tag).into());
+    }
     preflight.require(facts.live_schema.is_some(), || {
         "the database cannot be read".into()
     });
