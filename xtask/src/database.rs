@@ -11,11 +11,13 @@ mod normal_form;
 mod oplog;
 mod raw_id;
 mod scan;
+mod unreachable;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mongodb::bson::{Document, doc};
+use mongodb::options::{ServerAddress, Tls};
 use mongodb::sync::{Client, Database};
 
 use crate::connection::ConnectionString;
@@ -31,10 +33,12 @@ pub use normal_form::{backup_inventory, document_of_json, listed_options, record
 pub use oplog::OplogAccess;
 pub use raw_id::{RawId, shown_document};
 
-/// How long a server may take to be found.
+/// How long a server may take to be found, where the connection string has no time for it.
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);
-/// How long one connection may take to be made.
+/// How long one connection may take to be made, where the connection string has no time for it.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// The longest for both, whatever it has: somebody waits.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(30);
 /// How long indexes may take to be built.
 const BUILD_DEADLINE: Duration = Duration::from_hours(6);
 /// How long a change may take to reach a majority of the servers.
@@ -62,6 +66,8 @@ pub struct Live {
     client: Client,
     database: Database,
     host: String,
+    members: Vec<ServerAddress>,
+    with_tls: bool,
     /// The longest that one answer is waited for: the driver itself has no such limit.
     answer: Duration,
     /// Set by an operation: each change needs its proof.
@@ -75,7 +81,7 @@ impl Live {
     pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
         let live = Self::open(uri, database, None)?;
         live.command(&doc! { "ping": 1 })
-            .map_err(|error| errors::no_server(&live.host, format!("{error:#}")))?;
+            .map_err(|error| unreachable::why(&live.host, &live.members, live.with_tls, &error))?;
         Ok(live)
     }
 
@@ -86,17 +92,22 @@ impl Live {
         let mut options = uri.for_client()?;
         let selection = options.server_selection_timeout.get_or_insert(SELECTION_DEADLINE);
         let connect = options.connect_timeout.get_or_insert(CONNECT_DEADLINE);
-        if let Some(patience) = at_most {
-            *selection = patience.selection.min(*selection);
-            *connect = patience.connect.min(*connect);
-        }
+        let at_most_each = at_most.map_or((LONGEST_DEADLINE, LONGEST_DEADLINE), |patience| {
+            (patience.selection, patience.connect)
+        });
+        *selection = at_most_each.0.min(*selection);
+        *connect = at_most_each.1.min(*connect);
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+        let members = options.hosts.clone();
+        let with_tls = matches!(options.tls, Some(Tls::Enabled(_)));
         let client = Client::with_options(options).map_err(errors::connection_string_unusable)?;
         Ok(Self {
             database: client.database(database),
             client,
             host: hosts.join(","),
+            members,
+            with_tls,
             answer: at_most.map_or(ANSWER_DEADLINE, |patience| patience.answer),
             fence: None,
             claimed: None,

@@ -249,6 +249,7 @@ impl<'a> Restore<'a> {
     ) -> Result<Swapped> {
         if !self.journal.history.compared {
             let (written_since, others) = self.compare_live(backup)?;
+            self.still_ours()?;
             let changed_since = changed.judge(&others)?;
             self.journal.write(&RestoreRecord::Compared {
                 written_since,
@@ -319,6 +320,8 @@ impl<'a> Restore<'a> {
                 ms: elapsed_ms(step_started),
             })?;
         }
+        // The last change was proved before it was made; what follows judges what is live now.
+        self.still_ours()?;
         self.journal.write(&RestoreRecord::Swapped)?;
         Ok(InPlace {
             collections,
@@ -392,6 +395,7 @@ impl<'a> Restore<'a> {
     }
 
     fn stopped(&self, error: anyhow::Error) -> anyhow::Error {
+        let error = self.taken_over_or(error);
         if is_taken_over(&error) {
             return error;
         }

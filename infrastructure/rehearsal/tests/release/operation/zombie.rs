@@ -7,10 +7,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rehearsal::test_env::git::clone_empty;
+use rehearsal::test_env::restore::RestoreEnv;
+use rehearsal::test_env::restore::crash::CrashCase;
 use rehearsal::test_env::sample::sampled;
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, Kind};
+use super::fault::Library;
 
 /// One of so many lines is in the sample; the two kinds take turns.
 const ONE_OF: usize = 20;
@@ -125,5 +129,54 @@ fn a_holder_that_wakes_after_its_operation_was_undone_changes_nothing() {
     }
     for line in sampled(1..=disturbed.rollback.len(), ONE_OF, 14) {
         stopped_and_undone(&disturbed, &clone, Kind::Rollback, line);
+    }
+}
+
+/// The last collection has its name when it is stopped: what it compares when it wakes is what the undo made live.
+#[test]
+fn a_restore_that_wakes_after_its_last_change_was_undone_ends_with_who_took_it_over() {
+    let case = CrashCase::new(RestoreEnv::start());
+    let library = Library::compile(case.env.dir.path());
+    clone_empty(case.env.dir.path(), "remote.git", "elsewhere");
+    let elsewhere = case.env.dir.path().join("elsewhere");
+    let configuration = "infrastructure/pipeline.toml";
+    std::fs::create_dir_all(elsewhere.join("infrastructure")).unwrap();
+    std::fs::copy(case.env.root().join(configuration), elsewhere.join(configuration)).unwrap();
+    // Half of the clocks show how long it slept; the others stand still.
+    for slept_s in [0, LATER_S] {
+        let at = library.env(
+            "/steps.jsonl",
+            "text:\"event\":\"swapped\"",
+            &format!("stop:{slept_s}"),
+        );
+        let stopped = case
+            .env
+            .xtask(&["restore", case.backup.to_str().unwrap(), "--yes"])
+            .envs(at)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for("the stop", || state_of(stopped.id()) == Some('T'));
+        let shown = case.env.ok(&["ledger"]);
+        let operation = shown["operations"].as_array().unwrap().last().unwrap()["id"].clone();
+        let hurry = library.env("/steps.jsonl", "nothing", &format!("hurry:{LATER_S}"));
+        let undone = case
+            .env
+            .xtask(&["restore", "--undo", operation.as_str().unwrap(), "--yes"])
+            .envs(hurry)
+            .current_dir(&elsewhere)
+            .output()
+            .unwrap();
+        assert!(
+            undone.status.success(),
+            "{}",
+            String::from_utf8_lossy(&undone.stderr)
+        );
+        let said = wake(stopped);
+        assert!(said.contains("was taken over by"), "{said}");
+        assert!(!said.contains("--resume"), "{said}");
+        assert_eq!(case.changed.compare(&case.env.inventory()), [], "{said}");
+        case.forget_all();
     }
 }
