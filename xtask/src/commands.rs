@@ -27,7 +27,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::context::Context;
 use crate::error::catalogue::configuration as errors;
+use crate::error::{exit_code, render, unchanged};
 use crate::report::{self, Format};
+use crate::tools::fault::explained;
 
 /// Releases that can be rolled back, code and data together.
 #[derive(Debug, Parser)]
@@ -120,6 +122,15 @@ pub enum Command {
     Tools(tools::Args),
     /// Print the completion script of a shell, or write manual pages
     Completions(completions::Args),
+}
+
+/// Shows an error with the state and the next command, whatever it is; gives the exit code. Errors after a live change have been told
+/// what is live by the operation that made it.
+pub fn report_error(error: &anyhow::Error) -> ExitCode {
+    let explained = explained(error).map(anyhow::Error::from);
+    let error = unchanged(explained.as_ref().unwrap_or(error));
+    report::progress(&render(&error));
+    exit_code(&error)
 }
 
 /// Runs the command; errors decide the exit code.

@@ -8,9 +8,6 @@ fn main() -> ExitCode {
     let cli = xtask::commands::Cli::parse();
     match xtask::commands::dispatch(cli) {
         Ok(code) => code,
-        Err(error) => {
-            xtask::report::progress(&xtask::error::render(&error));
-            xtask::error::exit_code(&error)
-        }
+        Err(error) => xtask::commands::report_error(&error),
     }
 }

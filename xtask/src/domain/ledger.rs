@@ -156,6 +156,11 @@ impl LedgerOperation {
         stopped.is_some_and(|end| end.facts[PREPARED] == true)
     }
 
+    /// Whether it is a rollback whose plan restores the database.
+    pub fn restores_database(&self) -> bool {
+        self.started.plan["verdict"]["database"] == "restore"
+    }
+
     /// Whether its holder has neither ended nor let go of it.
     fn held(&self) -> bool {
         self.ended.is_none() && self.superseded_by.is_none()

@@ -28,6 +28,7 @@ use crate::domain::release::hex;
 use crate::domain::step::{Budgets, Impact, Step};
 use crate::domain::timeline::{Timing, mark_critical};
 use crate::error::catalogue::operation as errors;
+use crate::error::catalogue::restore as ended;
 use crate::exec::{check_interrupted, with_signals_deferred};
 use crate::operation::budget::{self, BudgetClock, Watched};
 use crate::operation::job_limit::JobLimit;
@@ -83,6 +84,8 @@ pub struct Operation {
     limit: JobLimit,
     /// Whether a live step was begun, by us or by an earlier process.
     touched: Mutex<bool>,
+    /// Whether it is being undone.
+    reverting: bool,
     /// When the command began.
     started: Instant,
     /// How long the operation had been under way before that, where this process resumed it.
@@ -180,6 +183,7 @@ impl Operation {
             .saturating_sub(millis(ctx.started.elapsed()));
         let mut operation = Self::holding(ctx, kind, &recorded.started.reason, held, facts, earlier_ms)?;
         operation.touched = Mutex::new(touched);
+        operation.reverting = direction == ResumeMode::Revert;
         operation.timings = Mutex::new(attempts.done.clone());
         operation.attempts = attempts;
         Ok((operation, plan))
@@ -194,7 +198,8 @@ impl Operation {
         earlier_ms: u64,
     ) -> Result<Self> {
         let id = held.id().clone();
-        let journal = Journal::open(ctx, &id)?;
+        // Who holds the lock of an operation that is not new has taken it over.
+        let journal = Journal::take_over(ctx, &id)?;
         let whole = BudgetClock {
             budget: Duration::from_secs(ctx.config.budgets.total_s),
             used: Duration::from_millis(earlier_ms) + ctx.started.elapsed(),
@@ -206,6 +211,7 @@ impl Operation {
             kind: kind.to_owned(),
             reason: reason.to_owned(),
             touched: Mutex::new(false),
+            reverting: false,
             held: Mutex::new(held),
             journal,
             recorded,
@@ -347,6 +353,21 @@ impl Operation {
     pub fn finish(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
         let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
         held.finish(outcome, facts)
+    }
+
+    /// Ends an operation whose changes are live and proved.
+    ///
+    /// # Errors
+    /// Exit 4 where the ledger could not be written: what was asked for is live, and resuming records it.
+    pub fn conclude(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
+        let again = if self.reverting { "--undo" } else { "--resume" };
+        let command = format!("cargo xtask {} {again} {}", self.kind, self.id);
+        with_signals_deferred(|| self.finish(outcome, facts)).map_err(|error| {
+            if is_taken_over(&error) {
+                return error;
+            }
+            ended::end_not_recorded(format!("{error:#}"), command).into()
+        })
     }
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 pub use self::estimate::RollbackEstimate;
-use self::plan::{Backend, RollbackPlan};
+use self::plan::{Backend, Made, RollbackPlan};
 use super::basis::PlanBasis;
 use super::checkout;
 use super::platforms::{Platforms, join, on_railway};
@@ -115,8 +115,12 @@ impl RolledBack {
 /// # Errors
 /// Exit 2 or 3 where the rollback is not possible. Nothing is changed.
 pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollback> {
-    let (plan, releases) = plan::make(ctx, target)?;
-    let basis = PlanBasis::of(ctx, &releases);
+    let Made {
+        plan,
+        releases,
+        live_schema,
+    } = plan::make(ctx, target)?;
+    let basis = PlanBasis::of(&releases, live_schema);
     let loss = match plan.backup.as_ref().filter(|_| plan.restores()) {
         None => None,
         Some(wanted) => {
@@ -208,7 +212,7 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
         "tag": done.release.tag, "record_sha256": done.release.sha256()?, "health": done.release.health,
         "recovery_ms": done.recovery_ms, "rescue": done.rescue,
     });
-    operation.finish(OperationOutcome::Done, facts)?;
+    operation.conclude(OperationOutcome::Done, facts)?;
     if plan.restores() {
         report::progress(&format!(
             "the previous collections are kept: cargo xtask restore --forget {id} drops them"
