@@ -108,7 +108,7 @@ catalogue! {
 
     /// The same, where it only wrote documents, perhaps in a form that the target does not know.
     rollback_data_written(tag, what, backup) Midway
-        "the checks after the rollback failed ({tag}), and documents were written into the restored data meanwhile: {what}",
+        "the checks after the rollback failed ({tag}), and documents were written into the restored data: {what}",
         live "{tag} is live; its data are restored and written to since",
         next "if the replaced release wrote them in another form: cargo xtask restore {backup} --reason \"…\"   (a rescue file keeps them)";
 
