@@ -133,6 +133,14 @@ impl Live {
         &self.host
     }
 
+    /// Whether these hosts, from a backup, are of the same deployment. DNS gives the members in any order, and single ones are
+    /// exchanged: one that both have is enough.
+    pub fn is_at(&self, hosts: &str) -> bool {
+        hosts
+            .split(',')
+            .any(|host| self.host.split(',').any(|own| own == host))
+    }
+
     /// The driver's handle of the database.
     pub fn database(&self) -> &Database {
         &self.database
@@ -208,5 +216,28 @@ pub(crate) fn server_code(error: &anyhow::Error) -> Option<i32> {
     match error.kind.as_ref() {
         mongodb::error::ErrorKind::Command(command) => Some(command.code),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_members_of_a_deployment_are_recognised_in_any_order_and_another_one_is_not() {
+        let uri = Secret::new("mongodb://a.example:27017,b.example,c.example/?replicaSet=rs0");
+        let live = Live::open(&uri, "shop", None).unwrap();
+        assert_eq!(live.host(), "a.example:27017,b.example:27017,c.example:27017");
+        for (hosts, same) in [
+            ("a.example:27017,b.example:27017,c.example:27017", true),
+            ("c.example:27017,a.example:27017,b.example:27017", true),
+            // One member was exchanged.
+            ("d.example:27017,c.example:27017,b.example:27017", true),
+            ("a.example:27018,b.example:27018,c.example:27018", false),
+            ("a.example.test:27017", false),
+            ("", false),
+        ] {
+            assert_eq!(live.is_at(hosts), same, "{hosts}");
+        }
     }
 }

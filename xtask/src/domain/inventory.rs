@@ -194,12 +194,15 @@ impl CollectionFacts {
         }
         let indexes = differing(&self.indexes, &found.indexes, index_options::are_alike);
         aspects.extend(indexes.into_iter().map(|name| Aspect::Index { name }));
-        // As text, because maps compare without regard to order.
-        let as_text = |a: &Value, b: &Value| a.to_string() == b.to_string();
-        let options = differing(&self.options, &found.options, as_text);
+        let options = differing(&self.options, &found.options, |a, b| text_of(a) == text_of(b));
         aspects.extend(options.into_iter().map(|name| Aspect::Option { name }));
         aspects
     }
+}
+
+/// As text, because maps compare without regard to order.
+fn text_of(value: &Value) -> String {
+    value.to_string()
 }
 
 /// The names whose values differ, or that only one side has.

@@ -111,7 +111,7 @@ impl RestorePreflight {
     /// A backup of another server is restored only where the operator asks for it.
     pub fn other_host(&mut self, live: &Live, backup: &BackupFile) {
         let host = &backup.metadata.host;
-        if !host.is_empty() && host != live.host() {
+        if !host.is_empty() && !live.is_at(host) {
             self.problem(format!(
                 "the backup was taken on {host}, and this is {}: add --other-host if that is intended",
                 live.host()
