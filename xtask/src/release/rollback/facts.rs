@@ -1,12 +1,13 @@
 //! What a rollback must know of the outside world. Git, database and both platforms are asked at once: while users wait
 //! for the old release, no question waits for another one's answer.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::thread::scope;
 
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::domain::migration::ChangedMigration;
 use crate::domain::release::Release;
 use crate::release::migrations;
 use crate::release::others::others_who_deploy;
@@ -30,7 +31,7 @@ pub(super) struct OfGit {
     /// Whether the target's commit is on the branch that is released from.
     pub reachable: Result<bool>,
     /// Migrations that differ between the target and any release that has worked on the data which are live.
-    pub changed_migrations: Result<Vec<String>>,
+    pub changed_migrations: Result<Vec<ChangedMigration>>,
 }
 
 /// What the platforms say.
@@ -75,12 +76,9 @@ impl OfGit {
             let mut commits: Vec<&str> = since.iter().map(|release| release.commit.as_str()).collect();
             let mut known = HashSet::new();
             commits.retain(|commit| known.insert(*commit));
-            let then = git.resolve(&target.commit)?;
-            let mut changed = BTreeSet::new();
-            for commit in commits {
-                changed.extend(migrations::changed(ctx, &git, &then, &git.resolve(commit)?)?);
-            }
-            Ok(changed.into_iter().collect())
+            let commits = commits.into_iter().map(|commit| git.resolve(commit));
+            let commits = commits.collect::<Result<Vec<_>>>()?;
+            migrations::changed_by_any(ctx, &git, &git.resolve(&target.commit)?, &commits)
         };
         Self {
             reachable: reachable(),

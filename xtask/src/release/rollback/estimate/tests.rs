@@ -60,6 +60,7 @@ fn plan(backend: Backend, restores: bool) -> RollbackPlan {
         backend,
         railway: railway(),
         vercel: vercel(),
+        migrations: Vec::new(),
         notes: Vec::new(),
     }
 }
