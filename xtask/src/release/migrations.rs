@@ -39,8 +39,7 @@ pub fn changed_by_any(
     let mut all: BTreeMap<String, ChangedMigration> = BTreeMap::new();
     for to in later {
         for migration in changed(ctx, git, from, to)? {
-            let known = all.get(&migration.path);
-            if known.is_none_or(|known| known.is_additive()) {
+            if all.get(&migration.path).is_none_or(ChangedMigration::is_additive) {
                 all.insert(migration.path.clone(), migration);
             }
         }
