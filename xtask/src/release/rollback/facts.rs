@@ -1,7 +1,7 @@
 //! What a rollback must know of the outside world. Git, database and both platforms are asked at once: while users wait
 //! for the old release, no question waits for another one's answer.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::thread::scope;
 
 use anyhow::Result;
@@ -76,18 +76,9 @@ impl OfGit {
             let mut commits: Vec<&str> = since.iter().map(|release| release.commit.as_str()).collect();
             let mut known = HashSet::new();
             commits.retain(|commit| known.insert(*commit));
-            let then = git.resolve(&target.commit)?;
-            // Of one path in several releases, what is worst for the data.
-            let mut worst: BTreeMap<String, ChangedMigration> = BTreeMap::new();
-            for commit in commits {
-                for found in migrations::changed(ctx, &git, &then, &git.resolve(commit)?)? {
-                    let known = worst.entry(found.path.clone()).or_insert_with(|| found.clone());
-                    if found.classified.class > known.classified.class {
-                        *known = found;
-                    }
-                }
-            }
-            Ok(worst.into_values().collect())
+            let commits = commits.into_iter().map(|commit| git.resolve(commit));
+            let commits = commits.collect::<Result<Vec<_>>>()?;
+            migrations::changed_by_any(ctx, &git, &git.resolve(&target.commit)?, &commits)
         };
         Self {
             reachable: reachable(),
