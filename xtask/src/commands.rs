@@ -9,6 +9,7 @@ pub mod gate;
 pub mod health;
 pub mod ledger;
 pub mod metrics;
+pub mod migrations;
 pub mod notify;
 pub mod recover;
 pub mod releases;
@@ -103,6 +104,8 @@ pub enum Command {
     Ledger(ledger::Args),
     /// Figures about releases, recoveries and backups, from tags, ledger and recorded checks
     Metrics(metrics::Args),
+    /// List the migrations since a release, and what each does to the data
+    Migrations(migrations::Args),
     /// Check that deploy and rollback would succeed
     Doctor(doctor::Args),
     /// Configure the GitHub repository
@@ -133,6 +136,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Restore(args) => restore::run(&args, &common.context()?)?,
         Command::Ledger(args) => ledger::run(&args, common)?,
         Command::Metrics(args) => metrics::run(&args, common)?,
+        Command::Migrations(args) => migrations::run(&args, common)?,
         Command::Doctor(args) => doctor::run(&args, common)?,
         Command::Setup(args) => setup::run(&args, common)?,
         Command::Test(args) => test::run(&args, common)?,
