@@ -17,6 +17,7 @@ use crate::domain::ledger::{FORGET, LedgerOperation, LedgerState, OperationOutco
 use crate::domain::release_chain::{RecordedRelease, releases_of};
 use crate::domain::step::Step;
 use crate::error::CliError;
+use crate::error::catalogue::backup as errors;
 use crate::exec::check_interrupted;
 use crate::operation::ledger::{Ledger, LockTiming};
 use crate::tools::git::Git;
@@ -63,25 +64,41 @@ pub fn plan(ctx: &Context) -> Result<PrunePlan> {
     })
 }
 
-/// Deletes what the plan says, storage by storage.
+/// Deletes what the plan says, storage by storage. One that refuses, because its credentials may not delete or a lock holds,
+/// keeps no other from being cleared.
+///
+/// # Errors
+/// Exit 1 where something is left, with what and why.
 pub fn delete(ctx: &Context, plan: &mut PrunePlan) -> Result<()> {
     let stores = stores(ctx)?;
-    let mut deleted = 0;
+    let (mut deleted, mut left, mut remedy) = (0, Vec::new(), None);
     for backup in plan.backups.iter().filter(|backup| backup.delete) {
         for store in stores
             .iter()
             .filter(|store| backup.storages.contains(&store.name()))
         {
             check_interrupted()?;
-            store.remove(&backup.id).with_context(|| {
-                format!(
-                    "deleted {deleted}, then stopped at {} in {}",
-                    backup.id,
-                    store.name()
-                )
-            })?;
-            deleted += 1;
+            match store.remove(&backup.id) {
+                Ok(()) => deleted += 1,
+                Err(error) => {
+                    let next = error
+                        .downcast_ref::<CliError>()
+                        .and_then(|error| error.next.clone());
+                    remedy = remedy.or(next);
+                    left.push(format!("{} in {}: {error:#}", backup.id, store.name()));
+                }
+            }
         }
+    }
+    if !left.is_empty() {
+        let (count, left) = (left.len(), left.join("; "));
+        return Err(errors::prune_incomplete(
+            deleted,
+            count,
+            left,
+            remedy.unwrap_or_else(|| "remove the cause, and run the command again".to_owned()),
+        )
+        .into());
     }
     plan.deleted = true;
     Ok(())
