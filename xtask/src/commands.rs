@@ -7,6 +7,7 @@ pub mod deploy;
 pub mod doctor;
 pub mod gate;
 pub mod health;
+pub mod init;
 pub mod ledger;
 pub mod metrics;
 pub mod notify;
@@ -19,6 +20,8 @@ pub mod test;
 pub mod tools;
 mod undo;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -28,9 +31,12 @@ use crate::context::Context;
 use crate::error::catalogue::configuration as errors;
 use crate::report::{self, Format};
 
+/// Version and commit of this program.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("XTASK_COMMIT"), ")");
+
 /// Releases that can be rolled back, code and data together.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version = VERSION, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
@@ -104,6 +110,8 @@ pub enum Command {
     Metrics(metrics::Args),
     /// Check that deploy and rollback would succeed
     Doctor(doctor::Args),
+    /// Inspect a repository and write its pipeline.toml and health.toml
+    Init(init::Args),
     /// Configure the GitHub repository
     Setup(setup::Args),
     /// Run the product's own tests
@@ -116,6 +124,25 @@ pub enum Command {
     Tools(tools::Args),
     /// Print the completion script of a shell, or write manual pages
     Completions(completions::Args),
+}
+
+/// The whole program, from its arguments to its exit code. Cargo runs `cargo-xtask xtask …`: the name of the subcommand
+/// is the first argument (doc.rust-lang.org/cargo, "Custom subcommands").
+pub fn run_program(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program = arguments.first().map(Path::new).and_then(Path::file_stem);
+    if program.is_some_and(|name| name == "cargo-xtask")
+        && arguments.get(1).is_some_and(|word| word == "xtask")
+    {
+        arguments.remove(1);
+    }
+    match dispatch(Cli::parse_from(arguments)) {
+        Ok(code) => code,
+        Err(error) => {
+            report::progress(&crate::error::render(&error));
+            crate::error::exit_code(&error)
+        }
+    }
 }
 
 /// Runs the command; errors decide the exit code.
@@ -133,6 +160,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Ledger(args) => ledger::run(&args, common)?,
         Command::Metrics(args) => metrics::run(&args, common)?,
         Command::Doctor(args) => doctor::run(&args, common)?,
+        Command::Init(args) => init::run(&args, common)?,
         Command::Setup(args) => setup::run(&args, common)?,
         Command::Test(args) => test::run(&args, common)?,
         Command::Gate(args) => gate::run(&args, common)?,

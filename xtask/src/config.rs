@@ -432,7 +432,7 @@ fn default_azure_connection() -> String {
 
 /// Parses any of our strict TOML files; the error names file, line, column and the key that was probably meant.
 pub use error::parse as parse_toml;
-pub use error::{hint, mistakes};
+pub use error::{BLANK, hint, mistakes};
 
 #[cfg(test)]
 mod tests;

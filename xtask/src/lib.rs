@@ -14,6 +14,7 @@ pub mod domain;
 pub mod error;
 pub mod exec;
 pub mod health;
+pub mod init;
 pub mod notify;
 pub mod operation;
 pub mod release;

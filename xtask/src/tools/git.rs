@@ -6,6 +6,7 @@
 mod approvals;
 mod authors;
 mod chain;
+mod inspect;
 mod objects;
 mod records;
 mod settings;

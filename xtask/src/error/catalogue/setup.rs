@@ -3,7 +3,19 @@
 use super::catalogue;
 
 catalogue! {
-    "Setup and doctor", "Running either of them again is harmless.";
+    "Init, setup and doctor", "Running any of them again is harmless.";
+
+    /// `init` found what would hurt a release.
+    init_blocked(findings, accepted) Refused
+        "the repository has what would hurt a release or its rollback: {findings}",
+        live "nothing was written",
+        next "follow each `fix` above and run `cargo xtask init` again; or accept them: cargo xtask init --accept {accepted}";
+
+    /// `init DIR` without that folder.
+    init_no_folder(dir) Usage
+        "{dir} is no folder",
+        live "nothing was written",
+        next "name the root of a repository";
 
     /// `doctor` found problems.
     doctor_problems(count) Failed
