@@ -26,7 +26,7 @@ pub use bson::{Documents, RawField, RawFields, elements, split_documents};
 pub use container::{ContainerOptions, ContainerReader, FileDigest, verify_file};
 pub use digest::{Check, ContentDigest, DigestPool};
 pub use keys::{Identities, KeyError, Recipients};
-pub use prelude::{Prelude, PreludeNamespace};
+pub use prelude::{GZIP, MAGIC, Prelude, PreludeNamespace};
 pub use reader::{ArchiveReader, Event};
 pub use scan::{OnProgress, Progress, Scan, scan};
 pub use store::{StoredBackup, store};

@@ -4,6 +4,7 @@ pub mod create;
 pub mod drill;
 pub mod encryption;
 pub mod find;
+pub mod import;
 pub mod list;
 pub mod prune;
 pub mod verify;
@@ -14,6 +15,7 @@ mod error_hints;
 mod fetch;
 mod indexes;
 mod midway;
+pub mod off_machine;
 mod progress;
 mod recorded;
 mod restorable;
@@ -22,8 +24,9 @@ mod source;
 pub use crate::storage::backup_file::{
     BackupFile, parse_metadata, read_metadata, sync_folder, write_metadata,
 };
+pub use copies::keep;
 pub use create::{BackupTimings, CreateOptions, create, create_timed, room_bytes};
-pub use find::{copy_archive, find, identities, open_archive, resolve};
+pub use find::{copy_archive, find, free_id, identities, open_archive, resolve};
 pub use indexes::{clustered_expiry, create_without_expiry, is_capped, secondary_indexes, seconds};
 pub use list::{BackupListing, last_verified, list};
 pub use restorable::{Restorable, live_problem, restorable, restorable_live};

@@ -71,6 +71,7 @@ impl Common {
     /// is asked for. `has_html` says that of the command.
     pub fn begin(&self, has_html: bool) -> Result<()> {
         report::set_verbose(self.verbose);
+        report::watch_silence();
         crate::exec::install_signal_handler()?;
         crate::exec::hide_environment();
         // Before anything is done: to find out afterwards that it cannot be shown would be too late.

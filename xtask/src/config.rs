@@ -4,6 +4,7 @@
 
 mod environment;
 mod error;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -158,6 +159,7 @@ impl Default for BackupConfig {
             storage: vec![StorageConfig::Directory {
                 path: "backups".into(),
                 required: true,
+                off_machine: false,
             }],
         }
     }
@@ -193,6 +195,9 @@ pub enum StorageConfig {
         path: PathBuf,
         #[serde(default)]
         required: bool,
+        /// Whether the folder is kept by another machine, and so outlives this one: a network file system.
+        #[serde(default)]
+        off_machine: bool,
     },
     /// Assets of a release in the GitHub repository, or artifacts of the workflow run.
     Github {
@@ -241,11 +246,24 @@ pub struct QuiesceConfig {
 }
 
 /// What counts as a migration of the database.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MigrationsConfig {
     /// Folders or files, relative to the root; a difference below them makes a rollback restore the database.
     pub paths: Vec<String>,
+    /// Collections in which a migration program records what it applied.
+    pub records: Vec<String>,
+}
+
+impl Default for MigrationsConfig {
+    fn default() -> Self {
+        // Of migrate-mongo, of migrate and mongo-migrate-ts, of programs of one's own.
+        let records = ["changelog", "migrations", "migrations_changelog", "_migrations"];
+        Self {
+            paths: Vec::new(),
+            records: records.map(str::to_owned).into(),
+        }
+    }
 }
 
 /// How a deploy behaves.
@@ -389,7 +407,18 @@ impl Config {
         let bytes = crate::exec::read_bounded(file, LIMIT_BYTES)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?;
-        error::parse(path, &text)
+        Self::parse(path, &text)
+    }
+
+    /// Checks the text of such a file, each value too.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let config: Self = error::parse(path, text)?;
+        let found = values::mistakes(&config, text);
+        if found.is_empty() {
+            Ok(config)
+        } else {
+            Err(mistakes(path, text, found))
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! What every command needs: the repository, its configuration, the environment asked for, the output format.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use crate::config::{Config, EnvironmentConfig};
 use crate::error::catalogue::configuration as errors;
+use crate::exec::Exec;
 use crate::report::Format;
 use crate::secret::Secret;
 
@@ -16,6 +18,9 @@ pub const PIPELINE_FILE: &str = "infrastructure/pipeline.toml";
 /// Where the name of the person is, the best source first: GitHub sets the first two (docs.github.com, "Variables
 /// reference"), the shell the others.
 const ACTOR_VARIABLES: &[&str] = &["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"];
+
+/// Asking the system for a name.
+const NAME_DEADLINE: Duration = Duration::from_secs(5);
 
 /// One invocation's surroundings. Cheap to clone: threads get their own.
 #[derive(Debug, Clone)]
@@ -113,8 +118,30 @@ pub fn env_nonempty(name: &str) -> Option<String> {
 
 /// Who runs this program: the person behind a workflow run (also of a re-run), or the user of this machine.
 pub fn actor() -> String {
-    let found = ACTOR_VARIABLES.iter().find_map(|name| env_nonempty(name));
-    found.unwrap_or_else(|| "unknown".to_owned())
+    static ACTOR: OnceLock<String> = OnceLock::new();
+    ACTOR.get_or_init(|| actor_of(env_nonempty)).clone()
+}
+
+/// Containers and timers set no variable: the system knows the user's name, or git that of the person.
+fn actor_of(variable: impl Fn(&str) -> Option<String>) -> String {
+    let named = ACTOR_VARIABLES.iter().find_map(|name| variable(name));
+    let uid = rustix::process::getuid();
+    named
+        .or_else(|| line_of(&["id", "-u", "-n"]))
+        .or_else(|| line_of(&["git", "config", "user.name"]))
+        .or_else(|| line_of(&["git", "config", "user.email"]))
+        .unwrap_or_else(|| format!("user {}", uid.as_raw()))
+}
+
+/// What a program prints, where it succeeds.
+fn line_of(command: &[&str]) -> Option<String> {
+    let sh = xshell::Shell::new().ok()?;
+    let (program, arguments) = command.split_first()?;
+    let printed = Exec::new(sh.cmd(program).args(arguments))
+        .deadline(NAME_DEADLINE)
+        .read()
+        .ok()?;
+    Some(printed.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// The folder that holds [`PIPELINE_FILE`]: the current one, or the nearest above it.
@@ -124,4 +151,26 @@ pub fn repository_root() -> Result<PathBuf> {
         .find(|dir| dir.join(PIPELINE_FILE).is_file())
         .map(Path::to_path_buf)
         .ok_or_else(|| errors::pipeline_file_missing(PIPELINE_FILE).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_without_variables_has_the_name_that_the_system_gives() {
+        let uid = rustix::process::getuid().as_raw().to_string();
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+        let known = passwd
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .find(|fields| fields.get(2) == Some(&uid.as_str()))
+            .map(|fields| fields[0].to_owned());
+        let name = actor_of(|_| None);
+        assert!(!name.is_empty() && name != "unknown");
+        assert!(known.is_none() || known == Some(name));
+        let of_run = actor_of(|name| (name == "GITHUB_ACTOR").then(|| "ann".to_owned()));
+        assert_eq!(of_run, "ann");
+        assert_eq!(line_of(&["false"]), None);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod deadline;
+mod emergency;
 mod facts;
 mod fence;
 mod inventory;

@@ -22,7 +22,9 @@ use anyhow::{Context as _, Result};
 
 use child::{Child, Pipes};
 pub use finished::Finished;
-pub use group::{check_interrupted, install_signal_handler, interrupted, with_signals_deferred};
+pub use group::{
+    check_interrupted, end_children, install_signal_handler, interrupted, with_signals_deferred,
+};
 use output::{LineCallback, collect_stdout};
 
 use crate::secret::{Secret, scrub};
@@ -256,6 +258,14 @@ pub fn shell_in(dir: &std::path::Path) -> Result<xshell::Shell> {
     let sh = xshell::Shell::new().context("cannot determine the current folder")?;
     sh.change_dir(dir);
     Ok(sh)
+}
+
+/// Whether the error is that of a reader that has gone: its own error has the reason.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Reads at most `limit_bytes`; more is an error, not a cut.

@@ -53,9 +53,34 @@ pub struct HealthOptions {
     pub deadline: Option<Duration>,
 }
 
-/// Reads the file and checks all of it, without sending anything.
-pub fn check_file(ctx: &Context) -> Result<()> {
-    read_plan(ctx).map(drop)
+/// Reads the file and checks that a deploy can use it: a staged page and a new backend are each checked before the next part
+/// goes live.
+///
+/// # Errors
+/// Exit 2 where the file has a mistake, or no critical check for one of the two.
+pub fn check_for_release(ctx: &Context) -> Result<()> {
+    let is_critical = |plan: &HealthPlan| {
+        plan.checks
+            .iter()
+            .any(|check| check.severity == Severity::Critical)
+    };
+    let mut features = read_plan(ctx)?;
+    features.only(|check| check.group == CheckGroup::Features);
+    if !is_critical(&features) {
+        let group = format!("in the group `{}`", CheckGroup::Features.word());
+        return Err(errors::release_unchecked(HEALTH_FILE, group).into());
+    }
+    let mut frontend = read_plan(ctx)?;
+    frontend.only(|check| matches!(check.probe, probe::Probe::Frontend(_)));
+    if !is_critical(&frontend) {
+        return Err(errors::release_unchecked(HEALTH_FILE, "of the kind `frontend`").into());
+    }
+    Ok(())
+}
+
+/// Checks the text of such a file.
+pub fn check_text(path: &std::path::Path, text: &str) -> Result<()> {
+    compile::parse(path, text).map(drop)
 }
 
 /// Environment variables with the secrets that the checks use.

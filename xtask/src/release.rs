@@ -1,9 +1,12 @@
 //! Releases: what is live, what a release consists of, and the operations that deploy it, roll it back or undo either.
 
+pub mod basis;
+pub mod break_glass;
 pub mod checkout;
 pub mod commit_checks;
 pub mod deploy;
 pub mod ledger_repair;
+pub mod migrations;
 mod never_live;
 pub mod on_unhealthy;
 pub mod others;

@@ -3,6 +3,7 @@
 mod clean;
 pub mod page;
 pub mod plot;
+mod silence;
 mod ticker;
 
 use std::fmt::Write as _;
@@ -14,7 +15,8 @@ use serde::Serialize;
 
 use crate::domain::timeline::Timing;
 use crate::secret::scrub;
-pub use clean::{clean, one_line};
+pub use clean::{clean, one_line, shortened};
+pub use silence::{Question, Waiting, question, waiting_for, watch_silence};
 pub use ticker::{Ticker, shown_bar};
 
 /// The form of the result on stdout.
@@ -36,6 +38,7 @@ pub fn set_verbose(verbose: bool) {
 
 /// One line of progress on stderr, scrubbed.
 pub fn progress(line: &str) {
+    silence::line_printed();
     // A closed stderr must not end an operation midway.
     ticker::beside_bars(|| writeln!(std::io::stderr(), "{}", clean(&scrub(line))).ok());
 }
@@ -153,13 +156,16 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// A table whose rows have a line of free text or a command each below them. No column is wrapped.
-pub fn table_with_notes(header: &[&str], rows: impl Iterator<Item = (Vec<String>, String)>) -> String {
-    let (rows, notes): (Vec<_>, Vec<String>) = rows.unzip();
+pub fn table_with_notes(header: &[&str], rows: impl Iterator<Item = (Vec<String>, Vec<String>)>) -> String {
+    let (rows, notes): (Vec<_>, Vec<Vec<String>>) = rows.unzip();
     let table = table_within(None, header, &rows);
     let mut lines = table.lines();
     let mut text = format!("{}\n", lines.next().unwrap_or_default());
-    for (line, note) in lines.zip(notes) {
-        writeln!(text, "{line}\n   {}", one_line(&note)).expect("writing to a string");
+    for (line, notes) in lines.zip(notes) {
+        writeln!(text, "{line}").expect("writing to a string");
+        for note in notes {
+            writeln!(text, "   {}", one_line(&note)).expect("writing to a string");
+        }
     }
     text
 }

@@ -34,14 +34,14 @@ mod undo;
 
 pub use context::{Restore, connect};
 pub use forget::{Forgotten, forget};
-pub use journal::{Repaired, RestorePhase};
+pub use journal::{Repaired, Rescue, RestorePhase};
 pub use known::{KnownRestore, list};
 pub use leftovers::{Leftover, leftovers};
 pub use operation::{RestoreOptions, Resumed, resume, start, undo};
 pub use plan::{PlanOptions, RestorePlan};
 pub use preflight::blocking;
 pub use prepare::{Prepared, ShadowFacts};
-pub use preview::{DocumentCount, LossDetail, LossExample, LossPreview, RowLoss, preview};
+pub use preview::{DocumentCount, LossDetail, LossExample, LossPreview, RowLoss, WrittenSince, preview};
 pub use reinsert::{ReinsertOptions, Reinserted, reinsert};
-pub use swap::Swapped;
+pub use swap::{InPlace, Swapped};
 pub use undo::RestoreUndone;

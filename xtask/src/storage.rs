@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use self::backup_file::{BackupFile, write_metadata};
+pub use self::foreign::plain_name;
 use crate::archive::FileDigest;
 use crate::config::{StorageConfig, Unencrypted};
 use crate::context::{Context, PIPELINE_FILE};
@@ -38,6 +39,11 @@ pub trait BackupStore: fmt::Debug {
 
     /// Stores file and metadata. Size and digest are read back from the storage.
     fn put(&self, backup: &BackupFile) -> Result<StoredCopy>;
+
+    /// Proves that the file is here as it was stored: its size and digest, read from the storage.
+    fn prove(&self, metadata: &BackupMetadata) -> Result<()> {
+        read_back(self, metadata)
+    }
 
     /// Hands the bytes of the file from `offset_bytes` on to `consume`.
     fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()>;
@@ -68,7 +74,7 @@ fn record_for(backup: &BackupFile, copy: &StoredCopy) -> Result<TempDir> {
 }
 
 /// Reads the whole upload and compares size and digest with what was uploaded.
-fn read_back(store: &dyn BackupStore, metadata: &BackupMetadata) -> Result<()> {
+fn read_back<S: BackupStore + ?Sized>(store: &S, metadata: &BackupMetadata) -> Result<()> {
     let (mut hash, mut size) = (Sha256::new(), 0);
     store.read(metadata, 0, &mut |stream| {
         let mut buffer = vec![0; COPY_BYTES];
@@ -110,6 +116,14 @@ pub fn open(ctx: &Context, storage: &StorageConfig) -> Result<Box<dyn BackupStor
             ..
         } => Box::new(azure::Container::open(ctx, container, prefix, connection)?),
     })
+}
+
+/// Whether what is stored here is still there when this machine is gone.
+pub const fn is_off_machine(storage: &StorageConfig) -> bool {
+    match storage {
+        StorageConfig::Directory { off_machine, .. } => *off_machine,
+        StorageConfig::Github { .. } | StorageConfig::Azure { .. } => true,
+    }
 }
 
 /// Whether a failure of this storage is an error of the backup.

@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: everything that must hold before a change lands. It installs what it needs.
 
+mod fuzz;
 mod lint;
 
 use std::path::Path;
@@ -48,13 +49,18 @@ pub struct Args {
     /// Run every cell of the tables of `docs/FAULTS.md` and write them, not a sample; it takes some hours
     #[arg(long)]
     all: bool,
+    /// Fuzz each target for so many minutes, not for some seconds
+    #[arg(long, value_name = "MINUTES")]
+    fuzz_minutes: Option<u64>,
 }
 
 impl Args {
-    /// Those named, or all of them; what takes half an hour only where it is asked for.
+    /// Those named, or all of them. What takes long is asked for: the real programs, and fuzzing, whose kept inputs are run by the
+    /// tests of each time.
     fn wants(&self, stage: Stage) -> bool {
         let by_default = match stage {
             Stage::Conformance => self.conformance,
+            Stage::Fuzz => self.fuzz_minutes.is_some(),
             _ => self.stages.is_empty(),
         };
         by_default || self.stages.contains(&stage)
@@ -72,6 +78,7 @@ enum Stage {
     Build,
     Test,
     Faults,
+    Fuzz,
     Pages,
     Rehearse,
     Scenarios,
@@ -159,6 +166,7 @@ impl Stage {
             Self::Build => "build",
             Self::Test => "test",
             Self::Faults => "faults",
+            Self::Fuzz => "fuzz",
             Self::Pages => "pages",
             Self::Rehearse => "rehearse",
             Self::Scenarios => "scenarios",
@@ -186,6 +194,7 @@ impl Stage {
             Self::Build => cmd!(sh, "cargo build --workspace --all-targets --locked"),
             Self::Test => cmd!(sh, "cargo test --workspace --locked"),
             Self::Faults => return faults(sh, root, args.all),
+            Self::Fuzz => return fuzz::run(sh, root, args.fuzz_minutes),
             Self::Pages => cmd!(
                 sh,
                 "cargo test --package dev --locked --test conformance pages:: -- --ignored"

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use rustix::fs::Mode;
 use xtask::context::repository_root;
 use xtask::report::{self, Format};
 
@@ -33,6 +34,8 @@ pub struct Args {
 /// Sets the test environment up, runs the scenario, takes everything down again; reports where the logs are.
 pub fn run(args: &Args, format: Format) -> Result<()> {
     let root = repository_root()?;
+    // Logs, backups, keys and the database are below it, written by many programs.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     // A short path: the simulator's socket lies below it, and socket paths have 108 bytes.
     let folder = tempfile::Builder::new()
         .prefix("xtask-rehearsal-")

@@ -1,6 +1,7 @@
 //! What is rehearsed: the whole release and its rollback, and scenarios that each show one way in which a release or a
 //! rollback can go, and prove how it ended.
 
+mod jobs;
 pub mod release_and_rollback;
 
 use std::time::{Duration, Instant};
@@ -56,6 +57,12 @@ pub enum Scenario {
     FrontendFails,
     /// Two people roll back at once
     Race,
+    /// The machine of a job is lost in the middle of a rollback, with its clone and its backups; another one finishes
+    RunnerLost,
+    /// The git remote and GitHub go away in the middle of a rollback; it is finished without them, and recorded afterwards
+    GithubDown,
+    /// A deploy stops midway and its machine is gone; it blocks the next deploy until somebody undoes it
+    StuckDeploy,
 }
 
 const FIRST: &str = "1.0.0";
@@ -105,6 +112,9 @@ pub fn play(scenario: Scenario, setting: Setting, env: &TestEnv) -> Result<Playe
         Scenario::Crash => case.crash()?,
         Scenario::FrontendFails => case.frontend_fails()?,
         Scenario::Race => case.race()?,
+        Scenario::RunnerLost => case.runner_lost()?,
+        Scenario::GithubDown => case.github_down()?,
+        Scenario::StuckDeploy => case.stuck_deploy()?,
     }
     let unknown = &env.platform_report()?["unimplemented"];
     ensure!(
@@ -198,17 +208,7 @@ impl<'a> Case<'a> {
         let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
         self.hold()?;
         let (env, arguments) = (self.env, self.rollback_arguments("the runner is lost"));
-        let killed = std::thread::scope(|scope| {
-            let running = scope.spawn(|| env.xtask("rollback-killed", &strs(&arguments)));
-            let killed = self.reached().and_then(|()| self.kill_holder());
-            let ended = join(running);
-            killed.and(ended)
-        })?;
-        ensure!(
-            killed.code.is_none(),
-            "the rollback should have been killed: {}",
-            killed.error()
-        );
+        self.kill_where_it_hangs(|| env.xtask("rollback-killed", &strs(&arguments)))?;
         self.release()?;
         let left = self.last_operation()?;
         let operation = text_at(&left, "/id")?;
@@ -372,6 +372,22 @@ impl<'a> Case<'a> {
 
     fn release(&self) -> Result<()> {
         self.env.control("/faults/release", &json!({ "id": "held" }))
+    }
+
+    /// Runs a rollback, and kills it when it hangs there.
+    fn kill_where_it_hangs(&self, run: impl FnOnce() -> Result<Finished> + Send) -> Result<()> {
+        let killed = std::thread::scope(|scope| {
+            let running = scope.spawn(run);
+            let killed = self.reached().and_then(|()| self.kill_holder());
+            let ended = join(running);
+            killed.and(ended)
+        })?;
+        ensure!(
+            killed.code.is_none(),
+            "the rollback should have been killed: {}",
+            killed.error()
+        );
+        Ok(())
     }
 
     /// `kill -9` of the process that the ledger names as the holder of the lock.

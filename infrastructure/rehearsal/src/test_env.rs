@@ -36,7 +36,7 @@ use server::Server;
 
 /// The database that the sample application keeps its data in.
 pub const DATABASE: &str = "sample";
-/// One command of the rehearsal; the mission gives a whole rollback 15 minutes.
+/// One command of the rehearsal: a whole rollback has 15 minutes.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// Tools that a rehearsal runs.
 const TOOLS: &[&str] = &["mongodump", "mongorestore", "mongodb-server", "git"];
@@ -150,8 +150,16 @@ impl TestEnv {
 
     /// A clone of somebody else.
     pub fn clone_of(&self, person: &str) -> Result<PathBuf> {
+        self.clone_at(person, Path::new("origin.git"))
+    }
+
+    /// The same where the remote is elsewhere now; the clone has it at its own place.
+    pub fn clone_at(&self, person: &str, remote: &Path) -> Result<PathBuf> {
         let (sh, folder) = (shell_in(&self.folder)?, self.folder.join(person));
-        self.in_env(cmd!(sh, "git clone --quiet origin.git {folder}"))
+        self.in_env(cmd!(sh, "git clone --quiet {remote} {folder}"))
+            .run()?;
+        let (sh, origin) = (shell_in(&folder)?, self.folder.join("origin.git"));
+        self.in_env(cmd!(sh, "git remote set-url origin {origin}"))
             .run()?;
         Ok(folder)
     }

@@ -11,9 +11,10 @@ use super::bson::{Fields, MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES};
 use super::source::Source;
 use crate::domain::manifest::{NamespaceKind, OPLOG_COLLECTION, namespace_name};
 
-const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
+/// What a mongodump archive begins with.
+pub const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
 /// What gzip begins with: `mongodump --archive --gzip` packs the whole stream.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Ends the prelude and every block.
 pub(super) const TERMINATOR: u32 = u32::MAX;
 const FORMAT_VERSION: &str = "0.1";

@@ -1,15 +1,47 @@
 //! Writes an archive as mongodump does, for what we export ourselves: mongorestore reads it.
 
-use std::io::Write;
+use std::io::{PipeWriter, Write};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
+use chrono::{DateTime, Utc};
 use mongodb::bson::{Document, doc, serialize_to_vec};
 
 use super::crc::Crc64;
+use super::prelude::MAGIC;
+use super::{ContainerOptions, StoredBackup, store};
+use crate::exec::is_broken_pipe;
 
-const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
 const TERMINATOR: [u8; 4] = [0xff; 4];
 const FORMAT_VERSION: &str = "0.1";
+
+/// Stores the archive that `write` writes; with it comes what `write` gives.
+///
+/// # Errors
+/// Whichever failed first.
+pub fn store_written<W: Send>(
+    options: &ContainerOptions,
+    created: DateTime<Utc>,
+    write: impl FnOnce(PipeWriter) -> Result<W> + Send,
+) -> Result<(W, StoredBackup)> {
+    let (reader, writer) = std::io::pipe().context("cannot create a pipe")?;
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| write(writer));
+        let stored = store(reader, options, created, &mut |_| ());
+        let written = writing
+            .join()
+            .map_err(|_| anyhow!("the thread that writes the archive panicked"));
+        outcome(written.flatten(), stored)
+    })
+}
+
+/// Whichever failed first: a writer that failed ends its archive early, and a file that cannot be written breaks the pipe.
+fn outcome<W, T>(written: Result<W>, stored: Result<T>) -> Result<(W, T)> {
+    match (written, stored) {
+        (Ok(written), Ok(stored)) => Ok((written, stored)),
+        (Err(broken), Err(error)) if is_broken_pipe(&broken) => Err(error),
+        (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+    }
+}
 
 /// What a collection is made with, as the server lists it.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +49,16 @@ pub struct CollectionShape {
     pub options: Document,
     /// None stands for the index of `_id` alone.
     pub indexes: Vec<Document>,
+}
+
+/// A collection or view as mongodump describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpedCollection {
+    pub collection: String,
+    /// `collection`, `view` or `timeseries`.
+    pub kind: String,
+    /// What mongodump writes into `NAME.metadata.json`.
+    pub metadata: String,
 }
 
 /// An archive under way: namespaces come one after the other, in the order they were announced.
@@ -37,20 +79,12 @@ impl<W: Write> ArchiveWriter<W> {
 
     /// The same, where each collection has its options and indexes.
     pub fn with_shapes(
-        mut out: W,
+        out: W,
         server_version: &str,
         database: &str,
         collections: &[(String, CollectionShape)],
     ) -> Result<Self> {
-        let header = doc! {
-            "concurrent_collections": 1_i32,
-            "version": FORMAT_VERSION,
-            "server_version": server_version,
-            "tool_version": concat!("cargo-xtask ", env!("CARGO_PKG_VERSION")),
-        };
-        out.write_all(&MAGIC)?;
-        write(&mut out, &header)?;
-        for (collection, shape) in collections {
+        let dumped = collections.iter().map(|(collection, shape)| {
             let by_id = doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" };
             let indexes = if shape.indexes.is_empty() {
                 &vec![by_id]
@@ -61,8 +95,34 @@ impl<W: Write> ArchiveWriter<W> {
                 "options": shape.options, "indexes": indexes, "uuid": "", "collectionName": collection,
                 "type": "collection",
             });
+            DumpedCollection {
+                collection: collection.clone(),
+                kind: "collection".to_owned(),
+                metadata: metadata.to_string(),
+            }
+        });
+        Self::of_dump(out, server_version, database, &dumped.collect::<Vec<_>>())
+    }
+
+    /// The same, where mongodump wrote the metadata.
+    pub fn of_dump(
+        mut out: W,
+        server_version: &str,
+        database: &str,
+        collections: &[DumpedCollection],
+    ) -> Result<Self> {
+        let header = doc! {
+            "concurrent_collections": 1_i32,
+            "version": FORMAT_VERSION,
+            "server_version": server_version,
+            "tool_version": concat!("cargo-xtask ", env!("CARGO_PKG_VERSION")),
+        };
+        out.write_all(&MAGIC)?;
+        write(&mut out, &header)?;
+        for dumped in collections {
             let entry = doc! {
-                "db": database, "collection": collection, "metadata": metadata.to_string(), "size": 0_i32, "type": "collection",
+                "db": database, "collection": &dumped.collection, "metadata": &dumped.metadata, "size": 0_i32,
+                "type": &dumped.kind,
             };
             write(&mut out, &entry)?;
         }
@@ -119,6 +179,8 @@ fn write(out: &mut impl Write, document: &Document) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Error, ErrorKind};
+
     use super::*;
     use crate::archive::{ArchiveReader, Event};
 
@@ -141,5 +203,19 @@ mod tests {
         }
         assert_eq!(counts, [3, 0, 1]);
         assert_eq!(reader.prelude().namespaces[2].collection, "ü b");
+    }
+
+    #[test]
+    fn a_full_disk_is_the_error_and_not_the_pipe_that_it_breaks() {
+        let broken = || {
+            Err::<u64, _>(anyhow::Error::from(Error::from(ErrorKind::BrokenPipe)).context("cannot export"))
+        };
+        let full = || Err::<(), _>(Error::from(ErrorKind::StorageFull).into());
+        let error = outcome(broken(), full()).unwrap_err();
+        assert_eq!(error.to_string(), Error::from(ErrorKind::StorageFull).to_string());
+        let ended_early = Err::<(), _>(anyhow!("the archive ends early"));
+        let error = outcome(Err::<u64, _>(anyhow!("no server")), ended_early).unwrap_err();
+        assert_eq!(error.to_string(), "no server");
+        assert_eq!(outcome(Ok(7), Ok(())).unwrap(), (7, ()));
     }
 }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::{BackupFile, write_metadata};
+use super::{BackupFile, off_machine, write_metadata};
 use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exec::interrupted;
 use crate::report;
 use crate::secret::scrub;
-use crate::storage::{self, directory::Directory};
+use crate::storage::{self, BackupStore, directory::Directory};
 
 /// Copies the backup to every storage but the one it is in, and records in its metadata what has it. A storage that fails
 /// is a warning, or an error where it is required; then the backup still exists, and the error says where.
@@ -46,7 +46,10 @@ pub(super) fn copy_to_other_storages(
                 .put(backup)
                 .with_context(|| format!("no copy in {}", store.name()))
         }) {
-            Ok(stored) => backup.metadata.storage.push(stored),
+            Ok(stored) => {
+                off_machine::note_proved(storage, &backup.metadata);
+                backup.metadata.storage.push(stored);
+            }
             Err(error) => {
                 let warning = scrub(&format!("{error:#}"));
                 report::progress(&format!("warning: {warning}"));
@@ -79,6 +82,40 @@ pub(super) fn copy_to_other_storages(
             .next("correct the storage in pipeline.toml or its secret, and run the command again")
             .into(),
     )
+}
+
+/// Copies what lies outside of the storages, a rescue file, to every storage; without one, to the folder for local state. A
+/// storage that fails is a warning: [`off_machine::is_kept`] tells whether the file may be relied on.
+pub fn keep(ctx: &Context, backup: &mut BackupFile) -> Result<()> {
+    let configured = ctx.config.backup.storage.iter();
+    let mut stores: Vec<Result<Box<dyn BackupStore>>> =
+        configured.map(|storage| storage::open(ctx, storage)).collect();
+    if stores.is_empty() {
+        let local = Directory::open(ctx.state_dir("backups")?);
+        stores.push(local.map(|local| Box::new(local) as Box<dyn BackupStore>));
+    }
+    for store in stores {
+        let kept = store.and_then(|store| {
+            let there = store.metadata(&backup.metadata.id)?;
+            if there.is_some_and(|there| there.hash == backup.metadata.hash) {
+                return Ok(None);
+            }
+            let copied = store.put(backup);
+            copied
+                .with_context(|| format!("no copy in {}", store.name()))
+                .map(Some)
+        });
+        match kept {
+            Ok(copy) => backup.metadata.storage.extend(copy),
+            Err(error) => {
+                let warning = scrub(&format!("{error:#}"));
+                report::progress(&format!("warning: {warning}"));
+                backup.metadata.warnings.push(warning);
+            }
+        }
+    }
+    write_metadata(backup.folder(), &backup.metadata)?;
+    record(backup)
 }
 
 /// Writes the metadata anew where that is possible: in folders. Elsewhere they stay as they were uploaded.

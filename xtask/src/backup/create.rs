@@ -17,6 +17,8 @@ use crate::config::Oplog;
 use crate::context::Context;
 use crate::database::OplogAccess;
 use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, NamespaceRecord};
+use crate::domain::operation::OperationId;
+use crate::domain::restore_name;
 use crate::error::CliError;
 use crate::exec::check_interrupted;
 use crate::report;
@@ -36,6 +38,8 @@ pub struct CreateOptions {
     pub allow_empty: bool,
     /// What it is taken for, for people.
     pub purpose: String,
+    /// The operation that fills shadow collections while this backup is taken: they are left out.
+    pub within: Option<OperationId>,
 }
 
 /// How long the parts took.
@@ -98,7 +102,9 @@ fn take(
     let step = Instant::now();
     report::progress(&format!("backing up {} as {}", source.name(), partial.id));
     let beside: Vec<String> = before.beside.iter().map(|(_, name)| name.clone()).collect();
-    let scope = source.scope(consistency.kind == ConsistencyKind::PointInTime, &beside);
+    let shadows = options.within.as_ref().map(restore_name::shadow_prefix);
+    let oplog = consistency.kind == ConsistencyKind::PointInTime;
+    let scope = source.scope(oplog, &beside, shadows.as_deref());
     let stored = dump(ctx, &uri, scope, &partial, keys.recipients, size_bytes)?;
     timings.dump_ms = elapsed_ms(step);
     let namespaces = &stored.manifest.namespaces;
@@ -124,18 +130,29 @@ fn take(
     metadata.purpose.clone_from(&options.purpose);
     metadata.recipients = keys.configured;
     metadata.warnings.append(&mut warnings);
-    let path = stored.commit()?;
-    read_back(&path, &metadata, &keys.identities)?;
-    metadata.verified = Some(Utc::now());
+    let backup = seal(first, partial, stored, metadata, &keys.identities)?;
     timings.verify_ms = elapsed_ms(step);
-    check_interrupted()?;
+    Ok((backup, timings))
+}
 
+/// Reads the file back, records that it is verified, and gives the backup its name in the first storage.
+pub(super) fn seal(
+    first: &Directory,
+    partial: Partial,
+    stored: StoredBackup,
+    mut metadata: BackupMetadata,
+    identities: &Identities,
+) -> Result<BackupFile> {
+    let path = stored.commit()?;
+    read_back(&path, &metadata, identities)?;
+    metadata.verified = Some(Utc::now());
+    check_interrupted()?;
     let target = first.folder_of(&partial.id);
     metadata.storage.push(directory::stored(&target));
     write_metadata(partial.path(), &metadata)?;
     let folder = partial.expose()?;
     let path = folder.join(&metadata.file);
-    Ok((BackupFile { path, metadata }, timings))
+    Ok(BackupFile { path, metadata })
 }
 
 /// One pass; what mongodump says it dumped is compared with what was counted.
@@ -170,7 +187,7 @@ fn ensure_not_empty(stored: &StoredBackup, options: &CreateOptions) -> Result<()
 }
 
 /// What `restore` will not restore of it, as warnings: the backup is worth keeping, because `mongorestore` may.
-fn not_restorable(namespaces: &[NamespaceRecord], database: &str) -> Vec<String> {
+pub(super) fn not_restorable(namespaces: &[NamespaceRecord], database: &str) -> Vec<String> {
     if namespaces.is_empty() {
         // Nothing was there, and --allow-empty was given.
         return Vec::new();
@@ -213,17 +230,17 @@ fn read_back(path: &Path, metadata: &BackupMetadata, identities: &Identities) ->
 }
 
 /// Who can read the backup, and the key that it is read back with.
-struct Keys {
-    recipients: Option<Recipients>,
-    identities: Identities,
+pub(super) struct Keys {
+    pub(super) recipients: Option<Recipients>,
+    pub(super) identities: Identities,
     /// The public keys of the configuration.
-    configured: Vec<String>,
+    pub(super) configured: Vec<String>,
 }
 
 impl Keys {
     /// Where the machine has no key of its own to read what it encrypts (it needs none to take backups), the file is
     /// encrypted to a new key too, that only this process has: so it can be read back whole, once.
-    fn of(ctx: &Context) -> Result<Self> {
+    pub(super) fn of(ctx: &Context) -> Result<Self> {
         let configured = encryption::public_keys(ctx)?;
         let (passing, public) = Identities::ephemeral();
         if configured.is_empty() {
@@ -306,7 +323,7 @@ pub fn room_bytes(documents_bytes: u64) -> u64 {
 }
 
 /// A full disk is found while writing too, but then minutes are lost.
-fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
+pub(super) fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
     let (needed, free) = (room_bytes(size_bytes), free_bytes(folder)?);
     if free >= needed {
         return Ok(());

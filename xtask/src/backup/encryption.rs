@@ -47,7 +47,9 @@ pub fn elsewhere(config: &BackupConfig) -> Vec<String> {
     let storages = config.storage.iter();
     storages
         .filter_map(|storage| match storage {
-            StorageConfig::Directory { .. } => None,
+            StorageConfig::Directory {
+                path, off_machine, ..
+            } => off_machine.then(|| format!("the folder {}", path.display())),
             StorageConfig::Github { .. } => Some("GitHub (drafts of releases)".to_owned()),
             StorageConfig::Azure { container, .. } => Some(format!("Azure (container {container})")),
         })

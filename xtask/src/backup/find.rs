@@ -4,6 +4,7 @@ use std::io::{Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use chrono::Utc;
 
 use super::{BackupFile, fetch, recorded};
 use crate::archive::container::default_workers;
@@ -151,6 +152,11 @@ pub(super) fn stores(ctx: &Context) -> Result<Vec<Box<dyn BackupStore>>> {
     configured.chain([Ok(local)]).collect()
 }
 
+/// An id that no backup of this machine has.
+pub fn free_id(ctx: &Context) -> Result<String> {
+    Ok(first_directory(ctx)?.reserve(Utc::now())?.id.clone())
+}
+
 /// Where a new backup is written: the first required folder, else the first folder, else the one for local state.
 pub(super) fn first_directory(ctx: &Context) -> Result<Directory> {
     let directory = |wanted: bool| {
@@ -159,7 +165,7 @@ pub(super) fn first_directory(ctx: &Context) -> Result<Directory> {
             .storage
             .iter()
             .find_map(|storage| match storage {
-                StorageConfig::Directory { path, required } if *required || !wanted => {
+                StorageConfig::Directory { path, required, .. } if *required || !wanted => {
                     Some(ctx.root.join(path))
                 }
                 _ => None,

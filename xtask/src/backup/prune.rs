@@ -1,6 +1,7 @@
 //! Deletes backups that are older than the retention; the plan names the reason for each one.
 //!
-//! Never deleted: the last verified backup of each environment, and what the live release or the one before it needs.
+//! Never deleted: the last verified backup of each environment, and what the live release, the one before it or an unfinished
+//! operation needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +13,11 @@ use serde::Serialize;
 use super::find::stores;
 use super::list::{AllBackups, BackupListing, list_all};
 use crate::context::Context;
+use crate::domain::ledger::LedgerState;
+use crate::domain::release_chain::{RecordedRelease, releases_of};
 use crate::error::CliError;
 use crate::exec::check_interrupted;
+use crate::operation::ledger::{Ledger, LockTiming};
 use crate::tools::git::Git;
 
 /// Releases per environment whose backups are kept whatever their age: the live one, and the one it replaced.
@@ -49,7 +53,7 @@ pub fn plan(ctx: &Context) -> Result<PrunePlan> {
                 .into(),
         );
     }
-    let needed = needed_by_releases(ctx)?;
+    let needed = needed(ctx)?;
     let retention_days = ctx.config.backup.retention_days;
     Ok(PrunePlan {
         retention_days,
@@ -94,8 +98,8 @@ fn judge(
     let verdict = |backup: &BackupListing| {
         let (delete, why) = if last.contains(backup.id.as_str()) {
             (false, format!("the last verified one of {}", backup.environment))
-        } else if let Some(tag) = needed.get(&backup.id) {
-            (false, format!("the release {tag} needs it"))
+        } else if let Some(why) = needed.get(&backup.id) {
+            (false, why.clone())
         } else if backup.timestamp >= oldest {
             (false, format!("younger than {retention_days} days"))
         } else {
@@ -122,17 +126,47 @@ fn last_verified_ids(backups: &[BackupListing]) -> BTreeSet<&str> {
     last.values().map(|backup| backup.id.as_str()).collect()
 }
 
-/// Backup ids in the records of the newest releases, with the tag that names them.
-fn needed_by_releases(ctx: &Context) -> Result<BTreeMap<String, String>> {
-    let git = Git::open(ctx);
+/// The backups that must stay, and what needs each. An error where it cannot be determined.
+fn needed(ctx: &Context) -> Result<BTreeMap<String, String>> {
     let mut needed = BTreeMap::new();
-    for environment in ctx.config.environments.values() {
-        let releases = git
-            .recorded_releases(&environment.tag_prefix)
-            .context("cannot determine which backups the releases need")?;
-        for release in releases.into_iter().rev().take(RELEASES_KEPT) {
-            needed.extend(ids_in(&release.message).map(|id| (id, release.name.clone())));
+    for (name, environment) in &ctx.config.environments {
+        let git = Git::open(ctx);
+        let recorded = git.recorded_releases(&environment.tag_prefix);
+        let state = Ledger::with_timing(git, name, LockTiming::default()).state();
+        let state = state.context("cannot determine which backups the releases need")?;
+        let recorded = recorded.context("cannot determine which backups the releases need")?;
+        needed.extend(needed_in(&state, &recorded)?);
+    }
+    Ok(needed)
+}
+
+/// What the newest releases and the unfinished operation of one environment need. Which releases there are, and which are the
+/// newest, the ledger decides: names on the remote may be made up. Without a ledger nobody can tell, and all are newest ones.
+fn needed_in(state: &LedgerState, recorded: &[RecordedRelease]) -> Result<BTreeMap<String, String>> {
+    let by_release = |tag: &str, text: &str| {
+        let why = format!("the release {tag} needs it");
+        ids_in(text).map(|id| (id, why.clone())).collect::<Vec<_>>()
+    };
+    let mut needed = BTreeMap::new();
+    let chain = releases_of(state);
+    if chain.is_empty() {
+        for found in recorded {
+            needed.extend(by_release(&found.name, &found.message));
         }
+    }
+    for release in chain.iter().rev().take(RELEASES_KEPT) {
+        // Where the two differ, both: one too many is the right way to err.
+        if let Some(record) = &release.record {
+            needed.extend(by_release(&release.tag, &record.to_string()));
+        }
+        for found in recorded.iter().filter(|found| found.name == release.tag) {
+            needed.extend(by_release(&release.tag, &found.message));
+        }
+    }
+    if let Some(operation) = state.unfinished() {
+        let text = serde_json::to_string(operation).context("cannot read the unfinished operation")?;
+        let why = format!("the unfinished operation {} needs it", operation.id);
+        needed.extend(ids_in(&text).map(|id| (id, why.clone())));
     }
     Ok(needed)
 }
@@ -150,7 +184,12 @@ fn ids_in(text: &str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::domain::ledger::{Body, LedgerEvent, OperationOutcome};
+    use crate::domain::operation::OperationId;
+    use crate::domain::step::Step;
 
     fn listed(id: &str, environment: &str, verified: bool) -> BackupListing {
         let timestamp = NaiveDateTime::parse_from_str(id, "%Y%m%d-%H%M%S")
@@ -180,7 +219,7 @@ mod tests {
             listed("20250701-000000", "staging", false),
         ];
         let needed = ids_in("{\"backup\": \"20250102-000000\", \"other\": \"99999999-999999\"}")
-            .map(|id| (id, "prod-1".to_owned()))
+            .map(|id| (id, "the release prod-1 needs it".to_owned()))
             .collect();
         let now = "2025-07-02T00:00:00Z".parse().unwrap();
         let verdicts = judge(&backups, &needed, now, 90);
@@ -194,5 +233,75 @@ mod tests {
         assert_eq!(verdicts[2].why, "the last verified one of production");
         assert_eq!(verdicts[4].why, "the last verified one of staging");
         assert_eq!(verdicts[5].why, "younger than 90 days");
+    }
+
+    /// A ledger of one operation for each release, and one that was left.
+    fn ledger(releases: &[(&str, &str)], left: &str) -> LedgerState {
+        let at = |n: usize| -> DateTime<Utc> { format!("2025-01-01T00:{n:02}:00Z").parse().unwrap() };
+        let mut events: Vec<LedgerEvent> = Vec::new();
+        let ends = releases.iter().map(Some).chain([None]);
+        for (number, release) in ends.enumerate() {
+            let id: OperationId = format!("20250101-00{number:02}00-abcd").parse().unwrap();
+            let fence = events.len() as u64 + 1;
+            let start = json!({
+                "kind": "deploy", "reason": "", "target": "", "plan_sha256": "", "plan": { "backup": left },
+                "holder": { "user": "ann", "host": "desk", "pid": 1 }, "lease_ms": 1000,
+            });
+            let mut bodies = vec![Body::Started(serde_json::from_value(start).unwrap())];
+            if let Some((tag, backup)) = release {
+                let facts = json!({ "tag": tag, "record_sha256": "0", "backup": { "id": backup } });
+                let name = Step::RecordRelease.name().to_owned();
+                bodies.push(Body::Step {
+                    name,
+                    facts: facts.clone(),
+                });
+                bodies.push(Body::Finished {
+                    outcome: OperationOutcome::Done,
+                    facts,
+                });
+            }
+            for body in bodies {
+                events.push(LedgerEvent {
+                    seq: events.len() as u64 + 1,
+                    at: at(number),
+                    operation: id.clone(),
+                    fence,
+                    body,
+                });
+            }
+        }
+        LedgerState::replay(&events)
+    }
+
+    #[test]
+    fn tags_that_are_made_up_do_not_push_out_what_the_releases_of_the_ledger_need() {
+        let made_up = |n: usize| RecordedRelease {
+            name: format!("prod-2099010{n}-000000"),
+            message: format!("{{\"backup\": {{\"id\": \"2024010{n}-000000\"}}}}"),
+            is_recorded: false,
+            is_tagged: true,
+            marks: None,
+            problems: Vec::new(),
+        };
+        let recorded: Vec<RecordedRelease> = (1..5).map(made_up).collect();
+        let releases = [
+            ("prod-a", "20250101-000001"),
+            ("prod-b", "20250102-000001"),
+            ("prod-c", "20250103-000001"),
+        ];
+        let state = ledger(&releases, "20250104-000001");
+        let needed: Vec<String> = needed_in(&state, &recorded).unwrap().into_keys().collect();
+        for id in ["20250102-000001", "20250103-000001", "20250104-000001"] {
+            assert!(needed.contains(&id.to_owned()), "{needed:?}");
+        }
+        assert!(
+            !needed
+                .iter()
+                .any(|id| id.starts_with("2024") || id == "20250101-000001"),
+            "{needed:?}"
+        );
+        // Where there is no ledger, nobody can tell which are made up.
+        let needed = needed_in(&LedgerState::default(), &recorded).unwrap();
+        assert_eq!(needed.len(), 4);
     }
 }

@@ -60,12 +60,19 @@ fn read(ctx: &Context) -> Result<BTreeMap<String, String>> {
     Ok(found)
 }
 
-/// The backups that steps of operations took.
+/// The backups that operations took or restored, and the rescue files that they wrote.
 fn of_ledger(state: &LedgerState) -> impl Iterator<Item = (String, String)> {
-    let steps = state.operations.iter().flat_map(|operation| &operation.steps);
-    steps.filter_map(|step| {
-        let text = |name: &str| step.facts.get(name).and_then(Value::as_str);
-        let (id, hash) = (text("id")?, text("hash")?);
+    let facts = state.operations.iter().flat_map(|operation| {
+        let steps = operation.steps.iter().map(|step| &step.facts);
+        let end = operation.ended.iter().map(|end| &end.facts);
+        let facts = steps.chain(end);
+        let taken = facts.flat_map(|facts| [(facts, "id", "hash"), (&facts["rescue"], "id", "hash")]);
+        let plan = &operation.started.plan;
+        taken.chain([(plan, "backup", "sha256"), (plan, "reinsert", "sha256")])
+    });
+    facts.filter_map(|(facts, id, hash)| {
+        let text = |name: &str| facts.get(name).and_then(Value::as_str);
+        let (id, hash) = (text(id)?, text(hash)?);
         check_backup_id(id).ok()?;
         Some((id.to_owned(), hash.to_owned()))
     })

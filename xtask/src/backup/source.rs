@@ -61,13 +61,22 @@ impl BackupSource {
         self.everything
     }
 
-    /// `left_out` are the collections of the one database that are not dumped.
-    pub(super) fn scope<'a>(&'a self, oplog: bool, left_out: &'a [String]) -> Scope<'a> {
+    /// `left_out` are the collections of the one database that are not dumped, and how the names of others begin.
+    pub(super) fn scope<'a>(
+        &'a self,
+        oplog: bool,
+        left_out: &'a [String],
+        left_out_prefix: Option<&'a str>,
+    ) -> Scope<'a> {
         if self.everything {
             Scope::Everything { oplog }
         } else {
             let name = self.live.name();
-            Scope::Database { name, left_out }
+            Scope::Database {
+                name,
+                left_out,
+                left_out_prefix,
+            }
         }
     }
 

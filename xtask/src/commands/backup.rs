@@ -2,6 +2,7 @@
 
 mod drill;
 mod fetch;
+mod import;
 mod list;
 mod prune;
 mod verify;
@@ -51,6 +52,15 @@ Exit codes:
 Example:
   cargo xtask backup fetch 20260131-120000";
 
+const IMPORT_HELP: &str = "\
+Exit codes:
+  0  the backup is verified, and every required storage has it
+  1  failed; nothing live was changed
+  2  no dump of the environment's database, or wrong usage
+
+Example:
+  cargo xtask backup import dump/";
+
 const DRILL_HELP: &str = "\
 Exit codes:
   0  everything is equal, within the budget
@@ -94,6 +104,9 @@ enum Action {
     /// Download a backup from the first storage that has it
     #[command(after_help = FETCH_HELP)]
     Fetch(fetch::Args),
+    /// Make a verified backup of a dump that mongodump wrote by itself
+    #[command(after_help = IMPORT_HELP)]
+    Import(import::Args),
     /// Restore a backup into a scratch server, compare everything, measure the time
     #[command(after_help = DRILL_HELP)]
     Drill(drill::Args),
@@ -129,6 +142,7 @@ pub fn run(args: Args, ctx: &Context) -> Result<()> {
         Action::Verify(args) => verify::run(&args, ctx),
         Action::List => list::run(ctx),
         Action::Fetch(args) => fetch::run(&args, ctx),
+        Action::Import(args) => import::run(&args, ctx),
         Action::Drill(args) => drill::run(&args, ctx),
         Action::Prune => prune::run(ctx),
     }
@@ -138,6 +152,7 @@ fn run_create(args: CreateArgs, ctx: &Context) -> Result<()> {
     let options = CreateOptions {
         allow_empty: args.allow_empty,
         purpose: args.purpose,
+        within: None,
     };
     let (backup, timings) = create_timed(ctx, &options, args.all_databases)?;
     let created = Created {

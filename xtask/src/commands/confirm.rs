@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::context::Context;
 use crate::error::catalogue::operation as errors;
+use crate::report;
 
 /// Asks the operator to type `name` before a protected environment is changed.
 pub fn confirm(ctx: &Context, what: &str, name: &str) -> Result<()> {
@@ -20,6 +21,7 @@ pub fn confirm(ctx: &Context, what: &str, name: &str) -> Result<()> {
     write!(stderr, "{what}: type {name} to confirm: ")
         .and_then(|()| stderr.flush())
         .context("cannot ask on the terminal")?;
+    let _question = report::question();
     let mut typed = String::new();
     std::io::stdin()
         .read_line(&mut typed)

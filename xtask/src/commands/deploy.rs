@@ -3,16 +3,17 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::rollback::text::{print_plan, rollback_text};
+use super::rollback::text::{print_plan, print_prepared, rollback_text};
 use super::{Common, undo};
 use crate::approval;
 use crate::commands::confirm::confirm;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::domain::release::{Health, Release, known_good};
+use crate::domain::release::{Health, Release};
 use crate::domain::timeline::Timing;
 use crate::error::catalogue::release as errors;
 use crate::operation::run::plan_sha256;
+use crate::release::basis::PlanBasis;
 use crate::release::deploy::plan::{self, Allowed, DeployPlan};
 use crate::release::deploy::{self, Deployed, KIND};
 use crate::release::on_unhealthy::roll_back_if_unhealthy;
@@ -45,11 +46,14 @@ pub struct Args {
     /// Deploy although the platforms serve something else than the newest release recorded
     #[arg(long)]
     allow_drift: bool,
-    /// Finish a deploy that stopped midway
-    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["plan", "undo"])]
+    /// Take the lock and the backup, stage the frontend, and stop before the first live change: --resume finishes
+    #[arg(long, conflicts_with = "plan")]
+    prepare: bool,
+    /// Finish a deploy that stopped midway, or that was prepared
+    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["plan", "prepare", "undo"])]
     resume: Option<OperationId>,
     /// Undo a deploy: revert one that stopped midway, roll back a finished one
-    #[arg(long, value_name = "OPERATION", conflicts_with = "plan")]
+    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["plan", "prepare"])]
     undo: Option<OperationId>,
 }
 
@@ -103,11 +107,15 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             || plan.text(),
         );
     }
+    let basis = PlanBasis::of(ctx, &releases);
     report::progress(&plan.text());
     // Before anything is recorded: a refusal leaves nothing behind.
     let approvers = approval::verify(ctx, &plan_sha256, None, releases.newest())?;
     confirm(ctx, &format!("the deploy to {}", ctx.env_name), &ctx.env_name)?;
-    finish(ctx, deploy::start(ctx, &plan, &releases, approvers)?)
+    if args.prepare {
+        return print_prepared(ctx, KIND, &deploy::prepare(ctx, &plan, &basis, approvers)?);
+    }
+    finish(ctx, deploy::start(ctx, &plan, &basis, approvers)?)
 }
 
 /// Finishes a deploy that stopped midway.
@@ -133,7 +141,7 @@ fn finish(ctx: &Context, deployed: Deployed) -> Result<()> {
         (_, Some(back)) => {
             Err(errors::rolled_back_automatically(&release.tag, back.restored(), &back.release.tag).into())
         }
-        (_, None) => Err(unhealthy(&Releases::read(ctx)?, release, &result.live)),
+        (_, None) => Err(unhealthy(ctx, &Releases::read(ctx)?, release, &result.live)),
     }
 }
 
@@ -163,8 +171,8 @@ fn text(result: &DeployResult) -> String {
 }
 
 /// The release is live and recorded, but its checks fail.
-fn unhealthy(releases: &Releases, release: &Release, live: &str) -> anyhow::Error {
-    let next = known_good(&releases.all).first().map_or_else(
+fn unhealthy(ctx: &Context, releases: &Releases, release: &Release, live: &str) -> anyhow::Error {
+    let next = releases.known_good(ctx).first().map_or_else(
         || "no earlier healthy release exists: fix the problem and deploy".to_owned(),
         |good| {
             format!(

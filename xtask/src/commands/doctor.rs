@@ -1,5 +1,6 @@
 //! `cargo xtask doctor`: one page, read only: would a deploy and a rollback succeed now, and if not, how to fix it.
 
+mod files;
 mod github;
 mod here;
 mod platforms;
@@ -108,7 +109,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 fn page(ctx: &Context, config_only: bool) -> Page {
-    let mut checks: Vec<fn(&Context) -> Vec<Line>> = vec![here::configuration];
+    let mut checks: Vec<fn(&Context) -> Vec<Line>> = vec![here::configuration, files::files];
     if !config_only {
         checks.extend([
             here::tools as fn(&Context) -> Vec<Line>,

@@ -14,6 +14,7 @@ use crate::domain::operation::OperationId;
 use crate::error::catalogue::release as errors;
 use crate::operation::ledger::Ledger;
 use crate::operation::run::find;
+use crate::release::break_glass::{self, Appended};
 use crate::release::ledger_repair::{self, RepairPlan};
 use crate::report;
 
@@ -75,6 +76,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 fn repair(ctx: &Context) -> Result<()> {
+    if let Some(appended) = break_glass::append(ctx)? {
+        report::progress(&appended_text(&appended));
+    }
     let plan = ledger_repair::plan(ctx)?;
     report::progress(&repair_text(&plan));
     if !plan.adopt.is_empty() || !plan.push.is_empty() {
@@ -86,6 +90,18 @@ fn repair(ctx: &Context) -> Result<()> {
         0 => Ok(()),
         left => Err(errors::not_all_repaired(left).into()),
     }
+}
+
+fn appended_text(appended: &Appended) -> String {
+    let made = appended
+        .releases
+        .iter()
+        .map(|tag| format!("made without the ledger, and in it now: {tag}\n"));
+    let meanwhile = appended.meanwhile.iter();
+    let meanwhile = meanwhile.map(|other| {
+        format!("warning: while the remote did not answer, the ledger got {other}; compare what serves: cargo xtask releases\n")
+    });
+    made.chain(meanwhile).collect()
 }
 
 fn repair_text(plan: &RepairPlan) -> String {
@@ -123,7 +139,7 @@ fn overview(operations: &[LedgerOperation]) -> String {
             operation.holder.user,
             report::one_line(&started.reason)
         );
-        (row, note)
+        (row, vec![note])
     });
     report::table_with_notes(&["operation", "kind", "target", "state"], rows)
 }
@@ -177,6 +193,7 @@ fn elapsed(operation: &LedgerOperation, at: chrono::DateTime<Utc>) -> String {
 fn state(operation: &LedgerOperation) -> String {
     match (&operation.superseded_by, &operation.ended) {
         (Some(by), _) => format!("replaced by {by}"),
+        (None, Some(_)) if operation.is_prepared() => "prepared, nothing live".to_owned(),
         (None, Some(end)) => end.outcome.to_string(),
         (None, None) => {
             let seen_s = (Utc::now() - operation.last_seen).num_seconds().max(0);

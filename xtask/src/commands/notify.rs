@@ -69,7 +69,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     facts.extend(operation.iter().flat_map(operation_facts));
     let notice = Notification {
         event,
-        title: args.title.clone().unwrap_or_else(|| title(event, &ctx.env_name)),
+        title: args
+            .title
+            .clone()
+            .unwrap_or_else(|| title(event, args.event, &ctx.env_name)),
         facts,
         link: notify::run_link(),
         next: (event == NotifyEvent::Failure).then(|| next(operation.as_ref())),
@@ -135,16 +138,44 @@ fn next(operation: Option<&LedgerOperation>) -> String {
     }
 }
 
-fn title(event: NotifyEvent, environment: &str) -> String {
+/// `named` is the event that the workflow named: what failed follows from it.
+fn title(event: NotifyEvent, named: Option<NotifyEvent>, environment: &str) -> String {
     let what = match event {
         NotifyEvent::ApprovalWaiting => "a release waits for approval",
         NotifyEvent::ApprovalExpired => "a release was not approved in time",
         NotifyEvent::Started => "a release has started",
         NotifyEvent::Success => "the release is live",
-        NotifyEvent::Failure => "the release failed",
+        NotifyEvent::Failure => match named {
+            Some(NotifyEvent::Rollback) => "the rollback failed",
+            Some(NotifyEvent::DrillFailed) => "the restore drill failed",
+            Some(NotifyEvent::ApprovalWaiting | NotifyEvent::ApprovalExpired) => "the approval failed",
+            _ => "the release failed",
+        },
         NotifyEvent::Rollback => "rolled back",
         NotifyEvent::DrillFailed => "the restore drill failed",
         NotifyEvent::Test => "test message",
     };
     format!("{environment}: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_named_by_the_event_that_the_workflow_names() {
+        let failed = |named| title(NotifyEvent::Failure, named, "production");
+        assert_eq!(
+            failed(Some(NotifyEvent::Rollback)),
+            "production: the rollback failed"
+        );
+        assert_eq!(
+            failed(Some(NotifyEvent::Success)),
+            "production: the release failed"
+        );
+        assert_eq!(
+            failed(Some(NotifyEvent::DrillFailed)),
+            "production: the restore drill failed"
+        );
+    }
 }

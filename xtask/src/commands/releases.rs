@@ -1,13 +1,13 @@
 //! `cargo xtask releases`: what was released, what is live, what a rollback can restore.
 
+mod asked;
+
 use anyhow::Result;
 use serde::Serialize;
 
 use super::Common;
-use crate::backup;
-use crate::context::Context;
-use crate::domain::release::{Release, known_good};
-use crate::release::platforms::Platforms;
+use crate::domain::release::Release;
+use crate::error::catalogue::release as errors;
 use crate::release::releases::Releases;
 use crate::report;
 
@@ -15,7 +15,7 @@ use crate::report;
 pub const AFTER_HELP: &str = "\
 Exit codes:
   0  the releases are printed
-  1  failed
+  1  failed, or not all could be asked: what is known is printed
   2  wrong usage or configuration
   3  the remote has releases and no ledger: what is printed is not checked
 
@@ -40,6 +40,8 @@ struct ReleaseList {
     unreadable: Vec<String>,
     /// Records that no operation of the ledger made: none of them counts.
     unrecorded: Vec<String>,
+    /// Platforms and storages that did not answer in time, and why: whether there is drift is not known then.
+    unanswered: Vec<String>,
     /// Where ledger, records and tags differ.
     problems: Vec<String>,
     releases: Vec<ListedRelease>,
@@ -63,22 +65,35 @@ struct ListedRelease {
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = &common.context()?;
     let releases = Releases::read(ctx)?;
-    let platforms = Platforms::open(ctx)?;
-    let drift = drift(&platforms, &releases)?;
-    let good: Vec<String> = known_good(&releases.all)
+    let good: Vec<String> = releases
+        .known_good(ctx)
         .iter()
         .map(|release| release.tag.clone())
         .collect();
-    let newest = releases.newest().map(|release| release.tag.clone());
-    let shown = releases.all.iter().rev().take(args.last).map(|release| {
+    let is_offered = |release: &Release| good.contains(&release.tag);
+    let backup_of = |release: &Release| {
         let backup = releases.backup_of(&release.tag).ok().flatten();
-        let backup = backup.map(|backup| backup.id.clone());
-        let offered = good.contains(&release.tag);
+        backup.map(|backup| backup.id.clone())
+    };
+    let newest_first: Vec<&Release> = releases.all.iter().rev().take(args.last).collect();
+    let offered = newest_first.iter().filter(|release| is_offered(release));
+    let offered = offered.map(|release| (*release).clone()).collect();
+    let backups = newest_first
+        .iter()
+        .filter_map(|release| backup_of(release))
+        .collect();
+    let asked = asked::ask(ctx, offered, backups);
+    let drift = asked.serving.as_ref().zip(releases.expected_live());
+    let drift = drift.map(|(serving, expected)| serving.drift_from(&expected));
+    let is_as_recorded = drift.as_ref().is_some_and(Vec::is_empty);
+    let newest = releases.newest().map(|release| release.tag.clone());
+    let shown = newest_first.into_iter().map(|release| {
+        let backup = backup_of(release);
         ListedRelease {
-            image_kept: offered.then(|| image_kept(&platforms, release)),
-            live: newest.as_ref() == Some(&release.tag) && drift.is_empty(),
-            known_good: offered,
-            backup_days_left: backup.as_ref().and_then(|id| days_left(ctx, id)),
+            image_kept: asked.images.get(&release.tag).copied(),
+            live: newest.as_ref() == Some(&release.tag) && is_as_recorded,
+            known_good: is_offered(release),
+            backup_days_left: backup.as_ref().and_then(|id| asked.days_left.get(id).copied()),
             backup,
             release: release.clone(),
         }
@@ -100,30 +115,15 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             .iter()
             .flat_map(|link| link.problems.clone())
             .collect(),
-        drift,
+        drift: drift.unwrap_or_default(),
+        unanswered: asked.unanswered.clone(),
     };
     report::emit(ctx.format, "releases/1", &listing, || text(&listing))?;
-    releases.require_ledger(ctx).map(drop)
-}
-
-fn drift(platforms: &Platforms, releases: &Releases) -> Result<Vec<String>> {
-    match releases.expected_live() {
-        Some(expected) => Ok(platforms.serving()?.drift_from(&expected)),
-        None => Ok(Vec::new()),
+    releases.require_ledger(ctx)?;
+    if asked.unanswered.is_empty() {
+        return Ok(());
     }
-}
-
-/// One that the platform does not know any more is gone.
-fn image_kept(platforms: &Platforms, release: &Release) -> bool {
-    let deployment = platforms.railway.deployment(&release.railway.deployment);
-    deployment.is_ok_and(|deployment| deployment.can_rollback == Some(true))
-}
-
-/// `None` where no storage has the backup any more.
-fn days_left(ctx: &Context, id: &str) -> Option<i64> {
-    let taken = backup::find(ctx, id).ok()?.metadata.timestamp;
-    let until = taken + chrono::TimeDelta::days(i64::from(ctx.config.backup.retention_days));
-    Some((until - chrono::Utc::now()).num_days())
+    Err(errors::not_all_answered(asked.unanswered.join("; ")).into())
 }
 
 fn text(listing: &ReleaseList) -> String {
@@ -140,7 +140,12 @@ fn text(listing: &ReleaseList) -> String {
         .problems
         .iter()
         .map(|problem| format!("problem: {problem}\n"));
+    let unanswered = listing
+        .unanswered
+        .iter()
+        .map(|what| format!("not known: {what}\n"));
     let head: String = lines
+        .chain(unanswered)
         .chain(problems)
         .chain(unrecorded)
         .chain(unreadable)
@@ -149,7 +154,7 @@ fn text(listing: &ReleaseList) -> String {
     let rows = listing
         .releases
         .iter()
-        .map(|listed| (listed.row(), listed.origin()));
+        .map(|listed| (listed.row(), vec![listed.origin()]));
     head + &report::table_with_notes(&header, rows)
 }
 

@@ -2,10 +2,12 @@
 
 pub(super) mod text;
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use text::{plan_text, print_plan, print_result};
+use text::{plan_text, print_plan, print_prepared, print_result};
 
 use super::{Common, undo};
 use crate::commands::confirm::confirm;
@@ -14,9 +16,10 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::DatabaseChoice;
 use crate::error::catalogue::release as errors;
 use crate::operation::run::plan_sha256;
+use crate::release::break_glass;
 use crate::release::releases::Releases;
 use crate::release::rollback::plan::{RollbackPlan, offered};
-use crate::release::rollback::{self, KIND, RequiredHealth, RollbackTarget};
+use crate::release::rollback::{self, KIND, RequiredHealth, RollbackTarget, RolledBack};
 use crate::report;
 use crate::restore::LossPreview;
 
@@ -50,14 +53,25 @@ pub struct Args {
     /// Accept a release that no check has found healthy
     #[arg(long, requires = "reason")]
     allow_unhealthy_target: bool,
+    /// Roll back while the git remote does not answer, by the records of this clone; the lock is in the database. The name of
+    /// the environment confirms that nobody else deploys or rolls back
+    #[arg(long, value_name = "ENVIRONMENT", conflicts_with = "prepare")]
+    break_glass: Option<String>,
+    /// A copy of the records in place of this clone's: a mirror of the remote, or a bundle of all its references
+    #[arg(long, value_name = "PATH", requires = "break_glass")]
+    records: Option<PathBuf>,
     /// Show what would be done, what would be lost, and every problem; change nothing
     #[arg(long)]
     plan: bool,
-    /// Finish a rollback that stopped midway
-    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan", "undo"])]
+    /// Take the lock and the safety backup, restore beside the live data, and stop before the first live change: --resume
+    /// finishes
+    #[arg(long, conflicts_with = "plan")]
+    prepare: bool,
+    /// Finish a rollback that stopped midway, or that was prepared
+    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan", "prepare", "undo"])]
     resume: Option<OperationId>,
     /// Undo a rollback: revert an interrupted one; after a finished one, roll back to the release that was live before it
-    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan"])]
+    #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan", "prepare"])]
     undo: Option<OperationId>,
 }
 
@@ -91,12 +105,15 @@ struct RollbackPreview<'a> {
 
 /// Plans, shows what will be lost, confirms, rolls back, reports.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let ctx = &common.context()?;
+    let ctx = &context(args, common)?;
+    if args.resume.is_some() || args.undo.is_some() {
+        lock(ctx, args, "resumed or undone")?;
+    }
     if let Some(id) = &args.undo {
         return undo::run(ctx, id, KIND, args.allow_drift);
     }
     if let Some(id) = &args.resume {
-        return resume(ctx, id);
+        return finish(ctx, args, &rollback::resume(ctx, id)?);
     }
     let Some(tag) = &args.tag else {
         return Err(missing_tag_error(ctx)?);
@@ -123,7 +140,39 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     print_plan(&planned);
     let reason = reason(args)?;
     confirm(ctx, &format!("the rollback to {tag}"), tag)?;
-    print_result(ctx, &rollback::start(ctx, &planned, &reason)?)
+    lock(ctx, args, &reason)?;
+    if args.prepare {
+        return print_prepared(ctx, KIND, &rollback::prepare(ctx, &planned, &reason)?);
+    }
+    finish(ctx, args, &rollback::start(ctx, &planned, &reason)?)
+}
+
+/// The remote's place is taken by a copy where the glass is broken.
+fn context(args: &Args, common: &Common) -> Result<Context> {
+    let ctx = common.context()?;
+    let Some(given) = &args.break_glass else {
+        return Ok(ctx);
+    };
+    ensure!(
+        *given == ctx.env_name,
+        errors::glass_not_broken(given, &ctx.env_name)
+    );
+    break_glass::open(&ctx, args.records.as_deref())
+}
+
+/// Without the ledger, its lock is that of the database.
+fn lock(ctx: &Context, args: &Args, reason: &str) -> Result<()> {
+    match args.break_glass {
+        Some(_) => break_glass::lock(ctx, reason),
+        None => Ok(()),
+    }
+}
+
+fn finish(ctx: &Context, args: &Args, done: &RolledBack) -> Result<()> {
+    if args.break_glass.is_some() {
+        break_glass::note_release(ctx, &done.release)?;
+    }
+    print_result(ctx, done)
 }
 
 /// Finishes a rollback that stopped midway.
@@ -141,7 +190,7 @@ fn reason(args: &Args) -> Result<String> {
 
 /// The error lists the releases to choose from.
 fn missing_tag_error(ctx: &Context) -> Result<anyhow::Error> {
-    let offered = offered(&Releases::read(ctx)?);
+    let offered = offered(ctx, &Releases::read(ctx)?);
     let next = match offered.first() {
         Some(tag) => format!(
             "cargo xtask rollback {tag} --reason \"…\"   (known good: {})",

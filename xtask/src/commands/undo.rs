@@ -7,7 +7,7 @@ use super::rollback::text::{print_plan, print_result};
 use crate::context::Context;
 use crate::domain::operation::OperationId;
 use crate::release::rollback::PlannedRollback;
-use crate::release::undo::{Operator, Reverted, Undo, undo};
+use crate::release::undo::{Operator, Reverted, RevertedData, Undo, undo};
 use crate::report;
 
 /// The operator at the terminal.
@@ -48,8 +48,17 @@ pub(super) fn run(ctx: &Context, operation: &OperationId, kind: &str, allow_drif
 }
 
 fn text(reverted: &Reverted) -> String {
-    match &reverted.serves {
-        Some(tag) => format!("{tag} serves again, with its data\n"),
-        None => "there was no release before: what was deployed stays until the next deploy\n".to_owned(),
-    }
+    let Some(tag) = &reverted.serves else {
+        return "there was no release before: what was deployed stays until the next deploy\n".to_owned();
+    };
+    let data = match &reverted.data {
+        RevertedData::Kept => "the data were not changed".to_owned(),
+        RevertedData::Restored { backup } => format!("the backup {backup} is restored"),
+        RevertedData::RenamedBack => "the collections from before the swap are live again".to_owned(),
+    };
+    let rescue = reverted.rescue.as_ref();
+    let rescue = rescue.map_or_else(String::new, |rescue| {
+        format!("taken out of the live data: {}\n", rescue.text())
+    });
+    format!("{tag} serves again; {data}\n{rescue}")
 }

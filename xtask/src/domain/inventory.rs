@@ -18,9 +18,12 @@ pub fn is_system_collection(collection: &str) -> bool {
     collection.starts_with("system.")
 }
 
-/// Whether the name is one that only a restore gives: it carries the id of an operation.
+/// Holds the lock of an operation that runs without the ledger.
+pub const EMERGENCY_COLLECTION: &str = "__xtask_emergency";
+
+/// Whether the name is one that only an operation gives: it carries the id of a restore, or is that of the emergency lock.
 pub fn is_reserved(collection: &str) -> bool {
-    restore_name::parse(collection).is_some()
+    collection == EMERGENCY_COLLECTION || restore_name::parse(collection).is_some()
 }
 
 /// Whether a collection is data of the application: it neither belongs to the server nor was left by a restore.

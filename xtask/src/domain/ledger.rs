@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use super::operation::OperationId;
 
+/// The fact, at the end of an operation, that its holder let go of it before anything of it was live.
+pub const PREPARED: &str = "prepared";
+
 /// One commit of the chain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LedgerEvent {
@@ -138,6 +141,16 @@ impl LedgerOperation {
         !ended && self.superseded_by.is_none()
     }
 
+    /// Whether its holder let go of it before anything of it was live, so that the backup could be taken off the machine. Whoever
+    /// resumes it ends that state, also where it is stopped again.
+    pub fn is_prepared(&self) -> bool {
+        let stopped = self
+            .ended
+            .as_ref()
+            .filter(|end| end.outcome == OperationOutcome::Stopped);
+        stopped.is_some_and(|end| end.facts[PREPARED] == true)
+    }
+
     /// Whether its holder has neither ended nor let go of it.
     fn held(&self) -> bool {
         self.ended.is_none() && self.superseded_by.is_none()
@@ -210,11 +223,11 @@ impl LedgerState {
         self.operations.last().filter(|last| last.unfinished())
     }
 
-    /// Of an unfinished operation: itself where it has recorded a step, else the one that it began over and that had. Something
+    /// Of an unfinished operation: itself where it has recorded a step and was not only prepared, else the one that it began over and that had. Something
     /// live may be midway, although the operation has done nothing yet.
     pub fn left_midway<'a>(&'a self, operation: &'a LedgerOperation) -> Option<&'a LedgerOperation> {
         let mut at = operation;
-        while at.steps.is_empty() {
+        while at.steps.is_empty() || at.is_prepared() {
             let replaced = |before: &&LedgerOperation| before.superseded_by.as_ref() == Some(&at.id);
             at = self.operations.iter().find(replaced)?;
         }

@@ -219,9 +219,10 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// The releases that a rollback offers: once healthy, of other code than what is live, and not rolled back since; newest
-/// first. Of several releases of one commit (a rollback makes another) the newest is offered: its data is the newest.
-pub fn known_good(releases: &[Release]) -> Vec<&Release> {
+/// The releases that a rollback offers: found healthy by their first check or a later one, of other code than what is live, and
+/// not rolled back since; newest first. Of several releases of one commit (a rollback makes another) the newest is offered: its
+/// data is the newest.
+pub fn known_good(releases: &[Release], is_healthy: impl Fn(&Release) -> bool) -> Vec<&Release> {
     let Some((live, earlier)) = releases.split_last() else {
         return Vec::new();
     };
@@ -233,7 +234,7 @@ pub fn known_good(releases: &[Release]) -> Vec<&Release> {
     let candidates = earlier
         .iter()
         .rev()
-        .filter(|release| release.health == Health::Healthy && !rolled_back.contains(release.tag.as_str()));
+        .filter(|release| is_healthy(release) && !rolled_back.contains(release.tag.as_str()));
     candidates
         .filter(|release| known.insert(&release.commit))
         .collect()

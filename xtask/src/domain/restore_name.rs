@@ -31,6 +31,11 @@ pub enum Role {
     Plan,
 }
 
+/// How the names of an operation's shadow collections begin: `__new_<operation>_`.
+pub fn shadow_prefix(operation: &OperationId) -> String {
+    format!("{SHADOW_PREFIX}{operation}_")
+}
+
 /// Operation, role and name of the live collection it belongs to; `None` for a collection that is no restore's.
 pub fn parse(name: &str) -> Option<(OperationId, Role, &str)> {
     let (role, rest) = [

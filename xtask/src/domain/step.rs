@@ -82,6 +82,8 @@ steps! {
     SwapDatabase = "swap database", Live, Restore;
     RollBackBackend = "backend back", Live, Redeploy;
     RollBackFrontend = "frontend back", Live, Redeploy;
+    /// The restored database is read again, and what only the previous collections had is exported.
+    ProveDatabase = "prove database", Staged, Restore;
 
     /// From here on the operation can only be undone.
     Reverting = "going back", Staged, Unbudgeted;

@@ -32,6 +32,7 @@ pub(super) struct Child {
     stderr: JoinHandle<Vec<String>>,
     started: Instant,
     deadline: Duration,
+    waiting: crate::report::Waiting,
 }
 
 impl Child {
@@ -67,6 +68,7 @@ impl Child {
         let group = ProcessGroup::of(&handle.pids());
         let on_stderr = exec.on_stderr;
         let child = Self {
+            waiting: crate::report::waiting_for(&command),
             command,
             handle,
             watchdog: group.watch(exec.deadline),
@@ -91,6 +93,7 @@ impl Child {
             .wait()
             .with_context(|| format!("cannot wait for `{}`", self.command))?;
         let status = output.status;
+        drop(self.waiting);
         let in_time = self.watchdog.stop();
         self.ending = None;
         // Grandchildren that outlive the child would hold its pipes open.

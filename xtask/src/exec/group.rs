@@ -82,6 +82,13 @@ impl Watchdog {
     }
 }
 
+/// Ends every child, for who does not wait for its answer any longer.
+pub fn end_children() {
+    for leader in running().iter() {
+        signal_group(Some(*leader), Signal::KILL);
+    }
+}
+
 fn signal_group(leader: Option<Pid>, signal: Signal) {
     if let Some(leader) = leader {
         // An error means that the group is gone, which is what we want.

@@ -8,6 +8,7 @@ use super::file::JsonType;
 use super::http::Answer;
 use super::template::{Missing, Values, fill_json};
 use super::well;
+use crate::report;
 
 /// How much of a body or a value a message shows.
 const SHOWN_CHARS: usize = 160;
@@ -156,15 +157,7 @@ fn body_excerpt(answer: &Answer) -> String {
 
 /// A text on one line, cut.
 pub(super) fn cut(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(SHOWN_CHARS)
-        .collect();
-    if text.chars().nth(SHOWN_CHARS).is_some() {
-        line.push('…');
-    }
-    line.trim().to_owned()
+    report::shortened(text, SHOWN_CHARS)
 }
 
 impl Assertion {

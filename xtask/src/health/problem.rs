@@ -41,7 +41,7 @@ pub(super) enum Stage {
 }
 
 /// Says what happened. No name, no route and no TLS leave it open whether the system works; a refused or broken
-/// connection, a late or a malformed answer are seen faults.
+/// connection, a late or a malformed answer, and a certificate that nobody accepts are seen faults.
 pub(super) fn explain(
     error: &ureq::Error,
     stage: Stage,
@@ -61,7 +61,14 @@ pub(super) fn explain(
         (ureq::Error::Timeout(_), Stage::Connecting) => {
             Unknown(format!("no connection within {limit_s:.1} s"))
         }
-        (_, Stage::Securing) => Unknown(format!("no secure connection: {}", explain_tls(error))),
+        (_, Stage::Securing) => {
+            let message = format!("no secure connection: {}", explain_tls(error));
+            if is_refused_by_everybody(error) {
+                Failed(message)
+            } else {
+                Unknown(message)
+            }
+        }
         (ureq::Error::Timeout(_), Stage::Exchanging) => {
             Failed(format!("no whole answer within {limit_s:.1} s"))
         }
@@ -78,15 +85,41 @@ pub(super) fn explain(
     }
 }
 
-/// What is wrong with the certificate, in words that tell whose task it is; any other fault as the library says it.
-fn explain_tls(error: &ureq::Error) -> String {
-    use rustls::CertificateError as Fault;
+/// What is wrong with the certificate, where that is what is wrong.
+fn certificate_fault(error: &ureq::Error) -> Option<&rustls::CertificateError> {
     let inner = match error {
         ureq::Error::Rustls(inner) => Some(inner),
         ureq::Error::Io(source) => source.get_ref().and_then(|inner| inner.downcast_ref()),
         _ => None,
     };
-    let Some(rustls::Error::InvalidCertificate(fault)) = inner else {
+    match inner {
+        Some(rustls::Error::InvalidCertificate(fault)) => Some(fault),
+        _ => None,
+    }
+}
+
+/// Whether every user's browser refuses the certificate too: it is out of date, for another host, or revoked. Of an issuer
+/// whom we do not trust we cannot know that: the authority may be missing here only.
+fn is_refused_by_everybody(error: &ureq::Error) -> bool {
+    use rustls::CertificateError as Fault;
+    matches!(
+        certificate_fault(error),
+        Some(
+            Fault::Expired
+                | Fault::ExpiredContext { .. }
+                | Fault::NotValidYet
+                | Fault::NotValidYetContext { .. }
+                | Fault::NotValidForName
+                | Fault::NotValidForNameContext { .. }
+                | Fault::Revoked
+        )
+    )
+}
+
+/// What is wrong with the certificate, in words that tell whose task it is; any other fault as the library says it.
+fn explain_tls(error: &ureq::Error) -> String {
+    use rustls::CertificateError as Fault;
+    let Some(fault) = certificate_fault(error) else {
         return error.to_string();
     };
     let date = |time: &rustls::pki_types::UnixTime| {

@@ -332,10 +332,30 @@ fn refuse_to_forget(state: &LedgerState, before: &LedgerOperation, over: Option<
     Err(errors::operation_left_unfinished(kind, id, &before.holder, last, &before.started.reason).into())
 }
 
+/// Where a machine cannot tell its processes apart, a holder is never called this process: another of the same number may
+/// have been meant.
 fn describe(holder: &Holder) -> String {
-    if holder.process == holder::this_process().process {
+    if holder.process.is_some() && holder.process == holder::this_process().process {
         format!("this process ({})", holder.pid)
     } else {
         holder.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_is_this_process_only_where_that_is_sure() {
+        let this = holder::this_process();
+        assert!(describe(&this).starts_with("this process"));
+        // Where there is no /proc, as in some containers and on other systems, neither of two has this.
+        let other = Holder {
+            process: None,
+            user: "bob".into(),
+            ..this
+        };
+        assert!(describe(&other).starts_with("bob on "));
     }
 }

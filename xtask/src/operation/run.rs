@@ -1,6 +1,8 @@
 //! One operation under way: the ledger holds the lock, the local journal has every step, the clock runs.
 
 mod failure;
+mod prepared;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +12,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 pub use failure::is_taken_over;
 use failure::{advice, untouched};
+pub use proof::LockProof;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -151,6 +154,10 @@ impl Operation {
         if reverting && direction == ResumeMode::Continue {
             return Err(errors::undo_has_begun(id, kind).into());
         }
+        let prepared = recorded.is_prepared();
+        if prepared && direction == ResumeMode::Continue {
+            prepared::refuse_stale(&recorded)?;
+        }
         let plan = serde_json::from_value(recorded.started.plan.clone())
             .context("the ledger's plan is not readable")?;
         let facts = facts_of(ctx, &recorded)?;
@@ -158,14 +165,15 @@ impl Operation {
         if direction == ResumeMode::Revert && !reverting {
             held.step(Step::Reverting.name(), Value::Null)?;
         }
+        // A process that resumed it and was killed may have begun a live step without a record of it.
+        let touched = !facts.is_empty() && !prepared;
         let began = (Utc::now() - recorded.started_at).num_milliseconds();
         let earlier_ms = u64::try_from(began)
             .unwrap_or(0)
             .saturating_sub(millis(ctx.started.elapsed()));
-        Ok((
-            Self::holding(ctx, kind, &recorded.started.reason, held, facts, earlier_ms)?,
-            plan,
-        ))
+        let mut operation = Self::holding(ctx, kind, &recorded.started.reason, held, facts, earlier_ms)?;
+        operation.touched = Mutex::new(touched);
+        Ok((operation, plan))
     }
 
     fn holding(
@@ -184,7 +192,7 @@ impl Operation {
             id,
             kind: kind.to_owned(),
             reason: reason.to_owned(),
-            touched: Mutex::new(!recorded.is_empty()),
+            touched: Mutex::new(false),
             held: Mutex::new(held),
             journal,
             recorded,
@@ -210,6 +218,11 @@ impl Operation {
                 .with_context(|| format!("the record of {step} is not readable"));
         }
         check_interrupted()?;
+        self.journal.append(&Entry::Begun {
+            step: step.name().into(),
+            at: Utc::now(),
+        })?;
+        // After the line: a process that was stopped while it wrote there may have been replaced.
         lock(&self.held).check()?;
         if step.impact() == Impact::Live {
             let mut touched = lock(&self.touched);
@@ -218,10 +231,6 @@ impl Operation {
             }
             *touched = true;
         }
-        self.journal.append(&Entry::Begun {
-            step: step.name().into(),
-            at: Utc::now(),
-        })?;
         let began = Instant::now();
         let budget_ms = step.budget_ms(&self.budgets);
         let watched = budget_ms.map(|ms| budget::watch(step.name(), Duration::from_millis(ms)));
@@ -296,6 +305,11 @@ impl Operation {
         }
     }
 
+    /// What a part of the operation needs before its first live change.
+    pub fn lock_proof(&self) -> LockProof {
+        LockProof(Arc::new(lock(&self.held).checked()))
+    }
+
     /// Why it was begun.
     pub fn reason(&self) -> &str {
         &self.reason
@@ -309,6 +323,9 @@ impl Operation {
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
     pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
+        if is_taken_over(&error) {
+            return error;
+        }
         let touched = *lock(&self.touched);
         if touched {
             return self.stop(error);

@@ -6,12 +6,13 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::plan::DeployPlan;
+use super::basis::PlanBasis;
 use super::checkout::{self, Checkout};
 use super::never_live;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
-use super::steps::{backend_up, backup_step, check_release, failures};
+use super::steps::{backend_up, backup_step, check_release, failures, require_off_machine, require_storage};
 use super::variables::Variables;
 use crate::approval;
 use crate::context::Context;
@@ -24,7 +25,7 @@ use crate::domain::verdict::HealthStatus;
 use crate::error::catalogue::tools as errors;
 use crate::exec::interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease};
-use crate::operation::run::{Operation, ResumeMode, plan_sha256};
+use crate::operation::run::{Operation, ResumeMode, is_taken_over, plan_sha256};
 use crate::report;
 use crate::tools::railway;
 
@@ -41,19 +42,42 @@ pub struct Deployed {
     pub timeline: Vec<Timing>,
 }
 
-/// Takes the lock and deploys. `approvers` approved the plan.
+/// Takes the lock and deploys, where what the plan stands on is as it was. `approvers` approved the plan.
 ///
 /// # Errors
 /// Exit 1 where nothing live was changed, exit 4 where the deploy stopped midway.
 pub fn start(
     ctx: &Context,
     plan: &DeployPlan,
-    releases: &Releases,
+    basis: &PlanBasis,
     approvers: Vec<String>,
 ) -> Result<Deployed> {
+    require_storage(ctx, KIND)?;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
-    run(ctx, plan, operation, releases, Some(approvers))
+    match basis.require_unchanged(ctx, &operation.id) {
+        Ok(releases) => run(ctx, plan, operation, &releases, Some(approvers)),
+        Err(error) => Err(operation.fail(error)),
+    }
+}
+
+/// Takes the lock, takes the backup and stages the frontend, then lets go before the first live change: the backup can be
+/// taken off this machine, and [`resume`] finishes. Gives the operation.
+///
+/// # Errors
+/// Exit 1; nothing live was changed.
+pub fn prepare(
+    ctx: &Context,
+    plan: &DeployPlan,
+    basis: &PlanBasis,
+    approvers: Vec<String>,
+) -> Result<OperationId> {
+    checkout::sweep();
+    let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
+    let staged = basis
+        .require_unchanged(ctx, &operation.id)
+        .and_then(|releases| Deploy::open(ctx, plan, &operation)?.stage(&releases, Some(approvers)));
+    operation.pause_after(staged.map(drop))
 }
 
 /// Finishes a deploy that stopped midway.
@@ -100,7 +124,7 @@ fn fail(
     releases: &Releases,
     error: anyhow::Error,
 ) -> anyhow::Error {
-    if operation.is_untouched() || interrupted() {
+    if operation.is_untouched() || is_taken_over(&error) || interrupted() {
         return operation.fail(error);
     }
     match never_live::is_proved(ctx, plan, &operation.id, releases) {
@@ -142,21 +166,9 @@ fn execute(
     releases: &Releases,
     approvers: Option<Vec<String>>,
 ) -> Result<(Release, bool)> {
-    let deploy = Deploy {
-        ctx,
-        plan,
-        operation,
-        platforms: Platforms::open(ctx)?,
-        snapshot: HealthSnapshot::default(),
-    };
-    let approvers = operation.step(Step::Approvals, || {
-        approvers.map_or_else(
-            || approval::verify(ctx, &plan_sha256(plan)?, None, releases.newest()),
-            Ok,
-        )
-    })?;
-    let (backup, staged) = deploy.prepare()?;
-    deploy.check_staged(&staged)?;
+    let deploy = Deploy::open(ctx, plan, operation)?;
+    let (approvers, backup, staged) = deploy.stage(releases, approvers)?;
+    require_off_machine(ctx, operation, &backup)?;
     deploy.set_variables()?;
     // From here on users see the new backend.
     let backend = backend_up(ctx, operation, &deploy.platforms, &plan.commit)?;
@@ -184,7 +196,34 @@ fn execute(
     Ok((deploy.record(releases, live, backup, approvers)?, is_partial))
 }
 
-impl Deploy<'_> {
+impl<'a> Deploy<'a> {
+    fn open(ctx: &'a Context, plan: &'a DeployPlan, operation: &'a Operation) -> Result<Self> {
+        Ok(Self {
+            ctx,
+            plan,
+            operation,
+            platforms: Platforms::open(ctx)?,
+            snapshot: HealthSnapshot::default(),
+        })
+    }
+
+    /// Everything before the first live change.
+    fn stage(
+        &self,
+        releases: &Releases,
+        approvers: Option<Vec<String>>,
+    ) -> Result<(Vec<String>, BackupRef, Staged)> {
+        let approvers = self.operation.step(Step::Approvals, || {
+            approvers.map_or_else(
+                || approval::verify(self.ctx, &plan_sha256(self.plan)?, None, releases.newest()),
+                Ok,
+            )
+        })?;
+        let (backup, staged) = self.prepare()?;
+        self.check_staged(&staged)?;
+        Ok((approvers, backup, staged))
+    }
+
     /// Backup and frontend have nothing to do with each other: both at once.
     fn prepare(&self) -> Result<(BackupRef, Staged)> {
         let checkout = Checkout::of(self.ctx, &self.plan.commit)?;

@@ -6,7 +6,7 @@ use super::releases::Releases;
 use super::rollback::{self, PlannedRollback, RollbackTarget, RolledBack};
 use crate::config::OnUnhealthy;
 use crate::context::Context;
-use crate::domain::release::{Health, Release, known_good};
+use crate::domain::release::{Health, Release};
 use crate::report;
 
 /// Rolls an unhealthy release back without a prompt, where the configuration says so and there is a release to roll back
@@ -20,7 +20,7 @@ pub fn roll_back_if_unhealthy(
         return Ok(None);
     }
     let releases = Releases::read(ctx)?;
-    let Some(good) = known_good(&releases.all).first().map(|good| good.tag.clone()) else {
+    let Some(good) = releases.known_good(ctx).first().map(|good| good.tag.clone()) else {
         return Ok(None);
     };
     report::progress(&format!(

@@ -90,6 +90,7 @@ pub fn record(
             timings_ms: operation.durations_ms(),
             health_report: live.health_report,
         })?;
+        operation.check()?;
         publish(ctx, &release)?;
         Ok(release)
     })

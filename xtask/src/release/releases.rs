@@ -1,6 +1,7 @@
 //! The releases of an environment: the chain that the ledger tells, compared with records and tags on the remote, and published
 //! as both.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -10,13 +11,15 @@ use crate::context::Context;
 use crate::domain::commit::CommitId;
 use crate::domain::ledger::LedgerState;
 use crate::domain::operation::OperationId;
-use crate::domain::release::{BackupRef, Release, tag_name, tag_time};
+use crate::domain::release::{BackupRef, Health, Release, known_good, tag_name, tag_time};
 use crate::domain::release_chain::{
     ExpectedLive, LedgerRelease, RecordedRelease, ReleaseLink, backup_of, expected_live, next_of, releases_of,
 };
+use crate::domain::status_record::{StatusRecord, is_healthy_between};
 use crate::operation::append::{self, Append};
 use crate::operation::ledger::{self, Ledger};
 use crate::operation::preflight::Preflight;
+use crate::operation::status_records;
 use crate::release::platforms::Serving;
 use crate::report;
 use crate::tools::git::{Git, RELEASES};
@@ -114,6 +117,22 @@ impl Releases {
         self.links.last()?.release.as_ref()
     }
 
+    /// The releases that a rollback offers, newest first.
+    pub fn known_good(&self, ctx: &Context) -> Vec<&Release> {
+        let checks = LaterChecks::default();
+        known_good(&self.all, |release| self.is_good(ctx, release, &checks))
+    }
+
+    /// Whether the checks after its deploy, or any recorded while it was live, found a release healthy: the first ones may have
+    /// come too early, or have met a fault that passed.
+    pub fn is_good(&self, ctx: &Context, release: &Release, checks: &LaterChecks) -> bool {
+        if release.health == Health::Healthy {
+            return true;
+        }
+        let next = self.all.iter().find(|later| later.created > release.created);
+        is_healthy_between(checks.read(ctx), release.created, next.map(|next| next.created))
+    }
+
     pub fn find(&self, tag: &str) -> Option<&Release> {
         self.all.iter().find(|release| release.tag == tag)
     }
@@ -161,7 +180,7 @@ impl Releases {
     pub fn is_midway(&self) -> bool {
         let state = self.ledger.as_ref();
         let unfinished = state.and_then(LedgerState::unfinished);
-        unfinished.is_some_and(|operation| !operation.steps.is_empty())
+        unfinished.is_some_and(|operation| !operation.steps.is_empty() && !operation.is_prepared())
     }
 
     /// The ledger, without which nothing may be decided.
@@ -229,6 +248,21 @@ impl Releases {
             }
             at += TimeDelta::seconds(1);
         }
+    }
+}
+
+/// The recorded checks of an environment, read where they are needed.
+#[derive(Debug, Default)]
+pub struct LaterChecks(OnceCell<Vec<StatusRecord>>);
+
+impl LaterChecks {
+    fn read(&self, ctx: &Context) -> &[StatusRecord] {
+        self.0.get_or_init(|| {
+            status_records::read(ctx).unwrap_or_else(|error| {
+                report::progress(&format!("warning: the recorded checks cannot be read: {error:#}"));
+                Vec::new()
+            })
+        })
     }
 }
 

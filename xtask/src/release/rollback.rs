@@ -1,5 +1,6 @@
 //! A rollback: code and data of an earlier release, as one unit. Everything that can be prepared is prepared in parallel
-//! before the first live change; then database, backend and frontend are rolled back in parallel.
+//! before the first live change. Then the database is swapped, and only after that backend and frontend are rolled back: code
+//! never goes back beside data that could not. What the replaced release wrote in between is found by the proof at the end.
 
 mod facts;
 pub mod plan;
@@ -8,11 +9,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use self::plan::{Backend, RollbackPlan};
+use super::basis::PlanBasis;
 use super::checkout;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
-use super::steps::{backend_back, backend_up, backup_step, check_release};
+use super::steps::{
+    backend_back, backend_up, backup_step, check_release, require_off_machine, require_storage,
+};
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
@@ -20,11 +24,12 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
-use crate::exec::interrupted;
 use crate::health::ExpectedRelease;
 use crate::operation::run::{Operation, ResumeMode};
 use crate::report;
-use crate::restore::{self, LossDetail, LossPreview, Prepared, Restore, ShadowFacts};
+use crate::restore::{
+    self, InPlace, LossDetail, LossPreview, Prepared, Rescue, Restore, ShadowFacts, Swapped, WrittenSince,
+};
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "rollback";
@@ -64,15 +69,17 @@ impl<'a> RollbackTarget<'a> {
 #[derive(Debug)]
 pub struct PlannedRollback {
     pub plan: RollbackPlan,
-    pub releases: Releases,
     /// What would be lost; `None` where the database is kept.
     pub loss: Option<LossPreview>,
+    basis: PlanBasis,
 }
 
 /// What a rollback did.
 #[derive(Debug, Serialize)]
 pub struct RolledBack {
     pub release: Release,
+    /// What only the previous collections had, where the database was restored.
+    pub rescue: Option<Rescue>,
     /// From the start of the command to the end of the checks.
     pub recovery_ms: u64,
     /// Of that, the time of mongorestore and then of the slower platform.
@@ -81,6 +88,12 @@ pub struct RolledBack {
     pub overhead_percent: f64,
     pub budget_ms: u64,
     pub timeline: Vec<Timing>,
+    /// What shows that the replaced release migrated the restored data before it ended; normally nothing.
+    pub migrated: Vec<String>,
+    /// What was written to the restored collections before they were compared: it is live.
+    pub written_since: Vec<WrittenSince>,
+    /// The backup that was restored; `None` where the database was kept.
+    pub backup: Option<String>,
 }
 
 impl RolledBack {
@@ -96,6 +109,7 @@ impl RolledBack {
 /// Exit 2 or 3 where the rollback is not possible. Nothing is changed.
 pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollback> {
     let (plan, releases) = plan::make(ctx, target)?;
+    let basis = PlanBasis::of(ctx, &releases);
     let loss = match plan.backup.as_ref().filter(|_| plan.restores()) {
         None => None,
         Some(wanted) => {
@@ -104,7 +118,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
             Some(loss.context("cannot determine what would be lost")?)
         }
     };
-    Ok(PlannedRollback { plan, releases, loss })
+    Ok(PlannedRollback { plan, loss, basis })
 }
 
 /// Takes the lock and rolls back.
@@ -113,9 +127,29 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
 /// Exit 1 where nothing live was changed, exit 4 where the rollback stopped midway.
 pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<RolledBack> {
     let plan = &planned.plan;
+    require_storage(ctx, KIND)?;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
-    run(ctx, plan, operation, &planned.releases)
+    match planned.basis.require_unchanged(ctx, &operation.id) {
+        Ok(releases) => run(ctx, plan, operation, &releases),
+        Err(error) => Err(operation.fail(error)),
+    }
+}
+
+/// Takes the lock, takes the safety backup and fills the shadow, then lets go before the first live change: the backup can
+/// be taken off this machine, and [`resume`] finishes. Gives the operation.
+///
+/// # Errors
+/// Exit 1; nothing live was changed.
+pub fn prepare(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<OperationId> {
+    let plan = &planned.plan;
+    checkout::sweep();
+    let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
+    let prepared = planned
+        .basis
+        .require_unchanged(ctx, &operation.id)
+        .and_then(|_| Rollback::open(ctx, plan, &operation)?.prepare().map(drop));
+    operation.pause_after(prepared)
 }
 
 /// Finishes a rollback that stopped midway.
@@ -128,23 +162,36 @@ pub fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
 }
 
 fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
-    let (release, unavoidable_ms) = match execute(ctx, plan, &operation, releases) {
+    let Executed {
+        release,
+        unavoidable_ms,
+        migrated,
+        database,
+    } = match execute(ctx, plan, &operation, releases) {
         Ok(done) => done,
         Err(error) => return Err(operation.fail(error)),
     };
     let recovery_ms = operation.elapsed_ms();
+    let (rescue, written_since, backup) = match database {
+        Some(proved) => (proved.rescue, proved.written_since, Some(proved.backup_id)),
+        None => (None, Vec::new(), None),
+    };
     let done = RolledBack {
         release,
+        rescue,
         recovery_ms,
         unavoidable_ms,
         overhead_percent: report::overhead_percent(recovery_ms, unavoidable_ms),
         budget_ms: ctx.config.budgets.limits().total_ms,
         timeline: operation.timeline(),
+        migrated,
+        written_since,
+        backup,
     };
     let id = operation.id.clone();
     let facts = serde_json::json!({
         "tag": done.release.tag, "record_sha256": done.release.sha256()?, "health": done.release.health,
-        "recovery_ms": done.recovery_ms,
+        "recovery_ms": done.recovery_ms, "rescue": done.rescue,
     });
     operation.finish(OperationOutcome::Done, facts)?;
     if plan.restores() {
@@ -172,36 +219,62 @@ enum Shadow<'a> {
     Earlier,
 }
 
-/// Carries out the plan; a rollback is a release too and is recorded as one. The second value is the unavoidable time in
-/// milliseconds: mongorestore's, then the slower platform's.
+/// What the checks and the comparison of the restored database found.
+struct Proved {
+    health: Health,
+    migrated: Vec<String>,
+    database: Option<Swapped>,
+}
+
+/// What carrying out the plan gave.
+struct Executed {
+    release: Release,
+    /// Of mongorestore, then of the slower platform.
+    unavoidable_ms: u64,
+    migrated: Vec<String>,
+    database: Option<Swapped>,
+}
+
+/// Carries out the plan; a rollback is a release too and is recorded as one.
 fn execute(
     ctx: &Context,
     plan: &RollbackPlan,
     operation: &Operation,
     releases: &Releases,
-) -> Result<(Release, u64)> {
-    let rollback = Rollback {
-        ctx,
-        plan,
-        operation,
-        platforms: Platforms::open(ctx)?,
-        snapshot: HealthSnapshot::default(),
-    };
+) -> Result<Executed> {
+    let rollback = Rollback::open(ctx, plan, operation)?;
     let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
-    let (backend, frontend) = rollback.roll_back(shadow)?;
-    let health = rollback.check(&backend, &frontend)?;
+    require_off_machine(ctx, operation, &safety)?;
+    let in_place = rollback.swap(shadow)?;
+    let (backend, frontend) = rollback.code_back()?;
+    let proved = rollback.prove(&backend, &frontend, in_place)?;
     let live = LiveRelease {
         commit: plan.commit.clone(),
         railway: backend,
         vercel: frontend,
-        health,
+        health: proved.health,
         health_report: rollback.snapshot.take(),
     };
     let release = rollback.record(releases, live, safety)?;
-    Ok((release, mongorestore_ms + rollback.platforms_ms()))
+    Ok(Executed {
+        release,
+        unavoidable_ms: mongorestore_ms + rollback.platforms_ms(),
+        migrated: proved.migrated,
+        database: proved.database,
+    })
 }
 
 impl<'a> Rollback<'a> {
+    fn open(ctx: &'a Context, plan: &'a RollbackPlan, operation: &'a Operation) -> Result<Self> {
+        Ok(Self {
+            ctx,
+            plan,
+            operation,
+            platforms: Platforms::open(ctx)?,
+            snapshot: HealthSnapshot::default(),
+        })
+    }
+
     /// Takes the safety backup and fills the shadow, in parallel; with the shadow comes the time of mongorestore in ms.
     fn prepare(&self) -> Result<(BackupRef, (Shadow<'a>, u64))> {
         std::thread::scope(|scope| {
@@ -240,30 +313,64 @@ impl<'a> Rollback<'a> {
     }
 
     /// From here on users see the rollback.
-    fn roll_back(&self, shadow: Shadow<'a>) -> Result<(OnRailway, OnVercel)> {
+    fn swap(&self, shadow: Shadow<'a>) -> Result<Option<InPlace>> {
+        if matches!(shadow, Shadow::NotNeeded) {
+            return Ok(None);
+        }
+        let swap = || match shadow {
+            Shadow::Ready(prepared) => prepared.put_in_place(),
+            _ => Restore::of(self.ctx, self.operation)?.put_in_place(|| self.target_backup()),
+        };
+        self.operation.step(Step::SwapDatabase, swap).map(Some)
+    }
+
+    fn code_back(&self) -> Result<(OnRailway, OnVercel)> {
         std::thread::scope(|scope| {
             let backend = scope.spawn(|| self.backend_back());
-            let frontend = scope.spawn(|| self.frontend_back());
-            let database = self.swap(shadow);
-            let (backend, frontend) = (join(backend), join(frontend));
-            database?;
-            Ok((self.backend_after_swap(backend)?, frontend?))
+            let frontend = self.frontend_back();
+            Ok((join(backend)?, frontend?))
         })
     }
 
-    fn swap(&self, shadow: Shadow<'a>) -> Result<()> {
-        if matches!(shadow, Shadow::NotNeeded) {
-            return Ok(());
-        }
-        self.operation
-            .step(Step::SwapDatabase, || {
-                let swapped = match shadow {
-                    Shadow::Ready(prepared) => prepared.swap()?,
-                    _ => Restore::of(self.ctx, self.operation)?.resume_or_begin(|| self.target_backup())?,
-                };
-                Ok(serde_json::to_value(swapped)?)
-            })
-            .map(|_: serde_json::Value| ())
+    /// The database, then health: a check that ran while the proof failed would have its verdict on record.
+    fn prove(&self, backend: &OnRailway, frontend: &OnVercel, in_place: Option<InPlace>) -> Result<Proved> {
+        let database = in_place
+            .map(|in_place| self.prove_database(in_place))
+            .transpose()?;
+        let health = self.check(backend, frontend)?;
+        let migrated = database
+            .as_ref()
+            .map_or_else(Vec::new, |proved| self.migrated(proved));
+        let health = if migrated.is_empty() {
+            health
+        } else {
+            Health::Unhealthy
+        };
+        Ok(Proved {
+            health,
+            migrated,
+            database,
+        })
+    }
+
+    fn prove_database(&self, in_place: InPlace) -> Result<Swapped> {
+        self.operation.step(Step::ProveDatabase, || {
+            let restore = Restore::of(self.ctx, self.operation)?;
+            if self.operation.was_resumed() {
+                restore.resume_proof()
+            } else {
+                restore.prove(in_place)
+            }
+        })
+    }
+
+    /// What shows that the release that was replaced has migrated the restored data before it ended.
+    fn migrated(&self, proved: &Swapped) -> Vec<String> {
+        let records = &self.ctx.config.migrations.records;
+        let written = proved.written_since.iter();
+        let recorded = written.filter(|written| records.contains(&written.collection));
+        let recorded = recorded.map(|written| format!("`{}`: a migration was recorded", written.collection));
+        proved.changed_since.iter().cloned().chain(recorded).collect()
     }
 
     fn backend_back(&self) -> Result<OnRailway> {
@@ -277,20 +384,6 @@ impl<'a> Rollback<'a> {
             let (target, commit) = (&self.plan.railway, &self.plan.commit);
             backend_back(self.ctx, self.operation, &self.platforms, target, commit)
         })
-    }
-
-    /// A backend that starts while collections change their names may fail for just that reason: it gets a second chance
-    /// once they stand.
-    fn backend_after_swap(&self, first: Result<OnRailway>) -> Result<OnRailway> {
-        match first {
-            Err(error) if self.plan.restores() && !interrupted() => {
-                report::progress(&format!(
-                    "  retrying the backend, now that the data are restored: {error:#}"
-                ));
-                self.backend_back()
-            }
-            first => first,
-        }
     }
 
     fn frontend_back(&self) -> Result<OnVercel> {

@@ -1,17 +1,17 @@
 //! Steps that a deploy and a rollback share.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::checkout::Checkout;
 use super::platforms::{Platforms, on_railway};
 use super::release_tag::HealthSnapshot;
-use crate::backup::{self, CreateOptions};
+use crate::backup::{self, CreateOptions, off_machine};
 use crate::context::Context;
 use crate::domain::release::{BackupRef, Health, OnRailway};
 use crate::domain::step::Step;
 use crate::domain::verdict::{CheckResult, HealthStatus, Severity};
 use crate::error::CliError;
-use crate::error::catalogue::tools as errors;
+use crate::error::catalogue::{backup as backup_errors, tools as errors};
 use crate::exec::check_interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease, HealthReport};
 use crate::operation::run::Operation;
@@ -26,13 +26,34 @@ pub fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: St
             &CreateOptions {
                 allow_empty: false,
                 purpose,
+                within: Some(operation.id.clone()),
             },
         )?;
-        Ok(BackupRef {
-            id: backup.metadata.id,
-            hash: backup.metadata.hash,
-        })
+        Ok(backup.reference())
     })
+}
+
+/// Refuses to begin what cannot become live here: nothing would have the backup when the machine is gone.
+///
+/// # Errors
+/// Exit 3, in a workflow's job without a storage that outlives it.
+pub fn require_storage(ctx: &Context, kind: &str) -> Result<()> {
+    ensure!(
+        !off_machine::machine_vanishes() || off_machine::is_configured(ctx),
+        backup_errors::no_storage_off_machine(kind)
+    );
+    Ok(())
+}
+
+/// Right before the first live change: what is live must not be lost with this machine.
+///
+/// # Errors
+/// Exit 3 where a machine that vanishes has the only copy of the backup.
+pub fn require_off_machine(ctx: &Context, operation: &Operation, backup: &BackupRef) -> Result<()> {
+    if operation.has_recorded_live() {
+        return Ok(());
+    }
+    off_machine::require(ctx, backup)
 }
 
 /// Uploads the backend of a commit and waits until it serves. From here on users see it, and its migrations run.

@@ -1,7 +1,7 @@
 //! The undo of a deploy or a rollback: what stopped midway is reverted; what has ended is a release, and is rolled back.
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::platforms::{Platforms, join};
@@ -21,7 +21,7 @@ use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::run::{Operation, ResumeMode, find, refuse_other_kind};
 use crate::report;
-use crate::restore::Restore;
+use crate::restore::{Rescue, Restore};
 
 /// How an undo talks to the operator.
 pub trait Operator {
@@ -50,6 +50,30 @@ pub struct Reverted {
     pub operation: OperationId,
     /// The release that was live before; `None` where there was none.
     pub serves: Option<String>,
+    /// What became of the data.
+    pub data: RevertedData,
+    /// What was taken out of the live data by that, in a file of its own.
+    pub rescue: Option<Rescue>,
+}
+
+/// What an undo midway did to the data.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum RevertedData {
+    /// Nothing.
+    #[default]
+    Kept,
+    /// A backup was restored.
+    Restored { backup: String },
+    /// The collections from before the swap have their names again.
+    RenamedBack,
+}
+
+/// The facts of the step that reverts the data; earlier versions recorded none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct DataFacts {
+    data: RevertedData,
+    rescue: Option<Rescue>,
 }
 
 /// Undoes a deploy or a rollback: the release that was live before it serves again, with its data.
@@ -74,6 +98,7 @@ pub fn undo(ctx: &Context, id: &OperationId, kind: &str, operator: &impl Operato
     let name = before.map_or(ctx.env_name.as_str(), |before| &before.tag);
     match (made, before) {
         (None, before) => {
+            report::progress(&what_of_data(recorded));
             operator.confirm(name)?;
             revert(ctx, recorded, before).map(Undo::Reverted)
         }
@@ -91,6 +116,19 @@ fn release_before<'a>(releases: &'a Releases, operation: &LedgerOperation) -> Re
         return Ok(None);
     };
     Ok(Some(releases.named(tag)?))
+}
+
+/// What the undo midway may do to the data, before it is confirmed.
+fn what_of_data(recorded: &LedgerOperation) -> String {
+    let backup = recorded
+        .steps
+        .iter()
+        .find(|step| step.name == Step::Backup.name());
+    let how = match backup.and_then(|step| step.facts["id"].as_str()) {
+        Some(backup) => format!("where its migrations may have run, the backup {backup} is restored"),
+        None => "collections that it renamed get their names again".to_owned(),
+    };
+    format!("data: {how}; what was written since is counted and kept in a rescue file")
 }
 
 /// Its undo would take away the releases that came after it, and their data, without naming them.
@@ -164,6 +202,7 @@ fn finish_first(ctx: &Context, recorded: &LedgerOperation) {
 fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -> Result<Reverted> {
     let (operation, _): (Operation, Value) =
         Operation::resume(ctx, &recorded.id, &recorded.started.kind, ResumeMode::Revert)?;
+    let mut facts = DataFacts::default();
     if let Some(before) = before {
         let steps = Revert {
             ctx,
@@ -171,15 +210,19 @@ fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -
             before,
             operation: &operation,
         };
-        if let Err(error) = steps.run() {
-            return Err(operation.fail(error));
-        }
+        facts = match steps.run() {
+            Ok(facts) => facts,
+            Err(error) => return Err(operation.fail(error)),
+        };
     }
     let reverted = Reverted {
         operation: recorded.id.clone(),
         serves: before.map(|before| before.tag.clone()),
+        data: facts.data,
+        rescue: facts.rescue,
     };
-    operation.finish(OperationOutcome::Undone, json!({ "serves": reverted.serves }))?;
+    let ended = json!({ "serves": reverted.serves, "rescue": reverted.rescue });
+    operation.finish(OperationOutcome::Undone, ended)?;
     Ok(reverted)
 }
 
@@ -192,9 +235,11 @@ struct Revert<'a> {
 }
 
 impl Revert<'_> {
-    fn run(&self) -> Result<()> {
+    fn run(&self) -> Result<DataFacts> {
         let platforms = Platforms::open(self.ctx)?;
         self.settle(&platforms)?;
+        // First the data: what is live goes on writing until it is replaced, and code never goes back beside data that could not.
+        let data = self.data(&platforms)?;
         std::thread::scope(|scope| {
             let frontend = scope.spawn(|| {
                 self.operation.step(Step::UndoFrontend, || {
@@ -205,11 +250,9 @@ impl Revert<'_> {
                 self.operation
                     .step(Step::UndoBackend, || self.backend_back(&platforms))
             });
-            let data = self.data(&platforms);
             let (frontend, backend) = (join(frontend), join(backend));
-            data?;
             frontend?;
-            backend.map(drop)
+            backend.map(|_| data)
         })
     }
 
@@ -231,18 +274,28 @@ impl Revert<'_> {
         )
     }
 
-    fn data(&self, platforms: &Platforms) -> Result<()> {
-        self.operation.step(Step::UndoDatabase, || {
+    fn data(&self, platforms: &Platforms) -> Result<DataFacts> {
+        let facts: Option<DataFacts> = self.operation.step(Step::UndoDatabase, || {
             if self.recorded.started.kind == rollback::KIND {
                 // Its collections are renamed back; where none was renamed, there is nothing to do.
-                return Restore::of(self.ctx, self.operation)?.undo().map(drop);
+                let undone = Restore::of(self.ctx, self.operation)?.undo()?;
+                let data = if undone.collections.is_empty() {
+                    RevertedData::Kept
+                } else {
+                    RevertedData::RenamedBack
+                };
+                let rescue = undone.rescue;
+                return Ok(Some(DataFacts { data, rescue }));
             }
             let Some(backup) = self.backup_to_restore(platforms)? else {
-                return Ok(());
+                return Ok(None);
             };
             let file = backup::find(self.ctx, &backup.id)?;
-            Restore::of(self.ctx, self.operation)?.run(&file).map(drop)
-        })
+            let rescue = Restore::of(self.ctx, self.operation)?.run(&file)?.rescue;
+            let data = RevertedData::Restored { backup: backup.id };
+            Ok(Some(DataFacts { data, rescue }))
+        })?;
+        Ok(facts.unwrap_or_default())
     }
 
     /// A deploy has no shadow: where its backend was uploaded, its migrations may have run, and the backup that it

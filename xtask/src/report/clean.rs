@@ -39,14 +39,19 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 
 /// Free text as one line that nothing acts on, cut where it is very long.
 pub fn one_line(text: &str) -> String {
+    shortened(text, LINE_CHARS)
+}
+
+/// As [`one_line`], cut after so many characters.
+pub fn shortened(text: &str, max_chars: usize) -> String {
     let mut line: String = text
         .trim()
         .chars()
-        .take(LINE_CHARS)
+        .take(max_chars)
         .map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c })
         .map(|c| if acts(c) { '\u{fffd}' } else { c })
         .collect();
-    if text.trim().chars().nth(LINE_CHARS).is_some() {
+    if text.trim().chars().nth(max_chars).is_some() {
         line.push('…');
     }
     line

@@ -1,19 +1,23 @@
 //! Signs of life: bars and spinners on a terminal, below what is said meanwhile; a line now and then elsewhere.
 
 use std::io::IsTerminal as _;
-use std::sync::{LazyLock, mpsc};
+use std::sync::{LazyLock, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle, WeakProgressBar};
 
 use super::progress;
+use crate::sync::lock;
 
 /// A line this often where there is no terminal.
-const TICK: Duration = Duration::from_secs(20);
+const TICK: Duration = Duration::from_secs(9);
 const REDRAW: Duration = Duration::from_millis(120);
 
 /// All of them are drawn by one: steps run beside each other, and each would draw over the others' lines.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Those that may be drawn now.
+static SHOWN: Mutex<Vec<WeakProgressBar>> = Mutex::new(Vec::new());
 
 /// Writes to the terminal while no bar is drawn.
 pub(super) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
@@ -22,7 +26,25 @@ pub(super) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
 
 /// Shows a bar below the others, where stderr is a terminal.
 pub fn shown_bar(bar: ProgressBar) -> Option<ProgressBar> {
-    std::io::stderr().is_terminal().then(|| BARS.add(bar))
+    if !draws_bars() {
+        return None;
+    }
+    let bar = BARS.add(bar);
+    lock(&SHOWN).push(bar.downgrade());
+    Some(bar)
+}
+
+/// On a terminal that can move its cursor: on others a bar would not be drawn at all.
+fn draws_bars() -> bool {
+    let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !is_dumb
+}
+
+/// Whether a bar is being drawn.
+pub(super) fn is_shown() -> bool {
+    let mut shown = lock(&SHOWN);
+    shown.retain(|bar| bar.upgrade().is_some_and(|bar| !bar.is_finished()));
+    !shown.is_empty()
 }
 
 /// Says that something long goes on: a spinner with the elapsed time on a terminal, else a line now and then.
@@ -38,7 +60,7 @@ impl Ticker {
     /// Says it at once.
     pub fn start(what: impl Into<String>) -> Self {
         let what = what.into();
-        if !std::io::stderr().is_terminal() {
+        if !draws_bars() {
             progress(&what);
         }
         Self::quietly(what)

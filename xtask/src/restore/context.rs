@@ -2,14 +2,15 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::backup_file;
 use super::journal::{RestoreJournal, RestorePhase};
 use super::names::{self, Role};
-use crate::backup::{self, BackupFile};
+use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
-use crate::operation::run::Operation;
+use crate::operation::run::{LockProof, Operation};
 
 /// One restore: `prepare` fills the shadow, `swap` makes it live, `resume` and `undo` start wherever an earlier process
 /// stopped.
@@ -19,6 +20,7 @@ pub struct Restore<'a> {
     pub(super) live: Live,
     pub(super) operation: OperationId,
     pub(super) journal: RestoreJournal,
+    lock: LockProof,
 }
 
 /// Connects to the environment's database.
@@ -52,6 +54,7 @@ impl<'a> Restore<'a> {
             live,
             operation,
             journal,
+            lock: under_way.lock_proof(),
         };
         restore.adopt_kept()?;
         Ok(restore)
@@ -72,8 +75,10 @@ impl<'a> Restore<'a> {
         self.journal.history.phase >= RestorePhase::Undoing
     }
 
-    /// From here on an earlier holder of this restore can change nothing any more.
+    /// From here on an earlier holder of this restore can change nothing any more. The ledger is asked first: a holder that
+    /// was stopped, on a machine whose clocks stood still with it, must not take the place of the one that replaced it.
     pub(super) fn claim(&mut self) -> Result<()> {
+        self.lock.check()?;
         self.live.claim(&names::plan(&self.operation))
     }
 
@@ -81,13 +86,12 @@ impl<'a> Restore<'a> {
     pub(super) fn planned_backup(&self) -> Result<BackupFile> {
         let planned = self.journal.history.planned.as_ref();
         let planned = planned.context("the journal names no backup")?;
-        if planned.backup.exists() {
-            let file = BackupFile::at(&planned.backup)?;
-            if file.metadata.id == planned.backup_id {
-                return Ok(file);
-            }
-        }
-        backup::find(self.ctx, &planned.backup_id)
+        backup_file::named(
+            self.ctx,
+            Some(&planned.backup),
+            &planned.backup_id,
+            planned.backup_sha256.as_deref(),
+        )
     }
 
     /// Refuses to work on another database than the restore did.

@@ -16,7 +16,7 @@ use super::preview::missing_elsewhere;
 use super::recorded::FORGET;
 use super::request::Verb;
 use super::rescue::RescueSource;
-use crate::backup::BackupFile;
+use crate::backup::{self, BackupFile, off_machine};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::manifest::METADATA_FILE;
@@ -90,7 +90,7 @@ fn drop_kept(ctx: &Context, operation: &Operation, known: &KnownRestore) -> Resu
     let rescue = if begun_before {
         None
     } else {
-        restore.prove_elsewhere()?
+        restore.prove_elsewhere(&known.rescues)?
     };
     operation.check()?;
     restore.write_kept(&RestoreRecord::ForgetBegun)?;
@@ -121,7 +121,7 @@ impl Restore<'_> {
 
     /// Proves that each document which would be dropped is in the restored backup or in a rescue file on this machine. Those
     /// that are in neither are exported first.
-    fn prove_elsewhere(&self) -> Result<Option<Rescue>> {
+    fn prove_elsewhere(&self, recorded: &[Rescue]) -> Result<Option<Rescue>> {
         // Until the swap has begun nobody but the restore wrote to the shadow collections.
         if !self.swap_begun() {
             return Ok(None);
@@ -135,7 +135,10 @@ impl Restore<'_> {
         }
         let _ticker = report::Ticker::start("proving that each document is elsewhere");
         let backup = self.planned_backup()?;
-        if self.missing(&backup, &aside)? == 0 {
+        let mut files = self.rescue_files()?;
+        self.add_recorded(&mut files, recorded);
+        if self.missing(&backup, &files, &aside)? == 0 {
+            self.require_kept(&mut files)?;
             return Ok(None);
         }
         let source = RescueSource {
@@ -144,16 +147,53 @@ impl Restore<'_> {
             purpose: format!("kept by restore {} until it was forgotten", self.operation),
         };
         let rescue = self.export(&backup, &source)?;
-        let missing = self.missing(&backup, &aside)?;
+        let mut files = self.rescue_files()?;
+        let missing = self.missing(&backup, &files, &aside)?;
         ensure!(missing == 0, errors::not_elsewhere(&self.operation, missing));
+        self.require_kept(&mut files)?;
         Ok(rescue)
     }
 
-    /// How many documents are neither in the backup nor in a rescue file here.
-    fn missing(&self, backup: &BackupFile, aside: &[(String, String)]) -> Result<u64> {
-        let mut files = vec![backup.clone()];
-        files.extend(self.rescue_files()?);
+    /// How many documents are neither in the backup nor in a rescue file.
+    fn missing(
+        &self,
+        backup: &BackupFile,
+        rescues: &[BackupFile],
+        aside: &[(String, String)],
+    ) -> Result<u64> {
+        let files = [std::slice::from_ref(backup), rescues].concat();
         missing_elsewhere(self.ctx, &self.live, &files, aside)
+    }
+
+    /// Adds the rescue files that another machine wrote, from the storages that have them. One that cannot be had does not
+    /// count: what it has is exported again.
+    fn add_recorded(&self, files: &mut Vec<BackupFile>, recorded: &[Rescue]) {
+        for rescue in recorded.iter().filter_map(|rescue| rescue.stored.as_ref()) {
+            if files.iter().any(|file| file.reference() == *rescue) {
+                continue;
+            }
+            match backup::find(self.ctx, &rescue.id) {
+                Ok(file) if file.reference() == *rescue => files.push(file),
+                Ok(_) => report::progress(&format!("warning: the rescue file {} was replaced", rescue.id)),
+                Err(error) => report::progress(&format!("warning: the rescue file {}: {error:#}", rescue.id)),
+            }
+        }
+    }
+
+    /// What is dropped must not be on this machine alone.
+    fn require_kept(&self, files: &mut [BackupFile]) -> Result<()> {
+        for file in files {
+            let stored = file.reference();
+            if off_machine::is_kept(self.ctx, &stored)? {
+                continue;
+            }
+            backup::keep(self.ctx, file)?;
+            ensure!(
+                off_machine::is_kept(self.ctx, &stored)?,
+                errors::rescue_not_kept(&self.operation, file.path.display())
+            );
+        }
+        Ok(())
     }
 
     /// The rescue files of this restore on this machine that are as they were written.

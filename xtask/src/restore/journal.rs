@@ -1,5 +1,6 @@
 //! What a restore writes into the journal of its operation, and the state that these records amount to.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -10,6 +11,7 @@ use crate::context::Context;
 use crate::database::ViewDefinition;
 use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::operation::OperationId;
+use crate::domain::release::BackupRef;
 use crate::operation::journal::{self, Journal, RESTORE_TAG};
 
 /// Earlier versions kept the records of a restore in a file of this name beside the steps.
@@ -59,15 +61,53 @@ pub enum RestoreRecord {
 /// What a rescue file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rescue {
+    /// On the machine that wrote it.
     pub path: PathBuf,
     pub documents: u64,
+    /// By collection; files of earlier versions have only the sum.
+    #[serde(default)]
+    pub collections: BTreeMap<String, u64>,
+    /// Its id and hash in the storages; earlier versions wrote it to its machine only.
+    #[serde(flatten)]
+    pub stored: Option<BackupRef>,
+}
+
+impl Rescue {
+    /// How many documents of which collections, where they are, and how the file is named on any machine.
+    pub fn text(&self) -> String {
+        let counts = self.collections.iter();
+        let counts: Vec<String> = counts.map(|(name, count)| format!("`{name}` {count}")).collect();
+        let of = if counts.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", counts.join(", "))
+        };
+        let anywhere = self.stored.iter();
+        let anywhere: String = anywhere
+            .map(|stored| {
+                format!(
+                    " (on every machine: cargo xtask restore --reinsert {})",
+                    stored.id
+                )
+            })
+            .collect();
+        format!(
+            "{} documents{of}: {}{anywhere}",
+            self.documents,
+            self.path.display()
+        )
+    }
 }
 
 /// What is restored into what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlannedRestore {
+    /// On the machine that began it.
     pub backup: PathBuf,
     pub backup_id: String,
+    /// SHA-256 of its file; earlier versions did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_sha256: Option<String>,
     pub environment: String,
     pub database: String,
     pub host: String,

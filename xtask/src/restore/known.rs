@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::context::connect;
-use super::journal::{RestorePhase, RestoreState};
+use super::journal::{Rescue, RestorePhase, RestoreState};
 use super::kept::add_kept;
 use super::names::{self, Role};
 use super::recorded::{Recorded, recorded};
@@ -36,6 +36,8 @@ pub struct KnownRestore {
     pub late: Vec<String>,
     /// Whether its plan is still kept in the database.
     pub plan: bool,
+    /// Files of what it, its undo and its end took out of the live data; their machine may have been another one.
+    pub rescues: Vec<Rescue>,
     /// A later restore whose data are live.
     pub newer: Option<OperationId>,
     /// What can be done about it; none where it has left nothing.
@@ -99,7 +101,7 @@ fn list_in(ctx: &Context, live: &Live, ledger: &LedgerState) -> Result<Vec<Known
     for (operation, recorded) in recorded(ledger) {
         if let Some(entry) = known.get_mut(&operation) {
             entry.add_recorded(recorded);
-        } else if recorded.phase.is_some() {
+        } else if recorded.phase.is_some() || !recorded.rescues.is_empty() {
             let mut entry = KnownRestore::new(&operation);
             entry.add_recorded(recorded);
             known.insert(operation, entry);
@@ -132,6 +134,7 @@ impl KnownRestore {
             shadow: Vec::new(),
             late: Vec::new(),
             plan: false,
+            rescues: Vec::new(),
             newer: None,
             next: None,
             swapped_at: None,
@@ -142,6 +145,7 @@ impl KnownRestore {
     fn add_state(&mut self, history: RestoreState) {
         self.swapped_at = history.swap_began(&self.operation);
         self.undone = history.undone.is_some();
+        self.rescues.extend(history.rescue);
         if let Some(planned) = history.planned {
             self.backup_id = Some(planned.backup_id);
             self.phase = Some(history.phase);
@@ -155,8 +159,18 @@ impl KnownRestore {
 
     fn add_recorded(&mut self, recorded: Recorded) {
         self.phase = self.phase.max(recorded.phase);
+        if recorded.reverted {
+            self.phase = self.phase.max(Some(RestorePhase::Undone));
+            self.undone = true;
+        }
         self.swapped_at = self.swapped_at.or(recorded.swapped_at);
         self.undone |= recorded.undone;
+        let written = recorded.rescues.into_iter();
+        for rescue in written {
+            if !self.rescues.contains(&rescue) {
+                self.rescues.push(rescue);
+            }
+        }
         self.unfinished = recorded.unfinished;
     }
 

@@ -1,13 +1,8 @@
 //! Names that a restore gives to the collections beside the live ones.
 
 use crate::domain::operation::OperationId;
-use crate::domain::restore_name::{LATE_PREFIX, PLAN_PREFIX, PREVIOUS_PREFIX, SHADOW_PREFIX};
-pub use crate::domain::restore_name::{Role, parse};
-
-/// `__new_<operation>_`.
-pub fn shadow_prefix(operation: &OperationId) -> String {
-    format!("{SHADOW_PREFIX}{operation}_")
-}
+use crate::domain::restore_name::{LATE_PREFIX, PLAN_PREFIX, PREVIOUS_PREFIX};
+pub use crate::domain::restore_name::{Role, parse, shadow_prefix};
 
 /// The name of a restored collection until the swap.
 pub fn shadow(operation: &OperationId, collection: &str) -> String {

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::admit::admit;
+use super::backup_file;
 use super::context::{Restore, connect};
 use super::journal::RestoreState;
 use super::known;
@@ -17,7 +18,7 @@ use super::reinsert::REINSERT;
 use super::request::{KIND, RestoreRequest, Verb};
 use super::swap::Swapped;
 use super::undo::RestoreUndone;
-use crate::backup::{self, BackupFile, CreateOptions};
+use crate::backup::{self, BackupFile, CreateOptions, off_machine};
 use crate::context::Context;
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
@@ -56,6 +57,7 @@ pub fn start(ctx: &Context, file: &BackupFile, loss: [u64; 3], options: RestoreO
     let request = RestoreRequest::Backup {
         backup: file.metadata.id.clone(),
         file: Some(std::path::absolute(&file.path).context("cannot determine the current folder")?),
+        sha256: Some(file.metadata.hash.clone()),
         created_changed_deleted: loss,
     };
     let operation = Operation::begin(ctx, KIND, &file.metadata.id, options.reason, &request)?;
@@ -132,18 +134,23 @@ fn restore(
 ) -> Result<Swapped> {
     report::progress(&format!("operation {}", operation.id));
     let restore = Restore::of(ctx, operation)?;
-    let mut prepared = None;
+    let (mut prepared, mut safety): (_, Option<BackupRef>) = (None, None);
     // Earlier versions did not record the steps before the swap.
     if !restore.swap_begun() {
-        if !restore.begun() {
-            safety_backup(ctx, operation)?;
-        }
+        safety = match operation.done(Step::SafetyBackup) {
+            Some(taken) => Some(serde_json::from_value(taken.clone())?),
+            None if restore.begun() => None,
+            None => Some(safety_backup(ctx, operation)?),
+        };
         let _: ShadowFacts = operation.step(Step::PrepareShadow, || {
             let shadow = restore.prepare(&file()?)?;
             let facts = shadow.facts();
             prepared = Some(shadow);
             Ok(facts)
         })?;
+    }
+    if let Some(safety) = &safety {
+        off_machine::require(ctx, safety)?;
     }
     live_step(operation, Step::SwapDatabase, Verb::Resume, || {
         quiesced(ctx, options.quiesce, || match prepared {
@@ -158,20 +165,18 @@ fn safety_backup(ctx: &Context, operation: &Operation) -> Result<BackupRef> {
         let options = CreateOptions {
             allow_empty: true,
             purpose: format!("before restore {}", operation.id),
+            within: Some(operation.id.clone()),
         };
-        let metadata = backup::create(ctx, &options)?.metadata;
-        Ok(BackupRef {
-            id: metadata.id,
-            hash: metadata.hash,
-        })
+        Ok(backup::create(ctx, &options)?.reference())
     })
 }
 
 /// The backup that an operation restores, where its journal does not name it yet.
 fn file_of(ctx: &Context, request: &RestoreRequest) -> Result<BackupFile> {
     match request {
-        RestoreRequest::Backup { file: Some(file), .. } if file.exists() => BackupFile::at(file),
-        RestoreRequest::Backup { backup, .. } => backup::find(ctx, backup),
+        RestoreRequest::Backup {
+            file, backup, sha256, ..
+        } => backup_file::named(ctx, file.as_deref(), backup, sha256.as_deref()),
         RestoreRequest::Earlier { restore, .. } => Err(errors::unknown_restore(restore).into()),
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::context::connect;
 use super::leftovers::leftovers;
 use super::preview::LossPreview;
+use super::rescue::is_rescue;
 use crate::backup::{self, BackupFile, live_problem, restorable};
 use crate::context::Context;
 use crate::database::{Listed, Live, Privileges, Space};
@@ -69,10 +70,16 @@ pub fn preflight(
     Ok(found)
 }
 
-/// Everything that would block the restore of this backup now, for the plan of what it is a part of.
-pub fn blocking(ctx: &Context, backup: &BackupFile) -> Result<Vec<String>> {
+/// Everything that would block the restore of this backup now, for the plan of what it is a part of. An unfinished operation of
+/// the ledger is named itself, not by what its restore has beside the live collections: that is resumed with the operation.
+/// One that somebody holds is left to the lock, which says who and since when.
+pub fn blocking(ctx: &Context, backup: &BackupFile, ledger: &LedgerState) -> Result<Vec<String>> {
     let live = connect(ctx)?;
-    let found = preflight(ctx, &live, backup, &new_operation_id())?;
+    let other = ledger.unfinished().map(|other| other.id.clone());
+    let mut found = preflight(ctx, &live, backup, &other.unwrap_or_else(new_operation_id))?;
+    if ledger.held().is_none() {
+        found.other_operations(ledger);
+    }
     Ok(found.problems)
 }
 
@@ -154,6 +161,9 @@ impl RestorePreflight {
 
     /// The same check as after the backup was taken, and the names that are live now: they are kept beside others too.
     fn backup(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
+        if is_rescue(&backup.metadata) {
+            self.problem(errors::rescue_is_no_backup(&backup.metadata.id).to_string());
+        }
         let found = restorable(&backup.metadata.namespaces, live.name());
         found.problems.into_iter().for_each(|why| self.problem(why));
         found.left_alone.into_iter().for_each(|what| self.warn(what));

@@ -47,6 +47,7 @@ impl<'a> Restore<'a> {
         self.journal.write(&RestoreRecord::Planned(PlannedRestore {
             backup: std::path::absolute(&backup.path).context("cannot determine the current folder")?,
             backup_id: backup.metadata.id.clone(),
+            backup_sha256: Some(backup.metadata.hash.clone()),
             environment: self.ctx.env_name.clone(),
             database: self.live.name().to_owned(),
             host: self.live.host().to_owned(),
@@ -84,6 +85,9 @@ impl Prepared<'_> {
 
     fn fill_shadow(&mut self) -> Result<()> {
         self.restore.journal.write(&RestoreRecord::ShadowBegun)?;
+        if self.stands()? {
+            return Ok(());
+        }
         self.restore
             .drop_shadow()
             .context("cannot clear the shadow collections of an earlier attempt")?;
@@ -113,6 +117,24 @@ impl Prepared<'_> {
         self.restore.journal.write(&RestoreRecord::ShadowCompared {
             ms: elapsed_ms(started),
         })
+    }
+
+    /// Whether an earlier process of the operation, on whichever machine, has filled the shadow collections: where they are
+    /// the backup's in every document, index and option, nothing is restored again.
+    fn stands(&mut self) -> Result<bool> {
+        let started = Instant::now();
+        if self.restore.with_role(Role::Shadow)?.is_empty() {
+            return Ok(false);
+        }
+        if !self.restore.shadow_differences(&self.backup)?.is_empty() {
+            return Ok(false);
+        }
+        report::progress("  the shadow collections of an earlier process are the backup's");
+        let ms = elapsed_ms(started);
+        self.restore
+            .journal
+            .write(&RestoreRecord::ShadowCompared { ms })?;
+        Ok(true)
     }
 
     /// The shadow collections are of no use after an error; they are dropped where the server still answers.

@@ -281,6 +281,16 @@ pub struct WrittenSince {
     pub deleted: u64,
 }
 
+impl WrittenSince {
+    /// For people.
+    pub fn text(&self) -> String {
+        format!(
+            "`{}`: {} documents created, {} changed, {} deleted",
+            self.collection, self.created, self.changed, self.deleted
+        )
+    }
+}
+
 /// Counts in what these collections differ from the backup now. Writers may continue.
 pub(super) fn written(
     ctx: &Context,

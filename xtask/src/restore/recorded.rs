@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::journal::RestorePhase;
+use super::journal::{Rescue, RestorePhase};
 use super::request::{KIND, RestoreRequest, Verb};
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
@@ -22,8 +22,12 @@ pub(super) struct Recorded {
     pub(super) phase: Option<RestorePhase>,
     pub(super) swapped_at: Option<DateTime<Utc>>,
     pub(super) undone: bool,
+    /// Whether it is a part of a rollback that was undone, at whatever step: a journal of before that shows less.
+    pub(super) reverted: bool,
     /// The kind of its operation, where that, or an attempt to resume or undo it, is unfinished.
     pub(super) unfinished: Option<String>,
+    /// The rescue files that its operations wrote.
+    pub(super) rescues: Vec<Rescue>,
 }
 
 /// What an operation of the ledger did to a restore.
@@ -55,11 +59,15 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
             continue;
         };
         let entry = found.entry(id).or_default();
+        entry.rescues.extend(rescues(operation));
+        let outcome = operation.ended.as_ref().map(|end| end.outcome);
+        entry.reverted |= operation.started.kind == ROLLBACK && outcome == Some(OperationOutcome::Undone);
         let reached = operation
             .ended
             .as_ref()
             .and_then(|end| reached(operation, act, end.outcome));
         entry.phase = entry.phase.max(reached);
+        entry.rescues.extend(rescues(operation));
         match reached {
             Some(RestorePhase::Swapped) => {
                 entry.swapped_at.get_or_insert(operation.started_at);
@@ -72,9 +80,26 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
     if let Some((operation, (id, act))) = unfinished.and_then(|o| Some((o, act_of(o)?)))
         && act != Act::Forget
     {
-        found.entry(id).or_default().unfinished = Some(operation.started.kind.clone());
+        let entry = found.entry(id).or_default();
+        entry.unfinished = Some(operation.started.kind.clone());
+        // Another machine has this from nowhere else, where it stopped before it kept anything in the database.
+        if act != Act::Undo
+            && operation
+                .steps
+                .iter()
+                .any(|step| step.name == Step::Reverting.name())
+        {
+            entry.phase = entry.phase.max(Some(RestorePhase::Undoing));
+        }
     }
     found
+}
+
+/// The rescue files that an operation wrote: its end names them, or the step that renamed the collections.
+fn rescues(operation: &LedgerOperation) -> impl Iterator<Item = Rescue> {
+    let ended = operation.ended.iter().map(|end| &end.facts);
+    let facts = operation.steps.iter().map(|step| &step.facts).chain(ended);
+    facts.filter_map(|facts| serde_json::from_value(facts.get("rescue")?.clone()).ok()?)
 }
 
 fn act_of(operation: &LedgerOperation) -> Option<(OperationId, Act)> {

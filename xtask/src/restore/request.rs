@@ -21,6 +21,9 @@ pub(super) enum RestoreRequest {
         /// The file of the backup; earlier versions did not record it.
         #[serde(default)]
         file: Option<PathBuf>,
+        /// SHA-256 of that file; earlier versions did not record it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
         created_changed_deleted: [u64; 3],
     },
 }

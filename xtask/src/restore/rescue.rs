@@ -1,38 +1,38 @@
 //! The rescue file: what only the previous collections have, as a backup that mongorestore reads. The previous collections
 //! have it too, but they are dropped one day; and a writer may have reached them after the safety backup.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, PipeWriter};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use chrono::Utc;
 
 use super::context::Restore;
 use super::journal::{Rescue, RestoreRecord};
 use super::names::Role;
 use super::preview::{RowLoss, differing};
-use crate::archive::writer::{ArchiveWriter, CollectionShape};
-use crate::archive::{ContainerOptions, store};
-use crate::backup::BackupFile;
+use crate::archive::ContainerOptions;
+use crate::archive::writer::{ArchiveWriter, CollectionShape, store_written};
+use crate::backup::{self, BackupFile, off_machine};
 use crate::context::Context;
 use crate::database::{Live, RawId};
-use crate::domain::manifest::{Consistency, ConsistencyKind, METADATA_FILE};
+use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, METADATA_FILE};
 use crate::operation::journal::operation_dir;
 use crate::report;
-use crate::tools::mongorestore::is_broken_pipe;
 
 /// Documents asked for at once, and the bytes of their ids: an `_id` may have megabytes, a command may not.
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
+/// What tells a rescue file from a backup, in every version.
+const RESCUE_REASON: &str = "documents that were not in the backup which was restored";
 
 impl Restore<'_> {
     /// Exports what the previous collections, and those that writers created during the swap, have and the backup has not.
     /// `None` where there is nothing of that kind.
     pub(super) fn rescue_after_swap(&mut self, backup: &BackupFile) -> Result<Option<Rescue>> {
         let history = &self.journal.history;
-        // Another machine may have written it, and be gone with it.
-        let is_here = history.rescue.as_ref().is_none_or(|rescue| rescue.path.exists());
-        if history.rescued && is_here {
+        if history.rescued && self.still_has(history.rescue.as_ref())? {
             return Ok(history.rescue.clone());
         }
         let source = RescueSource {
@@ -78,18 +78,12 @@ impl Restore<'_> {
         let folder = self.free_folder(source.folder)?;
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let recipients = crate::backup::encryption::recipients(self.ctx)?;
-        let id = self.operation.began().format("%Y%m%d-%H%M%S").to_string();
+        let id = backup::free_id(self.ctx)?;
         let options = ContainerOptions::new(&folder, &id, recipients);
-        let (reader, writer) = std::io::pipe().context("cannot create a pipe")?;
-        let (written, stored) = std::thread::scope(|scope| {
-            let writing = scope.spawn(|| write_archive(self.ctx, &self.live, backup, &aside, &late, writer));
-            let stored = store(reader, &options, Utc::now(), &mut |_| ());
-            let written = writing
-                .join()
-                .map_err(|_| anyhow!("the thread that exports panicked"));
-            (written.flatten(), stored)
-        });
-        let (documents, stored) = outcome(written, stored)?;
+        let (collections, stored) = store_written(&options, Utc::now(), |writer| {
+            write_archive(self.ctx, &self.live, backup, &aside, &late, writer)
+        })?;
+        let documents = collections.values().sum();
         if documents == 0 {
             drop(stored);
             std::fs::remove_dir_all(&folder).ok();
@@ -97,14 +91,35 @@ impl Restore<'_> {
         }
         let mut metadata = stored.metadata(Consistency {
             kind: ConsistencyKind::PerCollection,
-            reason: "documents that were not in the backup which was restored".into(),
+            reason: RESCUE_REASON.into(),
         });
         metadata.environment.clone_from(&self.ctx.env_name);
         self.live.host().clone_into(&mut metadata.host);
         metadata.purpose.clone_from(&source.purpose);
         let path = stored.commit()?;
         crate::backup::write_metadata(&folder, &metadata)?;
-        Ok(Some(Rescue { path, documents }))
+        let mut file = BackupFile { path, metadata };
+        backup::keep(self.ctx, &mut file)?;
+        let rescue = Rescue {
+            documents,
+            collections,
+            stored: Some(file.reference()),
+            path: file.path,
+        };
+        report::progress(&format!("  {}: {}", source.purpose, rescue.text()));
+        // A workflow uploads it under the name that `fetch` looks for.
+        report::step_output("rescue-id", &file.metadata.id)?;
+        report::step_output("rescue-path", &folder.to_string_lossy())?;
+        Ok(Some(rescue))
+    }
+
+    /// Another machine may have written it, and be gone with it: then a storage has it, or it is written again.
+    fn still_has(&self, rescue: Option<&Rescue>) -> Result<bool> {
+        let Some(rescue) = rescue.filter(|rescue| !rescue.path.exists()) else {
+            return Ok(true);
+        };
+        let stored = rescue.stored.as_ref();
+        stored.map_or(Ok(false), |stored| off_machine::is_kept(self.ctx, stored))
     }
 
     /// A folder for a rescue file. One that was written before stays: what it has may have expired since. What a killed attempt
@@ -123,13 +138,9 @@ impl Restore<'_> {
     }
 }
 
-/// Whichever failed first: an export that failed ends its archive early, and a file that cannot be written breaks the pipe.
-fn outcome<T>(written: Result<u64>, stored: Result<T>) -> Result<(u64, T)> {
-    match (written, stored) {
-        (Ok(documents), Ok(stored)) => Ok((documents, stored)),
-        (Err(broken), Err(error)) if is_broken_pipe(&broken) => Err(error),
-        (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-    }
+/// Whether a file is the rescue file of a restore, and no backup.
+pub(super) fn is_rescue(metadata: &BackupMetadata) -> bool {
+    metadata.consistency.reason == RESCUE_REASON
 }
 
 /// The collections that are exported, and where to.
@@ -146,20 +157,21 @@ fn write_archive(
     aside: &[(String, String)],
     late: &[(String, String)],
     pipe: PipeWriter,
-) -> Result<u64> {
+) -> Result<BTreeMap<String, u64>> {
     let names: std::collections::BTreeSet<&String> = aside.iter().chain(late).map(|(_, name)| name).collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
     let mut differing = differing(ctx, backup, live, &names, aside)?.peekable();
     let version = live.server()?.version;
     let shapes = shapes(live, &names, aside, late)?;
     let mut archive = ArchiveWriter::with_shapes(BufWriter::new(pipe), &version, live.name(), &shapes)?;
-    let mut documents = 0;
+    let mut written = BTreeMap::new();
     for (number, name) in names.iter().enumerate() {
         archive.collection(name)?;
         let full_name = aside
             .iter()
             .find(|(_, n)| n == name)
             .map(|(full, _)| full.as_str());
+        let mut documents = 0;
         let mut ids: Vec<RawId> = Vec::new();
         let mut id_bytes = 0;
         while let Some(next) =
@@ -183,9 +195,12 @@ fn write_archive(
                 archive.document(raw)
             })?;
         }
+        if documents > 0 {
+            written.insert(name.clone(), documents);
+        }
     }
     archive.finish()?;
-    Ok(documents)
+    Ok(written)
 }
 
 /// Options and indexes of each collection: one that is gone when its documents are put back is made with them.
@@ -226,23 +241,4 @@ fn fetch(
     }
     ids.clear();
     Ok(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Error, ErrorKind};
-
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_the_error_and_not_the_pipe_that_it_breaks() {
-        let broken = || Err(anyhow::Error::from(Error::from(ErrorKind::BrokenPipe)).context("cannot export"));
-        let full = || Err::<(), _>(Error::from(ErrorKind::StorageFull).into());
-        let error = outcome(broken(), full()).unwrap_err();
-        assert_eq!(error.to_string(), Error::from(ErrorKind::StorageFull).to_string());
-        let ended_early = Err::<(), _>(anyhow!("the archive ends early"));
-        let error = outcome(Err(anyhow!("no server")), ended_early).unwrap_err();
-        assert_eq!(error.to_string(), "no server");
-        assert_eq!(outcome(Ok(7), Ok(())).unwrap(), (7, ()));
-    }
 }

@@ -38,12 +38,23 @@ pub struct Swapped {
     pub total_ms: u64,
     /// Documents that the application wrote after the swap: they are live, and differ from the backup.
     pub written_since: Vec<WrittenSince>,
+    /// Collections, options and indexes that were changed after the swap, in words.
+    #[serde(default)]
+    pub changed_since: Vec<String>,
     /// What only the previous collections had, in a file of its own.
     pub rescue: Option<Rescue>,
     /// What the server had lost in a crash and was recreated.
     #[serde(alias = "mended")]
     pub repaired: Vec<Repaired>,
     pub measured: RestoreMeasures,
+}
+
+/// The restored collections have the live names; nothing is proved yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InPlace {
+    pub collections: Vec<SwappedCollection>,
+    /// From the first rename to the last.
+    pub total_ms: u64,
 }
 
 /// One collection, and how long it was absent.
@@ -53,19 +64,62 @@ pub struct SwappedCollection {
     pub unavailable_ms: u64,
 }
 
-impl Prepared<'_> {
+/// What follows from changes of collections, options and indexes after the swap.
+#[derive(Clone, Copy)]
+enum ChangedSince {
+    /// Nothing but the restore is under way: nobody may have changed them.
+    Refused,
+    /// The release that was live before may have changed them until it was replaced.
+    Reported,
+}
+
+impl ChangedSince {
+    fn judge(self, changed: &[Difference]) -> Result<Vec<String>> {
+        let refused = matches!(self, Self::Refused) && !changed.is_empty();
+        ensure!(
+            !refused,
+            "the restored database differs from the backup: {}",
+            format_differences(changed)
+        );
+        Ok(changed.iter().map(ToString::to_string).collect())
+    }
+}
+
+/// What an earlier process left of a restore.
+enum Continued<'a> {
+    /// Nothing live was touched.
+    Prepared(Box<Prepared<'a>>),
+    /// The plan of the swap is recorded.
+    Begun(Box<(Restore<'a>, BackupFile)>),
+}
+
+impl<'a> Prepared<'a> {
     /// Replaces the live collections by the restored ones and proves it from outside.
     ///
     /// # Errors
     /// Midway (exit 4) once the plan of the swap is recorded.
-    pub fn swap(mut self) -> Result<Swapped> {
+    pub fn swap(self) -> Result<Swapped> {
+        let (mut restore, backup) = self.begin_swap()?;
+        restore.finish(&backup, ChangedSince::Refused)
+    }
+
+    /// Replaces the live collections by the restored ones: [`Restore::prove`] is left to do.
+    ///
+    /// # Errors
+    /// Midway (exit 4) once the plan of the swap is recorded.
+    pub fn put_in_place(self) -> Result<InPlace> {
+        let (mut restore, _) = self.begin_swap()?;
+        restore.make_all_steps().map_err(|error| restore.stopped(error))
+    }
+
+    fn begin_swap(mut self) -> Result<(Restore<'a>, BackupFile)> {
         let plan = swap_plan::make(&self)?;
         self.restore.journal.write(&RestoreRecord::SwapBegun(plan))?;
-        self.restore.finish(&self.backup)
+        Ok((self.restore, self.backup))
     }
 }
 
-impl Restore<'_> {
+impl<'a> Restore<'a> {
     /// Restores from beginning to end, or continues where an earlier process of the operation stopped.
     ///
     /// # Errors
@@ -87,11 +141,62 @@ impl Restore<'_> {
         }
     }
 
+    /// As [`Restore::resume_or_begin`], but [`Restore::prove`] is left to do.
+    ///
+    /// # Errors
+    /// Midway (exit 4) once the plan of the swap is recorded.
+    pub fn put_in_place(self, backup: impl FnOnce() -> Result<BackupFile>) -> Result<InPlace> {
+        if !self.begun() {
+            return self.prepare(&backup()?)?.put_in_place();
+        }
+        match self.continued()? {
+            Continued::Prepared(prepared) => prepared.put_in_place(),
+            Continued::Begun(mut begun) => {
+                let restore = &mut begun.0;
+                restore.make_all_steps().map_err(|error| restore.stopped(error))
+            }
+        }
+    }
+
+    /// Reads the database again after the restored collections were put in place, and exports what would be lost. Changes of
+    /// collections, options and indexes are reported: what was live before may have made them until it was replaced.
+    ///
+    /// # Errors
+    /// Midway (exit 4).
+    pub fn prove(mut self, in_place: InPlace) -> Result<Swapped> {
+        let backup = self.planned_backup()?;
+        self.prove_swap(&backup, in_place, ChangedSince::Reported)
+            .map_err(|error| self.stopped(error))
+    }
+
+    /// As [`Restore::prove`], after a kill of the process that put the collections in place, and perhaps of the server.
+    ///
+    /// # Errors
+    /// Midway (exit 4).
+    pub fn resume_proof(self) -> Result<Swapped> {
+        self.continue_to_end(ChangedSince::Reported)
+    }
+
     /// Continues wherever an earlier process stopped.
     ///
     /// # Errors
     /// Midway (exit 4) once the plan of the swap is recorded.
-    pub fn resume(mut self) -> Result<Swapped> {
+    pub fn resume(self) -> Result<Swapped> {
+        self.continue_to_end(ChangedSince::Refused)
+    }
+
+    fn continue_to_end(self, changed: ChangedSince) -> Result<Swapped> {
+        match self.continued()? {
+            Continued::Prepared(prepared) => prepared.swap(),
+            Continued::Begun(begun) => {
+                let (mut restore, backup) = *begun;
+                restore.finish(&backup, changed)
+            }
+        }
+    }
+
+    /// What an earlier process left, repaired where a server was killed too.
+    fn continued(mut self) -> Result<Continued<'a>> {
         let Some(planned) = self.journal.history.planned.clone() else {
             return Err(errors::nothing_begun(&self.operation, self.live.name()).into());
         };
@@ -101,7 +206,7 @@ impl Restore<'_> {
         );
         let backup = self.planned_backup()?;
         if self.journal.history.swap.is_none() {
-            return self.prepare(&backup)?.swap();
+            return Ok(Continued::Prepared(Box::new(self.prepare(&backup)?)));
         }
         self.require_same_database(&planned.database)?;
         // The process before this one was killed, and perhaps the server too.
@@ -111,49 +216,66 @@ impl Restore<'_> {
                 .and_then(|()| self.repair_restored(&backup))
                 .map_err(|error| self.stopped(error))?;
         }
-        self.finish(&backup)
+        Ok(Continued::Begun(Box::new((self, backup))))
     }
 
     /// Makes every step that is not made yet, compares, and exports what would be lost.
-    fn finish(&mut self, backup: &BackupFile) -> Result<Swapped> {
-        self.finish_swap(backup).map_err(|error| self.stopped(error))
+    fn finish(&mut self, backup: &BackupFile, changed: ChangedSince) -> Result<Swapped> {
+        self.make_all_steps()
+            .and_then(|in_place| self.prove_swap(backup, in_place, changed))
+            .map_err(|error| self.stopped(error))
     }
 
-    fn finish_swap(&mut self, backup: &BackupFile) -> Result<Swapped> {
+    /// Until the result was compared, a recorded step may be one that a killed server has forgotten: the server is asked for
+    /// all of them again.
+    fn make_all_steps(&mut self) -> Result<InPlace> {
         self.claim()?;
-        let plan = self.swap_plan()?;
-        let mut swapped = (Vec::new(), 0);
-        let mut differing = Vec::new();
-        // Until the result was compared, a recorded step may be one that a killed server has forgotten: the server is asked
-        // for all of them again.
-        if !self.journal.history.compared {
-            self.keep_plan()?;
-            swapped = self.make_steps(&plan)?;
-            differing = self.compare_live(backup, &plan)?;
+        if self.journal.history.compared {
+            return Ok(InPlace {
+                collections: Vec::new(),
+                total_ms: 0,
+            });
         }
-        let names = differing
-            .into_iter()
-            .map(|difference| difference.collection)
-            .collect();
-        let written_since = preview::written(self.ctx, backup, &self.live, names)?;
+        let plan = self.swap_plan()?;
+        self.keep_plan()?;
+        self.make_steps(&plan)
+    }
+
+    fn prove_swap(
+        &mut self,
+        backup: &BackupFile,
+        in_place: InPlace,
+        changed: ChangedSince,
+    ) -> Result<Swapped> {
+        let (mut written, mut changed_since) = (Vec::new(), Vec::new());
+        if !self.journal.history.compared {
+            let others;
+            (written, others) = self.compare_live(backup)?;
+            changed_since = changed.judge(&others)?;
+            self.journal.write(&RestoreRecord::Compared {
+                written_since: written.clone(),
+            })?;
+        }
+        let names = written.into_iter().map(|difference| difference.collection);
+        let written_since = preview::written(self.ctx, backup, &self.live, names.collect())?;
         let rescue = self.rescue_after_swap(backup)?;
-        let (collections, total_ms) = swapped;
         let history = &self.journal.history;
         Ok(Swapped {
             operation: self.operation.clone(),
             backup_id: backup.metadata.id.clone(),
-            total_ms,
             written_since,
+            changed_since,
             rescue,
             repaired: history.repaired.clone(),
             measured: RestoreMeasures {
                 bytes: backup.metadata.archive_bytes,
-                collections: collections.len() as u64,
+                collections: in_place.collections.len() as u64,
                 restore_ms: history.restore_ms,
                 compare_ms: history.compare_ms,
-                swap_ms: total_ms,
+                swap_ms: in_place.total_ms,
             },
-            collections,
+            total_ms: in_place.total_ms,
+            collections: in_place.collections,
         })
     }
 
@@ -163,7 +285,7 @@ impl Restore<'_> {
         plan.context("the swap has no plan")
     }
 
-    fn make_steps(&mut self, plan: &SwapPlan) -> Result<(Vec<SwappedCollection>, u64)> {
+    fn make_steps(&mut self, plan: &SwapPlan) -> Result<InPlace> {
         let started = Instant::now();
         let mut collections = Vec::new();
         let _ticker = report::Ticker::quietly("putting the restored collections in place");
@@ -198,7 +320,10 @@ impl Restore<'_> {
             })?;
         }
         self.journal.write(&RestoreRecord::Swapped)?;
-        Ok((collections, elapsed_ms(started)))
+        Ok(InPlace {
+            collections,
+            total_ms: elapsed_ms(started),
+        })
     }
 
     fn apply_step(&self, step: &RestoreStep) -> Result<()> {
@@ -260,20 +385,10 @@ impl Restore<'_> {
         self.live.rename(collection, &free).map(drop)
     }
 
-    /// Reads the live database as any client would. Documents may have been written since; all else must be the backup's.
-    fn compare_live(&mut self, backup: &BackupFile, plan: &SwapPlan) -> Result<Vec<Difference>> {
+    /// Reads the live database as any client would: documents that were written since, and all else that is not the backup's.
+    fn compare_live(&self, backup: &BackupFile) -> Result<(Vec<Difference>, Vec<Difference>)> {
         let _ticker = report::Ticker::start("reading the restored database again");
-        let (written_since, wrong) = split_written(self.live_differences(backup)?);
-        ensure!(
-            wrong.is_empty(),
-            "after {} steps the database differs from the backup: {}",
-            plan.steps.len(),
-            format_differences(&wrong)
-        );
-        self.journal.write(&RestoreRecord::Compared {
-            written_since: written_since.clone(),
-        })?;
-        Ok(written_since)
+        Ok(split_written(self.live_differences(backup)?))
     }
 
     fn stopped(&self, error: anyhow::Error) -> anyhow::Error {

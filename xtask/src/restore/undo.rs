@@ -59,6 +59,8 @@ impl Restore<'_> {
         }
         let (collections, written_since) = self
             .claim()
+            // The swap may have stopped before it kept its plan: without it no other machine could read what is kept below.
+            .and_then(|()| self.keep_plan())
             .and_then(|()| self.repair_previous())
             .and_then(|()| self.undo_swap(&plan))
             .map_err(|error| {
@@ -135,9 +137,12 @@ impl Restore<'_> {
             self.with_role(Role::Previous)?.is_empty(),
             errors::plan_lost(&self.operation)
         );
+        self.claim()?;
         for (name, _) in self.with_role(Role::Shadow)? {
             self.live.drop_own(&name)?;
         }
+        // With the token goes what an earlier holder would have to prove.
+        self.live.drop_own(&names::plan(&self.operation))?;
         self.journal.write(&RestoreRecord::Undone {
             written_since: Vec::new(),
         })?;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::foreign::without_metadata;
 use crate::archive::{FileDigest, verify_file};
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE};
+use crate::domain::release::BackupRef;
 use crate::exec::read_bounded;
 
 /// The largest metadata that is read; a thousand collections with their indexes make about a megabyte.
@@ -35,6 +36,14 @@ impl BackupFile {
             path.display()
         );
         Ok(Self { path, metadata })
+    }
+
+    /// What a record has of it.
+    pub fn reference(&self) -> BackupRef {
+        BackupRef {
+            id: self.metadata.id.clone(),
+            hash: self.metadata.hash.clone(),
+        }
     }
 
     /// The backup that somebody points at: its folder, its file, or its metadata.

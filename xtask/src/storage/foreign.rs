@@ -1,17 +1,14 @@
 //! A dump that mongodump wrote by itself, given where a backup is asked for: nothing is recorded of it that it could be
-//! checked by, but the operator is in need of it, and a command restores it.
+//! checked by, but the operator is in need of it, and a command makes a backup of it.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use crate::archive::{GZIP, MAGIC};
 use crate::error::CliError;
 use crate::error::catalogue::backup as errors;
 
-/// What a mongodump archive begins with.
-const ARCHIVE: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
-/// What gzip begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Names of our own files begin like this.
 const OWN_PREFIX: &str = "mongodb-backup-";
 
@@ -22,44 +19,39 @@ pub(super) fn without_metadata(path: &Path) -> CliError {
     let is_own = path
         .file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with(OWN_PREFIX));
-    if path.is_dir() {
-        return match files_of_dump(path) {
-            Some(gzip) => errors::dump_of_mongodump(path.display(), format!("{gzip}{shown}")),
-            None => errors::without_metadata(path.display()),
-        };
+    let is_dump = if path.is_dir() {
+        has_files_of_dump(path)
+    } else {
+        let mut start = [0; 4];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+        read.is_ok() && (start == MAGIC || (start.starts_with(&GZIP) && !is_own))
+    };
+    if is_dump {
+        errors::dump_of_mongodump(path.display(), shown)
+    } else {
+        errors::without_metadata(path.display())
     }
-    let mut start = [0; 4];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    if read.is_ok() && start == ARCHIVE {
-        return errors::dump_of_mongodump(path.display(), format!("--archive={shown}"));
-    }
-    if read.is_ok() && start.starts_with(&GZIP) && !is_own {
-        return errors::dump_of_mongodump(path.display(), format!("--gzip --archive={shown}"));
-    }
-    errors::without_metadata(path.display())
 }
 
-/// The option for a folder that mongodump wrote, of one database or of several; `None` where it wrote none of it.
-fn files_of_dump(folder: &Path) -> Option<&'static str> {
-    let named = |folder: &Path| {
+/// The name of a file of a dump, without the end that a compressed one has.
+pub fn plain_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_suffix(".gz").unwrap_or(&name).to_owned()
+}
+
+/// Whether mongodump wrote the folder, of one database or of several.
+fn has_files_of_dump(folder: &Path) -> bool {
+    let paths = |folder: &Path| {
         let entries = folder.read_dir().into_iter().flatten().flatten();
-        let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.find_map(|name| {
-            let gzip = [".bson.gz", ".metadata.json.gz"]
-                .iter()
-                .any(|end| name.ends_with(end));
-            let plain = [".bson", ".metadata.json"].iter().any(|end| name.ends_with(end));
-            if gzip {
-                Some("--gzip ")
-            } else {
-                plain.then_some("")
-            }
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let has_some = |folder: &Path| {
+        paths(folder).iter().any(|path| {
+            let plain = plain_name(path);
+            [".bson", ".metadata.json"].iter().any(|end| plain.ends_with(end))
         })
     };
-    named(folder).or_else(|| {
-        let entries = folder.read_dir().into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).find_map(|below| named(&below))
-    })
+    has_some(folder) || paths(folder).iter().any(|below| has_some(below))
 }
 
 #[cfg(test)]
@@ -74,7 +66,7 @@ mod tests {
             std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
             std::fs::write(path(name), bytes).unwrap();
         };
-        write("dump.archive", &[&ARCHIVE[..], b"more"].concat());
+        write("dump.archive", &[&MAGIC[..], b"more"].concat());
         write("dump.gz", &[0x1f, 0x8b, 8, 0, 0]);
         write("plain/shop/users.bson", b"");
         write("database/users.metadata.json", b"");
@@ -84,11 +76,11 @@ mod tests {
         write("empty", b"");
         write("other/readme", b"");
         for (name, code, part) in [
-            ("dump.archive", "dump_of_mongodump", "mongorestore --archive="),
-            ("dump.gz", "dump_of_mongodump", "mongorestore --gzip --archive="),
-            ("plain", "dump_of_mongodump", "mongorestore /"),
-            ("database", "dump_of_mongodump", "mongorestore /"),
-            ("packed", "dump_of_mongodump", "mongorestore --gzip /"),
+            ("dump.archive", "dump_of_mongodump", "backup import /"),
+            ("dump.gz", "dump_of_mongodump", "backup import /"),
+            ("plain", "dump_of_mongodump", "backup import /"),
+            ("database", "dump_of_mongodump", "backup import /"),
+            ("packed", "dump_of_mongodump", "backup import /"),
             (
                 "mongodb-backup-20260102-030405.tar.gz",
                 "without_metadata",

@@ -188,6 +188,10 @@ impl BackupStore for DraftReleases {
         uploaded.map(|()| copy)
     }
 
+    fn prove(&self, metadata: &BackupMetadata) -> Result<()> {
+        self.check_upload(metadata)
+    }
+
     fn read(&self, metadata: &BackupMetadata, offset_bytes: u64, consume: Consume) -> Result<()> {
         let asset = self
             .asset(&metadata.id, &metadata.file)?

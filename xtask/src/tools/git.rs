@@ -6,6 +6,7 @@
 mod approvals;
 mod authors;
 mod chain;
+mod copy;
 mod inspect;
 mod objects;
 mod records;

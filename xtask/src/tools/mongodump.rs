@@ -45,8 +45,13 @@ static OPLOG: LazyLock<Regex> =
 /// What is dumped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// One database, without the named collections.
-    Database { name: &'a str, left_out: &'a [String] },
+    /// One database, without the named collections and without those whose names begin so, also where they are created
+    /// while mongodump starts.
+    Database {
+        name: &'a str,
+        left_out: &'a [String],
+        left_out_prefix: Option<&'a str>,
+    },
     /// Every database but `local`. Only so does mongodump take the oplog, and only so it takes no list of exceptions.
     Everything { oplog: bool },
 }
@@ -110,9 +115,15 @@ impl<'a> Scope<'a> {
 
     fn options(self) -> Vec<String> {
         match self {
-            Self::Database { name, left_out } => {
+            Self::Database {
+                name,
+                left_out,
+                left_out_prefix,
+            } => {
                 let left_out = left_out.iter().map(|name| format!("--excludeCollection={name}"));
-                [format!("--db={name}")].into_iter().chain(left_out).collect()
+                let prefix = left_out_prefix.map(|prefix| format!("--excludeCollectionsWithPrefix={prefix}"));
+                let database = format!("--db={name}");
+                [database].into_iter().chain(left_out).chain(prefix).collect()
             }
             Self::Everything { oplog: true } => vec!["--oplog".to_owned()],
             Self::Everything { oplog: false } => Vec::new(),

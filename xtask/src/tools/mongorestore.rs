@@ -5,7 +5,7 @@
 //! last line, and an option `--nsInclude` that matches nothing is a success too.
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use regex::Regex;
 use xshell::{Cmd, Shell, cmd};
 
-use crate::exec::{Exec, Finished};
+use crate::exec::{Exec, Finished, is_broken_pipe};
 use crate::report;
 use crate::secret::Secret;
 use crate::sync::lock;
@@ -199,14 +199,6 @@ fn escaped(name: &str) -> String {
 fn parse_last_line(line: &str) -> Option<(u64, u64)> {
     let found = LAST_LINE.captures(line)?;
     Some((found[1].parse().ok()?, found[2].parse().ok()?))
-}
-
-/// Whether the error is that of a reader that has gone: its own error says why.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

@@ -31,8 +31,12 @@ const READY: &str = "READY";
 /// States that a deployment does not leave by itself. `BLOCKED` needs somebody on the platform.
 const FINAL: &[&str] = &[READY, "ERROR", "CANCELED", "CANCELLED", "DELETED", "BLOCKED"];
 const QUERY_DEADLINE: Duration = Duration::from_secs(60);
-/// How long the domain may take to serve what was promoted.
+/// How long the CLI waits for the domain; it asks the platform whether its request has ended.
 const ALIAS_DEADLINE: Duration = Duration::from_secs(300);
+/// How long the domain may still take after the CLI ended well: it ends so, too, where it finds no request of its own yet.
+const APPEARS_DEADLINE: Duration = Duration::from_secs(60);
+/// The same after the CLI failed: the request may have been heard.
+const FAILED_APPEARS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// One deployment of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,9 +198,9 @@ impl Vercel {
         }
         // Neither 0 nor 1 proves anything: the domain is asked.
         let appears = if asked.code == Some(0) {
-            ALIAS_DEADLINE
+            APPEARS_DEADLINE
         } else {
-            Duration::from_secs(10)
+            FAILED_APPEARS_DEADLINE
         };
         let proof = wait::until(
             "the change of the production domain",

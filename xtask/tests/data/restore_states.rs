@@ -91,7 +91,9 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        let crash = CrashCase::new(RestoreEnv::start());
+        let env = RestoreEnv::start();
+        env.storage_elsewhere(false);
+        let crash = CrashCase::new(env);
         let operation = crash.begin_recorded();
         crash.env.ok(&["restore", "--resume", &operation]);
         let restore = crash.whole_journal(&operation).split_off(1);
@@ -203,7 +205,7 @@ impl Case {
         let fresh = || {
             let operation = self.reach(state);
             if elsewhere {
-                std::fs::remove_dir_all(self.env().root().join(".xtask")).unwrap();
+                self.env().replace_machine();
             }
             operation
         };

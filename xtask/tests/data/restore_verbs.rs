@@ -5,9 +5,15 @@ use rehearsal::test_env::process::told as told_of;
 use rehearsal::test_env::restore::crash::CrashCase;
 use rehearsal::test_env::restore::{RestoreEnv, change, seed};
 
-/// Another machine has the backups, and neither journals nor rescue files.
+/// Another machine has the storages, and neither journals nor the rescue files beside them.
 fn on_another_machine(env: &RestoreEnv) {
     std::fs::remove_dir_all(env.root().join(".xtask")).unwrap();
+}
+
+/// A rescue file that the report names is in no storage any more.
+fn lose_rescue(env: &RestoreEnv, report: &serde_json::Value) {
+    let id = report["rescue"]["id"].as_str().unwrap();
+    std::fs::remove_dir_all(env.root().join("backups").join(id)).unwrap();
 }
 
 /// The line of a restore's journal at which the first of these texts stands.
@@ -26,7 +32,7 @@ fn a_restore_that_was_undone_is_not_undone_again() {
     let operation = restored["operation"].as_str().unwrap();
     let written = doc! { "_id": "while restored", "email": "while@example.com" };
     env.collection("users").insert_one(written).run().unwrap();
-    env.ok(&["restore", "--undo", operation]);
+    let undone = env.ok(&["restore", "--undo", operation]);
 
     // The application goes on: all that an undo would bring back is gone by intention, and something new is there.
     env.command(doc! { "drop": "payments" });
@@ -51,7 +57,8 @@ fn a_restore_that_was_undone_is_not_undone_again() {
         assert!(told.contains("was undone"), "{told}");
         assert_eq!(since.compare(&env.inventory()), [], "elsewhere: {elsewhere}");
     }
-    // What was written to the restored collections is nowhere else on this machine: it is exported before it is dropped.
+    // What was written to the restored collections is in no storage any more: it is exported before it is dropped.
+    lose_rescue(&env, &undone);
     let forgotten = env.ok(&["restore", "--forget", operation]);
     assert_eq!(forgotten["rescue"]["documents"], 1, "{forgotten}");
     env.fails(3, &["restore", "--forget", operation]);
@@ -87,10 +94,27 @@ fn what_no_rescue_file_has_yet_is_not_dropped_from_another_machine() {
     // The other machine ends it: the rescue file is written there.
     let resumed = case.env.ok(&["restore", "--resume", &operation]);
     assert_eq!(resumed["rescue"]["documents"], 2, "{resumed}");
-    // A third one has no rescue file: it writes one before it drops anything.
+    // A third one has no rescue file, and no storage has it: it writes one before it drops anything.
     on_another_machine(&case.env);
+    lose_rescue(&case.env, &resumed);
     let forgotten = case.env.ok(&["restore", "--forget", &operation]);
     assert_eq!(forgotten["rescue"]["documents"], 2, "{forgotten}");
+    let names = case.env.database().list_collection_names().run().unwrap();
+    assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
+}
+
+#[test]
+fn a_swap_that_stopped_before_its_plan_was_kept_is_undone_here_and_forgotten_elsewhere() {
+    let mut case = CrashCase::new(RestoreEnv::start());
+    let operation = case.begin();
+    let number = line(&case, r#""event":"before""#);
+    case.killed_within(&operation, number);
+    case.env.command(doc! { "drop": format!("__plan_{operation}") });
+    case.undo(&operation, "a plan that was not kept");
+    on_another_machine(&case.env);
+    let listed = case.env.ok(&["restore", "--list"]);
+    assert!(listed.to_string().contains("--forget"), "{listed}");
+    case.env.ok(&["restore", "--forget", &operation]);
     let names = case.env.database().list_collection_names().run().unwrap();
     assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
 }
@@ -234,4 +258,73 @@ fn an_older_restore_is_not_undone_while_a_newer_one_is_live() {
         users.find_one(doc! { "_id": id }).run().unwrap().is_some()
     };
     assert!(found("one") && !found("two") && !found("three"));
+}
+
+#[test]
+fn a_rescue_file_is_in_the_storages_and_any_machine_puts_its_documents_back() {
+    let env = RestoreEnv::start();
+    let storage = env.storage_elsewhere(false);
+    seed(&env);
+    let backup = env.backup();
+    change(&env);
+    let before = env.inventory();
+    let job = [("GITHUB_ACTIONS", "true".to_owned())];
+
+    // The machine of a job is gone with its disk: without a storage elsewhere nothing is made live on it.
+    let refused = env.finished(&["restore", backup.to_str().unwrap()], &job);
+    let told = refused.stderr_tail.join("\n");
+    assert_eq!(refused.code, Some(3), "{told}");
+    assert!(told.contains("is only on this machine"), "{told}");
+    assert_eq!(before.compare(&env.inventory()), []);
+    let begun = env.ok(&["restore", "--list"])["restores"][0]["operation"].clone();
+    env.ok(&["restore", "--forget", begun.as_str().unwrap()]);
+
+    env.storage_elsewhere(true);
+    let restored = env.finished(&["restore", backup.to_str().unwrap()], &job);
+    assert_eq!(restored.code, Some(0), "{}", restored.error());
+    let restored: serde_json::Value = serde_json::from_str(&restored.stdout).unwrap();
+    let operation = restored["operation"].as_str().unwrap();
+    let rescue = restored["rescue"]["id"].as_str().unwrap();
+    let kept = storage.join(rescue);
+    assert!(kept.join("backup-metadata.json").is_file());
+    let told = env.fails(3, &["restore", rescue]);
+    assert!(told.contains("is a rescue file"), "{told}");
+
+    // Nothing is dropped where the rescue file is on a machine that vanishes, and the other one has it from the storage.
+    env.replace_machine();
+    env.storage_elsewhere(false);
+    let refused = env.finished(&["restore", "--forget", operation], &job);
+    let told = refused.stderr_tail.join("\n");
+    assert_eq!(refused.code, Some(3), "{told}");
+    assert!(told.contains("which was read back"), "{told}");
+    env.storage_elsewhere(true);
+    let forgotten = env.finished(&["restore", "--forget", operation], &job);
+    assert_eq!(forgotten.code, Some(0), "{}", forgotten.error());
+    assert!(
+        forgotten.stdout.contains("\"rescue\": null"),
+        "{}",
+        forgotten.stdout
+    );
+
+    env.replace_machine();
+    let taken = env.ok(&["restore", "--reinsert", rescue]);
+    let documents = restored["rescue"]["documents"].as_u64().unwrap();
+    let inserted = taken["inserted"].as_object().unwrap().values();
+    let inserted: u64 = inserted.map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(
+        inserted + taken["conflicts"].as_u64().unwrap(),
+        documents,
+        "{taken}"
+    );
+    assert!(inserted > 0, "{taken}");
+    // What takes its place in the storage is not what was recorded.
+    let taken = env.backup();
+    for entry in std::fs::read_dir(&kept).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    for entry in std::fs::read_dir(&taken).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, kept.join(path.file_name().unwrap())).unwrap();
+    }
+    env.fails(1, &["restore", "--reinsert", rescue]);
 }

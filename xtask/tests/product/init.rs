@@ -73,6 +73,24 @@ fn planned(folder: &Path) -> Value {
     serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"))
 }
 
+/// The file with something valid in the place of each mark.
+fn filled(text: &str) -> String {
+    let line = |line: &str| {
+        let Some((key, _)) = line.split_once("\"<fill in:") else {
+            return format!("{line}\n");
+        };
+        let value = match key.trim_end_matches([' ', '=']) {
+            "url" => "https://x.example.com",
+            "domain" => "x.example.com",
+            "uri" => "PROD_X",
+            "repository" => "x/y",
+            _ => "x",
+        };
+        format!("{key}\"{value}\"\n")
+    };
+    text.lines().map(line).collect()
+}
+
 #[test]
 fn what_the_files_of_a_repository_hold_is_found_and_nothing_wrong_is_proposed() {
     let (mut needed, mut found, mut problems) = (0, 0, Vec::new());
@@ -140,14 +158,7 @@ fn marks_are_refused_until_they_are_filled_in_and_then_the_files_are_valid() {
         )),
         "{stderr}"
     );
-    let filled: Vec<String> = text
-        .lines()
-        .map(|line| match line.split_once("\"<fill in:") {
-            Some((key, _)) => format!("{key}\"https://x.example.com\""),
-            None => line.to_owned(),
-        })
-        .collect();
-    std::fs::write(&file, filled.join("\n")).unwrap();
+    std::fs::write(&file, filled(&text)).unwrap();
     let (code, stdout, stderr) = xtask(folder.path(), &["doctor", "--config-only"]);
     assert!(
         code == 0 && stdout.contains("ok       health.toml: valid"),
@@ -162,22 +173,7 @@ fn a_mark_in_the_health_checks_is_refused_too() {
     assert_eq!(code, 0);
     let file = folder.path().join("infrastructure/pipeline.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let filled: Vec<&str> = text
-        .lines()
-        .map(|line| line.split("<fill in:").next().unwrap())
-        .collect();
-    let filled: Vec<String> = filled
-        .iter()
-        .zip(text.lines())
-        .map(|(start, line)| {
-            if *start == line {
-                line.to_owned()
-            } else {
-                format!("{start}x\"")
-            }
-        })
-        .collect();
-    std::fs::write(&file, filled.join("\n")).unwrap();
+    std::fs::write(&file, filled(&text)).unwrap();
     let (code, stdout, _) = xtask(folder.path(), &["doctor", "--config-only"]);
     assert!(
         code == 1 && stdout.contains("`url` is not filled in: the health route of the backend"),

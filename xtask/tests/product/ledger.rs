@@ -23,7 +23,7 @@ const CLONES: usize = 3;
 const ROUNDS: usize = 200;
 /// Every how many rounds a racer is killed.
 const ROUNDS_PER_KILL: usize = 3;
-const RACE_DEADLINE: Duration = Duration::from_mins(5);
+const RACE_DEADLINE: Duration = Duration::from_mins(20);
 const WORLD: &str = "LEDGER_RACE_WORLD";
 
 /// A lease that never runs out during the race: only death frees the lock.

@@ -1,6 +1,7 @@
 //! The number of releases has no limit: ten thousand are some years of a busy team.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
@@ -95,14 +96,14 @@ fn commit(stream: &mut impl std::io::Write, reference: &str, text: &str) {
 }
 
 /// Ledger, records and tags, by one process.
-fn fill(remote: &Path, head: &str) {
+fn fill(remote: &Path, head: &str, releases: u64) {
     let mut child = command(remote)
         .args(["fast-import", "--quiet"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stream = std::io::BufWriter::new(child.stdin.take().unwrap());
-    for number in 0..RELEASES {
+    for number in 0..releases {
         let release = record(number, head);
         let (name, message) = (&release.tag, release.message().unwrap());
         for event in events(number, &release) {
@@ -120,18 +121,22 @@ fn fill(remote: &Path, head: &str) {
     assert!(child.wait().unwrap().success());
 }
 
-#[test]
-fn ten_thousand_releases_are_read_and_each_is_compared_with_the_ledger() {
+fn with_releases(count: u64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     remote_and_clone(dir.path(), "remote.git", "clone");
     let clone = dir.path().join("clone");
     git(&clone, &["commit", "--quiet", "--allow-empty", "--message", "x"]);
     git(&clone, &["push", "--quiet", "origin", "HEAD:refs/heads/main"]);
     let head = command(&clone).args(["rev-parse", "HEAD"]).output().unwrap();
-    fill(
-        &dir.path().join("remote.git"),
-        String::from_utf8(head.stdout).unwrap().trim(),
-    );
+    let head = String::from_utf8(head.stdout).unwrap();
+    fill(&dir.path().join("remote.git"), head.trim(), count);
+    dir
+}
+
+#[test]
+fn ten_thousand_releases_are_read_and_each_is_compared_with_the_ledger() {
+    let dir = with_releases(RELEASES);
+    let clone = dir.path().join("clone");
     let pipeline = clone.join("pipeline.toml");
     std::fs::write(&pipeline, PIPELINE).unwrap();
     let ctx = Context {
@@ -149,4 +154,50 @@ fn ten_thousand_releases_are_read_and_each_is_compared_with_the_ledger() {
     let backup = releases.backup_of(&tag(17)).unwrap().unwrap();
     assert_eq!(backup.id, "backup-18");
     assert_eq!(releases.newest().unwrap().tag, tag(RELEASES - 1));
+}
+
+#[test]
+fn releases_are_listed_while_one_platform_hangs_and_another_is_away() {
+    let dir = with_releases(3);
+    let clone = dir.path().join("clone");
+    std::fs::create_dir(clone.join("infrastructure")).unwrap();
+    std::fs::write(clone.join("infrastructure/pipeline.toml"), PIPELINE).unwrap();
+    let programs = dir.path().join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    for (name, does) in [("railway", "exec sleep 600"), ("vercel", "exit 1")] {
+        let file = programs.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{does}\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["releases", "--format", "json"])
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", dir.path())
+        .env("RAILWAY", "t")
+        .env("VERCEL", "t")
+        .current_dir(&clone)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let listing: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(listing["releases"][0]["release"]["tag"], tag(2), "{listing:#}");
+    assert_eq!(listing["releases"][0]["live"], false);
+    let unanswered = listing["unanswered"].to_string();
+    for named in [
+        "Railway (what the backend serves)",
+        "Vercel (what the frontend serves)",
+    ] {
+        assert!(unanswered.contains(named), "{unanswered}");
+    }
+    for named in [
+        "the list is not complete: Railway",
+        "nothing was changed",
+        "cargo xtask doctor",
+    ] {
+        assert!(errors.contains(named), "{errors}");
+    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rehearsal::test_env::backup::{Mongo, Outcome, Repo};
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo, age};
 use rehearsal::test_env::process::{Owned, program};
 use serde_json::{Value, json};
 
@@ -202,7 +202,26 @@ fn fetched_resumed_and_checked(repo: &Repo, id: &str) {
 fn pruned(repo: &Repo, first: &str) {
     repo.add_remote();
     let second = repo.backup()["metadata"]["id"].as_str().unwrap().to_owned();
-    repo.configure(&format!("retention_days = 0\n{PLACES}"));
+    repo.configure(&format!("retention_days = 1\n{PLACES}"));
+    let aged = repo.root().join("aged");
+    std::fs::create_dir(&aged).unwrap();
+    let name = format!("prod/db/{first}/backup-metadata.json");
+    let file = aged.join("backup-metadata.json");
+    let blob = [
+        "--container-name",
+        "backups",
+        "--name",
+        &name,
+        "--file",
+        file.to_str().unwrap(),
+    ];
+    az(repo, &[&["blob", "download"], &blob[..]].concat());
+    age(&aged);
+    age(&repo.backups());
+    az(
+        repo,
+        &[&["blob", "upload", "--overwrite", "true"], &blob[..]].concat(),
+    );
     repo.xtask(&["--yes", "backup", "prune"])
         .ok()
         .says("deleted")

@@ -1,6 +1,8 @@
-//! The benchmarks, the documents beside the program that they describe, the structure of its sources, and the workflows.
+//! The benchmarks, the documents beside the program that they describe, the structure of its sources, the inputs of
+//! the fuzz targets, and the workflows.
 
 mod bench;
 mod docs;
+mod fuzz;
 mod structure;
 mod workflows;

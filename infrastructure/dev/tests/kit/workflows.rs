@@ -78,11 +78,11 @@ fn scripts(job: &str) -> Vec<String> {
 
 /// Whether a script changes something live.
 fn is_live(script: &str) -> bool {
-    let changes = ["xtask deploy --yes", "xtask recover --yes"].iter();
-    changes.clone().any(|change| script.contains(change))
-        || script
-            .lines()
-            .any(|line| line.contains("xtask rollback ") && line.contains("--yes"))
+    let mut lines = script.lines().filter(|line| line.contains("--yes"));
+    lines.any(|line| {
+        let changes = ["xtask deploy ", "xtask rollback ", "xtask recover "];
+        changes.iter().any(|change| line.contains(change)) && !line.contains("--prepare")
+    })
 }
 
 fn number_after(text: &str, mark: &str) -> u32 {
@@ -146,6 +146,30 @@ fn a_job_that_changes_something_live_has_an_hour_and_tells_the_program_when_it_e
     assert_eq!(count, 2);
 }
 
+/// The machine of a job can vanish: its disk is not where the only backup of what is live may be.
+#[test]
+fn a_backup_is_uploaded_before_anything_is_live() {
+    let mut count = 0;
+    for (name, text) in [DEPLOY, ROLLBACK].map(|name| (name, workflow(name))) {
+        for (job, body) in jobs(&text) {
+            let at = |what: &str| body.find(what);
+            let Some(live) = scripts(&body).iter().find(|script| is_live(script)).cloned() else {
+                continue;
+            };
+            let live = at(live.lines().next().unwrap()).unwrap();
+            let prepared = at("--prepare --yes").unwrap_or_else(|| panic!("{name}: {job}"));
+            let uploaded = at("name: mongodb-backup-${{ steps.prepare.outputs.backup-id }}").unwrap();
+            assert!(prepared < uploaded && uploaded < live, "{name}: {job}");
+            assert!(
+                body.contains("${{ steps.prepare.outputs.operation }}"),
+                "{name}: {job}"
+            );
+            count += 1;
+        }
+    }
+    assert_eq!(count, 2);
+}
+
 #[test]
 fn secrets_come_from_an_environment_and_our_program_takes_the_place_of_the_shell() {
     let mut count = 0;
@@ -200,6 +224,8 @@ sys.stdin.read()
             ("TAG", "t"),
             ("REASON", "r"),
             ("DATABASE", "auto"),
+            ("OPERATION", "o"),
+            ("PREPARED", "o"),
         ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -150,7 +150,7 @@ pub(super) fn session(random: &mut Random, number: i64) -> Document {
 }
 
 /// One document for each kind of value.
-pub(super) fn all_types() -> Vec<Document> {
+pub(crate) fn all_types() -> Vec<Document> {
     let values: Vec<(&str, Bson)> = vec![
         ("double", Bson::Double(-0.0)),
         ("infinity", Bson::Double(f64::INFINITY)),

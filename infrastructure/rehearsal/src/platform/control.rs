@@ -74,6 +74,7 @@ impl Control {
                     .as_bool()
                     .context("may_roll_back is missing")?,
             ),
+            "/railway/restart" => platforms.railway.restart()?,
             "/railway/crash" => platforms.railway.crash(text("deployment")?)?,
             "/mail/refuse" => platforms.mail.refuse(text("answer")?),
             "/expire" => platforms.github.expire_artifacts(body["name"].as_str()),

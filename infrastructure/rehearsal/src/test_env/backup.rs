@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use mongodb::bson::{Document, doc};
 use mongodb::sync::{Client, Database};
+use xtask::domain::manifest::BackupMetadata;
 
 use super::process::{Owned, program, wait_until};
 use super::programs::{PRODUCT, built};
@@ -324,6 +325,17 @@ impl Outcome {
 /// Starts a command with pipes for its outputs; it is killed when this is dropped.
 pub fn start(command: &mut Command) -> Owned {
     Owned::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+}
+
+/// Makes every backup below this folder two days older.
+pub fn age(folder: &Path) {
+    let metadata = files_below(folder).into_iter();
+    for file in metadata.filter(|file| file.ends_with("backup-metadata.json")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut metadata = BackupMetadata::from_text(&text).unwrap();
+        metadata.timestamp -= chrono::TimeDelta::days(2);
+        std::fs::write(&file, metadata.to_text().unwrap()).unwrap();
+    }
 }
 
 /// Every file below a folder.

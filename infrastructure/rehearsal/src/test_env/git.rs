@@ -29,9 +29,13 @@ pub fn command(dir: &Path) -> Command {
 pub fn remote_and_clone(dir: &Path, remote: &str, clone: &str) {
     let branch = format!("--initial-branch={BRANCH}");
     git(dir, &["init", "--quiet", "--bare", &branch, remote]);
-    git(dir, &["init", "--quiet", &branch, clone]);
-    git(
-        &dir.join(clone),
-        &["remote", "add", "origin", &format!("../{remote}")],
-    );
+    clone_empty(dir, remote, clone);
+}
+
+/// Makes a clone that has fetched nothing.
+pub fn clone_empty(dir: &Path, remote: &str, clone: impl AsRef<Path>) {
+    let clone = dir.join(clone);
+    let branch = format!("--initial-branch={BRANCH}");
+    git(dir, &["init", "--quiet", &branch, clone.to_str().expect("UTF-8")]);
+    git(&clone, &["remote", "add", "origin", &format!("../{remote}")]);
 }

@@ -17,10 +17,11 @@ use xtask::secret::Secret;
 
 pub mod crash;
 mod data;
+pub mod shapes;
 
 pub use data::{change, seed};
 
-use super::git::remote_and_clone;
+use super::git::{clone_empty, remote_and_clone};
 use super::process::told;
 use super::programs::{PRODUCT, built};
 use super::proxy::Proxy;
@@ -40,6 +41,8 @@ pub struct RestoreEnv {
     pub proxy: Option<Proxy>,
     pub dir: tempfile::TempDir,
     next_backup_s: std::cell::Cell<i64>,
+    /// Machines that are gone.
+    lost: std::cell::Cell<u32>,
 }
 
 impl RestoreEnv {
@@ -72,11 +75,38 @@ impl RestoreEnv {
             proxy: None,
             dir,
             next_backup_s: std::cell::Cell::new(0),
+            lost: std::cell::Cell::new(0),
         }
     }
 
     pub fn root(&self) -> PathBuf {
-        self.dir.path().join("repository")
+        self.dir.path().join(match self.lost.get() {
+            0 => "repository".to_owned(),
+            lost => format!("machine-{lost}"),
+        })
+    }
+
+    /// The machine is gone, with its clone and all that was in it; another one has the same configuration at another path.
+    pub fn replace_machine(&self) {
+        let file = "infrastructure/pipeline.toml";
+        let (before, configuration) = (self.root(), std::fs::read(self.root().join(file)).unwrap());
+        self.lost.set(self.lost.get() + 1);
+        std::fs::remove_dir_all(before).unwrap();
+        clone_empty(self.dir.path(), "remote.git", self.root().file_name().unwrap());
+        std::fs::create_dir_all(self.root().join("infrastructure")).unwrap();
+        std::fs::write(self.root().join(file), configuration).unwrap();
+    }
+
+    /// Lets the storage be a folder that is in no clone; gives that folder. `off_machine` is what the configuration has of it.
+    pub fn storage_elsewhere(&self, off_machine: bool) -> PathBuf {
+        let folder = self.dir.path().join("storage");
+        let place = format!("path = \"{}\"\noff_machine = {off_machine}\n", folder.display());
+        self.configure(|pipeline| {
+            let clear = "[backup]\nunencrypted = \"let-others-read-them\"\n[[backup.places]]";
+            let pipeline = pipeline.replace("path = \"backups\"\n", &place);
+            pipeline.replace("[[backup.places]]", clear)
+        });
+        folder
     }
 
     /// Where `xtask` looks for the server.

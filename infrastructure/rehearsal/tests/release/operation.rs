@@ -2,14 +2,22 @@
 
 mod again;
 mod backup;
+mod break_glass;
 pub mod case;
 mod crash;
 mod disturbed;
 mod fault;
 mod matrix;
+mod meanwhile;
+mod model;
 mod network;
+mod prepared;
 mod records;
 mod refusals;
+mod rescue;
 mod restore;
+mod runner_lost;
 mod table;
 mod variables;
+mod waits;
+mod zombie;

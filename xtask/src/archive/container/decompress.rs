@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::gzip::{self, HEADER_BYTES};
 use super::ordered::{self, Drain, Feeder, Stopped};
+use crate::archive::GZIP;
 
 /// Content of members from other tools comes in parts of this size.
 const PART_BYTES: usize = 1024 * 1024;
@@ -79,7 +80,7 @@ fn other_member<S: BufRead>(
     source: S,
     feeder: &Feeder<Vec<u8>, Vec<u8>>,
 ) -> Result<S, Failure> {
-    let known = header.starts_with(&[0x1f, 0x8b]);
+    let known = header.starts_with(&GZIP);
     check(
         known,
         "the file has something that is not gzip, at its start or after its end",

@@ -20,7 +20,7 @@ pub(super) fn run(ctx: &Context) -> Result<()> {
 }
 
 /// A row of the table, and the note below it.
-fn row(backup: &BackupListing) -> (Vec<String>, String) {
+fn row(backup: &BackupListing) -> (Vec<String>, Vec<String>) {
     let verified = backup.verified.map(|at| at.format("%F %R").to_string());
     let row = vec![
         backup.id.clone(),
@@ -32,6 +32,6 @@ fn row(backup: &BackupListing) -> (Vec<String>, String) {
     ];
     (
         row,
-        format!("{}; in {}", backup.purpose, backup.storages.join(", ")),
+        vec![format!("{}; in {}", backup.purpose, backup.storages.join(", "))],
     )
 }

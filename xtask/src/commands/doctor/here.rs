@@ -35,7 +35,7 @@ pub(super) fn configuration(ctx: &Context) -> Vec<Line> {
         "pipeline.toml",
         format!("environments: {}", names.join(", ")),
     )];
-    lines.push(match crate::health::check_file(ctx) {
+    lines.push(match crate::health::check_for_release(ctx) {
         Ok(()) => Line::ok("health.toml", "valid"),
         Err(error) => Line::error("health.toml", &error, "fix infrastructure/health.toml"),
     });

@@ -6,7 +6,6 @@ use super::Line;
 use crate::backup;
 use crate::context::Context;
 use crate::database::Live;
-use crate::domain::release::known_good;
 use crate::release::releases::Releases;
 use crate::restore::{self, Leftover};
 use crate::tools::railway::Railway;
@@ -119,7 +118,7 @@ fn restorable(live: &Live) -> Result<Vec<Line>> {
 /// keeps the image of a replaced deployment for a time that depends on its plan (24 h, 72 h, 120 h, 360 h).
 fn image_window(ctx: &Context, railway: &Railway) -> Result<Option<Line>> {
     let releases = Releases::read(ctx)?;
-    let good = known_good(&releases.all);
+    let good = releases.known_good(ctx);
     let Some(newest) = good.first() else {
         return Ok(None);
     };

@@ -69,22 +69,11 @@ pub(super) fn swapped(done: &Swapped) -> String {
         .expect("writing to a string");
     }
     for written in &done.written_since {
-        writeln!(
-            text,
-            "written since the swap, and live: `{}`: {} documents created, {} changed, {} deleted",
-            written.collection, written.created, written.changed, written.deleted
-        )
-        .expect("writing to a string");
+        writeln!(text, "written since the swap, and live: {}", written.text()).expect("writing to a string");
     }
     repaired(&done.repaired, &mut text);
     if let Some(rescue) = &done.rescue {
-        writeln!(
-            text,
-            "{} documents that only the previous collections had: {}",
-            rescue.documents,
-            rescue.path.display()
-        )
-        .expect("writing to a string");
+        writeln!(text, "only the previous collections had {}", rescue.text()).expect("writing to a string");
     }
     writeln!(
         text,
@@ -107,13 +96,7 @@ pub(super) fn undone(done: &RestoreUndone) -> String {
     }
     repaired(&done.repaired, &mut text);
     if let Some(rescue) = &done.rescue {
-        writeln!(
-            text,
-            "{} documents that were written to the restored collections: {}",
-            rescue.documents,
-            rescue.path.display()
-        )
-        .expect("writing to a string");
+        writeln!(text, "only the restored collections had {}", rescue.text()).expect("writing to a string");
     }
     text
 }
@@ -122,13 +105,7 @@ pub(super) fn undone(done: &RestoreUndone) -> String {
 pub(super) fn forgotten(done: &Forgotten) -> String {
     let mut text = String::new();
     if let Some(rescue) = &done.rescue {
-        writeln!(
-            text,
-            "{} documents were in no file here: {}",
-            rescue.documents,
-            rescue.path.display()
-        )
-        .expect("writing to a string");
+        writeln!(text, "no file here had {}", rescue.text()).expect("writing to a string");
     }
     writeln!(
         text,
@@ -173,7 +150,7 @@ pub(super) fn reinserted(done: &Reinserted) -> String {
 }
 
 /// One restore of the list, and what to do about it.
-pub(super) fn row(known: &KnownRestore) -> (Vec<String>, String) {
+pub(super) fn row(known: &KnownRestore) -> (Vec<String>, Vec<String>) {
     let state = known.phase.map_or("unknown here", RestorePhase::name);
     let row = vec![
         known.operation.to_string(),
@@ -187,7 +164,15 @@ pub(super) fn row(known: &KnownRestore) -> (Vec<String>, String) {
         || "nothing is left to do".to_owned(),
         |next| format!("next: {next}"),
     );
-    (row, next)
+    let rescues = known.rescues.iter().map(|rescue| {
+        let elsewhere = if rescue.path.exists() {
+            ""
+        } else {
+            " (not on this machine)"
+        };
+        format!("rescue file{elsewhere}: {}", rescue.text())
+    });
+    (row, rescues.chain([next]).collect())
 }
 
 /// What would be lost, for people.

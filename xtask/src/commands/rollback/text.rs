@@ -1,8 +1,10 @@
 //! What `rollback`, and the undo of one, print.
 
 use anyhow::Result;
+use serde::Serialize;
 
 use crate::context::Context;
+use crate::domain::operation::OperationId;
 use crate::domain::release::Health;
 use crate::error::catalogue::release as errors;
 use crate::release::rollback::{PlannedRollback, RolledBack};
@@ -22,11 +24,37 @@ pub(in crate::commands) fn plan_text(planned: &PlannedRollback) -> String {
     text
 }
 
+/// An operation that waits for its live changes.
+#[derive(Serialize)]
+struct PreparedOperation<'a> {
+    operation: &'a OperationId,
+    next: String,
+}
+
+/// Prints what is prepared, and gives the operation to the next step of a workflow.
+pub(in crate::commands) fn print_prepared(ctx: &Context, kind: &str, operation: &OperationId) -> Result<()> {
+    report::step_output("operation", operation.as_str())?;
+    let prepared = PreparedOperation {
+        operation,
+        next: format!("cargo xtask {kind} --resume {operation}"),
+    };
+    report::emit(ctx.format, "prepared/1", &prepared, || {
+        format!(
+            "{operation} is prepared, nothing live was changed; next: {}\n",
+            prepared.next
+        )
+    })
+}
+
 /// Prints the result; a release that is still unhealthy is an error.
 pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Result<()> {
     report::emit_done(ctx.format, "rollback/1", done, || rollback_text(done));
     if done.release.health == Health::Healthy {
         return Ok(());
+    }
+    if let Some(backup) = done.backup.as_ref().filter(|_| !done.migrated.is_empty()) {
+        let what = done.migrated.join("; ");
+        return Err(errors::rollback_data_migrated(&done.release.tag, what, backup).into());
     }
     let from = done.release.rollback_of.as_deref().unwrap_or_default();
     Err(errors::rollback_unhealthy(&done.release.tag, from).into())
@@ -34,8 +62,13 @@ pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Res
 
 /// The report for people.
 pub(in crate::commands) fn rollback_text(done: &RolledBack) -> String {
+    let written = done.written_since.iter();
+    let written = written.map(|written| format!("written since the swap, and live: {}\n", written.text()));
+    let rescue = done.rescue.iter();
+    let rescue = rescue.map(|rescue| format!("only the previous collections had {}\n", rescue.text()));
+    let data: String = written.chain(rescue).collect();
     format!(
-        "{} restores {} ({}); {}\n{}",
+        "{} restores {} ({}); {}\n{data}{}",
         done.release.tag,
         done.restored(),
         done.release.health.word(),

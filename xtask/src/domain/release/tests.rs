@@ -100,7 +100,7 @@ fn of_commit(tag: &str, commit: &str) -> Release {
 }
 
 fn offered(releases: &[Release]) -> Vec<&str> {
-    known_good(releases)
+    known_good(releases, |release| release.health == Health::Healthy)
         .iter()
         .map(|release| release.tag.as_str())
         .collect()
@@ -122,6 +122,12 @@ fn offered_are_healthy_releases_of_other_code_that_nobody_took_back() {
     assert_eq!(offered(&releases), ["d"]);
     releases.push(of_commit("f", "6"));
     assert_eq!(offered(&releases), ["e", "d"]);
+    // A later check found `b` healthy.
+    let good = known_good(&releases, |release| {
+        release.health == Health::Healthy || release.tag == "b"
+    });
+    let good: Vec<&str> = good.iter().map(|release| release.tag.as_str()).collect();
+    assert_eq!(good, ["e", "d", "b"]);
 }
 
 #[test]

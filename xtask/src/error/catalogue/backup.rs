@@ -17,11 +17,35 @@ catalogue! {
         live "the restore was not disturbed, and no backup was made",
         next "wait for the restore (cargo xtask restore --list), and run the command again";
 
+    /// The backup of what is live is only on a machine that is gone after its job.
+    backup_only_here(id) Refused
+        "the backup {id} is only on this machine, which is gone with its disk when the job ends",
+        live "nothing live was changed",
+        next "add a storage off this machine to pipeline.toml (github, azure, or off_machine = true for a folder that is one); or do as production-deploy.yml does: --prepare, upload the backup as the artifact mongodb-backup-{id}, --resume";
+
+    /// A job begins a live change in one process, and no storage outlives its machine.
+    no_storage_off_machine(kind) Refused
+        "this machine is gone when its job ends, and no storage of pipeline.toml outlives it: nothing would have the backup of what is live",
+        live "nothing was changed",
+        next "add a storage off this machine to pipeline.toml (github, azure, or off_machine = true for a folder that is one); or run it in three steps: cargo xtask {kind} --prepare, upload of the backup as an artifact, cargo xtask {kind} --resume OPERATION";
+
     /// A file or folder that mongodump wrote by itself, where a backup is asked for.
-    dump_of_mongodump(path, options) Usage
+    dump_of_mongodump(path, quoted) Usage
         "{path} is a dump of mongodump and no backup of this program: nothing is recorded that it could be checked by",
         live "nothing was changed",
-        next "fill a database of another name with it: mongorestore {options} --nsFrom='DATABASE.*' --nsTo='DATABASE_dump.*' (never with --drop); compare it, name it in pipeline.toml, and take a backup of it: cargo xtask backup create";
+        next "make a verified backup of it: cargo xtask backup import {quoted}";
+
+    /// What is to be imported cannot be read as a dump.
+    not_a_dump(path, why) Usage
+        "{path} cannot be imported as a dump of mongodump: {why}",
+        live "nothing was changed, and no backup was made",
+        next "name a whole archive (mongodump --archive), compressed or not, or the folder that mongodump wrote: cargo xtask backup import DUMP";
+
+    /// A dump that has nothing of the environment's database.
+    dump_of_others(path, databases, database) Usage
+        "{path} has {databases}, and nothing of the database `{database}`",
+        live "nothing was changed, and no backup was made",
+        next "name a dump of `{database}` (a folder of one database has its name), or the environment that it is of: --env ENVIRONMENT";
 
     /// A file or folder that has no `backup-metadata.json`.
     without_metadata(path) Usage

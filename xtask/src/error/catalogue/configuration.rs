@@ -23,6 +23,12 @@ catalogue! {
         live "nothing was changed",
         next "correct {file} and run the command again";
 
+    /// `migrations.paths` is misspelt: a rollback would keep a database that a migration has changed.
+    migrations_unmatched(paths) Usage
+        "`[migrations] paths` in pipeline.toml match no file of any commit: {paths}",
+        live "nothing was changed",
+        next "correct the paths, or commit the folder, and run the command again";
+
     /// A backup would lie in the clear where others can read it.
     backup_unencrypted(places) Failed
         "only encrypted backups go to {places}, and backup.recipients and backup.identity in pipeline.toml name no key",

@@ -23,6 +23,12 @@ catalogue! {
         live "nothing was changed",
         next "add one to {file}, or leave --only out";
 
+    /// A deploy would stop midway: it has no way to see whether what it made live works.
+    release_unchecked(file, missing) Usage
+        "{file} has no critical check {missing}, and a deploy needs one",
+        live "nothing was changed",
+        next "add one to {file}: the file of that name in the project's repository is a commented start";
+
     /// `--release` names a release that the git remote does not have.
     release_unknown(release) Usage
         "there is no release `{release}`",

@@ -64,6 +64,12 @@ catalogue! {
         live "nothing was changed",
         next "cargo xtask releases";
 
+    /// `--resume` of an operation that was prepared long ago.
+    prepared_too_long_ago(operation, minutes, kind) Refused
+        "{operation} was prepared {minutes} minutes ago: its backup is not what is live now",
+        live "nothing live was changed by it",
+        next "run cargo xtask {kind} again: a new one takes the place of one that was only prepared";
+
     /// `--resume` after an undo has begun.
     undo_has_begun(operation, kind) Refused
         "the undo of {operation} has begun: it cannot be resumed",

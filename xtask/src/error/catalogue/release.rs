@@ -5,6 +5,36 @@ use super::catalogue;
 catalogue! {
     "Deploy and rollback", "A preflight lists every problem in one error.";
 
+    /// `--break-glass` while the remote answers.
+    remote_answers(remote) Refused
+        "the git remote {remote} answers: there is no need for --break-glass",
+        live "nothing was changed",
+        next "run the command without --break-glass";
+
+    /// `--break-glass` with another name than that of the environment.
+    glass_not_broken(given, environment) Refused
+        "--break-glass was given `{given}`, not the name of the environment",
+        live "nothing was changed",
+        next "notify the team that nobody else may deploy or roll back, then: --break-glass {environment}";
+
+    /// Another rollback without the ledger.
+    emergency_taken(who) Refused
+        "a rollback without the ledger is under way, or has ended and is not in the ledger yet: {who}",
+        live "this command changed nothing",
+        next "ask them; their machine resumes it with --break-glass, and `cargo xtask ledger --repair` appends it when the git remote answers";
+
+    /// A rollback without the ledger stopped midway on another machine.
+    emergency_elsewhere(who) Refused
+        "the rollback without the ledger has not ended, and its records are on another machine: {who}",
+        live "as that rollback left it",
+        next "resume or undo it on that machine; if the machine is lost, docs/EMERGENCY.md has the way by hand";
+
+    /// `ledger --repair` while a rollback without the ledger is midway here.
+    emergency_unfinished(kind, operation, environment) Refused
+        "{kind} {operation}, which runs without the ledger, has not ended",
+        live "as {operation} left it",
+        next "cargo xtask {kind} --break-glass {environment} --resume {operation}   (or --undo {operation}), then run the command again";
+
     /// The undo of the first release.
     no_release_before(tag) Refused
         "there was no release before {tag}",
@@ -16,6 +46,12 @@ catalogue! {
         "{operation} made {made}, which was replaced since: an undo of it would take away {newest} too",
         live "{newest} is live; nothing was changed",
         next "{next}";
+
+    /// Something that a plan was made of has changed while its confirmation waited.
+    changed_since_plan(changes) Refused
+        "this changed after the plan was made: {changes}",
+        live "this command changed nothing",
+        next "run the command again: its plan is made of what is there now";
 
     /// The target of a rollback is what is live.
     live_already(tag, newest) Refused
@@ -63,6 +99,18 @@ catalogue! {
         "the checks after the rollback failed ({tag})",
         live "{tag} is live with the code and data asked for",
         next "cargo xtask health   (to undo: cargo xtask rollback {from} --reason \"…\")";
+
+    /// The release that was replaced changed the restored data before it ended.
+    rollback_data_migrated(tag, what, backup) Midway
+        "the data of {tag} were changed by the release that it replaced: {what}",
+        live "{tag} is live; its data are restored and changed since",
+        next "cargo xtask restore {backup} --reason \"…\"   (the replaced release no longer runs; nothing is lost)";
+
+    /// `releases`: a platform or a storage is away. What is known without it was printed.
+    not_all_answered(which) Failed
+        "the list is not complete: {which}",
+        live "nothing was changed; the releases are as the ledger has them, and whether they are what serves is not known",
+        next "cargo xtask doctor   (names what is wrong with token, platform or network), then cargo xtask releases";
 
     /// `rollback` without a tag.
     no_release_given(next) Usage

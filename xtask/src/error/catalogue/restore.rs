@@ -107,6 +107,23 @@ catalogue! {
         live "nothing live was changed",
         next "cargo xtask restore --forget {operation}";
 
+    /// A storage has another file under the id of the backup that is restored.
+    backup_replaced(id) Failed
+        "the backup {id} has another hash than the plan of the restore: it was replaced",
+        next "find the file that was meant (cargo xtask backup list), and put it into a storage of pipeline.toml";
+
+    /// A rescue file is named where a backup is restored.
+    rescue_is_no_backup(file) Refused
+        "{file} is a rescue file: it has only what a backup had not",
+        live "nothing was changed",
+        next "cargo xtask restore --reinsert {file} puts its documents back where they are missing";
+
+    /// The rescue file of what `--forget` drops is only where it may be lost.
+    rescue_not_kept(operation, file) Refused
+        "what restore {operation} keeps is in the rescue file {file}, and no storage has a copy of that file which was read back",
+        live "nothing was dropped",
+        next "correct the storages of pipeline.toml or their secrets, and run the command again; in a workflow's job a storage off its machine is needed";
+
     /// Documents that `--forget` would drop are in no file.
     not_elsewhere(operation, documents) Refused
         "{documents} documents kept by restore {operation} are neither in its backup nor in a rescue file",

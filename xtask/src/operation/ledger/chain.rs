@@ -115,6 +115,8 @@ impl Chain {
                 Ok(Append::Arrived) => {
                     self.head = Some(commit.clone());
                     self.push(event);
+                    // Where the remote does not answer later, this clone has all that it wrote itself.
+                    self.git.remember_fetched(&self.reference, &commit)?;
                     return Ok(true);
                 }
                 Ok(Append::Overtaken) => match self.refresh() {

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -52,17 +52,17 @@ struct HeldLease {
     lost: bool,
 }
 
-/// A moment by both clocks: the monotonic one stands still while a laptop sleeps, the other one can be set.
+/// A moment by both clocks: the one since the start of the machine nobody sets, the other one may be set back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
-    monotonic: Instant,
+    since_boot: Duration,
     wall: SystemTime,
 }
 
 impl Clock {
     pub(super) fn now() -> Self {
         Self {
-            monotonic: Instant::now(),
+            since_boot: since_boot(),
             wall: SystemTime::now(),
         }
     }
@@ -70,13 +70,25 @@ impl Clock {
     /// How long ago it was, by the clock that says more.
     fn age(&self) -> Duration {
         let by_wall = self.wall.elapsed().unwrap_or_default();
-        self.monotonic.elapsed().max(by_wall)
+        since_boot().saturating_sub(self.since_boot).max(by_wall)
     }
 
     /// What is left of a lease that began then.
     fn left_of(&self, lease: Duration) -> Duration {
         lease.saturating_sub(self.age())
     }
+}
+
+/// Since the machine started, the time in which it slept included: on Linux the monotonic clock stands still then
+/// (`clock_gettime(2)`, `CLOCK_BOOTTIME`). Elsewhere the other clock shows it.
+fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(clock);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 impl OperationLock {
@@ -143,6 +155,12 @@ impl OperationLock {
     pub fn proof(&self) -> impl Fn() -> Result<()> + Send + Sync + 'static {
         let shared = Arc::clone(&self.shared);
         move || shared.prove()
+    }
+
+    /// The same proof as [`Self::check`], for a part of the operation that does not hold the lock itself.
+    pub fn checked(&self) -> impl Fn() -> Result<()> + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.check()
     }
 
     /// Records the end and lets go of the lock.

@@ -20,8 +20,7 @@ pub(super) fn this_process() -> Holder {
     THIS.get_or_init(|| {
         let pid = std::process::id();
         Holder {
-            user: first_set(&["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"])
-                .unwrap_or_else(|| "unknown".into()),
+            user: crate::context::actor(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             pid,
             run: workflow_run(),

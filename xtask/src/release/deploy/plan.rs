@@ -4,13 +4,17 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::approval;
-use crate::backup::encryption;
+use crate::backup::{encryption, off_machine};
+use crate::config::OnUnhealthy;
 use crate::context::Context;
 use crate::domain::release::rolled_back_by;
+use crate::health;
 use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
+use crate::release::break_glass;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
+use crate::release::migrations;
 use crate::release::others::{Settings, accepted_in_words};
 use crate::release::platforms::Platforms;
 use crate::release::releases::{Releases, tag_note};
@@ -60,6 +64,7 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     let releases = Releases::read(ctx)?;
     releases.require_ledger(ctx)?;
     releases.require_sound(None, &mut preflight);
+    break_glass::require_none(ctx, &mut preflight);
     let last = releases.newest();
     let mut notes = approval::notes(ctx, last)?;
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
@@ -86,11 +91,18 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         "the database's secret",
         ctx.connection_string(&ctx.env().mongodb.uri),
     );
+    preflight.check("the health checks", health::check_for_release(ctx));
+    preflight.check("the migrations", migrations::require(ctx, &git, &commit));
     preflight.check("the backup's keys", encryption::check(ctx));
     preflight.check(
         "the time that the job has",
         JobLimit::read(ctx).and_then(|limit| limit.require_all()),
     );
+    preflight.require(can_roll_back_at_once(ctx), || {
+        "deploy.on_unhealthy = \"rollback\" in a workflow's job needs a storage off its machine in pipeline.toml: nothing else would \
+         have the backup of what the rollback replaces"
+            .into()
+    });
     let variables = preflight
         .check("the variables", variables(ctx))
         .unwrap_or_default();
@@ -132,6 +144,13 @@ fn check_repository(ctx: &Context, git: &Git, preflight: &mut Preflight) {
             format!("the commit is not on the remote's branch {branch}: push it first")
         });
     }
+}
+
+/// The automatic rollback has no step of a workflow between its backup and its live changes.
+fn can_roll_back_at_once(ctx: &Context) -> bool {
+    ctx.config.deploy.on_unhealthy == OnUnhealthy::Stop
+        || !off_machine::machine_vanishes()
+        || off_machine::is_configured(ctx)
 }
 
 fn variables(ctx: &Context) -> Result<ToSet> {

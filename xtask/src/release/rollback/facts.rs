@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::domain::release::Release;
+use crate::release::migrations;
 use crate::release::others::others_who_deploy;
 use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::release_tag::schema_fingerprint;
@@ -69,7 +70,7 @@ impl OfGit {
             || git.is_ancestor(&git.resolve(&target.commit)?, &git.fetch(&ctx.config.git.branch)?);
         let changed_migrations = || {
             let (then, now) = (git.resolve(&target.commit)?, git.resolve(&from.commit)?);
-            git.changed_paths(&then, &now, &ctx.config.migrations.paths)
+            migrations::changed(ctx, &git, &then, &now)
         };
         Self {
             reachable: reachable(),

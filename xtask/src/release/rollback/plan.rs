@@ -9,17 +9,16 @@ use crate::backup;
 use crate::context::Context;
 use crate::domain::release::{
     BackupRef, DatabaseAction, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts,
-    database_action, known_good,
+    database_action,
 };
 use crate::domain::release_chain::restores;
-use crate::domain::status_record::is_healthy_between;
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
-use crate::operation::status_records;
+use crate::release::break_glass;
 use crate::release::checkout::Checkout;
-use crate::release::releases::{Releases, tag_note};
+use crate::release::releases::{LaterChecks, Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
 use crate::restore;
@@ -72,8 +71,9 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         return Err(errors::live_already(tag, &from.tag).into());
     }
     releases.require_sound(Some(tag), &mut preflight);
+    break_glass::require_none(ctx, &mut preflight);
     preflight.require(
-        wanted.health == RequiredHealth::Any || is_good(ctx, &releases, target),
+        wanted.health == RequiredHealth::Any || releases.is_good(ctx, target, &LaterChecks::default()),
         || {
             format!(
                 "{tag} was never healthy: its record has {}, and no later check recorded another verdict (`cargo xtask health --record` \
@@ -138,7 +138,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
 /// The tag is wrong: says in which way, and which tags would be right.
 fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Error {
     if releases.unrecorded.iter().any(|release| release.tag == tag) {
-        return errors::not_in_ledger(tag, offered(releases).join(", ")).into();
+        return errors::not_in_ledger(tag, offered(ctx, releases).join(", ")).into();
     }
     let prefix = &ctx.env().tag_prefix;
     let doubts = releases.doubts(tag);
@@ -155,28 +155,13 @@ fn no_such_target(ctx: &Context, releases: &Releases, tag: &str) -> anyhow::Erro
         .or(doubtful)
         .or(malformed)
         .unwrap_or_else(|| format!("the remote has no tag {tag}"));
-    errors::not_a_target(tag, why, offered(releases).join(", ")).into()
-}
-
-/// Whether the checks after its deploy, or any recorded while it was live, found the release healthy: the first ones may have
-/// come too early, or have met a fault that passed.
-fn is_good(ctx: &Context, releases: &Releases, target: &Release) -> bool {
-    if target.health == Health::Healthy {
-        return true;
-    }
-    let next = releases.all.iter().find(|later| later.created > target.created);
-    match status_records::read(ctx) {
-        Ok(records) => is_healthy_between(&records, target.created, next.map(|next| next.created)),
-        Err(error) => {
-            report::progress(&format!("warning: the recorded checks cannot be read: {error:#}"));
-            false
-        }
-    }
+    errors::not_a_target(tag, why, offered(ctx, releases).join(", ")).into()
 }
 
 /// The releases that a rollback offers, newest first.
-pub fn offered(releases: &Releases) -> Vec<String> {
-    known_good(&releases.all)
+pub fn offered(ctx: &Context, releases: &Releases) -> Vec<String> {
+    releases
+        .known_good(ctx)
         .into_iter()
         .map(|release| release.tag.clone())
         .collect()
@@ -254,7 +239,8 @@ fn check_backup(
         preflight.require(found.metadata.verified.is_some(), || {
             format!("the backup {} was never verified", backup.id)
         });
-        let blocking = preflight.check("the restore", restore::blocking(ctx, &found));
+        let ledger = releases.ledger.clone().unwrap_or_default();
+        let blocking = preflight.check("the restore", restore::blocking(ctx, &found, &ledger));
         for problem in blocking.unwrap_or_default() {
             preflight.require(false, || format!("the restore: {problem}"));
         }

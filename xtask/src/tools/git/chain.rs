@@ -143,8 +143,13 @@ impl Git {
                 bail!("{name} of {} lost its commit {}", self.remote, commit.short());
             }
         }
+        self.remember_fetched(name, commit)
+    }
+
+    /// Remembers that the remote has this commit of the chain. Another process may be writing the same reference now: then it
+    /// remembers as much.
+    pub fn remember_fetched(&self, name: &str, commit: &CommitId) -> Result<()> {
         let kept = fetched_before(name);
-        // Only saves time: another process may be writing the same reference now.
         self.local(&["update-ref", &kept, commit.as_str()])?.output()?;
         Ok(())
     }

@@ -59,6 +59,19 @@ fn clean_pushed_and_changed_are_told_apart() {
     let below = |path: &str| git.changed_paths(&first, &second, &[path.to_owned()]).unwrap();
     assert_eq!(below("backend/migrations"), ["backend/migrations/ä 1"]);
     assert!(below("frontend").is_empty());
+    let paths = ["backend/migrations", "backend/migration", "backend/*/ä*"].map(str::to_owned);
+    assert_eq!(
+        git.never_committed(&second, &paths).unwrap(),
+        ["backend/migration"]
+    );
+    assert_eq!(git.never_committed(&first, &paths).unwrap(), paths);
+    world.git("a", &["rm", "--quiet", "-r", "backend/migrations"]);
+    let third = world.commit("a", "backend/app", "three");
+    assert_eq!(
+        git.never_committed(&third, &paths).unwrap(),
+        ["backend/migration"],
+        "what was removed has been there"
+    );
 
     std::fs::write(world.dir.path().join("a/new file"), "").unwrap();
     assert_eq!(git.uncommitted().unwrap(), ["new file"]);

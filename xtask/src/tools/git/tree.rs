@@ -42,6 +42,23 @@ impl Git {
         Ok(changed)
     }
 
+    /// Those of `paths` at which neither this commit nor one before it has a file. What may lie in a submodule is not among
+    /// them: its files are not in this repository.
+    pub fn never_committed(&self, commit: &CommitId, paths: &[String]) -> Result<Vec<String>> {
+        let mut never = Vec::new();
+        for path in paths {
+            let args = ["log", "-1", "--format=%H", commit.as_str(), "--", path];
+            if self.local(&args)?.read()?.trim().is_empty() {
+                never.push(path.clone());
+            }
+        }
+        if !never.is_empty() {
+            let submodules = self.submodules(commit)?;
+            never.retain(|path| !submodules.iter().any(|submodule| may_contain(submodule, path)));
+        }
+        Ok(never)
+    }
+
     /// Each path that differs, and whether it is a submodule on one of the sides.
     fn differing(&self, from: &CommitId, to: &CommitId, paths: &[String]) -> Result<Vec<(bool, String)>> {
         let mut args = vec![

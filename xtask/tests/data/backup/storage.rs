@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::schema;
-use rehearsal::test_env::backup::{Mongo, Outcome, Repo, files_below};
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo, age, files_below};
 use rehearsal::test_env::platform::Platform;
 use rehearsal::test_env::process::program;
 use rehearsal::test_env::programs::{REHEARSAL, built};
@@ -54,7 +54,8 @@ fn old_backups_go_but_not_the_last_one_nor_what_a_release_needs() {
     let ids: Vec<String> = (0..3)
         .map(|_| repo.backup()["metadata"]["id"].as_str().unwrap().to_owned())
         .collect();
-    repo.configure("retention_days = 0");
+    repo.configure("retention_days = 1");
+    age(&repo.backups());
     git(&[
         "tag",
         "-a",
@@ -131,9 +132,10 @@ fn copies_of_a_backup_folder_are_one_backup_and_go_together() {
     repo.xtask(&["backup", "verify", id]).ok();
     // Two storages that are one folder, too.
     repo.configure(
-        "retention_days = 0\n[[backup.places]]\nkind = \"directory\"\npath = \"backups\"\nrequired = true\n\
+        "retention_days = 1\n[[backup.places]]\nkind = \"directory\"\npath = \"backups\"\nrequired = true\n\
          [[backup.places]]\nkind = \"directory\"\npath = \"./backups\"\nrequired = false",
     );
+    age(&repo.backups());
     repo.xtask(&["--yes", "backup", "prune"]).ok();
     assert!(copies.iter().all(|copy| !copy.exists()));
     assert_eq!(listed(&repo), [last.as_str()]);

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use mongodb::bson::doc;
 use serde_json::Value;
+use xtask::database::{Digests, Live, backup_inventory};
+use xtask::domain::manifest::NamespaceRecord;
+use xtask::secret::Secret;
 
 use rehearsal::test_env::backup::{Mongo, Outcome, Repo};
 use rehearsal::test_env::process::program;
@@ -36,9 +40,18 @@ fn damage_is_found_wherever_it_is() {
 }
 
 #[test]
-fn a_dump_of_stock_tools_gets_the_command_that_restores_it() {
+fn a_dump_of_stock_tools_gets_the_command_that_makes_a_verified_backup_of_it() {
     let server = Mongo::with_one_document();
+    server.insert("shop", "a/b%24 é", doc! { "n": 1 });
+    for made in [
+        doc! { "create": "seen", "viewOn": "users", "pipeline": [] },
+        doc! { "create": "words", "collation": { "locale": "fr" } },
+        doc! { "createIndexes": "users", "indexes": [{ "key": { "a": -1 }, "name": "by a", "unique": true }] },
+    ] {
+        server.database().run_command(made).run().unwrap();
+    }
     let repo = Repo::new(&server.uri());
+    repo.add_remote();
     let mongodump = program(&["mongodump"]);
     let dump = |args: &[&str]| {
         let mut command = Command::new(&mongodump);
@@ -49,12 +62,18 @@ fn a_dump_of_stock_tools_gets_the_command_that_restores_it() {
     dump(&["--archive=dump.archive"]);
     dump(&["--archive=dump.archive.gz", "--gzip"]);
     dump(&["--out=folder"]);
-    for (named, next) in [
-        ("dump.archive", "mongorestore --archive=dump.archive"),
-        ("dump.archive.gz", "mongorestore --gzip --archive=dump.archive.gz"),
-        ("folder", "mongorestore folder"),
-        ("folder/shop", "mongorestore folder/shop"),
+    dump(&["--out=packed", "--gzip"]);
+    let live = Live::connect(&Secret::new(server.uri()), "shop").unwrap();
+    let expected = live.inventory(Digests::Full).unwrap();
+    for named in [
+        "dump.archive",
+        "dump.archive.gz",
+        "folder",
+        "folder/shop",
+        "packed",
+        "packed/shop",
     ] {
+        let next = &format!("cargo xtask backup import {named}");
         repo.xtask(&["backup", "verify", named])
             .code(1)
             .says("is a dump of mongodump")
@@ -64,7 +83,47 @@ fn a_dump_of_stock_tools_gets_the_command_that_restores_it() {
             .code(2)
             .says("is a dump of mongodump")
             .says(next);
+        let imported = repo
+            .xtask(&["--format", "json", "backup", "import", named])
+            .ok()
+            .json();
+        let id = imported["metadata"]["id"].as_str().unwrap();
+        assert!(imported["metadata"]["verified"].is_string(), "{imported}");
+        repo.xtask(&["backup", "verify", id]).ok();
+        let plan = repo
+            .xtask(&["--format", "json", "restore", id, "--plan"])
+            .ok()
+            .json();
+        assert_eq!(plan["problems"].to_string(), "[]", "{plan}");
+        let records: Vec<NamespaceRecord> =
+            serde_json::from_value(imported["metadata"]["namespaces"].clone()).unwrap();
+        assert_eq!(
+            expected.compare(&backup_inventory(&records, "shop")),
+            [],
+            "{named}"
+        );
     }
+    std::fs::write(
+        repo.root().join("cut.archive"),
+        &std::fs::read(repo.root().join("dump.archive")).unwrap()[..300],
+    )
+    .unwrap();
+    std::fs::remove_file(repo.root().join("folder/shop/users.metadata.json")).ok();
+    std::fs::create_dir(repo.root().join("other")).unwrap();
+    std::fs::create_dir(repo.root().join("other/elsewhere")).unwrap();
+    let backups = || {
+        let listed = repo.xtask(&["--format", "json", "backup", "list"]).ok().json();
+        listed["backups"].as_array().unwrap().len()
+    };
+    let before = backups();
+    for (named, why) in [
+        ("cut.archive", "cannot be imported"),
+        ("folder", "metadata.json is missing"),
+        ("other", "nothing of the database `shop`"),
+    ] {
+        repo.xtask(&["backup", "import", named]).code(2).says(why);
+    }
+    assert_eq!(backups(), before);
     let file = PathBuf::from(repo.backup()["path"].as_str().unwrap());
     std::fs::remove_file(file.with_file_name("backup-metadata.json")).unwrap();
     repo.xtask(&["restore", file.to_str().unwrap(), "--plan"])

@@ -81,7 +81,7 @@ fn for_host(name: &str) -> CertificateParams {
 }
 
 #[test]
-fn a_certificate_that_is_not_to_be_trusted_leaves_it_unknown_and_says_why() {
+fn a_certificate_that_no_browser_accepts_is_unhealthy_and_one_that_may_be_good_elsewhere_is_unknown() {
     let authority = Authority::new("ours");
     let mut expired = for_host("localhost");
     expired.not_after = date_time_ymd(2020, 2, 29);
@@ -94,12 +94,12 @@ fn a_certificate_that_is_not_to_be_trusted_leaves_it_unknown_and_says_why() {
         (authority.serve(&for_host("localhost")), "healthy", "status 200"),
         (
             authority.serve(&expired),
-            "unknown",
+            "unhealthy",
             "no secure connection: the certificate expired on 2020-02-29",
         ),
         (
             authority.serve(&early),
-            "unknown",
+            "unhealthy",
             "the certificate is not valid before 2999-01-02",
         ),
         (
@@ -119,7 +119,7 @@ fn a_certificate_that_is_not_to_be_trusted_leaves_it_unknown_and_says_why() {
         ),
         (
             authority.serve(&for_host("other.example")),
-            "unknown",
+            "unhealthy",
             "the certificate is for another host: ",
         ),
     ];

@@ -100,19 +100,45 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
         .unwrap();
     let sh = Shell::new().unwrap();
     sh.change_dir(env.clone_dir());
-    let script = script();
-    let ran = env
-        .in_env(cmd!(sh, "bash -c {script}"))
-        .env("DB", DATABASE)
-        .env("TARGET", first["release"]["tag"].as_str().unwrap())
-        .env("FILE", backup_file(&env, backup))
-        .env("RECIPIENT", recipient)
-        .env("DOMAIN", "www.rehearsal.example")
-        .env("VERCEL_ORG_ID", "team_x")
-        .env("VERCEL_PROJECT_ID", "prj_x")
-        .output()
-        .unwrap();
+    // As a terminal reads it: line by line, in one shell that an error must not end.
+    let typed = format!("{}echo 'the shell is still there'\n", script());
+    let in_shell = |target: &str, typed: &str| {
+        env.in_env(cmd!(sh, "bash --norc --noprofile -i"))
+            .stdin(typed)
+            .env("PS1", "")
+            .env("DB", DATABASE)
+            .env("TARGET", target)
+            .env("FILE", backup_file(&env, backup))
+            .env("RECIPIENT", recipient)
+            .env("DOMAIN", "www.rehearsal.example")
+            .env("VERCEL_ORG_ID", "team_x")
+            .env("VERCEL_PROJECT_ID", "prj_x")
+            .output()
+            .unwrap()
+    };
+    // The newest release has no backup: nothing that is named may be taken for one.
+    let tag = second["release"]["tag"].as_str().unwrap();
+    let (choose, _) = typed.split_once("echo '== Save what is live now'").unwrap();
+    let newest = in_shell(tag, &format!("{choose}echo 'the shell is still there'\n"));
+    let errors = newest.stderr_tail.join("\n");
+    assert!(
+        errors.contains(&format!("STOP: no release after {tag}")),
+        "{errors}"
+    );
+    assert!(
+        newest.stdout.contains("the shell is still there"),
+        "{}",
+        newest.stdout
+    );
+    assert!(!newest.stdout.contains("SHA-256"), "{}", newest.stdout);
+
+    let ran = in_shell(first["release"]["tag"].as_str().unwrap(), &typed);
     assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.error());
+    assert!(ran.stdout.contains("the shell is still there"), "{}", ran.stdout);
+    let errors = ran.stderr_tail.join("\n");
+    assert!(!errors.contains("STOP"), "{errors}");
+    let left = env.in_env(cmd!(sh, "git status --porcelain")).read().unwrap();
+    assert_eq!(left, "", "nothing of it makes a deploy refuse");
     assert!(
         ran.stdout.contains(&format!("backup {backup}, SHA-256 ")),
         "{}",
@@ -135,7 +161,9 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
         .unwrap();
     assert_eq!(aside.lines().count(), 1, "the old ledger is kept: {aside}");
     drop(held);
-    // An earlier release can be rolled back to again.
+    // The rollback that the page recommends keeps what users wrote since.
+    env.users_write(10, 3).unwrap();
+    let written = inventory(&env);
     let tag = first["release"]["tag"].as_str().unwrap();
     let rollback = [
         "rollback",
@@ -143,10 +171,15 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
         "--reason",
         "after the emergency",
         "--allow-drift",
+        "--database",
+        "keep",
         "--yes",
     ];
+    let page = read(&root().join("docs/EMERGENCY.md"));
+    assert!(page.contains("rollback TAG --allow-drift --database keep --reason 'after the emergency'"));
     env.xtask_json("rollback", &rollback).unwrap();
     serves(&env, "1.0.0");
+    assert!(written.compare(&inventory(&env)).is_empty());
 }
 
 /// Every collection of the backup is as it was; those that came later may still be there.

@@ -278,6 +278,18 @@ impl Railway {
         }
     }
 
+    /// Starts the process of the live deployment anew, as the platform does when it moves a service to another machine.
+    pub(in crate::platform) fn restart(&self) -> Result<()> {
+        let id = self.state().live.clone().context("nothing is live")?;
+        let deployment = self.find(&id)?;
+        let before = self.state().children.remove(&id);
+        let mut before = before.with_context(|| format!("deployment {id} does not run"))?;
+        let address = self.start_child(&deployment)?;
+        self.proxy.switch(Some(address));
+        drop(before.stdin.take());
+        process::end_group(&mut before, DRAIN).map(drop)
+    }
+
     /// A live process that ends without being told has crashed.
     fn watch(self: &Arc<Self>, id: String) {
         let railway = Arc::clone(self);

@@ -26,7 +26,7 @@ fn slack_is_told_once_and_a_deaf_slack_fails_nothing() {
     assert_eq!(tell(&url, &failed), (0, "slack: delivered before\n".into()));
     let messages = env.report()["slack"].clone();
     assert_eq!(messages.as_array().unwrap().len(), 1, "{messages}");
-    assert_eq!(messages[0]["text"], "production: the release failed");
+    assert_eq!(messages[0]["text"], "production: the rollback failed");
     let fields = messages[0]["blocks"][1]["fields"].to_string();
     assert!(fields.contains("rm -rf ~"), "{fields}");
 
@@ -145,7 +145,7 @@ fn mail_is_encrypted_on_its_way_or_stays_on_this_machine() {
     assert_eq!(first["to"].as_array().unwrap().len(), 2, "{first}");
     let data = first["data"].as_str().unwrap();
     assert!(
-        data.contains("Subject: production: the release failed\r\n"),
+        data.contains("Subject: production: the rollback failed\r\n"),
         "{data}"
     );
     let (head, body) = data.split_once("\r\n\r\n").unwrap();

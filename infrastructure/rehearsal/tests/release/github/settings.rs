@@ -114,6 +114,38 @@ fn a_clock_that_is_wrong_is_named() {
 }
 
 #[test]
+fn what_a_release_would_fail_at_later_is_a_problem_of_the_configuration() {
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let template = repository().join("infrastructure/health.toml");
+    let health = std::fs::read_to_string(template).unwrap();
+    let file = env.path("clone/infrastructure/health.toml");
+    std::fs::write(&file, health.replace("\"features\"", "\"api\"")).unwrap();
+    let (code, text) = env.said(&["doctor", "--config-only"]);
+    assert_eq!(code, 1, "{text}");
+    for named in [
+        "infrastructure/health.toml has no critical check in the group `features`",
+        "values of the template: railway.project, railway.environment, railway.service",
+        "railway.source: there is no folder backend",
+        "no commit has anything at backend/migrations",
+    ] {
+        assert!(text.contains(named), "{named}: {text}");
+    }
+    let without_page = health.replace(
+        "group = \"performance\"\nretry = { for_s = 10 }",
+        "group = \"performance\"\nseverity = \"warning\"",
+    );
+    std::fs::write(&file, without_page).unwrap();
+    let text = env.said(&["doctor", "--config-only"]).1;
+    assert!(
+        text.contains("no critical check of the kind `frontend`"),
+        "{text}"
+    );
+    std::fs::write(&file, health).unwrap();
+    let text = env.said(&["doctor", "--config-only"]).1;
+    assert!(text.contains("ok       health.toml"), "{text}");
+}
+
+#[test]
 fn blanks_in_the_guide_are_named() {
     let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
     std::fs::create_dir(env.path("clone/docs")).unwrap();
@@ -229,8 +261,11 @@ fn backups_in_the_clear_are_a_problem_where_others_can_read_them() {
     );
     std::fs::write(env.path("clone/infrastructure/pipeline.toml"), allowed).unwrap();
     let (code, text) = env.said(&["doctor", "--config-only"]);
+    // What is left from the template stays a problem.
     assert!(
-        code == 0 && text.contains("warning  backups: not encrypted: others can read them"),
+        code == 1
+            && !text.contains("PROBLEM  backups")
+            && text.contains("warning  backups: not encrypted: others can read them"),
         "{text}"
     );
 }

@@ -1,7 +1,8 @@
 //! A rehearsed test environment for operations that are disturbed: small data, two releases, and what an onlooker sees of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rehearsal::proof::without_record_of_migrations;
 use rehearsal::test_env::programs::repository;
 use rehearsal::test_env::{DATABASE, Served, TestEnv};
 use serde_json::Value;
@@ -46,9 +47,17 @@ pub struct Seen {
 
 impl Case {
     pub fn new() -> Self {
+        Self::with(str::to_owned)
+    }
+
+    /// With another pipeline.toml.
+    pub fn with(configure: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::Builder::new().prefix("xtask-op-").tempdir().unwrap();
         let env = TestEnv::start(repository(), folder.path()).expect("the test environment starts");
         be_impatient(&env);
+        let file = env.clone_dir().join("infrastructure/pipeline.toml");
+        let pipeline = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, configure(&pipeline)).unwrap();
         env.seed(DOCUMENTS, 1).unwrap();
         env.commit_release("v1").unwrap();
         let mut case = Self {
@@ -69,17 +78,18 @@ impl Case {
         let mut data = live.inventory(Digests::Full).unwrap();
         data.collections
             .retain(|name, _| xtask::domain::inventory::is_application(name));
-        // The sample application writes there when it migrated: no two runs are alike.
-        if let Some(migrations) = data.collections.get_mut("_migrations") {
-            migrations.content_digest = None;
-        }
-        data
+        without_record_of_migrations(data)
     }
 
     /// Runs our program; `env` is what makes this run different.
     pub fn run(&self, args: &[&str], env: &[(&str, String)]) -> Finished {
+        self.run_in(&self.env.clone_dir(), args, env)
+    }
+
+    /// The same in another clone, as on another machine.
+    pub fn run_in(&self, clone: &Path, args: &[&str], env: &[(&str, String)]) -> Finished {
         let sh = Shell::new().unwrap();
-        sh.change_dir(self.env.clone_dir());
+        sh.change_dir(clone);
         let program = self.env.program();
         let exec = self
             .env

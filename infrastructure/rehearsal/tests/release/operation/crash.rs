@@ -28,14 +28,7 @@ fn crash(disturbed: &Disturbed, kind: Kind, line: usize, how: &str, then: Then) 
         .env("/steps.jsonl", &format!("line:{line}"), how);
     let killed = disturbed.run(kind, &env);
     assert_eq!(killed.code, None, "{told}: {}", killed.error());
-    disturbed.settle(kind, &killed, then, &told);
-    let forward = (kind == Kind::Deploy) == (then == Then::Resume);
-    let expected = if forward {
-        &disturbed.new
-    } else {
-        &disturbed.case.old()
-    };
-    assert_eq!(&disturbed.case.seen(), expected, "{told}, {then:?}");
+    disturbed.settle_as(kind, &killed, then, &format!("{told}, {then:?}"));
 }
 
 #[test]

@@ -11,6 +11,8 @@
  *   error   the call does nothing and fails                      lost     the call does its work and fails
  *   garbage the next bytes to or from a file of a backup are others
  *   term    somebody presses Ctrl-C
+ *   stop:S  the process is stopped; when it wakes, its clock is S seconds ahead
+ *   hurry:S from the start: the clocks are S seconds ahead, and each sleep of a second or more moves them on by S in no time
  *   proxy:PORT:F   the proxy with this control port is told to cause the fault F
  */
 #define _GNU_SOURCE
@@ -37,12 +39,23 @@ static const char *how = "", *at = "", *file = "";
 /* Shared with a child between its fork and its exec: only there is its name known. */
 static struct shared {
     int lines, calls, armed, full, garble;
-    long offset_s;
+    long offset_s, monotonic_s;
 } *now;
 static pid_t self;
 static __thread int replaced;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+static struct shared *shared(void);
+static int starts(const char *text, const char *with);
+
+static void hurry(void)
+{
+    if (!starts(how, "hurry:"))
+        return;
+    shared()->offset_s += atol(how + 6);
+    shared()->monotonic_s += atol(how + 6);
+}
 
 __attribute__((constructor)) static void start(void)
 {
@@ -53,6 +66,7 @@ __attribute__((constructor)) static void start(void)
     if (getenv("DISTURB_FILE"))
         file = getenv("DISTURB_FILE");
     self = getpid();
+    hurry();
 }
 
 /* Our calls come before our constructor where another library's constructor makes them. */
@@ -112,6 +126,9 @@ static void go_wrong(int fd, const void *bytes, size_t count)
         shared()->garble = 1;
     } else if (!strcmp(how, "term")) {
         kill(self, SIGTERM);
+    } else if (starts(how, "stop:")) {
+        shared()->offset_s = atol(how + 5);
+        kill(self, SIGSTOP);
     } else if (starts(how, "clock:")) {
         shared()->offset_s = atol(how + 6);
     } else if (starts(how, "proxy:")) {
@@ -267,7 +284,25 @@ int clock_gettime(clockid_t clock, struct timespec *time)
     int result = syscall(SYS_clock_gettime, clock, time);
     if (clock == CLOCK_REALTIME)
         time->tv_sec += shared()->offset_s;
+    if (clock == CLOCK_MONOTONIC)
+        time->tv_sec += shared()->monotonic_s;
     return result;
+}
+
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *left)
+{
+    if (!starts(how, "hurry:") || flags || time->tv_sec < 1)
+        return REAL(clock_nanosleep)(clock, flags, time, left);
+    hurry();
+    return 0;
+}
+
+int nanosleep(const struct timespec *time, struct timespec *left)
+{
+    if (!starts(how, "hurry:") || time->tv_sec < 1)
+        return REAL(nanosleep)(time, left);
+    hurry();
+    return 0;
 }
 
 /* Whether the command that is about to start is the one. */

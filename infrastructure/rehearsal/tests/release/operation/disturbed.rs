@@ -51,7 +51,11 @@ pub struct Disturbed {
 impl Disturbed {
     /// The old release is live.
     pub fn new() -> Self {
-        let case = Case::new();
+        Self::of(Case::new())
+    }
+
+    /// The same in a case of its own configuration.
+    pub fn of(case: Case) -> Self {
         case.env.commit_release("v3").unwrap();
         case.ok(&["deploy"]);
         let new = case.seen();
@@ -90,17 +94,28 @@ impl Disturbed {
 
     /// Runs the operation with something in its environment, or in the test environment, that disturbs it.
     pub fn run(&self, kind: Kind, env: &[(&str, String)]) -> Finished {
-        let ended = match kind {
-            Kind::Deploy => {
-                self.case.env.commit_release("v3").unwrap();
-                self.case.run(&["deploy"], env)
-            }
-            Kind::Rollback => self
-                .case
-                .run(&["rollback", &self.case.old_tag, "--reason", "disturbed"], env),
-        };
+        if kind == Kind::Deploy {
+            self.case.env.commit_release("v3").unwrap();
+        }
+        let ended = self.case.run(&self.arguments(kind), env);
         self.case.proxy.mend();
         ended
+    }
+
+    /// The command line of the operation.
+    pub fn arguments(&self, kind: Kind) -> Vec<&str> {
+        match kind {
+            Kind::Deploy => vec!["deploy"],
+            Kind::Rollback => vec!["rollback", &self.case.old_tag, "--reason", "disturbed"],
+        }
+    }
+
+    /// As [`Self::settle`]; then that release is whole to which the next person's choice leads.
+    pub fn settle_as(&self, kind: Kind, ended: &Finished, then: Then, told: &str) {
+        self.settle(kind, ended, then, told);
+        let forward = (kind == Kind::Deploy) == (then == Then::Resume);
+        let expected = if forward { &self.new } else { &self.case.old() };
+        assert_eq!(&self.case.seen(), expected, "{told}");
     }
 
     /// Does what is to be done next, and checks that one release is whole. Says in a few words what happened.

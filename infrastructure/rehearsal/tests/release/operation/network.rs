@@ -21,7 +21,7 @@ const FAULTS: [(&str, &str, u64); 8] = [
     ("cut off", "close", 0),
 ];
 
-/// Of so many cells one is in the sample; those where the domain is waited for in vain, for five minutes, are not.
+/// Of so many cells one is in the sample.
 const SAMPLE: usize = 8;
 const LATE_MS: u64 = 1500;
 

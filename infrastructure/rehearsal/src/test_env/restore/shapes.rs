@@ -1,0 +1,390 @@
+//! Databases with every shape that a restore must keep: names, values, options and kinds of indexes that were met in the
+//! wild. Made from a seed.
+
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{
+    Binary, Bson, DateTime, Decimal128, Document, JavaScriptCodeWithScope, RawDocumentBuf, Regex, Timestamp,
+    cstr, doc, serialize_to_vec,
+};
+
+use super::RestoreEnv;
+use crate::data::random::Random;
+
+/// Names of collections that a restore must take; the longest fits its own names by one byte.
+pub const NAMES: [&str; 24] = [
+    "users",
+    "trailing ",
+    " leading",
+    "Käse 名前",
+    "with*star",
+    "a.b.c",
+    "percent%41",
+    "a:b?c<d>e|f",
+    "quote\"s'`",
+    "__old_orders_2024",
+    "__new_arrivals",
+    "__late_fees",
+    "__plan_b",
+    "__late_20260102-030405-ab12_x_fees",
+    "é e",
+    "back\\slash",
+    "semi;colon",
+    "100",
+    "null",
+    "-rf",
+    "--drop",
+    "🦀",
+    "trailing.dots..x",
+    LONGEST,
+];
+/// The longest name of the database `shop` that can be kept beside itself.
+const LONGEST: &str = "ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc\
+                       ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc\
+                       cccccccccccccccccccccccccccc";
+/// Long enough that 160 of them are more than a command may have, were they asked for at once.
+const LONG_ID_BYTES: usize = 110_000;
+
+/// One collection of some shape.
+type Shape = fn(&RestoreEnv, &str, &mut Random);
+
+/// Every shape by its name.
+pub const SHAPES: [(&str, Shape); 16] = [
+    ("ids of every type", ids),
+    ("values of every type", values),
+    ("documents that look like extended JSON", lookalikes),
+    ("raw documents that no driver makes", raw_documents),
+    ("long ids", long_ids),
+    ("capped", capped),
+    ("collation", collation),
+    ("clustered", clustered),
+    ("clustered with expiry", clustered_with_expiry),
+    ("validator", validator),
+    ("index of a time", expiry),
+    ("indexes of every kind", indexes),
+    ("places", places),
+    ("empty", empty),
+    ("views", views),
+    ("stored functions", stored_functions),
+];
+
+/// Fills the database with some collections of random shapes and names; gives what was made.
+pub fn generate(env: &RestoreEnv, random: &mut Random) -> Vec<String> {
+    let mut names = NAMES.to_vec();
+    let count = random.range(3, 7);
+    let mut made = Vec::new();
+    for _ in 0..count {
+        let name = *random.pick(&names);
+        names.retain(|other| *other != name);
+        let (shape, fill) = random.pick(&SHAPES);
+        fill(env, name, random);
+        made.push(format!("{name:?}: {shape}"));
+    }
+    made
+}
+
+/// An `_id` of any type; two of the same number and type are the same.
+pub fn id(random: &mut Random) -> Bson {
+    let number = random.range(0, 40);
+    let small = i32::try_from(number).expect("below 40");
+    let binary = |subtype| Binary {
+        subtype,
+        bytes: vec![u8::try_from(number).expect("below 40"); 16],
+    };
+    match random.range(0, 18) {
+        0 => Bson::Null,
+        1 => Bson::Double(f64::NAN),
+        2 => Bson::Decimal128("-0".parse::<Decimal128>().expect("a decimal")),
+        3 => Bson::Binary(binary(BinarySubtype::UuidOld)),
+        4 => Bson::Binary(binary(BinarySubtype::Uuid)),
+        5 => Bson::MinKey,
+        6 => Bson::MaxKey,
+        7 => Bson::Document(doc! { "x": small, "y": [small] }),
+        8 => Bson::JavaScriptCode(format!("return {number}")),
+        9 => Bson::DateTime(DateTime::from_millis(-number)),
+        10 => Bson::DateTime(DateTime::from_millis(253_402_300_800_000 + number)),
+        11 => Bson::Timestamp(Timestamp {
+            time: 1,
+            increment: small.unsigned_abs(),
+        }),
+        12 => Bson::String(String::new()),
+        13 => Bson::String(number.to_string()),
+        14 => Bson::Int64(i64::MAX - number),
+        15 => Bson::ObjectId(ObjectId::from_bytes(
+            [u8::try_from(number).expect("below 40"); 12],
+        )),
+        16 => Bson::Boolean(number % 2 == 0),
+        _ => Bson::Int32(small),
+    }
+}
+
+/// A document of any content.
+pub fn document(random: &mut Random, id: impl Into<Bson>) -> Document {
+    let count = usize::try_from(random.range(0, 12)).expect("below 12");
+    doc! { "_id": id, "n": random.range(0, 1000), "words": random.words(count), "value": value(random) }
+}
+
+fn value(random: &mut Random) -> Bson {
+    let text = random.words(2);
+    match random.range(0, 20) {
+        0 => Bson::Double(-0.0),
+        1 => Bson::Double(f64::INFINITY),
+        2 => Bson::Double(f64::NAN),
+        3 => Bson::from("ä\u{0}\u{1F600}"),
+        4 => Bson::Document(doc! { "": { "nested": {} }, "a.b": 1, "$c": 2 }),
+        5 => Bson::Array(vec![Bson::Null, Bson::from(1_i32), Bson::Array(Vec::new())]),
+        6 => Bson::Binary(Binary {
+            subtype: BinarySubtype::UserDefined(0x80),
+            bytes: random.bytes(9),
+        }),
+        7 => Bson::Document(doc! { "$ref": "users", "$id": 7, "$db": "other" }),
+        8 => Bson::Undefined,
+        9 => Bson::Symbol(text),
+        10 => Bson::RegularExpression(Regex {
+            pattern: cstr!("^a").into(),
+            options: cstr!("im").into(),
+        }),
+        11 => Bson::JavaScriptCodeWithScope(JavaScriptCodeWithScope {
+            code: text,
+            scope: doc! { "x": 1 },
+        }),
+        12 => Bson::Timestamp(Timestamp {
+            time: 0,
+            increment: 0,
+        }),
+        13 => Bson::Decimal128("1.10".parse().expect("a decimal")),
+        14 => Bson::DateTime(DateTime::from_millis(-1)),
+        15 => Bson::Document(doc! { "$oid": "short" }),
+        16 => Bson::MinKey,
+        17 => Bson::Int64(random.range(i64::MIN, i64::MAX)),
+        18 => deep(95),
+        _ => Bson::String(text),
+    }
+}
+
+fn deep(levels: usize) -> Bson {
+    (0..levels).fold(Bson::Int32(1), |inner, level| {
+        if level % 7 == 0 {
+            Bson::Array(vec![inner])
+        } else {
+            Bson::Document(doc! { "a": inner })
+        }
+    })
+}
+
+/// What the server stored of these: two may have the same id.
+fn insert(env: &RestoreEnv, name: &str, documents: impl IntoIterator<Item = Document>) {
+    for document in documents {
+        env.collection(name).insert_one(document).run().ok();
+    }
+}
+
+/// Makes each index that the server takes: a local one takes not all kinds.
+fn index(env: &RestoreEnv, name: &str, indexes: impl IntoIterator<Item = Document>) {
+    for index in indexes {
+        let made = doc! { "createIndexes": name, "indexes": [index] };
+        env.database().run_command(made).run().ok();
+    }
+}
+
+fn numbered(random: &mut Random, count: i32) -> Vec<Document> {
+    (0..count).map(|n| document(random, n)).collect()
+}
+
+fn ids(env: &RestoreEnv, name: &str, random: &mut Random) {
+    for _ in 0..30 {
+        let id = id(random);
+        insert(env, name, [document(random, id)]);
+    }
+}
+
+fn values(env: &RestoreEnv, name: &str, random: &mut Random) {
+    insert(env, name, crate::data::documents::all_types());
+    insert(env, name, numbered(random, 20));
+}
+
+fn lookalikes(env: &RestoreEnv, name: &str, _: &mut Random) {
+    let values = [
+        doc! { "$oid": "short" },
+        doc! { "$date": { "$numberLong": 5 } },
+        doc! { "$numberInt": 7, "more": true },
+        doc! { "$binary": "no base64" },
+        doc! { "$uuid": 1 },
+        doc! { "$regularExpression": {} },
+        doc! { "$timestamp": { "t": -1 } },
+    ];
+    let numbered = values.into_iter().zip(0_i32..);
+    insert(
+        env,
+        name,
+        numbered.map(|(value, n)| doc! { "_id": n, "value": value.clone(), "deep": [{ "inner": value }] }),
+    );
+}
+
+/// Keys that stand twice.
+fn raw_documents(env: &RestoreEnv, name: &str, random: &mut Random) {
+    for n in 0..5_i32 {
+        let mut bytes =
+            serialize_to_vec(&doc! { "_id": n, "aa": 1, "bb": random.words(2), "cc": { "dd": 1, "ee": 2 } })
+                .expect("a document");
+        for key in [b"bb", b"ee"] {
+            let at = bytes
+                .windows(3)
+                .position(|found| found == [key[0], key[1], 0])
+                .expect("the key");
+            let twice = if key == b"bb" { b"aa" } else { b"dd" };
+            bytes[at..at + 2].copy_from_slice(twice);
+        }
+        let raw = RawDocumentBuf::from_bytes(bytes).expect("a document");
+        env.database()
+            .collection::<RawDocumentBuf>(name)
+            .insert_one(raw)
+            .run()
+            .ok();
+    }
+    insert(env, name, [doc! { "_id": "plain" }]);
+}
+
+fn long_ids(env: &RestoreEnv, name: &str, random: &mut Random) {
+    let count = random.range(1, 4);
+    insert(
+        env,
+        name,
+        (0..count).map(|n| doc! { "_id": format!("{n}-{}", "x".repeat(LONG_ID_BYTES)) }),
+    );
+}
+
+fn capped(env: &RestoreEnv, name: &str, random: &mut Random) {
+    env.command(doc! { "create": name, "capped": true, "size": 10_000_000, "max": 5000 });
+    let mut documents = numbered(random, 60);
+    documents.reverse();
+    insert(env, name, documents);
+}
+
+fn collation(env: &RestoreEnv, name: &str, random: &mut Random) {
+    env.command(doc! { "create": name, "collation": { "locale": "fr", "strength": 2 } });
+    env.command(doc! { "createIndexes": name, "indexes": [
+        { "key": { "n": 1 }, "name": "simple", "collation": { "locale": "simple" } },
+        { "key": { "words": 1 }, "name": "inherited" },
+        { "key": { "value": 1 }, "name": "other", "collation": { "locale": "de", "numericOrdering": true } },
+    ] });
+    insert(env, name, numbered(random, 10));
+    insert(env, name, [doc! { "_id": "été" }, doc! { "_id": "ete" }]);
+}
+
+fn clustered(env: &RestoreEnv, name: &str, random: &mut Random) {
+    let index = doc! { "key": { "_id": 1 }, "unique": true, "name": "by id" };
+    env.command(doc! { "create": name, "clusteredIndex": index });
+    insert(env, name, numbered(random, 10));
+}
+
+fn clustered_with_expiry(env: &RestoreEnv, name: &str, random: &mut Random) {
+    let index = doc! { "key": { "_id": 1 }, "unique": true, "name": "by time" };
+    env.command(doc! { "create": name, "clusteredIndex": index, "expireAfterSeconds": 2_000_000_000_i64 });
+    let at = (0..5).map(|n| DateTime::from_millis(1_700_000_000_000 + n));
+    let documents: Vec<Document> = at.map(|at| document(random, at)).collect();
+    insert(env, name, documents);
+}
+
+/// Documents that the collection's own validator refuses.
+fn validator(env: &RestoreEnv, name: &str, random: &mut Random) {
+    insert(env, name, numbered(random, 10));
+    let refuses = doc! { "total": { "$type": "number" }, "mail": { "$regex": "^a", "$options": "i" } };
+    let (level, action) = *random.pick(&[("moderate", "error"), ("strict", "warn"), ("strict", "error")]);
+    env.command(
+        doc! { "collMod": name, "validator": refuses, "validationLevel": level, "validationAction": action },
+    );
+}
+
+fn expiry(env: &RestoreEnv, name: &str, random: &mut Random) {
+    let old = DateTime::from_millis(0);
+    insert(env, name, (0..10).map(|n| doc! { "_id": n, "seen": old }));
+    let seconds = random
+        .pick(&[
+            Bson::Int64(2_000_000_000),
+            Bson::Int32(i32::MAX),
+            Bson::Double(2_000_000_000.0),
+        ])
+        .clone();
+    let index = doc! { "key": { "seen": 1 }, "name": "seen", "expireAfterSeconds": seconds };
+    env.command(doc! { "createIndexes": name, "indexes": [index] });
+}
+
+fn indexes(env: &RestoreEnv, name: &str, random: &mut Random) {
+    insert(
+        env,
+        name,
+        (0..15).map(|n| doc! { "_id": n, "email": format!("u{n}@example.com"), "a": n, "text": random.words(4), "in": { "x": n } }),
+    );
+    index(
+        env,
+        name,
+        [
+            doc! { "key": { "email": 1 }, "name": "email", "unique": true },
+            doc! { "key": { "a": -1, "email": 1 }, "name": "partial", "partialFilterExpression": { "a": { "$gt": 3 } } },
+            doc! { "key": { "a": 1.0, "in.x": -1.0 }, "name": "doubles", "sparse": true },
+            doc! { "key": { "in.x": 1_i64 }, "name": "long", "hidden": true },
+            doc! { "key": { "email": "hashed" }, "name": "hashed" },
+            doc! { "key": { "$**": 1 }, "name": "wild", "wildcardProjection": { "text": 0 } },
+            doc! { "key": { "text": "text", "a": 1 }, "name": "odd näme.$x", "weights": { "text": 3 }, "default_language": "none" },
+        ],
+    );
+}
+
+fn places(env: &RestoreEnv, name: &str, random: &mut Random) {
+    insert(
+        env,
+        name,
+        (0..6).map(|n| doc! { "_id": n, "at": { "type": "Point", "coordinates": [random.unit(), random.unit()] }, "flat": [1, n] }),
+    );
+    index(
+        env,
+        name,
+        [
+            doc! { "key": { "at": "2dsphere" }, "name": "sphere" },
+            doc! { "key": { "flat": "2d" }, "name": "flat", "bits": 20, "min": -500.0, "max": 500.0 },
+        ],
+    );
+}
+
+fn empty(env: &RestoreEnv, name: &str, _: &mut Random) {
+    env.command(doc! { "create": name });
+}
+
+/// Where a view of that name is there already, it stays.
+fn views(env: &RestoreEnv, name: &str, random: &mut Random) {
+    insert(env, name, numbered(random, 5));
+    let filter = doc! { "$match": { "words": { "$regex": "^a", "$options": "i" } } };
+    let collation = doc! { "locale": "de", "strength": 1 };
+    for (view, on, pipeline) in [
+        ("a view", name, vec![filter]),
+        ("view of a view", "a view", Vec::new()),
+    ] {
+        let made =
+            doc! { "create": view, "viewOn": on, "pipeline": pipeline, "collation": collation.clone() };
+        env.database().run_command(made).run().ok();
+    }
+}
+
+fn stored_functions(env: &RestoreEnv, name: &str, random: &mut Random) {
+    insert(env, name, numbered(random, 3));
+    insert(
+        env,
+        "system.js",
+        [doc! { "_id": "f", "value": Bson::JavaScriptCode("function(){return 1}".into()) }],
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::domain::restore_name::fits;
+
+    use super::*;
+    use crate::test_env::restore::DATABASE;
+
+    #[test]
+    fn the_longest_name_is_the_longest_that_a_restore_takes() {
+        assert!(fits(DATABASE, LONGEST) && !fits(DATABASE, &format!("{LONGEST}c")));
+        assert!(NAMES.iter().all(|name| fits(DATABASE, name)));
+    }
+}

@@ -1,0 +1,373 @@
+//! Values that would only fail later, in the middle of a release perhaps: refused when the file is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
+
+use toml::de::{DeTable, DeValue};
+
+use super::environment::EnvironmentConfig;
+use super::{ApprovalMethod, Config, StorageConfig};
+
+/// More than anybody waits, in seconds.
+const LONGEST_S: u64 = 86_400;
+/// A name of MongoDB's databases is shorter (mongodb.com/docs, "MongoDB Limits and Thresholds").
+const DATABASE_NAME_BYTES: usize = 64;
+/// What such a name must not have, on any of the server's systems.
+const NOT_IN_DATABASE_NAMES: &str = "/\\. \"$*<>:|?";
+
+/// Every mistake, with the byte offset of its value. No message shows a value that may be a secret.
+pub(super) fn mistakes(config: &Config, text: &str) -> Vec<(usize, String)> {
+    let mut rules = Rules {
+        document: DeTable::parse(text).ok().map(toml::Spanned::into_inner),
+        found: Vec::new(),
+    };
+    rules.whole(config);
+    rules.approval(config);
+    rules.backup(config);
+    rules.notify(config);
+    let mut prefixes = BTreeMap::new();
+    for (name, environment) in &config.environments {
+        rules.environment(name, environment);
+        if let Some(other) = prefixes.insert(environment.tag_prefix.as_str(), name) {
+            let message =
+                format!("`tag_prefix` is that of the environment `{other}` too: each needs its own");
+            rules.mistake(&["environments", name, "tag_prefix"], message);
+        }
+    }
+    rules.found
+}
+
+struct Rules<'a> {
+    document: Option<DeTable<'a>>,
+    found: Vec<(usize, String)>,
+}
+
+impl Rules<'_> {
+    fn mistake(&mut self, keys: &[&str], message: impl Into<String>) {
+        let offset = self
+            .document
+            .as_ref()
+            .map_or(0, |document| offset_of(document, keys));
+        self.found.push((offset, message.into()));
+    }
+
+    fn require(&mut self, holds: bool, keys: &[&str], message: &str) {
+        if !holds {
+            let key = keys.last().copied().unwrap_or_default();
+            self.mistake(keys, format!("`{key}` {message}"));
+        }
+    }
+
+    /// A secret that stands in the place of a variable's name would be shown wherever the name is.
+    fn variable(&mut self, keys: &[&str], name: &str) {
+        let message = "is the name of an environment variable (A-Z, 0-9, _), which holds the secret: no secret belongs here";
+        self.require(is_variable(name), keys, message);
+    }
+
+    fn folder(&mut self, keys: &[&str], path: &Path) {
+        let message = "is a path below the root of the repository, without `..`";
+        self.require(is_below(path), keys, message);
+    }
+
+    fn address(&mut self, keys: &[&str], text: &str) {
+        let message =
+            "is an address as https://www.example.com, without user, password, question mark and fragment";
+        self.require(is_address(text), keys, message);
+    }
+
+    fn seconds(&mut self, keys: &[&str], value: u64) {
+        self.require(
+            (1..=LONGEST_S).contains(&value),
+            keys,
+            "is from 1 to 86400 seconds",
+        );
+    }
+
+    fn whole(&mut self, config: &Config) {
+        let known = config.environments.contains_key(&config.default_environment);
+        self.require(known, &["default_environment"], "is no environment of this file");
+        self.folder(&["state_dir"], &config.state_dir);
+        for (key, name) in [("remote", &config.git.remote), ("branch", &config.git.branch)] {
+            self.require(is_reference(name), &["git", key], "is no name that git takes");
+        }
+        if let Some(github) = &config.github {
+            let parts: Vec<&str> = github.repository.split('/').collect();
+            let two = parts.len() == 2 && parts.iter().all(|part| is_word(part));
+            self.require(two, &["github", "repository"], "has the form owner/name");
+        }
+        for path in &config.migrations.paths {
+            let fits = is_below(Path::new(path)) && !path.starts_with(':');
+            let message = "are paths below the root of the repository, without `..`";
+            self.require(fits, &["migrations", "paths"], message);
+        }
+        for (key, value) in [
+            ("backup_s", config.budgets.backup_s),
+            ("restore_s", config.budgets.restore_s),
+            ("redeploy_s", config.budgets.redeploy_s),
+            ("total_s", config.budgets.total_s),
+        ] {
+            self.seconds(&["budgets", key], value);
+        }
+        if let Some(hooks) = &config.restore.quiesce {
+            for (key, command) in [("before", &hooks.before), ("after", &hooks.after)] {
+                let keys = &["restore", "quiesce", key];
+                self.require(is_command(command), keys, "needs a program");
+            }
+            self.seconds(&["restore", "quiesce", "deadline_s"], hooks.deadline_s);
+        }
+        for (name, suite) in &config.tests {
+            self.folder(&["tests", name, "dir"], &suite.dir);
+            self.require(
+                is_command(&suite.command),
+                &["tests", name, "command"],
+                "needs a program",
+            );
+            self.seconds(&["tests", name, "deadline_s"], suite.deadline_s);
+            for variable in &suite.env {
+                self.variable(&["tests", name, "env"], variable);
+            }
+        }
+    }
+
+    fn approval(&mut self, config: &Config) {
+        let approval = &config.approval;
+        let names: BTreeSet<&String> = approval.environments.iter().collect();
+        let once =
+            names.len() == approval.environments.len() && names.iter().all(|name| !name.trim().is_empty());
+        self.require(
+            once,
+            &["approval", "environments"],
+            "names an environment twice, or none",
+        );
+        let reviewed = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        if approval.method == ApprovalMethod::Github && approval.required > reviewed {
+            let message = format!(
+                "`required` is {}, and `environments` has {reviewed}: each environment gives one approval",
+                approval.required
+            );
+            self.mistake(&["approval", "required"], message);
+        }
+        self.require(
+            approval.max_age_hours > 0,
+            &["approval", "max_age_hours"],
+            "is at least 1",
+        );
+        for (environment, logins) in &approval.reviewers {
+            let keys = &["approval", "reviewers", environment];
+            self.require(names.contains(environment), keys, "is not among `environments`");
+            let logins_fit =
+                !logins.is_empty() && logins.len() <= 6 && logins.iter().all(|login| is_word(login));
+            self.require(logins_fit, keys, "needs one to six logins: GitHub takes no more");
+        }
+    }
+
+    fn backup(&mut self, config: &Config) {
+        let backup = &config.backup;
+        self.require(
+            backup.retention_days > 0,
+            &["backup", "retention_days"],
+            "is at least 1",
+        );
+        if let Some(identity) = &backup.identity {
+            self.variable(&["backup", "identity"], identity);
+        }
+        let keys = &["backup", "places"];
+        self.require(!backup.storage.is_empty(), keys, "needs one storage at least");
+        for storage in &backup.storage {
+            match storage {
+                StorageConfig::Directory { path, .. } => {
+                    self.require(!path.as_os_str().is_empty(), keys, "has a folder without a path");
+                }
+                StorageConfig::Github { .. } => {}
+                StorageConfig::Azure {
+                    container,
+                    connection,
+                    ..
+                } => {
+                    self.require(!container.is_empty(), keys, "has Azure without a container");
+                    self.variable(keys, connection);
+                }
+            }
+        }
+    }
+
+    fn notify(&mut self, config: &Config) {
+        if let Some(slack) = &config.notify.slack {
+            self.variable(&["notify", "slack"], slack);
+        }
+        let Some(email) = &config.notify.email else { return };
+        for (key, name) in [("user", &email.user), ("password", &email.password)] {
+            if let Some(name) = name {
+                self.variable(&["notify", "email", key], name);
+            }
+        }
+        let both = email.user.is_some() == email.password.is_some();
+        self.require(
+            both,
+            &["notify", "email"],
+            "needs both of `user` and `password`, or none",
+        );
+        let server = &["notify", "email", "server"];
+        self.require(is_host(&email.server), server, "is a host name");
+        let is_mail = |text: &String| text.contains('@') && !text.contains(char::is_control);
+        self.require(
+            is_mail(&email.from),
+            &["notify", "email", "from"],
+            "is an e-mail address",
+        );
+        let to = !email.to.is_empty() && email.to.iter().all(is_mail);
+        self.require(to, &["notify", "email", "to"], "needs e-mail addresses");
+    }
+
+    fn environment(&mut self, name: &str, environment: &EnvironmentConfig) {
+        let own = &["environments", name];
+        self.require(is_word(name), own, "has letters, digits, `-`, `_` and `.` only");
+        let prefix = &environment.tag_prefix;
+        let keys = &["environments", name, "tag_prefix"];
+        self.require(
+            is_reference(prefix),
+            keys,
+            "has letters, digits, `-`, `_`, `.` and `/` only, as git takes them",
+        );
+        let (railway, vercel) = (&environment.railway, &environment.vercel);
+        for (part, key, id) in [
+            ("railway", "project", &railway.project),
+            ("railway", "environment", &railway.environment),
+            ("railway", "service", &railway.service),
+            ("vercel", "org", &vercel.org),
+            ("vercel", "project", &vercel.project),
+        ] {
+            self.require(
+                is_word(id),
+                &["environments", name, part, key],
+                "is an id of the platform",
+            );
+        }
+        self.variable(&["environments", name, "railway", "token"], &railway.token);
+        self.variable(&["environments", name, "vercel", "token"], &vercel.token);
+        self.folder(&["environments", name, "railway", "source"], &railway.source);
+        self.folder(&["environments", name, "vercel", "source"], &vercel.source);
+        self.seconds(&["environments", name, "railway", "deploy_s"], railway.deploy_s);
+        self.seconds(&["environments", name, "vercel", "deploy_s"], vercel.deploy_s);
+        self.address(&["environments", name, "railway", "url"], &railway.url);
+        if let Some(url) = &vercel.url {
+            self.address(&["environments", name, "vercel", "url"], url);
+        }
+        let staged = &["environments", name, "vercel", "staged_url"];
+        self.address(staged, &vercel.staged_url("host.example"));
+        self.require(vercel.staged_url.contains("{host}"), staged, "needs `{host}`");
+        let domain = &["environments", name, "vercel", "domain"];
+        self.require(
+            is_host(&vercel.domain),
+            domain,
+            "is a host name, without https:// and path",
+        );
+        for variable in &vercel.build_env {
+            self.variable(&["environments", name, "vercel", "build_env"], variable);
+        }
+        if let Some(variable) = &vercel.protection_bypass {
+            self.variable(&["environments", name, "vercel", "protection_bypass"], variable);
+        }
+        self.variable(
+            &["environments", name, "mongodb", "uri"],
+            &environment.mongodb.uri,
+        );
+        let database = &environment.mongodb.database;
+        let fits = (1..DATABASE_NAME_BYTES).contains(&database.len())
+            && !database.contains(|c: char| NOT_IN_DATABASE_NAMES.contains(c) || c.is_control());
+        self.require(
+            fits,
+            &["environments", name, "mongodb", "database"],
+            "is the name of a database",
+        );
+        self.variables(name, environment);
+    }
+
+    fn variables(&mut self, name: &str, environment: &EnvironmentConfig) {
+        let keys = &["environments", name, "variables"];
+        let mut known = BTreeSet::new();
+        for variable in &environment.variables {
+            self.variable(keys, &variable.secret);
+            let names = [("railway", &variable.railway), ("vercel", &variable.vercel)];
+            let is_somewhere = names.iter().any(|(_, name)| name.is_some());
+            self.require(
+                is_somewhere,
+                keys,
+                "has one without `railway` and `vercel`: nothing gets it",
+            );
+            for (platform, name) in names {
+                let Some(name) = name else { continue };
+                let is_name = is_word(name) && !name.starts_with(|c: char| c.is_ascii_digit());
+                self.require(is_name, keys, "has a name that no platform takes");
+                self.require(known.insert((platform, name)), keys, "has a name twice");
+            }
+        }
+    }
+}
+
+/// Where the value of these keys is; where one of them is left out, the nearest table that holds it.
+fn offset_of(document: &DeTable<'_>, keys: &[&str]) -> usize {
+    let (mut table, mut offset) = (document, 0);
+    for key in keys {
+        let Some((_, value)) = table.iter().find(|(name, _)| name.get_ref() == key) else {
+            break;
+        };
+        offset = value.span().start;
+        let DeValue::Table(inner) = value.get_ref() else {
+            break;
+        };
+        table = inner;
+    }
+    offset
+}
+
+fn is_variable(name: &str) -> bool {
+    let is_inside = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_inside)
+}
+
+fn is_word(text: &str) -> bool {
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !text.is_empty() && !text.starts_with(['-', '.']) && text.chars().all(is_inside)
+}
+
+/// A name that git takes as a part of a reference (git-check-ref-format), and that no shell and no pattern reads otherwise.
+fn is_reference(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let ends = part.ends_with('.') || part.to_ascii_lowercase().ends_with(".lock");
+        is_word(part) && !part.contains("..") && !ends
+    };
+    text.split('/').all(is_part)
+}
+
+fn is_below(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
+        && path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+fn is_host(text: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && is_word(part) && !part.contains('_');
+    text.split('.').all(is_part)
+}
+
+fn is_address(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else {
+        return false;
+    };
+    matches!(url.scheme(), "http" | "https")
+        && text.trim() == text
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+}
+
+fn is_command(command: &[String]) -> bool {
+    command.first().is_some_and(|program| !program.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests;

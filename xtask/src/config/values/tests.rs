@@ -1,0 +1,146 @@
+use std::path::Path;
+
+use super::super::Config;
+
+const TEMPLATE: &str = include_str!("../../../../infrastructure/pipeline.toml");
+
+/// A second environment, with another prefix.
+const STAGING: &str = r#"
+[environments.staging]
+tag_prefix = "staging"
+railway = { project = "p", environment = "e", service = "s", token = "T", source = "backend", url = "https://a.example" }
+vercel = { org = "o", project = "p", token = "T", source = "frontend", domain = "b.example" }
+mongodb = { uri = "U", database = "shop" }
+"#;
+
+/// What stands in the file, and what is refused in its place.
+const CASES: &[(&str, &str)] = &[
+    (
+        "default_environment = \"production\"",
+        "default_environment = \"live\"",
+    ),
+    ("remote = \"origin\"", "remote = \"--upload-pack=x\""),
+    ("branch = \"main\"", "branch = \"ma*n\""),
+    (
+        "repository = \"example/shop\"",
+        "repository = \"https://github.com/example/shop\"",
+    ),
+    ("retention_days = 90", "retention_days = 0"),
+    (
+        "identity = \"BACKUP_AGE_IDENTITY\"",
+        "identity = \"AGE-SECRET-KEY-1QQ\"",
+    ),
+    ("path = \"backups\"", "path = \"\""),
+    (
+        "paths = [\"backend/migrations\"]",
+        "paths = [\"../other/migrations\"]",
+    ),
+    ("paths = [\"backend/migrations\"]", "paths = [\"\"]"),
+    ("required = 2 ", "required = 99 "),
+    ("max_age_hours = 24", "max_age_hours = 0"),
+    ("\"production-approval-2\"]", "\"production-approval-1\"]"),
+    (
+        "# production-approval-1 = [\"ann\", \"bob\"]",
+        "production-aproval-1 = [\"ann\"]",
+    ),
+    ("dir = \"backend\"", "dir = \"/srv\""),
+    ("command = [\"npm\", \"test\"]", "command = []"),
+    (
+        "slack = \"SLACK_WEBHOOK_URL\"",
+        "slack = \"https://hooks.example/T0/B0\"",
+    ),
+    ("tag_prefix = \"prod\"", "tag_prefix = \"\""),
+    ("tag_prefix = \"prod\"", "tag_prefix = \"prod*\""),
+    ("tag_prefix = \"prod\"", "tag_prefix = \"a..b\""),
+    ("tag_prefix = \"staging\"", "tag_prefix = \"prod\""),
+    (
+        "service = \"00000000-0000-0000-0000-000000000000\"",
+        "service = \"\"",
+    ),
+    (
+        "token = \"PROD_RAILWAY_TOKEN\"",
+        "token = \"5f1c0a3e-1111-2222-3333-444455556666\"",
+    ),
+    ("token = \"PROD_VERCEL_TOKEN\"", "token = \"vqX1sDk2mZ\""),
+    ("source = \"backend\"\nurl", "source = \"../backend\"\nurl"),
+    ("source = \"frontend\"\ndomain", "source = \"/frontend\"\ndomain"),
+    ("url = \"https://api.example.com\"", "url = \"api.example.com\""),
+    (
+        "url = \"https://api.example.com\"",
+        "url = \"https://user:pass@api.example.com\"",
+    ),
+    (
+        "url = \"https://api.example.com\"",
+        "url = \"ftp://api.example.com\"",
+    ),
+    (
+        "domain = \"www.example.com\"",
+        "domain = \"https://www.example.com/\"",
+    ),
+    (
+        "# protection_bypass = \"PROD_VERCEL_BYPASS\" ",
+        "staged_url = \"https://preview.example\" ",
+    ),
+    (
+        "uri = \"PROD_MONGODB_URI\"",
+        "uri = \"mongodb://user:pass@db.example\"",
+    ),
+    (
+        "database = \"shop\"\n\n",
+        "database = \"mongodb://user:pass@db.example\"\n\n",
+    ),
+    (
+        "secret = \"PROD_JWT_SECRET\" # here\nrailway = \"JWT_SECRET\"",
+        "secret = \"PROD_JWT_SECRET\"",
+    ),
+    ("railway = \"SESSION_SECRET\"", "railway = \"JWT_SECRET\""),
+];
+
+fn read(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("pipeline.toml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_value_that_would_fail_later_is_refused_with_its_line() {
+    let whole = format!("{TEMPLATE}{STAGING}");
+    read(&whole).unwrap();
+    for &(right, wrong) in CASES {
+        assert!(whole.contains(right), "{right}");
+        let text = whole.replacen(right, wrong, 1);
+        let error = read(&text).expect_err(wrong);
+        for mistake in error.lines() {
+            let line = mistake
+                .split(':')
+                .nth(1)
+                .and_then(|line| line.parse::<usize>().ok());
+            assert!(line.is_some_and(|line| line > 1), "{wrong}: {error}");
+        }
+        for secret in [
+            "pass@",
+            "AGE-SECRET",
+            "5f1c0a3e",
+            "vqX1sDk2mZ",
+            "hooks.example/T0",
+        ] {
+            assert!(!error.contains(secret), "{wrong}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_mail_server_needs_a_host_receivers_and_both_halves_of_its_login() {
+    let email = |more: &str| {
+        format!(
+            "{TEMPLATE}\n[notify.email]\nserver = \"smtp.example.com\"\nfrom = \"a@example.com\"\n{more}\n"
+        )
+    };
+    assert!(read(&email("to = [\"b@example.com\"]")).is_ok());
+    for wrong in [
+        "to = []",
+        "to = [\"b\"]",
+        "to = [\"b@example.com\"]\nuser = \"SMTP_USER\"",
+    ] {
+        let error = read(&email(wrong)).expect_err(wrong);
+        assert!(error.starts_with("pipeline.toml:"), "{error}");
+    }
+}

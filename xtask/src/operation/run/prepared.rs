@@ -1,0 +1,47 @@
+//! An operation that is prepared, and waits until its backup is off the machine.
+
+use anyhow::{Result, ensure};
+use chrono::{TimeDelta, Utc};
+use serde_json::json;
+
+use super::Operation;
+use crate::domain::ledger::{LedgerOperation, OperationOutcome, PREPARED};
+use crate::domain::operation::OperationId;
+use crate::domain::step::{Impact, Step};
+use crate::error::catalogue::operation as errors;
+
+/// How old the backup of a prepared operation may be when its live changes begin: an upload takes minutes.
+const FRESH: TimeDelta = TimeDelta::hours(1);
+
+impl Operation {
+    /// Whether an earlier process of this operation has recorded that something of it is live.
+    pub fn has_recorded_live(&self) -> bool {
+        let mut steps = self.recorded.keys().filter_map(|name| Step::named(name));
+        steps.any(|step| step.impact() == Impact::Live)
+    }
+
+    /// Lets go of the operation before anything of it is live, where what was to be prepared is; else it has failed. Nobody
+    /// holds the lock then: the operation can be resumed, and another one may take its place.
+    ///
+    /// # Errors
+    /// Why it could not be prepared; nothing live was changed.
+    pub fn pause_after(self, prepared: Result<()>) -> Result<OperationId> {
+        if let Err(error) = prepared {
+            return Err(self.fail(error));
+        }
+        let id = self.id.clone();
+        self.finish(OperationOutcome::Stopped, json!({ PREPARED: true }))?;
+        Ok(id)
+    }
+}
+
+/// Refuses to make live what was prepared long ago.
+pub(super) fn refuse_stale(recorded: &LedgerOperation) -> Result<()> {
+    let (id, kind) = (&recorded.id, &recorded.started.kind);
+    let age = Utc::now() - recorded.last_seen;
+    ensure!(
+        age <= FRESH,
+        errors::prepared_too_long_ago(id, age.num_minutes(), kind)
+    );
+    Ok(())
+}
