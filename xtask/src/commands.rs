@@ -6,6 +6,7 @@ mod confirm;
 pub mod deploy;
 pub mod doctor;
 pub mod gate;
+pub mod generate;
 pub mod health;
 pub mod init;
 pub mod ledger;
@@ -111,8 +112,10 @@ pub enum Command {
     Metrics(metrics::Args),
     /// Check that deploy and rollback would succeed
     Doctor(doctor::Args),
-    /// Inspect a repository and write its pipeline.toml and health.toml
+    /// Inspect a repository and write its pipeline.toml, health.toml and workflows
     Init(init::Args),
+    /// Write the workflows of GitHub from pipeline.toml
+    Generate(generate::Args),
     /// Configure the GitHub repository
     Setup(setup::Args),
     /// Run the product's own tests
@@ -162,6 +165,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Metrics(args) => metrics::run(&args, common)?,
         Command::Doctor(args) => doctor::run(&args, common)?,
         Command::Init(args) => init::run(&args, common)?,
+        Command::Generate(args) => generate::run(&args, common)?,
         Command::Setup(args) => setup::run(&args, common)?,
         Command::Test(args) => test::run(&args, common)?,
         Command::Gate(args) => gate::run(&args, common)?,

@@ -23,6 +23,9 @@ use services::Services;
 use tree::SourceTree;
 use variables::AppVariable;
 
+/// The action of a repository that has the sources of this program, and builds it.
+const SOURCE_ACTION: &str = ".github/actions/xtask";
+
 /// A value and its origin; without a value, what has to be filled in.
 #[derive(Debug, Clone)]
 pub struct Known {
@@ -31,7 +34,7 @@ pub struct Known {
 }
 
 impl Known {
-    fn found(value: &str, origin: impl Into<String>) -> Self {
+    pub(crate) fn found(value: &str, origin: impl Into<String>) -> Self {
         Self {
             value: Some(value.to_owned()),
             origin: origin.into(),
@@ -80,6 +83,8 @@ pub struct RepositoryFacts {
     pub database: Database,
     pub variables: Vec<AppVariable>,
     pub health_route: Known,
+    /// The action that puts this program on PATH in workflows.
+    pub setup: Known,
     /// Name, folder, line of a shell, origin.
     pub suites: Vec<(String, String, String, String)>,
     pub findings: Vec<Finding>,
@@ -118,12 +123,22 @@ pub fn inspect(root: &Path) -> Result<RepositoryFacts> {
         repository,
         platforms: platforms::platforms(&tree, &services),
         variables: variables::variables(&tree, &services, database.connection.value.as_deref()),
+        setup: setup(&tree),
         health_route: routes::health_route(&tree, &services),
         suites,
         services,
         database,
         findings,
     })
+}
+
+fn setup(tree: &SourceTree) -> Known {
+    let file = format!("{SOURCE_ACTION}/action.yml");
+    if tree.has(&file) {
+        Known::found(&format!("./{SOURCE_ACTION}"), file)
+    } else {
+        Known::missing("the action that installs this program, OWNER/REPOSITORY/setup-action@COMMIT")
+    }
 }
 
 fn git_facts(root: &Path) -> (Known, Known, Known) {

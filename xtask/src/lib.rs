@@ -26,3 +26,4 @@ pub mod storage;
 pub mod sync;
 pub mod tools;
 pub mod wait;
+pub mod workflows;

@@ -1,4 +1,5 @@
-//! `cargo xtask init`: inspects a repository and writes its pipeline.toml and health.toml; writes nothing over what exists.
+//! `cargo xtask init`: inspects a repository and writes its pipeline.toml, health.toml and workflows; writes nothing over
+//! what exists.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,14 +8,16 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::Common;
+use crate::config::{BLANK, Config};
 use crate::context::PIPELINE_FILE;
 use crate::error::catalogue::setup as errors;
 use crate::health::HEALTH_FILE;
 use crate::init::files::{self, Draft};
 use crate::init::findings::{Finding, FindingGrade};
-use crate::init::{self, ProposedKey};
+use crate::init::{self, Known, ProposedKey};
 use crate::report;
 use crate::tools::git::Git;
+use crate::workflows;
 
 /// The end of `--help`.
 const AFTER_HELP: &str = "\
@@ -36,6 +39,9 @@ pub struct Args {
     /// Show the files and write nothing
     #[arg(long)]
     plan: bool,
+    /// The action that puts this program on PATH in workflows: owner/repository/setup-action@commit
+    #[arg(long, value_name = "ACTION")]
+    setup: Option<String>,
     /// Write the files in spite of this finding
     #[arg(long, value_name = "FINDING")]
     accept: Vec<String>,
@@ -43,7 +49,7 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct ProposedFile {
-    path: &'static str,
+    path: String,
     state: FileState,
     text: String,
 }
@@ -71,11 +77,15 @@ struct InitResult {
 /// Inspects, shows, writes.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let root = root(args)?;
-    let facts = init::inspect(&root)?;
-    let drafts = [
-        (PIPELINE_FILE, files::pipeline(&facts)),
-        (HEALTH_FILE, files::health(&facts)),
-    ];
+    let mut facts = init::inspect(&root)?;
+    if let Some(action) = &args.setup {
+        facts.setup = Known::found(action, "--setup");
+    }
+    let pipeline = files::pipeline(&facts);
+    let health = files::health(&facts);
+    let workflows = workflows(&root, &pipeline.text)?;
+    let has_workflows = workflows.is_some();
+    let drafts = [(PIPELINE_FILE, pipeline), (HEALTH_FILE, health)];
     let is_accepted = |finding: &Finding| args.accept.iter().any(|name| name == finding.name);
     let stops: Vec<&str> = facts
         .findings
@@ -89,10 +99,15 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     for (path, Draft { text, keys: own, .. }) in drafts {
         keys.extend(own);
         let state = write(&root, path, &text, writes)?;
+        let path = path.to_owned();
+        proposed.push(ProposedFile { path, state, text });
+    }
+    for (path, text) in workflows.into_iter().flatten().chain(ignored(&root)) {
+        let state = write(&root, &path, &text, writes)?;
         proposed.push(ProposedFile { path, state, text });
     }
     let found = keys.iter().filter(|key| key.value.is_some()).count();
-    let next = next(&root, &keys);
+    let next = next(&keys, has_workflows);
     let outcome = InitResult {
         root,
         files: proposed,
@@ -149,25 +164,65 @@ fn write(root: &Path, path: &str, text: &str, writes: bool) -> Result<FileState>
     Ok(FileState::Written)
 }
 
-fn next(root: &Path, keys: &[ProposedKey]) -> Vec<String> {
+/// The workflows: path and text. `None` where marks or mistakes of pipeline.toml leave open what they are.
+fn workflows(root: &Path, draft: &str) -> Result<Option<Vec<(String, String)>>> {
+    let file = root.join(PIPELINE_FILE);
+    let config = if file.is_file() {
+        Config::read(&file).ok()
+    } else {
+        Config::draft(draft)
+    };
+    let health = if root.join(HEALTH_FILE).is_file() {
+        crate::health::secret_names(root)?.into_iter().collect()
+    } else {
+        Vec::new()
+    };
+    let Some(config) = config.filter(is_decided) else {
+        return Ok(None);
+    };
+    let files = workflows::generate(&config, &health)?.into_iter();
+    Ok(Some(
+        files.map(|workflow| (workflow.path, workflow.text)).collect(),
+    ))
+}
+
+/// Whether nothing that workflows have is a mark.
+fn is_decided(config: &Config) -> bool {
+    let Some(environment) = config.environments.get(&config.default_environment) else {
+        return false;
+    };
+    let mut names = config.secret_names(environment);
+    names.extend([config.git.branch.clone(), config.workflows.setup.clone()]);
+    names.iter().all(|name| !name.contains(BLANK))
+}
+
+/// What keeps git from taking state and backups, where no .gitignore of the root has it: a file in each folder, so that
+/// none of the team's is changed.
+fn ignored(root: &Path) -> Vec<(String, String)> {
+    let rules = std::fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
+    let folders = [".xtask", "backups"]
+        .into_iter()
+        .filter(|folder| !rules.lines().any(|line| line.trim().trim_matches('/') == *folder));
+    let text = "# Written by `cargo xtask init`: nothing of this folder is committed but this file.\n*\n!.gitignore\n";
+    folders
+        .map(|folder| (format!("{folder}/.gitignore"), text.to_owned()))
+        .collect()
+}
+
+fn next(keys: &[ProposedKey], has_workflows: bool) -> Vec<String> {
     let mut next = Vec::new();
     let missing = keys.iter().filter(|key| key.value.is_none()).count();
     if missing > 0 {
         next.push(format!(
-            "fill in the {missing} marks `{} …>` of {PIPELINE_FILE} and {HEALTH_FILE}",
-            crate::config::BLANK
+            "fill in the {missing} marks `{BLANK} …>` of {PIPELINE_FILE} and {HEALTH_FILE}"
         ));
     }
     next.push("check the other values: each has its origin as a comment".to_owned());
     next.push("cargo xtask doctor --config-only   (refuses marks that are left)".to_owned());
-    let ignored = std::fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
-    let lacks = ["/.xtask", "/backups"]
-        .into_iter()
-        .filter(|rule| !ignored.lines().any(|line| line.trim() == *rule));
-    let lacks: Vec<&str> = lacks.collect();
-    if !lacks.is_empty() {
-        next.push(format!("add to .gitignore: {}", lacks.join(" and ")));
+    if !has_workflows {
+        next.push("cargo xtask generate   (writes the workflows: a mark above belongs to them)".to_owned());
     }
+    next.push("commit the files".to_owned());
     next.push("cargo xtask setup --plan   (GitHub's environments, reviewers and secrets)".to_owned());
     next.push("cargo xtask doctor".to_owned());
     next.push("cargo xtask deploy --plan".to_owned());
@@ -178,6 +233,9 @@ fn text(outcome: &InitResult) -> String {
     let mut text = String::new();
     for file in &outcome.files {
         match file.state {
+            FileState::Proposed if ![PIPELINE_FILE, HEALTH_FILE].contains(&file.path.as_str()) => {
+                text.push_str(&format!("not written: {}\n", file.path));
+            }
             FileState::Proposed => {
                 text.push_str(&format!("--- {} (not written)\n{}\n", file.path, file.text));
             }

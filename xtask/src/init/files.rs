@@ -64,6 +64,10 @@ pub fn pipeline(facts: &RepositoryFacts) -> Draft {
     draft.raw("# Written by `cargo xtask init`: behind each value, where it was found. Check them all, and replace each mark.");
     draft.raw("# Secrets are never here: the file names the environment variables that hold them.");
     draft.raw("schema = \"pipeline/1\"");
+    draft.commented(
+        &format!("version = {}", quoted(crate::config::version::wanted())),
+        "of this program: another one deploys nothing",
+    );
     draft.raw("default_environment = \"production\"");
     draft.section("git");
     draft.known("remote", &facts.remote);
@@ -108,6 +112,8 @@ pub fn pipeline(facts: &RepositoryFacts) -> Draft {
         draft.known("dir", &Known::found(dir, origin.clone()));
         draft.raw(&format!("command = [\"sh\", \"-c\", {}]", quoted(command)));
     }
+    draft.section("workflows");
+    draft.known("setup", &facts.setup);
     environment(&mut draft, facts);
     draft
 }
@@ -188,7 +194,11 @@ pub fn health(facts: &RepositoryFacts) -> Draft {
     );
     draft.raw("schema = \"health/1\"");
     draft.section("check.api-health");
-    draft.raw("group = \"api\"\nretry = { for_s = 30 }");
+    draft.commented(
+        "group = \"features\"",
+        "a deploy needs a critical check of this group; add those of your own",
+    );
+    draft.raw("retry = { for_s = 30 }");
     draft.section("check.api-health.http");
     let route = Known {
         value: facts.health_route.value.as_ref().map(|route| {

@@ -84,6 +84,7 @@ fn filled(text: &str) -> String {
             "domain" => "x.example.com",
             "uri" => "PROD_X",
             "repository" => "x/y",
+            "setup" => "x/y/setup-action@0000000000000000000000000000000000000000",
             _ => "x",
         };
         format!("{key}\"{value}\"\n")
@@ -145,7 +146,7 @@ fn marks_are_refused_until_they_are_filled_in_and_then_the_files_are_valid() {
     let (code, _, stderr) = xtask(folder.path(), &["doctor", "--config-only"]);
     let marks = text.matches("\"<fill in:").count();
     assert!(
-        code == 2 && marks == 4 && stderr.matches("is not filled in").count() == marks,
+        code == 2 && marks == 5 && stderr.matches("is not filled in").count() == marks,
         "{marks}: {stderr}"
     );
     let line = 1 + text
@@ -215,6 +216,9 @@ fn a_file_that_exists_is_left_alone_even_as_a_link_to_nowhere() {
     let folder = made(layout("two folders with pnpm"));
     let infrastructure = folder.path().join("infrastructure");
     std::fs::create_dir(&infrastructure).unwrap();
+    std::fs::create_dir_all(folder.path().join(".github/workflows")).unwrap();
+    let workflow = folder.path().join(".github/workflows/production-deploy.yml");
+    std::fs::write(&workflow, "mine: too").unwrap();
     std::fs::write(infrastructure.join("pipeline.toml"), "mine").unwrap();
     std::os::unix::fs::symlink("/nonexistent/health.toml", infrastructure.join("health.toml")).unwrap();
     let (code, stdout, _) = xtask(folder.path(), &["init"]);
@@ -226,6 +230,116 @@ fn a_file_that_exists_is_left_alone_even_as_a_link_to_nowhere() {
         std::fs::read_to_string(infrastructure.join("pipeline.toml")).unwrap(),
         "mine"
     );
+    assert_eq!(std::fs::read_to_string(workflow).unwrap(), "mine: too");
+}
+
+const ACTION: &str = "x/y/setup-action@0000000000000000000000000000000000000000";
+
+#[test]
+fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_none_is_edited_by_hand() {
+    let folder = made(layout("two folders with pnpm"));
+    let (code, stdout, stderr) = xtask(folder.path(), &["init", "--setup", ACTION]);
+    let written = stdout
+        .lines()
+        .filter(|line| line.starts_with("written: "))
+        .count();
+    assert!(code == 0 && (1..=8).contains(&written), "{stdout}{stderr}");
+    assert!(!stdout.contains("cargo xtask generate"), "{stdout}");
+    let file = folder.path().join("infrastructure/pipeline.toml");
+    std::fs::write(&file, filled(&std::fs::read_to_string(&file).unwrap())).unwrap();
+    // The marks are ids and addresses: no workflow has them.
+    let (code, stdout, stderr) = xtask(folder.path(), &["generate", "--check"]);
+    assert!(
+        code == 0 && stdout.matches("up to date").count() == 4,
+        "{stdout}{stderr}"
+    );
+    let deploy = folder.path().join(".github/workflows/production-deploy.yml");
+    let text = std::fs::read_to_string(&deploy).unwrap();
+    assert!(
+        text.contains("MONGODB_URI: ${{ secrets.PROD_MONGODB_URI }}") && text.contains(ACTION),
+        "{text}"
+    );
+    // Backups and state are no part of the work tree.
+    for name in ["backups/a", ".xtask/b"] {
+        std::fs::write(folder.path().join(name), "x").unwrap();
+    }
+    let mut status = Command::new("git");
+    status
+        .args(["status", "--porcelain", "--untracked-files=all"])
+        .current_dir(folder.path());
+    let status = String::from_utf8(status.output().unwrap().stdout).unwrap();
+    assert_eq!(status.lines().count(), written, "{status}");
+
+    // Whoever edits a workflow keeps it.
+    std::fs::write(
+        &deploy,
+        text.replace("timeout-minutes: 60", "timeout-minutes: 90"),
+    )
+    .unwrap();
+    let (code, _, stderr) = xtask(folder.path(), &["generate", "--check"]);
+    assert!(
+        code == 1 && stderr.contains("production-deploy.yml: jobs.deploy.timeout-minutes is 90, not 60"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = xtask(folder.path(), &["generate"]);
+    assert!(
+        code == 3 && stderr.contains("error[workflows-edited]"),
+        "{stderr}"
+    );
+    let (code, stdout, _) = xtask(folder.path(), &["generate", "--force"]);
+    assert!(
+        code == 0 && stdout.contains("written: .github/workflows/production-deploy.yml"),
+        "{stdout}"
+    );
+    assert_eq!(std::fs::read_to_string(&deploy).unwrap(), text);
+}
+
+#[test]
+fn a_file_of_another_version_deploys_nothing_and_is_enough_for_a_rollback() {
+    let folder = made(layout("two folders with pnpm"));
+    xtask(folder.path(), &["init", "--setup", ACTION]);
+    let file = folder.path().join("infrastructure/pipeline.toml");
+    let text = filled(&std::fs::read_to_string(&file).unwrap());
+    let later = text.replace("version = \"0.1\"", "version = \"7.2\"");
+    let later = later.replace(
+        "[environments.production.railway]",
+        "[environments.production.railway]\nregion = \"x\"",
+    );
+    std::fs::write(&file, format!("{later}\n[canary]\npercent = 5\n")).unwrap();
+    let refused = "is meant for version 7.2 of this program, and this is 0.1.0";
+    for args in [&["deploy", "--plan"][..], &["generate"]] {
+        let (code, _, stderr) = xtask(folder.path(), args);
+        assert!(
+            code == 3 && stderr.contains("error[version-other]") && stderr.contains(refused),
+            "{stderr}"
+        );
+    }
+    for args in [
+        &["rollback", "prod-20260102-030405", "--plan"][..],
+        &["restore", "--list"],
+        &["doctor", "--config-only"],
+    ] {
+        let (_, _, stderr) = xtask(folder.path(), args);
+        assert!(
+            stderr.contains("warning: ")
+                && stderr.contains(refused)
+                && !stderr.contains("error[version-other]"),
+            "{stderr}"
+        );
+        assert!(
+            stderr.contains("unknown keys of infrastructure/pipeline.toml: ") && stderr.contains("canary"),
+            "{stderr}"
+        );
+        assert!(
+            stderr.contains("environments.production.railway.region"),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("error[file-invalid]"), "{stderr}");
+    }
+    // The same keys in a file of this version are mistakes.
+    std::fs::write(&file, format!("{text}\n[canary]\npercent = 5\n")).unwrap();
+    let (code, _, stderr) = xtask(folder.path(), &["rollback", "prod-20260102-030405", "--plan"]);
+    assert!(code == 2 && stderr.contains("unknown field `canary`"), "{stderr}");
 }
 
 #[test]
