@@ -11,6 +11,7 @@ pub mod health;
 pub mod init;
 pub mod ledger;
 pub mod metrics;
+pub mod migrations;
 pub mod notify;
 pub mod recover;
 pub mod releases;
@@ -110,6 +111,8 @@ pub enum Command {
     Ledger(ledger::Args),
     /// Figures about releases, recoveries and backups, from tags, ledger and recorded checks
     Metrics(metrics::Args),
+    /// List the migrations since a release, and what each does to the data
+    Migrations(migrations::Args),
     /// Check that deploy and rollback would succeed
     Doctor(doctor::Args),
     /// Inspect a repository and write its pipeline.toml, health.toml and workflows
@@ -163,6 +166,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Restore(args) => restore::run(&args, &common.context()?)?,
         Command::Ledger(args) => ledger::run(&args, common)?,
         Command::Metrics(args) => metrics::run(&args, common)?,
+        Command::Migrations(args) => migrations::run(&args, common)?,
         Command::Doctor(args) => doctor::run(&args, common)?,
         Command::Init(args) => init::run(&args, common)?,
         Command::Generate(args) => generate::run(&args, common)?,

@@ -8,6 +8,7 @@ pub mod inventory;
 pub mod ledger;
 pub mod manifest;
 pub mod metrics;
+pub mod migration;
 pub mod operation;
 pub mod release;
 pub mod release_chain;

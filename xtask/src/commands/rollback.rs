@@ -47,6 +47,9 @@ pub struct Args {
     /// Whether to restore the database
     #[arg(long, value_enum, default_value_t)]
     database: DatabaseOption,
+    /// With `--database keep`: accept that the older code runs on data that later migrations changed
+    #[arg(long)]
+    over_migrations: bool,
     /// Roll back although the platforms serve something else than the newest release recorded
     #[arg(long)]
     allow_drift: bool,
@@ -78,7 +81,7 @@ pub struct Args {
 /// `--database`.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
 enum DatabaseOption {
-    /// Keep it when migrations and schema are the same in both releases, else restore it
+    /// Keep it when migrations and schema are the same in both releases, or only add; else restore it
     #[default]
     Auto,
     Restore,
@@ -127,6 +130,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             RequiredHealth::Healthy
         },
         allow_drift: args.allow_drift,
+        over_migrations: args.over_migrations,
     };
     let planned = rollback::plan(ctx, &target)?;
     if args.plan {

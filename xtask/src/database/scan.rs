@@ -1,7 +1,9 @@
 //! Reading documents as raw bytes.
 
-use anyhow::{Context as _, Result};
-use mongodb::bson::{RawDocumentBuf, doc};
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{ReadConcern, SelectionCriteria};
 
 use super::Live;
@@ -13,6 +15,24 @@ const BATCH_DOCUMENTS: u32 = 5_000;
 const CHECK_EVERY: u64 = 4_096;
 
 impl Live {
+    /// The texts that the documents of a small collection have as fields.
+    ///
+    /// # Errors
+    /// Where it has more than `limit` of them, or cannot be read.
+    pub fn texts(&self, collection: &str, limit: usize) -> Result<BTreeSet<String>> {
+        let mut texts = BTreeSet::new();
+        self.scan(collection, |document| {
+            for field in RawDocument::from_bytes(document)? {
+                if let (_, RawBsonRef::String(text)) = field? {
+                    texts.insert(text.to_owned());
+                }
+            }
+            ensure!(texts.len() <= limit, "`{collection}` has more than {limit} texts");
+            Ok(())
+        })?;
+        Ok(texts)
+    }
+
     /// Gives every document of a collection, in the server's natural order, to `visit`.
     pub fn scan(&self, collection: &str, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let reading = || format!("cannot read `{}.{collection}`", self.name());

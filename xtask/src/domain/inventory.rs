@@ -127,6 +127,21 @@ impl Inventory {
         Ok(hex(&Sha256::digest(text)))
     }
 
+    /// What `self` has and `found` has not, or has otherwise, documents apart: nothing where `found` only has more.
+    pub fn taken_away(&self, found: &Self) -> Vec<Difference> {
+        let is_new_index = |difference: &Difference, name: &str| {
+            let facts = self.collections.get(&difference.collection);
+            facts.is_some_and(|facts| !facts.indexes.contains_key(name))
+        };
+        let mut differences = self.compare(found);
+        differences.retain(|difference| match &difference.aspect {
+            Aspect::Unexpected | Aspect::Order => false,
+            Aspect::Index { name } => !is_new_index(difference, name),
+            aspect => !aspect.is_data(),
+        });
+        differences
+    }
+
     /// Everything in which `found` is not as `self`.
     pub fn compare(&self, found: &Self) -> Vec<Difference> {
         let names: BTreeSet<&String> = self.collections.keys().chain(found.collections.keys()).collect();
@@ -295,6 +310,36 @@ mod tests {
         for (change, expected) in cases {
             assert_eq!(differences(change), expected);
         }
+    }
+
+    #[test]
+    fn what_is_only_added_takes_nothing_away() {
+        let of = |collections: &[(&str, CollectionFacts)]| Inventory {
+            collections: collections
+                .iter()
+                .map(|(name, facts)| ((*name).to_owned(), facts.clone()))
+                .collect(),
+        };
+        let then = of(&[("a", facts())]);
+        let mut more = facts();
+        more.documents = 9;
+        more.content_digest = None;
+        more.indexes
+            .insert("new_1".into(), json!({ "key": { "new": 1 } }));
+        assert_eq!(then.taken_away(&of(&[("a", more.clone()), ("b", facts())])), []);
+        let text = |found: &Inventory| {
+            let taken = then.taken_away(found);
+            taken.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(text(&of(&[("b", facts())])), ["`a`: is missing"]);
+        more.indexes.clear();
+        assert_eq!(
+            text(&of(&[("a", more.clone())])),
+            ["`a`: index `b_1_a_-1` differs"]
+        );
+        more = facts();
+        more.options.insert("validator".into(), json!({}));
+        assert_eq!(text(&of(&[("a", more)])), ["`a`: option `validator` differs"]);
     }
 
     #[test]

@@ -259,7 +259,7 @@ pub enum DatabaseAction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DatabaseChoice {
-    /// Keep it when migrations and schema are the same in both releases, else restore it
+    /// Keep it when migrations and schema are the same in both releases, or only add; else restore it
     #[default]
     Auto,
     Restore,
@@ -269,14 +269,18 @@ pub enum DatabaseChoice {
 /// Facts that decide about the database.
 #[derive(Debug, Clone)]
 pub struct SchemaFacts<'a> {
-    /// Migration files that differ between the two commits; `None` where that cannot be determined.
+    /// Migrations that differ between the two commits and are not known to be additive; `None` where that cannot be determined.
     pub changed_migrations: Option<Vec<String>>,
+    /// Those that differ and only add.
+    pub additive_migrations: Vec<String>,
+    /// What the live schema lacks of the one that the target left, or has otherwise; `None` where that is not known.
+    pub taken_away: Option<Vec<String>>,
     pub target_schema: Option<&'a str>,
     pub live_schema: Option<&'a str>,
 }
 
-/// Keeps the database when migrations and schema fingerprint are the same in both releases; otherwise restore, as also
-/// when unknown.
+/// Keeps the database when migrations and schema fingerprint are the same in both releases, or where the migrations that differ
+/// only add and the live schema has all that the target left; otherwise restore, as also when unknown.
 pub fn database_action(choice: DatabaseChoice, facts: &SchemaFacts<'_>) -> DatabaseAction {
     let restore = |why: String| DatabaseAction::Restore { why };
     match choice {
@@ -295,6 +299,9 @@ pub fn database_action(choice: DatabaseChoice, facts: &SchemaFacts<'_>) -> Datab
         }
         Some(_) => {}
     }
+    if !facts.additive_migrations.is_empty() {
+        return additive_only(facts);
+    }
     match (facts.target_schema, facts.live_schema) {
         (Some(target), Some(live)) if target == live => DatabaseAction::Keep {
             why: "migrations and schema are the same in both releases".into(),
@@ -302,6 +309,21 @@ pub fn database_action(choice: DatabaseChoice, facts: &SchemaFacts<'_>) -> Datab
         (Some(_), Some(_)) => restore("the schema differs (collections, options or indexes)".into()),
         _ => restore("the schema of one release is unknown".into()),
     }
+}
+
+/// The migrations add; whether the data have all that the target left is asked of the schema, for what happened beside them.
+fn additive_only(facts: &SchemaFacts<'_>) -> DatabaseAction {
+    let migrations = facts.additive_migrations.join(", ");
+    let why = match &facts.taken_away {
+        Some(taken) if taken.is_empty() => {
+            return DatabaseAction::Keep {
+                why: format!("the migrations that differ only add: {migrations}"),
+            };
+        }
+        Some(taken) => format!("the schema is not only larger: {}", taken.join("; ")),
+        None => format!("migrations differ, and the schema before them is unknown: {migrations}"),
+    };
+    DatabaseAction::Restore { why }
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! The migrations of a commit: where their paths match nothing, nothing follows from a comparison.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::database::Live;
 use crate::domain::commit::CommitId;
+use crate::domain::migration::{ChangedMigration, Classified, FileChange, classify};
 use crate::error::catalogue::configuration as errors;
-use crate::tools::git::Git;
+use crate::tools::git::{ChangedFile, Git};
 
 /// Configured paths at which no commit up to this one has a file: they are misspelt, or not committed yet.
 pub fn unmatched(ctx: &Context, git: &Git, commit: &CommitId) -> Result<Vec<String>> {
@@ -16,9 +20,43 @@ pub fn unmatched(ctx: &Context, git: &Git, commit: &CommitId) -> Result<Vec<Stri
 ///
 /// # Errors
 /// Exit 2 where a path matches nothing up to `to`: nothing would ever differ there.
-pub fn changed(ctx: &Context, git: &Git, from: &CommitId, to: &CommitId) -> Result<Vec<String>> {
+pub fn changed(ctx: &Context, git: &Git, from: &CommitId, to: &CommitId) -> Result<Vec<ChangedMigration>> {
     require(ctx, git, to)?;
-    git.changed_paths(from, to, &ctx.config.migrations.paths)
+    since(ctx, git, from, to)
+}
+
+/// The same without the refusal.
+pub fn since(ctx: &Context, git: &Git, from: &CommitId, to: &CommitId) -> Result<Vec<ChangedMigration>> {
+    let paths = &ctx.config.migrations.paths;
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let files = git.changed_files(from, to, paths)?;
+    let read = files.into_iter().map(|file| {
+        Ok(ChangedMigration {
+            classified: class_of(git, to, &file)?,
+            path: file.path,
+            change: file.change,
+        })
+    });
+    read.collect()
+}
+
+/// What a migration does follows from its text only where it was not another one before.
+fn class_of(git: &Git, commit: &CommitId, file: &ChangedFile) -> Result<Classified> {
+    if file.is_submodule {
+        return Ok(Classified::unknown(
+            "a submodule: its files are not in this repository",
+        ));
+    }
+    match file.change {
+        FileChange::Changed => Ok(Classified::unknown("its text is another one than before")),
+        FileChange::Removed => Ok(Classified::unknown("it was removed")),
+        FileChange::Added => {
+            let text = git.file_at(commit, &file.path)?.unwrap_or_default();
+            Ok(classify(&file.path, &text))
+        }
+    }
 }
 
 /// Refuses paths that match nothing up to this commit.
@@ -31,4 +69,41 @@ pub fn require(ctx: &Context, git: &Git, commit: &CommitId) -> Result<()> {
         return Ok(());
     }
     Err(errors::migrations_unmatched(unmatched.join(", ")).into())
+}
+
+/// A collection with more texts is no record of migrations.
+const RECORDED_LIMIT: usize = 10_000;
+
+/// What the database records as applied.
+#[derive(Debug, Default)]
+pub struct RecordedMigrations {
+    names: BTreeSet<String>,
+}
+
+impl RecordedMigrations {
+    /// Whether a file of this name was applied. One that failed midway is not recorded, and may have changed data all the same.
+    pub fn contains(&self, path: &str) -> bool {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let stem = name.split('.').next().unwrap_or(name);
+        self.names.contains(name) || self.names.contains(stem)
+    }
+}
+
+/// Reads the collections of `migrations.records`. migrate-mongo has the name of the file in `fileName`, others in `name` or `_id`:
+/// every text of a record counts.
+pub fn recorded(ctx: &Context) -> Result<RecordedMigrations> {
+    let place = &ctx.env().mongodb;
+    let live = Live::connect(&ctx.connection_string(&place.uri)?, &place.database)?;
+    let listed = live.listed()?;
+    let mut recorded = RecordedMigrations::default();
+    for collection in ctx
+        .config
+        .migrations
+        .records
+        .iter()
+        .filter(|name| listed.contains_key(*name))
+    {
+        recorded.names.extend(live.texts(collection, RECORDED_LIMIT)?);
+    }
+    Ok(recorded)
 }

@@ -51,6 +51,8 @@ pub struct RollbackTarget<'a> {
     pub health: RequiredHealth,
     /// Whether the platforms may serve something else than the newest release recorded.
     pub allow_drift: bool,
+    /// Whether the target's code may run on data that later migrations changed.
+    pub over_migrations: bool,
 }
 
 impl<'a> RollbackTarget<'a> {
@@ -61,6 +63,7 @@ impl<'a> RollbackTarget<'a> {
             database: DatabaseChoice::Auto,
             health: RequiredHealth::Healthy,
             allow_drift: false,
+            over_migrations: false,
         }
     }
 }

@@ -313,6 +313,8 @@ impl Revert<'_> {
         let live = schema_fingerprint(self.ctx);
         let facts = SchemaFacts {
             changed_migrations: serde_json::from_value(self.recorded.started.plan["migrations"].clone()).ok(),
+            additive_migrations: Vec::new(),
+            taken_away: None,
             target_schema: self.before.schema_fingerprint.as_deref(),
             live_schema: live.as_deref(),
         };

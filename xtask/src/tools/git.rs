@@ -24,7 +24,7 @@ pub use authors::CommitPeople;
 pub use chain::{Message, message_with};
 pub use records::RELEASES;
 pub use tags::{Signature, Tag};
-pub use tree::Export;
+pub use tree::{ChangedFile, Export};
 
 use crate::context::Context;
 use crate::domain::commit::CommitId;

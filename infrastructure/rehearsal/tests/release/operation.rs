@@ -9,6 +9,7 @@ mod disturbed;
 mod fault;
 mod matrix;
 mod meanwhile;
+mod migrations;
 mod model;
 mod network;
 mod prepared;

@@ -1,11 +1,12 @@
 //! What the configuration names must be there: folders, migrations, keys, and values of the team in place of the template's.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::Line;
 use crate::archive::Recipients;
 use crate::commands::generate;
 use crate::context::Context;
+use crate::domain::migration::{MIGRATE_MONGO_FILES, MigrateMongo};
 use crate::release::migrations;
 use crate::tools::git::Git;
 
@@ -24,6 +25,7 @@ pub(super) fn files(ctx: &Context) -> Vec<Line> {
     lines.extend(left_from_the_template(ctx));
     lines.extend(folders(ctx));
     lines.extend(paths_of_migrations(ctx));
+    lines.extend(migrate_mongo(ctx));
     lines.extend(
         generate::warnings(ctx)
             .into_iter()
@@ -113,4 +115,42 @@ fn paths_of_migrations(ctx: &Context) -> Option<Line> {
             "run this in a clone with a commit",
         )),
     }
+}
+
+/// What migrate-mongo's own configuration names must be in ours: else a rollback keeps a changed database.
+fn migrate_mongo(ctx: &Context) -> Vec<Line> {
+    let environment = ctx.env();
+    let mut folders = vec![Path::new("."), environment.railway.source.as_path()];
+    folders.dedup();
+    let mut lines = Vec::new();
+    for folder in folders {
+        for name in MIGRATE_MONGO_FILES {
+            let file = folder.join(name);
+            if let Ok(text) = std::fs::read_to_string(ctx.root.join(&file)) {
+                lines.extend(unlike_migrate_mongo(ctx, folder, &MigrateMongo::read(&text)));
+            }
+        }
+    }
+    lines
+}
+
+fn unlike_migrate_mongo(ctx: &Context, folder: &Path, named: &MigrateMongo) -> Option<Line> {
+    let ours = &ctx.config.migrations;
+    let mut missing = Vec::new();
+    if let Some(wanted) = &named.folder {
+        let wanted: PathBuf = folder
+            .join(wanted)
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect();
+        let is_covered = ours.paths.iter().any(|path| wanted.starts_with(path));
+        missing.extend((!is_covered).then(|| format!("paths has no {}", wanted.display())));
+    }
+    if let Some(changelog) = &named.changelog {
+        let is_known = ours.records.contains(changelog);
+        missing.extend((!is_known).then(|| format!("records has no {changelog}")));
+    }
+    let fix = "write what migrate-mongo's configuration names to `[migrations]` in pipeline.toml: a rollback would keep a changed \
+               database";
+    (!missing.is_empty()).then(|| Line::problem("migrations", missing.join("; "), fix))
 }

@@ -135,9 +135,16 @@ fn the_database_goes_back_unless_it_is_known_to_be_the_same() {
     let facts =
         |changed: Option<&[&str]>, target: Option<&'static str>, live: Option<&'static str>| SchemaFacts {
             changed_migrations: changed.map(|paths| paths.iter().map(ToString::to_string).collect()),
+            additive_migrations: Vec::new(),
+            taken_away: None,
             target_schema: target,
             live_schema: live,
         };
+    let adds = |taken: Option<&[&str]>| SchemaFacts {
+        additive_migrations: vec!["m/3.js".into()],
+        taken_away: taken.map(|taken| taken.iter().map(ToString::to_string).collect()),
+        ..facts(Some(&[]), Some("s"), Some("t"))
+    };
     let cases = [
         (facts(Some(&[]), Some("s"), Some("s")), false),
         (facts(Some(&["m/2.json"]), Some("s"), Some("s")), true),
@@ -145,6 +152,9 @@ fn the_database_goes_back_unless_it_is_known_to_be_the_same() {
         (facts(Some(&[]), None, Some("s")), true),
         (facts(Some(&[]), Some("s"), None), true),
         (facts(None, Some("s"), Some("s")), true),
+        (adds(Some(&[])), false),
+        (adds(Some(&["`a`: is missing"])), true),
+        (adds(None), true),
     ];
     for (facts, restores) in cases {
         let verdict = database_action(DatabaseChoice::Auto, &facts);

@@ -7,6 +7,7 @@ use crate::approval;
 use crate::backup::{encryption, off_machine};
 use crate::config::OnUnhealthy;
 use crate::context::Context;
+use crate::domain::migration::ChangedMigration;
 use crate::domain::release::rolled_back_by;
 use crate::health;
 use crate::operation::job_limit::JobLimit;
@@ -110,7 +111,8 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     let migrations = match last {
         Some(last) => {
             let since = git.resolve(&last.commit)?;
-            git.changed_paths(&since, &commit, &ctx.config.migrations.paths)?
+            let changed = migrations::since(ctx, &git, &since, &commit)?;
+            changed.iter().map(ChangedMigration::text).collect()
         }
         None => Vec::new(),
     };

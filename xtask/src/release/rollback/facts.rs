@@ -6,6 +6,7 @@ use std::thread::scope;
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::domain::migration::ChangedMigration;
 use crate::domain::release::Release;
 use crate::release::migrations;
 use crate::release::others::others_who_deploy;
@@ -28,7 +29,7 @@ pub(super) struct OfGit {
     /// Whether the target's commit is on the branch that is released from.
     pub reachable: Result<bool>,
     /// Migrations that differ between the target and what is live.
-    pub changed_migrations: Result<Vec<String>>,
+    pub changed_migrations: Result<Vec<ChangedMigration>>,
 }
 
 /// What the platforms say.

@@ -7,9 +7,10 @@ use super::facts::{Facts, OfGit, OfPlatforms};
 use super::{RequiredHealth, RollbackTarget};
 use crate::backup;
 use crate::context::Context;
+use crate::database::{Digests, Live, backup_inventory};
+use crate::domain::migration::ChangedMigration;
 use crate::domain::release::{
-    BackupRef, DatabaseAction, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts,
-    database_action,
+    BackupRef, DatabaseAction, Health, OnRailway, OnVercel, Release, SchemaFacts, database_action,
 };
 use crate::domain::release_chain::restores;
 use crate::domain::step::Step;
@@ -50,6 +51,9 @@ pub struct RollbackPlan {
     pub backend: Backend,
     pub railway: OnRailway,
     pub vercel: OnVercel,
+    /// What later releases changed in the data, by their migrations; nothing where that is not known.
+    #[serde(default)]
+    pub migrations: Vec<ChangedMigration>,
     pub notes: Vec<String>,
 }
 
@@ -89,14 +93,21 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         mut notes,
         has_drift,
     } = check_platforms(target, &releases, wanted, facts.platforms, &mut preflight);
-    let choice = (wanted.database, has_drift);
-    let database = decide(
-        target,
-        &facts.git,
-        facts.live_schema.as_deref(),
-        choice,
-        &mut preflight,
-    );
+    preflight.require(facts.live_schema.is_some(), || {
+        "the database cannot be read".into()
+    });
+    // Where the backend is not what was recorded, the migrations of the newest release say nothing about the data that are live.
+    let known = facts.git.changed_migrations.as_ref().ok().filter(|_| !has_drift);
+    let migrations = known.cloned();
+    let schema = SchemaFacts {
+        taken_away: migrations
+            .as_deref()
+            .filter(|all| !all.is_empty() && all.iter().all(ChangedMigration::is_additive))
+            .and_then(|_| taken_away(ctx, &releases, tag)),
+        ..schema_facts(target, migrations.as_deref(), facts.live_schema.as_deref())
+    };
+    let database = database_action(wanted.database, &schema);
+    require_word(wanted, &database, &schema, &mut preflight);
     check_commit(ctx, target, facts.git, &mut preflight);
     let backup = match &database {
         DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
@@ -130,6 +141,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         backend,
         railway: target.railway.clone(),
         vercel: target.vercel.clone(),
+        migrations: migrations.unwrap_or_default(),
         notes,
     };
     Ok((plan, releases))
@@ -175,22 +187,52 @@ fn check_commit(ctx: &Context, target: &Release, git: OfGit, preflight: &mut Pre
     }
 }
 
-/// Where the backend is not what was recorded, the migrations of the newest release say nothing about the data that are live.
-fn decide(
-    target: &Release,
-    git: &OfGit,
-    live_schema: Option<&str>,
-    (choice, has_drift): (DatabaseChoice, bool),
-    preflight: &mut Preflight,
-) -> DatabaseAction {
-    preflight.require(live_schema.is_some(), || "the database cannot be read".into());
-    let known = git.changed_migrations.as_ref().ok().filter(|_| !has_drift);
-    let facts = SchemaFacts {
-        changed_migrations: known.cloned(),
+fn schema_facts<'a>(
+    target: &'a Release,
+    migrations: Option<&[ChangedMigration]>,
+    live_schema: Option<&'a str>,
+) -> SchemaFacts<'a> {
+    let texts = |additive: bool, all: &[ChangedMigration]| -> Vec<String> {
+        let of_kind = all.iter().filter(|one| one.is_additive() == additive);
+        of_kind.map(ChangedMigration::text).collect()
+    };
+    SchemaFacts {
+        changed_migrations: migrations.map(|all| texts(false, all)),
+        additive_migrations: migrations.map_or_else(Vec::new, |all| texts(true, all)),
+        taken_away: None,
         target_schema: target.schema_fingerprint.as_deref(),
         live_schema,
-    };
-    database_action(choice, &facts)
+    }
+}
+
+/// What the live schema lacks of the one that the target left: its backup has it. `None` where that is not known.
+fn taken_away(ctx: &Context, releases: &Releases, tag: &str) -> Option<Vec<String>> {
+    let place = &ctx.env().mongodb;
+    let backup = backup::find(ctx, &releases.backup_of(tag).ok()??.id).ok()?;
+    let then = backup_inventory(&backup.metadata.namespaces, &place.database);
+    let live = Live::connect(&ctx.connection_string(&place.uri).ok()?, &place.database).ok()?;
+    let taken = then.taken_away(&live.inventory(Digests::Structure).ok()?);
+    Some(taken.iter().map(ToString::to_string).collect())
+}
+
+/// Code that was not made for the data that it meets needs a word of the operator.
+fn require_word(
+    wanted: &RollbackTarget<'_>,
+    database: &DatabaseAction,
+    schema: &SchemaFacts<'_>,
+    preflight: &mut Preflight,
+) {
+    let changed = schema.changed_migrations.as_deref().unwrap_or_default();
+    let is_kept = matches!(database, DatabaseAction::Keep { .. });
+    preflight.require(!is_kept || changed.is_empty() || wanted.over_migrations, || {
+        format!(
+            "--database keep leaves what these migrations did to the data, and {} was not made for it: {} (--over-migrations accepts \
+             that; --database restore restores the data of {})",
+            wanted.tag,
+            changed.join(", "),
+            wanted.tag
+        )
+    });
 }
 
 /// What the target means and costs beyond its name: its health, and what was written where it was live a second time.
@@ -362,6 +404,10 @@ impl RollbackPlan {
                 format!("deployment {}", self.vercel.deployment),
             ],
         ];
+        rows.extend(self.migrations.iter().map(|migration| {
+            let because = migration.classified.because.join(", ");
+            vec!["migration".to_owned(), format!("{}: {because}", migration.text())]
+        }));
         rows.extend(
             self.notes
                 .iter()

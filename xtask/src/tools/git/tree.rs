@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Git, settings};
 use crate::domain::commit::CommitId;
+use crate::domain::migration::FileChange;
 use crate::exec::Exec;
 
 /// Large repositories, and filters that fetch file contents (Git LFS).
@@ -26,18 +27,38 @@ pub struct Export {
     folder: PathBuf,
 }
 
+/// A path that differs between two commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedFile {
+    pub path: String,
+    pub change: FileChange,
+    /// Whether it is a submodule on one of the sides.
+    pub is_submodule: bool,
+}
+
 impl Git {
     /// Paths that differ between two commits, below any of `paths` (all where that is empty). A submodule at or above one
     /// of them is named where it moved: its files are not in this repository, and may have changed.
     pub fn changed_paths(&self, from: &CommitId, to: &CommitId, paths: &[String]) -> Result<Vec<String>> {
-        let differing = self.differing(from, to, paths)?;
-        let mut changed: Vec<String> = differing.into_iter().map(|(_, path)| path).collect();
+        let changed = self.changed_files(from, to, paths)?;
+        Ok(changed.into_iter().map(|file| file.path).collect())
+    }
+
+    /// The same, and how each differs.
+    pub fn changed_files(
+        &self,
+        from: &CommitId,
+        to: &CommitId,
+        paths: &[String],
+    ) -> Result<Vec<ChangedFile>> {
+        let mut changed = self.differing(from, to, paths)?;
         // With a path below a submodule, git prints nothing.
         let all = self.differing(from, to, &[])?;
-        let moved = all.into_iter().filter(|(is_submodule, path)| {
-            *is_submodule && paths.iter().any(|wanted| may_contain(path, wanted)) && !changed.contains(path)
+        let moved = all.into_iter().filter(|file| {
+            let is_above = paths.iter().any(|wanted| may_contain(&file.path, wanted));
+            file.is_submodule && is_above && changed.iter().all(|known| known.path != file.path)
         });
-        let moved: Vec<String> = moved.map(|(_, path)| path).collect();
+        let moved: Vec<ChangedFile> = moved.collect();
         changed.extend(moved);
         Ok(changed)
     }
@@ -59,8 +80,7 @@ impl Git {
         Ok(never)
     }
 
-    /// Each path that differs, and whether it is a submodule on one of the sides.
-    fn differing(&self, from: &CommitId, to: &CommitId, paths: &[String]) -> Result<Vec<(bool, String)>> {
+    fn differing(&self, from: &CommitId, to: &CommitId, paths: &[String]) -> Result<Vec<ChangedFile>> {
         let mut args = vec![
             "diff-tree",
             "-r",
@@ -79,12 +99,17 @@ impl Git {
         let mut fields = text.split_terminator('\0');
         let mut differing = Vec::new();
         while let (Some(modes), Some(path)) = (fields.next(), fields.next()) {
-            let is_submodule = modes
-                .trim_start_matches(':')
-                .split(' ')
-                .take(2)
-                .any(|mode| mode == SUBMODULE);
-            differing.push((is_submodule, path.to_owned()));
+            // `:100644 100644 <blob> <blob> M`
+            let fields: Vec<&str> = modes.trim_start_matches(':').split(' ').collect();
+            differing.push(ChangedFile {
+                path: path.to_owned(),
+                change: match fields.last() {
+                    Some(&"A") => FileChange::Added,
+                    Some(&"D") => FileChange::Removed,
+                    _ => FileChange::Changed,
+                },
+                is_submodule: fields.iter().take(2).any(|mode| *mode == SUBMODULE),
+            });
         }
         Ok(differing)
     }
