@@ -6,7 +6,9 @@ mod confirm;
 pub mod deploy;
 pub mod doctor;
 pub mod gate;
+pub mod generate;
 pub mod health;
+pub mod init;
 pub mod ledger;
 pub mod metrics;
 pub mod migrations;
@@ -20,6 +22,8 @@ pub mod test;
 pub mod tools;
 mod undo;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -31,9 +35,12 @@ use crate::error::{exit_code, render, unchanged};
 use crate::report::{self, Format};
 use crate::tools::fault::explained;
 
+/// Version and commit of this program.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("XTASK_COMMIT"), ")");
+
 /// Releases that can be rolled back, code and data together.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version = VERSION, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
@@ -110,6 +117,10 @@ pub enum Command {
     Migrations(migrations::Args),
     /// Check that deploy and rollback would succeed
     Doctor(doctor::Args),
+    /// Inspect a repository and write its pipeline.toml, health.toml and workflows
+    Init(init::Args),
+    /// Write the workflows of GitHub from pipeline.toml
+    Generate(generate::Args),
     /// Configure the GitHub repository
     Setup(setup::Args),
     /// Run the product's own tests
@@ -133,6 +144,22 @@ pub fn report_error(error: &anyhow::Error) -> ExitCode {
     exit_code(&error)
 }
 
+/// The whole program, from its arguments to its exit code. Cargo runs `cargo-xtask xtask …`: the name of the subcommand
+/// is the first argument (doc.rust-lang.org/cargo, "Custom subcommands").
+pub fn run_program(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program = arguments.first().map(Path::new).and_then(Path::file_stem);
+    if program.is_some_and(|name| name == "cargo-xtask")
+        && arguments.get(1).is_some_and(|word| word == "xtask")
+    {
+        arguments.remove(1);
+    }
+    match dispatch(Cli::parse_from(arguments)) {
+        Ok(code) => code,
+        Err(error) => report_error(&error),
+    }
+}
+
 /// Runs the command; errors decide the exit code.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let common = &cli.common;
@@ -149,6 +176,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Metrics(args) => metrics::run(&args, common)?,
         Command::Migrations(args) => migrations::run(&args, common)?,
         Command::Doctor(args) => doctor::run(&args, common)?,
+        Command::Init(args) => init::run(&args, common)?,
+        Command::Generate(args) => generate::run(&args, common)?,
         Command::Setup(args) => setup::run(&args, common)?,
         Command::Test(args) => test::run(&args, common)?,
         Command::Gate(args) => gate::run(&args, common)?,

@@ -6,7 +6,9 @@ mod environment;
 mod error;
 mod storage;
 mod values;
+pub mod version;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,11 @@ const LIMIT_BYTES: usize = 1 << 20;
 pub struct Config {
     /// Always `pipeline/1`.
     pub schema: Schema,
+    /// The version of this program that the file is meant for, as `0.1`. Another one deploys nothing.
+    pub version: Option<String>,
+    /// Keys of a file of another version that this program does not know and passed over.
+    #[serde(skip)]
+    pub unknown_keys: Vec<String>,
     /// Used where the command names no `--env`.
     pub default_environment: String,
     /// Folder for local state, relative to the root of the repository.
@@ -49,6 +56,8 @@ pub struct Config {
     pub approval: ApprovalConfig,
     #[serde(default)]
     pub notify: NotifyConfig,
+    #[serde(default)]
+    pub workflows: WorkflowsConfig,
     #[serde(default)]
     pub budgets: BudgetsConfig,
     /// The product's own test suites, by name.
@@ -300,6 +309,23 @@ pub enum ApprovalMethod {
     SignedTag,
 }
 
+/// How the workflows that `generate` writes get this program.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkflowsConfig {
+    /// The action that puts it on PATH: a folder of the repository (`./…`), which builds it, or
+    /// `owner/repository/folder@commit`, which downloads it.
+    pub setup: String,
+}
+
+impl Default for WorkflowsConfig {
+    fn default() -> Self {
+        Self {
+            setup: "./.github/actions/xtask".into(),
+        }
+    }
+}
+
 /// Who is notified.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -383,13 +409,29 @@ impl Config {
 
     /// Checks the text of such a file, each value too.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let config: Self = error::parse(path, text)?;
-        let found = values::mistakes(&config, text);
+        let (config, text) = match error::parse::<Self>(path, text) {
+            Ok(config) => (config, Cow::Borrowed(text)),
+            Err(error) => {
+                let (text, unknown_keys) = version::without_unknown_keys(text).ok_or(error)?;
+                let config: Self = error::parse(path, &text)?;
+                let config = Self {
+                    unknown_keys,
+                    ..config
+                };
+                (config, Cow::Owned(text))
+            }
+        };
+        let found = values::mistakes(&config, &text);
         if found.is_empty() {
             Ok(config)
         } else {
-            Err(mistakes(path, text, found))
+            Err(mistakes(path, &text, found))
         }
+    }
+
+    /// Reads the text of a file that may have marks still to be filled in, and checks no values.
+    pub fn draft(text: &str) -> Option<Self> {
+        toml::from_str(text).ok()
     }
 }
 
@@ -429,7 +471,7 @@ fn default_state_dir() -> PathBuf {
 
 /// Parses any of our strict TOML files; the error names file, line, column and the key that was probably meant.
 pub use error::parse as parse_toml;
-pub use error::{hint, mistakes};
+pub use error::{BLANK, hint, mistakes};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{Config, EnvironmentConfig};
+use crate::config::{Config, EnvironmentConfig, version};
 use crate::error::catalogue::configuration as errors;
 use crate::exec::Exec;
 use crate::report::Format;
@@ -52,7 +52,25 @@ impl Context {
             started: Instant::now(),
         };
         context.env_checked()?;
+        if let Err(error) = context.require_version() {
+            crate::report::progress(&format!("warning: {error:#}"));
+        }
+        let unknown = &context.config.unknown_keys;
+        if !unknown.is_empty() {
+            let keys = unknown.join(", ");
+            crate::report::progress(&format!("warning: unknown keys of {PIPELINE_FILE}: {keys}"));
+        }
         Ok(context)
+    }
+
+    /// An error where pipeline.toml is meant for another version of this program. Rollback and restore never ask.
+    pub fn require_version(&self) -> Result<()> {
+        match &self.config.version {
+            Some(wanted) if !version::is_meant_for(wanted, version::PROGRAM) => {
+                Err(errors::version_other(PIPELINE_FILE, wanted, version::PROGRAM).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The environment's configuration.

@@ -20,6 +20,7 @@ pub mod watch;
 mod well;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -64,13 +65,13 @@ pub fn check_for_release(ctx: &Context) -> Result<()> {
             .iter()
             .any(|check| check.severity == Severity::Critical)
     };
-    let mut features = read_plan(ctx)?;
+    let mut features = read_plan(&ctx.root)?;
     features.only(|check| check.group == CheckGroup::Features);
     if !is_critical(&features) {
         let group = format!("in the group `{}`", CheckGroup::Features.word());
         return Err(errors::release_unchecked(HEALTH_FILE, group).into());
     }
-    let mut frontend = read_plan(ctx)?;
+    let mut frontend = read_plan(&ctx.root)?;
     frontend.only(|check| matches!(check.probe, probe::Probe::Frontend(_)));
     if !is_critical(&frontend) {
         return Err(errors::release_unchecked(HEALTH_FILE, "of the kind `frontend`").into());
@@ -84,14 +85,14 @@ pub fn check_text(path: &std::path::Path, text: &str) -> Result<()> {
 }
 
 /// Environment variables with the secrets that the checks use.
-pub fn secret_names(ctx: &Context) -> Result<BTreeSet<String>> {
-    Ok(read_plan(ctx)?.secrets)
+pub fn secret_names(root: &Path) -> Result<BTreeSet<String>> {
+    Ok(read_plan(root)?.secrets)
 }
 
 /// Reads the file again and runs the checks once. An error means a mistake in configuration; whatever the checks see is
 /// in the report.
 pub fn run(ctx: &Context, request: &HealthOptions) -> Result<HealthReport> {
-    let mut plan = read_plan(ctx)?;
+    let mut plan = read_plan(&ctx.root)?;
     if let Some(group) = request.only {
         plan.only(|check| check.group == group);
         if plan.checks.is_empty() {
@@ -154,13 +155,13 @@ pub fn run(ctx: &Context, request: &HealthOptions) -> Result<HealthReport> {
     })
 }
 
-fn read_plan(ctx: &Context) -> Result<HealthPlan> {
-    let path = ctx.root.join(HEALTH_FILE);
+fn read_plan(root: &Path) -> Result<HealthPlan> {
+    let path = root.join(HEALTH_FILE);
     let file = std::fs::File::open(&path).map_err(|error| errors::health_file_missing(HEALTH_FILE, error))?;
     let bytes = crate::exec::read_bounded(file, FILE_LIMIT_BYTES)
         .with_context(|| format!("cannot read {HEALTH_FILE}"))?;
     let text = String::from_utf8(bytes).map_err(|_| errors::health_file_not_utf8(HEALTH_FILE))?;
-    compile::parse(std::path::Path::new(HEALTH_FILE), &text)
+    compile::parse(Path::new(HEALTH_FILE), &text)
 }
 
 /// The longest sum of durations along the dependencies.

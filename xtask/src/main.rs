@@ -2,12 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let cli = xtask::commands::Cli::parse();
-    match xtask::commands::dispatch(cli) {
-        Ok(code) => code,
-        Err(error) => xtask::commands::report_error(&error),
-    }
+    xtask::commands::run_program(std::env::args_os())
 }

@@ -17,7 +17,7 @@ pub fn all_secrets(ctx: &Context) -> Vec<String> {
 pub fn required_secrets(ctx: &Context) -> Vec<String> {
     let mut names = ctx.config.secret_names(ctx.env());
     // A health.toml that is not valid has a line of its own in `doctor`.
-    names.extend(crate::health::secret_names(ctx).unwrap_or_default());
+    names.extend(crate::health::secret_names(&ctx.root).unwrap_or_default());
     names.sort();
     names.dedup();
     names

@@ -14,7 +14,7 @@ use crate::{bench, ci};
 #[command(
     name = "cargo xtask",
     bin_name = "cargo xtask",
-    version,
+    version = commands::VERSION,
     max_term_width = 100,
     after_help = THIS_REPOSITORY
 )]

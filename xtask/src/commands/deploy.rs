@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::rollback::text::{print_plan, print_prepared, rollback_text};
-use super::{Common, undo};
+use super::{Common, generate, undo};
 use crate::approval;
 use crate::commands::confirm::confirm;
 use crate::context::Context;
@@ -94,6 +94,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     if let Some(id) = &args.resume {
         return resume(ctx, id);
+    }
+    ctx.require_version()?;
+    for line in generate::warnings(ctx) {
+        report::progress(&format!(
+            "warning: {line}; `cargo xtask generate` writes the workflows"
+        ));
     }
     let (plan, releases) = plan::make(ctx, args.allowed())?;
     let plan_sha256 = plan_sha256(&plan)?;

@@ -10,9 +10,12 @@ use crate::error::catalogue::configuration as errors;
 /// Keys less alike than this are not suggested.
 const LEAST_LIKENESS: f64 = 0.75;
 
-/// Parses a strict TOML file; an error is a usage error that names file, line and column.
+/// How a value begins that is still to be filled in.
+pub const BLANK: &str = "<fill in:";
+
+/// Parses a strict TOML file without blanks; an error is a usage error that names file, line and column.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
-    toml::from_str(text).map_err(|error| {
+    let parsed = toml::from_str(text).map_err(|error| -> anyhow::Error {
         let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
         let message = error.message().trim();
         let hint = did_you_mean(message)
@@ -20,7 +23,31 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
             .unwrap_or_default();
         let mistake = format!("{}:{line}:{column}: {message}{hint}", path.display());
         errors::file_invalid(mistake, path.display()).into()
-    })
+    })?;
+    let blanks = blanks(text);
+    if blanks.is_empty() {
+        return Ok(parsed);
+    }
+    Err(mistakes(path, text, blanks))
+}
+
+/// Values that are still to be filled in, each with the byte where it begins. Comments do not count.
+fn blanks(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(at) = line.find(BLANK).filter(|at| !line[..*at].contains('#')) {
+            let key = line.split('=').next().unwrap_or_default().trim();
+            let what = line[at + BLANK.len()..]
+                .split('>')
+                .next()
+                .unwrap_or_default()
+                .trim();
+            found.push((start + at, format!("`{key}` is not filled in: {what}")));
+        }
+        start += line.len();
+    }
+    found
 }
 
 /// The error of mistakes that only show once the file is parsed: each with the byte offset where it is.

@@ -1,9 +1,16 @@
 //! Values that would only fail later, in the middle of a release perhaps: refused when the file is read.
 
+mod forms;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
+
+use forms::{
+    is_action, is_address, is_below, is_command, is_host, is_plain, is_reference, is_remote_path,
+    is_variable, is_word,
+};
 
 use super::environment::EnvironmentConfig;
 use super::{ApprovalMethod, Config, S3Config, StorageConfig};
@@ -86,7 +93,23 @@ impl Rules<'_> {
     fn whole(&mut self, config: &Config) {
         let known = config.environments.contains_key(&config.default_environment);
         self.require(known, &["default_environment"], "is no environment of this file");
-        self.folder(&["state_dir"], &config.state_dir);
+        let state_fits = is_below(&config.state_dir)
+            && config
+                .state_dir
+                .to_str()
+                .is_some_and(|dir| dir.chars().all(is_plain));
+        let message = "is a path below the root of the repository, of letters, digits, `-`, `_`, `.` and `/`";
+        self.require(state_fits, &["state_dir"], message);
+        if let Some(version) = &config.version {
+            let message = "is a version of this program, as 0.1";
+            self.require(super::version::is_version(version), &["version"], message);
+        }
+        let message = "is a folder of the repository (./…), or owner/repository/folder@commit";
+        self.require(
+            is_action(&config.workflows.setup),
+            &["workflows", "setup"],
+            message,
+        );
         for (key, name) in [("remote", &config.git.remote), ("branch", &config.git.branch)] {
             self.require(is_reference(name), &["git", key], "is no name that git takes");
         }
@@ -132,12 +155,14 @@ impl Rules<'_> {
     fn approval(&mut self, config: &Config) {
         let approval = &config.approval;
         let names: BTreeSet<&String> = approval.environments.iter().collect();
-        let once =
-            names.len() == approval.environments.len() && names.iter().all(|name| !name.trim().is_empty());
+        let once = names.len() == approval.environments.len()
+            && names
+                .iter()
+                .all(|name| !name.trim().is_empty() && !name.contains("${{"));
         self.require(
             once,
             &["approval", "environments"],
-            "names an environment twice, or none",
+            "names an environment twice, or none, or has an expression",
         );
         let reviewed = u32::try_from(names.len()).unwrap_or(u32::MAX);
         if approval.method == ApprovalMethod::Github && approval.required > reviewed {
@@ -363,60 +388,6 @@ fn offset_of(document: &DeTable<'_>, keys: &[&str]) -> usize {
         table = inner;
     }
     offset
-}
-
-fn is_variable(name: &str) -> bool {
-    let is_inside = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_inside)
-}
-
-fn is_word(text: &str) -> bool {
-    let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !text.is_empty() && !text.starts_with(['-', '.']) && text.chars().all(is_inside)
-}
-
-/// A name that git takes as a part of a reference (git-check-ref-format), and that no shell and no pattern reads otherwise.
-fn is_reference(text: &str) -> bool {
-    let is_part = |part: &str| {
-        let ends = part.ends_with('.') || part.to_ascii_lowercase().ends_with(".lock");
-        is_word(part) && !part.contains("..") && !ends
-    };
-    text.split('/').all(is_part)
-}
-
-fn is_below(path: &Path) -> bool {
-    !path.as_os_str().is_empty()
-        && path
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
-}
-
-/// A folder of a remote: each part is a name, and none leads elsewhere.
-fn is_remote_path(text: &str) -> bool {
-    let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
-    text.is_empty() || text.trim_end_matches('/').split('/').all(is_part)
-}
-
-fn is_host(text: &str) -> bool {
-    let is_part = |part: &str| !part.is_empty() && is_word(part) && !part.contains('_');
-    text.split('.').all(is_part)
-}
-
-fn is_address(text: &str) -> bool {
-    let Ok(url) = url::Url::parse(text) else {
-        return false;
-    };
-    matches!(url.scheme(), "http" | "https")
-        && text.trim() == text
-        && url.has_host()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none()
-}
-
-fn is_command(command: &[String]) -> bool {
-    command.first().is_some_and(|program| !program.trim().is_empty())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod approvals;
 mod authors;
 mod chain;
 mod copy;
+mod inspect;
 mod objects;
 mod records;
 mod settings;

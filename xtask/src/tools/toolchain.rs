@@ -1,10 +1,11 @@
-//! Finding the outside programs: on PATH, in the cache, or built from the pins in `infrastructure/tools/tools.toml`.
+//! Finding the outside programs: on PATH, in the cache, or built from the pins.
 //!
 //! The cache lies outside `target` (a `cargo clean` must not cost ten minutes), is keyed by the pin, and is filled by
 //! renaming a finished folder into place under a lock: two runs at once build once, and nothing is ever half there.
 
 mod build;
 mod cache;
+mod pins;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,9 +19,6 @@ pub use cache::{Key, provide};
 
 use crate::error::CliError;
 use crate::exec::Exec;
-
-/// Folder of the pins, below the root of the repository.
-const PINS_DIR: &str = "infrastructure/tools";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,7 +86,7 @@ impl Tool {
 
 /// Finds the tools named, or every one that the pipeline runs; builds what is missing.
 pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
-    let dir = root.join(PINS_DIR);
+    let dir = pins::folder(root)?;
     let pins: Pins = read_pins(&dir)?;
     if let Some(unknown) = names
         .iter()

@@ -2,6 +2,8 @@
 
 mod earlier_formats;
 mod health;
+mod init;
+mod installed;
 mod ledger;
 mod many_releases;
 mod metrics;

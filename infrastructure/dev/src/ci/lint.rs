@@ -6,15 +6,19 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use xshell::{Cmd, Shell, cmd};
 
+use xtask::config::Config;
 use xtask::context::PIPELINE_FILE;
 use xtask::exec::Exec;
 use xtask::report;
 use xtask::tools::toolchain::path_with;
+use xtask::workflows;
 
 use crate::tools::{self, ToolStage};
 
 /// A linter that takes longer hangs.
 const DEADLINE: Duration = Duration::from_mins(3);
+/// The action that installs a release.
+const SETUP_ACTION: &str = "setup-action";
 const SCHEMAS: &str = "infrastructure/schemas";
 /// The configuration of a rehearsal has the same schema.
 const REHEARSED_PIPELINE: &str = "infrastructure/rehearsal/pipeline.toml";
@@ -33,8 +37,17 @@ pub(super) fn run(sh: &Shell, root: &Path) -> Result<()> {
             found.push(finished.error().to_string());
         }
     }
+    found.extend(ungenerated(root)?);
     ensure!(found.is_empty(), "{}", found.join("\n"));
     Ok(())
+}
+
+/// Where our own workflows do something else than pipeline.toml asks for.
+fn ungenerated(root: &Path) -> Result<Vec<String>> {
+    let config = Config::read(&root.join(PIPELINE_FILE))?;
+    let health: Vec<String> = xtask::health::secret_names(root)?.into_iter().collect();
+    let compared = workflows::compare(root, &config, &health)?;
+    Ok(workflows::out_of_step(&compared))
 }
 
 fn linters<'sh>(sh: &'sh Shell, root: &Path) -> Result<Vec<Cmd<'sh>>> {
@@ -47,7 +60,10 @@ fn linters<'sh>(sh: &'sh Shell, root: &Path) -> Result<Vec<Cmd<'sh>>> {
         cmd!(sh, "actionlint -no-color -shellcheck= -pyflakes= {workflows...}"),
         // actionlint does not see that an expression in `run:` is run as code; zizmor does. Offline: a verdict must not
         // depend on the network.
-        cmd!(sh, "zizmor --offline --no-progress --color never --quiet .github"),
+        cmd!(
+            sh,
+            "zizmor --offline --no-progress --color never --quiet .github {SETUP_ACTION}"
+        ),
         cmd!(
             sh,
             "check-jsonschema --builtin-schema vendor.github-workflows {workflows...}"
@@ -66,7 +82,7 @@ fn linters<'sh>(sh: &'sh Shell, root: &Path) -> Result<Vec<Cmd<'sh>>> {
 
 /// The composite actions of this repository.
 fn actions(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+    let mut found = files(&root.join(SETUP_ACTION), "yml")?;
     for folder in entries(&root.join(".github/actions"))? {
         found.extend(files(&folder, "yml")?);
     }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use rehearsal::test_env::TestEnv;
 use rehearsal::test_env::programs::repository;
 use serde_json::{Value, json};
+use xtask::config::Config;
 use xtask::database::{Digests, Live};
 use xtask::secret::Secret;
 
@@ -153,6 +154,12 @@ impl Runner {
         let more = "\n[notify]\nslack = \"SLACK_WEBHOOK_URL\"\n[tests.backend]\ndir = \"backend\"\ncommand = [\"true\"]\n\
                     [tests.frontend]\ndir = \"frontend\"\ncommand = [\"true\"]\n";
         std::fs::write(&file, text + more).unwrap();
+        // As a team has them: from its own pipeline.toml.
+        let config = Config::read(&file).unwrap();
+        let health: Vec<String> = xtask::health::secret_names(&clone).unwrap().into_iter().collect();
+        for workflow in xtask::workflows::generate(&config, &health).unwrap() {
+            std::fs::write(clone.join(&workflow.path), workflow.text).unwrap();
+        }
         Self { env, act, stubs }
     }
 

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Line;
 use crate::archive::Recipients;
+use crate::commands::generate;
 use crate::context::Context;
 use crate::domain::migration::{MIGRATE_MONGO_FILES, MigrateMongo};
 use crate::release::migrations;
@@ -25,6 +26,11 @@ pub(super) fn files(ctx: &Context) -> Vec<Line> {
     lines.extend(folders(ctx));
     lines.extend(paths_of_migrations(ctx));
     lines.extend(migrate_mongo(ctx));
+    lines.extend(
+        generate::warnings(ctx)
+            .into_iter()
+            .map(|found| Line::warning("workflows", found, "cargo xtask generate")),
+    );
     if let Err(error) = Recipients::parse(&ctx.config.backup.recipients) {
         let fix = "write public keys (age1…, ssh-ed25519 …, ssh-rsa …) to backup.recipients in pipeline.toml";
         lines.extend(

@@ -19,6 +19,27 @@ const CASES: &[(&str, &str)] = &[
         "default_environment = \"production\"",
         "default_environment = \"live\"",
     ),
+    (
+        "default_environment = \"production\"",
+        "default_environment = \"production\"\nstate_dir = \"a $(b)\"",
+    ),
+    ("version = \"0.1\"", "version = \"0.1-next\""),
+    (
+        "setup = \"./.github/actions/xtask\"",
+        "setup = \"./../elsewhere\"",
+    ),
+    (
+        "setup = \"./.github/actions/xtask\"",
+        "setup = \"owner/tool/setup-action\"",
+    ),
+    (
+        "setup = \"./.github/actions/xtask\"",
+        "setup = \"owner/tool@v1\\n      - run: id\"",
+    ),
+    (
+        "environments = [\"production-approval-1\"",
+        "environments = [\"${{ github.actor }}\"",
+    ),
     ("remote = \"origin\"", "remote = \"--upload-pack=x\""),
     ("branch = \"main\"", "branch = \"ma*n\""),
     (

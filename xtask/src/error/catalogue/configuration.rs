@@ -23,6 +23,12 @@ catalogue! {
         live "nothing was changed",
         next "correct {file} and run the command again";
 
+    /// `version` of pipeline.toml is that of another program. Rollback, restore and all that reads only warn.
+    version_other(file, wanted, program) Refused
+        "{file} is meant for version {wanted} of this program, and this is {program}",
+        live "nothing was changed",
+        next "install version {wanted}; or, after reading CHANGELOG.md, write the version of this one to {file} and run `cargo xtask generate`";
+
     /// `migrations.paths` is misspelt: a rollback would keep a database that a migration has changed.
     migrations_unmatched(paths) Usage
         "`[migrations] paths` in pipeline.toml match no file of any commit: {paths}",

@@ -1,9 +1,33 @@
-//! Errors of `setup` and `doctor`.
+//! Errors of `init`, `generate`, `setup` and `doctor`.
 
 use super::catalogue;
 
 catalogue! {
-    "Setup and doctor", "Running either of them again is harmless.";
+    "Init, generate, setup and doctor", "Running any of them again is harmless.";
+
+    /// `init` found what would hurt a release.
+    init_blocked(findings, accepted) Refused
+        "the repository has what would hurt a release or its rollback: {findings}",
+        live "nothing was written",
+        next "follow each `fix` above and run `cargo xtask init` again; or accept them: cargo xtask init --accept {accepted}";
+
+    /// `init DIR` without that folder.
+    init_no_folder(dir) Usage
+        "{dir} is no folder",
+        live "nothing was written",
+        next "name the root of a repository";
+
+    /// `generate --check`: workflows do something else than pipeline.toml asks for.
+    workflows_differ(differences) Failed
+        "the workflows are not what pipeline.toml asks for:\n{differences}",
+        live "nothing was written",
+        next "cargo xtask generate";
+
+    /// `generate` would write over the edits of somebody.
+    workflows_edited(files) Refused
+        "edited by hand, or written by somebody else: {files}",
+        live "nothing was written",
+        next "cargo xtask generate --check   (it shows what differs); then cargo xtask generate --force, and put your edits in again";
 
     /// `doctor` found problems.
     doctor_problems(count) Failed

@@ -87,7 +87,7 @@ pub fn provide(
 }
 
 /// `$XDG_CACHE_HOME/cargo-xtask/tools`, or the same below `~/.cache`.
-fn cache_dir() -> Result<PathBuf> {
+pub(super) fn cache_dir() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .filter(|dir| !dir.is_empty())
         .map(PathBuf::from);

@@ -1,0 +1,129 @@
+//! Workflows that `generate` writes: ours are such, and the linters find nothing in any combination of optional parts.
+
+use std::path::Path;
+use std::process::Command;
+
+use dev::tools::resolve_one;
+use rehearsal::test_env::programs::repository;
+use xtask::config::Config;
+use xtask::workflows::{self, WorkflowState};
+
+/// Each part of pipeline.toml that changes the workflows, in its forms.
+const PARTS: &[&[(&str, &str)]] = &[
+    &[
+        ("source", ""),
+        (
+            "released",
+            "[workflows]\nsetup = \"owner/tool/setup-action@08c6903cd8c0fde910a37f88322edcfb5dd907a8\"\n",
+        ),
+    ],
+    &[
+        ("no-tests", ""),
+        ("tests", "[tests.all]\ndir = \".\"\ncommand = [\"true\"]\n"),
+        (
+            "tests-with-token",
+            "[tests.all]\ndir = \".\"\ncommand = [\"true\"]\nenv = [\"NPM_TOKEN\"]\n",
+        ),
+    ],
+    &[
+        ("two-reviews", ""),
+        ("one-review", "[approval]\nrequired = 1\n"),
+        ("no-review", "[approval]\nrequired = 0\n"),
+        ("signed", "[approval]\nmethod = \"signed-tag\"\n"),
+    ],
+    &[("quiet", ""), ("slack", "[notify]\nslack = \"SLACK\"\n")],
+    &[
+        ("clear", ""),
+        (
+            "encrypted-in-azure",
+            "[backup]\nidentity = \"KEY\"\n[[backup.places]]\nkind = \"azure\"\ncontainer = \"c\"\n",
+        ),
+    ],
+];
+
+fn base() -> String {
+    let text = std::fs::read_to_string(repository().join("infrastructure/pipeline.toml")).unwrap();
+    let (_, environments) = text.split_once("[environments.production]").unwrap();
+    format!("[environments.production]{environments}")
+}
+
+/// Every combination: name and text of pipeline.toml.
+fn combinations() -> Vec<(String, String)> {
+    let mut all = vec![(
+        String::new(),
+        "schema = \"pipeline/1\"\ndefault_environment = \"production\"\n".to_owned(),
+    )];
+    for part in PARTS {
+        let longer = all.iter().flat_map(|(name, text)| {
+            part.iter()
+                .map(move |(form, more)| (format!("{name}{form}-"), format!("{text}{more}")))
+        });
+        all = longer.collect();
+    }
+    all
+}
+
+/// Both outputs of a linter that found something.
+fn complaints(name: &str, arguments: &[&str], folder: &Path) -> Option<String> {
+    let tool = resolve_one(repository(), name).unwrap();
+    let output = Command::new(&tool.path)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (!output.status.success()).then(|| text.concat())
+}
+
+#[test]
+fn our_own_workflows_are_what_generate_writes() {
+    let root = repository();
+    let config = Config::read(&root.join("infrastructure/pipeline.toml")).unwrap();
+    let health: Vec<String> = xtask::health::secret_names(root).unwrap().into_iter().collect();
+    let compared = workflows::compare(root, &config, &health).unwrap();
+    assert_eq!(workflows::out_of_step(&compared), Vec::<String>::new());
+    assert!(compared.iter().all(|one| one.state == WorkflowState::Same) && compared.len() == 4);
+    for workflow in workflows::generate(&config, &health).unwrap() {
+        let ours = std::fs::read_to_string(root.join(&workflow.path)).unwrap();
+        assert_eq!(
+            ours, workflow.text,
+            "{}: run `cargo xtask generate`",
+            workflow.path
+        );
+    }
+}
+
+#[test]
+fn linters_find_nothing_in_any_combination_of_optional_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let github = folder.path().join(".github");
+    let workflows_dir = github.join("workflows");
+    std::fs::create_dir_all(&workflows_dir).unwrap();
+    std::fs::copy(repository().join(".github/zizmor.yml"), github.join("zizmor.yml")).unwrap();
+    let environments = base();
+    let mut files = Vec::new();
+    for (name, text) in combinations() {
+        let config = Config::parse(Path::new("pipeline.toml"), &format!("{text}{environments}")).unwrap();
+        for workflow in workflows::generate(&config, &[]).unwrap() {
+            let file = format!("{name}{}", workflow.path.rsplit('/').next().unwrap());
+            std::fs::write(workflows_dir.join(&file), workflow.text).unwrap();
+            files.push(format!(".github/workflows/{file}"));
+        }
+    }
+    assert!(files.len() > 300, "{}", files.len());
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let actionlint = [&["-no-color", "-shellcheck=", "-pyflakes="][..], &files].concat();
+    let zizmor = [
+        "--offline",
+        "--no-progress",
+        "--color",
+        "never",
+        "--quiet",
+        ".github",
+    ];
+    for (tool, arguments) in [("actionlint", &actionlint[..]), ("zizmor", &zizmor[..])] {
+        if let Some(text) = complaints(tool, arguments, folder.path()) {
+            panic!("{tool}: {}", text.chars().take(6_000).collect::<String>());
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The action that puts a released program on PATH: what `pack.sh` packs is what `install.sh` installs, from a server on
+//! this machine and without a compiler; what has another checksum is not unpacked.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rehearsal::test_env::programs::repository;
+use sha2::{Digest as _, Sha256};
+
+/// In place of cargo: "builds" programs that print their name, as the real ones lie in the target folder and below --root.
+const CARGO: &str = r#"#!/usr/bin/env bash
+set -eu
+program() {
+  mkdir -p "$(dirname "$1")"
+  cat > "$1" <<'EOF'
+#!/usr/bin/env bash
+if [ "${2:-}" = tools ]; then
+  folder=$(mktemp -d "$TMPDIR/tools.XXXX")
+  for name in mongodump mongorestore age age-keygen mongod; do cp "$0" "$folder/$name"; done
+  echo "$folder"
+else
+  echo "$(basename "$0") $*"
+fi
+EOF
+  chmod +x "$1"
+}
+case $1 in
+  build) program target/made-up/release/cargo-xtask ;;
+  install) program "${@: -1}/bin/railway" ;;
+esac
+"#;
+const NOTHING: &str = "#!/bin/sh\nexit 0\n";
+/// In place of npm: keeps its arguments, and a program where the real one would have it.
+const NPM: &str = r#"#!/usr/bin/env bash
+set -eu
+echo "$*" > "$TMPDIR/npm"
+folder=${@: -1}
+test -s "$folder/package-lock.json"
+mkdir -p "$folder/node_modules/.bin"
+"#;
+
+fn script(folder: &Path, name: &str, text: &str) {
+    let file = folder.join(name);
+    std::fs::write(&file, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(file, mode).unwrap();
+}
+
+/// Answers requests for the files of a folder, by their last part, until the process ends.
+fn served(folder: PathBuf) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            let name = line.split(' ').nth(1).unwrap().rsplit('/').next().unwrap();
+            let (status, body) = match std::fs::read(folder.join(name)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(&[head.into_bytes(), body].concat()).unwrap();
+        }
+    });
+    address
+}
+
+struct Job {
+    folder: tempfile::TempDir,
+    downloads: String,
+}
+
+impl Job {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "bin",
+            "checkout/infrastructure/tools/vercel",
+            "checkout/setup-action",
+            "dist",
+            "tmp",
+        ] {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let bin = folder.path().join("bin");
+        for (name, text) in [("cargo", CARGO), ("rustup", NOTHING), ("npm", NPM)] {
+            script(&bin, name, text);
+        }
+        let files = [
+            "setup-action/install.sh",
+            "setup-action/pack.sh",
+            "setup-action/version",
+            "infrastructure/tools/vercel/package.json",
+            "infrastructure/tools/vercel/package-lock.json",
+        ];
+        for file in files {
+            std::fs::copy(repository().join(file), folder.path().join("checkout").join(file)).unwrap();
+        }
+        let downloads = served(folder.path().join("dist"));
+        Self { folder, downloads }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Whether the script passed, and what it printed.
+    fn run(&self, script: &str, arguments: &[&str]) -> (bool, String) {
+        let system = "/usr/local/bin:/usr/bin:/bin";
+        let mut command = Command::new("bash");
+        command
+            .arg(self.path("checkout/setup-action").join(script))
+            .args(arguments)
+            .current_dir(self.path("checkout"))
+            .env_clear()
+            .env("PATH", format!("{}:{system}", self.path("bin").display()))
+            .env("HOME", self.path("tmp"))
+            .env("TMPDIR", self.path("tmp"))
+            .env("RUNNER_TEMP", self.path("tmp"))
+            .env("GITHUB_PATH", self.path("github-path"))
+            .envs([
+                ("DOWNLOADS", self.downloads.as_str()),
+                ("PLATFORMS", "true"),
+                ("SERVER", "true"),
+            ]);
+        let output = command.output().unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.success(), text.concat())
+    }
+}
+
+#[test]
+fn a_job_gets_the_released_program_without_a_compiler_and_only_with_its_checksum() {
+    let job = Job::start();
+    let version = std::fs::read_to_string(repository().join("setup-action/version")).unwrap();
+    assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"));
+    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    let dist = job.path("dist").display().to_string();
+    let (passed, text) = job.run("pack.sh", &[&target, "made-up", &dist]);
+    assert!(passed, "{text}");
+
+    std::fs::write(job.path("checkout/setup-action/checksums"), "# none\n").unwrap();
+    let (passed, text) = job.run("install.sh", &[]);
+    assert!(
+        !passed && text.contains("this commit has no checksum of cargo-xtask-"),
+        "{text}"
+    );
+
+    let mut lines = String::new();
+    for entry in std::fs::read_dir(job.path("dist")).unwrap() {
+        let file = entry.unwrap().path();
+        let digest = Sha256::digest(std::fs::read(&file).unwrap());
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        lines += &format!("{digest}  {}\n", file.file_name().unwrap().to_str().unwrap());
+    }
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    std::fs::write(job.path("checkout/setup-action/checksums"), &lines).unwrap();
+    // No compiler from here.
+    for name in ["cargo", "rustup"] {
+        std::fs::remove_file(job.path("bin").join(name)).unwrap();
+    }
+    let (passed, text) = job.run("install.sh", &[]);
+    assert!(passed, "{text}");
+    let paths = std::fs::read_to_string(job.path("github-path")).unwrap();
+    let bin = PathBuf::from(paths.lines().next().unwrap());
+    for name in [
+        "xtask",
+        "cargo-xtask",
+        "mongodump",
+        "mongorestore",
+        "age",
+        "railway",
+        "mongod",
+    ] {
+        let output = Command::new(bin.join(name)).arg("--version").output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(printed, format!("{name} --version\n"));
+    }
+    let npm = std::fs::read_to_string(job.path("tmp/npm")).unwrap();
+    assert!(npm.starts_with("ci --ignore-scripts "), "{npm}");
+    assert!(
+        paths
+            .lines()
+            .nth(1)
+            .unwrap()
+            .ends_with("/vercel/node_modules/.bin"),
+        "{paths}"
+    );
+
+    // Somebody replaced the file on the server.
+    let file = std::fs::read_dir(job.path("dist"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let file = file
+        .into_iter()
+        .find(|file| file.to_string_lossy().contains("cargo-xtask-"))
+        .unwrap();
+    std::fs::write(file, "another").unwrap();
+    std::fs::remove_dir_all(&bin).unwrap();
+    let (passed, text) = job.run("install.sh", &[]);
+    assert!(
+        !passed && text.contains("has the checksum") && !bin.exists(),
+        "{text}"
+    );
+}
+
+#[test]
+fn both_ways_to_install_have_the_same_pins() {
+    let pin = |file: &str| {
+        let text = std::fs::read_to_string(repository().join(file)).unwrap();
+        let (_, rest) = text.split_once("railwayapp --version ").expect("it installs it");
+        rest.split_whitespace().next().unwrap().to_owned()
+    };
+    assert_eq!(
+        pin("setup-action/pack.sh"),
+        pin(".github/actions/xtask/action.yml")
+    );
+}

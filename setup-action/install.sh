@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Downloads the archives of the version beside this file and puts what they hold on PATH. What the checksums beside this
+# file do not name is not unpacked.
+#
+# Environment: DOWNLOADS (address of the releases), PLATFORMS and SERVER (`true` or not), RUNNER_TEMP and GITHUB_PATH
+# (of the job).
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+version=$(cat "$here/version")
+folder=$RUNNER_TEMP/cargo-xtask
+
+fail() {
+  echo "::error::setup-action: $1"
+  exit 1
+}
+
+case "$(uname -s)-$(uname -m)" in
+  Linux-x86_64) target=x86_64-linux ;;
+  Linux-aarch64 | Linux-arm64) target=aarch64-linux ;;
+  Darwin-arm64) target=aarch64-macos ;;
+  Darwin-x86_64) target=x86_64-macos ;;
+  *) fail "there is no build for $(uname -s) on $(uname -m)" ;;
+esac
+
+sha256() {
+  if command -v sha256sum > /dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d ' ' -f 1
+}
+
+install() {
+  local file=$1-$version-$target.tar.gz wanted found
+  wanted=$(awk -v file="$file" '$2 == file { print $1 }' "$here/checksums")
+  [ -n "$wanted" ] || fail "this commit has no checksum of $file: use the action by a commit that has those of a release"
+  curl --fail --silent --show-error --location --retry 3 --max-time 300 --output "$folder/$file" "$DOWNLOADS/v$version/$file" \
+    || fail "cannot download $DOWNLOADS/v$version/$file"
+  found=$(sha256 "$folder/$file")
+  [ "$found" = "$wanted" ] || fail "$file has the checksum $found, not $wanted"
+  tar -xzf "$folder/$file" -C "$folder"
+  rm "$folder/$file"
+}
+
+mkdir -p "$folder"
+install cargo-xtask
+if [ "${SERVER:-}" = true ]; then install mongodb-server; fi
+echo "$folder/bin" >> "$GITHUB_PATH"
+
+# The version that the adapter was tried with, and all below it, by the hashes of the lock file; no package runs a script.
+# A runner of your own may have it already.
+if [ "${PLATFORMS:-}" = true ] && ! command -v vercel; then
+  mkdir -p "$RUNNER_TEMP/vercel"
+  cp "$here/../infrastructure/tools/vercel/package.json" "$here/../infrastructure/tools/vercel/package-lock.json" "$RUNNER_TEMP/vercel"
+  npm ci --ignore-scripts --no-fund --no-audit --prefix "$RUNNER_TEMP/vercel"
+  echo "$RUNNER_TEMP/vercel/node_modules/.bin" >> "$GITHUB_PATH"
+fi

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Builds the program and the tools it runs, and packs them as `install.sh` downloads them. Run in the root of a checkout.
+#
+# Usage: pack.sh TARGET RUST_TARGET FOLDER
+set -euo pipefail
+
+target=$1 rust=$2 folder=$3
+version=$(cat "$(dirname "$0")/version")
+program=target/$rust/release/cargo-xtask
+# A download of each job, and the start of each command.
+largest_bytes=$((25 * 1024 * 1024))
+
+rustup target add "$rust"
+cargo build --release --locked --package xtask --bin cargo-xtask --target "$rust"
+size=$(wc -c < "$program")
+if [ "$size" -gt "$largest_bytes" ]; then
+  echo "::error::$program has $size bytes, more than $largest_bytes"
+  exit 1
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+pack() {
+  tar -czf "$folder/$1-$version-$target.tar.gz" -C "$work/$1" bin
+}
+copy_tools() {
+  local to=$1 path
+  shift
+  "$program" xtask tools --paths "$@" > "$work/paths"
+  while IFS= read -r path; do
+    for tool in "$@"; do
+      if [ -x "$path/$tool" ]; then cp "$path/$tool" "$to"; fi
+    done
+  done < "$work/paths"
+}
+
+mkdir -p "$folder" "$work/cargo-xtask/bin" "$work/mongodb-server/bin"
+cp "$program" "$work/cargo-xtask/bin/cargo-xtask"
+ln -s cargo-xtask "$work/cargo-xtask/bin/xtask"
+copy_tools "$work/cargo-xtask/bin" mongodump mongorestore age age-keygen
+# The version that the adapter was tried with.
+cargo install railwayapp --version 5.71.0 --locked --root "$work/railway"
+cp "$work/railway/bin/railway" "$work/cargo-xtask/bin"
+pack cargo-xtask
+
+"$program" xtask tools --paths mongodb-server > "$work/paths"
+while IFS= read -r path; do
+  for tool in mongod secantusd-rs; do
+    if [ -x "$path/$tool" ]; then cp "$path/$tool" "$work/mongodb-server/bin"; fi
+  done
+done < "$work/paths"
+pack mongodb-server

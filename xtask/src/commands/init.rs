@@ -1,0 +1,270 @@
+//! `cargo xtask init`: inspects a repository and writes its pipeline.toml, health.toml and workflows; writes nothing over
+//! what exists.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::Common;
+use crate::config::{BLANK, Config};
+use crate::context::PIPELINE_FILE;
+use crate::error::catalogue::setup as errors;
+use crate::health::HEALTH_FILE;
+use crate::init::files::{self, Draft};
+use crate::init::findings::{Finding, FindingGrade};
+use crate::init::{self, Known, ProposedKey};
+use crate::report;
+use crate::tools::git::Git;
+use crate::workflows;
+
+/// The end of `--help`.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  the files are written, or shown with --plan
+  1  failed
+  2  wrong usage
+  3  the repository has what would hurt a release; nothing was written
+
+Example:
+  cargo xtask init --plan";
+
+/// Options of `init`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// The repository; the one of the current folder unless given
+    dir: Option<PathBuf>,
+    /// Show the files and write nothing
+    #[arg(long)]
+    plan: bool,
+    /// The action that puts this program on PATH in workflows: owner/repository/setup-action@commit
+    #[arg(long, value_name = "ACTION")]
+    setup: Option<String>,
+    /// Write the files in spite of this finding
+    #[arg(long, value_name = "FINDING")]
+    accept: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ProposedFile {
+    path: String,
+    state: FileState,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum FileState {
+    /// With `--plan`, or where a finding stopped it.
+    Proposed,
+    Written,
+    /// It is there already, and was left alone.
+    Exists,
+}
+
+#[derive(Serialize)]
+struct InitResult {
+    root: PathBuf,
+    files: Vec<ProposedFile>,
+    keys: Vec<ProposedKey>,
+    found: usize,
+    findings: Vec<Finding>,
+    next: Vec<String>,
+}
+
+/// Inspects, shows, writes.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let root = root(args)?;
+    let mut facts = init::inspect(&root)?;
+    if let Some(action) = &args.setup {
+        facts.setup = Known::found(action, "--setup");
+    }
+    let pipeline = files::pipeline(&facts);
+    let health = files::health(&facts);
+    let workflows = workflows(&root, &pipeline.text)?;
+    let has_workflows = workflows.is_some();
+    let drafts = [(PIPELINE_FILE, pipeline), (HEALTH_FILE, health)];
+    let is_accepted = |finding: &Finding| args.accept.iter().any(|name| name == finding.name);
+    let stops: Vec<&str> = facts
+        .findings
+        .iter()
+        .filter(|finding| finding.grade == FindingGrade::Stop && !is_accepted(finding))
+        .map(|finding| finding.name)
+        .collect();
+    let writes = !args.plan && stops.is_empty();
+    let mut keys = Vec::new();
+    let mut proposed = Vec::new();
+    for (path, Draft { text, keys: own, .. }) in drafts {
+        keys.extend(own);
+        let state = write(&root, path, &text, writes)?;
+        let path = path.to_owned();
+        proposed.push(ProposedFile { path, state, text });
+    }
+    for (path, text) in workflows.into_iter().flatten().chain(ignored(&root)) {
+        let state = write(&root, &path, &text, writes)?;
+        proposed.push(ProposedFile { path, state, text });
+    }
+    let found = keys.iter().filter(|key| key.value.is_some()).count();
+    let next = next(&keys, has_workflows);
+    let outcome = InitResult {
+        root,
+        files: proposed,
+        found,
+        keys,
+        next,
+        findings: facts.findings.clone(),
+    };
+    if writes {
+        report::emit_done(common.format, "init/1", &outcome, || text(&outcome));
+    } else {
+        report::emit(common.format, "init/1", &outcome, || text(&outcome))?;
+    }
+    if args.plan || stops.is_empty() {
+        return Ok(());
+    }
+    let mut names = stops;
+    names.dedup();
+    Err(errors::init_blocked(names.join(", "), names.join(" --accept ")).into())
+}
+
+/// The folder that is given, or the top of the clone that we are in.
+fn root(args: &Args) -> Result<PathBuf> {
+    let here = std::env::current_dir().context("cannot determine the current folder")?;
+    let Some(dir) = &args.dir else {
+        return Ok(Git::at(&here, "origin").top().unwrap_or(here));
+    };
+    let root = here.join(dir);
+    if root.is_dir() {
+        Ok(root)
+    } else {
+        Err(errors::init_no_folder(root.display()).into())
+    }
+}
+
+/// Writes the file where there is none; a file that is there is never opened for writing.
+fn write(root: &Path, path: &str, text: &str, writes: bool) -> Result<FileState> {
+    let file = root.join(path);
+    if file.symlink_metadata().is_ok() {
+        return Ok(FileState::Exists);
+    }
+    if !writes {
+        return Ok(FileState::Proposed);
+    }
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let mut created =
+        std::fs::File::create_new(&file).with_context(|| format!("cannot create {}", file.display()))?;
+    created
+        .write_all(text.as_bytes())
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(FileState::Written)
+}
+
+/// The workflows: path and text. `None` where marks or mistakes of pipeline.toml leave open what they are.
+fn workflows(root: &Path, draft: &str) -> Result<Option<Vec<(String, String)>>> {
+    let file = root.join(PIPELINE_FILE);
+    let config = if file.is_file() {
+        Config::read(&file).ok()
+    } else {
+        Config::draft(draft)
+    };
+    let health = if root.join(HEALTH_FILE).is_file() {
+        crate::health::secret_names(root)?.into_iter().collect()
+    } else {
+        Vec::new()
+    };
+    let Some(config) = config.filter(is_decided) else {
+        return Ok(None);
+    };
+    let files = workflows::generate(&config, &health)?.into_iter();
+    Ok(Some(
+        files.map(|workflow| (workflow.path, workflow.text)).collect(),
+    ))
+}
+
+/// Whether nothing that workflows have is a mark.
+fn is_decided(config: &Config) -> bool {
+    let Some(environment) = config.environments.get(&config.default_environment) else {
+        return false;
+    };
+    let mut names = config.secret_names(environment);
+    names.extend([config.git.branch.clone(), config.workflows.setup.clone()]);
+    names.iter().all(|name| !name.contains(BLANK))
+}
+
+/// What keeps git from taking state and backups, where no .gitignore of the root has it: a file in each folder, so that
+/// none of the team's is changed.
+fn ignored(root: &Path) -> Vec<(String, String)> {
+    let rules = std::fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
+    let folders = [".xtask", "backups"]
+        .into_iter()
+        .filter(|folder| !rules.lines().any(|line| line.trim().trim_matches('/') == *folder));
+    let text = "# Written by `cargo xtask init`: nothing of this folder is committed but this file.\n*\n!.gitignore\n";
+    folders
+        .map(|folder| (format!("{folder}/.gitignore"), text.to_owned()))
+        .collect()
+}
+
+fn next(keys: &[ProposedKey], has_workflows: bool) -> Vec<String> {
+    let mut next = Vec::new();
+    let missing = keys.iter().filter(|key| key.value.is_none()).count();
+    if missing > 0 {
+        next.push(format!(
+            "fill in the {missing} marks `{BLANK} …>` of {PIPELINE_FILE} and {HEALTH_FILE}"
+        ));
+    }
+    next.push("check the other values: each has its origin as a comment".to_owned());
+    next.push("cargo xtask doctor --config-only   (refuses marks that are left)".to_owned());
+    if !has_workflows {
+        next.push("cargo xtask generate   (writes the workflows: a mark above belongs to them)".to_owned());
+    }
+    next.push("commit the files".to_owned());
+    next.push("cargo xtask setup --plan   (GitHub's environments, reviewers and secrets)".to_owned());
+    next.push("cargo xtask doctor".to_owned());
+    next.push("cargo xtask deploy --plan".to_owned());
+    next
+}
+
+fn text(outcome: &InitResult) -> String {
+    let mut text = String::new();
+    for file in &outcome.files {
+        match file.state {
+            FileState::Proposed if ![PIPELINE_FILE, HEALTH_FILE].contains(&file.path.as_str()) => {
+                text.push_str(&format!("not written: {}\n", file.path));
+            }
+            FileState::Proposed => {
+                text.push_str(&format!("--- {} (not written)\n{}\n", file.path, file.text));
+            }
+            FileState::Written => text.push_str(&format!("written: {}\n", file.path)),
+            FileState::Exists => text.push_str(&format!("exists, left alone: {}\n", file.path)),
+        }
+    }
+    text.push_str(&format!(
+        "keys found: {} of {}\n",
+        outcome.found,
+        outcome.keys.len()
+    ));
+    for key in outcome.keys.iter().filter(|key| key.value.is_none()) {
+        text.push_str(&format!("  to fill in: {}: {}\n", key.key, key.origin));
+    }
+    for finding in &outcome.findings {
+        let mark = if finding.grade == FindingGrade::Stop {
+            "STOP   "
+        } else {
+            "warning"
+        };
+        text.push_str(&format!(
+            "{mark}  {}: {}\n         fix: {}\n",
+            finding.name, finding.found, finding.fix
+        ));
+    }
+    text.push_str("next:\n");
+    for (index, step) in outcome.next.iter().enumerate() {
+        text.push_str(&format!("  {}. {step}\n", index + 1));
+    }
+    text
+}

@@ -1,0 +1,235 @@
+//! The texts of the proposed files: each value with its origin as a comment, what was not found marked.
+
+use super::{Known, ProposedKey, RepositoryFacts};
+use crate::report::one_line;
+
+/// Column of the comments.
+const COMMENT_COLUMN: usize = 44;
+
+/// A file under construction, and its keys.
+#[derive(Debug, Default)]
+pub struct Draft {
+    pub text: String,
+    pub keys: Vec<ProposedKey>,
+    section: String,
+}
+
+impl Draft {
+    fn section(&mut self, name: &str) {
+        self.text.push_str(&format!("\n[{name}]\n"));
+        self.section = name.to_owned();
+    }
+
+    fn raw(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// A line with a comment behind it.
+    fn commented(&mut self, line: &str, comment: &str) {
+        let comment = one_line(comment);
+        if comment.is_empty() {
+            self.raw(line);
+        } else {
+            self.raw(&format!("{line:<COMMENT_COLUMN$} # {comment}"));
+        }
+    }
+
+    /// A key whose value was found, or a mark that `doctor --config-only` refuses.
+    fn known(&mut self, key: &str, known: &Known) {
+        let blank = format!("{} {}>", crate::config::BLANK, known.origin);
+        let value = known.value.as_ref().unwrap_or(&blank);
+        let comment = if known.value.is_some() {
+            known.origin.as_str()
+        } else {
+            ""
+        };
+        self.commented(&format!("{key} = {}", quoted(value)), comment);
+        self.keys.push(ProposedKey {
+            key: format!("{}.{key}", self.section),
+            value: known.value.clone(),
+            origin: one_line(&known.origin),
+        });
+    }
+}
+
+/// A string of TOML on one line.
+fn quoted(text: &str) -> String {
+    toml::Value::String(one_line(text)).to_string()
+}
+
+/// `infrastructure/pipeline.toml`.
+pub fn pipeline(facts: &RepositoryFacts) -> Draft {
+    let mut draft = Draft::default();
+    draft.raw("# Written by `cargo xtask init`: behind each value, where it was found. Check them all, and replace each mark.");
+    draft.raw("# Secrets are never here: the file names the environment variables that hold them.");
+    draft.raw("schema = \"pipeline/1\"");
+    draft.commented(
+        &format!("version = {}", quoted(crate::config::version::wanted())),
+        "of this program: another one deploys nothing",
+    );
+    draft.raw("default_environment = \"production\"");
+    draft.section("git");
+    draft.known("remote", &facts.remote);
+    draft.known("branch", &facts.branch);
+    draft.section("github");
+    draft.known("repository", &facts.repository);
+    draft.section("backup");
+    draft.commented(
+        "identity = \"BACKUP_AGE_IDENTITY\"",
+        "`cargo xtask setup` makes the key",
+    );
+    draft.raw("\n[[backup.places]]");
+    draft.raw("kind = \"directory\"\npath = \"backups\"\nrequired = true");
+    draft.section("migrations");
+    let paths: Vec<String> = facts
+        .database
+        .migrations
+        .iter()
+        .map(|(path, _)| quoted(path))
+        .collect();
+    let origins: Vec<&str> = facts
+        .database
+        .migrations
+        .iter()
+        .map(|(_, origin)| origin.as_str())
+        .collect();
+    let origin = if paths.is_empty() {
+        "none found".to_owned()
+    } else {
+        origins.join(", ")
+    };
+    draft.commented(&format!("paths = [{}]", paths.join(", ")), &origin);
+    if !paths.is_empty() {
+        draft.keys.push(ProposedKey {
+            key: "migrations.paths".into(),
+            value: Some(paths.join(", ")),
+            origin,
+        });
+    }
+    for (name, dir, command, origin) in &facts.suites {
+        draft.section(&format!("tests.{name}"));
+        draft.known("dir", &Known::found(dir, origin.clone()));
+        draft.raw(&format!("command = [\"sh\", \"-c\", {}]", quoted(command)));
+    }
+    draft.section("workflows");
+    draft.known("setup", &facts.setup);
+    environment(&mut draft, facts);
+    draft
+}
+
+fn environment(draft: &mut Draft, facts: &RepositoryFacts) {
+    let (services, platforms) = (&facts.services, &facts.platforms);
+    draft.section("environments.production");
+    draft.raw("tag_prefix = \"prod\"\nprotected = true");
+    draft.section("environments.production.railway");
+    draft.known("project", &platforms.railway_project);
+    draft.known("environment", &platforms.railway_environment);
+    draft.known("service", &platforms.railway_service);
+    draft.raw("token = \"PROD_RAILWAY_TOKEN\"");
+    draft.known("source", &services.backend_source);
+    draft.known("url", &platforms.backend_url);
+    draft.section("environments.production.vercel");
+    draft.known("org", &platforms.vercel_org);
+    draft.known("project", &platforms.vercel_project);
+    draft.raw("token = \"PROD_VERCEL_TOKEN\"");
+    draft.known("source", &services.frontend_source);
+    draft.known("domain", &platforms.domain);
+    draft.section("environments.production.mongodb");
+    let connection = &facts.database.connection;
+    let uri = Known {
+        value: connection.value.as_ref().map(|name| secret_of(name)),
+        origin: connection.value.as_ref().map_or_else(
+            || connection.origin.clone(),
+            |name| format!("the application reads {name}: {}", connection.origin),
+        ),
+    };
+    draft.known("uri", &uri);
+    draft.known("database", &facts.database.name);
+    variables(draft, facts);
+}
+
+/// The secret of the pipeline for a variable of the application.
+fn secret_of(name: &str) -> String {
+    format!("PROD_{}", name.trim_start_matches("PROD_"))
+}
+
+fn variables(draft: &mut Draft, facts: &RepositoryFacts) {
+    let (secrets, others): (Vec<_>, Vec<_>) = facts.variables.iter().partition(|variable| variable.is_secret);
+    let list = |draft: &mut Draft, mark: &str, variable: &super::variables::AppVariable| {
+        draft.raw(&format!("\n{mark}[[environments.production.variables]]"));
+        draft.commented(
+            &format!("{mark}secret = {}", quoted(&secret_of(&variable.name))),
+            &variable.origin,
+        );
+        if variable.for_backend {
+            draft.raw(&format!("{mark}railway = {}", quoted(&variable.name)));
+        }
+        if variable.for_frontend {
+            draft.raw(&format!("{mark}vercel = {}", quoted(&variable.name)));
+        }
+    };
+    for variable in secrets {
+        list(draft, "", variable);
+        draft.keys.push(ProposedKey {
+            key: format!("environments.production.variables.{}", variable.name),
+            value: Some(secret_of(&variable.name)),
+            origin: variable.origin.clone(),
+        });
+    }
+    if !others.is_empty() {
+        draft.raw("\n# No secrets by their names: they stay as they are on the platforms, unless these lines are uncommented.");
+    }
+    for variable in others {
+        list(draft, "# ", variable);
+    }
+}
+
+/// `infrastructure/health.toml`.
+pub fn health(facts: &RepositoryFacts) -> Draft {
+    let mut draft = Draft::default();
+    draft.raw("# Written by `cargo xtask init`. What must hold for the system to count as healthy: add a check for each feature that");
+    draft.raw(
+        "# must never be broken. `cargo xtask health` runs them; a mistake is shown with line and column.",
+    );
+    draft.raw("schema = \"health/1\"");
+    draft.section("check.api-health");
+    draft.commented(
+        "group = \"features\"",
+        "a deploy needs a critical check of this group; add those of your own",
+    );
+    draft.raw("retry = { for_s = 30 }");
+    draft.section("check.api-health.http");
+    let route = Known {
+        value: facts.health_route.value.as_ref().map(|route| {
+            format!(
+                "${{backend}}/{}",
+                route.trim_start_matches('/').replace('$', "$$")
+            )
+        }),
+        origin: facts.health_route.origin.clone(),
+    };
+    draft.known("url", &route);
+    draft.section("check.api-health.http.expect");
+    draft.commented(
+        "healthy = true",
+        "what health routes usually answer: {\"status\":\"ok\"}, a line of text, or nothing",
+    );
+    draft.section("check.frontend");
+    draft.raw("group = \"performance\"\nretry = { for_s = 10 }");
+    draft.section("check.frontend.frontend");
+    draft.raw("url = \"${frontend}/\"\nload_ms = 3000");
+    draft.section("check.vercel-status");
+    draft.raw("group = \"external\"");
+    draft.section("check.vercel-status.status_page");
+    draft.raw("url = \"https://www.vercel-status.com/api/v2/summary.json\"");
+    draft.section("check.railway-status");
+    draft.raw("group = \"external\"");
+    draft.section("check.railway-status.status_page");
+    draft.raw("url = \"https://status.railway.com/api/v2/summary.json\"");
+    draft.section("check.serving");
+    draft.raw("group = \"release\"\nretry = { for_s = 30 }");
+    draft.section("check.serving.serving");
+    draft.raw("timeout_ms = 60_000");
+    draft
+}

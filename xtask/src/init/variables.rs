@@ -1,0 +1,240 @@
+//! Variables that the application reads: files of examples, and code where there is none.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::services::Services;
+use super::tree::{SourceTree, is_aside, is_below, is_env_example, line_of, name};
+
+/// `process.env.NAME`, `os.getenv("NAME")`, `env("NAME")`, `config.get('NAME')`, `NAME: z.string()`.
+pub static READ_IN_CODE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r#"(?:process\.env\.|import\.meta\.env\.|\benv\.)([A-Z][A-Z0-9_]{2,})\b"#,
+        r#"|(?:process\.env|environ|Bun\.env)\[\s*['"`]([A-Z][A-Z0-9_]{2,})['"`]"#,
+        r#"|(?:getenv|environ\.get|\benv|\bconfig|\.get|getOrThrow)(?:<[^>()]*>)?\(\s*['"`]([A-Z][A-Z0-9_]{2,})['"`]"#,
+        r#"|(?m:^\s*)([A-Z][A-Z0-9_]{2,})\s*:\s*(?:z\.|Joi\.|str\b|Optional|SecretStr|MongoDsn|string\b)"#
+    ))
+    .expect("the pattern is a constant")
+});
+static SECRET: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"SECRET|TOKEN|PASSWORD|PASSWD|_PASS$|PRIVATE|CREDENTIAL|API_?KEY|ACCESS_?KEY|_KEY$|^KEY_|SALT|PEPPER|_DSN$|WEBHOOK|CLIENT_ID$")
+        .expect("the pattern is a constant")
+});
+/// Names with these beginnings end in pages that everybody can read.
+const PUBLIC: &[&str] = &[
+    "VITE_",
+    "NEXT_PUBLIC_",
+    "REACT_APP_",
+    "NUXT_PUBLIC_",
+    "PUBLIC_",
+    "GATSBY_",
+    "VUE_APP_",
+    "NG_APP_",
+];
+/// What the platforms set themselves, or what differs only on a developer's machine.
+const OF_THE_PLATFORM: &[&str] = &[
+    "RAILWAY_",
+    "VERCEL",
+    "NODE_ENV",
+    "PORT",
+    "HOST",
+    "CI",
+    "TZ",
+    "HOME",
+    "PATH",
+    "EXPO_",
+    "TURBO_",
+    "NEXT_RUNTIME",
+];
+
+/// A line of a file of examples, or a use in code.
+#[derive(Debug, Clone)]
+pub struct EnvLine {
+    pub name: String,
+    /// The value of the example; empty for a use in code.
+    pub value: String,
+    pub origin: String,
+    pub file: String,
+}
+
+/// A variable, and the sides that read it.
+#[derive(Debug, Clone)]
+pub struct AppVariable {
+    pub name: String,
+    pub for_backend: bool,
+    pub for_frontend: bool,
+    pub is_secret: bool,
+    pub origin: String,
+}
+
+/// Every line of every file of examples.
+pub fn example_lines(tree: &SourceTree) -> Vec<EnvLine> {
+    let mut lines = Vec::new();
+    for (file, text) in &tree.texts {
+        if !is_env_example(name(file)) || is_aside(file) {
+            continue;
+        }
+        for (at, line) in text.lines().enumerate() {
+            let line = line.trim().trim_start_matches("export ");
+            let Some((name, value)) = line.split_once('=') else {
+                continue;
+            };
+            let name = name.trim();
+            if is_name(name) {
+                let value = value.trim();
+                // A comment behind an unquoted value.
+                let value = value
+                    .split(" #")
+                    .next()
+                    .unwrap_or_default()
+                    .trim()
+                    .trim_matches(['"', '\'']);
+                lines.push(EnvLine {
+                    name: name.into(),
+                    value: value.into(),
+                    origin: format!("{file}:{}", at + 1),
+                    file: file.clone(),
+                });
+            }
+        }
+    }
+    lines
+}
+
+/// Uses in the code below a folder, the first of each name.
+pub fn code_lines(tree: &SourceTree, dir: &str) -> Vec<EnvLine> {
+    let mut found: BTreeMap<String, EnvLine> = BTreeMap::new();
+    for (file, text) in tree.code(dir) {
+        for hit in READ_IN_CODE.captures_iter(text) {
+            let name = hit
+                .iter()
+                .skip(1)
+                .flatten()
+                .next()
+                .expect("one of the forms matched");
+            let origin = format!("{file}:{}", line_of(text, name.start()));
+            let name = name.as_str().to_owned();
+            found.entry(name.clone()).or_insert(EnvLine {
+                name,
+                value: String::new(),
+                origin,
+                file: file.to_owned(),
+            });
+        }
+    }
+    found.into_values().collect()
+}
+
+/// The variables of both sides, without the connection string and what the platform sets.
+pub fn variables(tree: &SourceTree, services: &Services, connection: Option<&str>) -> Vec<AppVariable> {
+    let mut lines = example_lines(tree);
+    if lines.is_empty() {
+        for dir in [&services.backend, &services.frontend].into_iter().flatten() {
+            lines.extend(
+                code_lines(tree, dir)
+                    .into_iter()
+                    .filter(|line| is_secret(&line.name)),
+            );
+        }
+    }
+    let mut found: BTreeMap<String, AppVariable> = BTreeMap::new();
+    for line in lines {
+        let is_platforms = OF_THE_PLATFORM.iter().any(|start| {
+            if start.ends_with('_') {
+                line.name.starts_with(start)
+            } else {
+                line.name == *start || line.name.starts_with(&format!("{start}_")) && *start == "VERCEL"
+            }
+        });
+        if is_platforms || Some(line.name.as_str()) == connection || is_database(&line) {
+            continue;
+        }
+        let (for_backend, for_frontend) = sides(tree, services, &line);
+        let known = found.entry(line.name.clone()).or_insert_with(|| AppVariable {
+            is_secret: is_secret(&line.name),
+            name: line.name.clone(),
+            for_backend: false,
+            for_frontend: false,
+            origin: line.origin.clone(),
+        });
+        known.for_backend |= for_backend;
+        known.for_frontend |= for_frontend;
+    }
+    found
+        .into_values()
+        .filter(|variable| variable.for_backend || variable.for_frontend)
+        .collect()
+}
+
+/// Which sides a line belongs to: those whose folder has the file; a file of the root by the code that reads the name.
+fn sides(tree: &SourceTree, services: &Services, line: &EnvLine) -> (bool, bool) {
+    if is_public(&line.name) {
+        return (false, services.frontend.is_some());
+    }
+    let below = |dir: &Option<String>| {
+        dir.as_ref()
+            .is_some_and(|dir| !dir.is_empty() && is_below(&line.file, dir))
+    };
+    let (backend, frontend) = (below(&services.backend), below(&services.frontend));
+    if backend || frontend {
+        return (backend, frontend);
+    }
+    let others = services.backends.iter().chain(&services.frontends);
+    if others
+        .into_iter()
+        .any(|dir| !dir.is_empty() && is_below(&line.file, dir))
+    {
+        // Of an application that was not chosen.
+        return (false, false);
+    }
+    let reads = |dir: &Option<String>| {
+        dir.as_ref()
+            .is_some_and(|dir| tree.code(dir).any(|(_, text)| text.contains(&line.name)))
+    };
+    // Where the backend is still to be chosen, it is one of those that were found.
+    let backend = !services.backends.is_empty();
+    let frontend = services.frontend.is_some()
+        && (!backend || services.frontend != services.backend && reads(&services.frontend));
+    (
+        backend && (!frontend || services.backend.is_none() || reads(&services.backend)),
+        frontend,
+    )
+}
+
+pub fn is_secret(name: &str) -> bool {
+    SECRET.is_match(name)
+        && !is_public(name)
+        && !name.ends_with("_EXPIRES_IN")
+        && !name.contains("EXPIR")
+        && !name.contains("PUBLISHABLE")
+}
+
+fn is_public(name: &str) -> bool {
+    PUBLIC.iter().any(|start| name.starts_with(start))
+}
+
+/// Addresses of databases: the platform has them.
+fn is_database(line: &EnvLine) -> bool {
+    [
+        "mongodb://",
+        "mongodb+srv://",
+        "postgres://",
+        "postgresql://",
+        "redis://",
+        "rediss://",
+        "mysql://",
+    ]
+    .iter()
+    .any(|scheme| line.value.starts_with(scheme))
+        || line.name.starts_with("MONGO") && !line.name.contains("EXPRESS")
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() > 1
+        && name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+}

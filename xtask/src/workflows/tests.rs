@@ -1,0 +1,168 @@
+use super::*;
+
+/// A pipeline with approvals, tests, notifications; more may follow.
+fn config(more: &str) -> Config {
+    let text = include_str!("../../../infrastructure/pipeline.toml");
+    Config::parse(Path::new("pipeline.toml"), &format!("{text}\n{more}")).unwrap()
+}
+
+fn deploy(config: &Config) -> Workflow {
+    generate(config, &["HEALTH_EMAIL".to_owned()]).unwrap().remove(0)
+}
+
+fn states(root: &Path, config: &Config) -> Vec<(String, WorkflowState)> {
+    let compared = compare(root, config, &[]).unwrap();
+    let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    compared.iter().map(|one| (name(&one.path), one.state)).collect()
+}
+
+#[test]
+fn comments_pins_and_the_order_of_keys_are_no_difference_and_pins_are_kept() {
+    let wanted = deploy(&config("")).text;
+    let mut found = wanted.replace("@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0", "@v6");
+    assert_ne!(found, wanted);
+    found = found.replace(
+        "  workflow_dispatch:\n",
+        "  # Ours.\n  workflow_dispatch: # by hand\n",
+    );
+    found = found.replace(
+        "          fetch-depth: 0\n          persist-credentials: false\n",
+        "          persist-credentials: false\n          fetch-depth: 0\n",
+    );
+    let own = "./.github/actions/xtask";
+    assert_eq!(
+        state_of(&wanted, &found, own).unwrap(),
+        (WorkflowState::Same, Vec::new())
+    );
+    let kept = kept_pins(&wanted, &found, own);
+    assert!(kept.contains("actions/checkout@v6\n") && !kept.contains("actions/checkout@08"));
+    assert!(
+        kept.contains("actions/upload-artifact@bbbca2"),
+        "others have their pins"
+    );
+}
+
+#[test]
+fn what_a_workflow_lacks_is_named_with_its_place() {
+    let wanted = deploy(&config("")).text;
+    let found = wanted.replacen(
+        "          PROD_JWT_SECRET: ${{ secrets.PROD_JWT_SECRET }}\n",
+        "",
+        1,
+    );
+    let found = found.replace("branches: [main]", "branches: [master]");
+    let (state, differences) = state_of(&wanted, &found, "").unwrap();
+    assert_eq!(state, WorkflowState::Edited);
+    assert_eq!(
+        differences,
+        [
+            "jobs.request.steps[4].env.PROD_JWT_SECRET is missing: \"${{ secrets.PROD_JWT_SECRET }}\"",
+            "on.push.branches[0] is \"master\", not \"main\"",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_nobody_edited_is_replaced_and_an_edited_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = config("");
+    let all = [
+        "production-deploy.yml",
+        "production-rollback.yml",
+        "approval-sweeper.yml",
+        "restore-drill.yml",
+    ];
+    let each = |state| all.map(|name| (name.to_owned(), state)).to_vec();
+    assert_eq!(states(folder.path(), &before), each(WorkflowState::Missing));
+    std::fs::create_dir_all(folder.path().join(WORKFLOWS_DIR)).unwrap();
+    for workflow in generate(&before, &[]).unwrap() {
+        std::fs::write(folder.path().join(&workflow.path), &workflow.text).unwrap();
+    }
+    assert_eq!(states(folder.path(), &before), each(WorkflowState::Same));
+
+    let mut after = before.clone();
+    after.default_environment = "live".to_owned();
+    let environment = after.environments["production"].clone();
+    after.environments.insert("live".to_owned(), environment);
+    assert_eq!(states(folder.path(), &after), each(WorkflowState::Outdated));
+    refuse_edited(&compare(folder.path(), &after, &[]).unwrap()).unwrap();
+    let file = folder.path().join(WORKFLOWS_DIR).join(all[1]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("timeout-minutes: 60", "timeout-minutes: 90")).unwrap();
+    let error = refuse_edited(&compare(folder.path(), &after, &[]).unwrap()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("somebody else: .github/workflows/production-rollback.yml"),
+        "{error}"
+    );
+
+    // Without reviewers nothing waits for them.
+    let mut signed = before;
+    signed.approval.method = crate::config::ApprovalMethod::SignedTag;
+    let states = states(folder.path(), &signed);
+    assert_eq!(states[2], (all[2].to_owned(), WorkflowState::NotNeeded));
+    assert!(!deploy(&signed).text.contains("approval-1"));
+}
+
+#[test]
+fn names_that_yaml_reads_otherwise_are_quoted() {
+    let mut config = config("");
+    config.git.branch = "1.0".to_owned();
+    config.approval.environments = vec!["on".to_owned(), "two: words # \"x\"".to_owned()];
+    let meaning = meaning(&deploy(&config).text).unwrap();
+    assert_eq!(meaning["on"]["push"]["branches"][0], "1.0");
+    assert_eq!(meaning["jobs"]["approval-1"]["environment"], "on");
+    assert_eq!(meaning["jobs"]["approval-2"]["environment"], "two: words # \"x\"");
+    assert_eq!(meaning["jobs"]["deploy"]["needs"], "approval-2");
+}
+
+#[test]
+fn each_secret_of_pipeline_and_health_checks_gets_to_the_steps_that_need_it() {
+    let more = "[notify.email]\nserver = \"smtp.example.com\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n\
+                user = \"SMTP_USER\"\npassword = \"SMTP_PASSWORD\"\n";
+    let mut config = config(more);
+    config.backup.storage.push(crate::config::StorageConfig::Azure {
+        container: "backups".into(),
+        prefix: String::new(),
+        connection: "AZURE_CONNECTION".into(),
+        required: true,
+    });
+    config.tests.get_mut("frontend").unwrap().env = vec!["NPM_TOKEN".to_owned()];
+    let meaning = meaning(&deploy(&config).text).unwrap();
+    let env = |job: &str, step: &str| {
+        let steps = meaning["jobs"][job]["steps"].as_array().unwrap();
+        let step = steps
+            .iter()
+            .find(|one| one["name"] == step || one["run"].as_str().is_some_and(|run| run.contains(step)));
+        let env = step.unwrap()["env"].as_object().unwrap();
+        env.keys().cloned().collect::<Vec<_>>()
+    };
+    for (job, step) in [
+        ("request", "Plan"),
+        ("deploy", "Deploy"),
+        ("deploy", "Check health"),
+    ] {
+        for secret in [
+            "PROD_MONGODB_URI",
+            "PROD_GOOGLE_CLIENT_SECRET",
+            "AZURE_CONNECTION",
+            "HEALTH_EMAIL",
+        ] {
+            assert!(
+                env(job, step).contains(&secret.to_owned()),
+                "{job} {step}: {secret}"
+            );
+        }
+    }
+    assert_eq!(
+        env("request", "Take a backup and read it back"),
+        ["AZURE_CONNECTION", "BACKUP_AGE_IDENTITY", "PROD_MONGODB_URI"]
+    );
+    assert_eq!(env("test", "xtask test"), ["NPM_TOKEN", "SUITE"]);
+    assert_eq!(meaning["jobs"]["test"]["environment"], "production");
+    assert_eq!(
+        env("deploy", "Tell that it starts"),
+        ["SLACK_WEBHOOK_URL", "SMTP_PASSWORD", "SMTP_USER"]
+    );
+}

@@ -1,0 +1,206 @@
+//! What pipeline.toml has for the templates of the workflows.
+
+use anyhow::Result;
+
+use super::template::TemplateValues;
+use crate::config::{ApprovalMethod, Config, EnvironmentConfig, StorageConfig};
+use crate::error::catalogue::configuration as errors;
+
+/// Words that YAML 1.1 does not read as text; GitHub's parser and linters differ in which they take.
+const NOT_TEXT: &[&str] = &[
+    "y", "n", "yes", "no", "on", "off", "true", "false", "null", "none",
+];
+const ORDINALS: &[&str] = &["First", "Second", "Third", "Fourth", "Fifth", "Sixth"];
+
+/// Values, flags and lists.
+pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<TemplateValues> {
+    let name = &config.default_environment;
+    let Some(environment) = config.environments.get(name) else {
+        let known: Vec<&str> = config.environments.keys().map(String::as_str).collect();
+        return Err(
+            errors::environment_unknown(crate::context::PIPELINE_FILE, name, known.join(", ")).into(),
+        );
+    };
+    let is_source = config.workflows.setup.starts_with("./");
+    let has_suites = !config.tests.is_empty();
+    let storages = storage_secrets(config);
+    let identity = config.backup.identity.iter().cloned();
+    let read: Vec<String> = identity.chain(storages.clone()).collect();
+    let backup = [vec![environment.mongodb.uri.clone()], read.clone()].concat();
+    let notify = config.optional_secret_names();
+    let suite: Vec<String> = config
+        .tests
+        .values()
+        .flat_map(|suite| suite.env.clone())
+        .collect();
+    let gates = gates(config);
+
+    let mut values = TemplateValues::default();
+    let words = &mut values.words;
+    words.insert("branch", scalar(&config.git.branch));
+    words.insert("environment", scalar(name));
+    words.insert("environment_name", name.clone());
+    words.insert("tag_prefix", environment.tag_prefix.clone());
+    words.insert("state", config.state_dir.to_string_lossy().into_owned());
+    let last = if gates.is_empty() {
+        "request".to_owned()
+    } else {
+        format!("approval-{}", gates.len())
+    };
+    words.insert("deploy_needs", last);
+
+    let flags = &mut values.flags;
+    flags.insert("source", is_source);
+    flags.insert("suites", has_suites);
+    flags.insert("prepare", is_source || has_suites);
+    flags.insert("suite_secrets", !suite.is_empty());
+    flags.insert("notify", !notify.is_empty());
+    flags.insert("read", !read.is_empty());
+    flags.insert("approval", config.approval.required > 0);
+
+    let lists = &mut values.lists;
+    let setup = |with: &[&str]| setup(&config.workflows.setup, with);
+    lists.insert("setup", setup(&[]));
+    lists.insert("setup_platforms", setup(&["platforms"]));
+    lists.insert("setup_server", setup(&["server"]));
+    lists.insert(
+        "setup_pack",
+        if is_source { setup(&["pack"]) } else { setup(&[]) },
+    );
+    let needs = match (has_suites, is_source) {
+        (true, _) => vec!["needs: test".to_owned()],
+        (false, true) => vec!["needs: prepare".to_owned()],
+        (false, false) => Vec::new(),
+    };
+    lists.insert("request_needs", needs);
+    lists.insert("approvals", approvals(&gates));
+    let release = release_secrets(config, environment, health_secrets, storages);
+    for (name, secrets) in [
+        ("release", release),
+        ("backup", backup),
+        ("read", read),
+        ("notify", notify),
+        ("suite", suite),
+    ] {
+        lists.insert(name, passed_on(secrets));
+    }
+    Ok(values)
+}
+
+/// Whether reviewers of environments approve: jobs that wait for them, and a sweeper of those that wait too long.
+pub(super) fn has_approval_jobs(config: &Config) -> bool {
+    !gates(config).is_empty()
+}
+
+/// Environments whose reviewers approve: as many as approvals are required.
+fn gates(config: &Config) -> Vec<&String> {
+    let approval = &config.approval;
+    match approval.method {
+        ApprovalMethod::SignedTag => Vec::new(),
+        ApprovalMethod::Github => {
+            let required = usize::try_from(approval.required).unwrap_or(usize::MAX);
+            approval.environments.iter().take(required).collect()
+        }
+    }
+}
+
+fn release_secrets(
+    config: &Config,
+    environment: &EnvironmentConfig,
+    health_secrets: &[String],
+    storages: Vec<String>,
+) -> Vec<String> {
+    let mut names = config.secret_names(environment);
+    names.extend(storages);
+    names.extend(health_secrets.iter().cloned());
+    names
+}
+
+/// Secrets of the storages for backups.
+fn storage_secrets(config: &Config) -> Vec<String> {
+    let storages = config.backup.storage.iter();
+    let names = storages.flat_map(|storage| match storage {
+        StorageConfig::Azure { connection, .. } => vec![connection.clone()],
+        StorageConfig::S3(s3) => vec![
+            s3.access_key.clone(),
+            s3.secret_key.clone(),
+            s3.session_token.clone(),
+        ],
+        StorageConfig::Rclone(rclone) => rclone.config.iter().cloned().collect(),
+        StorageConfig::Directory { .. } | StorageConfig::Github { .. } => Vec::new(),
+    });
+    names.collect()
+}
+
+/// The lines of `env:`, each name once.
+fn passed_on(names: Vec<String>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for name in names {
+        let line = format!("{name}: ${{{{ secrets.{name} }}}}");
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// The step that puts the program on PATH.
+fn setup(action: &str, with: &[&str]) -> Vec<String> {
+    let mut lines = vec![format!("- uses: {action}")];
+    if with.contains(&"pack") {
+        lines.push("  id: xtask".to_owned());
+    }
+    if !with.is_empty() {
+        lines.push("  with:".to_owned());
+        lines.extend(with.iter().map(|name| format!("    {name}: \"true\"")));
+    }
+    lines
+}
+
+fn approvals(gates: &[&String]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if gates.len() > 1 {
+        lines.push(
+            "# A job on an environment each: one environment with two reviewers lets a job continue after any one of them."
+                .to_owned(),
+        );
+    }
+    let mut before = "request".to_owned();
+    for (index, gate) in gates.iter().enumerate() {
+        let number = index + 1;
+        let name = ORDINALS.get(index).map_or_else(
+            || format!("Approval {number}"),
+            |ordinal| format!("{ordinal} approval"),
+        );
+        lines.push(format!("approval-{number}:"));
+        for line in [
+            format!("name: {name}"),
+            format!("needs: {before}"),
+            "runs-on: ubuntu-latest".to_owned(),
+            "timeout-minutes: 5".to_owned(),
+            format!("environment: {}", scalar(gate)),
+            "permissions: {}".to_owned(),
+            "steps:".to_owned(),
+            "  - run: echo \"approved by a reviewer of this job's environment\"".to_owned(),
+        ] {
+            lines.push(format!("  {line}"));
+        }
+        lines.push(String::new());
+        before = format!("approval-{number}");
+    }
+    lines
+}
+
+/// Text of YAML: plain where every reader takes it for text, otherwise quoted. JSON's quotes are YAML's.
+fn scalar(text: &str) -> String {
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_/".contains(c))
+        && !NOT_TEXT.contains(&text.to_ascii_lowercase().as_str());
+    if is_plain {
+        text.to_owned()
+    } else {
+        serde_json::Value::String(text.to_owned()).to_string()
+    }
+}

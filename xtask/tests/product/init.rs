@@ -1,0 +1,363 @@
+//! `init`: what it finds in repositories of many forms, what it refuses, and that it writes over nothing.
+
+mod layouts;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use layouts::{LAYOUTS, Layout, RAILWAY};
+use serde_json::Value;
+
+/// What git always has.
+const OF_GIT: [(&str, &str); 3] = [
+    ("git.remote", "origin"),
+    ("git.branch", "main"),
+    ("github.repository", "orchard/shop"),
+];
+
+fn git(folder: &Path, args: &[&str]) {
+    let mut command = Command::new("git");
+    command
+        .args(["-c", "user.name=T", "-c", "user.email=t@example.com"])
+        .args(args);
+    assert!(
+        command.current_dir(folder).output().unwrap().status.success(),
+        "git {args:?}"
+    );
+}
+
+/// The layout as a clone with one commit; links of platforms are ignored there, as the platforms' programs do it.
+fn made(layout: &Layout) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in layout.files {
+        let file = folder.path().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    git(folder.path(), &["init", "--quiet", "--initial-branch=main"]);
+    git(
+        folder.path(),
+        &["remote", "add", "origin", "git@github.com:orchard/shop.git"],
+    );
+    std::fs::write(folder.path().join(".git/info/exclude"), ".vercel\n").unwrap();
+    let paths: Vec<&str> = layout
+        .files
+        .iter()
+        .map(|(path, _)| *path)
+        .filter(|path| !path.contains(".vercel/"))
+        .collect();
+    git(folder.path(), &[&["add", "--force"][..], &paths].concat());
+    git(folder.path(), &["commit", "--quiet", "--message=all"]);
+    folder
+}
+
+fn layout(name: &str) -> &'static Layout {
+    LAYOUTS.iter().find(|layout| layout.name.contains(name)).unwrap()
+}
+
+/// Exit code, stdout, stderr.
+fn xtask(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = command.args(args).current_dir(folder).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn planned(folder: &Path) -> Value {
+    let (_, stdout, stderr) = xtask(folder, &["init", "--plan", "--format", "json"]);
+    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"))
+}
+
+/// The file with something valid in the place of each mark.
+fn filled(text: &str) -> String {
+    let line = |line: &str| {
+        let Some((key, _)) = line.split_once("\"<fill in:") else {
+            return format!("{line}\n");
+        };
+        let value = match key.trim_end_matches([' ', '=']) {
+            "url" => "https://x.example.com",
+            "domain" => "x.example.com",
+            "uri" => "PROD_X",
+            "repository" => "x/y",
+            "setup" => "x/y/setup-action@0000000000000000000000000000000000000000",
+            _ => "x",
+        };
+        format!("{key}\"{value}\"\n")
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn what_the_files_of_a_repository_hold_is_found_and_nothing_wrong_is_proposed() {
+    let (mut needed, mut found, mut problems) = (0, 0, Vec::new());
+    for layout in LAYOUTS {
+        let folder = made(layout);
+        let plan = planned(folder.path());
+        let keys = plan["keys"].as_array().unwrap().iter();
+        let mut proposed: BTreeMap<&str, &str> = keys
+            .filter_map(|key| Some((key["key"].as_str()?, key["value"].as_str()?)))
+            .collect();
+        for (key, value) in OF_GIT.iter().chain(layout.keys) {
+            needed += 1;
+            match proposed.remove(key) {
+                Some(is) if is == *value => found += 1,
+                is => problems.push(format!("{}: {key} is {is:?}, not {value}", layout.name)),
+            }
+        }
+        problems.extend(
+            proposed
+                .iter()
+                .map(|(key, value)| format!("{}: {key} = {value} is wrong", layout.name)),
+        );
+        let mut names: Vec<&str> = plan["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["name"].as_str().unwrap())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        if names != layout.findings {
+            problems.push(format!("{}: {}", layout.name, plan["findings"]));
+        }
+    }
+    println!(
+        "keys that files hold: {found} of {needed} found in {} layouts",
+        LAYOUTS.len()
+    );
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn marks_are_refused_until_they_are_filled_in_and_then_the_files_are_valid() {
+    let folder = made(layout("two folders with pnpm"));
+    let (code, stdout, stderr) = xtask(folder.path(), &["init"]);
+    assert!(
+        code == 0 && stdout.contains("written: infrastructure/pipeline.toml"),
+        "{stdout}{stderr}"
+    );
+    let file = folder.path().join("infrastructure/pipeline.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (code, _, stderr) = xtask(folder.path(), &["doctor", "--config-only"]);
+    let marks = text.matches("\"<fill in:").count();
+    assert!(
+        code == 2 && marks == 5 && stderr.matches("is not filled in").count() == marks,
+        "{marks}: {stderr}"
+    );
+    let line = 1 + text
+        .lines()
+        .position(|line| line.starts_with("project = \"<fill in"))
+        .unwrap();
+    assert!(
+        stderr.contains(&format!(
+            "pipeline.toml:{line}:12: `project` is not filled in: the id of the project on Railway"
+        )),
+        "{stderr}"
+    );
+    std::fs::write(&file, filled(&text)).unwrap();
+    let (code, stdout, stderr) = xtask(folder.path(), &["doctor", "--config-only"]);
+    assert!(
+        code == 0 && stdout.contains("ok       health.toml: valid"),
+        "{stdout}{stderr}"
+    );
+}
+
+#[test]
+fn a_mark_in_the_health_checks_is_refused_too() {
+    let folder = made(layout("Root Directory is wrong"));
+    let (code, ..) = xtask(folder.path(), &["init", "--accept", "root-directory"]);
+    assert_eq!(code, 0);
+    let file = folder.path().join("infrastructure/pipeline.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, filled(&text)).unwrap();
+    let (code, stdout, _) = xtask(folder.path(), &["doctor", "--config-only"]);
+    assert!(
+        code == 1 && stdout.contains("`url` is not filled in: the health route of the backend"),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn what_would_hurt_stops_it_before_anything_is_written_unless_accepted_by_name() {
+    let folder = made(layout("committed secrets"));
+    let (code, stdout, stderr) = xtask(folder.path(), &["init"]);
+    assert!(
+        code == 3
+            && stdout.contains("STOP     committed-but-ignored: 1 committed files are ignored by .gitignore: backend/root.pem")
+            && stderr.contains("error[init-blocked]")
+            && !folder.path().join("infrastructure").exists(),
+        "{stdout}{stderr}"
+    );
+    let (code, stdout, _) = xtask(folder.path(), &["init", "--plan"]);
+    assert!(
+        code == 0 && !folder.path().join("infrastructure").exists(),
+        "{stdout}"
+    );
+    let (code, ..) = xtask(
+        folder.path(),
+        &[
+            "init",
+            "--accept",
+            "cargo-manifest",
+            "--accept",
+            "committed-but-ignored",
+        ],
+    );
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn a_file_that_exists_is_left_alone_even_as_a_link_to_nowhere() {
+    let folder = made(layout("two folders with pnpm"));
+    let infrastructure = folder.path().join("infrastructure");
+    std::fs::create_dir(&infrastructure).unwrap();
+    std::fs::create_dir_all(folder.path().join(".github/workflows")).unwrap();
+    let workflow = folder.path().join(".github/workflows/production-deploy.yml");
+    std::fs::write(&workflow, "mine: too").unwrap();
+    std::fs::write(infrastructure.join("pipeline.toml"), "mine").unwrap();
+    std::os::unix::fs::symlink("/nonexistent/health.toml", infrastructure.join("health.toml")).unwrap();
+    let (code, stdout, _) = xtask(folder.path(), &["init"]);
+    assert!(
+        code == 0 && stdout.matches("exists, left alone").count() == 2,
+        "{stdout}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(infrastructure.join("pipeline.toml")).unwrap(),
+        "mine"
+    );
+    assert_eq!(std::fs::read_to_string(workflow).unwrap(), "mine: too");
+}
+
+const ACTION: &str = "x/y/setup-action@0000000000000000000000000000000000000000";
+
+#[test]
+fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_none_is_edited_by_hand() {
+    let folder = made(layout("two folders with pnpm"));
+    let (code, stdout, stderr) = xtask(folder.path(), &["init", "--setup", ACTION]);
+    let written = stdout
+        .lines()
+        .filter(|line| line.starts_with("written: "))
+        .count();
+    assert!(code == 0 && (1..=8).contains(&written), "{stdout}{stderr}");
+    assert!(!stdout.contains("cargo xtask generate"), "{stdout}");
+    let file = folder.path().join("infrastructure/pipeline.toml");
+    std::fs::write(&file, filled(&std::fs::read_to_string(&file).unwrap())).unwrap();
+    // The marks are ids and addresses: no workflow has them.
+    let (code, stdout, stderr) = xtask(folder.path(), &["generate", "--check"]);
+    assert!(
+        code == 0 && stdout.matches("up to date").count() == 4,
+        "{stdout}{stderr}"
+    );
+    let deploy = folder.path().join(".github/workflows/production-deploy.yml");
+    let text = std::fs::read_to_string(&deploy).unwrap();
+    assert!(
+        text.contains("MONGODB_URI: ${{ secrets.PROD_MONGODB_URI }}") && text.contains(ACTION),
+        "{text}"
+    );
+    // Backups and state are no part of the work tree.
+    for name in ["backups/a", ".xtask/b"] {
+        std::fs::write(folder.path().join(name), "x").unwrap();
+    }
+    let mut status = Command::new("git");
+    status
+        .args(["status", "--porcelain", "--untracked-files=all"])
+        .current_dir(folder.path());
+    let status = String::from_utf8(status.output().unwrap().stdout).unwrap();
+    assert_eq!(status.lines().count(), written, "{status}");
+
+    // Whoever edits a workflow keeps it.
+    std::fs::write(
+        &deploy,
+        text.replace("timeout-minutes: 60", "timeout-minutes: 90"),
+    )
+    .unwrap();
+    let (code, _, stderr) = xtask(folder.path(), &["generate", "--check"]);
+    assert!(
+        code == 1 && stderr.contains("production-deploy.yml: jobs.deploy.timeout-minutes is 90, not 60"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = xtask(folder.path(), &["generate"]);
+    assert!(
+        code == 3 && stderr.contains("error[workflows-edited]"),
+        "{stderr}"
+    );
+    let (code, stdout, _) = xtask(folder.path(), &["generate", "--force"]);
+    assert!(
+        code == 0 && stdout.contains("written: .github/workflows/production-deploy.yml"),
+        "{stdout}"
+    );
+    assert_eq!(std::fs::read_to_string(&deploy).unwrap(), text);
+}
+
+#[test]
+fn a_file_of_another_version_deploys_nothing_and_is_enough_for_a_rollback() {
+    let folder = made(layout("two folders with pnpm"));
+    xtask(folder.path(), &["init", "--setup", ACTION]);
+    let file = folder.path().join("infrastructure/pipeline.toml");
+    let text = filled(&std::fs::read_to_string(&file).unwrap());
+    let later = text.replace("version = \"0.1\"", "version = \"7.2\"");
+    let later = later.replace(
+        "[environments.production.railway]",
+        "[environments.production.railway]\nregion = \"x\"",
+    );
+    std::fs::write(&file, format!("{later}\n[canary]\npercent = 5\n")).unwrap();
+    let refused = "is meant for version 7.2 of this program, and this is 0.1.0";
+    for args in [&["deploy", "--plan"][..], &["generate"]] {
+        let (code, _, stderr) = xtask(folder.path(), args);
+        assert!(
+            code == 3 && stderr.contains("error[version-other]") && stderr.contains(refused),
+            "{stderr}"
+        );
+    }
+    for args in [
+        &["rollback", "prod-20260102-030405", "--plan"][..],
+        &["restore", "--list"],
+        &["doctor", "--config-only"],
+    ] {
+        let (_, _, stderr) = xtask(folder.path(), args);
+        assert!(
+            stderr.contains("warning: ")
+                && stderr.contains(refused)
+                && !stderr.contains("error[version-other]"),
+            "{stderr}"
+        );
+        assert!(
+            stderr.contains("unknown keys of infrastructure/pipeline.toml: ") && stderr.contains("canary"),
+            "{stderr}"
+        );
+        assert!(
+            stderr.contains("environments.production.railway.region"),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("error[file-invalid]"), "{stderr}");
+    }
+    // The same keys in a file of this version are mistakes.
+    std::fs::write(&file, format!("{text}\n[canary]\npercent = 5\n")).unwrap();
+    let (code, _, stderr) = xtask(folder.path(), &["rollback", "prod-20260102-030405", "--plan"]);
+    assert!(code == 2 && stderr.contains("unknown field `canary`"), "{stderr}");
+}
+
+#[test]
+fn a_folder_without_git_is_inspected_as_well() {
+    let folder = made(layout("two folders with pnpm"));
+    std::fs::remove_dir_all(folder.path().join(".git")).unwrap();
+    let (code, stdout, stderr) = xtask(
+        Path::new("/"),
+        &["init", folder.path().to_str().unwrap(), "--plan"],
+    );
+    assert!(
+        code == 0 && stdout.contains("repository = \"<fill in: the repository on GitHub, owner/name>\""),
+        "{stdout}{stderr}"
+    );
+    assert!(
+        stdout.contains(&format!("[{RAILWAY}]")) && stdout.contains("source = \"backend\""),
+        "{stdout}"
+    );
+    let (code, _, stderr) = xtask(Path::new("/"), &["init", "/nonexistent"]);
+    assert!(code == 2 && stderr.contains("error[init-no-folder]"), "{stderr}");
+}
