@@ -1,6 +1,7 @@
 //! Everything that can block a restore, found before anything is changed and reported all at once.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -124,9 +125,15 @@ impl RestorePreflight {
     pub fn rescue_room(&mut self, ctx: &Context, loss: &LossPreview) -> Result<()> {
         let [created, changed, _] = loss.totals();
         let folder = ctx.state_dir("operations")?;
-        let needed_bytes = backup::room_bytes(created.bytes + changed.bytes);
-        let free_bytes = free_bytes(&folder)?;
-        if loss.exact && free_bytes < needed_bytes {
+        if loss.exact {
+            let needed_bytes = backup::room_bytes(created.bytes + changed.bytes);
+            self.rescue_file(&folder, free_bytes(&folder)?, needed_bytes);
+        }
+        Ok(())
+    }
+
+    fn rescue_file(&mut self, folder: &Path, free_bytes: u64, needed_bytes: u64) {
+        if free_bytes < needed_bytes {
             self.problem(format!(
                 "{} has {} free, and the rescue file of what was written since the backup needs about {}",
                 folder.display(),
@@ -134,7 +141,6 @@ impl RestorePreflight {
                 crate::report::bytes(needed_bytes)
             ));
         }
-        Ok(())
     }
 
     fn problem(&mut self, text: String) {
@@ -349,6 +355,14 @@ mod tests {
         assert_eq!(
             found.problems,
             ["an index of `shop.users` is being built: renaming would fail"]
+        );
+        // The disk of this machine, for what will be written after the swap.
+        found.rescue_file(Path::new("/operations"), 64 << 20, 64 << 20);
+        assert_eq!(found.problems.len(), 1);
+        found.rescue_file(Path::new("/operations"), (64 << 20) - 1, 64 << 20);
+        assert!(
+            found.problems[1].contains("the rescue file of what was written"),
+            "{found:?}"
         );
     }
 }

@@ -249,6 +249,7 @@ impl<'a> Restore<'a> {
     ) -> Result<Swapped> {
         if !self.journal.history.compared {
             let (written_since, others) = self.compare_live(backup)?;
+            // Each change was proved before it was made; this judges what is live after the last one.
             self.still_ours()?;
             let changed_since = changed.judge(&others)?;
             self.journal.write(&RestoreRecord::Compared {
@@ -320,8 +321,6 @@ impl<'a> Restore<'a> {
                 ms: elapsed_ms(step_started),
             })?;
         }
-        // The last change was proved before it was made; what follows judges what is live now.
-        self.still_ours()?;
         self.journal.write(&RestoreRecord::Swapped)?;
         Ok(InPlace {
             collections,

@@ -4,6 +4,7 @@ use mongodb::bson::{Bson, Document, doc, serialize_to_vec};
 use rehearsal::test_env::restore::{DATABASE, RestoreEnv};
 use serde_json::Value;
 use xtask::archive::writer::{ArchiveWriter, CollectionShape};
+use xtask::domain::manifest::METADATA_FILE;
 
 /// A document whose texts are not UTF-8, as drivers send it that do not check.
 fn not_utf8(id: impl Into<Bson>) -> Vec<u8> {
@@ -180,6 +181,9 @@ fn what_no_restore_can_restore_is_reported_when_the_backup_is_taken() {
             .unwrap();
         env.collection(name).insert_one(doc! { "_id": 1 }).run().unwrap();
         let created: Value = env.ok(&["backup"]);
+        let file = std::path::Path::new(created["path"].as_str().unwrap()).with_file_name(METADATA_FILE);
+        let recorded: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        assert_eq!(created["metadata"], recorded, "the checksum too");
         let warnings = created["metadata"]["warnings"].to_string();
         assert!(
             warnings.contains("cannot restore this backup") && warnings.contains(why),
