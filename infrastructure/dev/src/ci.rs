@@ -79,6 +79,7 @@ enum Stage {
     Clippy,
     Build,
     Test,
+    Dns,
     Faults,
     Fuzz,
     Pages,
@@ -167,6 +168,7 @@ impl Stage {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Test => "test",
+            Self::Dns => "dns",
             Self::Faults => "faults",
             Self::Fuzz => "fuzz",
             Self::Pages => "pages",
@@ -180,6 +182,9 @@ impl Stage {
     fn cannot_run(self, root: &Path) -> Result<Option<String>> {
         match self {
             Self::Pages => tools::unavailable(root, ToolStage::Pages),
+            Self::Dns => Ok((!has_namespaces(root)?).then(|| {
+                "no network namespace can be made here: it needs `unshare` and `ip`, and the right to use them".to_owned()
+            })),
             _ => Ok(None),
         }
     }
@@ -197,6 +202,10 @@ impl Stage {
             Self::Test => cmd!(
                 sh,
                 "cargo test --workspace --locked -- --test-threads {TEST_THREADS}"
+            ),
+            Self::Dns => cmd!(
+                sh,
+                "cargo test --package xtask --locked --test data backup::srv::strings -- --ignored"
             ),
             Self::Faults => return faults(sh, root, args.all),
             Self::Fuzz => return fuzz::run(sh, root, args.fuzz_minutes),
@@ -243,6 +252,20 @@ impl Stage {
         }
         finished.checked().map(drop)
     }
+}
+
+/// Whether the test of connection strings may have a name server of its own, as its user or as the administrator.
+fn has_namespaces(root: &Path) -> Result<bool> {
+    let sh = Shell::new()?;
+    sh.change_dir(root);
+    let ways = [
+        cmd!(sh, "unshare -rmn ip link set lo up"),
+        cmd!(sh, "sudo --non-interactive unshare -mn ip link set lo up"),
+    ];
+    Ok(ways.into_iter().any(|way| {
+        let tried = Exec::new(way).deadline(Duration::from_secs(10)).output();
+        tried.is_ok_and(|ended| ended.code == Some(0))
+    }))
 }
 
 /// The tables of what can go wrong: a sample of their cells; or all of them, one by one, and every line of the journals.
