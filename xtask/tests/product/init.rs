@@ -94,11 +94,12 @@ fn filled(text: &str) -> String {
 
 #[test]
 fn what_the_files_of_a_repository_hold_is_found_and_nothing_wrong_is_proposed() {
-    let (mut needed, mut found, mut problems) = (0, 0, Vec::new());
+    let (mut needed, mut found, mut questions, mut problems) = (0, 0, Vec::new(), Vec::new());
     for layout in LAYOUTS {
         let folder = made(layout);
         let plan = planned(folder.path());
         let keys = plan["keys"].as_array().unwrap().iter();
+        questions.push(keys.clone().filter(|key| key["value"].is_null()).count());
         let mut proposed: BTreeMap<&str, &str> = keys
             .filter_map(|key| Some((key["key"].as_str()?, key["value"].as_str()?)))
             .collect();
@@ -127,7 +128,7 @@ fn what_the_files_of_a_repository_hold_is_found_and_nothing_wrong_is_proposed() 
         }
     }
     println!(
-        "keys that files hold: {found} of {needed} found in {} layouts",
+        "keys that files hold: {found} of {needed} found in {} layouts; marks to fill in: {questions:?}",
         LAYOUTS.len()
     );
     assert!(problems.is_empty(), "{}", problems.join("\n"));
