@@ -379,16 +379,17 @@ impl Operation {
         if touched {
             return self.stop(error);
         }
-        self.record_end(OperationOutcome::Failed, &error);
-        untouched(&error)
+        self.fail_unchanged(&error)
     }
 
     /// Ends the operation midway (exit 4) after an error: it stays unfinished, whatever this process has done itself.
     pub fn stop(self, error: anyhow::Error) -> anyhow::Error {
         let (id, kind) = (self.id.clone(), self.kind.clone());
-        self.record_end(OperationOutcome::Stopped, &error);
         if is_taken_over(&error) {
             return error;
+        }
+        if let Err(taken_over) = self.record_end(OperationOutcome::Stopped, &error) {
+            return taken_over;
         }
         errors::operation_stopped(format!("{error:#}"), advice(&error), kind, id).into()
     }
@@ -405,22 +406,35 @@ impl Operation {
 
     /// Ends the operation after an error, where it is proved that nothing of it is live (exit 1).
     pub fn fail_unchanged(self, error: &anyhow::Error) -> anyhow::Error {
-        self.record_end(OperationOutcome::Failed, error);
-        untouched(error)
+        match self.record_end(OperationOutcome::Failed, error) {
+            Ok(()) => untouched(error),
+            Err(taken_over) => taken_over,
+        }
     }
 
     /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
     /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
-    pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) {
+    ///
+    /// # Errors
+    /// Another process holds the operation now: what failed may have failed for that, and the end is not ours to report.
+    pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) -> Result<()> {
         if is_taken_over(error) {
-            return;
+            return Ok(());
         }
         let facts =
             serde_json::json!({ "error": secret::scrub(&crate::error::brief(&format!("{error:#}"))) });
-        if let Err(unrecorded) = with_signals_deferred(|| self.finish(outcome, facts)) {
-            report::progress(&format!(
-                "warning: the ledger could not be written: {unrecorded:#}"
-            ));
+        match with_signals_deferred(|| self.finish(outcome, facts)) {
+            Ok(()) => Ok(()),
+            Err(taken_over) if is_taken_over(&taken_over) => {
+                report::progress(&format!("  {error:#}"));
+                Err(taken_over)
+            }
+            Err(unrecorded) => {
+                report::progress(&format!(
+                    "warning: the ledger could not be written: {unrecorded:#}"
+                ));
+                Ok(())
+            }
         }
     }
 

@@ -54,7 +54,7 @@ pub fn forget(ctx: &Context, id: &OperationId, reason: &str) -> Result<Forgotten
             Ok(forgotten)
         }
         Err(error) => {
-            operation.record_end(OperationOutcome::Failed, &error);
+            operation.record_end(OperationOutcome::Failed, &error)?;
             Err(error)
         }
     }

@@ -331,13 +331,13 @@ fn end<T: EndFacts>(
             Ok(value)
         }
         Err(error) if exit_of(&error) == Some(ExitKind::Midway) => {
-            operation.record_end(OperationOutcome::Stopped, &error);
+            operation.record_end(OperationOutcome::Stopped, &error)?;
             Err(error)
         }
         Err(error) if midway => Err(operation.stop(error)),
         Err(error) if operation.was_resumed() => Err(operation.fail(error)),
         Err(error) => {
-            operation.record_end(OperationOutcome::Failed, &error);
+            operation.record_end(OperationOutcome::Failed, &error)?;
             Err(error)
         }
     }

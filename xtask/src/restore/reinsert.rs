@@ -89,7 +89,7 @@ pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> R
             Ok(done)
         }
         Err(error) => {
-            operation.record_end(OperationOutcome::Failed, &error);
+            operation.record_end(OperationOutcome::Failed, &error)?;
             let changed = inserted > 0 || !done.created.is_empty();
             ensure!(!changed, errors::reinsert_stopped(format!("{error:#}"), inserted));
             Err(error)

@@ -23,7 +23,7 @@ pub(super) fn wait_for_end(operation: &LedgerOperation) {
     let why = loop {
         match holder::life(former) {
             Life::Dead => return,
-            Life::Unknown => break "whether it has ended is not known on this machine".to_owned(),
+            Life::Unknown => break "its end cannot be determined from this machine".to_owned(),
             Life::Alive if holder::is_stopped(former.pid) => {
                 break format!("it is stopped (kill -CONT {0} lets it end by itself)", former.pid);
             }
