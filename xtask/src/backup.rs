@@ -27,7 +27,7 @@ pub use crate::storage::backup_file::{
 pub use copies::keep;
 pub use create::{BackupTimings, CreateOptions, create, create_timed, room_bytes};
 pub use find::{copy_archive, find, free_id, identities, open_archive, resolve};
-pub use indexes::{clustered_expiry, create_without_expiry, is_capped, secondary_indexes, seconds};
+pub use indexes::{clustered_expiry, create_without_expiry, expiries, is_capped, secondary_indexes};
 pub use list::{BackupListing, last_verified, list};
 pub use restorable::{Restorable, live_problem, restorable, restorable_live};
 pub use verify::verify;

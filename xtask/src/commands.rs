@@ -31,7 +31,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::context::Context;
 use crate::error::catalogue::configuration as errors;
+use crate::error::{exit_code, render, unchanged};
 use crate::report::{self, Format};
+use crate::tools::fault::explained;
 
 /// Version and commit of this program.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("XTASK_COMMIT"), ")");
@@ -145,11 +147,17 @@ pub fn run_program(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     match dispatch(Cli::parse_from(arguments)) {
         Ok(code) => code,
-        Err(error) => {
-            report::progress(&crate::error::render(&error));
-            crate::error::exit_code(&error)
-        }
+        Err(error) => report_error(&error),
     }
+}
+
+/// Shows an error with the state and the next command, whatever it is; gives the exit code. Errors after a live change have been told
+/// what is live by the operation that made it.
+pub fn report_error(error: &anyhow::Error) -> ExitCode {
+    let explained = explained(error).map(anyhow::Error::from);
+    let error = unchanged(explained.as_ref().unwrap_or(error));
+    report::progress(&render(&error));
+    exit_code(&error)
 }
 
 /// Runs the command; errors decide the exit code.

@@ -4,6 +4,7 @@
 
 mod environment;
 mod error;
+mod storage;
 mod values;
 pub mod version;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use crate::domain::step;
 
 pub use environment::{EnvironmentConfig, MongodbConfig, RailwayConfig, VariableConfig, VercelConfig};
+pub use storage::{ObjectLock, ObjectLockMode, RcloneConfig, S3Config, StorageConfig};
 
 /// The largest configuration that is read.
 const LIMIT_BYTES: usize = 1 << 20;
@@ -193,37 +195,6 @@ pub enum Oplog {
     /// An error where the deployment does not allow it.
     Require,
     Never,
-}
-
-/// A storage for backups.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum StorageConfig {
-    /// A folder: absolute, or relative to the root of the repository.
-    Directory {
-        path: PathBuf,
-        #[serde(default)]
-        required: bool,
-        /// Whether the folder is kept by another machine, and so outlives this one: a network file system.
-        #[serde(default)]
-        off_machine: bool,
-    },
-    /// Assets of a release in the GitHub repository, or artifacts of the workflow run.
-    Github {
-        #[serde(default)]
-        required: bool,
-    },
-    /// Azure Blob Storage, through `az`.
-    Azure {
-        container: String,
-        #[serde(default)]
-        prefix: String,
-        /// Environment variable with the connection string.
-        #[serde(default = "default_azure_connection")]
-        connection: String,
-        #[serde(default)]
-        required: bool,
-    },
 }
 
 /// What happens around a restore.
@@ -475,6 +446,7 @@ impl Config {
         let variables = environment.variables.iter();
         names.extend(variables.map(|variable| variable.secret.clone()));
         names.extend(self.backup.identity.clone());
+        names.extend(self.backup.storage.iter().flat_map(StorageConfig::secret_names));
         names.extend(environment.vercel.protection_bypass.clone());
         names.extend(environment.vercel.build_env.clone());
         names
@@ -495,10 +467,6 @@ impl Config {
 
 fn default_state_dir() -> PathBuf {
     ".xtask".into()
-}
-
-fn default_azure_connection() -> String {
-    "AZURE_STORAGE_CONNECTION_STRING".into()
 }
 
 /// Parses any of our strict TOML files; the error names file, line, column and the key that was probably meant.

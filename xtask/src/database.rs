@@ -5,16 +5,19 @@ mod deadline;
 mod emergency;
 mod facts;
 mod fence;
+mod index_spec;
 mod inventory;
 mod normal_form;
 mod oplog;
 mod raw_id;
 mod scan;
+mod unreachable;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mongodb::bson::{Document, doc};
+use mongodb::options::{ServerAddress, Tls};
 use mongodb::sync::{Client, Database};
 
 use crate::connection::ConnectionString;
@@ -24,15 +27,18 @@ use crate::secret::Secret;
 pub use changes::{Renamed, ViewDefinition};
 pub use facts::{Privileges, Server, Space};
 pub use fence::Fence;
+pub use index_spec::{Buildable, NEVER_S, index_problems, seconds};
 pub use inventory::{Digests, Listed};
 pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::OplogAccess;
 pub use raw_id::{RawId, shown_document};
 
-/// How long a server may take to be found.
+/// How long a server may take to be found, where the connection string has no time for it.
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);
-/// How long one connection may take to be made.
+/// How long one connection may take to be made, where the connection string has no time for it.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// The longest for both, whatever it has: somebody waits.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(30);
 /// How long indexes may take to be built.
 const BUILD_DEADLINE: Duration = Duration::from_hours(6);
 /// How long a change may take to reach a majority of the servers.
@@ -41,6 +47,8 @@ const MAJORITY_DEADLINE_MS: i32 = 60_000;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 /// The server's code `DuplicateKey`.
 const DUPLICATE_KEY: i32 = 11000;
+/// An option that the server does not have: `InvalidIndexSpecificationOption`, and `AtlasError` of Atlas's small tiers.
+const OPTION_REFUSED: [i32; 2] = [197, 8_000];
 const APP_NAME: &str = "cargo-xtask";
 
 /// The longest that the driver looks for a server and for a connection, whatever the connection string says.
@@ -58,6 +66,8 @@ pub struct Live {
     client: Client,
     database: Database,
     host: String,
+    members: Vec<ServerAddress>,
+    with_tls: bool,
     /// The longest that one answer is waited for: the driver itself has no such limit.
     answer: Duration,
     /// Set by an operation: each change needs its proof.
@@ -71,7 +81,7 @@ impl Live {
     pub fn connect(uri: &Secret, database: &str) -> Result<Self> {
         let live = Self::open(uri, database, None)?;
         live.command(&doc! { "ping": 1 })
-            .map_err(|error| errors::no_server(&live.host, format!("{error:#}")))?;
+            .map_err(|error| unreachable::why(&live.host, &live.members, live.with_tls, &error))?;
         Ok(live)
     }
 
@@ -82,17 +92,22 @@ impl Live {
         let mut options = uri.for_client()?;
         let selection = options.server_selection_timeout.get_or_insert(SELECTION_DEADLINE);
         let connect = options.connect_timeout.get_or_insert(CONNECT_DEADLINE);
-        if let Some(patience) = at_most {
-            *selection = patience.selection.min(*selection);
-            *connect = patience.connect.min(*connect);
-        }
+        let at_most_each = at_most.map_or((LONGEST_DEADLINE, LONGEST_DEADLINE), |patience| {
+            (patience.selection, patience.connect)
+        });
+        *selection = at_most_each.0.min(*selection);
+        *connect = at_most_each.1.min(*connect);
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+        let members = options.hosts.clone();
+        let with_tls = matches!(options.tls, Some(Tls::Enabled(_)));
         let client = Client::with_options(options).map_err(errors::connection_string_unusable)?;
         Ok(Self {
             database: client.database(database),
             client,
             host: hosts.join(","),
+            members,
+            with_tls,
             answer: at_most.map_or(ANSWER_DEADLINE, |patience| patience.answer),
             fence: None,
             claimed: None,
@@ -116,6 +131,14 @@ impl Live {
     /// The hosts of the connection string, without user and password.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Whether these hosts, from a backup, are of the same deployment. DNS gives the members in any order, and single ones are
+    /// exchanged: one that both have is enough.
+    pub fn is_at(&self, hosts: &str) -> bool {
+        hosts
+            .split(',')
+            .any(|host| self.host.split(',').any(|own| own == host))
     }
 
     /// The driver's handle of the database.
@@ -193,5 +216,28 @@ pub(crate) fn server_code(error: &anyhow::Error) -> Option<i32> {
     match error.kind.as_ref() {
         mongodb::error::ErrorKind::Command(command) => Some(command.code),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_members_of_a_deployment_are_recognised_in_any_order_and_another_one_is_not() {
+        let uri = Secret::new("mongodb://a.example:27017,b.example,c.example/?replicaSet=rs0");
+        let live = Live::open(&uri, "shop", None).unwrap();
+        assert_eq!(live.host(), "a.example:27017,b.example:27017,c.example:27017");
+        for (hosts, same) in [
+            ("a.example:27017,b.example:27017,c.example:27017", true),
+            ("c.example:27017,a.example:27017,b.example:27017", true),
+            // One member was exchanged.
+            ("d.example:27017,c.example:27017,b.example:27017", true),
+            ("a.example:27018,b.example:27018,c.example:27018", false),
+            ("a.example.test:27017", false),
+            ("", false),
+        ] {
+            assert_eq!(live.is_at(hosts), same, "{hosts}");
+        }
     }
 }

@@ -219,7 +219,10 @@ pub fn timeline(timings: &[Timing]) -> String {
     let rows: Vec<Vec<String>> = timings
         .iter()
         .map(|timing| {
-            let budget = timing.budget_ms.map(duration_ms).unwrap_or_default();
+            let budget = timing
+                .budget_ms
+                .map(|budget_ms| budget_cell(timing.duration_ms, budget_ms));
+            let budget = budget.unwrap_or_default();
             let mark = if timing.critical { "*" } else { "" };
             let start = format!("+{}", duration_ms(timing.start_ms));
             vec![
@@ -234,6 +237,14 @@ pub fn timeline(timings: &[Timing]) -> String {
     table(&["", "step", "start", "took", "budget"], &rows)
 }
 
+fn budget_cell(took_ms: u64, budget_ms: u64) -> String {
+    let budget = duration_ms(budget_ms);
+    if took_ms <= budget_ms {
+        return budget;
+    }
+    format!("{budget}, missed by {}", duration_ms(took_ms - budget_ms))
+}
+
 /// Bytes for people, in decimal units.
 pub fn bytes(count: u64) -> String {
     indicatif::DecimalBytes(count).to_string()
@@ -241,8 +252,16 @@ pub fn bytes(count: u64) -> String {
 
 /// How long the recovery took, and what of it was not the platforms' or mongorestore's.
 pub fn recovered(recovery_ms: u64, unavoidable_ms: u64, budget_ms: u64) -> String {
+    let of = if recovery_ms > budget_ms {
+        format!(
+            "{} over the budget of",
+            duration_ms(recovery_ms.saturating_sub(budget_ms))
+        )
+    } else {
+        "of".to_owned()
+    };
     format!(
-        "recovered in {} of {}: mongorestore and then the slower platform took {}, all else {} ({:.1} % more)",
+        "recovered in {}, {of} {}: mongorestore and then the slower platform took {}, all else {} ({:.1} % of the whole)",
         duration_ms(recovery_ms),
         duration_ms(budget_ms),
         duration_ms(unavoidable_ms),
@@ -251,9 +270,10 @@ pub fn recovered(recovery_ms: u64, unavoidable_ms: u64, budget_ms: u64) -> Strin
     )
 }
 
-/// What a recovery took beside what was unavoidable, in percent of the latter.
+/// What a recovery took beside what was unavoidable, in percent of the whole: what a platform or a database took in no time at
+/// all makes no number without meaning.
 pub fn overhead_percent(recovery_ms: u64, unavoidable_ms: u64) -> f64 {
-    recovery_ms.saturating_sub(unavoidable_ms) as f64 * 100.0 / unavoidable_ms.max(1) as f64
+    recovery_ms.saturating_sub(unavoidable_ms) as f64 * 100.0 / recovery_ms.max(1) as f64
 }
 
 /// A duration for people: `850 ms`, `12.3 s`, `4 min 05 s`.
@@ -268,7 +288,41 @@ pub fn duration_ms(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration_ms, table_within};
+    use super::{duration_ms, recovered, table_within, timeline};
+    use crate::domain::timeline::Timing;
+
+    #[test]
+    fn no_part_of_a_recovery_is_more_than_the_whole() {
+        let told = recovered(10_000, 190, 900_000);
+        assert!(
+            told.starts_with("recovered in 10.0 s, of 15 min 00 s: mongorestore"),
+            "{told}"
+        );
+        assert!(told.ends_with("all else 9.8 s (98.1 % of the whole)"), "{told}");
+        // A database that was kept, beside platforms that served already.
+        assert!(recovered(53_730, 0, 1).ends_with("(100.0 % of the whole)"));
+        assert!(recovered(0, 0, 1).ends_with("(0.0 % of the whole)"));
+    }
+
+    #[test]
+    fn a_budget_that_was_missed_is_told_with_by_how_much() {
+        let told = recovered(1_200_000, 600_000, 900_000);
+        assert!(
+            told.contains("recovered in 20 min 00 s, 5 min 00 s over the budget of 15 min 00 s: "),
+            "{told}"
+        );
+        let timing = |duration_ms| Timing {
+            step: "backend back".into(),
+            start_ms: 0,
+            duration_ms,
+            budget_ms: Some(420_000),
+            critical: false,
+        };
+        let told = timeline(&[timing(420_000), timing(480_000)]);
+        let rows: Vec<&str> = told.lines().skip(1).collect();
+        assert!(rows[0].ends_with("7 min 00 s"), "{told}");
+        assert!(rows[1].ends_with("7 min 00 s, missed by 1 min 00 s"), "{told}");
+    }
 
     #[test]
     fn durations_are_told_in_the_units_that_people_use() {

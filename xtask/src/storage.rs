@@ -8,6 +8,8 @@ pub mod backup_file;
 pub mod directory;
 mod foreign;
 pub mod github;
+pub mod objects;
+pub mod rclone;
 
 use std::fmt;
 use std::io::Read;
@@ -114,7 +116,9 @@ pub fn open(ctx: &Context, storage: &StorageConfig) -> Result<Box<dyn BackupStor
             prefix,
             connection,
             ..
-        } => Box::new(azure::Container::open(ctx, container, prefix, connection)?),
+        } => Box::new(azure::open(ctx, container, prefix, connection)?),
+        StorageConfig::S3(s3) => Box::new(rclone::open_bucket(ctx, s3)?),
+        StorageConfig::Rclone(remote) => Box::new(rclone::open_remote(ctx, remote)?),
     })
 }
 
@@ -122,7 +126,8 @@ pub fn open(ctx: &Context, storage: &StorageConfig) -> Result<Box<dyn BackupStor
 pub const fn is_off_machine(storage: &StorageConfig) -> bool {
     match storage {
         StorageConfig::Directory { off_machine, .. } => *off_machine,
-        StorageConfig::Github { .. } | StorageConfig::Azure { .. } => true,
+        StorageConfig::Rclone(remote) => remote.off_machine,
+        StorageConfig::Github { .. } | StorageConfig::Azure { .. } | StorageConfig::S3(_) => true,
     }
 }
 
@@ -132,5 +137,7 @@ pub fn is_required(storage: &StorageConfig) -> bool {
         StorageConfig::Directory { required, .. }
         | StorageConfig::Github { required }
         | StorageConfig::Azure { required, .. } => *required,
+        StorageConfig::S3(s3) => s3.required,
+        StorageConfig::Rclone(remote) => remote.required,
     }
 }

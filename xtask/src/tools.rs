@@ -9,5 +9,6 @@ pub mod mongo_server;
 pub mod mongodump;
 pub mod mongorestore;
 pub mod railway;
+pub mod rclone;
 pub mod toolchain;
 pub mod vercel;

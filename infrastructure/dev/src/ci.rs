@@ -23,8 +23,10 @@ use crate::tools::{self, ToolStage};
 const STAGE_DEADLINE: Duration = Duration::from_mins(40);
 /// Every cell of every table of faults; a sample of them has the deadline of the others.
 const ALL_FAULTS_DEADLINE: Duration = Duration::from_hours(6);
-/// How the tables are told to run whole.
-const ALL_FAULTS: (&str, &str) = ("FAULTS", "all");
+/// How the tables, and the tests that stop an operation at lines of its journal, are asked to run whole.
+const ALL_FAULTS: [(&str, &str); 2] = [("FAULTS", "all"), ("XTASK_LINES", "all")];
+/// Tests wait for servers and platforms more than they compute.
+const TEST_THREADS: &str = "4";
 /// Documents of the short rehearsal.
 const REHEARSAL_DOCUMENTS: &str = "2000";
 const SCENARIO_DOCUMENTS: &str = "300";
@@ -192,7 +194,10 @@ impl Stage {
                 "cargo clippy --workspace --all-targets --locked -- --deny warnings"
             ),
             Self::Build => cmd!(sh, "cargo build --workspace --all-targets --locked"),
-            Self::Test => cmd!(sh, "cargo test --workspace --locked"),
+            Self::Test => cmd!(
+                sh,
+                "cargo test --workspace --locked -- --test-threads {TEST_THREADS}"
+            ),
             Self::Faults => return faults(sh, root, args.all),
             Self::Fuzz => return fuzz::run(sh, root, args.fuzz_minutes),
             Self::Pages => cmd!(
@@ -240,20 +245,35 @@ impl Stage {
     }
 }
 
-/// The tables of what can go wrong: a sample of their cells, or all of them, told one by one.
+/// The tables of what can go wrong: a sample of their cells; or all of them, one by one, and every line of the journals.
 fn faults(sh: &Shell, root: &Path, all: bool) -> Result<()> {
-    let command = cmd!(
-        sh,
-        "cargo test --package rehearsal --locked --test release operation:: -- --ignored"
-    );
     if !all {
-        return Stage::Faults.run_command(command, root);
+        let tables = cmd!(
+            sh,
+            "cargo test --package rehearsal --locked --test release operation:: -- --ignored --test-threads {TEST_THREADS}"
+        );
+        return Stage::Faults.run_command(tables, root);
     }
-    let (name, value) = ALL_FAULTS;
+    let tables = cmd!(
+        sh,
+        "cargo test --package rehearsal --locked --test release operation:: -- --include-ignored --nocapture"
+    );
+    every_fault(tables, root)?;
+    every_fault(
+        cmd!(
+            sh,
+            "cargo test --package xtask --locked --test data restore_crash -- --nocapture"
+        ),
+        root,
+    )
+}
+
+fn every_fault(tests: xshell::Cmd<'_>, root: &Path) -> Result<()> {
     let tools = resolve(root, &[])?;
-    Exec::new(command.arg("--nocapture"))
-        .env("PATH", path_with(&tools)?)
-        .env(name, value)
+    let exec = Exec::new(tests).env("PATH", path_with(&tools)?);
+    ALL_FAULTS
+        .into_iter()
+        .fold(exec, |exec, (name, value)| exec.env(name, value))
         .inherit(CARGO_ENV)
         .deadline(ALL_FAULTS_DEADLINE)
         .on_stderr(report::progress)

@@ -132,7 +132,7 @@ fn differences(env: &TestEnv, backup: &BackupMetadata) -> Result<Vec<String>> {
     Ok(wanted.compare(&found).iter().map(ToString::to_string).collect())
 }
 
-/// Properties in the collections set aside that the backup has not: what users wrote after it.
+/// Properties in all collections set aside that the backup has not: what users wrote after it.
 fn kept(env: &TestEnv, backup: &BackupMetadata) -> Result<u64> {
     let database = live(env)?;
     let names = database
@@ -140,23 +140,25 @@ fn kept(env: &TestEnv, backup: &BackupMetadata) -> Result<u64> {
         .list_collection_names()
         .run()
         .context("cannot list the collections")?;
-    let aside = names
-        .iter()
-        .find(|name| name.starts_with("__old_") && name.ends_with("_properties"));
-    let aside = aside.context("no collection was set aside for `properties`")?;
-    let count = database
-        .database()
-        .collection::<mongodb::bson::RawDocumentBuf>(aside)
-        .count_documents(mongodb::bson::doc! {})
-        .run()?;
+    let is_aside = |name: &&String| name.starts_with("__old_") && name.ends_with("_properties");
+    let aside: Vec<&String> = names.iter().filter(is_aside).collect();
+    ensure!(!aside.is_empty(), "no collection was set aside for `properties`");
     let at_backup = backup
         .namespaces
         .iter()
         .find(|namespace| namespace.collection == "properties");
     let at_backup = at_backup.context("the backup has no `properties`")?.documents;
-    count
-        .checked_sub(at_backup)
-        .context("the collection set aside has fewer documents than the backup")
+    let written = aside.into_iter().map(|name| {
+        let count = database
+            .database()
+            .collection::<mongodb::bson::RawDocumentBuf>(name)
+            .count_documents(mongodb::bson::doc! {})
+            .run()?;
+        count
+            .checked_sub(at_backup)
+            .with_context(|| format!("`{name}` has fewer documents than the backup"))
+    });
+    written.sum()
 }
 
 /// The data without the record of migrations: the sample application writes there when it migrated, and no two runs are alike.

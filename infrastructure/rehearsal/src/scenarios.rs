@@ -2,6 +2,7 @@
 //! rollback can go, and prove how it ended.
 
 mod jobs;
+mod meanwhile;
 pub mod release_and_rollback;
 
 use std::time::{Duration, Instant};
@@ -63,6 +64,10 @@ pub enum Scenario {
     GithubDown,
     /// A deploy stops midway and its machine is gone; it blocks the next deploy until somebody undoes it
     StuckDeploy,
+    /// Users go on writing through the faulty release while it is rolled back; no write is lost
+    Writer,
+    /// After a rollback the platforms deploy the head of the branch by themselves; it is found, and rolled back again
+    Overrun,
 }
 
 const FIRST: &str = "1.0.0";
@@ -115,6 +120,8 @@ pub fn play(scenario: Scenario, setting: Setting, env: &TestEnv) -> Result<Playe
         Scenario::RunnerLost => case.runner_lost()?,
         Scenario::GithubDown => case.github_down()?,
         Scenario::StuckDeploy => case.stuck_deploy()?,
+        Scenario::Writer => case.writer()?,
+        Scenario::Overrun => case.overrun()?,
     }
     let unknown = &env.platform_report()?["unimplemented"];
     ensure!(

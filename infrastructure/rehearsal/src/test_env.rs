@@ -14,6 +14,7 @@ pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod restore;
+pub mod sample;
 pub mod server;
 mod shell;
 

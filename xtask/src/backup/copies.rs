@@ -20,7 +20,7 @@ pub(super) fn copy_to_other_storages(
     first: &Directory,
     backup: &mut BackupFile,
 ) -> Result<()> {
-    let mut failed = Vec::new();
+    let (mut failed, mut remedies) = (Vec::new(), Vec::new());
     let others: Vec<&StorageConfig> = ctx
         .config
         .backup
@@ -54,8 +54,14 @@ pub(super) fn copy_to_other_storages(
                 let warning = scrub(&format!("{error:#}"));
                 report::progress(&format!("warning: {warning}"));
                 backup.metadata.warnings.push(warning.clone());
+                let remedy = error
+                    .downcast_ref::<CliError>()
+                    .and_then(|error| error.next.clone());
                 if storage::is_required(storage) {
                     failed.push(warning);
+                    remedies.extend(remedy);
+                } else if let Some(remedy) = remedy {
+                    report::progress(&format!("  next: {remedy}"));
                 }
             }
         }
@@ -76,10 +82,14 @@ pub(super) fn copy_to_other_storages(
         return Ok(());
     }
     let (what, path) = (failed.join("; "), backup.path.display());
+    if remedies.is_empty() {
+        remedies
+            .push("correct the storage in pipeline.toml or its secret, and run the command again".to_owned());
+    }
     Err(
         CliError::failed(format!("a required storage has no copy of the backup: {what}"))
             .live(format!("nothing was changed; the backup itself is good: {path}"))
-            .next("correct the storage in pipeline.toml or its secret, and run the command again")
+            .next(remedies.join("; "))
             .into(),
     )
 }

@@ -186,7 +186,7 @@ fn ensure_not_empty(stored: &StoredBackup, options: &CreateOptions) -> Result<()
         .into())
 }
 
-/// What `restore` will not restore of it, as warnings: the backup is worth keeping, because `mongorestore` may.
+/// What `restore` will not restore of it, or not as it was, as warnings: the backup is worth keeping, because `mongorestore` may.
 pub(super) fn not_restorable(namespaces: &[NamespaceRecord], database: &str) -> Vec<String> {
     if namespaces.is_empty() {
         // Nothing was there, and --allow-empty was given.
@@ -199,6 +199,7 @@ pub(super) fn not_restorable(namespaces: &[NamespaceRecord], database: &str) -> 
         .into_iter()
         .map(cannot)
         .chain(found.left_alone)
+        .chain(found.altered)
         .collect();
     for warning in &warnings {
         report::progress(&format!("warning: {warning}"));

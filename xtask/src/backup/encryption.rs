@@ -52,6 +52,8 @@ pub fn elsewhere(config: &BackupConfig) -> Vec<String> {
             } => off_machine.then(|| format!("the folder {}", path.display())),
             StorageConfig::Github { .. } => Some("GitHub (drafts of releases)".to_owned()),
             StorageConfig::Azure { container, .. } => Some(format!("Azure (container {container})")),
+            StorageConfig::S3(s3) => Some(format!("S3 (bucket {})", s3.bucket)),
+            StorageConfig::Rclone(rclone) => Some(format!("rclone (remote {})", rclone.remote)),
         })
         .collect()
 }

@@ -80,6 +80,10 @@ pub(super) fn explain(error: &anyhow::Error, what: &str) -> anyhow::Error {
 
 /// The same for an error of connecting, which has an ending already, but knows less of the cause.
 pub(super) fn explain_connection(error: anyhow::Error, what: &str) -> anyhow::Error {
+    let code = error.downcast_ref::<CliError>().and_then(|stop| stop.code);
+    if code.is_some_and(|code| code != "no_server") {
+        return error;
+    }
     match known(&brief(&format!("{error:#}")), what) {
         Some(stop) => stop.live(UNCHANGED).into(),
         None => error,

@@ -1,9 +1,9 @@
 //! Indexes of a collection in a backup, and the expiry of one that is itself an index.
 
 use anyhow::{Context as _, Result};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
-use crate::database::{Live, document_of_json};
+use crate::database::{Buildable, Live, document_of_json, seconds};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 
 /// The option of a clustered collection: after how many seconds its documents expire.
@@ -16,8 +16,6 @@ pub fn secondary_indexes(namespace: &NamespaceRecord) -> Result<Vec<Document>> {
     for index in &namespace.indexes {
         let mut index = document_of_json(index)
             .with_context(|| format!("an index of `{}` is not readable", namespace.name()))?;
-        // Older servers recorded the namespace with each index; the new one may have another name.
-        index.remove("ns");
         // Servers list the simple collation as none, and take none for that of the collection.
         if collated && !index.contains_key("collation") {
             index.insert("collation", doc! { "locale": "simple" });
@@ -28,6 +26,19 @@ pub fn secondary_indexes(namespace: &NamespaceRecord) -> Result<Vec<Document>> {
         }
     }
     Ok(indexes)
+}
+
+/// Name and expiry of each TTL index of a collection, the clustered one included: as servers of today take it.
+pub fn expiries(namespace: &NamespaceRecord) -> Result<Vec<(String, i64)>> {
+    let mut found = Vec::new();
+    for index in &secondary_indexes(namespace)? {
+        let index = Buildable::of(index).index;
+        if let Ok(expire_after_s) = index.get_i32(EXPIRY) {
+            found.push((index.get_str("name")?.to_owned(), i64::from(expire_after_s)));
+        }
+    }
+    found.extend(clustered_expiry(namespace)?);
+    Ok(found)
 }
 
 /// Whether the order of the documents belongs to what the collection holds.
@@ -42,9 +53,11 @@ pub fn clustered_expiry(namespace: &NamespaceRecord) -> Result<Option<(String, i
     }
     let options = document_of_json(&namespace.options)
         .with_context(|| format!("the options of `{}` are not readable", namespace.name()))?;
-    let Some(expire_after_s) = options.get(EXPIRY).map(seconds).transpose()? else {
+    let Some(expiry) = options.get(EXPIRY) else {
         return Ok(None);
     };
+    let expire_after_s = seconds(expiry)
+        .with_context(|| format!("no server takes the expiry {expiry} of `{}`", namespace.name()))?;
     let index = options.get_document("clusteredIndex").ok();
     let name = index
         .and_then(|index| index.get_str("name").ok())
@@ -60,24 +73,13 @@ pub fn create_without_expiry<'a>(
     namespaces: impl Iterator<Item = &'a NamespaceRecord>,
 ) -> Result<()> {
     for namespace in namespaces {
-        if let Some((index, _)) = clustered_expiry(namespace)? {
+        if let Some((index, expire_after_s)) = clustered_expiry(namespace)? {
             let options = document_of_json(&namespace.options)?;
-            live.create_unexpiring(&format!("{prefix}{}", namespace.collection), options, &index)?;
+            let name = format!("{prefix}{}", namespace.collection);
+            live.create_unexpiring(&name, options, &index, expire_after_s)?;
         }
     }
     Ok(())
-}
-
-/// A number of seconds; older servers kept doubles.
-pub fn seconds(value: &Bson) -> Result<i64> {
-    Ok(match value {
-        Bson::Int32(n) => i64::from(*n),
-        Bson::Int64(n) => *n,
-        // Saturates, as the server does.
-        #[allow(clippy::cast_possible_truncation)]
-        Bson::Double(n) => *n as i64,
-        other => anyhow::bail!("an expiry of {other} is not a number"),
-    })
 }
 
 #[cfg(test)]
@@ -135,6 +137,14 @@ mod tests {
             ),
         ] {
             assert_eq!(clustered_expiry(&record(&options)).unwrap(), expected);
+        }
+        for expiry in [json!({ "$numberDouble": "NaN" }), json!(-1), json!("60")] {
+            let options = json!({ "clusteredIndex": clustered, "expireAfterSeconds": expiry });
+            let error = clustered_expiry(&record(&options)).unwrap_err();
+            assert!(
+                error.to_string().contains("no server takes the expiry"),
+                "{error}"
+            );
         }
     }
 }

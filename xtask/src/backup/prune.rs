@@ -1,7 +1,7 @@
 //! Deletes backups that are older than the retention; the plan names the reason for each one.
 //!
-//! Never deleted: the last verified backup of each environment, and what the live release, the one before it or an unfinished
-//! operation needs.
+//! Never deleted: the last verified backup of each environment, and what the live release, the one before it, an unfinished
+//! operation or a restore needs whose previous collections are still there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,11 @@ use serde::Serialize;
 use super::find::stores;
 use super::list::{AllBackups, BackupListing, list_all};
 use crate::context::Context;
-use crate::domain::ledger::LedgerState;
+use crate::domain::ledger::{FORGET, LedgerOperation, LedgerState, OperationOutcome, RESTORE};
 use crate::domain::release_chain::{RecordedRelease, releases_of};
+use crate::domain::step::Step;
 use crate::error::CliError;
+use crate::error::catalogue::backup as errors;
 use crate::exec::check_interrupted;
 use crate::operation::ledger::{Ledger, LockTiming};
 use crate::tools::git::Git;
@@ -62,25 +64,41 @@ pub fn plan(ctx: &Context) -> Result<PrunePlan> {
     })
 }
 
-/// Deletes what the plan says, storage by storage.
+/// Deletes what the plan says, storage by storage. One that refuses, because its credentials may not delete or a lock holds,
+/// keeps no other from being cleared.
+///
+/// # Errors
+/// Exit 1 where something is left, with what and why.
 pub fn delete(ctx: &Context, plan: &mut PrunePlan) -> Result<()> {
     let stores = stores(ctx)?;
-    let mut deleted = 0;
+    let (mut deleted, mut left, mut remedy) = (0, Vec::new(), None);
     for backup in plan.backups.iter().filter(|backup| backup.delete) {
         for store in stores
             .iter()
             .filter(|store| backup.storages.contains(&store.name()))
         {
             check_interrupted()?;
-            store.remove(&backup.id).with_context(|| {
-                format!(
-                    "deleted {deleted}, then stopped at {} in {}",
-                    backup.id,
-                    store.name()
-                )
-            })?;
-            deleted += 1;
+            match store.remove(&backup.id) {
+                Ok(()) => deleted += 1,
+                Err(error) => {
+                    let next = error
+                        .downcast_ref::<CliError>()
+                        .and_then(|error| error.next.clone());
+                    remedy = remedy.or(next);
+                    left.push(format!("{} in {}: {error:#}", backup.id, store.name()));
+                }
+            }
         }
+    }
+    if !left.is_empty() {
+        let (count, left) = (left.len(), left.join("; "));
+        return Err(errors::prune_incomplete(
+            deleted,
+            count,
+            left,
+            remedy.unwrap_or_else(|| "remove the cause, and run the command again".to_owned()),
+        )
+        .into());
     }
     plan.deleted = true;
     Ok(())
@@ -163,12 +181,44 @@ fn needed_in(state: &LedgerState, recorded: &[RecordedRelease]) -> Result<BTreeM
             needed.extend(by_release(&release.tag, &found.message));
         }
     }
+    let forgotten = forgotten(state);
+    for operation in state.operations.iter().filter(|o| keeps_previous(o)) {
+        // One that resumes or undoes an earlier restore has the id of that as its target.
+        let (id, target) = (operation.id.as_str(), operation.started.target.as_str());
+        if !forgotten.contains(id) && !forgotten.contains(target) {
+            let why = format!("`cargo xtask restore --forget {id}` needs it to prove what it drops");
+            needed.extend(by_operation(operation, &why)?);
+        }
+    }
     if let Some(operation) = state.unfinished() {
-        let text = serde_json::to_string(operation).context("cannot read the unfinished operation")?;
         let why = format!("the unfinished operation {} needs it", operation.id);
-        needed.extend(ids_in(&text).map(|id| (id, why.clone())));
+        needed.extend(by_operation(operation, &why)?);
     }
     Ok(needed)
+}
+
+/// The backup that it restores, those that it took, and its rescue files.
+fn by_operation(operation: &LedgerOperation, why: &str) -> Result<Vec<(String, String)>> {
+    let text = serde_json::to_string(operation).context("cannot read an operation of the ledger")?;
+    Ok(ids_in(&text).map(|id| (id, why.to_owned())).collect())
+}
+
+/// Whether it has put the previous collections aside, where they stay until they are forgotten.
+fn keeps_previous(operation: &LedgerOperation) -> bool {
+    let swap = Step::SwapDatabase.name();
+    let outcome = operation.ended.as_ref().map(|end| end.outcome);
+    let ended = matches!(outcome, Some(OperationOutcome::Done | OperationOutcome::Undone));
+    operation.steps.iter().any(|step| step.name == swap) || (operation.started.kind == RESTORE && ended)
+}
+
+/// The restores whose previous collections were dropped.
+fn forgotten(state: &LedgerState) -> BTreeSet<&str> {
+    let done = |operation: &&LedgerOperation| {
+        let end = operation.ended.as_ref();
+        operation.started.kind == FORGET && end.is_some_and(|end| end.outcome == OperationOutcome::Done)
+    };
+    let forgets = state.operations.iter().filter(done);
+    forgets.map(|forget| forget.started.target.as_str()).collect()
 }
 
 /// Everything that looks like a backup id: keeping one too many is the right way to err.
@@ -187,7 +237,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::ledger::{Body, LedgerEvent, OperationOutcome};
+    use crate::domain::ledger::{Body, Ended, LedgerEvent, LedgerStep};
     use crate::domain::operation::OperationId;
     use crate::domain::step::Step;
 
@@ -271,6 +321,82 @@ mod tests {
             }
         }
         LedgerState::replay(&events)
+    }
+
+    fn operation(
+        state: &mut LedgerState,
+        second: u32,
+        kind: &str,
+        target: &str,
+        outcome: OperationOutcome,
+    ) -> String {
+        let id = format!("20250301-0000{second:02}-abcd");
+        let start = json!({
+            "kind": kind, "reason": "", "target": target, "plan_sha256": "", "plan": { "backup": target },
+            "holder": { "user": "ann", "host": "desk", "pid": 1 }, "lease_ms": 1000,
+        });
+        let at: DateTime<Utc> = format!("2025-03-01T00:00:{second:02}Z").parse().unwrap();
+        state.operations.push(LedgerOperation {
+            id: id.parse().unwrap(),
+            started: serde_json::from_value(start.clone()).unwrap(),
+            started_at: at,
+            fence: u64::from(second),
+            holder: serde_json::from_value(start["holder"].clone()).unwrap(),
+            lease_ms: 1000,
+            last_seen: at,
+            steps: Vec::new(),
+            ended: Some(Ended {
+                outcome,
+                at,
+                facts: json!({ "rescue": { "id": format!("202502{second:02}-000000") } }),
+            }),
+            superseded_by: None,
+        });
+        id
+    }
+
+    #[test]
+    fn what_a_restore_needs_until_it_is_forgotten_stays_whatever_its_age() {
+        use OperationOutcome::{Done, Failed, Undone};
+
+        let mut state = LedgerState::default();
+        let kept = operation(&mut state, 1, "restore", "20250101-000001", Done);
+        operation(&mut state, 2, "restore", &kept, Done);
+        operation(&mut state, 3, "restore", "20250103-000001", Failed);
+        let forgotten = operation(&mut state, 4, "restore", "20250104-000001", Undone);
+        operation(&mut state, 5, "forget", &forgotten, Done);
+        operation(&mut state, 6, "forget", &kept, Failed);
+        let rolled_back = operation(&mut state, 7, "rollback", "20250107-000001", Done);
+        operation(&mut state, 8, "rollback", "20250108-000001", Done);
+        state.operations[6].steps.push(LedgerStep {
+            name: Step::SwapDatabase.name().to_owned(),
+            at: Utc::now(),
+            facts: json!({}),
+        });
+        let needed = needed_in(&state, &[]).unwrap();
+        for id in [
+            "20250101-000001",
+            "20250201-000000",
+            "20250202-000000",
+            "20250107-000001",
+        ] {
+            assert!(needed.contains_key(id), "{id}: {needed:?}");
+        }
+        for id in [
+            "20250103-000001",
+            "20250104-000001",
+            "20250204-000000",
+            "20250108-000001",
+        ] {
+            assert!(!needed.contains_key(id), "{id}: {needed:?}");
+        }
+        assert!(needed["20250107-000001"].contains(&format!("--forget {rolled_back}")));
+        operation(&mut state, 9, "forget", &kept, Done);
+        let needed = needed_in(&state, &[]).unwrap();
+        assert!(
+            !needed.contains_key("20250101-000001") && !needed.contains_key("20250202-000000"),
+            "{needed:?}"
+        );
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! Whether `restore` can restore a backup: one check for `backup create`, which reports what it finds at once, and for the
 //! preflight of a restore, which refuses.
 
+use std::collections::BTreeMap;
+
+use mongodb::bson::Document;
+
+use super::indexes::clustered_expiry;
 use crate::archive::names::{STORED_FUNCTIONS, restore_problems};
-use crate::database::backup_inventory;
+use crate::database::{Buildable, backup_inventory, document_of_json, index_problems};
 use crate::domain::inventory::{is_application, is_reserved};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::restore_name;
@@ -15,6 +20,8 @@ pub struct Restorable {
     pub problems: Vec<String>,
     /// What is in the backup, and what a restore leaves as it is.
     pub left_alone: Vec<String>,
+    /// What servers of today do not build as it was.
+    pub altered: Vec<String>,
 }
 
 /// Checks what a backup holds of one database.
@@ -31,6 +38,7 @@ pub fn restorable(namespaces: &[NamespaceRecord], database: &str) -> Restorable 
         } else {
             let (from, name) = (&namespace.database, &namespace.collection);
             found.namespace(from, name, namespace.kind, database);
+            found.recorded_indexes(namespace, database);
         }
     }
     let left_out = namespaces
@@ -48,12 +56,13 @@ pub fn restorable(namespaces: &[NamespaceRecord], database: &str) -> Restorable 
 /// Checks what is live, before there is a backup of it. What restores left, and what the server keeps, is no part of one.
 pub fn restorable_live(
     database: &str,
-    collections: impl Iterator<Item = (String, NamespaceKind)>,
+    collections: impl Iterator<Item = (String, NamespaceKind, Vec<Document>)>,
 ) -> Restorable {
     let mut found = Restorable::default();
-    for (name, kind) in collections {
+    for (name, kind, indexes) in collections {
         if is_application(&name) || name == STORED_FUNCTIONS {
             found.namespace(database, &name, kind, database);
+            found.indexes(&name, &indexes);
         }
     }
     found
@@ -70,6 +79,52 @@ impl Restorable {
     fn problem(&mut self, text: String) {
         if !self.problems.contains(&text) {
             self.problems.push(text);
+        }
+    }
+
+    /// What a backup has of the indexes of a collection, and of the expiry of one that is itself an index.
+    fn recorded_indexes(&mut self, namespace: &NamespaceRecord, database: &str) {
+        if namespace.database != database || !is_application(&namespace.collection) {
+            return;
+        }
+        if let Err(error) = clustered_expiry(namespace) {
+            self.problem(format!("{error:#}"));
+        }
+        let indexes = namespace.indexes.iter().map(document_of_json);
+        match indexes.collect::<Result<Vec<Document>, _>>() {
+            Ok(indexes) => self.indexes(&namespace.collection, &indexes),
+            Err(error) => self.problem(format!(
+                "an index of `{}` is not readable: {error:#}",
+                namespace.collection.escape_debug()
+            )),
+        }
+    }
+
+    fn indexes(&mut self, collection: &str, indexes: &[Document]) {
+        let collection = collection.escape_debug();
+        let mut known: BTreeMap<String, String> = BTreeMap::new();
+        for index in indexes {
+            let name = index
+                .get_str("name")
+                .unwrap_or_default()
+                .escape_debug()
+                .to_string();
+            let shown = format!("index `{name}` of `{collection}`");
+            for why in index_problems(index) {
+                self.problem(format!("{shown} {why}"));
+            }
+            let mut built = Buildable::of(index);
+            for what in &built.altered {
+                self.altered
+                    .push(format!("{shown} is restored otherwise: {what}"));
+            }
+            built.index.remove("name");
+            let same = known.insert(built.index.to_string(), name);
+            if let Some(other) = same.filter(|_| !built.altered.is_empty()) {
+                self.problem(format!(
+                    "{shown} and index `{other}` are one for servers of today: drop one of them"
+                ));
+            }
         }
     }
 
@@ -104,6 +159,58 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn indexes_of_servers_of_before_are_named_and_what_no_server_builds_is_a_problem() {
+        let indexes = |options: &serde_json::Value, indexes: &serde_json::Value| {
+            let record = json!({
+                "database": "shop", "collection": "c", "type": "collection", "documents": 0, "bytes": 0,
+                "crc": "", "content_digest": "0".repeat(64), "options": options, "indexes": indexes,
+            });
+            restorable(&[serde_json::from_value(record).unwrap()], "shop")
+        };
+        let nan = json!({ "$numberDouble": "NaN" });
+        let of_before = indexes(
+            &json!({}),
+            &json!([
+                { "v": 1, "key": { "_id": 1 }, "name": "_id_" },
+                { "v": 1, "key": { "at": 1 }, "name": "ttl", "expireAfterSeconds": nan },
+                { "v": 1, "key": { "a": true }, "name": "a", "w": 1 },
+            ]),
+        );
+        assert_eq!(of_before.problems, [""; 0]);
+        let named = [
+            "index `ttl` of `c` is restored otherwise: its expiry of NaN means never, 2147483647 seconds: no server takes it",
+            "index `a` of `c` is restored otherwise: key `a` is 1 instead of true, which meant the same",
+            "index `a` of `c` is restored otherwise: without the option `w`, where the server refuses it",
+        ];
+        assert_eq!(of_before.altered, named);
+        let clustered = json!({ "clusteredIndex": true, "expireAfterSeconds": nan });
+        for (options, list, why) in [
+            (
+                json!({}),
+                json!([{ "key": { "a": "geoHaystack" }, "name": "a" }]),
+                "geoHaystack",
+            ),
+            (
+                json!({}),
+                json!([{ "key": { "a": 1 }, "name": "a" }, { "key": { "a": true }, "name": "b" }]),
+                "index `b` of `c` and index `a` are one",
+            ),
+            (
+                json!({}),
+                json!([{ "key": { "a": { "$oid": 7 } }, "name": "a" }]),
+                "not readable",
+            ),
+            (clustered, json!([]), "no server takes the expiry NaN of `shop.c`"),
+        ] {
+            let found = indexes(&options, &list);
+            assert!(
+                found.problems.len() == 1 && found.problems[0].contains(why),
+                "{found:?}"
+            );
+        }
+    }
 
     fn found(collections: &[(&str, &str)]) -> Restorable {
         let records: Vec<NamespaceRecord> = collections

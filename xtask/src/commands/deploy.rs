@@ -17,6 +17,7 @@ use crate::release::basis::PlanBasis;
 use crate::release::deploy::plan::{self, Allowed, DeployPlan};
 use crate::release::deploy::{self, Deployed, KIND};
 use crate::release::on_unhealthy::roll_back_if_unhealthy;
+use crate::release::release_tag::schema_fingerprint;
 use crate::release::releases::Releases;
 use crate::release::rollback::RolledBack;
 use crate::report;
@@ -113,7 +114,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             || plan.text(),
         );
     }
-    let basis = PlanBasis::of(ctx, &releases);
+    let basis = PlanBasis::of(&releases, schema_fingerprint(ctx));
     report::progress(&plan.text());
     // Before anything is recorded: a refusal leaves nothing behind.
     let approvers = approval::verify(ctx, &plan_sha256, None, releases.newest())?;

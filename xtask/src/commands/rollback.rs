@@ -19,7 +19,7 @@ use crate::operation::run::plan_sha256;
 use crate::release::break_glass;
 use crate::release::releases::Releases;
 use crate::release::rollback::plan::{RollbackPlan, offered};
-use crate::release::rollback::{self, KIND, RequiredHealth, RollbackTarget, RolledBack};
+use crate::release::rollback::{self, KIND, RequiredHealth, RollbackEstimate, RollbackTarget, RolledBack};
 use crate::report;
 use crate::restore::LossPreview;
 
@@ -98,12 +98,13 @@ impl From<DatabaseOption> for DatabaseChoice {
     }
 }
 
-/// The plan with its identity, and what would be lost.
+/// The plan with its identity, what would be lost, and how long it will take.
 #[derive(Serialize)]
 struct RollbackPreview<'a> {
     plan: &'a RollbackPlan,
     plan_sha256: String,
     loss: Option<&'a LossPreview>,
+    estimate: &'a RollbackEstimate,
 }
 
 /// Plans, shows what will be lost, confirms, rolls back, reports.
@@ -138,6 +139,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             plan: &planned.plan,
             plan_sha256: plan_sha256(&planned.plan)?,
             loss: planned.loss.as_ref(),
+            estimate: &planned.estimate,
         };
         return report::emit(ctx.format, "rollback-plan/1", &preview, || plan_text(&planned));
     }

@@ -108,8 +108,9 @@ pub struct VariableConfig {
     pub vercel: Option<String>,
 }
 
+/// Longer than a redeployment may take by its budget: one that misses it is reported, and still waited for.
 fn default_deploy_s() -> u64 {
-    420
+    600
 }
 
 fn default_staged_url() -> String {

@@ -8,11 +8,12 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use forms::{
-    is_action, is_address, is_below, is_command, is_host, is_plain, is_reference, is_variable, is_word,
+    is_action, is_address, is_below, is_command, is_host, is_plain, is_reference, is_remote_path,
+    is_variable, is_word,
 };
 
 use super::environment::EnvironmentConfig;
-use super::{ApprovalMethod, Config, StorageConfig};
+use super::{ApprovalMethod, Config, S3Config, StorageConfig};
 
 /// More than anybody waits, in seconds.
 const LONGEST_S: u64 = 86_400;
@@ -211,7 +212,51 @@ impl Rules<'_> {
                     self.require(!container.is_empty(), keys, "has Azure without a container");
                     self.variable(keys, connection);
                 }
+                StorageConfig::S3(s3) => self.bucket(keys, s3),
+                StorageConfig::Rclone(rclone) => {
+                    let message = "has an rclone remote whose name is not of letters, digits, `-` and `_`";
+                    let is_name = is_word(&rclone.remote) && !rclone.remote.contains('.');
+                    self.require(is_name, keys, message);
+                    let message =
+                        "has an rclone remote with a path that has empty parts, `..` or control characters";
+                    self.require(is_remote_path(&rclone.path), keys, message);
+                    if let Some(config) = &rclone.config {
+                        self.variable(keys, config);
+                    }
+                }
             }
+        }
+    }
+
+    fn bucket(&mut self, keys: &[&str], s3: &S3Config) {
+        self.require(
+            is_word(&s3.bucket),
+            keys,
+            "has S3 with a bucket that has no such name",
+        );
+        self.require(
+            is_word(&s3.region),
+            keys,
+            "has S3 with a region that has no such name",
+        );
+        let message = "has S3 with a prefix that has empty parts, `..` or control characters";
+        self.require(is_remote_path(&s3.prefix), keys, message);
+        if let Some(endpoint) = &s3.endpoint {
+            self.address(keys, endpoint);
+        }
+        if let Some(provider) = &s3.provider {
+            self.require(
+                is_word(provider),
+                keys,
+                "has S3 with a provider that has no such name",
+            );
+        }
+        for name in [&s3.access_key, &s3.secret_key, &s3.session_token] {
+            self.variable(keys, name);
+        }
+        if let Some(lock) = s3.object_lock {
+            let message = "has S3 with `object_lock.days` that are not from 1 to 36500";
+            self.require((1..=36_500).contains(&lock.days), keys, message);
         }
     }
 

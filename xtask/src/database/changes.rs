@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::deadline::{PAUSE, RIDE_OUT, is_broken};
 use super::fence::TOKEN_ID;
-use super::{DUPLICATE_KEY, Live, server_code};
+use super::index_spec::{Buildable, NEVER_S};
+use super::{DUPLICATE_KEY, Live, OPTION_REFUSED, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
-use crate::wait;
+use crate::{report, wait};
 
 /// `NamespaceNotFound`, `NamespaceExists`.
 const NOT_FOUND: i32 = 26;
@@ -206,32 +207,61 @@ impl Live {
         }
     }
 
-    /// Builds indexes; those that exist are left as they are.
+    /// Builds indexes as servers of today take them; those that exist are left as they are. What is not as recorded is
+    /// reported.
     pub fn create_indexes(&self, collection: &str, indexes: &[Document]) -> Result<()> {
         if indexes.is_empty() {
             return Ok(());
         }
-        let indexes: Vec<Bson> = indexes.iter().cloned().map(Bson::Document).collect();
-        self.change(doc! { "createIndexes": collection, "indexes": indexes })
-            .map(drop)
-            .with_context(|| format!("cannot build the indexes of `{collection}`"))
+        let indexes: Vec<Buildable> = indexes.iter().map(Buildable::of).collect();
+        let build = |indexes: Vec<Document>| {
+            let indexes: Vec<Bson> = indexes.into_iter().map(Bson::Document).collect();
+            self.change(doc! { "createIndexes": collection, "indexes": indexes })
+        };
+        let mut answer = build(indexes.iter().map(|index| index.index.clone()).collect());
+        if answer.as_ref().is_err_and(is_option_refused) {
+            answer = build(indexes.iter().map(Buildable::without_unknown).collect());
+        }
+        answer.with_context(|| format!("cannot build the indexes of `{collection}`"))?;
+        for index in indexes.iter().filter(|index| !index.altered.is_empty()) {
+            let name = index.index.get_str("name").unwrap_or_default();
+            let altered = index.altered.join("; ");
+            report::progress(&format!(
+                "warning: index `{name}` of `{collection}` is not as recorded: {altered}"
+            ));
+        }
+        Ok(())
     }
 
     /// Creates an empty clustered collection in which nothing expires yet. Where the server does not let its expiry be set
     /// afterwards, nothing is left of it.
-    pub fn create_unexpiring(&self, name: &str, mut options: Document, clustered_index: &str) -> Result<()> {
+    pub fn create_unexpiring(
+        &self,
+        name: &str,
+        mut options: Document,
+        clustered_index: &str,
+        expire_after_s: i64,
+    ) -> Result<()> {
         options.remove("expireAfterSeconds");
         let mut command = doc! { "create": name };
         command.extend(options);
         self.change(command)
             .with_context(|| format!("cannot create `{name}`"))?;
-        let set = self.set_expiry(name, clustered_index, i64::from(i32::MAX));
-        let listed = self.listed()?.remove(name);
-        let has_expiry = listed.is_some_and(|listed| listed.options.contains_key("expireAfterSeconds"));
-        if set.is_ok() && has_expiry {
-            return Ok(());
+        // While it is empty: a value that the server refuses must not be found in the middle of a swap.
+        let set = self.set_expiry(name, clustered_index, expire_after_s);
+        if set.is_err() || !self.has_expiry(name)? {
+            return self.drop_unchecked(name);
         }
-        self.drop_unchecked(name)
+        let off = self.change(doc! { "collMod": name, "expireAfterSeconds": "off" });
+        if off.is_err() || self.has_expiry(name)? {
+            self.set_expiry(name, clustered_index, i64::from(NEVER_S))?;
+        }
+        Ok(())
+    }
+
+    fn has_expiry(&self, collection: &str) -> Result<bool> {
+        let listed = self.listed()?.remove(collection);
+        Ok(listed.is_some_and(|listed| listed.options.contains_key("expireAfterSeconds")))
     }
 
     /// Sets after how many seconds a TTL index lets documents expire. A clustered index is part of its collection, and so
@@ -251,6 +281,10 @@ impl Live {
             .map(drop)
             .with_context(|| format!("cannot set the expiry of index `{index}` of `{collection}`"))
     }
+}
+
+fn is_option_refused(error: &anyhow::Error) -> bool {
+    server_code(error).is_some_and(|code| OPTION_REFUSED.contains(&code))
 }
 
 /// The server's words name the values of keys: only the index is told.

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document, doc};
 use serde::Serialize;
 
-use super::Live;
 use super::inventory::whole;
+use super::{Live, server_code};
 
 /// The server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -64,9 +64,13 @@ impl Live {
         names.context("the server does not list all of its databases")
     }
 
-    /// Room on the disk; `None` where the server does not tell (Atlas shared tiers).
+    /// Room on the disk; `None` where the server does not tell, or refuses (Atlas's small tiers).
     pub fn space(&self) -> Result<Option<Space>> {
-        let stats = self.command(&doc! { "dbStats": 1 })?;
+        let stats = match self.command(&doc! { "dbStats": 1 }) {
+            Ok(stats) => stats,
+            Err(error) if server_code(&error).is_some() => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let number = |name: &str| stats.get(name).map(whole).filter(|n| *n > 0);
         Ok(number("fsTotalSize")
             .zip(number("fsUsedSize"))

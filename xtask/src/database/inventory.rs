@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::deadline::{ride_out, within};
-use super::normal_form::{is_capped, listed_options, plain_document};
+use super::normal_form::{comparable_index, is_capped, listed_options};
 use super::{Live, server_code};
 use crate::archive::crc::Crc64;
 use crate::archive::{Check, DigestPool};
-use crate::domain::inventory::{self, CollectionFacts, Inventory, is_application};
+use crate::domain::inventory::{CollectionFacts, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
 
 /// Threads that hash while one reads: a second one gains nothing, the driver reads slower than one core hashes two.
@@ -107,10 +107,7 @@ impl Live {
             return Ok(facts);
         }
         let indexes = self.indexes(name)?;
-        let indexes = indexes.iter().map(plain_document);
-        facts.indexes = indexes
-            .filter_map(|index| inventory::normal_index(&index))
-            .collect();
+        facts.indexes = indexes.iter().filter_map(comparable_index).collect();
         if listed.kind == NamespaceKind::Collection && digests == Digests::Full {
             let mut pool = DigestPool::new(HASHING_THREADS, Check::Outline);
             let mut order = is_capped(&facts.options).then(Crc64::new);

@@ -6,6 +6,7 @@ use anyhow::Result;
 use mongodb::bson::{Bson, Document};
 use serde_json::Value;
 
+use super::index_spec::Buildable;
 use crate::domain::inventory::{
     CollectionFacts, Inventory, is_application, normal_index, normal_options, whole_numbers,
 };
@@ -27,7 +28,10 @@ pub fn recorded_facts(record: &NamespaceRecord) -> CollectionFacts {
     let indexes = record
         .indexes
         .iter()
-        .filter_map(|index| normal_index(&plain_json(index)));
+        .filter_map(|index| match document_of_json(index) {
+            Ok(index) => comparable_index(&index),
+            Err(_) => normal_index(&plain_json(index)),
+        });
     let options = normal_options(&plain_json(&record.options));
     CollectionFacts {
         order: is_capped(&options).then(|| record.crc.clone()),
@@ -38,6 +42,11 @@ pub fn recorded_facts(record: &NamespaceRecord) -> CollectionFacts {
         options,
         content_digest: (record.kind == NamespaceKind::Collection).then_some(record.content_digest),
     }
+}
+
+/// Name and normal form of an index, as a server of today builds it.
+pub(super) fn comparable_index(index: &Document) -> Option<(String, Value)> {
+    normal_index(&plain_document(&Buildable::of(index).index))
 }
 
 /// Whether the order of the documents belongs to what the collection holds.
@@ -51,7 +60,7 @@ pub fn listed_options(options: &Document) -> BTreeMap<String, Value> {
 }
 
 /// A document as plain JSON.
-pub(super) fn plain_document(document: &Document) -> Value {
+fn plain_document(document: &Document) -> Value {
     plain_json(&serde_json::to_value(document).unwrap_or(Value::Null))
 }
 

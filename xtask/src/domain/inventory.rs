@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::content_digest::ContentDigest;
+use super::index_options;
 use super::manifest::NamespaceKind;
 use super::release::hex;
 use super::restore_name;
@@ -116,12 +117,19 @@ impl fmt::Display for Difference {
 }
 
 impl Inventory {
-    /// SHA-256 over the names, kinds, options and indexes of all collections: the same where only documents differ.
+    /// SHA-256 over the names, kinds, options and indexes of all collections: the same where only documents differ, and after a
+    /// restore, whose indexes lack what servers of today refuse.
     pub fn schema_fingerprint(&self) -> Result<String> {
+        let of_today = |facts: &CollectionFacts| -> BTreeMap<String, Value> {
+            let indexes = facts.indexes.iter();
+            indexes
+                .map(|(name, index)| (name.clone(), index_options::of_today(index)))
+                .collect()
+        };
         let shape = self
             .collections
             .iter()
-            .map(|(name, facts)| (name, facts.kind, &facts.options, &facts.indexes));
+            .map(|(name, facts)| (name, facts.kind, &facts.options, of_today(facts)));
         let text =
             serde_json::to_vec(&shape.collect::<Vec<_>>()).context("cannot write the schema as JSON")?;
         Ok(hex(&Sha256::digest(text)))
@@ -184,24 +192,28 @@ impl CollectionFacts {
         {
             aspects.push(Aspect::Order);
         }
-        let differing = |a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>| {
-            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            let differing = names
-                .into_iter()
-                .filter(|name| text_of(a.get(*name)) != text_of(b.get(*name)));
-            differing.cloned().collect::<Vec<_>>()
-        };
-        let indexes = differing(&self.indexes, &found.indexes).into_iter();
-        aspects.extend(indexes.map(|name| Aspect::Index { name }));
-        let options = differing(&self.options, &found.options).into_iter();
-        aspects.extend(options.map(|name| Aspect::Option { name }));
+        let indexes = differing(&self.indexes, &found.indexes, index_options::are_alike);
+        aspects.extend(indexes.into_iter().map(|name| Aspect::Index { name }));
+        let options = differing(&self.options, &found.options, |a, b| text_of(a) == text_of(b));
+        aspects.extend(options.into_iter().map(|name| Aspect::Option { name }));
         aspects
     }
 }
 
-/// As text, because maps compare without regard to order, and the order of an index key matters.
-fn text_of(value: Option<&Value>) -> Option<String> {
-    value.map(Value::to_string)
+/// As text, because maps compare without regard to order.
+fn text_of(value: &Value) -> String {
+    value.to_string()
+}
+
+/// The names whose values differ, or that only one side has.
+fn differing(
+    a: &BTreeMap<String, Value>,
+    b: &BTreeMap<String, Value>,
+    are_alike: impl Fn(&Value, &Value) -> bool,
+) -> Vec<String> {
+    let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let same = |name: &String| matches!((a.get(name), b.get(name)), (Some(a), Some(b)) if are_alike(a, b));
+    names.into_iter().filter(|name| !same(name)).cloned().collect()
 }
 
 /// The same JSON with every whole double as an integer.

@@ -12,6 +12,11 @@ use serde_json::Value;
 
 use super::operation::OperationId;
 
+/// The kind of an operation that restores a backup, or resumes or undoes such a restore.
+pub const RESTORE: &str = "restore";
+/// The kind of an operation that drops what a restore kept.
+pub const FORGET: &str = "forget";
+
 /// The fact, at the end of an operation, that its holder let go of it before anything of it was live.
 pub const PREPARED: &str = "prepared";
 
@@ -149,6 +154,11 @@ impl LedgerOperation {
             .as_ref()
             .filter(|end| end.outcome == OperationOutcome::Stopped);
         stopped.is_some_and(|end| end.facts[PREPARED] == true)
+    }
+
+    /// Whether it is a rollback whose plan restores the database.
+    pub fn restores_database(&self) -> bool {
+        self.started.plan["verdict"]["database"] == "restore"
     }
 
     /// Whether its holder has neither ended nor let go of it.

@@ -174,7 +174,7 @@ pub enum ConsistencyKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredCopy {
-    /// `directory`, `github` or `azure`.
+    /// `kind` of the storage in pipeline.toml: `directory`, `github`, `azure`, `s3` or `rclone`.
     pub kind: String,
     /// Path, artifact or blob: what `backup fetch` needs to find it.
     pub location: String,

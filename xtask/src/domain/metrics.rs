@@ -64,7 +64,7 @@ pub enum Goal {
 }
 
 impl Share {
-    /// `None` where there is nothing that it could be a part of.
+    /// `count` of `of`; `None` where there is nothing that it could be a part of.
     fn of(count: usize, of: usize, goal: Option<Goal>) -> Option<Self> {
         (of > 0).then(|| Self {
             count,
@@ -158,7 +158,7 @@ pub struct Metrics {
     pub rework: Option<Share>,
     /// Deploys that ended with a healthy release, of all that ended.
     pub success: Option<Share>,
-    /// Rollbacks, of all deployments.
+    /// Deployments that were rolled back, of all.
     pub rollback_rate: Option<Share>,
     pub steps: Vec<StepTimes>,
     pub approval_waiting: Option<Spread>,
@@ -202,7 +202,7 @@ impl Records {
             not_recovered,
             rework: delivery::rework(self),
             success: operations::success(self),
-            rollback_rate: Share::of(rollbacks, deployments, Some(Goal::BelowPercent(5.0))),
+            rollback_rate: delivery::rollback_rate(self),
             steps: operations::steps(self),
             approval_waiting: operations::approval_waiting(self),
             recovery_point_ms: self

@@ -192,6 +192,34 @@ pub fn next_of<'a>(links: &'a [ReleaseLink], tag: &str) -> Option<&'a ReleaseLin
     links.get(at + 1)
 }
 
+/// The releases after `target` that have worked on the data which are live, the newest first. What came after the target of a rollback
+/// that restored the database has not: its data were taken away. `restored` is whether a rollback did.
+///
+/// # Errors
+/// In words, where the record of one of them is in doubt: it may have migrated the data.
+pub fn data_since<'a>(
+    links: &'a [ReleaseLink],
+    target: &str,
+    restored: impl Fn(&Release) -> bool,
+) -> Result<Vec<&'a Release>, String> {
+    let position = |tag: &str| links.iter().position(|link| link.tag == tag);
+    let target = position(target).ok_or_else(|| format!("{target} is no release of the ledger"))?;
+    let mut since = Vec::new();
+    let mut at = links.len().saturating_sub(1);
+    while at > target {
+        let link = &links[at];
+        let release = link.release.as_ref().filter(|_| link.problems.is_empty());
+        let release = release.ok_or_else(|| format!("the record of {} is in doubt", link.tag))?;
+        since.push(release);
+        let back_to = release.restores.as_deref().filter(|_| restored(release));
+        at = back_to
+            .and_then(position)
+            .filter(|earlier| *earlier < at)
+            .unwrap_or(at - 1);
+    }
+    Ok(since)
+}
+
 /// Whether a release is a rollback to another one, or to a rollback to it, and so on.
 pub fn restores(releases: &[Release], release: &Release, original: &str) -> bool {
     let mut restored = release.restores.as_deref();

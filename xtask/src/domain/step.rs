@@ -121,6 +121,11 @@ impl Step {
         }
     }
 
+    /// Whether a platform does it, which is waited for and cannot be hurried.
+    pub const fn is_of_platforms(self) -> bool {
+        matches!(self.row().2, Work::Redeploy)
+    }
+
     /// The step of this name; `None` for a name that another version wrote.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|step| step.name() == name)

@@ -19,6 +19,7 @@ pub mod operation;
 pub mod release;
 pub mod restore;
 pub mod setup;
+pub mod storage;
 pub mod tools;
 
 use super::ExitKind;
@@ -53,6 +54,7 @@ pub const AREAS: &[Area] = &[
     release::AREA,
     restore::AREA,
     backup::AREA,
+    storage::AREA,
     database::AREA,
     operation::AREA,
     approval::AREA,

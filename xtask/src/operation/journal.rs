@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::domain::operation::OperationId;
+use crate::error::CliError;
 use crate::error::catalogue::operation as errors;
 use crate::exec::read_bounded;
 use crate::report::json_line;
@@ -66,6 +67,33 @@ impl Journal {
     /// Opens the journal of the operation, new or begun by a process that has ended.
     pub fn open(ctx: &Context, id: &OperationId) -> Result<Self> {
         Self::open_file(operation_dir(ctx, id)?.join(FILE_NAME))
+    }
+
+    /// Opens the journal of an operation whose lock this process has just taken over. Where the former holder has it open still
+    /// (it is stopped, say), we go on in a copy under the same name: what it may yet write reaches nobody.
+    pub fn take_over(ctx: &Context, id: &OperationId) -> Result<Self> {
+        Self::take_over_file(operation_dir(ctx, id)?.join(FILE_NAME))
+    }
+
+    fn take_over_file(path: PathBuf) -> Result<Self> {
+        match Self::open_file(path.clone()) {
+            Err(error) if is_in_use(&error) => {}
+            opened => return opened,
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut copy = tempfile::NamedTempFile::new_in(folder)
+            .with_context(|| format!("cannot make a file in {}", folder.display()))?;
+        let of_former =
+            std::fs::read(&path).with_context(|| format!("cannot read the journal {}", path.display()))?;
+        copy.write_all(&of_former)
+            .and_then(|()| copy.as_file().sync_all())
+            .with_context(|| format!("cannot copy the journal {}", path.display()))?;
+        copy.persist(&path)
+            .with_context(|| format!("cannot take the place of the journal {}", path.display()))?;
+        crate::report::progress(
+            "  the process that was replaced has the journal open still: this one continues in a copy",
+        );
+        Self::open_file(path)
     }
 
     /// Opens the journal in this file.
@@ -121,6 +149,13 @@ pub fn read_file<T: DeserializeOwned>(path: &Path, tag: &str) -> Result<Vec<T>> 
     }
 }
 
+fn is_in_use(error: &anyhow::Error) -> bool {
+    let in_use = errors::journal_in_use("").code;
+    error
+        .downcast_ref::<CliError>()
+        .is_some_and(|error| error.code == in_use)
+}
+
 /// A child that is being started by another thread has a copy of our files for a moment, locks included: one that seems to
 /// be held is asked for again before another process is blamed.
 fn lock_file(file: &File, path: &Path) -> Result<()> {
@@ -158,7 +193,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, tag: &str) -> Result<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::CliError;
     use serde_json::{Value, json};
 
     #[test]
@@ -218,5 +252,21 @@ mod tests {
         );
         drop(first);
         Journal::open_file(path).unwrap();
+    }
+
+    #[test]
+    fn who_took_over_goes_on_beside_a_former_writer_that_is_still_there_and_whose_late_lines_reach_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let former = Journal::open_file(path.clone()).unwrap();
+        former.append(&json!({"step": 1})).unwrap();
+        let taker = Journal::take_over_file(path.clone()).unwrap();
+        former.append(&json!({"step": "late"})).unwrap();
+        taker.append(&json!({"step": 2})).unwrap();
+        let read: Vec<Value> = read_file(&path, "step").unwrap();
+        assert_eq!(read, [json!({"step": 1}), json!({"step": 2})]);
+        // Only one other process at a time, as before.
+        assert!(Journal::open_file(path).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

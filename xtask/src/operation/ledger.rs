@@ -6,6 +6,7 @@
 mod chain;
 mod held;
 mod holder;
+mod replaced;
 
 use std::time::{Duration, Instant};
 
@@ -189,9 +190,12 @@ impl Ledger {
                 }
                 refuse_to_forget(self.chain.state(), before, over.as_ref())?;
             }
-            started.supersedes = before.map(|before| before.fence);
+            started.supersedes = before.as_ref().map(|before| before.fence);
             let body = Body::Started(started.clone());
             if let Some(held) = self.become_holder(&id, body)? {
+                if let Some(before) = &before {
+                    replaced::wait_for_end(before);
+                }
                 return Ok(held);
             }
         }
@@ -218,6 +222,7 @@ impl Ledger {
                 reason: scrub(reason),
             };
             if let Some(held) = self.become_holder(id, body)? {
+                replaced::wait_for_end(&operation);
                 return Ok(held);
             }
         }

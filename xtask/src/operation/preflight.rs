@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::error::{CliError, ExitKind};
+use crate::tools::fault::explained;
 
 /// Problems found so far.
 #[derive(Debug, Default)]
@@ -23,7 +24,8 @@ impl Preflight {
         match checked {
             Ok(value) => Some(value),
             Err(error) => {
-                let stop = error.downcast_ref::<CliError>();
+                let explained = explained(&error);
+                let stop = explained.as_ref().or_else(|| error.downcast_ref::<CliError>());
                 let exit = stop.map_or(ExitKind::Failed, |stop| stop.exit);
                 let fix = stop
                     .and_then(|stop| stop.next.as_ref())

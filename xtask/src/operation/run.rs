@@ -1,5 +1,6 @@
 //! One operation under way: the ledger holds the lock, the local journal has every step, the clock runs.
 
+mod attempts;
 mod failure;
 mod prepared;
 mod proof;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use attempts::Attempts;
 use chrono::{DateTime, Utc};
 pub use failure::is_taken_over;
 use failure::{advice, untouched};
@@ -26,8 +28,9 @@ use crate::domain::release::hex;
 use crate::domain::step::{Budgets, Impact, Step};
 use crate::domain::timeline::{Timing, mark_critical};
 use crate::error::catalogue::operation as errors;
+use crate::error::catalogue::restore as ended;
 use crate::exec::{check_interrupted, with_signals_deferred};
-use crate::operation::budget::{self, Watched};
+use crate::operation::budget::{self, BudgetClock, Watched};
 use crate::operation::job_limit::JobLimit;
 use crate::operation::journal::{self, Journal, STEP_TAG};
 use crate::operation::ledger::{Ledger, OperationLock, Start};
@@ -74,10 +77,15 @@ pub struct Operation {
     /// Facts of the steps that an earlier process of this operation finished.
     recorded: BTreeMap<String, Value>,
     timings: Mutex<Vec<Timing>>,
+    attempts: Attempts,
     budgets: Budgets,
+    /// Whether a platform over its budget is still waited for.
+    waits_on: bool,
     limit: JobLimit,
     /// Whether a live step was begun, by us or by an earlier process.
     touched: Mutex<bool>,
+    /// Whether it is being undone.
+    reverting: bool,
     /// When the command began.
     started: Instant,
     /// How long the operation had been under way before that, where this process resumed it.
@@ -160,7 +168,9 @@ impl Operation {
         }
         let plan = serde_json::from_value(recorded.started.plan.clone())
             .context("the ledger's plan is not readable")?;
-        let facts = facts_of(ctx, &recorded)?;
+        let journal: Vec<Entry> = journal::read(ctx, &recorded.id, STEP_TAG)?;
+        let attempts = Attempts::of(&journal, &recorded, &ctx.config.budgets.limits());
+        let facts = facts_of(&recorded, journal);
         let held = ledger.resume(id, "resumed")?;
         if direction == ResumeMode::Revert && !reverting {
             held.step(Step::Reverting.name(), Value::Null)?;
@@ -173,6 +183,9 @@ impl Operation {
             .saturating_sub(millis(ctx.started.elapsed()));
         let mut operation = Self::holding(ctx, kind, &recorded.started.reason, held, facts, earlier_ms)?;
         operation.touched = Mutex::new(touched);
+        operation.reverting = direction == ResumeMode::Revert;
+        operation.timings = Mutex::new(attempts.done.clone());
+        operation.attempts = attempts;
         Ok((operation, plan))
     }
 
@@ -185,23 +198,31 @@ impl Operation {
         earlier_ms: u64,
     ) -> Result<Self> {
         let id = held.id().clone();
-        let journal = Journal::open(ctx, &id)?;
-        let total = Duration::from_secs(ctx.config.budgets.total_s);
-        let left = total.saturating_sub(Duration::from_millis(earlier_ms) + ctx.started.elapsed());
+        // Who holds the lock of an operation that is not new has taken it over.
+        let journal = Journal::take_over(ctx, &id)?;
+        let whole = BudgetClock {
+            budget: Duration::from_secs(ctx.config.budgets.total_s),
+            used: Duration::from_millis(earlier_ms) + ctx.started.elapsed(),
+            continues: true,
+        };
+        let platforms_s = ctx.env().railway.deploy_s.min(ctx.env().vercel.deploy_s);
         Ok(Self {
             id,
             kind: kind.to_owned(),
             reason: reason.to_owned(),
             touched: Mutex::new(false),
+            reverting: false,
             held: Mutex::new(held),
             journal,
             recorded,
             timings: Mutex::default(),
+            attempts: Attempts::default(),
             budgets: ctx.config.budgets.limits(),
+            waits_on: platforms_s > ctx.config.budgets.redeploy_s,
             limit: JobLimit::read(ctx)?,
             started: ctx.started,
             earlier_ms,
-            _budget: budget::watch("the whole operation", left),
+            _budget: budget::watch("the whole operation", whole),
         })
     }
 
@@ -233,12 +254,12 @@ impl Operation {
         }
         let began = Instant::now();
         let budget_ms = step.budget_ms(&self.budgets);
-        let watched = budget_ms.map(|ms| budget::watch(step.name(), Duration::from_millis(ms)));
+        let watched = budget_ms.map(|ms| budget::watch(step.name(), self.clock(step, ms)));
         let running = report::Ticker::quietly(format!("  {step}"));
         let outcome = act();
         drop((watched, running));
         let duration_ms = millis(began.elapsed());
-        self.time(step, began, duration_ms, budget_ms);
+        self.time(step, duration_ms, budget_ms);
         match outcome {
             Ok(facts) => {
                 self.record(step, duration_ms, &facts)?;
@@ -265,12 +286,25 @@ impl Operation {
         self.earlier_ms + millis(self.started.elapsed())
     }
 
-    /// What took how long, the critical chain marked.
+    /// How long ago an earlier process of this operation first began a backend, which the platform goes on with by itself.
+    pub fn backend_age(&self) -> Duration {
+        self.attempts.backend_age()
+    }
+
+    fn clock(&self, step: Step, budget_ms: u64) -> BudgetClock {
+        BudgetClock {
+            budget: Duration::from_millis(budget_ms),
+            used: self.attempts.spent(step),
+            continues: self.waits_on || !step.is_of_platforms(),
+        }
+    }
+
+    /// What took how long in all attempts, the critical chain marked.
     pub fn timeline(&self) -> Vec<Timing> {
         mark_critical(lock(&self.timings).clone())
     }
 
-    /// How long each step of this process took, for the record.
+    /// How long each step took in all its attempts, for the record.
     pub fn durations_ms(&self) -> BTreeMap<String, u64> {
         lock(&self.timings)
             .iter()
@@ -278,7 +312,7 @@ impl Operation {
             .collect()
     }
 
-    /// How long a step took in this process, in milliseconds.
+    /// How long a step took in all its attempts, in milliseconds.
     pub fn duration_ms(&self, step: Step) -> Option<u64> {
         let timings = lock(&self.timings);
         let timing = timings.iter().rfind(|timing| timing.step == step.name());
@@ -319,6 +353,21 @@ impl Operation {
     pub fn finish(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
         let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
         held.finish(outcome, facts)
+    }
+
+    /// Ends an operation whose changes are live and proved.
+    ///
+    /// # Errors
+    /// Exit 4 where the ledger could not be written: what was asked for is live, and resuming records it.
+    pub fn conclude(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
+        let again = if self.reverting { "--undo" } else { "--resume" };
+        let command = format!("cargo xtask {} {again} {}", self.kind, self.id);
+        with_signals_deferred(|| self.finish(outcome, facts)).map_err(|error| {
+            if is_taken_over(&error) {
+                return error;
+            }
+            ended::end_not_recorded(format!("{error:#}"), command).into()
+        })
     }
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
@@ -390,14 +439,28 @@ impl Operation {
         };
         self.journal.append(&entry)?;
         lock(&self.held).step(step.name(), facts)?;
-        report::progress(&format!("  {step}: done in {}", report::duration_ms(duration_ms)));
+        let earlier_ms = millis(self.attempts.spent(step));
+        let in_all = if earlier_ms == 0 {
+            String::new()
+        } else {
+            format!(
+                " ({} with earlier attempts)",
+                report::duration_ms(duration_ms + earlier_ms)
+            )
+        };
+        report::progress(&format!(
+            "  {step}: done in {}{in_all}",
+            report::duration_ms(duration_ms)
+        ));
         Ok(())
     }
 
-    fn time(&self, step: Step, began: Instant, duration_ms: u64, budget_ms: Option<u64>) {
+    /// The attempts before count as well, as if they had been made right before this one.
+    fn time(&self, step: Step, duration_ms: u64, budget_ms: Option<u64>) {
+        let duration_ms = duration_ms + millis(self.attempts.spent(step));
         lock(&self.timings).push(Timing {
             step: step.name().to_owned(),
-            start_ms: millis(began.duration_since(self.started)),
+            start_ms: self.elapsed_ms().saturating_sub(duration_ms),
             duration_ms,
             budget_ms,
             critical: false,
@@ -422,13 +485,13 @@ pub fn refuse_other_kind(recorded: &LedgerOperation, kind: &str) -> Result<()> {
 
 /// The steps that are done, from the ledger and, where this machine has it, the journal: its last step may not have
 /// reached the ledger.
-fn facts_of(ctx: &Context, recorded: &LedgerOperation) -> Result<BTreeMap<String, Value>> {
+fn facts_of(recorded: &LedgerOperation, journal: Vec<Entry>) -> BTreeMap<String, Value> {
     let mut facts: BTreeMap<String, Value> = recorded
         .steps
         .iter()
         .map(|step| (step.name.clone(), step.facts.clone()))
         .collect();
-    for entry in journal::read::<Entry>(ctx, &recorded.id, STEP_TAG)? {
+    for entry in journal {
         if let Entry::Done {
             step, facts: done, ..
         } = entry
@@ -436,5 +499,5 @@ fn facts_of(ctx: &Context, recorded: &LedgerOperation) -> Result<BTreeMap<String
             facts.insert(step, done);
         }
     }
-    Ok(facts)
+    facts
 }

@@ -26,19 +26,20 @@ struct LastOperation {
 }
 
 impl PlanBasis {
-    /// What a plan that was made of these releases stands on.
-    pub fn of(ctx: &Context, releases: &Releases) -> Self {
-        Self::before(ctx, releases, None)
+    /// What a plan that was made of these releases stands on. `schema` is the one that the plan itself was made of: one that is read
+    /// a second time may be another one, and would pass as unchanged.
+    pub fn of(releases: &Releases, schema: Option<String>) -> Self {
+        Self::before(releases, schema, None)
     }
 
     /// The same as the operation `own`, which has just begun, found it.
-    fn before(ctx: &Context, releases: &Releases, own: Option<&OperationId>) -> Self {
+    fn before(releases: &Releases, schema: Option<String>, own: Option<&OperationId>) -> Self {
         let mut operations = releases.ledger.iter().flat_map(|state| &state.operations);
         let last = operations.rfind(|operation| own != Some(&operation.id));
         Self {
             newest: releases.links.last().map(|link| link.tag.clone()),
             last: last.map(LastOperation::of),
-            schema: schema_fingerprint(ctx),
+            schema,
         }
     }
 
@@ -48,7 +49,7 @@ impl PlanBasis {
     /// Refused (exit 3) where something has changed since; nothing was changed by us.
     pub fn require_unchanged(&self, ctx: &Context, own: &OperationId) -> Result<Releases> {
         let releases = Releases::read(ctx)?;
-        let changes = self.changes(&Self::before(ctx, &releases, Some(own)));
+        let changes = self.changes(&Self::before(&releases, schema_fingerprint(ctx), Some(own)));
         if changes.is_empty() {
             return Ok(releases);
         }

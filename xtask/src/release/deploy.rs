@@ -107,7 +107,7 @@ fn run(
     } else {
         OperationOutcome::Done
     };
-    operation.finish(outcome, facts)?;
+    operation.conclude(outcome, facts)?;
     Ok(Deployed {
         release,
         is_partial,

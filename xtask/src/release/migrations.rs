@@ -1,6 +1,6 @@
 //! The migrations of a commit: where their paths match nothing, nothing follows from a comparison.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
@@ -23,6 +23,28 @@ pub fn unmatched(ctx: &Context, git: &Git, commit: &CommitId) -> Result<Vec<Stri
 pub fn changed(ctx: &Context, git: &Git, from: &CommitId, to: &CommitId) -> Result<Vec<ChangedMigration>> {
     require(ctx, git, to)?;
     since(ctx, git, from, to)
+}
+
+/// Migrations that differ between a commit and any of several later ones, each once: where they differ in what one does, as the
+/// one that does more than add.
+///
+/// # Errors
+/// As [`changed`].
+pub fn changed_by_any(
+    ctx: &Context,
+    git: &Git,
+    from: &CommitId,
+    later: &[CommitId],
+) -> Result<Vec<ChangedMigration>> {
+    let mut all: BTreeMap<String, ChangedMigration> = BTreeMap::new();
+    for to in later {
+        for migration in changed(ctx, git, from, to)? {
+            if all.get(&migration.path).is_none_or(ChangedMigration::is_additive) {
+                all.insert(migration.path.clone(), migration);
+            }
+        }
+    }
+    Ok(all.into_values().collect())
 }
 
 /// The same without the refusal.

@@ -1,5 +1,7 @@
 //! Both platforms as one: what serves now, and moving both to a release, proved from outside.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
@@ -77,21 +79,22 @@ impl Platforms {
         })
     }
 
-    /// Brings an earlier backend back with its image and variables. Done or under way already, nothing is started.
-    pub fn backend_back(&self, to: &OnRailway) -> Result<OnRailway> {
+    /// Brings an earlier backend back with its image and variables. Done or under way already, nothing is started; what is under
+    /// way was begun `age` ago.
+    pub fn backend_back(&self, to: &OnRailway, age: Duration) -> Result<OnRailway> {
         let under_way = self.railway.pending()?.into_iter().next();
-        let id = match under_way.filter(|newest| serves(newest, to)) {
-            Some(newest) => newest.id,
+        let (id, age) = match under_way.filter(|newest| serves(newest, to)) {
+            Some(newest) => (newest.id, age),
             None => {
                 let active = self.railway.active()?;
                 if let Some(active) = active.filter(|active| serves(active, to)) {
                     return Ok(on_railway(&active));
                 }
-                self.railway
-                    .roll_back(&self.railway.deployment(&to.deployment)?)?
+                let target = self.railway.deployment(&to.deployment)?;
+                (self.railway.roll_back(&target)?, Duration::ZERO)
             }
         };
-        Ok(on_railway(&self.railway.wait(&id)?))
+        Ok(on_railway(&self.railway.wait(&id, age)?))
     }
 
     /// Gives the production domain back to an earlier frontend.

@@ -2,18 +2,19 @@
 //! as both.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{TimeDelta, Utc};
 
 use crate::context::Context;
 use crate::domain::commit::CommitId;
-use crate::domain::ledger::LedgerState;
+use crate::domain::ledger::{LedgerOperation, LedgerState};
 use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, Health, Release, known_good, tag_name, tag_time};
 use crate::domain::release_chain::{
-    ExpectedLive, LedgerRelease, RecordedRelease, ReleaseLink, backup_of, expected_live, next_of, releases_of,
+    ExpectedLive, LedgerRelease, RecordedRelease, ReleaseLink, backup_of, data_since, expected_live, next_of,
+    releases_of,
 };
 use crate::domain::status_record::{StatusRecord, is_healthy_between};
 use crate::operation::append::{self, Append};
@@ -167,6 +168,22 @@ impl Releases {
     /// Where the record that names it is in doubt.
     pub fn backup_of(&self, tag: &str) -> Result<Option<&BackupRef>> {
         backup_of(&self.links, tag).map_err(anyhow::Error::msg)
+    }
+
+    /// The releases after `tag` that have worked on the data which are live, the newest first.
+    ///
+    /// # Errors
+    /// Where the record of one of them is in doubt.
+    pub fn data_since(&self, tag: &str) -> Result<Vec<&Release>> {
+        let operations = self.ledger.iter().flat_map(|state| &state.operations);
+        let operations: HashMap<&str, &LedgerOperation> = operations
+            .map(|operation| (operation.id.as_str(), operation))
+            .collect();
+        let restored = |release: &Release| {
+            let operation = operations.get(release.operation.as_str());
+            operation.is_some_and(|operation| operation.restores_database())
+        };
+        data_since(&self.links, tag, restored).map_err(anyhow::Error::msg)
     }
 
     /// What backend and frontend should serve; `None` where nothing was released.

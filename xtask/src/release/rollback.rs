@@ -2,13 +2,15 @@
 //! before the first live change. Then the database is swapped, and only after that backend and frontend are rolled back: code
 //! never goes back beside data that could not. What the replaced release wrote in between is found by the proof at the end.
 
+mod estimate;
 mod facts;
 pub mod plan;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use self::plan::{Backend, RollbackPlan};
+pub use self::estimate::RollbackEstimate;
+use self::plan::{Backend, Made, RollbackPlan};
 use super::basis::PlanBasis;
 use super::checkout;
 use super::platforms::{Platforms, join, on_railway};
@@ -74,6 +76,8 @@ pub struct PlannedRollback {
     pub plan: RollbackPlan,
     /// What would be lost; `None` where the database is kept.
     pub loss: Option<LossPreview>,
+    /// How long it will take; no part of the plan's identity.
+    pub estimate: RollbackEstimate,
     basis: PlanBasis,
 }
 
@@ -87,7 +91,7 @@ pub struct RolledBack {
     pub recovery_ms: u64,
     /// Of that, the time of mongorestore and then of the slower platform.
     pub unavoidable_ms: u64,
-    /// The rest: what plan, checks and proofs cost, in percent of what was unavoidable.
+    /// The rest: what plan, checks and proofs cost, in percent of the whole recovery.
     pub overhead_percent: f64,
     pub budget_ms: u64,
     pub timeline: Vec<Timing>,
@@ -111,8 +115,12 @@ impl RolledBack {
 /// # Errors
 /// Exit 2 or 3 where the rollback is not possible. Nothing is changed.
 pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollback> {
-    let (plan, releases) = plan::make(ctx, target)?;
-    let basis = PlanBasis::of(ctx, &releases);
+    let Made {
+        plan,
+        releases,
+        live_schema,
+    } = plan::make(ctx, target)?;
+    let basis = PlanBasis::of(&releases, live_schema);
     let loss = match plan.backup.as_ref().filter(|_| plan.restores()) {
         None => None,
         Some(wanted) => {
@@ -121,7 +129,14 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
             Some(loss.context("cannot determine what would be lost")?)
         }
     };
-    Ok(PlannedRollback { plan, loss, basis })
+    let budget_ms = ctx.config.budgets.limits().total_ms;
+    let estimate = estimate::estimate(&plan, &releases.all, budget_ms);
+    Ok(PlannedRollback {
+        plan,
+        loss,
+        estimate,
+        basis,
+    })
 }
 
 /// Takes the lock and rolls back.
@@ -175,6 +190,7 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
         Err(error) => return Err(operation.fail(error)),
     };
     let recovery_ms = operation.elapsed_ms();
+    let unavoidable_ms = unavoidable_ms.min(recovery_ms);
     let (rescue, written_since, backup) = match database {
         Some(proved) => (proved.rescue, proved.written_since, Some(proved.backup_id)),
         None => (None, Vec::new(), None),
@@ -196,7 +212,7 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
         "tag": done.release.tag, "record_sha256": done.release.sha256()?, "health": done.release.health,
         "recovery_ms": done.recovery_ms, "rescue": done.rescue,
     });
-    operation.finish(OperationOutcome::Done, facts)?;
+    operation.conclude(OperationOutcome::Done, facts)?;
     if plan.restores() {
         report::progress(&format!(
             "the previous collections are kept: cargo xtask restore --forget {id} drops them"

@@ -1,5 +1,7 @@
 //! Steps that a deploy and a rollback share.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 
 use super::checkout::Checkout;
@@ -63,8 +65,15 @@ pub fn backend_up(
     platforms: &Platforms,
     commit: &str,
 ) -> Result<RailwayDeployment> {
+    let began = Instant::now();
+    let earlier = operation
+        .done(Step::UploadBackend)
+        .map(|_| operation.backend_age());
     let id: String = operation.step(Step::UploadBackend, || upload(ctx, operation, platforms, commit))?;
-    operation.step(Step::BackendServes, || platforms.railway.wait(&id))
+    operation.step(Step::BackendServes, || {
+        let age = earlier.unwrap_or_else(|| began.elapsed());
+        platforms.railway.wait(&id, age)
+    })
 }
 
 /// Brings an earlier backend back with its image; where the platform refuses that, builds it again from its commit, which
@@ -76,11 +85,11 @@ pub fn backend_back(
     to: &OnRailway,
     commit: &str,
 ) -> Result<OnRailway> {
-    match platforms.backend_back(to) {
+    match platforms.backend_back(to, operation.backend_age()) {
         Err(error) if is_refusal(&error) => {
             report::progress(&format!("  {error:#}: building {commit} again"));
             let id = upload(ctx, operation, platforms, commit)?;
-            Ok(on_railway(&platforms.railway.wait(&id)?))
+            Ok(on_railway(&platforms.railway.wait(&id, Duration::ZERO)?))
         }
         other => other,
     }

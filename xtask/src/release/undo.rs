@@ -203,6 +203,7 @@ fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -
     let (operation, _): (Operation, Value) =
         Operation::resume(ctx, &recorded.id, &recorded.started.kind, ResumeMode::Revert)?;
     let mut facts = DataFacts::default();
+    let mut outcome = OperationOutcome::Undone;
     if let Some(before) = before {
         let steps = Revert {
             ctx,
@@ -214,6 +215,13 @@ fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -
             Ok(facts) => facts,
             Err(error) => return Err(operation.fail(error)),
         };
+    } else {
+        // There is nothing to bring back in its place: what is live stays, and the ledger does not call that undone.
+        match is_uploaded(ctx, recorded) {
+            Ok(true) => outcome = OperationOutcome::Partial,
+            Ok(false) => {}
+            Err(error) => return Err(operation.stop(error)),
+        }
     }
     let reverted = Reverted {
         operation: recorded.id.clone(),
@@ -222,8 +230,18 @@ fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -
         rescue: facts.rescue,
     };
     let ended = json!({ "serves": reverted.serves, "rescue": reverted.rescue });
-    operation.finish(OperationOutcome::Undone, ended)?;
+    operation.conclude(outcome, ended)?;
     Ok(reverted)
+}
+
+/// Whether the platform has the backend of a deploy, so that it may be live. The platform is asked, not the record: we may have died
+/// between the upload and its record.
+fn is_uploaded(ctx: &Context, recorded: &LedgerOperation) -> Result<bool> {
+    let commit = recorded.started.plan["commit"].as_str();
+    let commit = commit.context("the plan names no commit")?;
+    Platforms::open(ctx)?
+        .railway
+        .has_release(recorded.id.as_str(), commit)
 }
 
 /// The steps that revert an operation which stopped midway.
@@ -239,7 +257,7 @@ impl Revert<'_> {
         let platforms = Platforms::open(self.ctx)?;
         self.settle(&platforms)?;
         // First the data: what is live goes on writing until it is replaced, and code never goes back beside data that could not.
-        let data = self.data(&platforms)?;
+        let data = self.data()?;
         std::thread::scope(|scope| {
             let frontend = scope.spawn(|| {
                 self.operation.step(Step::UndoFrontend, || {
@@ -259,8 +277,9 @@ impl Revert<'_> {
     /// A backend that is still starting would replace the one that is rolled back, and run its migrations over the restored
     /// data: wait until it finishes, whatever the result.
     fn settle(&self, platforms: &Platforms) -> Result<()> {
-        self.operation
-            .step(Step::UndoSettleBackend, || platforms.railway.settle())
+        self.operation.step(Step::UndoSettleBackend, || {
+            platforms.railway.settle(self.operation.backend_age())
+        })
     }
 
     fn backend_back(&self, platforms: &Platforms) -> Result<OnRailway> {
@@ -274,7 +293,7 @@ impl Revert<'_> {
         )
     }
 
-    fn data(&self, platforms: &Platforms) -> Result<DataFacts> {
+    fn data(&self) -> Result<DataFacts> {
         let facts: Option<DataFacts> = self.operation.step(Step::UndoDatabase, || {
             if self.recorded.started.kind == rollback::KIND {
                 // Its collections are renamed back; where none was renamed, there is nothing to do.
@@ -287,7 +306,7 @@ impl Revert<'_> {
                 let rescue = undone.rescue;
                 return Ok(Some(DataFacts { data, rescue }));
             }
-            let Some(backup) = self.backup_to_restore(platforms)? else {
+            let Some(backup) = self.backup_to_restore()? else {
                 return Ok(None);
             };
             let file = backup::find(self.ctx, &backup.id)?;
@@ -300,14 +319,8 @@ impl Revert<'_> {
 
     /// A deploy has no shadow: where its backend was uploaded, its migrations may have run, and the backup that it
     /// took before is restored by the same rule as in a rollback.
-    fn backup_to_restore(&self, platforms: &Platforms) -> Result<Option<BackupRef>> {
-        let commit = self.recorded.started.plan["commit"].as_str();
-        let commit = commit.context("the plan names no commit")?;
-        // The platform is asked, not the record: we may have died between the upload and its record.
-        if !platforms
-            .railway
-            .has_release(self.operation.id.as_str(), commit)?
-        {
+    fn backup_to_restore(&self) -> Result<Option<BackupRef>> {
+        if !is_uploaded(self.ctx, self.recorded)? {
             return Ok(None);
         }
         let live = schema_fingerprint(self.ctx);

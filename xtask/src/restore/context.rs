@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::database::Live;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
-use crate::operation::run::{LockProof, Operation};
+use crate::operation::run::{LockProof, Operation, is_taken_over};
 
 /// One restore: `prepare` fills the shadow, `swap` makes it live, `resume` and `undo` start wherever an earlier process
 /// stopped.
@@ -78,8 +78,27 @@ impl<'a> Restore<'a> {
     /// From here on an earlier holder of this restore can change nothing any more. The ledger is asked first: a holder that
     /// was stopped, on a machine whose clocks stood still with it, must not take the place of the one that replaced it.
     pub(super) fn claim(&mut self) -> Result<()> {
-        self.lock.check()?;
+        self.still_ours()?;
         self.live.claim(&names::plan(&self.operation))
+    }
+
+    /// Asks the ledger. Where somebody took the operation over and undid it, what is live is not what this process made so.
+    ///
+    /// # Errors
+    /// The lock was taken over (exit 4).
+    pub(super) fn still_ours(&self) -> Result<()> {
+        self.lock.check()
+    }
+
+    /// What stopped it: whoever took it over, where somebody did, however the error looks that followed from it.
+    pub(super) fn taken_over_or(&self, error: anyhow::Error) -> anyhow::Error {
+        if is_taken_over(&error) {
+            return error;
+        }
+        match self.still_ours() {
+            Err(lost) if is_taken_over(&lost) => lost,
+            _ => error,
+        }
     }
 
     /// The backup that it restores: where its plan names it, else the copy that a storage has.

@@ -5,19 +5,18 @@ use mongodb::bson::Document;
 
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
-use crate::database::{Live, document_of_json};
+use crate::database::{Live, NEVER_S};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::report;
 use crate::tools::mongorestore;
 
-/// Until the swap a TTL index has this: the longest that the server accepts. Documents must not expire before they
-/// were compared, and the swap's last steps set the true value, which changes nothing but the catalogue.
-const NEVER_S: i32 = i32::MAX;
 const MAX_PARALLEL: usize = 4;
 
 /// What becomes of the expiry of TTL indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expiry {
+    /// Until the swap: documents must not expire before they were compared. The swap's last steps set the true value, which
+    /// changes nothing but the catalogue.
     Never,
     AsRecorded,
 }
@@ -107,20 +106,6 @@ pub(super) fn indexes_to_build(namespace: &NamespaceRecord, expiry: Expiry) -> R
     Ok(indexes)
 }
 
-/// Name and expiry of each TTL index of a collection, the clustered one included.
-pub(super) fn expiries(namespace: &NamespaceRecord) -> Result<Vec<(String, i64)>> {
-    let mut found = Vec::new();
-    for index in &namespace.indexes {
-        let index = document_of_json(index)?;
-        let clustered = index.get_bool("clustered").unwrap_or(false);
-        if let Some(expire_after) = index.get("expireAfterSeconds").filter(|_| !clustered) {
-            found.push((index.get_str("name")?.to_owned(), backup::seconds(expire_after)?));
-        }
-    }
-    found.extend(backup::clustered_expiry(namespace)?);
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -154,11 +139,10 @@ mod tests {
         let names: Vec<&str> = built.iter().map(|index| index.get_str("name").unwrap()).collect();
         assert_eq!(names, ["seen", "b_a"]);
         assert_eq!(built[0].get_i32("expireAfterSeconds").unwrap(), NEVER_S);
-        assert!(!built[0].contains_key("ns"));
         let true_expiry = indexes_to_build(&record(), Expiry::AsRecorded).unwrap();
         assert_eq!(true_expiry[0].get_i32("expireAfterSeconds").unwrap(), 60);
         let key: Vec<&String> = built[1].get_document("key").unwrap().keys().collect();
         assert_eq!(key, ["b", "a"]);
-        assert_eq!(expiries(&record()).unwrap(), [("seen".to_owned(), 60)]);
+        assert_eq!(backup::expiries(&record()).unwrap(), [("seen".to_owned(), 60)]);
     }
 }

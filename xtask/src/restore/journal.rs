@@ -39,8 +39,13 @@ pub enum RestoreRecord {
     After { step: RestoreStep, ms: u64 },
     /// All steps were made.
     Swapped,
-    /// The live database was read again; what differs are documents that the application wrote since.
-    Compared { written_since: Vec<Difference> },
+    /// The live database was read again. What differs are documents that the application wrote since, and collections, options
+    /// and indexes, in words, that were changed since; earlier versions did not record the latter.
+    Compared {
+        written_since: Vec<Difference>,
+        #[serde(default)]
+        changed_since: Vec<String>,
+    },
     /// What only the previous collections had was exported.
     Rescued { rescue: Option<Rescue> },
     /// The server lost it in a crash; it was recreated.
@@ -214,6 +219,9 @@ pub struct RestoreState {
     pub swap: Option<SwapPlan>,
     pub phase: RestorePhase,
     pub compared: bool,
+    /// What the comparison found: whatever is written later is not in it.
+    pub written_since: Vec<Difference>,
+    pub changed_since: Vec<String>,
     /// Whether documents that only the previous collections have were exported; there may have been none.
     pub rescued: bool,
     /// How long it took to fill the shadow collections, and to compare them.
@@ -250,6 +258,8 @@ impl RestoreState {
             swap: None,
             phase: RestorePhase::Preparing,
             compared: false,
+            written_since: Vec::new(),
+            changed_since: Vec::new(),
             rescued: false,
             restore_ms: 0,
             compare_ms: 0,
@@ -281,7 +291,14 @@ impl RestoreState {
                 self.swap = Some(plan.clone());
                 self.advance(RestorePhase::Swapping);
             }
-            RestoreRecord::Compared { .. } => self.compared = true,
+            RestoreRecord::Compared {
+                written_since,
+                changed_since,
+            } => {
+                self.compared = true;
+                self.written_since.clone_from(written_since);
+                self.changed_since.clone_from(changed_since);
+            }
             RestoreRecord::Rescued { rescue } => {
                 self.rescued = true;
                 self.compared = true;
@@ -405,6 +422,21 @@ mod tests {
         let history = RestoreState::read_in(dir.path()).unwrap();
         assert_eq!(history.phase, RestorePhase::Swapped);
         assert_eq!(history.planned.unwrap().backup_id, "20260102-030405");
+    }
+
+    #[test]
+    fn what_a_comparison_found_is_kept_for_whoever_resumes() {
+        let line = r#"{"event":"compared","written_since":[{"collection":"users","differs":"content"}]}"#;
+        let mut history = RestoreState::of(&[serde_json::from_str(line).unwrap()]);
+        assert!(history.compared && history.changed_since.is_empty());
+        assert_eq!(history.written_since[0].collection, "users");
+        let found = RestoreRecord::Compared {
+            written_since: Vec::new(),
+            changed_since: vec!["`users`: index `a` differs".into()],
+        };
+        let line = serde_json::to_string(&found).unwrap();
+        history.add(&serde_json::from_str(&line).unwrap());
+        assert_eq!(history.changed_since, ["`users`: index `a` differs"]);
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl RestorePreflight {
     /// A backup of another server is restored only where the operator asks for it.
     pub fn other_host(&mut self, live: &Live, backup: &BackupFile) {
         let host = &backup.metadata.host;
-        if !host.is_empty() && host != live.host() {
+        if !host.is_empty() && !live.is_at(host) {
             self.problem(format!(
                 "the backup was taken on {host}, and this is {}: add --other-host if that is intended",
                 live.host()
@@ -167,6 +167,7 @@ impl RestorePreflight {
         let found = restorable(&backup.metadata.namespaces, live.name());
         found.problems.into_iter().for_each(|why| self.problem(why));
         found.left_alone.into_iter().for_each(|what| self.warn(what));
+        found.altered.into_iter().for_each(|what| self.warn(what));
         for (name, listed) in live.listed()? {
             if listed.kind == NamespaceKind::Collection
                 && let Some(why) = live_problem(live.name(), &name)

@@ -6,12 +6,10 @@ use chrono::{DateTime, Utc};
 
 use super::journal::{Rescue, RestorePhase};
 use super::request::{KIND, RestoreRequest, Verb};
-use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
+use crate::domain::ledger::{FORGET, LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::step::Step;
 
-/// The kind, in the ledger, of an operation that drops what a restore kept.
-pub(super) const FORGET: &str = "forget";
 /// The kind of the operations that restore data as a part of something larger.
 const ROLLBACK: &str = "rollback";
 

@@ -130,7 +130,7 @@ fn problems(
             metadata.environment, ctx.env_name
         ));
     }
-    if metadata.host != live.host() && !options.other_host {
+    if !live.is_at(&metadata.host) && !options.other_host {
         problems.push(format!(
             "it is of the host `{}`, and this is `{}`: add --other-host if that is intended",
             metadata.host,

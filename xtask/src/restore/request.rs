@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::ledger::RESTORE;
 use crate::domain::operation::OperationId;
 
 /// The kind of the operation in the ledger.
-pub(super) const KIND: &str = "restore";
+pub(super) const KIND: &str = RESTORE;
 
 /// The plan of the operation, as the ledger has it.
 #[derive(Debug, Serialize, Deserialize)]

@@ -247,16 +247,17 @@ impl<'a> Restore<'a> {
         in_place: InPlace,
         changed: ChangedSince,
     ) -> Result<Swapped> {
-        let (mut written, mut changed_since) = (Vec::new(), Vec::new());
         if !self.journal.history.compared {
-            let others;
-            (written, others) = self.compare_live(backup)?;
-            changed_since = changed.judge(&others)?;
+            let (written_since, others) = self.compare_live(backup)?;
+            self.still_ours()?;
+            let changed_since = changed.judge(&others)?;
             self.journal.write(&RestoreRecord::Compared {
-                written_since: written.clone(),
+                written_since,
+                changed_since,
             })?;
         }
-        let names = written.into_iter().map(|difference| difference.collection);
+        let written = self.journal.history.written_since.iter();
+        let names = written.map(|difference| difference.collection.clone());
         let written_since = preview::written(self.ctx, backup, &self.live, names.collect())?;
         let rescue = self.rescue_after_swap(backup)?;
         let history = &self.journal.history;
@@ -264,7 +265,7 @@ impl<'a> Restore<'a> {
             operation: self.operation.clone(),
             backup_id: backup.metadata.id.clone(),
             written_since,
-            changed_since,
+            changed_since: history.changed_since.clone(),
             rescue,
             repaired: history.repaired.clone(),
             measured: RestoreMeasures {
@@ -319,6 +320,8 @@ impl<'a> Restore<'a> {
                 ms: elapsed_ms(step_started),
             })?;
         }
+        // The last change was proved before it was made; what follows judges what is live now.
+        self.still_ours()?;
         self.journal.write(&RestoreRecord::Swapped)?;
         Ok(InPlace {
             collections,
@@ -392,6 +395,7 @@ impl<'a> Restore<'a> {
     }
 
     fn stopped(&self, error: anyhow::Error) -> anyhow::Error {
+        let error = self.taken_over_or(error);
         if is_taken_over(&error) {
             return error;
         }

@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
 use mongodb::bson::Document;
 
-use super::copy::expiries;
 use super::journal::{RestoreStep, SwapPlan};
 use super::preflight::blocking_timeseries;
 use super::prepare::Prepared;
+use crate::backup::expiries;
 use crate::database::{Digests, Listed, ViewDefinition, document_of_json, listed_options};
 use crate::domain::inventory::is_application;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};

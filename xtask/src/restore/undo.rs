@@ -64,6 +64,7 @@ impl Restore<'_> {
             .and_then(|()| self.repair_previous())
             .and_then(|()| self.undo_swap(&plan))
             .map_err(|error| {
+                let error = self.taken_over_or(error);
                 if is_taken_over(&error) {
                     return error;
                 }
@@ -169,6 +170,7 @@ impl Restore<'_> {
         let found = self.live.inventory_of(Digests::Full, |name| {
             before.collections.contains_key(name).then(|| name.to_owned())
         })?;
+        self.still_ours()?;
         let (written_since, wrong) = split_written(before.compare(&found));
         ensure!(
             wrong.is_empty(),

@@ -10,7 +10,7 @@ mod project;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -106,9 +106,11 @@ impl Vercel {
         release: &str,
         commit: &str,
     ) -> Result<VercelDeployment> {
-        let deadline = Duration::from_secs(self.place.deploy_s);
+        // One time for all four parts.
+        let began = Instant::now();
+        let left = || Duration::from_secs(self.place.deploy_s).saturating_sub(began.elapsed());
         let (sh, org) = (&shell_in(folder)?, &self.place.org);
-        let run = |command| self.prepared(command).deadline(deadline);
+        let run = |command| self.prepared(command).deadline(left());
         run(cmd!(
             sh,
             "vercel pull --yes --environment=production --scope {org}"
@@ -119,7 +121,7 @@ impl Vercel {
         // no token (vercel/vercel, packages/cli/src/index.ts, `subcommandsWithoutToken`).
         let build = self
             .without_token(cmd!(sh, "vercel build --prod --yes"))
-            .deadline(deadline);
+            .deadline(left());
         self.of_build
             .iter()
             .fold(build, |build, (name, value)| build.secret_env(name, value))
@@ -138,12 +140,11 @@ impl Vercel {
         let id = deployment["id"]
             .as_str()
             .context("vercel deployed without printing the id")?;
-        self.ready(id)
+        self.ready(id, left())
     }
 
     /// Waits until a deployment is ready.
-    pub fn ready(&self, id: &str) -> Result<VercelDeployment> {
-        let deadline = Duration::from_secs(self.place.deploy_s);
+    fn ready(&self, id: &str, deadline: Duration) -> Result<VercelDeployment> {
         let what = format!("the end of the Vercel deployment {id}");
         let ended = wait::until(&what, deadline, is_transient, || {
             let deployment = self.inspect(id)?;

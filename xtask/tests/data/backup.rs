@@ -8,5 +8,7 @@ mod refusals;
 mod round_trip;
 mod schema;
 mod signals;
+#[cfg(target_os = "linux")]
+mod srv;
 mod storage;
 mod verify;

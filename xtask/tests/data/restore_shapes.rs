@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, Document, doc, serialize_to_vec};
 use rehearsal::test_env::restore::{DATABASE, RestoreEnv};
 use serde_json::Value;
-use xtask::archive::writer::ArchiveWriter;
+use xtask::archive::writer::{ArchiveWriter, CollectionShape};
 
 /// A document whose texts are not UTF-8, as drivers send it that do not check.
 fn not_utf8(id: impl Into<Bson>) -> Vec<u8> {
@@ -188,4 +188,154 @@ fn what_no_restore_can_restore_is_reported_when_the_backup_is_taken() {
         let said = env.fails(3, &["restore", created["path"].as_str().unwrap()]);
         assert!(said.contains("problem"), "{said}");
     }
+}
+
+/// What servers of before made and servers of today list: the local one makes none of it, so that the dump is edited.
+fn indexes_of_before() -> Vec<(Document, Option<Document>)> {
+    let by_id = doc! { "v": 1, "key": { "_id": 1 }, "name": "_id_", "ns": "shop.old", "unique": true };
+    let never = i32::MAX;
+    vec![
+        (by_id, None),
+        (
+            doc! { "v": 1, "key": { "nan": 1 }, "name": "nan", "expireAfterSeconds": f64::NAN },
+            Some(doc! { "key": { "nan": 1 }, "name": "nan", "expireAfterSeconds": never }),
+        ),
+        (
+            doc! { "v": 1, "key": { "below": 1 }, "name": "below", "expireAfterSeconds": -1 },
+            Some(doc! { "key": { "below": 1 }, "name": "below", "expireAfterSeconds": never }),
+        ),
+        (
+            doc! { "v": 1, "key": { "above": 1 }, "name": "above", "expireAfterSeconds": 3_000_000_000_i64 },
+            Some(doc! { "key": { "above": 1 }, "name": "above", "expireAfterSeconds": never }),
+        ),
+        (
+            doc! { "v": 1, "key": { "part": 1 }, "name": "part", "expireAfterSeconds": 2_000_000_000.5 },
+            Some(doc! { "key": { "part": 1 }, "name": "part", "expireAfterSeconds": 2_000_000_000 }),
+        ),
+        (
+            doc! { "v": 1, "key": { "a": 1, "b": 1 }, "name": "two", "expireAfterSeconds": 0 },
+            Some(doc! { "key": { "a": 1, "b": 1 }, "name": "two" }),
+        ),
+        (
+            doc! { "v": 0, "key": { "w": 1 }, "name": "w", "w": 1, "safe": null, "unique": 1, "background": true },
+            Some(doc! { "key": { "w": 1 }, "name": "w", "unique": true }),
+        ),
+        (
+            doc! { "v": 1, "key": { "t": true, "zero": 0, "minus": -0.0, "none": "", "down": -1 }, "name": "k" },
+            Some(doc! { "key": { "t": 1, "zero": 1, "minus": 1, "none": 1, "down": -1_i64 }, "name": "k" }),
+        ),
+        (
+            doc! { "v": 1, "key": { "at": "2dsphere" }, "name": "at" },
+            Some(doc! { "key": { "at": "2dsphere" }, "name": "at", "2dsphereIndexVersion": 1 }),
+        ),
+    ]
+}
+
+#[test]
+fn indexes_of_servers_of_before_are_named_built_as_servers_of_today_take_them_and_proved() {
+    let env = RestoreEnv::start();
+    env.collection("old").insert_one(doc! { "_id": 0 }).run().unwrap();
+    let indexes = indexes_of_before();
+    let shape = CollectionShape {
+        options: doc! {},
+        indexes: indexes.iter().map(|(recorded, _)| recorded.clone()).collect(),
+    };
+    let mut archive =
+        ArchiveWriter::with_shapes(Vec::new(), "8.0.4", DATABASE, &[("old".to_owned(), shape)]).unwrap();
+    archive.collection("old").unwrap();
+    let long_ago = mongodb::bson::DateTime::from_millis(0);
+    let document = doc! { "_id": 1, "nan": long_ago, "below": long_ago, "above": long_ago };
+    archive.document(&serialize_to_vec(&document).unwrap()).unwrap();
+    let backup = env.store(&archive.finish().unwrap());
+    let backup = backup.to_str().unwrap();
+    let plan = env.ok(&["restore", backup, "--plan"]);
+    assert_eq!(plan["problems"].to_string(), "[]");
+    let warnings = plan["warnings"].to_string();
+    for named in [
+        "`nan` of",
+        "`below` of",
+        "`above` of",
+        "`two` of",
+        "option `w`",
+        "option `safe`",
+        "key `zero`",
+    ] {
+        assert!(warnings.contains(named), "{named}: {warnings}");
+    }
+    let restored = env.ok(&["restore", backup]);
+    let found = env.live().indexes("old").unwrap();
+    for (recorded, expected) in indexes.iter().filter_map(|(r, e)| Some((r, e.as_ref()?))) {
+        let name = recorded.get_str("name").unwrap();
+        let mut built = found
+            .iter()
+            .find(|index| index.get_str("name").ok() == Some(name))
+            .unwrap()
+            .clone();
+        built.remove("v");
+        built.remove("background");
+        assert_eq!(built, *expected);
+    }
+    env.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
+    assert_eq!(env.live().indexes("old").unwrap().len(), 1);
+}
+
+/// A dump by the real mongodump, with an expiry that servers before 5.0 accepted.
+#[test]
+fn an_expiry_of_nan_is_reported_when_the_backup_is_taken_and_deletes_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let env = RestoreEnv::start();
+    let index = doc! { "key": { "at": 1 }, "name": "at_ttl", "expireAfterSeconds": 3_600_000 };
+    env.command(doc! { "createIndexes": "seen", "indexes": [index] });
+    let long_ago = mongodb::bson::DateTime::from_millis(0);
+    env.collection("seen")
+        .insert_one(doc! { "_id": 1, "at": long_ago })
+        .run()
+        .unwrap();
+    let wrapper = env.dir.path().join("mongodump");
+    let real = rehearsal::test_env::process::program(&["mongodump"]);
+    let script = format!(
+        "#!/usr/bin/env bash\nset -o pipefail\n'{}' \"$@\" | LC_ALL=C sed 's/{{\"$numberInt\":\"3600000\"}}/{{\"$numberDouble\":\"NaN\"}} /'\n",
+        real.display()
+    );
+    std::fs::write(&wrapper, script).unwrap();
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", env.dir.path().display(), std::env::var("PATH").unwrap());
+    let created = env.finished(&["backup"], &[("PATH", path)]);
+    assert_eq!(created.code, Some(0), "{:?}", created.stderr_tail);
+    let created: Value = serde_json::from_str(&created.stdout).unwrap();
+    let warnings = created["metadata"]["warnings"].to_string();
+    assert!(
+        warnings.contains("index `at_ttl` of `seen`") && warnings.contains("means never"),
+        "{warnings}"
+    );
+    env.ok(&["restore", created["path"].as_str().unwrap()]);
+    let indexes = env.live().indexes("seen").unwrap();
+    let ttl = indexes
+        .iter()
+        .find(|index| index.get_str("name").ok() == Some("at_ttl"))
+        .unwrap();
+    assert_eq!(ttl.get_i32("expireAfterSeconds").ok(), Some(i32::MAX));
+}
+
+/// Atlas's small tiers refuse a cursor without a timeout, `dbStats`, and the version and unknown options of an index.
+#[test]
+fn a_small_tier_that_refuses_options_is_backed_up_restored_and_undone() {
+    let env = RestoreEnv::behind_proxy();
+    env.collection("users")
+        .insert_one(doc! { "_id": 1 })
+        .run()
+        .unwrap();
+    let indexes = [
+        doc! { "key": { "a": 1 }, "name": "a", "v": 1 },
+        doc! { "key": { "b": 1 }, "name": "b", "dropDups": true },
+    ];
+    env.command(doc! { "createIndexes": "users", "indexes": indexes.to_vec() });
+    env.proxy.as_ref().unwrap().become_small_tier();
+    there_and_back(&env, || {
+        env.collection("users")
+            .insert_one(doc! { "_id": 2 })
+            .run()
+            .unwrap();
+    });
 }

@@ -328,3 +328,26 @@ fn a_rescue_file_is_in_the_storages_and_any_machine_puts_its_documents_back() {
     }
     env.fails(1, &["restore", "--reinsert", rescue]);
 }
+
+/// The process that compared was killed: it has found what the one that ends the restore must report.
+#[test]
+fn what_was_found_before_a_kill_is_reported_by_the_one_that_resumes() {
+    let mut case = CrashCase::new(RestoreEnv::start());
+    let operation = case.begin();
+    let number = line(&case, r#""event":"rescued""#);
+    case.killed_within(&operation, number);
+    let journal = std::fs::read_to_string(case.journal(&operation)).unwrap();
+    let none = r#""written_since":[],"changed_since":[]"#;
+    assert!(journal.contains(none), "{journal}");
+    let found = r#""written_since":[{"collection":"users","differs":"content"}],"changed_since":["`users`: index `email` differs"]"#;
+    std::fs::write(case.journal(&operation), journal.replace(none, found)).unwrap();
+    let written = doc! { "_id": "since", "email": "since@example.com" };
+    case.env.collection("users").insert_one(written).run().unwrap();
+    let resumed = case.env.ok(&["restore", "--resume", &operation]);
+    assert_eq!(resumed["written_since"][0]["collection"], "users", "{resumed}");
+    assert_eq!(resumed["written_since"][0]["created"], 1, "{resumed}");
+    assert_eq!(
+        resumed["changed_since"][0], "`users`: index `email` differs",
+        "{resumed}"
+    );
+}

@@ -20,7 +20,7 @@ use xtask::tools::git::{Git, message_with};
 const RACERS: usize = 8;
 /// Some share a clone, as terminals of one machine do; some do not.
 const CLONES: usize = 3;
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 100;
 /// Every how many rounds a racer is killed.
 const ROUNDS_PER_KILL: usize = 3;
 const RACE_DEADLINE: Duration = Duration::from_mins(20);

@@ -3,13 +3,14 @@
 //! `cargo test -p dev --test conformance azure:: -- --ignored`, with `az` and `azurite-blob` on PATH.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rehearsal::test_env::backup::{Mongo, Outcome, Repo, age};
+use rehearsal::test_env::backup::{Mongo, Outcome, Repo};
 use rehearsal::test_env::process::{Owned, program};
-use serde_json::{Value, json};
+
+use super::storages::{Files, keeps_backups};
 
 /// The one account that Azurite has; its key is in Azurite's documentation.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -86,16 +87,37 @@ fn az(repo: &Repo, args: &[&str]) -> Outcome {
     outcome
 }
 
-fn blobs(repo: &Repo) -> Vec<String> {
-    let listed = az(
-        repo,
-        &["blob", "list", "--container-name", "backups", "--output", "json"],
-    )
-    .json();
-    let names = listed.as_array().unwrap().iter();
-    names
-        .map(|blob| blob["name"].as_str().unwrap().to_owned())
-        .collect()
+/// The files of the container.
+struct Container;
+
+impl Files for Container {
+    fn names(&self, repo: &Repo) -> Vec<String> {
+        let args = ["blob", "list", "--container-name", "backups", "--output", "json"];
+        let listed = az(repo, &args).json();
+        let names = listed.as_array().unwrap().iter();
+        names
+            .map(|blob| blob["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    fn download(&self, repo: &Repo, name: &str, to: &Path) {
+        let file = to.to_str().unwrap();
+        let args = ["blob", "download", "--container-name", "backups"];
+        az(repo, &[&args[..], &["--name", name, "--file", file]].concat());
+    }
+
+    fn replace(&self, repo: &Repo, file: &Path, name: &str) {
+        let file = file.to_str().unwrap();
+        let args = [
+            "blob",
+            "upload",
+            "--container-name",
+            "backups",
+            "--overwrite",
+            "true",
+        ];
+        az(repo, &[&args[..], &["--name", name, "--file", file]].concat());
+    }
 }
 
 #[test]
@@ -122,113 +144,12 @@ fn azure_keeps_backups_and_gives_them_back() {
         .says("a required storage has no copy")
         .never_says(wrong);
     repo.set(VARIABLE, &azurite.connection(KEY));
-    assert_eq!(blobs(&repo), Vec::<String>::new(), "nothing half is there");
+    assert_eq!(
+        Container.names(&repo),
+        Vec::<String>::new(),
+        "nothing half is there"
+    );
     std::fs::remove_dir_all(repo.backups()).unwrap();
 
-    let created = repo.backup();
-    let id = created["metadata"]["id"].as_str().unwrap().to_owned();
-    let stored = &created["metadata"]["storage"][1];
-    assert_eq!(
-        (&stored["kind"], &stored["verified"]),
-        (&json!("azure"), &json!(true))
-    );
-    let names = blobs(&repo);
-    assert!(
-        names
-            .iter()
-            .all(|name| name.starts_with(&format!("prod/db/{id}/")))
-            && names.len() == 2,
-        "{names:?}"
-    );
-
-    fetched_resumed_and_checked(&repo, &id);
-    pruned(&repo, &id);
-}
-
-fn fetched_resumed_and_checked(repo: &Repo, id: &str) {
-    std::fs::remove_dir_all(repo.backups()).unwrap();
-    repo.xtask(&["backup", "list"])
-        .ok()
-        .says(id)
-        .says("azure backups/prod/db/");
-    let path = PathBuf::from(repo.xtask(&["backup", "fetch", id]).ok().stdout.trim());
-    repo.xtask(&["backup", "verify", id]).ok();
-    let text = std::fs::read_to_string(path.with_file_name("backup-metadata.json")).unwrap();
-    let metadata: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        metadata["storage"][1]["kind"], "azure",
-        "the place names itself: {metadata}"
-    );
-
-    // A download that broke off is gone on with.
-    let whole = std::fs::read(&path).unwrap();
-    let folder = path.parent().unwrap();
-    let partial = folder.with_file_name(format!(".fetch-{id}"));
-    std::fs::remove_dir_all(folder).unwrap();
-    std::fs::create_dir_all(&partial).unwrap();
-    std::fs::write(partial.join(path.file_name().unwrap()), &whole[..whole.len() / 2]).unwrap();
-    repo.xtask(&["backup", "fetch", id])
-        .ok()
-        .never_says("starting again");
-    assert_eq!(std::fs::read(&path).unwrap(), whole);
-
-    // What was damaged there is not taken for the backup.
-    std::fs::remove_dir_all(folder).unwrap();
-    let damaged = repo.root().join("damaged");
-    let mut bytes = whole.clone();
-    bytes[whole.len() / 2] ^= 1;
-    std::fs::write(&damaged, bytes).unwrap();
-    let name = format!("prod/db/{id}/{}", path.file_name().unwrap().to_str().unwrap());
-    let replace = |file: &Path| {
-        let file = file.to_str().unwrap();
-        let args = [
-            "blob",
-            "upload",
-            "--container-name",
-            "backups",
-            "--overwrite",
-            "true",
-        ];
-        az(repo, &[&args[..], &["--name", &name, "--file", file]].concat());
-    };
-    replace(&damaged);
-    repo.xtask(&["backup", "fetch", id])
-        .code(1)
-        .says("not the backup that was stored");
-    std::fs::write(&damaged, whole).unwrap();
-    replace(&damaged);
-}
-
-fn pruned(repo: &Repo, first: &str) {
-    repo.add_remote();
-    let second = repo.backup()["metadata"]["id"].as_str().unwrap().to_owned();
-    repo.configure(&format!("retention_days = 1\n{PLACES}"));
-    let aged = repo.root().join("aged");
-    std::fs::create_dir(&aged).unwrap();
-    let name = format!("prod/db/{first}/backup-metadata.json");
-    let file = aged.join("backup-metadata.json");
-    let blob = [
-        "--container-name",
-        "backups",
-        "--name",
-        &name,
-        "--file",
-        file.to_str().unwrap(),
-    ];
-    az(repo, &[&["blob", "download"], &blob[..]].concat());
-    age(&aged);
-    age(&repo.backups());
-    az(
-        repo,
-        &[&["blob", "upload", "--overwrite", "true"], &blob[..]].concat(),
-    );
-    repo.xtask(&["--yes", "backup", "prune"])
-        .ok()
-        .says("deleted")
-        .says("the last verified one");
-    let names = blobs(repo);
-    assert!(
-        names.iter().all(|name| name.contains(&second)) && names.len() == 2,
-        "{names:?} {first}"
-    );
+    keeps_backups(&repo, &Container, "azure", PLACES);
 }

@@ -9,6 +9,8 @@ mod names;
 mod pages;
 mod platforms;
 mod requests;
+mod s3;
+mod storages;
 
 use std::path::PathBuf;
 

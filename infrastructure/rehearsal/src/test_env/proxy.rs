@@ -1,10 +1,13 @@
-//! A TCP proxy before a MongoDB server: it cuts connections, loses a request or an answer, or answers with other bytes.
+//! A TCP proxy before a MongoDB server: it cuts connections, loses a request or an answer, answers with other bytes, or refuses
+//! what one of Atlas's small tiers refuses.
 //!
 //! It knows so much of the protocol that a fault hits a command of ours, and not the driver's own "are you there?".
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mongodb::bson::{Document, doc, serialize_to_vec};
 
 /// Header of every message: its length, two numbers, and its kind.
 const HEADER_BYTES: usize = 16;
@@ -20,6 +23,13 @@ const OF_THE_DRIVER: [&str; 6] = [
     "ping",
     "endSessions",
     "killCursors",
+];
+/// What Atlas's small tiers refuse: the command, and the bytes in it (a field of BSON) that they refuse it for.
+const OF_SMALL_TIERS: [(&str, &[u8]); 4] = [
+    ("find", b"\x08noCursorTimeout\0"),
+    ("createIndexes", b"\x10v\0"),
+    ("createIndexes", b"\x10w\0"),
+    ("dbStats", b"\x10dbStats\0"),
 ];
 /// A longer message is none.
 const LIMIT_BYTES: usize = 64 << 20;
@@ -51,6 +61,7 @@ impl Fault {
 
 #[derive(Debug, Default)]
 struct State {
+    small_tier: bool,
     fault: Option<Fault>,
     /// Both ends of every connection.
     open: Vec<TcpStream>,
@@ -95,6 +106,11 @@ impl Proxy {
     /// Whoever connects there, and names a fault, causes it; it is there when that connection ends.
     pub const fn control_port(&self) -> u16 {
         self.control
+    }
+
+    /// From here on the server is one of Atlas's small tiers.
+    pub fn become_small_tier(&self) {
+        lock(&self.state).small_tier = true;
     }
 
     /// Everything passes again.
@@ -164,6 +180,10 @@ impl Connection {
     fn pass_requests(&self, state: &Mutex<State>) -> io::Result<()> {
         loop {
             let message = read_message(&self.client)?;
+            if let Some(answer) = lock(state).small_tier.then(|| refusal(&message)).flatten() {
+                (&self.client).write_all(&answer)?;
+                continue;
+            }
             if is_ours(&message) {
                 let mut state = lock(state);
                 let once = state.fault.take_if(|fault| *fault != Fault::Cut);
@@ -211,10 +231,46 @@ fn number(message: &[u8], at: usize) -> Option<i32> {
     Some(i32::from_le_bytes(bytes.try_into().ok()?))
 }
 
+/// The answer of one of Atlas's small tiers to what it refuses.
+fn refusal(message: &[u8]) -> Option<Vec<u8>> {
+    let name = command(message);
+    let refused = |(refused, bytes): &&(&str, &[u8])| {
+        refused.as_bytes() == name && message.windows(bytes.len()).any(|part| part == *bytes)
+    };
+    let (name, _) = OF_SMALL_TIERS.iter().find(refused)?;
+    let what = format!("{name}: this is not allowed in this Atlas tier");
+    Some(answer_to(
+        message,
+        &doc! { "ok": 0, "errmsg": what, "code": 8000, "codeName": "AtlasError" },
+    ))
+}
+
+/// A message with this document, as the answer to another message.
+fn answer_to(message: &[u8], answer: &Document) -> Vec<u8> {
+    let document = serialize_to_vec(answer).expect("a document");
+    let length = HEADER_BYTES + 4 + 1 + document.len();
+    let mut bytes = i32::try_from(length)
+        .expect("a short answer")
+        .to_le_bytes()
+        .to_vec();
+    bytes.extend([0; 4]);
+    bytes.extend(&message[4..8]);
+    bytes.extend(COMMAND.to_le_bytes());
+    // No flags, and one section, which is a document.
+    bytes.extend([0; 5]);
+    bytes.extend(document);
+    bytes
+}
+
+/// The name of a command.
+fn command(message: &[u8]) -> &[u8] {
+    let name = message.get(NAME_AT..).unwrap_or_default();
+    name.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 /// Whether it is a command that somebody asked the driver for.
 fn is_ours(message: &[u8]) -> bool {
-    let name = message.get(NAME_AT..).unwrap_or_default();
-    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = command(message);
     let own = OF_THE_DRIVER.iter().any(|own| own.as_bytes() == name);
     number(message, HEADER_BYTES - 4) == Some(COMMAND) && !own
 }

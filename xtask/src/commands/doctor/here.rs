@@ -21,6 +21,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mongodump", "cargo xtask tools"),
     ("mongorestore", "cargo xtask tools"),
 ];
+/// The same for storages that pipeline.toml has.
+const PROGRAMS_OF_STORAGES: &[(&str, &str)] = &[
+    ("az", "install the package azure-cli"),
+    ("rclone", "install the package rclone"),
+];
 /// What people follow in an emergency, and what stands there for what only the team knows.
 const GUIDE: &str = "docs/PRODUCTION-ROLLBACK-GUIDE.md";
 const BLANK: &str = "<fill in>";
@@ -93,9 +98,14 @@ fn guide(ctx: &Context) -> Option<Line> {
     })
 }
 
-pub(super) fn tools(_: &Context) -> Vec<Line> {
+pub(super) fn tools(ctx: &Context) -> Vec<Line> {
+    let storages = &ctx.config.backup.storage;
+    let of_storages = PROGRAMS_OF_STORAGES
+        .iter()
+        .filter(|(name, _)| storages.iter().any(|storage| storage.program() == Some(name)));
     PROGRAMS
         .iter()
+        .chain(of_storages)
         .map(|(name, install)| match which::which(name) {
             Ok(path) => Line::ok(*name, path.display().to_string()),
             Err(_) => Line::problem(*name, "not on PATH", *install),

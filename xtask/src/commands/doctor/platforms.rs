@@ -6,6 +6,7 @@ use super::Line;
 use crate::backup;
 use crate::context::Context;
 use crate::database::Live;
+use crate::domain::manifest::NamespaceKind;
 use crate::release::releases::Releases;
 use crate::restore::{self, Leftover};
 use crate::tools::railway::Railway;
@@ -106,12 +107,26 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
 
 /// What is live and no restore can put back, before a backup is needed.
 fn restorable(live: &Live) -> Result<Vec<Line>> {
-    let listed = live.listed()?;
-    let kinds = listed.into_iter().map(|(name, listed)| (name, listed.kind));
-    let found = backup::restorable_live(live.name(), kinds);
-    let fix = "rename or move the collection; `mongorestore` restores what it can of such a backup";
+    let mut collections = Vec::new();
+    for (name, listed) in live.listed()? {
+        let indexes = match listed.kind {
+            NamespaceKind::Collection => live.indexes(&name)?,
+            _ => Vec::new(),
+        };
+        collections.push((name, listed.kind, indexes));
+    }
+    let found = backup::restorable_live(live.name(), collections.into_iter());
+    let fix = "rename or move the collection, or recreate the index; `mongorestore` restores what it can of such a backup";
     let lines = found.problems.into_iter().chain(found.left_alone);
-    Ok(lines.map(|why| Line::warning("restorable", why, fix)).collect())
+    let mut lines: Vec<Line> = lines.map(|why| Line::warning("restorable", why, fix)).collect();
+    let fix = "nothing, or recreate the index as a server of today has it";
+    lines.extend(
+        found
+            .altered
+            .into_iter()
+            .map(|what| Line::warning("restorable", what, fix)),
+    );
+    Ok(lines)
 }
 
 /// How far back the images reach that Railway keeps: past them a rollback builds again, which takes longer. Railway

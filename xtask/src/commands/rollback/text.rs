@@ -7,8 +7,9 @@ use crate::context::Context;
 use crate::domain::operation::OperationId;
 use crate::domain::release::Health;
 use crate::error::catalogue::release as errors;
-use crate::release::rollback::{PlannedRollback, RolledBack};
+use crate::release::rollback::{PlannedRollback, RollbackEstimate, RolledBack};
 use crate::report;
+use crate::restore::WrittenSince;
 
 /// Prints the plan and what would be lost to stderr.
 pub(in crate::commands) fn print_plan(planned: &PlannedRollback) {
@@ -21,7 +22,27 @@ pub(in crate::commands) fn plan_text(planned: &PlannedRollback) -> String {
         Some(loss) => crate::commands::restore::loss_text(loss, &mut text),
         None => text.push_str("no data is touched\n"),
     }
+    text.push_str(&estimate_text(&planned.estimate));
     text
+}
+
+/// How long it will take, phase by phase.
+fn estimate_text(estimate: &RollbackEstimate) -> String {
+    let about = if estimate.is_partial() {
+        "more than"
+    } else {
+        "about"
+    };
+    let rows = estimate.phases.iter().map(|phase| {
+        let ms = phase.ms.map_or_else(|| "unknown".to_owned(), report::duration_ms);
+        vec![phase.phase.to_owned(), ms, phase.from.clone()]
+    });
+    let table = report::table(&["phase", "about", "estimated from"], &rows.collect::<Vec<_>>());
+    format!(
+        "time: {about} {} of {}\n{table}",
+        report::duration_ms(estimate.total_ms),
+        report::duration_ms(estimate.budget_ms)
+    )
 }
 
 /// An operation that waits for its live changes.
@@ -52,12 +73,16 @@ pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Res
     if done.release.health == Health::Healthy {
         return Ok(());
     }
+    let tag = &done.release.tag;
     if let Some(backup) = done.backup.as_ref().filter(|_| !done.migrated.is_empty()) {
-        let what = done.migrated.join("; ");
-        return Err(errors::rollback_data_migrated(&done.release.tag, what, backup).into());
+        return Err(errors::rollback_data_migrated(tag, done.migrated.join("; "), backup).into());
+    }
+    if let Some(backup) = done.backup.as_ref().filter(|_| !done.written_since.is_empty()) {
+        let written: Vec<String> = done.written_since.iter().map(WrittenSince::text).collect();
+        return Err(errors::rollback_data_written(tag, written.join("; "), backup).into());
     }
     let from = done.release.rollback_of.as_deref().unwrap_or_default();
-    Err(errors::rollback_unhealthy(&done.release.tag, from).into())
+    Err(errors::rollback_unhealthy(tag, from).into())
 }
 
 /// The report for people.

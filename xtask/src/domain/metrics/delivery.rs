@@ -1,6 +1,6 @@
 //! What the release tags alone tell.
 
-use super::{Records, ReleasePoint, Share, ms_between};
+use super::{Goal, Records, ReleasePoint, Share, ms_between};
 use crate::domain::release::{Health, Release};
 use crate::domain::spread::Spread;
 
@@ -25,6 +25,17 @@ pub(super) fn change_fail(history: &Records) -> Option<Share> {
     let deployed: Vec<&Release> = in_time(history).filter(|release| !is_rollback(release)).collect();
     let failed = deployed.iter().filter(|release| failed(history, release)).count();
     Share::of(failed, deployed.len(), None)
+}
+
+/// Deployments that a rollback took back. Rollbacks themselves are not counted: one deployment may see several, and what is rolled
+/// back may be a rollback.
+pub(super) fn rollback_rate(history: &Records) -> Option<Share> {
+    let deployed: Vec<&Release> = in_time(history).filter(|release| !is_rollback(release)).collect();
+    let back = deployed
+        .iter()
+        .filter(|release| was_rolled_back(history, release))
+        .count();
+    Share::of(back, deployed.len(), Some(Goal::BelowPercent(5.0)))
 }
 
 /// From each failed release to the next healthy one, and how many wait for it.
@@ -93,6 +104,10 @@ fn is_rollback(release: &Release) -> bool {
 
 /// Found unhealthy, or taken back later, however healthy it looked at first.
 fn failed(history: &Records, release: &Release) -> bool {
+    release.health == Health::Unhealthy || was_rolled_back(history, release)
+}
+
+fn was_rolled_back(history: &Records, release: &Release) -> bool {
     let taken_back = |later: &Release| later.rollback_of.as_ref() == Some(&release.tag);
-    release.health == Health::Unhealthy || history.releases.iter().any(taken_back)
+    history.releases.iter().any(taken_back)
 }

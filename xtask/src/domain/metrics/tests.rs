@@ -72,3 +72,31 @@ fn goals_are_strict() {
     assert_eq!(share(5, Goal::BelowPercent(5.0)), Some(false));
     assert_eq!(share(4, Goal::BelowPercent(5.0)), Some(true));
 }
+
+#[test]
+fn no_share_is_more_than_the_whole_however_often_a_deployment_was_rolled_back() {
+    let mut history = nothing();
+    // One deployment, rolled back, brought back by an undo, and rolled back again, many times over.
+    for at in 0..23 {
+        history.releases.push(release(at));
+    }
+    let metrics = history.measure();
+    let rate = metrics.rollback_rate.unwrap();
+    assert_eq!((rate.count, rate.of, metrics.rollbacks), (1, 1, 22));
+    for share in [metrics.rollback_rate, metrics.change_fail, metrics.rework] {
+        assert!(share.unwrap().percent <= 100.0, "{share:?}");
+    }
+}
+
+fn release(at: i64) -> Release {
+    let tag = |at: i64| format!("prod-{at:02}");
+    let record = serde_json::json!({
+        "schema": "release/1", "tag": tag(at), "environment": "production", "operation": tag(at),
+        "created": DateTime::UNIX_EPOCH + TimeDelta::hours(at), "commit": tag(at),
+        "railway": {"deployment": "d"}, "vercel": {"deployment": "dpl"}, "backup": null, "approvers": [],
+        "actor": "ann", "reason": null, "health": "healthy", "variables": [], "schema_fingerprint": null,
+        "rollback_of": (at > 0).then(|| tag(at - 1)), "restores": (at > 0).then(|| tag((at - 2).max(0))),
+        "timings_ms": {},
+    });
+    serde_json::from_value(record).unwrap()
+}

@@ -221,3 +221,39 @@ fn the_ledger_gives_the_releases_with_and_without_their_records() {
     assert_eq!((recorded[0].tag.as_str(), &recorded[0].sha256), ("a", &None));
     assert!(recorded[0].record.is_some());
 }
+
+#[test]
+fn every_release_that_has_worked_on_the_live_data_counts_for_what_differs_from_the_target() {
+    let links_of = |releases: &[Release]| -> Vec<ReleaseLink> {
+        releases.iter().map(|one| link(one, Some(&found(one)))).collect()
+    };
+    let tags = |links: &[ReleaseLink], target: &str| -> Vec<String> {
+        let since = data_since(links, target, |release| release.restores.is_some()).unwrap();
+        since.iter().map(|release| release.tag.clone()).collect()
+    };
+    // The third migrates, and the first is deployed again over its data.
+    let [first, third, again] = ["a-v1", "b-v3", "c-v1"].map(release);
+    let links = links_of(&[first.clone(), third.clone(), again.clone()]);
+    assert_eq!(tags(&links, "a-v1"), ["c-v1", "b-v3"]);
+    assert_eq!(tags(&links, "c-v1"), [""; 0]);
+    // A rollback that restored the database has taken away what the third did.
+    let back = Release {
+        restores: Some("a-v1".into()),
+        ..again.clone()
+    };
+    let next = release("d-v4");
+    let chain = [first.clone(), third.clone(), back, next];
+    assert_eq!(tags(&links_of(&chain), "a-v1"), ["d-v4", "c-v1"]);
+    // One that kept the database has not.
+    let kept = data_since(&links_of(&chain), "a-v1", |_| false).unwrap().len();
+    assert_eq!(kept, 3);
+    // To a release that came after what was restored, all that is on the way counts.
+    assert_eq!(tags(&links_of(&chain), "b-v3"), ["d-v4", "c-v1"]);
+    let gone = [
+        link(&first, Some(&found(&first))),
+        link(&third, None),
+        link(&again, Some(&found(&again))),
+    ];
+    let doubt = data_since(&gone, "a-v1", |_| false).unwrap_err();
+    assert_eq!(doubt, "the record of b-v3 is in doubt");
+}

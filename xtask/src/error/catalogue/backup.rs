@@ -21,13 +21,13 @@ catalogue! {
     backup_only_here(id) Refused
         "the backup {id} is only on this machine, which is gone with its disk when the job ends",
         live "nothing live was changed",
-        next "add a storage off this machine to pipeline.toml (github, azure, or off_machine = true for a folder that is one); or do as production-deploy.yml does: --prepare, upload the backup as the artifact mongodb-backup-{id}, --resume";
+        next "add a storage off this machine to pipeline.toml (github, azure, s3, or off_machine = true for a folder or an rclone remote that is one); or do as production-deploy.yml does: --prepare, upload the backup as the artifact mongodb-backup-{id}, --resume";
 
     /// A job begins a live change in one process, and no storage outlives its machine.
     no_storage_off_machine(kind) Refused
         "this machine is gone when its job ends, and no storage of pipeline.toml outlives it: nothing would have the backup of what is live",
         live "nothing was changed",
-        next "add a storage off this machine to pipeline.toml (github, azure, or off_machine = true for a folder that is one); or run it in three steps: cargo xtask {kind} --prepare, upload of the backup as an artifact, cargo xtask {kind} --resume OPERATION";
+        next "add a storage off this machine to pipeline.toml (github, azure, s3, or off_machine = true for a folder or an rclone remote that is one); or run it in three steps: cargo xtask {kind} --prepare, upload of the backup as an artifact, cargo xtask {kind} --resume OPERATION";
 
     /// A file or folder that mongodump wrote by itself, where a backup is asked for.
     dump_of_mongodump(path, quoted) Usage
@@ -52,6 +52,12 @@ catalogue! {
         "{path} has no backup-metadata.json, so that nothing is recorded that it could be checked by",
         live "nothing was changed",
         next "copy the backup-metadata.json of the same backup beside it, or name the backup by its id (cargo xtask backup list); docs/EMERGENCY.md has the commands for the file alone";
+
+    /// Some storages let nothing be deleted.
+    prune_incomplete(deleted, count, left, remedy) Failed
+        "deleted {deleted} old backups, and {count} could not be deleted: {left}",
+        live "nothing live was changed, and every backup that is to be kept is there",
+        next "{remedy}";
 
     /// An encrypted backup, and no key here.
     key_missing(file, why) Usage

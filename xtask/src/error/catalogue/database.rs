@@ -11,6 +11,24 @@ catalogue! {
         live "nothing was changed",
         next "check the connection string's host, user and network access, and run the command again";
 
+    /// The connection string has TLS, and the server answers without.
+    server_without_tls(host) Failed
+        "the MongoDB server at {host} answers without TLS, and the connection string asks for it",
+        live "nothing was changed",
+        next "remove `tls=true` (or `ssl=true`) from the connection string if the network is trusted, or give the server a certificate, and run the command again";
+
+    /// The server has TLS, and the connection string has not.
+    server_with_tls(host) Failed
+        "the MongoDB server at {host} answers with TLS only, and the connection string does not ask for it",
+        live "nothing was changed",
+        next "add `tls=true` to the connection string (and `tlsCAFile=FILE` for a certificate of your own authority), and run the command again";
+
+    /// No member of the replica set that this machine reaches is the primary.
+    no_primary(host, cause) Failed
+        "no member of the replica set at {host} that this machine reaches is the primary: {cause}",
+        live "nothing was changed",
+        next "check `rs.status()` on a member: wait for an election, correct `replicaSet` in the connection string, or make the members' names of the configuration known here; then run the command again";
+
     /// The server was reached and does not answer.
     database_silent(host, seconds) Failed
         "the MongoDB server at {host} took the connection and did not answer within {seconds} s",

@@ -106,6 +106,12 @@ catalogue! {
         live "{tag} is live; its data are restored and changed since",
         next "cargo xtask restore {backup} --reason \"…\"   (the replaced release no longer runs; nothing is lost)";
 
+    /// The same, where it only wrote documents, perhaps in a form that the target does not know.
+    rollback_data_written(tag, what, backup) Midway
+        "the checks after the rollback failed ({tag}), and documents were written into the restored data: {what}",
+        live "{tag} is live; its data are restored and written to since",
+        next "if the replaced release wrote them in another form: cargo xtask restore {backup} --reason \"…\"   (a rescue file keeps them)";
+
     /// `releases`: a platform or a storage is away. What is known without it was printed.
     not_all_answered(which) Failed
         "the list is not complete: {which}",

@@ -9,6 +9,48 @@ catalogue! {
     interrupted() Failed
         "interrupted by a signal";
 
+    /// A program that is run cannot be started.
+    program_missing(program, cause) Failed
+        "{program} cannot be started: {cause}",
+        live "nothing live was changed",
+        next "cargo xtask doctor   (it names each program that is missing, and how to install it)";
+
+    /// The network or the server of the git remote does not answer.
+    git_remote_unreachable(remote, cause) Failed
+        "the git remote {remote} cannot be reached: {cause}",
+        live "nothing live was changed",
+        next "git ls-remote {remote}   (run the command again when it answers; in an emergency: cargo xtask rollback TAG --break-glass ENVIRONMENT)";
+
+    /// The git remote does not accept the account or key.
+    git_remote_denied(remote, cause) Failed
+        "the git remote {remote} does not accept this account: {cause}",
+        live "nothing live was changed",
+        next "git ls-remote {remote}   (renew key, token or, in a workflow, `permissions: contents: write` until it succeeds; then run the command again)";
+
+    /// There is no repository at the address of the git remote.
+    git_remote_unknown(remote, cause) Failed
+        "the git remote {remote} is no repository: {cause}",
+        live "nothing live was changed",
+        next "git remote --verbose   (correct the address there, or `git.remote` in pipeline.toml, and run the command again)";
+
+    /// A rule or hook of the git remote refuses a reference.
+    git_push_refused(remote, reference, cause) Failed
+        "{remote} did not take {reference}: {cause}",
+        live "nothing live was changed",
+        next "cargo xtask doctor   (let this account push to {reference} in the rules and hooks of the remote, then run the command again)";
+
+    /// A platform does not accept the token, or what it may do.
+    platform_denied(platform, access, cause) Failed
+        "{platform} does not accept this account: {cause}",
+        live "nothing live was changed",
+        next "cargo xtask doctor   (renew {access}, then run the command again)";
+
+    /// A platform does not answer.
+    platform_unreachable(platform, cause) Failed
+        "{platform} cannot be reached: {cause}",
+        live "nothing live was changed",
+        next "cargo xtask health   (run the command again when {platform} answers)";
+
     /// The Railway token is valid, but for something else.
     railway_token_elsewhere(variable, project, environment) Refused
         "{variable} is a token of another Railway project or environment",

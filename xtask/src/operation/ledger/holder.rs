@@ -58,11 +58,22 @@ fn machine() -> Option<String> {
     Some(format!("{}/{}", boot.trim(), space.display()))
 }
 
-/// When the process started, in the kernel's ticks; `None` where it is gone, or dead and not yet collected.
-fn started(pid: u32) -> Option<String> {
+/// Whether a process is stopped, by a signal or a debugger: it does not end before it is continued.
+pub(super) fn is_stopped(pid: u32) -> bool {
+    fields(pid).is_some_and(|fields| fields.starts_with(['T', 't']))
+}
+
+/// What the kernel shows of a process, from the letter of its state on.
+fn fields(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     // The name, in parentheses, may contain anything, parentheses too.
     let (_, fields) = stat.rsplit_once(')')?;
+    Some(fields.trim_start().to_owned())
+}
+
+/// When the process started, in the kernel's ticks; `None` where it is gone, or dead and not yet collected.
+fn started(pid: u32) -> Option<String> {
+    let fields = fields(pid)?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let running = !matches!(*fields.first()?, "Z" | "X");
     running.then(|| fields.get(19).map(ToString::to_string)).flatten()
@@ -100,6 +111,18 @@ mod tests {
             process: Some(process),
             ..us.clone()
         };
+        assert_eq!((life(&held), is_stopped(held.pid)), (Life::Alive, false));
+        let stop = std::process::Command::new("kill")
+            .args(["-STOP", &held.pid.to_string()])
+            .status();
+        assert!(stop.unwrap().success());
+        let since = std::time::Instant::now();
+        while !is_stopped(held.pid) {
+            assert!(
+                since.elapsed() < std::time::Duration::from_secs(30),
+                "it does not stop"
+            );
+        }
         assert_eq!(life(&held), Life::Alive);
         child.kill().unwrap();
         child.wait().unwrap();

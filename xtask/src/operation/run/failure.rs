@@ -1,6 +1,7 @@
 //! What an operation that failed tells the operator.
 
 use crate::error::{CliError, ExitKind, unchanged};
+use crate::tools::fault::explained;
 
 /// Whether another process holds the operation now: nothing of it is this one's to record, to resume or to undo.
 pub fn is_taken_over(error: &anyhow::Error) -> bool {
@@ -11,7 +12,8 @@ pub fn is_taken_over(error: &anyhow::Error) -> bool {
 /// What must be done before it is of use to resume. What a part of the operation says about resuming itself does not hold for
 /// the whole.
 pub(super) fn advice(error: &anyhow::Error) -> String {
-    let stop = error.downcast_ref::<CliError>();
+    let explained = explained(error);
+    let stop = explained.as_ref().or_else(|| error.downcast_ref::<CliError>());
     let own = stop.filter(|stop| stop.exit != ExitKind::Midway);
     own.and_then(|stop| stop.next.as_ref())
         .map_or_else(String::new, |next| format!("{next}; then "))
@@ -22,7 +24,8 @@ pub(super) fn advice(error: &anyhow::Error) -> String {
 pub(super) fn untouched(error: &anyhow::Error) -> anyhow::Error {
     let stop = error.downcast_ref::<CliError>();
     let Some(midway) = stop.filter(|stop| stop.exit == ExitKind::Midway) else {
-        return unchanged(error);
+        let explained = explained(error).map(anyhow::Error::from);
+        return unchanged(explained.as_ref().unwrap_or(error));
     };
     let live = midway.live.clone();
     let failed = CliError::failed(format!("{error:#}"));

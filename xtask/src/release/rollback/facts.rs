@@ -1,6 +1,7 @@
 //! What a rollback must know of the outside world. Git, database and both platforms are asked at once: while users wait
 //! for the old release, no question waits for another one's answer.
 
+use std::collections::HashSet;
 use std::thread::scope;
 
 use anyhow::Result;
@@ -12,6 +13,7 @@ use crate::release::migrations;
 use crate::release::others::others_who_deploy;
 use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::release_tag::schema_fingerprint;
+use crate::release::releases::Releases;
 use crate::tools::git::Git;
 use crate::tools::railway::RailwayService;
 use crate::tools::vercel;
@@ -28,7 +30,7 @@ pub(super) struct Facts {
 pub(super) struct OfGit {
     /// Whether the target's commit is on the branch that is released from.
     pub reachable: Result<bool>,
-    /// Migrations that differ between the target and what is live.
+    /// Migrations that differ between the target and any release that has worked on the data which are live.
     pub changed_migrations: Result<Vec<ChangedMigration>>,
 }
 
@@ -49,11 +51,11 @@ pub(super) struct OfPlatforms {
 }
 
 impl Facts {
-    pub(super) fn ask(ctx: &Context, target: &Release, from: &Release) -> Self {
+    pub(super) fn ask(ctx: &Context, target: &Release, releases: &Releases) -> Self {
         scope(|scope| {
             let platforms = scope.spawn(|| Platforms::open(ctx).map(|all| OfPlatforms::ask(&all, target)));
             let live_schema = scope.spawn(|| schema_fingerprint(ctx));
-            let git = OfGit::ask(ctx, target, from);
+            let git = OfGit::ask(ctx, target, releases);
             Self {
                 git,
                 live_schema: join(live_schema),
@@ -65,13 +67,18 @@ impl Facts {
 
 impl OfGit {
     /// One after the other: two that fetch into one clone at once meet on its references.
-    fn ask(ctx: &Context, target: &Release, from: &Release) -> Self {
+    fn ask(ctx: &Context, target: &Release, releases: &Releases) -> Self {
         let git = Git::open(ctx);
         let reachable =
             || git.is_ancestor(&git.resolve(&target.commit)?, &git.fetch(&ctx.config.git.branch)?);
         let changed_migrations = || {
-            let (then, now) = (git.resolve(&target.commit)?, git.resolve(&from.commit)?);
-            migrations::changed(ctx, &git, &then, &now)
+            let since = releases.data_since(&target.tag)?;
+            let mut commits: Vec<&str> = since.iter().map(|release| release.commit.as_str()).collect();
+            let mut known = HashSet::new();
+            commits.retain(|commit| known.insert(*commit));
+            let commits = commits.into_iter().map(|commit| git.resolve(commit));
+            let commits = commits.collect::<Result<Vec<_>>>()?;
+            migrations::changed_by_any(ctx, &git, &git.resolve(&target.commit)?, &commits)
         };
         Self {
             reachable: reachable(),

@@ -57,8 +57,16 @@ pub struct RollbackPlan {
     pub notes: Vec<String>,
 }
 
+/// A plan, and what it was made of.
+pub(super) struct Made {
+    pub plan: RollbackPlan,
+    pub releases: Releases,
+    /// The schema of the data, read once; `None` where the database could not be read.
+    pub live_schema: Option<String>,
+}
+
 /// Finds the target and what is to be done, or every reason why it cannot be.
-pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(RollbackPlan, Releases)> {
+pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
     let tag = wanted.tag;
     let releases = Releases::read(ctx)?;
     releases.require_ledger(ctx)?;
@@ -71,9 +79,6 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         preflight.finish(&format!("the rollback to {tag}"))?;
         return Err(no_such_target(ctx, &releases, tag));
     };
-    if from.tag == target.tag || restores(&releases.all, from, tag) {
-        return Err(errors::live_already(tag, &from.tag).into());
-    }
     releases.require_sound(Some(tag), &mut preflight);
     break_glass::require_none(ctx, &mut preflight);
     preflight.require(
@@ -86,13 +91,17 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
             )
         },
     );
-    let facts = Facts::ask(ctx, target, from);
+    let facts = Facts::ask(ctx, target, &releases);
     let CheckedPlatforms {
         backend,
         service,
         mut notes,
         has_drift,
     } = check_platforms(target, &releases, wanted, facts.platforms, &mut preflight);
+    // Where the platforms serve something else, it is live in the records only.
+    if !has_drift && (from.tag == target.tag || restores(&releases.all, from, tag)) {
+        return Err(errors::live_already(tag, &from.tag).into());
+    }
     preflight.require(facts.live_schema.is_some(), || {
         "the database cannot be read".into()
     });
@@ -144,7 +153,11 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<(Rollba
         migrations: migrations.unwrap_or_default(),
         notes,
     };
-    Ok((plan, releases))
+    Ok(Made {
+        plan,
+        live_schema: facts.live_schema,
+        releases,
+    })
 }
 
 /// The tag is wrong: says in which way, and which tags would be right.

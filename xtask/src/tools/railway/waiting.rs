@@ -8,13 +8,16 @@ use super::{Phase, Railway, RailwayDeployment, is_transient};
 use crate::error::catalogue::tools as errors;
 use crate::{report, wait};
 
+/// What a deployment that was begun long ago is still given, so that one that has come up meanwhile is found.
+const LEAST: Duration = Duration::from_mins(1);
+
 impl Railway {
-    /// Waits for the deployment's verdict.
+    /// Waits for the verdict of a deployment that was begun `age` ago.
     ///
     /// # Errors
     /// For every status but a good one, with what it means.
-    pub fn wait(&self, id: &str) -> Result<RailwayDeployment> {
-        let deadline = Duration::from_secs(self.place.deploy_s);
+    pub fn wait(&self, id: &str, age: Duration) -> Result<RailwayDeployment> {
+        let deadline = left_after(self.place.deploy_s, age);
         let mut last = String::new();
         let what = format!("the end of the Railway deployment {id}");
         let ended = wait::until(&what, deadline, is_transient, || {
@@ -49,9 +52,9 @@ impl Railway {
     }
 
     /// Waits until no deployment is building or starting any more. One with a status that this program has no meaning for
-    /// is waited for as long, and then counts as ended: an undo must be possible beside it.
-    pub fn settle(&self) -> Result<()> {
-        let deadline = Duration::from_secs(self.place.deploy_s);
+    /// is waited for as long, and then counts as ended: an undo must be possible beside it. The operation began a backend `age` ago.
+    pub fn settle(&self, age: Duration) -> Result<()> {
+        let deadline = left_after(self.place.deploy_s, age);
         let mut strange = false;
         let settled = wait::until(
             "the end of the deployment under way",
@@ -89,5 +92,26 @@ impl Railway {
     pub fn has_blocked(&self) -> Result<bool> {
         let all = self.deployments()?;
         Ok(all.iter().any(|deployment| deployment.phase() == Phase::Blocked))
+    }
+}
+
+/// What is left for a deployment that was begun this long ago: it has its time once, however often it is waited for.
+fn left_after(deploy_s: u64, age: Duration) -> Duration {
+    let whole = Duration::from_secs(deploy_s);
+    whole.saturating_sub(age).max(LEAST.min(whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_that_has_had_its_time_is_not_given_it_again() {
+        let left_s = |deploy_s, age_s| left_after(deploy_s, Duration::from_secs(age_s)).as_secs();
+        assert_eq!(left_s(600, 0), 600);
+        assert_eq!(left_s(600, 420), 180);
+        assert_eq!(left_s(600, 601), 60);
+        assert_eq!(left_s(600, 86_400), 60);
+        assert_eq!(left_s(45, 86_400), 45);
     }
 }

@@ -117,3 +117,49 @@ fn an_empty_database_needs_a_word() {
     repo.assert_nothing_left();
     repo.xtask(&["backup", "--allow-empty"]).ok();
 }
+
+/// A server that refuses whatever is not TLS, as `mongod` does with `tls.mode: requireTLS`; its alert is the answer to a handshake.
+fn server_of_tls() -> u16 {
+    use std::io::{Read as _, Write as _};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut first = [0; 5];
+            if client.read_exact(&mut first).is_ok() && first[0] == 0x16 {
+                client.write_all(&[0x15, 3, 3, 0, 2, 2, 40]).ok();
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn tls_against_a_plain_server_and_the_reverse_and_a_set_without_a_primary_are_named() {
+    let server = Mongo::with_one_document();
+    let (plain, tls) = (server.port, server_of_tls());
+    let mut repo = Repo::new("");
+    for (port, options, why, next) in [
+        (plain, "tls=true", "answers without TLS", "remove `tls=true`"),
+        (tls, "tls=false", "answers with TLS only", "add `tls=true`"),
+        // The local server is in no set of this name.
+        (
+            plain,
+            "replicaSet=other",
+            "is the primary",
+            "correct `replicaSet`",
+        ),
+    ] {
+        let uri = format!("mongodb://u:wr0ng@127.0.0.1:{port}/?serverSelectionTimeoutMS=300&{options}");
+        repo.set("LOCAL_MONGODB_URI", &uri);
+        repo.xtask(&["backup"])
+            .code(1)
+            .says(why)
+            .says("live: nothing was changed")
+            .says("next: ")
+            .says(next)
+            .never_says("wr0ng");
+    }
+    repo.assert_nothing_left();
+}

@@ -110,12 +110,13 @@ impl Railway {
         self.start_copy(&source, "redeploy", digest)
     }
 
-    /// A push to the connected repository, which the platform deploys by itself: what is live, built again.
+    /// A push to the connected repository, which the platform deploys by itself: the newest commit, built again.
     pub(in crate::platform) fn push(self: &Arc<Self>) -> Result<()> {
         let state = self.state();
-        let live = state.live.as_ref().context("nothing is live")?;
-        let found = state.deployments.iter().find(|deployment| &deployment.id == live);
-        let source = found.context("nothing is live")?.clone();
+        // The head of the branch, whatever is live.
+        let uploads = state.deployments.iter().rev();
+        let newest = uploads.into_iter().find(|deployment| deployment.reason == DEPLOY);
+        let source = newest.context("nothing was deployed yet")?.clone();
         drop(state);
         let pushed = Deployment {
             message: String::new(),

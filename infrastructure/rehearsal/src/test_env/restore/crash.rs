@@ -14,6 +14,7 @@ use xtask::domain::step::Step;
 use xtask::operation::ledger::{Ledger, LockTiming, Start};
 use xtask::tools::git::Git;
 
+use super::super::sample::every_line;
 use super::RestoreEnv;
 use crate::test_env::process::{program, told};
 
@@ -213,12 +214,13 @@ impl CrashCase {
         numbers: impl IntoIterator<Item = usize>,
         mut strike: impl FnMut(&mut Self, &str, usize),
     ) {
-        for number in numbers {
-            for straight_back in [false, true] {
+        for (number, first) in numbers.into_iter().zip([false, true].into_iter().cycle()) {
+            let ways = [first, !first];
+            for straight_back in &ways[..if every_line() { 2 } else { 1 }] {
                 let operation = self.begin();
                 strike(self, &operation, number);
                 let line = format!("line {number}, {:?}", self.restore_lines.get(number));
-                if straight_back {
+                if *straight_back {
                     self.undo(&operation, &line);
                 } else {
                     self.resume_and_undo(&operation, &line);

@@ -1,6 +1,8 @@
 //! `kill -9` at every line of the journal of a deploy and of a rollback. Whatever was done by then, `--resume` ends in
-//! the one release and `--undo` in the other, and code, data and records agree.
+//! the one release and `--undo` in the other, and code, data and records agree. A sample kills once at each line and then goes in
+//! one of the two ways; `XTASK_LINES=all` goes in both.
 
+use rehearsal::test_env::sample::sampled;
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, Kind, Then};
@@ -12,11 +14,10 @@ const HOW: [&str; 2] = ["torn", "after"];
 const RESTORE_SAMPLE: usize = 5;
 
 /// The lines to kill at: every step, and a sample of the records of the restore between them.
-fn numbers(lines: &[Value]) -> impl Iterator<Item = usize> {
+fn numbers(lines: &[Value], first: usize) -> impl Iterator<Item = usize> {
     let numbered = (1..).zip(lines);
-    numbered
-        .filter(|(number, line)| line.get("entry").is_some() || number % RESTORE_SAMPLE == 0)
-        .map(|(number, _)| number)
+    let stops = numbered.filter(|(number, line)| line.get("entry").is_some() || number % RESTORE_SAMPLE == 0);
+    sampled(stops.map(|(number, _)| number), 2, first).into_iter()
 }
 
 /// Kills the operation at a line; then what is left of it must become one release.
@@ -34,8 +35,8 @@ fn crash(disturbed: &Disturbed, kind: Kind, line: usize, how: &str, then: Then) 
 #[test]
 fn killed_at_every_line_and_resumed() {
     let disturbed = Disturbed::new();
-    let mut deploy = numbers(&disturbed.deploy).peekable();
-    let mut rollback = numbers(&disturbed.rollback).peekable();
+    let mut deploy = numbers(&disturbed.deploy, 0).peekable();
+    let mut rollback = numbers(&disturbed.rollback, 1).peekable();
     while deploy.peek().is_some() || rollback.peek().is_some() {
         if let Some(line) = deploy.next() {
             crash(&disturbed, Kind::Deploy, line, HOW[line % 2], Then::Resume);
@@ -49,10 +50,10 @@ fn killed_at_every_line_and_resumed() {
 #[test]
 fn killed_at_every_line_and_taken_back() {
     let disturbed = Disturbed::new();
-    for line in numbers(&disturbed.deploy) {
+    for line in numbers(&disturbed.deploy, 1) {
         crash(&disturbed, Kind::Deploy, line, HOW[(line + 1) % 2], Then::Undo);
     }
-    for line in numbers(&disturbed.rollback) {
+    for line in numbers(&disturbed.rollback, 0) {
         crash(&disturbed, Kind::Rollback, line, HOW[(line + 1) % 2], Then::Undo);
     }
 }

@@ -2,7 +2,7 @@
 //! backend, frontend, data, ledger and records agree with one release, or the program reports which do not; what was refused or
 //! failed has changed nothing; no document that was written is lost. At the end the program's own commands repair what is left.
 //!
-//! `XTASK_SEQUENCES=N` runs so many; without it, as many as fit into two minutes, 50 at most. A sequence that fails prints its
+//! `XTASK_SEQUENCES=N` runs so many; without it, as many as fit into a minute, 50 at most. A sequence that fails prints its
 //! seed and its steps; `XTASK_SEED=S XTASK_SEQUENCES=1` runs it again.
 
 mod people;
@@ -20,7 +20,7 @@ use super::fault::Library;
 use people::Person;
 
 const AT_MOST: u64 = 50;
-const TIME: Duration = Duration::from_secs(120);
+const TIME: Duration = Duration::from_secs(60);
 /// With the ledger grows the time of each step.
 const SEQUENCES_OF_AN_ENVIRONMENT: u64 = 25;
 /// Releases that are made: most are healthy.

@@ -1,12 +1,13 @@
 //! The machine of a job is lost with everything on it after each live step of a deploy and of a rollback. Another machine,
 //! with another path and none of its files, finishes or undoes the operation, with the data.
 //!
-//! `RUNNER_LOST=all` runs every step; else a sample is run.
+//! A sample of the steps; `XTASK_LINES=all` runs each of them in both ways.
+
+use rehearsal::test_env::sample::every_line;
 
 use super::case::Case;
 use super::disturbed::{Disturbed, Kind, Then};
 
-const VARIABLE: &str = "RUNNER_LOST";
 const STEPS: [(Kind, &str); 8] = [
     (Kind::Deploy, "upload backend"),
     (Kind::Deploy, "backend serves"),
@@ -56,17 +57,14 @@ fn lose(disturbed: &Disturbed, number: usize, then: Then) {
 fn the_runner_is_lost_after_a_live_step_and_another_machine_finishes_or_undoes() {
     let case = Case::with(places);
     let disturbed = Disturbed::of(case);
-    match std::env::var(VARIABLE).as_deref() {
-        Ok("all") => {
-            for number in 0..STEPS.len() {
-                lose(&disturbed, number, Then::Resume);
-                lose(&disturbed, number, Then::Undo);
-            }
+    if every_line() {
+        for number in 0..STEPS.len() {
+            lose(&disturbed, number, Then::Resume);
+            lose(&disturbed, number, Then::Undo);
         }
-        _ => {
-            for (number, then) in SAMPLE {
-                lose(&disturbed, number, then);
-            }
+    } else {
+        for (number, then) in SAMPLE {
+            lose(&disturbed, number, then);
         }
     }
 }

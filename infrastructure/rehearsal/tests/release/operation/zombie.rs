@@ -7,21 +7,21 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rehearsal::test_env::git::clone_empty;
+use rehearsal::test_env::restore::RestoreEnv;
+use rehearsal::test_env::restore::crash::CrashCase;
+use rehearsal::test_env::sample::sampled;
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, Kind};
+use super::fault::Library;
 
 /// One of so many lines is in the sample; the two kinds take turns.
-const ONE_OF: usize = 15;
+const ONE_OF: usize = 20;
 /// Longer than the lease and what two clocks may be apart.
 const LATER_S: u32 = 200;
 const DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
-
-fn lines(count: usize, first: usize) -> impl Iterator<Item = usize> {
-    let all = std::env::var("XTASK_LINES").is_ok_and(|lines| lines == "all");
-    (1..=count).filter(move |line| all || line % ONE_OF == first)
-}
 
 impl Disturbed {
     /// Starts the operation, and waits until it is stopped at this line.
@@ -123,11 +123,69 @@ fn platforms_of(disturbed: &Disturbed) -> Value {
 #[test]
 fn a_holder_that_wakes_after_its_operation_was_undone_changes_nothing() {
     let disturbed = Disturbed::new();
-    let clone = disturbed.case.env.clone_of("somebody").unwrap();
-    for line in lines(disturbed.deploy.len(), 7) {
-        stopped_and_undone(&disturbed, &clone, Kind::Deploy, line);
+    let elsewhere = disturbed.case.env.clone_of("somebody").unwrap();
+    let here = disturbed.case.env.clone_dir();
+    // In turns: whoever takes over in the same clone meets the journal that the stopped process has open.
+    let clone = |line: usize| {
+        if (line / ONE_OF).is_multiple_of(2) {
+            &here
+        } else {
+            &elsewhere
+        }
+    };
+    for line in sampled(1..=disturbed.deploy.len(), ONE_OF, 6) {
+        stopped_and_undone(&disturbed, clone(line), Kind::Deploy, line);
     }
-    for line in lines(disturbed.rollback.len(), 0) {
-        stopped_and_undone(&disturbed, &clone, Kind::Rollback, line);
+    for line in sampled(1..=disturbed.rollback.len(), ONE_OF, 14) {
+        stopped_and_undone(&disturbed, clone(line), Kind::Rollback, line);
+    }
+}
+
+/// The last collection has its name when it is stopped: what it compares when it wakes is what the undo made live.
+#[test]
+fn a_restore_that_wakes_after_its_last_change_was_undone_ends_with_who_took_it_over() {
+    let case = CrashCase::new(RestoreEnv::start());
+    let library = Library::compile(case.env.dir.path());
+    clone_empty(case.env.dir.path(), "remote.git", "elsewhere");
+    let elsewhere = case.env.dir.path().join("elsewhere");
+    let configuration = "infrastructure/pipeline.toml";
+    std::fs::create_dir_all(elsewhere.join("infrastructure")).unwrap();
+    std::fs::copy(case.env.root().join(configuration), elsewhere.join(configuration)).unwrap();
+    // Half of the clocks show how long it slept; the others stand still.
+    for slept_s in [0, LATER_S] {
+        let at = library.env(
+            "/steps.jsonl",
+            "text:\"event\":\"swapped\"",
+            &format!("stop:{slept_s}"),
+        );
+        let stopped = case
+            .env
+            .xtask(&["restore", case.backup.to_str().unwrap(), "--yes"])
+            .envs(at)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for("the stop", || state_of(stopped.id()) == Some('T'));
+        let shown = case.env.ok(&["ledger"]);
+        let operation = shown["operations"].as_array().unwrap().last().unwrap()["id"].clone();
+        let hurry = library.env("/steps.jsonl", "nothing", &format!("hurry:{LATER_S}"));
+        let undone = case
+            .env
+            .xtask(&["restore", "--undo", operation.as_str().unwrap(), "--yes"])
+            .envs(hurry)
+            .current_dir(&elsewhere)
+            .output()
+            .unwrap();
+        assert!(
+            undone.status.success(),
+            "{}",
+            String::from_utf8_lossy(&undone.stderr)
+        );
+        let said = wake(stopped);
+        assert!(said.contains("was taken over by"), "{said}");
+        assert!(!said.contains("--resume"), "{said}");
+        assert_eq!(case.changed.compare(&case.env.inventory()), [], "{said}");
+        case.forget_all();
     }
 }
