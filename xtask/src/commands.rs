@@ -135,15 +135,6 @@ pub enum Command {
     Completions(completions::Args),
 }
 
-/// Shows an error with the state and the next command, whatever it is; gives the exit code. Errors after a live change have been told
-/// what is live by the operation that made it.
-pub fn report_error(error: &anyhow::Error) -> ExitCode {
-    let explained = explained(error).map(anyhow::Error::from);
-    let error = unchanged(explained.as_ref().unwrap_or(error));
-    report::progress(&render(&error));
-    exit_code(&error)
-}
-
 /// The whole program, from its arguments to its exit code. Cargo runs `cargo-xtask xtask …`: the name of the subcommand
 /// is the first argument (doc.rust-lang.org/cargo, "Custom subcommands").
 pub fn run_program(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -158,6 +149,15 @@ pub fn run_program(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(error) => report_error(&error),
     }
+}
+
+/// Shows an error with the state and the next command, whatever it is; gives the exit code. Errors after a live change have been told
+/// what is live by the operation that made it.
+pub fn report_error(error: &anyhow::Error) -> ExitCode {
+    let explained = explained(error).map(anyhow::Error::from);
+    let error = unchanged(explained.as_ref().unwrap_or(error));
+    report::progress(&render(&error));
+    exit_code(&error)
 }
 
 /// Runs the command; errors decide the exit code.

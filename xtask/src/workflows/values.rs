@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::template::TemplateValues;
-use crate::config::{ApprovalMethod, Config, EnvironmentConfig, StorageConfig};
+use crate::config::{ApprovalMethod, Config, StorageConfig};
 use crate::error::catalogue::configuration as errors;
 
 /// Words that YAML 1.1 does not read as text; GitHub's parser and linters differ in which they take.
@@ -23,9 +23,14 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     };
     let is_source = config.workflows.setup.starts_with("./");
     let has_suites = !config.tests.is_empty();
-    let storages = storage_secrets(config);
+    let storages: Vec<String> = config
+        .backup
+        .storage
+        .iter()
+        .flat_map(StorageConfig::secret_names)
+        .collect();
     let identity = config.backup.identity.iter().cloned();
-    let read: Vec<String> = identity.chain(storages.clone()).collect();
+    let read: Vec<String> = identity.chain(storages).collect();
     let backup = [vec![environment.mongodb.uri.clone()], read.clone()].concat();
     let notify = config.optional_secret_names();
     let suite: Vec<String> = config
@@ -74,7 +79,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     };
     lists.insert("request_needs", needs);
     lists.insert("approvals", approvals(&gates));
-    let release = release_secrets(config, environment, health_secrets, storages);
+    let release = [config.secret_names(environment), health_secrets.to_vec()].concat();
     for (name, secrets) in [
         ("release", release),
         ("backup", backup),
@@ -102,34 +107,6 @@ fn gates(config: &Config) -> Vec<&String> {
             approval.environments.iter().take(required).collect()
         }
     }
-}
-
-fn release_secrets(
-    config: &Config,
-    environment: &EnvironmentConfig,
-    health_secrets: &[String],
-    storages: Vec<String>,
-) -> Vec<String> {
-    let mut names = config.secret_names(environment);
-    names.extend(storages);
-    names.extend(health_secrets.iter().cloned());
-    names
-}
-
-/// Secrets of the storages for backups.
-fn storage_secrets(config: &Config) -> Vec<String> {
-    let storages = config.backup.storage.iter();
-    let names = storages.flat_map(|storage| match storage {
-        StorageConfig::Azure { connection, .. } => vec![connection.clone()],
-        StorageConfig::S3(s3) => vec![
-            s3.access_key.clone(),
-            s3.secret_key.clone(),
-            s3.session_token.clone(),
-        ],
-        StorageConfig::Rclone(rclone) => rclone.config.iter().cloned().collect(),
-        StorageConfig::Directory { .. } | StorageConfig::Github { .. } => Vec::new(),
-    });
-    names.collect()
 }
 
 /// The lines of `env:`, each name once.

@@ -46,6 +46,12 @@ pub(super) fn is_below(path: &Path) -> bool {
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
+/// A folder of a remote: each part is a name, and none leads elsewhere.
+pub(super) fn is_remote_path(text: &str) -> bool {
+    let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
+    text.is_empty() || text.trim_end_matches('/').split('/').all(is_part)
+}
+
 pub(super) fn is_host(text: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && is_word(part) && !part.contains('_');
     text.split('.').all(is_part)
