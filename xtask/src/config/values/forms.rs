@@ -73,9 +73,3 @@ pub(super) fn is_address(text: &str) -> bool {
 pub(super) fn is_command(command: &[String]) -> bool {
     command.first().is_some_and(|program| !program.trim().is_empty())
 }
-
-/// A folder of a remote: each part is a name, and none leads elsewhere.
-pub(super) fn is_remote_path(text: &str) -> bool {
-    let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
-    text.is_empty() || text.trim_end_matches('/').split('/').all(is_part)
-}
