@@ -451,6 +451,16 @@ fn module(name: Option<&Token>, found: &mut Found) {
     }
 }
 
+/// Whether the brackets at `open` have one text or number in them, or nothing.
+fn is_literal(tokens: &[Token], open: usize) -> bool {
+    match &tokens[open + 1..] {
+        [close, ..] if close.is("]") => true,
+        [Token::Text(_), close, ..] => close.is("]"),
+        [Token::Word(word), close, ..] => word.starts_with(|c: char| c.is_ascii_digit()) && close.is("]"),
+        _ => false,
+    }
+}
+
 /// Calls and keys whose names are computed.
 fn hidden_call(tokens: &[Token], at: usize, mark: &str, defined: &[String], found: &mut Found) {
     let next = tokens.get(at + 1);
@@ -460,6 +470,9 @@ fn hidden_call(tokens: &[Token], at: usize, mark: &str, defined: &[String], foun
             found.unclear("it calls a method whose name is computed");
         }
         "]" if next.is_some_and(|next| next.is(":")) => found.unclear("a key is computed"),
+        "[" if before.is_some_and(Token::is_object) && !is_literal(tokens, at) => {
+            found.unclear("it takes a member whose name is computed");
+        }
         ")" if next.is_some_and(|next| matches!(next, Token::Template)) => {
             found.unclear("a function is called with a template");
         }

@@ -36,6 +36,12 @@ impl Token {
         self.word() == Some(word)
     }
 
+    /// Whether a bracket behind it takes a member, and begins no list.
+    pub(super) fn is_object(&self) -> bool {
+        let declares = matches!(self.word(), Some("const" | "let" | "var"));
+        self.ends_value() && !declares && !self.is("}")
+    }
+
     /// What may stand between the name of a function and its parameters.
     pub(super) fn stands_before_parameters(&self) -> bool {
         self.is(":") || self.is("=") || self.is_word("async") || self.is_word("function")

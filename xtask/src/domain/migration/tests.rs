@@ -24,6 +24,7 @@ const ADDITIVE: &[&str] = &[
     "await db.collection<User>('users').createIndex({ at: 1 });",
     "const session = client.startSession();\n    try { await session.withTransaction(async () => { await db.collection('a').insertOne({}, { session }); }); } finally { await session.endSession(); }",
     "await db.collection('a').insertOne({ text: `made at ${new Date().toISOString()}` }); // deleteMany",
+    "const [first, second] = ['a', 'b'];\n    await db.createCollection(first); await db.createCollection(['c', 'd'][1]);",
     "/* drop the old ones later */ await db.createCollection('new');",
     "",
 ];
@@ -63,6 +64,8 @@ const UNKNOWN: &[&str] = &[
     "await db.collection('a').createIndex({ email: 1 }, { unique: true });",
     "await db.command({ collMod: 'a', validator: {} });",
     "await db.command({ profile: 1 });",
+    "names.map(db[operation]);",
+    "const run = db.collection('a')[method];\n    await Promise.all(names.map(run));",
     "await helper(db);",
     "await helper<User>(db);",
     "const ready = true ? helper(db) : { a: 1 };",
