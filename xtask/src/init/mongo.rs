@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::Known;
 use super::services::Services;
-use super::tree::{SourceTree, ends_in, folder, is_below, join, line_of, name};
+use super::tree::{SourceTree, ends_in, folder, is_below, join, line_of, matched, name};
 use super::variables::{EnvLine, READ_IN_CODE, example_lines};
 
 /// Names that connection strings usually have.
@@ -115,12 +115,7 @@ fn connection(tree: &SourceTree, dir: &str, lines: &[EnvLine]) -> Known {
             .collect();
         let is_mongo_schema = ends_in(file, &[".prisma"]) && text.contains("\"mongodb\"");
         for hit in READ_IN_CODE.captures_iter(text) {
-            let name = hit
-                .iter()
-                .skip(1)
-                .flatten()
-                .next()
-                .expect("one of the forms matched");
+            let name = matched(&hit);
             let line = line_of(text, name.start());
             let near = connects.iter().any(|at| line.abs_diff(*at) <= 4);
             let usual = USUAL.is_match(name.as_str());
@@ -225,12 +220,7 @@ fn database_name(tree: &SourceTree, dir: &str, lines: &[EnvLine]) -> Known {
         let is_migrations = name(file).starts_with("migrate-mongo-config");
         if is_migrations || text.contains("ongo") {
             for hit in DB_NAME.captures_iter(text) {
-                let name = hit
-                    .iter()
-                    .skip(1)
-                    .flatten()
-                    .next()
-                    .expect("one of the forms matched");
+                let name = matched(&hit);
                 levels[0].push((
                     name.as_str().into(),
                     format!("{file}:{}", line_of(text, name.start())),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use regex::{Captures, Match};
 
 use crate::tools::git::Git;
 
@@ -178,6 +179,12 @@ pub fn is_below(file: &str, folder: &str) -> bool {
 /// Whether a name has one of these ends.
 pub fn ends_in(name: &str, ends: &[&str]) -> bool {
     ends.iter().any(|end| name.ends_with(end))
+}
+
+/// What one of the forms of a pattern matched, each of which has one group.
+pub fn matched<'a>(hit: &Captures<'a>) -> Match<'a> {
+    let forms = hit.iter().skip(1).flatten();
+    forms.into_iter().next().expect("one of the forms matched")
 }
 
 /// The line of a byte, from 1.

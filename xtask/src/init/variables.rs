@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::services::Services;
-use super::tree::{SourceTree, is_aside, is_below, is_env_example, line_of, name};
+use super::tree::{SourceTree, is_aside, is_below, is_env_example, line_of, matched, name};
 
 /// `process.env.NAME`, `os.getenv("NAME")`, `env("NAME")`, `config.get('NAME')`, `NAME: z.string()`.
 pub static READ_IN_CODE: LazyLock<Regex> = LazyLock::new(|| {
@@ -108,12 +108,7 @@ pub fn code_lines(tree: &SourceTree, dir: &str) -> Vec<EnvLine> {
     let mut found: BTreeMap<String, EnvLine> = BTreeMap::new();
     for (file, text) in tree.code(dir) {
         for hit in READ_IN_CODE.captures_iter(text) {
-            let name = hit
-                .iter()
-                .skip(1)
-                .flatten()
-                .next()
-                .expect("one of the forms matched");
+            let name = matched(&hit);
             let origin = format!("{file}:{}", line_of(text, name.start()));
             let name = name.as_str().to_owned();
             found.entry(name.clone()).or_insert(EnvLine {
