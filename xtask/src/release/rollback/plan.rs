@@ -10,7 +10,8 @@ use crate::context::Context;
 use crate::database::{Digests, Live, backup_inventory};
 use crate::domain::migration::ChangedMigration;
 use crate::domain::release::{
-    BackupRef, DatabaseAction, Health, OnRailway, OnVercel, Release, SchemaFacts, database_action,
+    BackupRef, DatabaseAction, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts,
+    database_action,
 };
 use crate::domain::release_chain::restores;
 use crate::domain::step::Step;
@@ -108,13 +109,13 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
     // Where the backend is not what was recorded, the migrations of the newest release say nothing about the data that are live.
     let known = facts.git.changed_migrations.as_ref().ok().filter(|_| !has_drift);
     let migrations = known.cloned();
-    let schema = SchemaFacts {
-        taken_away: migrations
-            .as_deref()
-            .filter(|all| !all.is_empty() && all.iter().all(ChangedMigration::is_additive))
-            .and_then(|_| taken_away(ctx, &releases, tag)),
-        ..schema_facts(target, migrations.as_deref(), facts.live_schema.as_deref())
-    };
+    let mut schema = schema_facts(target, migrations.as_deref(), facts.live_schema.as_deref());
+    // It reads the whole backup: only where the verdict follows from it.
+    let only_adds = schema.changed_migrations.as_ref().is_some_and(Vec::is_empty)
+        && !schema.additive_migrations.is_empty();
+    if wanted.database == DatabaseChoice::Auto && only_adds {
+        schema.taken_away = taken_away(ctx, &releases, tag);
+    }
     let database = database_action(wanted.database, &schema);
     require_word(wanted, &database, &schema, &mut preflight);
     check_commit(ctx, target, facts.git, &mut preflight);
