@@ -75,6 +75,12 @@ fn set_up(gh: &Path) -> Told {
         code == 0 && text.contains("would: protect the environment production-approval-2"),
         "{text}"
     );
+    // The secrets go into the environment, which has to be there.
+    let (code, text) = story.said(&["setup", "--yes"]);
+    assert!(
+        code == 1 && text.contains("still to do: set the secret"),
+        "{text}"
+    );
     for name in [
         "PROD_RAILWAY_TOKEN",
         "PROD_VERCEL_TOKEN",

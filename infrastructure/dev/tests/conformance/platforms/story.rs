@@ -205,6 +205,8 @@ impl Case {
         // What is taken back makes no release.
         let taken_back = reports().cloned().collect();
         number(&mut names, "operation taken back", all(&taken_back, "/operation"));
+        number(&mut names, "rescue file", all(&taken_back, "/rescue/id"));
+        names.add(self.test_env.folder.to_str().unwrap(), "(folder)");
         for (value, name) in [
             (
                 self.test_env.secrets()["PROD_JWT_SECRET"].as_str(),
