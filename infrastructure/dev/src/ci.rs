@@ -4,6 +4,7 @@ mod fuzz;
 mod lint;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -14,6 +15,7 @@ use xshell::{Shell, cmd};
 use rehearsal::scenarios::Scenario;
 use xtask::error::CliError;
 use xtask::exec::Exec;
+use xtask::release::platforms::join;
 use xtask::report::{self, Format};
 use xtask::tools::toolchain::{path_with, resolve};
 
@@ -30,6 +32,7 @@ const TEST_THREADS: &str = "4";
 /// Documents of the short rehearsal.
 const REHEARSAL_DOCUMENTS: &str = "2000";
 const SCENARIO_DOCUMENTS: &str = "300";
+const SCENARIOS_AT_ONCE: usize = 3;
 /// What cargo and rustup need of our environment.
 const CARGO_ENV: &[&str] = &[
     "CARGO_HOME",
@@ -217,7 +220,7 @@ impl Stage {
                 sh,
                 "cargo xtask rehearse --documents {REHEARSAL_DOCUMENTS} --platform-s 0"
             ),
-            Self::Scenarios => return scenarios(sh, root),
+            Self::Scenarios => return scenarios(root),
             Self::Conformance => cmd!(
                 sh,
                 "cargo test --package dev --locked --test conformance -- --ignored --skip pages::"
@@ -303,20 +306,35 @@ fn every_fault(tests: xshell::Cmd<'_>, root: &Path) -> Result<()> {
         .run()
 }
 
-/// Every story beside the whole one.
-fn scenarios(sh: &Shell, root: &Path) -> Result<()> {
-    for scenario in Scenario::value_variants() {
-        let name = scenario.to_possible_value().context("a scenario has a name")?;
-        let name = name.get_name();
-        let command = cmd!(
-            sh,
-            "cargo xtask rehearse --scenario {name} --documents {SCENARIO_DOCUMENTS}"
-        );
-        Stage::Scenarios
-            .run_command(command, root)
-            .with_context(|| format!("the story `{name}`"))?;
-    }
-    Ok(())
+/// Every story beside the whole one. They mostly wait for servers and platforms, so some run at once.
+fn scenarios(root: &Path) -> Result<()> {
+    let open = Mutex::new(Scenario::value_variants().iter());
+    let take = || open.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let play = || -> Result<()> {
+        while let Some(scenario) = take() {
+            self::scenario(root, scenario)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let players: Vec<_> = (0..SCENARIOS_AT_ONCE).map(|_| scope.spawn(play)).collect();
+        let played: Vec<Result<()>> = players.into_iter().map(join).collect();
+        played.into_iter().collect()
+    })
+}
+
+fn scenario(root: &Path, scenario: &Scenario) -> Result<()> {
+    let sh = Shell::new()?;
+    sh.change_dir(root);
+    let name = scenario.to_possible_value().context("a scenario has a name")?;
+    let name = name.get_name();
+    let command = cmd!(
+        sh,
+        "cargo xtask rehearse --scenario {name} --documents {SCENARIO_DOCUMENTS}"
+    );
+    Stage::Scenarios
+        .run_command(command, root)
+        .with_context(|| format!("the story `{name}`"))
 }
 
 fn closing(line: &str) -> bool {
