@@ -4,6 +4,7 @@ mod commands;
 mod emergency;
 mod guide;
 mod messages;
+mod named_tests;
 
 use std::path::{Path, PathBuf};
 
