@@ -34,6 +34,9 @@ pub struct Release {
     pub variables: Vec<VariableFingerprint>,
     /// SHA-256 over collections, options and indexes; `None` where the database could not be read.
     pub schema_fingerprint: Option<String>,
+    /// The ledger's newest commit when this was recorded. A ledger that lacks it was rewritten since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<String>,
     /// The release that this one rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_of: Option<String>,

@@ -36,6 +36,8 @@ pub struct LedgerRelease {
     pub sha256: Option<String>,
     /// The record itself, as it was written: a newer version may have put more into it.
     pub record: Option<Value>,
+    /// Whether this ledger took it over: it was recorded with another one.
+    pub adopted: bool,
 }
 
 /// One release of the chain.
@@ -48,6 +50,8 @@ pub struct ReleaseLink {
     pub release: Option<Release>,
     /// Where ledger, record and tag differ.
     pub problems: Vec<String>,
+    /// Whether it was recorded with another ledger than the one that has it now.
+    pub is_of_another_ledger: bool,
 }
 
 /// The releases of a ledger in their order, each once.
@@ -63,7 +67,13 @@ pub fn releases_of(state: &LedgerState) -> Vec<LedgerRelease> {
 fn made_by(operation: &LedgerOperation) -> Vec<LedgerRelease> {
     let facts = operation.ended.as_ref().map(|end| &end.facts);
     if let Some(adopted) = facts.and_then(|facts| facts[ADOPTED].as_array()) {
-        return adopted.iter().filter_map(by_hash).collect();
+        let adopted = adopted.iter().filter_map(by_hash);
+        return adopted
+            .map(|release| LedgerRelease {
+                adopted: true,
+                ..release
+            })
+            .collect();
     }
     let ended = facts.and_then(by_hash);
     let step = operation
@@ -84,6 +94,7 @@ fn made_by(operation: &LedgerOperation) -> Vec<LedgerRelease> {
             tag: record["tag"].as_str().unwrap_or_default().to_owned(),
             sha256: None,
             record: Some(record.clone()),
+            adopted: false,
         }],
         (None, None) => Vec::new(),
     }
@@ -94,10 +105,26 @@ fn by_hash(facts: &Value) -> Option<LedgerRelease> {
         tag: facts["tag"].as_str()?.to_owned(),
         sha256: Some(facts["record_sha256"].as_str()?.to_owned()),
         record: None,
+        adopted: false,
     })
 }
 
 impl ReleaseLink {
+    /// Adds a problem where the ledger lacks the commit that was its newest one when this was recorded.
+    pub fn require_anchor(&mut self, has: impl Fn(&str) -> bool) {
+        let anchor = self
+            .release
+            .as_ref()
+            .and_then(|release| release.ledger.as_deref());
+        if let Some(anchor) = anchor.filter(|anchor| !has(anchor)) {
+            self.is_of_another_ledger = true;
+            self.problems.push(format!(
+                "the ledger was rewritten: it had the commit {anchor} when {} was recorded",
+                self.tag
+            ));
+        }
+    }
+
     /// Compares what the ledger has of a release with what the remote has of it.
     pub fn compare(environment: &str, ledger: &LedgerRelease, found: Option<&RecordedRelease>) -> Self {
         let tag = &ledger.tag;
@@ -131,6 +158,7 @@ impl ReleaseLink {
             sha256,
             release,
             problems,
+            is_of_another_ledger: false,
         }
     }
 }

@@ -159,6 +159,11 @@ impl Ledger {
         Ok(self.chain.state().clone())
     }
 
+    /// Whether the ledger, as it was last read, has this commit.
+    pub fn has(&self, commit: &str) -> bool {
+        commit.parse().is_ok_and(|commit| self.chain.has(&commit))
+    }
+
     /// Takes the lock for a new operation. Refused (exit 3) while somebody else holds it.
     pub fn begin(&mut self, start: Start) -> Result<OperationLock> {
         let id = crate::operation::new_operation_id();

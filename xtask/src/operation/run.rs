@@ -394,6 +394,11 @@ impl Operation {
         errors::operation_stopped(format!("{error:#}"), advice(&error), kind, id).into()
     }
 
+    /// The newest commit of the ledger that is known here.
+    pub fn ledger_head(&self) -> Option<String> {
+        lock(&self.held).head()
+    }
+
     /// Proves that the lock is still ours, before a change that is no step.
     pub fn check(&self) -> Result<()> {
         lock(&self.held).check()

@@ -124,6 +124,11 @@ fn push_again(ctx: &Context, state: &LedgerState, releases: &Releases) -> Result
         if doubts.is_empty() {
             continue;
         }
+        if releases.is_of_another_ledger(&ledger.tag) {
+            plan.left
+                .push(format!("{}: {}", doubts.join("; "), rewritten(&ctx.env_name)));
+            continue;
+        }
         let there = found.get(ledger.tag.as_str());
         match again(&ledger, there.copied()) {
             Ok(again) => {
@@ -134,6 +139,16 @@ fn push_again(ctx: &Context, state: &LedgerState, releases: &Releases) -> Result
         }
     }
     Ok(plan)
+}
+
+/// What has to be done by hand where the ledger was rewritten.
+fn rewritten(environment: &str) -> String {
+    let ledger = format!("xtask/ledger/{environment}");
+    format!(
+        "find out who did it; then push the former ledger of a clone that has read it (`git log refs/xtask/seen/{ledger}`) with \
+         `git push --force origin COMMIT:refs/{ledger}`; or remove the ledger with `git push --delete origin refs/{ledger}` and run \
+         this command again: a new one takes over what the records have"
+    )
 }
 
 /// What to push of a release, or what has to be done by hand.

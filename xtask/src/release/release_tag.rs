@@ -85,6 +85,7 @@ pub fn record(
             health: live.health,
             variables: Vec::new(),
             schema_fingerprint: schema_fingerprint(ctx),
+            ledger: operation.ledger_head(),
             rollback_of: None,
             restores: None,
             timings_ms: operation.durations_ms(),

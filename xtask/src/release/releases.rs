@@ -54,7 +54,8 @@ impl Releases {
     /// Reads the ledger, and records and tags from the remote: a clone's own tags may be old, or made up.
     pub fn read(ctx: &Context) -> Result<Self> {
         let prefix = &ctx.env().tag_prefix;
-        let ledger = match Ledger::open(ctx).state() {
+        let mut ledger = Ledger::open(ctx);
+        let state = match ledger.state() {
             Ok(state) => Some(state),
             Err(error) if ledger::is_missing(&error) => None,
             Err(error) => return Err(error.context("cannot read the releases")),
@@ -62,14 +63,16 @@ impl Releases {
         let found = Git::open(ctx)
             .recorded_releases(prefix)
             .context("cannot read the releases")?;
-        Ok(Self::compared(&ctx.env_name, prefix, ledger, found))
+        Ok(Self::compared(&ctx.env_name, prefix, state, found, |commit| {
+            ledger.has(commit)
+        }))
     }
 
     /// What the remote has, as if there were no ledger.
     pub fn without_ledger(ctx: &Context) -> Result<Self> {
         let prefix = &ctx.env().tag_prefix;
         let found = Git::open(ctx).recorded_releases(prefix)?;
-        Ok(Self::compared(&ctx.env_name, prefix, None, found))
+        Ok(Self::compared(&ctx.env_name, prefix, None, found, |_| false))
     }
 
     fn compared(
@@ -77,6 +80,7 @@ impl Releases {
         prefix: &str,
         ledger: Option<LedgerState>,
         found: Vec<RecordedRelease>,
+        has: impl Fn(&str) -> bool,
     ) -> Self {
         let mut releases = Self {
             names: found.iter().map(|one| one.name.clone()).collect(),
@@ -90,7 +94,10 @@ impl Releases {
             found.into_iter().map(|one| (one.name.clone(), one)).collect();
         for ledger in &chain {
             let recorded = found.remove(&ledger.tag);
-            let link = ReleaseLink::compare(environment, ledger, recorded.as_ref());
+            let mut link = ReleaseLink::compare(environment, ledger, recorded.as_ref());
+            if !ledger.adopted {
+                link.require_anchor(&has);
+            }
             releases.all.extend(link.release.clone());
             if let Some(recorded) = recorded.filter(|one| !one.is_tagged && link.problems.is_empty()) {
                 releases.untagged.push((recorded.name, recorded.message));
@@ -154,6 +161,12 @@ impl Releases {
     pub fn doubts(&self, tag: &str) -> &[String] {
         let link = self.links.iter().find(|link| link.tag == tag);
         link.map_or(&[], |link| &link.problems)
+    }
+
+    /// Whether a release was recorded with another ledger than the one that has it now.
+    pub fn is_of_another_ledger(&self, tag: &str) -> bool {
+        let link = self.links.iter().find(|link| link.tag == tag);
+        link.is_some_and(|link| link.is_of_another_ledger)
     }
 
     /// The release that an operation made, also where it was killed before the ledger had it.
@@ -289,6 +302,8 @@ fn of_remote(prefix: &str, found: &[RecordedRelease]) -> Vec<LedgerRelease> {
     readable
         .map(|one| LedgerRelease {
             tag: one.name.clone(),
+            // With the ledger that is gone.
+            adopted: true,
             ..LedgerRelease::default()
         })
         .collect()

@@ -1,6 +1,5 @@
 //! The number of releases has no limit: ten thousand are some years of a busy team.
 
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -9,6 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use xtask::context::Context;
 use xtask::domain::release::{Release, ReleaseRecord};
+use xtask::release::ledger_repair;
 use xtask::release::releases::Releases;
 
 use rehearsal::test_env::git::{command, git, remote_and_clone};
@@ -86,30 +86,41 @@ fn merge(event: &mut Value, body: Value) {
     event.as_object_mut().unwrap().extend(body);
 }
 
-fn commit(stream: &mut impl std::io::Write, reference: &str, text: &str) {
+/// A commit of the second `at`.
+fn commit(stream: &mut impl std::io::Write, reference: &str, at: u64, text: &str) {
     let length = text.len();
     writeln!(
         stream,
-        "commit {reference}\ncommitter x <x@invalid> 1 +0000\ndata {length}\n{text}"
+        "commit {reference}\ncommitter x <x@invalid> {at} +0000\ndata {length}\n{text}"
     )
     .unwrap();
 }
 
-/// Ledger, records and tags, by one process.
-fn fill(remote: &Path, head: &str, releases: u64) {
-    let mut child = command(remote)
-        .args(["fast-import", "--quiet"])
+fn import(repository: &Path, write: impl FnOnce(&mut dyn std::io::Write)) {
+    let mut child = command(repository)
+        .args(["fast-import", "--quiet", "--force"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stream = std::io::BufWriter::new(child.stdin.take().unwrap());
+    write(&mut stream);
+    drop(stream);
+    assert!(child.wait().unwrap().success());
+}
+
+/// Ledger, records and tags, by one process.
+fn fill(remote: &Path, head: &str, releases: u64) {
+    import(remote, |stream| write_releases(stream, head, releases));
+}
+
+fn write_releases(mut stream: &mut dyn std::io::Write, head: &str, releases: u64) {
     for number in 0..releases {
         let release = record(number, head);
         let (name, message) = (&release.tag, release.message().unwrap());
         for event in events(number, &release) {
-            commit(&mut stream, LEDGER, &format!("production\n\n{event}\n"));
+            commit(&mut stream, LEDGER, 1, &format!("production\n\n{event}\n"));
         }
-        commit(&mut stream, &format!("refs/xtask/releases/{name}"), &message);
+        commit(&mut stream, &format!("refs/xtask/releases/{name}"), 1, &message);
         let length = message.len();
         writeln!(
             stream,
@@ -117,8 +128,6 @@ fn fill(remote: &Path, head: &str, releases: u64) {
         )
         .unwrap();
     }
-    drop(stream);
-    assert!(child.wait().unwrap().success());
 }
 
 fn with_releases(count: u64) -> tempfile::TempDir {
@@ -133,20 +142,106 @@ fn with_releases(count: u64) -> tempfile::TempDir {
     dir
 }
 
-#[test]
-fn ten_thousand_releases_are_read_and_each_is_compared_with_the_ledger() {
-    let dir = with_releases(RELEASES);
-    let clone = dir.path().join("clone");
+fn context(clone: &Path) -> Context {
     let pipeline = clone.join("pipeline.toml");
     std::fs::write(&pipeline, PIPELINE).unwrap();
-    let ctx = Context {
-        root: clone,
+    Context {
+        root: clone.to_owned(),
         config: xtask::config::Config::read(&pipeline).unwrap(),
         env_name: "production".into(),
         format: xtask::report::Format::Json,
         yes: true,
         started: Instant::now(),
+    }
+}
+
+fn rev(repository: &Path, name: &str) -> String {
+    let output = command(repository).args(["rev-parse", name]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_ledger_that_was_written_anew_is_named_by_each_release_that_was_recorded_with_the_old_one() {
+    let dir = with_releases(2);
+    let remote = dir.path().join("remote.git");
+    let ctx = context(&dir.path().join("clone"));
+    let (head, anchor) = (rev(&remote, "main"), rev(&remote, LEDGER));
+    let release = Release {
+        ledger: Some(anchor.clone()),
+        ..record(2, &head)
     };
+    let append = |from: &str, at: u64| {
+        import(&remote, |mut stream| {
+            for (number, event) in events(2, &release).into_iter().enumerate() {
+                let text = format!("production\n\n{event}\n");
+                let length = text.len();
+                let from = if number == 0 {
+                    format!("\nfrom {from}")
+                } else {
+                    String::new()
+                };
+                writeln!(
+                    stream,
+                    "commit {LEDGER}\ncommitter x <x@invalid> {at} +0000\ndata {length}\n{text}{from}"
+                )
+                .unwrap();
+            }
+            let record = format!("refs/xtask/releases/{}", release.tag);
+            commit(&mut stream, &record, at, &release.message().unwrap());
+        });
+    };
+    append(&anchor, 1);
+    let releases = Releases::read(&ctx).unwrap();
+    assert_eq!(releases.links.len(), 3);
+    assert!(
+        releases.links.iter().all(|link| link.problems.is_empty()),
+        "{:?}",
+        releases.links
+    );
+
+    // The same events with one word changed, and all later ones upon them.
+    let first = events(0, &record(0, &head));
+    import(&remote, |mut stream| {
+        for number in 0..2 {
+            let release = record(number, &head);
+            for event in events(number, &release) {
+                let event = event.to_string().replace("\"ann\"", "\"eve\"");
+                commit(&mut stream, LEDGER, 1, &format!("production\n\n{event}\n"));
+            }
+        }
+    });
+    assert!(first[0].to_string().contains("\"ann\""));
+    append(&rev(&remote, LEDGER), 1);
+    let releases = Releases::read(&ctx).unwrap();
+    assert_eq!(releases.links.len(), 3);
+    assert_eq!(
+        releases.doubts(&release.tag),
+        [format!(
+            "the ledger was rewritten: it had the commit {anchor} when {} was recorded",
+            release.tag
+        )]
+    );
+    let repair = ledger_repair::plan(&ctx).unwrap();
+    assert!(repair.push.is_empty() && repair.adopt.is_empty());
+    assert!(
+        repair.left[0].contains("refs/xtask/seen/xtask/ledger/production"),
+        "{:?}",
+        repair.left
+    );
+
+    // The advice: without the ledger a new one takes all of them over, and the old one is no longer missed.
+    git(&remote, &["update-ref", "-d", LEDGER]);
+    let repair = ledger_repair::plan(&ctx).unwrap();
+    assert_eq!(repair.adopt.len(), 3);
+    ledger_repair::carry_out(&ctx, &repair).unwrap();
+    let releases = Releases::read(&ctx).unwrap();
+    assert!(releases.doubts(&release.tag).is_empty(), "{:?}", releases.links);
+}
+
+#[test]
+fn ten_thousand_releases_are_read_and_each_is_compared_with_the_ledger() {
+    let dir = with_releases(RELEASES);
+    let ctx = context(&dir.path().join("clone"));
     let releases = Releases::read(&ctx).unwrap();
     eprintln!("read in {} ms", ctx.started.elapsed().as_millis());
     assert_eq!(releases.links.len() as u64, RELEASES);

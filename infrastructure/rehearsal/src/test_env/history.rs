@@ -256,6 +256,7 @@ impl History {
                 id: planned.began.format("%Y%m%d-%H%M%S").to_string(),
                 hash: "h".into(),
             }),
+            ledger: None,
             approvers: vec!["bob".into()],
             actor: "ann".into(),
             reason: None,

@@ -1,5 +1,6 @@
 //! The chain of events as far as it was read, and appending to it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -25,6 +26,8 @@ pub(super) struct Chain {
     reference: String,
     environment: String,
     head: Option<CommitId>,
+    /// All that were read, of which `head` is the last.
+    commits: HashSet<CommitId>,
     events: Vec<LedgerEvent>,
     state: LedgerState,
 }
@@ -36,6 +39,7 @@ impl Chain {
             reference: format!("refs/xtask/ledger/{environment}"),
             environment: environment.to_owned(),
             head: None,
+            commits: HashSet::new(),
             events: Vec::new(),
             state: LedgerState::default(),
         }
@@ -48,6 +52,16 @@ impl Chain {
     /// Whether the remote had no event when it was read.
     pub(super) fn is_empty(&self) -> bool {
         self.head.is_none()
+    }
+
+    /// The newest commit.
+    pub(super) fn head(&self) -> Option<&CommitId> {
+        self.head.as_ref()
+    }
+
+    /// Whether the chain has this commit.
+    pub(super) fn has(&self, commit: &CommitId) -> bool {
+        self.commits.contains(commit)
     }
 
     /// Whether this clone has read events of this ledger, by an earlier process too.
@@ -85,6 +99,8 @@ impl Chain {
                 Err(why) => self.state.skip(why),
             }
         }
+        self.commits
+            .extend(messages.into_iter().map(|message| message.commit));
         self.head = Some(head);
         Ok(())
     }
@@ -114,6 +130,7 @@ impl Chain {
             let error = match appended {
                 Ok(Append::Arrived) => {
                     self.head = Some(commit.clone());
+                    self.commits.insert(commit.clone());
                     self.push(event);
                     // Where the remote does not answer later, this clone has all that it wrote itself.
                     self.git.remember_fetched(&self.reference, &commit)?;

@@ -128,6 +128,11 @@ impl OperationLock {
         self.shared.fence
     }
 
+    /// The newest commit of the ledger that is known here.
+    pub fn head(&self) -> Option<String> {
+        self.shared.lock().chain.head().map(ToString::to_string)
+    }
+
     /// The steps that this operation has recorded, by earlier holders too.
     pub fn steps(&self) -> Vec<crate::domain::ledger::LedgerStep> {
         let inner = self.shared.lock();

@@ -73,6 +73,10 @@ fn the_chain_of_releases_is_that_of_the_ledger_whatever_the_remote_has() {
         format!("refs/xtask/releases/{}", newest.tag),
     );
     let backup = newest.backup.clone().unwrap().id;
+    let anchor = newest.ledger.clone().unwrap();
+    case.git(&format!(
+        "git merge-base --is-ancestor {anchor} refs/xtask/ledger/production"
+    ));
     let rollback = ["rollback", &case.old_tag, "--reason", "test", "--plan"];
 
     make_others(&case, &newest);

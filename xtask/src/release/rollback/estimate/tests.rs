@@ -24,6 +24,7 @@ fn release(tag: &str, restores: Option<&str>, took_s: &[(Step, u64)]) -> Release
         health: Health::Healthy,
         variables: Vec::new(),
         schema_fingerprint: None,
+        ledger: None,
         rollback_of: None,
         restores: restores.map(str::to_owned),
         timings_ms,
