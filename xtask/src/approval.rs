@@ -3,6 +3,7 @@
 
 mod approvers;
 mod authors;
+mod later;
 mod rules;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use chrono::{TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use approvers::Approvers;
+pub use later::{ask_later, asked_later};
 
 use crate::config::{ApprovalConfig, ApprovalMethod};
 use crate::context::Context;

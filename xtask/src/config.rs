@@ -283,6 +283,9 @@ pub struct ApprovalConfig {
     pub max_age_hours: u32,
     /// GitHub environments whose reviewers approve, one after the other.
     pub environments: Vec<String>,
+    /// The GitHub environment one of whose reviewers approves a rollback of normal urgency. One of critical urgency is reviewed
+    /// afterwards.
+    pub rollback: Option<String>,
     /// Logins of the reviewers of an environment, as `setup` sets them; left alone where none are named.
     pub reviewers: BTreeMap<String, Vec<String>>,
 }
@@ -294,6 +297,7 @@ impl Default for ApprovalConfig {
             required: 2,
             max_age_hours: 24,
             environments: vec!["production-approval-1".into(), "production-approval-2".into()],
+            rollback: None,
             reviewers: BTreeMap::new(),
         }
     }

@@ -90,6 +90,7 @@ pub(crate) fn release_records(bytes: &[u8]) {
             tag: tag.clone(),
             sha256: Some(again.sha256),
             record: None,
+            adopted: false,
         };
         let link = ReleaseLink::compare(ENVIRONMENT, &ledger, Some(&found));
         assert!(

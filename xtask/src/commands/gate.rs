@@ -58,6 +58,15 @@ enum Command {
         /// What `deploy --plan --format json` printed
         plan: PathBuf,
     },
+    /// Open the issue that asks for the review of a rollback which did not wait for one
+    ReviewLater {
+        /// The release that was rolled back to
+        #[arg(long)]
+        tag: String,
+        /// Why it was rolled back
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Cancel the runs that have waited for an approval for too long
     Sweep,
 }
@@ -109,6 +118,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             let tagged = Tagged { plan_sha256, tag };
             report::emit_done(ctx.format, "gate-approve/1", &tagged, || {
                 format!("approved: tag {} was signed and pushed\n", tagged.tag)
+            });
+            Ok(())
+        }
+        Command::ReviewLater { tag, reason } => {
+            let issue = approval::ask_later(&ctx, tag, reason)?;
+            report::emit_done(ctx.format, "gate-review-later/1", &issue, || {
+                format!("review asked for: {}\n", issue.html_url)
             });
             Ok(())
         }

@@ -177,9 +177,20 @@ impl Rules<'_> {
             &["approval", "max_age_hours"],
             "is at least 1",
         );
+        if let Some(name) = &approval.rollback {
+            let is_own =
+                !name.trim().is_empty() && !name.contains("${{") && !config.environments.contains_key(name);
+            // Each job that names the environment with the secrets would wait for its reviewers.
+            self.require(
+                is_own,
+                &["approval", "rollback"],
+                "needs a GitHub environment of its own, not the one with the secrets",
+            );
+        }
         for (environment, logins) in &approval.reviewers {
             let keys = &["approval", "reviewers", environment];
-            self.require(names.contains(environment), keys, "is not among `environments`");
+            let is_named = names.contains(environment) || approval.rollback.as_ref() == Some(environment);
+            self.require(is_named, keys, "is neither among `environments` nor `rollback`");
             let logins_fit =
                 !logins.is_empty() && logins.len() <= 6 && logins.iter().all(|login| is_word(login));
             self.require(logins_fit, keys, "needs one to six logins: GitHub takes no more");

@@ -45,6 +45,9 @@ pub fn gaps(ctx: &Context) -> Result<Vec<ProtectionGap>> {
             ApprovalMethod::SignedTag => signers(ctx, &mut gaps)?,
         }
     }
+    if let Some(name) = &ctx.config.approval.rollback {
+        reviewers(&github, name, &mut gaps)?;
+    }
     retention(ctx, &github, &mut gaps)?;
     secrets(ctx, &github, &mut gaps)?;
     Ok(gaps)
@@ -53,18 +56,7 @@ pub fn gaps(ctx: &Context) -> Result<Vec<ProtectionGap>> {
 fn environments(ctx: &Context, github: &GitHub, gaps: &mut Vec<ProtectionGap>) -> Result<()> {
     let mut people = BTreeSet::new();
     for name in &ctx.config.approval.environments {
-        let subject = format!("environment {name}");
-        match github.environment(name)? {
-            // The gate would disappear unnoticed.
-            None => gaps.push(ProtectionGap::new(
-                subject,
-                "does not exist: a job that names it would make it, without any reviewer",
-            )),
-            Some(found) => {
-                gaps.extend(faults(&found).map(|fault| ProtectionGap::new(&subject, fault)));
-                people.extend(found.reviewers().iter().map(|name| name.to_lowercase()));
-            }
-        }
+        people.extend(reviewers(github, name, gaps)?);
     }
     let required = ctx.config.approval.required as usize;
     if people.len() < required {
@@ -74,6 +66,21 @@ fn environments(ctx: &Context, github: &GitHub, gaps: &mut Vec<ProtectionGap>) -
         ));
     }
     Ok(())
+}
+
+/// Who reviews for an environment, and what is wrong with it.
+fn reviewers(github: &GitHub, name: &str, gaps: &mut Vec<ProtectionGap>) -> Result<Vec<String>> {
+    let subject = format!("environment {name}");
+    let Some(found) = github.environment(name)? else {
+        // The gate would disappear unnoticed.
+        gaps.push(ProtectionGap::new(
+            subject,
+            "does not exist: a job that names it would make it, without any reviewer",
+        ));
+        return Ok(Vec::new());
+    };
+    gaps.extend(faults(&found).map(|fault| ProtectionGap::new(&subject, fault)));
+    Ok(found.reviewers().iter().map(|name| name.to_lowercase()).collect())
 }
 
 fn faults(found: &Protection) -> impl Iterator<Item = &'static str> {

@@ -31,7 +31,8 @@ pub fn changes(ctx: &Context, github: &GitHub) -> Result<Vec<SettingChange>> {
         ApprovalMethod::Github => ctx.config.approval.environments.as_slice(),
         ApprovalMethod::SignedTag => &[],
     };
-    let names = gates.iter().map(String::as_str).chain([ctx.env_name.as_str()]);
+    let rollback = ctx.config.approval.rollback.as_ref();
+    let names = gates.iter().chain(rollback).chain([&ctx.env_name]);
     for name in names {
         environment(ctx, github, name, &mut changes)?;
     }

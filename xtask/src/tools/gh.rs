@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 mod checks;
+mod issues;
 pub mod release;
 mod runs;
 mod settings;
@@ -20,6 +21,7 @@ use crate::error::CliError;
 use crate::exec::{Exec, Finished};
 use crate::wait;
 
+pub use issues::OpenIssue;
 pub use runs::{RunReview, WorkflowRun};
 pub use settings::{ArtifactRetention, Protection, Ruleset};
 

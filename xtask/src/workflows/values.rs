@@ -53,6 +53,8 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
         format!("approval-{}", gates.len())
     };
     words.insert("deploy_needs", last);
+    let review = config.approval.rollback.as_deref();
+    words.insert("rollback_environment", scalar(review.unwrap_or_default()));
 
     let flags = &mut values.flags;
     flags.insert("source", is_source);
@@ -61,6 +63,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     flags.insert("suite_secrets", !suite.is_empty());
     flags.insert("notify", !notify.is_empty());
     flags.insert("read", !read.is_empty());
+    flags.insert("review", review.is_some());
     flags.insert("approval", config.approval.required > 0);
 
     let lists = &mut values.lists;

@@ -27,7 +27,10 @@ const PARTS: &[&[(&str, &str)]] = &[
     ],
     &[
         ("two-reviews", ""),
-        ("one-review", "[approval]\nrequired = 1\n"),
+        (
+            "one-review-of-rollbacks-too",
+            "[approval]\nrequired = 1\nrollback = \"production-rollback\"\n",
+        ),
         ("no-review", "[approval]\nrequired = 0\n"),
         ("signed", "[approval]\nmethod = \"signed-tag\"\n"),
     ],

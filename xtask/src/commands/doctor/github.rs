@@ -4,7 +4,9 @@ use anyhow::Result;
 use chrono::{TimeDelta, Utc};
 
 use super::Line;
+use crate::approval::asked_later;
 use crate::context::Context;
+use crate::report::one_line;
 use crate::setup::protection;
 use crate::setup::settings::{self, SettingChange};
 use crate::tools::gh::GitHub;
@@ -52,8 +54,33 @@ fn check(ctx: &Context) -> Result<Vec<Line>> {
             format!("{} is set up as configured", github.repository()),
         ));
     }
+    if ctx.config.approval.rollback.is_some() {
+        lines.extend(reviews(&github));
+    }
     lines.push(clock(&github)?);
     Ok(lines)
+}
+
+/// Rollbacks of critical urgency that nobody has reviewed yet.
+fn reviews(github: &GitHub) -> Vec<Line> {
+    let subject = "rollback review";
+    match asked_later(github) {
+        Ok(open) => {
+            let lines = open.iter().map(|issue| {
+                Line::warning(
+                    subject,
+                    format!("nobody has closed it: {}", one_line(&issue.title)),
+                    format!("review it and close {}", issue.html_url),
+                )
+            });
+            lines.collect()
+        }
+        Err(error) => vec![Line::warning(
+            subject,
+            format!("{error:#}"),
+            "give the token `issues: read`",
+        )],
+    }
 }
 
 fn clock(github: &GitHub) -> Result<Line> {

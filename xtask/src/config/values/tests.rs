@@ -64,6 +64,10 @@ const CASES: &[(&str, &str)] = &[
         "# production-approval-1 = [\"ann\", \"bob\"]",
         "production-aproval-1 = [\"ann\"]",
     ),
+    (
+        "# rollback = \"production-rollback\"",
+        "rollback = \"production\"",
+    ),
     ("dir = \"backend\"", "dir = \"/srv\""),
     ("command = [\"npm\", \"test\"]", "command = []"),
     (

@@ -25,6 +25,7 @@ fn release(tag: &str) -> Release {
         health: Health::Healthy,
         variables: vec![],
         schema_fingerprint: Some("s".into()),
+        ledger: None,
         rollback_of: None,
         restores: None,
         timings_ms: BTreeMap::new(),

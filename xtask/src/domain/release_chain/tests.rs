@@ -36,6 +36,7 @@ fn ledger(release: &Release) -> LedgerRelease {
         tag: release.tag.clone(),
         sha256: Some(release.sha256().unwrap()),
         record: Some(serde_json::to_value(release).unwrap()),
+        adopted: false,
     }
 }
 

@@ -3,6 +3,7 @@
 mod actions;
 mod checks;
 mod environments;
+mod issues;
 mod releases;
 mod repository;
 mod settings;
@@ -42,6 +43,7 @@ struct State {
     releases: Vec<releases::Release>,
     secrets: BTreeMap<String, String>,
     rulesets: Vec<Value>,
+    issues: Vec<Value>,
     retention_days: i64,
 }
 
@@ -55,13 +57,14 @@ impl State {
 type Endpoint = fn(&GitHub, &Request, &Captures) -> Result<Response>;
 
 /// Endpoints below `/repos/{owner}/{repo}`, by module; the captures of those two are checked before.
-const TABLES: [&[(&str, Endpoint)]; 6] = [
+const TABLES: [&[(&str, Endpoint)]; 7] = [
     repository::ENDPOINTS,
     checks::ENDPOINTS,
     environments::ENDPOINTS,
     actions::ENDPOINTS,
     releases::ENDPOINTS,
     settings::ENDPOINTS,
+    issues::ENDPOINTS,
 ];
 
 fn find(request: &Request) -> Option<(&'static str, Endpoint, Captures)> {
@@ -214,6 +217,7 @@ impl GitHub {
             "environment_secrets": state.environments.iter()
                 .map(|(name, one)| (name.clone(), json!(one.secrets()))).collect::<serde_json::Map<_, _>>(),
             "retention_days": state.retention_days,
+            "issues": state.issues,
         })
     }
 
@@ -227,6 +231,7 @@ impl GitHub {
             "runs" => self.set_run(body),
             "approvals" => self.approve(body),
             "artifacts" => self.add_artifact(body),
+            "close-issue" => self.close_issue(body),
             other => bail!("there is no control github/{other}"),
         }
     }

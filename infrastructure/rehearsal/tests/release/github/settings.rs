@@ -269,3 +269,51 @@ fn backups_in_the_clear_are_a_problem_where_others_can_read_them() {
         "{text}"
     );
 }
+
+#[test]
+fn a_rollback_of_normal_urgency_has_a_reviewer_and_a_critical_one_is_reviewed_afterwards() {
+    let approval = TWO_PEOPLE.replace(
+        "[approval.reviewers]",
+        "rollback = \"production-rollback\"\n[approval.reviewers]\nproduction-rollback = [\"ann\", \"bob\"]",
+    );
+    let env = GithubEnv::start(|_| {}, &pipeline(&approval));
+    let gap = "PROBLEM  environment production-rollback: does not exist";
+    let (_, text) = env.said(&["doctor"]);
+    assert!(text.contains(gap), "{text}");
+    let (_, text) = env.said(&["setup", "--yes"]);
+    assert!(
+        text.contains("protect the environment production-rollback: reviewers ann, bob"),
+        "{text}"
+    );
+    let (_, text) = env.said(&["doctor"]);
+    assert!(!text.contains(gap) && !text.contains("rollback review"), "{text}");
+    // Reviewers of rollbacks do not count for a release.
+    let people = "PROBLEM  reviewers:";
+    assert!(!text.contains(people), "{text}");
+
+    let critical = [
+        "gate",
+        "review-later",
+        "--tag",
+        "prod-20260101-000000",
+        "--reason",
+        "@everybody\n# data lost",
+    ];
+    for _ in 0..2 {
+        let (code, text) = env.said(&critical);
+        assert!(
+            code == 0 && text.contains("https://github.com/example/shop/issues/1"),
+            "{text}"
+        );
+    }
+    let issues = env.report()["github"]["issues"].clone();
+    assert_eq!(issues.as_array().unwrap().len(), 1, "{issues}");
+    let body = issues[0]["body"].as_str().unwrap();
+    assert!(body.contains("\n    reason: @everybody # data lost\n"), "{body}");
+    let reminder = "nobody has closed it: Review the rollback to prod-20260101-000000 in production";
+    let (_, text) = env.said(&["doctor"]);
+    assert!(text.contains(reminder), "{text}");
+    env.control("github/close-issue", &json!({"number": 1}));
+    let (_, text) = env.said(&["doctor"]);
+    assert!(!text.contains(reminder), "{text}");
+}
