@@ -21,7 +21,7 @@ use crate::release::releases::Releases;
 use crate::report;
 use crate::restore::{
     self, KnownRestore, LossDetail, PlanOptions, ReinsertOptions, RestoreOptions, RestorePlan, RestoreUndone,
-    Resumed, Swapped,
+    Resumed, Selection, Swapped,
 };
 
 const AFTER_HELP: &str = "\
@@ -33,7 +33,8 @@ Exit codes:
   4  stopped midway; the state is recorded, --resume or --undo continues
 
 Example:
-  cargo xtask restore 20260102-030405 --plan";
+  cargo xtask restore 20260102-030405 --plan
+  cargo xtask restore 20260102-030405 --collection users,orders";
 
 /// Options of `restore`.
 #[derive(Debug, clap::Args)]
@@ -55,9 +56,9 @@ pub struct Args {
     /// Insert documents of a rescue file where their `_id` and unique keys are free
     #[arg(long, value_name = "RESCUE", group = "what")]
     reinsert: Option<String>,
-    /// Only this collection of the rescue file
-    #[arg(long, requires = "reinsert")]
-    collection: Option<String>,
+    /// Only these collections and views of the backup or rescue file; all others stay as they are (repeatable)
+    #[arg(long, value_name = "NAME,…", conflicts_with_all = ["undo", "resume", "forget", "list"])]
+    collection: Vec<String>,
     /// Run the hooks of pipeline.toml that keep writers away during the swap
     #[arg(long, conflicts_with_all = ["forget", "list", "reinsert"])]
     quiesce: bool,
@@ -141,13 +142,14 @@ impl Args {
 
 fn restore_backup(args: &Args, ctx: &Context, name: &str) -> Result<()> {
     let backup = find_backup(ctx, name)?;
+    let selection = Selection::named(&backup, &ctx.env().mongodb.database, &args.collection)?;
     let options = PlanOptions {
         detail: args.delta,
         show_values: args.show_values,
         other_host: args.other_host,
         quiesce: args.quiesce,
     };
-    let plan = RestorePlan::make(ctx, &backup, options)?;
+    let plan = RestorePlan::make(ctx, &backup, &selection, options)?;
     if args.plan {
         return report::emit(ctx.format, "restore-plan/1", &plan, || text::plan(&plan));
     }
@@ -155,10 +157,16 @@ fn restore_backup(args: &Args, ctx: &Context, name: &str) -> Result<()> {
     plan.preflight.require_no_problem()?;
     confirm_change(
         ctx,
-        &format!("restoring backup {} into `{}`", plan.backup_id, plan.database),
+        &format!(
+            "restoring {}backup {} into `{}`",
+            selection.text(),
+            plan.backup_id,
+            plan.database
+        ),
     )?;
     let loss = plan.loss.totals().map(|count| count.documents);
-    print_swapped(ctx, &restore::start(ctx, &backup, loss, args.options())?);
+    let done = restore::start(ctx, &backup, &selection, loss, args.options())?;
+    print_swapped(ctx, &done);
     Ok(())
 }
 
@@ -188,8 +196,9 @@ fn find_backup(ctx: &Context, name: &str) -> Result<BackupFile> {
 fn reinsert(args: &Args, ctx: &Context, rescue: &str) -> Result<()> {
     let file = backup::resolve(ctx, rescue)?;
     confirm_change(ctx, &format!("inserting documents of {}", file.path.display()))?;
+    let selection = Selection::named(&file, &ctx.env().mongodb.database, &args.collection)?;
     let options = ReinsertOptions {
-        only: args.collection.as_deref(),
+        only: &selection,
         other_host: args.other_host,
         reason: &args.reason,
     };

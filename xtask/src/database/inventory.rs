@@ -35,6 +35,8 @@ pub struct Listed {
     pub kind: NamespaceKind,
     /// Options as the server keeps them.
     pub options: Document,
+    /// The server's own number of the collection, which a rename keeps; servers list none of a view, and some none at all.
+    pub identity: Option<String>,
 }
 
 impl Live {
@@ -51,7 +53,16 @@ impl Live {
             };
             let name = entry.get_str("name").with_context(listing)?.to_owned();
             let options = entry.get_document("options").cloned().unwrap_or_default();
-            found.insert(name, Listed { kind, options });
+            let identity = entry.get_document("info").ok();
+            let identity = identity
+                .and_then(|info| info.get("uuid"))
+                .map(ToString::to_string);
+            let listed = Listed {
+                kind,
+                options,
+                identity,
+            };
+            found.insert(name, listed);
         }
         Ok(found)
     }

@@ -9,7 +9,7 @@ use super::context::Restore;
 use super::names::{self, Role};
 use crate::backup::BackupFile;
 use crate::database::{Digests, backup_inventory};
-use crate::domain::inventory::{Aspect, CollectionFacts, Difference, Inventory};
+use crate::domain::inventory::{Aspect, CollectionFacts, Difference, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
 
 impl Restore<'_> {
@@ -19,7 +19,7 @@ impl Restore<'_> {
         let mut expected = backup_inventory(&backup.metadata.namespaces, self.live.name());
         expected
             .collections
-            .retain(|_, facts| facts.kind == NamespaceKind::Collection);
+            .retain(|name, facts| facts.kind == NamespaceKind::Collection && self.selection.has(name));
         let mut found = self.inventory_of_role(Role::Shadow)?;
         for inventory in [&mut expected, &mut found] {
             for facts in inventory.collections.values_mut() {
@@ -31,12 +31,17 @@ impl Restore<'_> {
     }
 
     /// Everything in which the live database differs from the backup; time-series collections are left out, as the swap
-    /// leaves them alone.
+    /// leaves them alone. Of what is not restored nothing is read.
     pub(super) fn live_differences(&self, backup: &BackupFile) -> Result<Vec<Difference>> {
         let mut expected = backup_inventory(&backup.metadata.namespaces, self.live.name());
-        let mut found = self.live.inventory(Digests::Full)?;
+        let restored = |name: &str| is_application(name) && self.selection.has(name);
+        let mut found = self
+            .live
+            .inventory_of(Digests::Full, |name| restored(name).then(|| name.to_owned()))?;
         let stays = |facts: &CollectionFacts| facts.kind == NamespaceKind::Timeseries;
-        expected.collections.retain(|_, facts| !stays(facts));
+        expected
+            .collections
+            .retain(|name, facts| !stays(facts) && self.selection.has(name));
         found.collections.retain(|_, facts| !stays(facts));
         Ok(expected.compare(&found))
     }

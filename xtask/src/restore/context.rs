@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::backup_file;
 use super::journal::{RestoreJournal, RestorePhase};
 use super::names::{self, Role};
+use super::selection::Selection;
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Live;
@@ -20,6 +21,8 @@ pub struct Restore<'a> {
     pub(super) live: Live,
     pub(super) operation: OperationId,
     pub(super) journal: RestoreJournal,
+    /// What of the backup is restored.
+    pub(super) selection: Selection,
     lock: LockProof,
 }
 
@@ -54,10 +57,23 @@ impl<'a> Restore<'a> {
             live,
             operation,
             journal,
+            selection: Selection::default(),
             lock: under_way.lock_proof(),
         };
         restore.adopt_kept()?;
+        if let Some(planned) = &restore.journal.history.planned {
+            restore.selection.clone_from(&planned.collections);
+        }
         Ok(restore)
+    }
+
+    /// Restores only these; what an earlier process has recorded stays.
+    #[must_use]
+    pub(super) fn only(mut self, selection: &Selection) -> Self {
+        if !self.begun() {
+            self.selection.clone_from(selection);
+        }
+        self
     }
 
     /// Whether the restore has begun.

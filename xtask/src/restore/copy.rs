@@ -51,6 +51,9 @@ impl Copying<'_> {
     }
 
     fn fill(&self, ctx: &Context, live: &Live) -> Result<u64> {
+        if self.chosen(live).next().is_none() {
+            return Ok(0);
+        }
         let records = &self.backup.metadata.namespaces;
         let others = records
             .iter()

@@ -6,10 +6,8 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::backup::BackupFile;
 use crate::database::Live;
 use crate::domain::ledger::LedgerState;
-use crate::domain::manifest::NamespaceKind;
 use crate::wait::elapsed_ms;
 
 /// Used where nothing was measured yet: mongorestore of 500-byte documents with two indexes on two cores, and reading them.
@@ -27,6 +25,19 @@ pub struct RestoreMeasures {
     pub compare_ms: u64,
     /// From the first renaming to the last.
     pub swap_ms: u64,
+}
+
+/// How much each phase has to do.
+#[derive(Debug, Clone, Copy)]
+pub struct RestoreSizes {
+    /// The whole archive: it is read to its end, also where only a part of it is restored.
+    pub backup_bytes: u64,
+    pub restored_bytes: u64,
+    pub collections: u64,
+    /// What the safety backup has to read.
+    pub live_bytes: u64,
+    /// What is live now of the restored collections: the rescue file has to read it.
+    pub replaced_bytes: u64,
 }
 
 /// How long both sides took to be read.
@@ -51,16 +62,15 @@ pub struct PhaseEstimate {
     pub from: &'static str,
 }
 
-/// Reckons every phase. `live_bytes` is what the safety backup and the rescue file have to read.
+/// Reckons every phase.
 pub fn estimate(
     live: &Live,
-    backup: &BackupFile,
+    sizes: &RestoreSizes,
     reading: Option<MeasuredReading>,
-    live_bytes: u64,
     ledger: &LedgerState,
 ) -> Result<RestoreEstimate> {
     let earlier = earlier(ledger);
-    let bytes = backup.metadata.archive_bytes;
+    let (bytes, collections) = (sizes.restored_bytes, sizes.collections);
     let (read_rate, read_from) = match reading {
         // Too little to tell a speed from counts as a second's work.
         Some(reading) => (
@@ -80,10 +90,6 @@ pub fn estimate(
             "an assumed 8 MB/s: no earlier restore is in the ledger",
         ),
     };
-    let collections = backup.metadata.namespaces.iter();
-    let collections = collections
-        .filter(|n| n.kind == NamespaceKind::Collection)
-        .count() as u64;
     let (swap_ms, swap_from) = match earlier.filter(|m| m.collections > 0 && m.bytes > 0) {
         // Per collection where the server renames in constant time; by bytes where it copies: the longer one.
         Some(m) => (
@@ -97,13 +103,17 @@ pub fn estimate(
     };
     let phase = |phase, ms, from| PhaseEstimate { phase, ms, from };
     let phases = vec![
-        phase("safety backup", 2 * read(live_bytes), read_from),
-        phase("check of the backup", read(bytes), read_from),
+        phase("safety backup", 2 * read(sizes.live_bytes), read_from),
+        phase("check of the backup", read(sizes.backup_bytes), read_from),
         phase("restore beside the live collections", restore_ms, restore_from),
         phase("comparison", read(bytes), read_from),
         phase("swap (the time of readers without data)", swap_ms, swap_from),
         phase("comparison from outside", read(bytes), read_from),
-        phase("rescue file", read(bytes + live_bytes), read_from),
+        phase(
+            "rescue file",
+            read(sizes.backup_bytes + sizes.replaced_bytes),
+            read_from,
+        ),
     ];
     let total_ms = phases.iter().map(|phase| phase.ms).sum();
     Ok(RestoreEstimate { phases, total_ms })

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::selection::Selection;
 use crate::context::Context;
 use crate::database::ViewDefinition;
 use crate::domain::inventory::{Difference, Inventory};
@@ -116,6 +117,9 @@ pub struct PlannedRestore {
     pub environment: String,
     pub database: String,
     pub host: String,
+    /// What of the backup; earlier versions restored all of it.
+    #[serde(default, skip_serializing_if = "Selection::is_all")]
+    pub collections: Selection,
 }
 
 /// Everything that the swap does, in order. It is written before the first step, and is enough for an undo.
@@ -127,6 +131,9 @@ pub struct SwapPlan {
     pub before: Inventory,
     #[serde(default)]
     pub begun: Option<DateTime<Utc>>,
+    /// The server's own numbers of the collections that are not restored, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub identities: BTreeMap<String, String>,
 }
 
 /// Something that a server lost when it was killed, and that was recreated.

@@ -30,6 +30,9 @@ pub struct KnownRestore {
     /// The kind of its operation, where that, or an attempt to resume or undo it, is unfinished in the ledger.
     pub unfinished: Option<String>,
     pub backup_id: Option<String>,
+    /// What of the backup it restored, where not all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
     /// Collections beside the live ones.
     pub old: Vec<String>,
     pub shadow: Vec<String>,
@@ -130,6 +133,7 @@ impl KnownRestore {
             phase: None,
             unfinished: None,
             backup_id: None,
+            collections: None,
             old: Vec::new(),
             shadow: Vec::new(),
             late: Vec::new(),
@@ -148,6 +152,7 @@ impl KnownRestore {
         self.rescues.extend(history.rescue);
         if let Some(planned) = history.planned {
             self.backup_id = Some(planned.backup_id);
+            self.collections = planned.collections.names();
             self.phase = Some(history.phase);
         }
         // The plan is dropped last: another machine has dropped all that was kept.
@@ -172,6 +177,7 @@ impl KnownRestore {
             }
         }
         self.unfinished = recorded.unfinished;
+        self.collections = self.collections.take().or(recorded.collections);
     }
 
     /// A later restore that has made other data live, and was not undone.

@@ -16,6 +16,7 @@ use super::quiesce::quiesced;
 use super::recorded::recorded;
 use super::reinsert::REINSERT;
 use super::request::{KIND, RestoreRequest, Verb};
+use super::selection::Selection;
 use super::swap::Swapped;
 use super::undo::RestoreUndone;
 use crate::backup::{self, BackupFile, CreateOptions, off_machine};
@@ -53,15 +54,22 @@ pub enum Resumed {
 ///
 /// # Errors
 /// Midway (exit 4) once the swap has begun.
-pub fn start(ctx: &Context, file: &BackupFile, loss: [u64; 3], options: RestoreOptions) -> Result<Swapped> {
+pub fn start(
+    ctx: &Context,
+    file: &BackupFile,
+    selection: &Selection,
+    loss: [u64; 3],
+    options: RestoreOptions,
+) -> Result<Swapped> {
     let request = RestoreRequest::Backup {
         backup: file.metadata.id.clone(),
         file: Some(std::path::absolute(&file.path).context("cannot determine the current folder")?),
         sha256: Some(file.metadata.hash.clone()),
+        collections: selection.clone(),
         created_changed_deleted: loss,
     };
     let operation = Operation::begin(ctx, KIND, &file.metadata.id, options.reason, &request)?;
-    let done = restore(ctx, &operation, || Ok(file.clone()), options);
+    let done = restore(ctx, &operation, selection, || Ok(file.clone()), options);
     let midway = is_midway(ctx, &operation.id);
     end(operation, Verb::Resume, OperationOutcome::Done, midway, done)
 }
@@ -89,8 +97,9 @@ fn resume_any(
             resume_earlier(ctx, state, &restore, options).map(Resumed::Restored)
         }
         Some(RestoreRequest::Backup { .. }) => {
-            let (operation, request) = Operation::resume(ctx, id, KIND, Continue)?;
-            let done = restore(ctx, &operation, || file_of(ctx, &request), options);
+            let (operation, request): (_, RestoreRequest) = Operation::resume(ctx, id, KIND, Continue)?;
+            let selection = request.selection();
+            let done = restore(ctx, &operation, &selection, || file_of(ctx, &request), options);
             let midway = is_midway(ctx, id);
             end(operation, Verb::Resume, OperationOutcome::Done, midway, done).map(Resumed::Restored)
         }
@@ -129,11 +138,12 @@ fn undo_any(
 fn restore(
     ctx: &Context,
     operation: &Operation,
+    selection: &Selection,
     file: impl Fn() -> Result<BackupFile>,
     options: RestoreOptions,
 ) -> Result<Swapped> {
     report::progress(&format!("operation {}", operation.id));
-    let restore = Restore::of(ctx, operation)?;
+    let restore = Restore::of(ctx, operation)?.only(selection);
     let (mut prepared, mut safety): (_, Option<BackupRef>) = (None, None);
     // Earlier versions did not record the steps before the swap.
     if !restore.swap_begun() {
@@ -155,7 +165,9 @@ fn restore(
     live_step(operation, Step::SwapDatabase, Verb::Resume, || {
         quiesced(ctx, options.quiesce, || match prepared {
             Some(prepared) => prepared.swap(),
-            None => Restore::of(ctx, operation)?.resume_or_begin(&file),
+            None => Restore::of(ctx, operation)?
+                .only(selection)
+                .resume_or_begin(&file),
         })
     })
 }

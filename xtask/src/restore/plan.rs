@@ -6,12 +6,14 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::context::connect;
-use super::estimate::{MeasuredReading, RestoreEstimate, estimate};
+use super::estimate::{MeasuredReading, RestoreEstimate, RestoreSizes, estimate};
 use super::preflight::{RestorePreflight, preflight};
-use super::preview::{LossDetail, LossPreview, preview};
+use super::preview::{LossDetail, LossPreview, preview_of};
+use super::selection::Selection;
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Digests;
+use crate::domain::manifest::NamespaceKind;
 use crate::operation::ledger::Ledger;
 use crate::operation::new_operation_id;
 use crate::wait::elapsed_ms;
@@ -37,6 +39,9 @@ pub struct PlanOptions {
 pub struct RestorePlan {
     pub backup_id: String,
     pub database: String,
+    /// What of the backup is restored; all of it where none are named.
+    #[serde(skip_serializing_if = "Selection::is_all")]
+    pub collections: Selection,
     pub documents: u64,
     pub bytes: u64,
     /// What is live and would be lost.
@@ -51,9 +56,14 @@ pub struct RestorePlan {
 
 impl RestorePlan {
     /// Observes backup and server. Changes nothing.
-    pub fn make(ctx: &Context, backup: &BackupFile, options: PlanOptions) -> Result<Self> {
+    pub fn make(
+        ctx: &Context,
+        backup: &BackupFile,
+        selection: &Selection,
+        options: PlanOptions,
+    ) -> Result<Self> {
         let live = connect(ctx)?;
-        let mut preflight = preflight(ctx, &live, backup, &new_operation_id())?;
+        let mut preflight = preflight(ctx, &live, backup, selection, &new_operation_id())?;
         if !options.other_host {
             preflight.other_host(&live, backup);
         }
@@ -61,20 +71,36 @@ impl RestorePlan {
         preflight.other_operations(&ledger);
         let now = live.inventory(Digests::None)?;
         let live_bytes: u64 = now.collections.values().map(|facts| facts.bytes).sum();
+        let restored = now.collections.iter().filter(|(name, _)| selection.has(name));
+        let replaced_bytes: u64 = restored.map(|(_, facts)| facts.bytes).sum();
+        let records = &backup.metadata.namespaces;
+        let documents = selection.of(records, live.name()).map(|n| n.documents).sum();
+        let bytes = selection.bytes(backup, live.name());
         let started = Instant::now();
-        let loss = preview(ctx, backup, options.detail, options.show_values)?;
+        let loss = preview_of(ctx, backup, selection, options.detail, options.show_values)?;
         preflight.rescue_room(ctx, &loss)?;
         let reading = loss.exact.then(|| MeasuredReading {
-            bytes: backup.metadata.archive_bytes + live_bytes,
+            bytes: backup.metadata.archive_bytes + replaced_bytes,
             ms: elapsed_ms(started),
         });
+        let collections = selection.of(records, live.name());
+        let sizes = RestoreSizes {
+            backup_bytes: backup.metadata.archive_bytes,
+            restored_bytes: bytes,
+            collections: collections
+                .filter(|n| n.kind == NamespaceKind::Collection)
+                .count() as u64,
+            live_bytes,
+            replaced_bytes,
+        };
         Ok(Self {
             backup_id: backup.metadata.id.clone(),
             database: live.name().to_owned(),
-            documents: backup.metadata.documents,
-            bytes: backup.metadata.archive_bytes,
+            collections: selection.clone(),
+            documents,
+            bytes,
             loss,
-            estimate: estimate(&live, backup, reading, live_bytes, &ledger)?,
+            estimate: estimate(&live, &sizes, reading, &ledger)?,
             writers: if options.quiesce { QUIESCED } else { WRITING_ON },
             preflight,
         })

@@ -7,9 +7,11 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::context::connect;
+use super::left_alone::dependent_views;
 use super::leftovers::leftovers;
 use super::preview::LossPreview;
 use super::rescue::is_rescue;
+use super::selection::Selection;
 use crate::backup::{self, BackupFile, live_problem, restorable};
 use crate::context::Context;
 use crate::database::{Listed, Live, Privileges, Space};
@@ -19,6 +21,7 @@ use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
 use crate::operation::new_operation_id;
 use crate::storage::directory::free_bytes;
+use crate::tools::mongorestore::MAX_EXCLUDED;
 
 /// What a restore does with the database, as the server's roles name it.
 const NEEDED_ACTIONS: [&str; 8] = [
@@ -57,16 +60,19 @@ pub fn preflight(
     ctx: &Context,
     live: &Live,
     backup: &BackupFile,
+    selection: &Selection,
     operation: &OperationId,
 ) -> Result<RestorePreflight> {
     let mut found = RestorePreflight::default();
     found.environment(ctx, backup);
-    found.backup(live, backup)?;
-    found.timeseries(&live.listed()?, live.name(), &backup.metadata.namespaces);
+    let listed = live.listed()?;
+    found.backup(live, &listed, backup, selection);
+    found.timeseries(&listed, live.name(), &backup.metadata.namespaces, selection);
+    found.dependent_views(&listed, selection);
     found.versions(live, backup)?;
     found.leftovers(live, operation)?;
     found.roles(live);
-    found.space(live.space()?, backup);
+    found.space(live.space()?, backup, selection);
     found.index_builds(live.index_builds());
     Ok(found)
 }
@@ -77,7 +83,8 @@ pub fn preflight(
 pub fn blocking(ctx: &Context, backup: &BackupFile, ledger: &LedgerState) -> Result<Vec<String>> {
     let live = connect(ctx)?;
     let other = ledger.unfinished().map(|other| other.id.clone());
-    let mut found = preflight(ctx, &live, backup, &other.unwrap_or_else(new_operation_id))?;
+    let operation = other.unwrap_or_else(new_operation_id);
+    let mut found = preflight(ctx, &live, backup, &Selection::default(), &operation)?;
     if ledger.held().is_none() {
         found.other_operations(ledger);
     }
@@ -166,27 +173,68 @@ impl RestorePreflight {
     }
 
     /// The same check as after the backup was taken, and the names that are live now: they are kept beside others too.
-    fn backup(&mut self, live: &Live, backup: &BackupFile) -> Result<()> {
+    fn backup(
+        &mut self,
+        live: &Live,
+        listed: &BTreeMap<String, Listed>,
+        backup: &BackupFile,
+        selection: &Selection,
+    ) {
         if is_rescue(&backup.metadata) {
             self.problem(errors::rescue_is_no_backup(&backup.metadata.id).to_string());
         }
-        let found = restorable(&backup.metadata.namespaces, live.name());
+        let of_all = selection.is_all();
+        let taken = |n: &&NamespaceRecord| {
+            of_all || n.database.is_empty() || (n.database == live.name() && selection.has(&n.collection))
+        };
+        let records: Vec<NamespaceRecord> =
+            backup.metadata.namespaces.iter().filter(taken).cloned().collect();
+        let found = restorable(&records, live.name());
         found.problems.into_iter().for_each(|why| self.problem(why));
+        let own = backup
+            .metadata
+            .namespaces
+            .iter()
+            .filter(|n| n.database == live.name());
+        let left_out = own.filter(|n| !selection.has(&n.collection)).count();
+        if left_out > MAX_EXCLUDED {
+            self.problem(format!(
+                "{left_out} other collections and views are more than one run of mongorestore can leave out ({MAX_EXCLUDED}): \
+                 restore all of the backup"
+            ));
+        }
         found.left_alone.into_iter().for_each(|what| self.warn(what));
         found.altered.into_iter().for_each(|what| self.warn(what));
-        for (name, listed) in live.listed()? {
+        for (name, listed) in listed.iter().filter(|(name, _)| selection.has(name)) {
             if listed.kind == NamespaceKind::Collection
-                && let Some(why) = live_problem(live.name(), &name)
+                && let Some(why) = live_problem(live.name(), name)
             {
                 self.problem(why);
             }
         }
-        Ok(())
+    }
+
+    /// Views that show what is restored and are not restored themselves.
+    fn dependent_views(&mut self, listed: &BTreeMap<String, Listed>, selection: &Selection) {
+        if selection.is_all() {
+            return;
+        }
+        for (view, collection) in dependent_views(listed, selection) {
+            self.warn(format!(
+                "the view `{view}` reads `{collection}`: it stays as it is, and shows what is restored"
+            ));
+        }
     }
 
     /// The server can rename no time-series collection: one that has the name of a collection of the backup cannot make room.
-    fn timeseries(&mut self, listed: &BTreeMap<String, Listed>, database: &str, backup: &[NamespaceRecord]) {
-        for name in blocking_timeseries(listed, database, backup) {
+    fn timeseries(
+        &mut self,
+        listed: &BTreeMap<String, Listed>,
+        database: &str,
+        backup: &[NamespaceRecord],
+        selection: &Selection,
+    ) {
+        for name in blocking_timeseries(listed, database, backup, selection) {
             self.problem(format!(
                 "`{name}` is a time-series collection now and was none in the backup: it can neither be renamed nor replaced, \
                  see \"Time-series collections\" in docs/RESTORE.md"
@@ -254,8 +302,10 @@ impl RestorePreflight {
         }
     }
 
-    fn space(&mut self, space: Option<Space>, backup: &BackupFile) {
-        let bytes: u64 = backup.metadata.namespaces.iter().map(|n| n.bytes).sum();
+    fn space(&mut self, space: Option<Space>, backup: &BackupFile, selection: &Selection) {
+        let records = backup.metadata.namespaces.iter();
+        let restored = records.filter(|n| selection.has(&n.collection));
+        let bytes: u64 = restored.map(|n| n.bytes).sum();
         let needed_bytes = bytes.saturating_mul(SPACE_FACTOR_PERCENT) / 100;
         let free_bytes = space.map(|space| space.free_bytes);
         self.storage = StorageNeed {
@@ -279,11 +329,12 @@ pub(super) fn blocking_timeseries<'a>(
     listed: &BTreeMap<String, Listed>,
     database: &str,
     backup: &'a [NamespaceRecord],
+    selection: &Selection,
 ) -> Vec<&'a str> {
     let own = backup.iter();
     own.filter(|n| n.database == database && n.kind != NamespaceKind::Timeseries)
         .map(|n| n.collection.as_str())
-        .filter(|name| is_timeseries(listed, name))
+        .filter(|name| selection.has(name) && is_timeseries(listed, name))
         .collect()
 }
 
@@ -328,7 +379,12 @@ mod tests {
         ];
         let listed = |name: &str, kind| {
             let options = mongodb::bson::Document::new();
-            (name.to_owned(), Listed { kind, options })
+            let listed = Listed {
+                kind,
+                options,
+                identity: None,
+            };
+            (name.to_owned(), listed)
         };
         let live = BTreeMap::from([
             listed("measured", NamespaceKind::Timeseries),
@@ -337,10 +393,16 @@ mod tests {
             listed("was", NamespaceKind::Timeseries),
             listed("new", NamespaceKind::Timeseries),
         ]);
-        assert_eq!(blocking_timeseries(&live, "shop", &backup), ["measured", "shown"]);
-        assert!(blocking_timeseries(&live, "other", &backup).is_empty());
+        let all = Selection::default();
+        assert_eq!(
+            blocking_timeseries(&live, "shop", &backup, &all),
+            ["measured", "shown"]
+        );
+        assert!(blocking_timeseries(&live, "other", &backup, &all).is_empty());
+        let others: Selection = serde_json::from_str(r#"["stays"]"#).unwrap();
+        assert!(blocking_timeseries(&live, "shop", &backup, &others).is_empty());
         let mut found = RestorePreflight::default();
-        found.timeseries(&live, "shop", &backup);
+        found.timeseries(&live, "shop", &backup, &all);
         assert!(found.require_no_problem().is_err() && found.problems.len() == 2);
     }
 

@@ -13,7 +13,6 @@ use super::journal::{PlannedRestore, RestoreRecord};
 use super::names::{self, Role};
 use super::preflight::preflight;
 use crate::backup::BackupFile;
-use crate::domain::inventory::is_application;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
 use crate::report;
@@ -51,8 +50,9 @@ impl<'a> Restore<'a> {
             environment: self.ctx.env_name.clone(),
             database: self.live.name().to_owned(),
             host: self.live.host().to_owned(),
+            collections: self.selection.clone(),
         }))?;
-        preflight(self.ctx, &self.live, backup, &self.operation)?.require_no_problem()?;
+        preflight(self.ctx, &self.live, backup, &self.selection, &self.operation)?.require_no_problem()?;
         report::progress(&format!("checking backup {}", backup.metadata.id));
         backup_file::require_undamaged(self.ctx, backup)?;
         self.journal.write(&RestoreRecord::Verified)?;
@@ -147,14 +147,10 @@ impl Prepared<'_> {
         }
     }
 
-    /// What the backup holds of the restored database.
+    /// What is restored of the backup.
     pub(super) fn namespaces(&self) -> impl Iterator<Item = &NamespaceRecord> {
-        let database = self.restore.live.name();
-        self.backup
-            .metadata
-            .namespaces
-            .iter()
-            .filter(move |n| n.database == database && is_application(&n.collection))
+        let records = &self.backup.metadata.namespaces;
+        self.restore.selection.of(records, self.restore.live.name())
     }
 
     fn collections(&self) -> impl Iterator<Item = String> {

@@ -20,6 +20,7 @@ pub(super) use self::elsewhere::missing_elsewhere;
 use self::merge::{Merge, merge};
 use self::sorter::{Sorted, Sorter};
 use super::context::connect;
+use super::selection::Selection;
 use crate::archive::{self, ArchiveReader, Event};
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
@@ -116,20 +117,34 @@ impl LossPreview {
     }
 }
 
-/// Compares the backup with what is live now. Changes nothing.
+/// Compares the whole backup with what is live now. Changes nothing.
 pub fn preview(
     ctx: &Context,
     backup: &BackupFile,
     detail: LossDetail,
     show_values: bool,
 ) -> Result<LossPreview> {
+    preview_of(ctx, backup, &Selection::default(), detail, show_values)
+}
+
+/// Compares these collections of the backup with what is live now. Changes nothing.
+pub(super) fn preview_of(
+    ctx: &Context,
+    backup: &BackupFile,
+    selection: &Selection,
+    detail: LossDetail,
+    show_values: bool,
+) -> Result<LossPreview> {
     let live = connect(ctx)?;
-    let expected = backup_inventory(&backup.metadata.namespaces, live.name());
+    let mut expected = backup_inventory(&backup.metadata.namespaces, live.name());
+    expected.collections.retain(|name, _| selection.has(name));
+    let taken = |name: &str| is_application(name) && selection.has(name);
+    let inventory = |digests| live.inventory_of(digests, |name| taken(name).then(|| name.to_owned()));
     if detail == LossDetail::Counts {
         // Nothing of it is read below.
         let is_own = backup.check_digest();
         is_own.map_err(|error| errors::backup_damaged(backup.path.display(), format!("{error:#}")))?;
-        let found = live.inventory(Digests::None)?;
+        let found = inventory(Digests::None)?;
         return Ok(LossPreview {
             collections: Vec::new(),
             structure: expected.compare(&found),
@@ -138,7 +153,7 @@ pub fn preview(
         });
     }
     // Every document is read below: nobody has to count them before.
-    let found = live.inventory(Digests::Structure)?;
+    let found = inventory(Digests::Structure)?;
     let mut structure = expected.compare(&found);
     structure.retain(|difference| !difference.aspect.is_data());
     let _ticker = report::Ticker::start("comparing the backup with what is live");

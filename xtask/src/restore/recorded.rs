@@ -24,6 +24,8 @@ pub(super) struct Recorded {
     pub(super) reverted: bool,
     /// The kind of its operation, where that, or an attempt to resume or undo it, is unfinished.
     pub(super) unfinished: Option<String>,
+    /// What of its backup it restored, where not all of it.
+    pub(super) collections: Option<Vec<String>>,
     /// The rescue files that its operations wrote.
     pub(super) rescues: Vec<Rescue>,
 }
@@ -58,6 +60,9 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
         };
         let entry = found.entry(id).or_default();
         entry.rescues.extend(rescues(operation));
+        if act == Act::Restore {
+            entry.collections = entry.collections.take().or_else(|| selected(operation));
+        }
         let outcome = operation.ended.as_ref().map(|end| end.outcome);
         entry.reverted |= operation.started.kind == ROLLBACK && outcome == Some(OperationOutcome::Undone);
         let reached = operation
@@ -98,6 +103,11 @@ fn rescues(operation: &LedgerOperation) -> impl Iterator<Item = Rescue> {
     let ended = operation.ended.iter().map(|end| &end.facts);
     let facts = operation.steps.iter().map(|step| &step.facts).chain(ended);
     facts.filter_map(|facts| serde_json::from_value(facts.get("rescue")?.clone()).ok()?)
+}
+
+fn selected(operation: &LedgerOperation) -> Option<Vec<String>> {
+    let request: RestoreRequest = serde_json::from_value(operation.started.plan.clone()).ok()?;
+    request.selection().names()
 }
 
 fn act_of(operation: &LedgerOperation) -> Option<(OperationId, Act)> {

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::backup_file;
 use super::context::connect;
 use super::preview::each_document;
+use super::selection::Selection;
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::database::{Live, document_of_json};
-use crate::domain::inventory::is_application;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
@@ -30,8 +30,8 @@ const BATCH_BYTES: usize = 8 << 20;
 /// What is put back, and into what.
 #[derive(Debug, Clone, Copy)]
 pub struct ReinsertOptions<'a> {
-    /// Only this collection of the file.
-    pub only: Option<&'a str>,
+    /// Only these collections of the file.
+    pub only: &'a Selection,
     /// Whether the file may be of another host.
     pub other_host: bool,
     /// Kept in the ledger.
@@ -61,11 +61,11 @@ pub struct ReinsertConflict {
 /// Inserts every document, of one collection or of all, whose `_id` and unique keys are free. Never changes a document.
 ///
 /// # Errors
-/// Usage (exit 2) for a collection that the file has not; refused (exit 3) where the file is not of this environment, host and
+/// Refused (exit 3) where the file is not of this environment, host and
 /// database, or while another operation holds the lock; midway (exit 4) once documents may have been inserted.
 pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> Result<Reinserted> {
     let live = connect(ctx)?;
-    let chosen = chosen(&live, file, options.only)?;
+    let chosen = chosen(&live, file, options.only);
     let problems = problems(ctx, &live, file, &chosen, options)?;
     let listed = problems.iter().map(|problem| format!("\n    - {problem}"));
     ensure!(
@@ -74,7 +74,7 @@ pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> R
     );
     backup_file::require_undamaged(ctx, file)?;
     let request =
-        json!({ "reinsert": file.metadata.id, "sha256": file.metadata.hash, "collection": options.only });
+        json!({ "reinsert": file.metadata.id, "sha256": file.metadata.hash, "collections": options.only });
     let operation = Operation::begin(ctx, REINSERT, &file.metadata.id, options.reason, &request)?;
     let mut done = Reinserted::default();
     let outcome = operation
@@ -97,21 +97,13 @@ pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> R
     }
 }
 
-/// What the file has of this database, or the one collection that is asked for.
-fn chosen<'a>(live: &Live, file: &'a BackupFile, only: Option<&str>) -> Result<Vec<&'a NamespaceRecord>> {
-    let own = file.metadata.namespaces.iter().filter(|n| {
-        n.database == live.name() && n.kind == NamespaceKind::Collection && is_application(&n.collection)
-    });
+/// What the file has of this database, or the collections that are asked for.
+fn chosen<'a>(live: &'a Live, file: &'a BackupFile, only: &'a Selection) -> Vec<&'a NamespaceRecord> {
+    let own = only.of(&file.metadata.namespaces, live.name());
+    let own = own.filter(|n| n.kind == NamespaceKind::Collection);
     let mut own: Vec<&NamespaceRecord> = own.collect();
     own.sort_by(|a, b| a.collection.cmp(&b.collection));
-    let Some(only) = only else { return Ok(own) };
-    let has: Vec<String> = own.iter().map(|n| format!("`{}`", n.collection)).collect();
-    own.retain(|n| n.collection == only);
-    ensure!(
-        !own.is_empty(),
-        errors::no_such_collection(only, file.path.display(), has.join(", "))
-    );
-    Ok(own)
+    own
 }
 
 /// Everything that forbids it, at once.

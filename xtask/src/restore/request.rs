@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::selection::Selection;
 use crate::domain::ledger::RESTORE;
 use crate::domain::operation::OperationId;
 
@@ -25,8 +26,21 @@ pub(super) enum RestoreRequest {
         /// SHA-256 of that file; earlier versions did not record it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sha256: Option<String>,
+        /// What of it; earlier versions restored all of it.
+        #[serde(default, skip_serializing_if = "Selection::is_all")]
+        collections: Selection,
         created_changed_deleted: [u64; 3],
     },
+}
+
+impl RestoreRequest {
+    /// What of the backup is restored.
+    pub(super) fn selection(&self) -> Selection {
+        match self {
+            Self::Backup { collections, .. } => collections.clone(),
+            Self::Earlier { .. } => Selection::default(),
+        }
+    }
 }
 
 /// What is done to an earlier restore.

@@ -10,6 +10,7 @@ use super::compare::{format_differences, split_written};
 use super::context::Restore;
 use super::estimate::RestoreMeasures;
 use super::journal::{Repaired, Rescue, RestoreRecord, RestoreStep, SwapPlan};
+use super::left_alone::LeftAlone;
 use super::names;
 use super::prepare::Prepared;
 use super::preview::{self, WrittenSince};
@@ -41,6 +42,9 @@ pub struct Swapped {
     /// Collections, options and indexes that were changed after the swap, in words.
     #[serde(default)]
     pub changed_since: Vec<String>,
+    /// What was not restored, where only named collections were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_alone: Option<LeftAlone>,
     /// What only the previous collections had, in a file of its own.
     pub rescue: Option<Rescue>,
     /// What the server had lost in a crash and was recreated.
@@ -237,6 +241,7 @@ impl<'a> Restore<'a> {
             });
         }
         let plan = self.swap_plan()?;
+        self.require_selected(&plan)?;
         self.keep_plan()?;
         self.make_steps(&plan)
     }
@@ -260,6 +265,7 @@ impl<'a> Restore<'a> {
         let written = self.journal.history.written_since.iter();
         let names = written.map(|difference| difference.collection.clone());
         let written_since = preview::written(self.ctx, backup, &self.live, names.collect())?;
+        let left_alone = self.left_alone(&self.swap_plan()?)?;
         let rescue = self.rescue_after_swap(backup)?;
         let history = &self.journal.history;
         Ok(Swapped {
@@ -267,10 +273,11 @@ impl<'a> Restore<'a> {
             backup_id: backup.metadata.id.clone(),
             written_since,
             changed_since: history.changed_since.clone(),
+            left_alone,
             rescue,
             repaired: history.repaired.clone(),
             measured: RestoreMeasures {
-                bytes: backup.metadata.archive_bytes,
+                bytes: self.selection.bytes(backup, self.live.name()),
                 collections: in_place.collections.len() as u64,
                 restore_ms: history.restore_ms,
                 compare_ms: history.compare_ms,

@@ -7,6 +7,7 @@ use chrono::Utc;
 use mongodb::bson::Document;
 
 use super::journal::{RestoreStep, SwapPlan};
+use super::left_alone::identities;
 use super::preflight::blocking_timeseries;
 use super::prepare::Prepared;
 use crate::backup::expiries;
@@ -18,10 +19,12 @@ use crate::error::catalogue::restore as errors;
 /// What the swap will do, from what is live now.
 pub(super) fn make(prepared: &Prepared) -> Result<SwapPlan> {
     let live = prepared.restore.live.listed()?;
+    let selection = &prepared.restore.selection;
     let blocking_names = blocking_timeseries(
         &live,
         prepared.restore.live.name(),
         &prepared.backup.metadata.namespaces,
+        selection,
     );
     ensure!(
         blocking_names.is_empty(),
@@ -35,8 +38,14 @@ pub(super) fn make(prepared: &Prepared) -> Result<SwapPlan> {
         steps: Vec::new(),
         before: prepared.restore.live.inventory(Digests::None)?,
         begun: Some(Utc::now()),
+        identities: if selection.is_all() {
+            BTreeMap::new()
+        } else {
+            identities(&live, selection)
+        },
     };
-    for (name, listed) in live.iter().filter(|(name, _)| is_application(name)) {
+    let selected = |name: &String| is_application(name) && selection.has(name);
+    for (name, listed) in live.iter().filter(|(name, _)| selected(name)) {
         let wanted = backup.get(name.as_str());
         let definition = ViewDefinition {
             options: listed.options.clone(),

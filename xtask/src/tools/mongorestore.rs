@@ -43,7 +43,8 @@ pub struct Request<'a> {
     pub prefix: &'a str,
     /// Collections that must arrive, by their names in the archive.
     pub collections: &'a [String],
-    /// Names in the archive that are left out (views: they are not renamed inside).
+    /// Names in the archive that are left out (views: they are not renamed inside). To name what is included instead is of no use:
+    /// the tool includes all of the database that its connection string has, whatever `--nsInclude` names.
     pub excluded: &'a [String],
     /// Take documents that the collection's own validator refuses: the live collection has them too.
     pub bypass_validation: bool,
@@ -153,7 +154,7 @@ impl Request<'_> {
     fn command<'sh>(&self, sh: &'sh Shell, config: &ConfigFile, more: &[&str]) -> Result<Cmd<'sh>> {
         ensure!(
             self.excluded.len() <= MAX_EXCLUDED,
-            "{} views are more than one run can leave out",
+            "{} collections and views are more than one run can leave out",
             self.excluded.len()
         );
         let (from, to) = (escaped(self.from_database), escaped(self.to_database));

@@ -9,6 +9,7 @@ mod restore_crash_outside;
 mod restore_fence;
 mod restore_guards;
 mod restore_names;
+mod restore_part;
 mod restore_sequences;
 mod restore_shapes;
 mod restore_states;

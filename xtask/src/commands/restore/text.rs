@@ -11,7 +11,8 @@ use crate::restore::{
 /// What a restore would do.
 pub(super) fn plan(plan: &RestorePlan) -> String {
     let mut text = format!(
-        "backup {}: {} documents, {}, into `{}`\n",
+        "{}backup {}: {} documents, {}, into `{}`\n",
+        plan.collections.text(),
         plan.backup_id,
         plan.documents,
         report::bytes(plan.bytes),
@@ -67,6 +68,9 @@ pub(super) fn swapped(done: &Swapped) -> String {
             report::duration_ms(longest.unavailable_ms)
         )
         .expect("writing to a string");
+    }
+    if let Some(alone) = &done.left_alone {
+        writeln!(text, "{}", alone.text()).expect("writing to a string");
     }
     for written in &done.written_since {
         writeln!(text, "written since the swap, and live: {}", written.text()).expect("writing to a string");
@@ -172,7 +176,9 @@ pub(super) fn row(known: &KnownRestore) -> (Vec<String>, Vec<String>) {
         };
         format!("rescue file{elsewhere}: {}", rescue.text())
     });
-    (row, rescues.chain([next]).collect())
+    let only = known.collections.iter();
+    let only = only.map(|names| format!("only: `{}`", names.join("`, `")));
+    (row, only.chain(rescues).chain([next]).collect())
 }
 
 /// What would be lost, for people.

@@ -178,7 +178,7 @@ catalogue! {
         live "nothing was changed",
         next "choose the environment that it was taken of with --env, or make the collections that are named with their indexes first";
 
-    /// `--collection` names one that the rescue file has not.
+    /// `--collection` names one that the backup or rescue file has not.
     no_such_collection(collection, file, has) Usage
         "{file} has no collection `{collection}`; it has {has}",
         live "nothing was changed",

@@ -34,6 +34,8 @@ pub struct CrashCase {
     /// When the operations began: before the safety backup.
     began: chrono::DateTime<chrono::Utc>,
     first_line: String,
+    /// Only these collections are restored; all of them where none is named.
+    only: &'static [&'static str],
     operations: u16,
     /// The journal of a restore, and of its undo, line by line.
     pub restore_lines: Vec<String>,
@@ -48,6 +50,27 @@ impl CrashCase {
 
     /// With so many documents in the collection that is restored.
     pub fn with_users(env: RestoreEnv, users: i32) -> Self {
+        let mut case = Self::prepared(env, users);
+        case.reference();
+        assert!(case.restore_lines.len() > 20 && case.undo_lines.len() > 6);
+        case
+    }
+
+    /// Only these collections are restored, of which each is live and in the backup.
+    pub fn of_part(env: RestoreEnv, only: &'static [&'static str]) -> Self {
+        let mut case = Self::prepared(env, 20);
+        case.only = only;
+        let mut restored = case.changed.clone();
+        for name in only {
+            let facts = case.backed_up.collections[*name].clone();
+            restored.collections.insert((*name).to_owned(), facts);
+        }
+        case.backed_up = restored;
+        case.reference();
+        case
+    }
+
+    fn prepared(env: RestoreEnv, users: i32) -> Self {
         let began = chrono::Utc::now();
         let old = mongodb::bson::DateTime::from_millis(0);
         let users = (0..users).map(|n| doc! { "_id": n, "seen": old });
@@ -67,31 +90,31 @@ impl CrashCase {
         env.command(doc! { "drop": "seen_users" });
         env.command(doc! { "create": "seen_users", "viewOn": "payments", "pipeline": [] });
         let changed = env.inventory();
-        let mut case = Self {
+        Self {
             env,
             backup,
             backed_up,
             changed,
             began,
             first_line: String::new(),
+            only: &[],
             operations: 0,
             restore_lines: Vec::new(),
             undo_lines: Vec::new(),
-        };
-        case.reference();
-        case
+        }
     }
 
     /// One restore from end to end and back: what its journal holds. Its safety backup is the one of all that follow.
     fn reference(&mut self) {
-        let restored = self.env.ok(&["restore", self.backup.to_str().unwrap()]);
+        let mut args = vec!["restore", self.backup.to_str().unwrap()];
+        args.extend(self.only.iter().flat_map(|name| ["--collection", name]));
+        let restored = self.env.ok(&args);
         let operation = restored["operation"].as_str().unwrap();
         self.restore_lines = self.lines(operation);
         self.env.ok(&["restore", "--undo", operation]);
         self.undo_lines = self.lines(operation).split_off(self.restore_lines.len());
         self.env.ok(&["restore", "--forget", operation]);
         self.first_line.clone_from(&self.restore_lines[0]);
-        assert!(self.restore_lines.len() > 20 && self.undo_lines.len() > 6);
     }
 
     pub fn journal(&self, operation: &str) -> PathBuf {
@@ -129,9 +152,12 @@ impl CrashCase {
         let git = Git::at(&self.env.root(), "origin");
         let mut ledger = Ledger::with_timing(git, "production", LockTiming::default());
         let metadata = read_metadata(&self.backup.join(METADATA_FILE)).unwrap();
-        let plan = serde_json::json!({
+        let mut plan = serde_json::json!({
             "backup": metadata.id, "file": self.backup.join(&metadata.file), "created_changed_deleted": [0, 0, 0],
         });
+        if !self.only.is_empty() {
+            plan["collections"] = self.only.into();
+        }
         let start = Start {
             kind: "restore".into(),
             reason: "a test".into(),
