@@ -16,6 +16,7 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -60,6 +61,7 @@ impl Git {
             root: root.to_owned(),
             remote: remote.to_owned(),
             remote_deadline: REMOTE_DEADLINE,
+            empty_tree: Arc::default(),
             empty_tree: Arc::default(),
         }
     }
