@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::io::{PipeReader, PipeWriter};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::thread::JoinHandle;
@@ -130,17 +127,6 @@ impl Child {
         ));
         Ok((finished, status))
     }
-}
-
-/// The program as the child's own `PATH` has it; a name that is not there stays, and its start is the error. With a path and no name
-/// the standard library starts a child without a copy of our memory and without a try in each folder (`posix_spawn`): half of the
-/// system's time for each of the two hundred children of a deploy.
-fn found_in_path(program: &OsStr, environment: &BTreeMap<OsString, OsString>) -> OsString {
-    let found = environment
-        .get(OsStr::new("PATH"))
-        .filter(|_| Path::new(program).components().count() == 1)
-        .and_then(|path| which::which_in_global(program, Some(path)).ok()?.next());
-    found.map_or_else(|| program.to_owned(), OsString::from)
 }
 
 /// The program as the child's own `PATH` has it; a name that is not there stays, and its start is the error. With a path and no name

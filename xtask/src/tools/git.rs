@@ -16,7 +16,6 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -61,7 +60,6 @@ impl Git {
             root: root.to_owned(),
             remote: remote.to_owned(),
             remote_deadline: REMOTE_DEADLINE,
-            empty_tree: Arc::default(),
             empty_tree: Arc::default(),
         }
     }

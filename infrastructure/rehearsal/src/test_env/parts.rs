@@ -26,17 +26,6 @@ const GIT_SETTINGS: &str = "[user]
 	autoGC = false
 ";
 
-/// A person; and nothing that only a machine needs which lives on: half of the time of a push is the flushing of files and the
-/// question whether the remote needs to be cleared up.
-const GIT_SETTINGS: &str = "[user]
-	name = Rehearsal
-	email = rehearsal@example.invalid
-[core]
-	fsync = none
-[receive]
-	autoGC = false
-";
-
 /// What is in the environment beside the secrets is no secret.
 pub(super) fn guarded(mut secrets: BTreeMap<String, String>) -> BTreeMap<String, String> {
     for public in ["HEALTH_EMAIL", "REHEARSAL_RECIPIENT"] {

@@ -260,18 +260,6 @@ impl Git {
         Ok(self.empty_tree.get_or_init(|| made))
     }
 
-    /// Writes the tree without files into this clone, once for each process: each event of an operation needs it.
-    fn empty_tree(&self) -> Result<&str> {
-        if let Some(tree) = self.empty_tree.get() {
-            return Ok(tree);
-        }
-        let made = self
-            .local(&["hash-object", "-t", "tree", "-w", "--stdin"])?
-            .stdin("")
-            .read()?;
-        Ok(self.empty_tree.get_or_init(|| made))
-    }
-
     /// Pushes a commit to a reference of the remote, without force: refused unless the reference points to one of its
     /// ancestors. After an error the reference may or may not have moved; only reading it again tells.
     pub fn push_commit(&self, commit: &CommitId, name: &str) -> Result<()> {
