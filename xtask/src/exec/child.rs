@@ -1,7 +1,10 @@
 //! A child that runs: it leads a process group, and the whole group ends with it.
 
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::{PipeReader, PipeWriter};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -41,11 +44,13 @@ impl Child {
         let command = exec.display();
         let (stdout, stdout_writer) = std::io::pipe().context("cannot make a pipe")?;
         let (stderr, stderr_writer) = std::io::pipe().context("cannot make a pipe")?;
-        let mut expression = duct::cmd(exec.command.get_program(), exec.command.get_args())
+        let environment = exec.environment();
+        let program = found_in_path(exec.command.get_program(), &environment);
+        let mut expression = duct::cmd(program, exec.command.get_args())
             .unchecked()
             .stdout_file(stdout_writer)
             .stderr_file(stderr_writer)
-            .full_env(exec.environment())
+            .full_env(environment)
             .before_spawn(|command| {
                 command.process_group(0);
                 Ok(())
@@ -122,4 +127,15 @@ impl Child {
         ));
         Ok((finished, status))
     }
+}
+
+/// The program as the child's own `PATH` has it; a name that is not there stays, and its start is the error. With a path and no name
+/// the standard library starts a child without a copy of our memory and without a try in each folder (`posix_spawn`): half of the
+/// system's time for each of the two hundred children of a deploy.
+fn found_in_path(program: &OsStr, environment: &BTreeMap<OsString, OsString>) -> OsString {
+    let found = environment
+        .get(OsStr::new("PATH"))
+        .filter(|_| Path::new(program).components().count() == 1)
+        .and_then(|path| which::which_in_global(program, Some(path)).ok()?.next());
+    found.map_or_else(|| program.to_owned(), OsString::from)
 }

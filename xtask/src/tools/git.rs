@@ -15,6 +15,7 @@ mod tags;
 mod tree;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -43,6 +44,8 @@ pub struct Git {
     root: PathBuf,
     remote: String,
     remote_deadline: Duration,
+    /// The tree without files, once this clone has it.
+    empty_tree: Arc<OnceLock<String>>,
 }
 
 impl Git {
@@ -57,6 +60,7 @@ impl Git {
             root: root.to_owned(),
             remote: remote.to_owned(),
             remote_deadline: REMOTE_DEADLINE,
+            empty_tree: Arc::default(),
         }
     }
 

@@ -15,6 +15,17 @@ use super::platform::Addresses;
 /// Who logs in to the sample application.
 const TEST_USER: &str = "tester@rehearsal.example";
 
+/// A person; and nothing that only a machine needs which lives on: half of the time of a push is the flushing of files and the
+/// question whether the remote needs to be cleared up.
+const GIT_SETTINGS: &str = "[user]
+	name = Rehearsal
+	email = rehearsal@example.invalid
+[core]
+	fsync = none
+[receive]
+	autoGC = false
+";
+
 /// What is in the environment beside the secrets is no secret.
 pub(super) fn guarded(mut secrets: BTreeMap<String, String>) -> BTreeMap<String, String> {
     for public in ["HEALTH_EMAIL", "REHEARSAL_RECIPIENT"] {
@@ -93,10 +104,7 @@ pub(super) fn environment(
             addresses.github_socket.display()
         ),
     )?;
-    std::fs::write(
-        home.join(".gitconfig"),
-        "[user]\n\tname = Rehearsal\n\temail = rehearsal@example.invalid\n",
-    )?;
+    std::fs::write(home.join(".gitconfig"), GIT_SETTINGS)?;
     let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path_with(tools)?)))
         .context("a folder of PATH has a colon in its name")?;
     let mut env: BTreeMap<String, OsString> = secrets

@@ -1,7 +1,8 @@
 //! The programs of this workspace that a test environment runs: the product, the simulator, the stand-ins.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -27,9 +28,21 @@ pub fn repository() -> &'static Path {
     })
 }
 
-/// Builds them beside the running program, in its profile, and gives their folder. All in one command, because cargo would
-/// else choose other features for the dependencies that they share, and build those twice.
+/// Builds them beside the running program, in its profile, and gives their folder; once in each process, so that a change of a
+/// source does not reach what runs already. All in one command, because cargo would else choose other features for the dependencies
+/// that they share, and build those twice.
 pub fn build(root: &Path) -> Result<PathBuf> {
+    static BUILT: Mutex<BTreeMap<PathBuf, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = built.get(root) {
+        return Ok(folder.clone());
+    }
+    let folder = run_cargo(root)?;
+    built.insert(root.to_owned(), folder.clone());
+    Ok(folder)
+}
+
+fn run_cargo(root: &Path) -> Result<PathBuf> {
     let sh = Shell::new().context("cannot start a shell")?;
     sh.change_dir(root);
     let own = std::env::current_exe().context("cannot tell our own path")?;
@@ -54,9 +67,8 @@ pub fn build(root: &Path) -> Result<PathBuf> {
     Ok(beside.to_path_buf())
 }
 
-/// One of them, for a test; builds them once in each process.
+/// One of them, for a test.
 pub fn built(name: &str) -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| build(repository()).unwrap_or_else(|error| panic!("{error:#}")));
+    let folder = build(repository()).unwrap_or_else(|error| panic!("{error:#}"));
     folder.join(name)
 }

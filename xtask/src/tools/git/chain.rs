@@ -240,16 +240,24 @@ impl Git {
 
     /// Makes the commit that continues a chain. Nothing is visible to others before [`Git::push_commit`].
     pub fn commit_message(&self, parent: Option<&CommitId>, text: &str) -> Result<CommitId> {
-        let tree = self
-            .local(&["hash-object", "-t", "tree", "-w", "--stdin"])?
-            .stdin("")
-            .read()?;
-        let mut args = vec!["commit-tree", "--no-gpg-sign", &tree];
+        let mut args = vec!["commit-tree", "--no-gpg-sign", self.empty_tree()?];
         if let Some(parent) = parent {
             args.extend(["-p", parent.as_str()]);
         }
         let commit = self.local(&args)?.stdin(text).read()?;
         Ok(commit.parse()?)
+    }
+
+    /// Writes the tree without files into this clone, once for each process: each event of an operation needs it.
+    fn empty_tree(&self) -> Result<&str> {
+        if let Some(tree) = self.empty_tree.get() {
+            return Ok(tree);
+        }
+        let made = self
+            .local(&["hash-object", "-t", "tree", "-w", "--stdin"])?
+            .stdin("")
+            .read()?;
+        Ok(self.empty_tree.get_or_init(|| made))
     }
 
     /// Pushes a commit to a reference of the remote, without force: refused unless the reference points to one of its

@@ -2,15 +2,16 @@
 //! backend, frontend, data, ledger and records agree with one release, or the program reports which do not; what was refused or
 //! failed has changed nothing; no document that was written is lost. At the end the program's own commands repair what is left.
 //!
-//! `XTASK_SEQUENCES=N` runs so many; without it, as many as fit into a minute, 50 at most. A sequence that fails prints its
-//! seed and its steps; `XTASK_SEED=S XTASK_SEQUENCES=1` runs it again.
+//! `XTASK_SEQUENCES=N` runs so many in place of 50. A sequence that fails prints its seed and its steps;
+//! `XTASK_SEED=S XTASK_SEQUENCES=1` runs it again.
 
 mod people;
 mod world;
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use rehearsal::data::random::Random;
 use world::World;
@@ -19,8 +20,9 @@ use super::case::Case;
 use super::fault::Library;
 use people::Person;
 
-const AT_MOST: u64 = 50;
-const TIME: Duration = Duration::from_secs(60);
+const SEQUENCES: u64 = 50;
+/// Environments in which sequences run side by side: an operation mostly waits for one of the programs that it starts.
+const SIDE_BY_SIDE: u64 = 3;
 /// With the ledger grows the time of each step.
 const SEQUENCES_OF_AN_ENVIRONMENT: u64 = 25;
 /// Releases that are made: most are healthy.
@@ -244,28 +246,63 @@ fn next(world: &World, random: &mut Random) -> Act {
     }
 }
 
-#[test]
-fn whatever_people_do_one_release_is_whole_or_the_program_reports_what_is_not() {
-    let asked: Option<u64> = std::env::var("XTASK_SEQUENCES").ok().map(|n| n.parse().unwrap());
-    let seed: u64 = std::env::var("XTASK_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    let began = Instant::now();
-    let mut model = Model::start();
-    let (mut done, mut failed) = (0, Vec::new());
-    while done < asked.unwrap_or(AT_MOST) && (asked.is_some() || began.elapsed() < TIME) {
-        let seed = seed.wrapping_add(done);
-        let run = catch_unwind(AssertUnwindSafe(|| model.sequence(seed)));
-        done += 1;
-        if run.is_err() {
-            eprintln!("XTASK_SEED={seed} XTASK_SEQUENCES=1:\n{}", model.steps.borrow());
-            failed.push(seed);
-        }
-        if run.is_err() || done.is_multiple_of(SEQUENCES_OF_AN_ENVIRONMENT) {
-            model = Model::start();
+/// Which sequences are run, by all environments together.
+struct Plan {
+    seed: u64,
+    count: u64,
+    begun: AtomicU64,
+}
+
+impl Plan {
+    fn of_this_run() -> Self {
+        let asked = std::env::var("XTASK_SEQUENCES").ok();
+        let seed = std::env::var("XTASK_SEED").ok();
+        Self {
+            seed: seed.map_or_else(rand::random, |seed| seed.parse().unwrap()),
+            count: asked.map_or(SEQUENCES, |count| count.parse().unwrap()),
+            begun: AtomicU64::new(0),
         }
     }
+
+    /// The seed of the next sequence, where one is left.
+    fn next(&self) -> Option<u64> {
+        let number = self.begun.fetch_add(1, Ordering::SeqCst);
+        (number < self.count).then(|| self.seed.wrapping_add(number))
+    }
+
+    /// Runs sequences until none is left; gives the seeds of those that failed.
+    fn run(&self) -> Vec<u64> {
+        let (mut model, mut done, mut failed) = (None, 0, Vec::new());
+        while let Some(seed) = self.next() {
+            let now = model.get_or_insert_with(Model::start);
+            let run = catch_unwind(AssertUnwindSafe(|| now.sequence(seed)));
+            done += 1;
+            if run.is_err() {
+                eprintln!("XTASK_SEED={seed} XTASK_SEQUENCES=1:\n{}", now.steps.borrow());
+                failed.push(seed);
+            }
+            if run.is_err() || done % SEQUENCES_OF_AN_ENVIRONMENT == 0 {
+                model = None;
+            }
+        }
+        failed
+    }
+}
+
+#[test]
+fn whatever_people_do_one_release_is_whole_or_the_program_reports_what_is_not() {
+    let (plan, began) = (Plan::of_this_run(), Instant::now());
+    let failed: Vec<u64> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..SIDE_BY_SIDE.min(plan.count))
+            .map(|_| scope.spawn(|| plan.run()))
+            .collect();
+        running.into_iter().flat_map(|one| one.join().unwrap()).collect()
+    });
     eprintln!(
-        "{done} sequences in {} s from seed {seed}",
-        began.elapsed().as_secs()
+        "{} sequences in {} s from seed {}",
+        plan.count,
+        began.elapsed().as_secs(),
+        plan.seed
     );
     assert!(failed.is_empty(), "sequences that failed: {failed:?}");
 }

@@ -50,8 +50,10 @@ impl Model {
             let shown = case.ok(&[args, &["--format", "json"]].concat());
             serde_json::from_str(&shown.stdout).unwrap()
         };
-        let listed = json(&["releases"]);
-        let ledger = json(&["ledger"]);
+        let (listed, ledger) = std::thread::scope(|scope| {
+            let ledger = scope.spawn(|| json(&["ledger"]));
+            (json(&["releases"]), ledger.join().unwrap())
+        });
         let strings = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
         let mut releases = listed["releases"].as_array().unwrap().clone();
         releases.reverse();
