@@ -21,6 +21,7 @@ pub mod setup;
 pub mod test;
 pub mod tools;
 mod undo;
+pub mod upgrade;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -121,6 +122,8 @@ pub enum Command {
     Init(init::Args),
     /// Write the workflows of GitHub from pipeline.toml
     Generate(generate::Args),
+    /// Bring pipeline.toml and workflows of an earlier version to the form of this one
+    Upgrade(upgrade::Args),
     /// Configure the GitHub repository
     Setup(setup::Args),
     /// Run the product's own tests
@@ -178,6 +181,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args, common)?,
         Command::Init(args) => init::run(&args, common)?,
         Command::Generate(args) => generate::run(&args, common)?,
+        Command::Upgrade(args) => upgrade::run(&args, common)?,
         Command::Setup(args) => setup::run(&args, common)?,
         Command::Test(args) => test::run(&args, common)?,
         Command::Gate(args) => gate::run(&args, common)?,

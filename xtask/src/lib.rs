@@ -25,5 +25,6 @@ pub mod setup;
 pub mod storage;
 pub mod sync;
 pub mod tools;
+pub mod upgrade;
 pub mod wait;
 pub mod workflows;

@@ -2,6 +2,7 @@
 //! program. Files on disk are compared by their meaning: comments and pins of actions are the team's.
 
 mod difference;
+mod earlier;
 mod template;
 mod values;
 
@@ -15,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::config::Config;
 use crate::error::catalogue::setup as errors;
 use difference::{differences, kept_pins, meaning, unpinned};
+pub use earlier::{WorkflowVersions, versions};
 use values::{has_approval_jobs, values};
 
 /// Folder of the workflows, below the root of the repository.
@@ -88,19 +90,31 @@ pub struct ComparedWorkflow {
 
 /// The workflows of the default environment. `health_secrets` are the variables that health.toml names.
 pub fn generate(config: &Config, health_secrets: &[String]) -> Result<Vec<Workflow>> {
+    let bodies = bodies(TEMPLATES, config, health_secrets)?.into_iter();
+    bodies
+        .map(|(path, body)| {
+            let identity = identity(meaning(&body)?);
+            let text = format!("{MARK}{identity}{ADVICE}\n{body}");
+            Ok(Workflow { path, text })
+        })
+        .collect()
+}
+
+/// Path and text, without the first line, of each workflow that the configuration needs.
+fn bodies(
+    templates: &[(&str, &str, bool)],
+    config: &Config,
+    health_secrets: &[String],
+) -> Result<Vec<(String, String)>> {
     let values = values(config, health_secrets)?;
-    let needed = TEMPLATES
+    let needed = templates
         .iter()
         .filter(|(_, _, is_of_approvals)| !is_of_approvals || has_approval_jobs(config));
     needed
         .map(|(name, template, _)| {
             let body = template::render(template, &values)
                 .with_context(|| format!("the template of {name} is wrong"))?;
-            let identity = identity(meaning(&body)?);
-            Ok(Workflow {
-                path: format!("{WORKFLOWS_DIR}/{name}"),
-                text: format!("{MARK}{identity}{ADVICE}\n{body}"),
-            })
+            Ok((format!("{WORKFLOWS_DIR}/{name}"), body))
         })
         .collect()
 }
@@ -151,6 +165,14 @@ pub fn out_of_step(compared: &[ComparedWorkflow]) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Where the meaning of a workflow is another than that of the one that is wanted, whatever pins both have.
+pub fn differences_of(wanted: &str, found: &str) -> Result<Vec<String>> {
+    Ok(differences(
+        &unpinned(meaning(wanted)?, ""),
+        &unpinned(meaning(found)?, ""),
+    ))
 }
 
 fn read(file: &Path) -> Result<String> {

@@ -209,6 +209,14 @@ fn ignored(root: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Writes what keeps git from taking state and backups.
+pub(super) fn write_ignored(root: &Path) -> Result<()> {
+    for (path, text) in ignored(root) {
+        write(root, &path, &text, true)?;
+    }
+    Ok(())
+}
+
 fn next(keys: &[ProposedKey], has_workflows: bool) -> Vec<String> {
     let mut next = Vec::new();
     let missing = keys.iter().filter(|key| key.value.is_none()).count();

@@ -142,7 +142,7 @@ impl Args {
 
 fn restore_backup(args: &Args, ctx: &Context, name: &str) -> Result<()> {
     let backup = find_backup(ctx, name)?;
-    let selection = Selection::named(&backup, &ctx.env().mongodb.database, &args.collection)?;
+    let selection = Selection::named(&backup, &ctx.mongodb()?.database, &args.collection)?;
     let options = PlanOptions {
         detail: args.delta,
         show_values: args.show_values,
@@ -196,7 +196,7 @@ fn find_backup(ctx: &Context, name: &str) -> Result<BackupFile> {
 fn reinsert(args: &Args, ctx: &Context, rescue: &str) -> Result<()> {
     let file = backup::resolve(ctx, rescue)?;
     confirm_change(ctx, &format!("inserting documents of {}", file.path.display()))?;
-    let selection = Selection::named(&file, &ctx.env().mongodb.database, &args.collection)?;
+    let selection = Selection::named(&file, &ctx.mongodb()?.database, &args.collection)?;
     let options = ReinsertOptions {
         only: &selection,
         other_host: args.other_host,

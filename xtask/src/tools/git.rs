@@ -8,6 +8,7 @@ mod authors;
 mod chain;
 mod copy;
 mod inspect;
+mod merge;
 mod objects;
 mod records;
 mod settings;
@@ -23,6 +24,7 @@ use xshell::cmd;
 
 pub use authors::CommitPeople;
 pub use chain::{Message, message_with};
+pub use merge::{MergedText, merge_texts};
 pub use records::RELEASES;
 pub use tags::{Signature, Tag};
 pub use tree::{ChangedFile, Export};

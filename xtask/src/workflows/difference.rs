@@ -155,7 +155,7 @@ pub(super) fn kept_pins(text: &str, other: &str, own: &str) -> String {
 }
 
 /// The action of a line, and all that follows `@`.
-fn pinned(line: &str) -> Option<(&str, &str)> {
+pub(super) fn pinned(line: &str) -> Option<(&str, &str)> {
     let used = line
         .trim_start()
         .trim_start_matches("- ")

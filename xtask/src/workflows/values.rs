@@ -70,6 +70,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     flags.insert("read", !read.is_empty());
     flags.insert("review", review.is_some());
     flags.insert("approval", config.approval.required > 0);
+    flags.insert("several_approvals", gates.len() > 1);
 
     let lists = &mut values.lists;
     let setup = |with: &[&str]| setup(&config.workflows.setup, with);
@@ -87,6 +88,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     };
     lists.insert("request_needs", needs);
     lists.insert("approvals", approvals(&gates));
+    lists.insert("first_approvals", first_approvals(&gates));
     let release = [config.secret_names(environment), health_secrets.to_vec()].concat();
     for (name, secrets) in [
         ("release", release),
@@ -143,13 +145,23 @@ fn setup(action: &str, with: &[&str]) -> Vec<String> {
 }
 
 fn approvals(gates: &[&String]) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = approval_jobs(gates, |_| {
+        "echo \"approved by a reviewer of this job's environment\"".to_owned()
+    });
     if gates.len() > 1 {
-        lines.push(
-            "# A job on an environment each: one environment with two reviewers lets a job continue after any one of them."
-                .to_owned(),
-        );
+        let why = "# A job on an environment each: one environment with two reviewers lets a job continue after any one of them.";
+        lines.insert(0, why.to_owned());
     }
+    lines
+}
+
+/// As the first version had them.
+fn first_approvals(gates: &[&String]) -> Vec<String> {
+    approval_jobs(gates, |gate| format!("echo \"approved by a reviewer of {gate}\""))
+}
+
+fn approval_jobs(gates: &[&String], command: impl Fn(&str) -> String) -> Vec<String> {
+    let mut lines = Vec::new();
     let mut before = "request".to_owned();
     for (index, gate) in gates.iter().enumerate() {
         let number = index + 1;
@@ -166,7 +178,7 @@ fn approvals(gates: &[&String]) -> Vec<String> {
             format!("environment: {}", scalar(gate)),
             "permissions: {}".to_owned(),
             "steps:".to_owned(),
-            "  - run: echo \"approved by a reviewer of this job's environment\"".to_owned(),
+            format!("  - run: {}", command(gate)),
         ] {
             lines.push(format!("  {line}"));
         }

@@ -7,3 +7,4 @@ mod installed;
 mod ledger;
 mod many_releases;
 mod metrics;
+mod upgrade;

@@ -1,9 +1,9 @@
-//! Errors of `init`, `generate`, `setup` and `doctor`.
+//! Errors of `init`, `generate`, `upgrade`, `setup` and `doctor`.
 
 use super::catalogue;
 
 catalogue! {
-    "Init, generate, setup and doctor", "Running any of them again is harmless.";
+    "Init, generate, upgrade, setup and doctor", "Running any of them again is harmless.";
 
     /// `init` found what would hurt a release.
     init_blocked(findings, accepted) Refused
@@ -28,6 +28,18 @@ catalogue! {
         "edited by hand, or written by somebody else: {files}",
         live "nothing was written",
         next "cargo xtask generate --check   (it shows what differs); then cargo xtask generate --force, and put your edits in again";
+
+    /// `upgrade --to` names a version that this program is not.
+    upgrade_to_other(wanted, program) Usage
+        "this program is {program} and upgrades to its own version, not to {wanted}",
+        live "nothing was written",
+        next "install version {wanted} and run `cargo xtask upgrade` with it";
+
+    /// `upgrade`: the team and the new version changed the same lines of a workflow.
+    upgrade_conflicts(proposals) Refused
+        "you and this version changed the same lines: {proposals}",
+        live "nothing was written but these proposals, which have both sides between markers",
+        next "edit the proposals until no marker is left, then run `cargo xtask upgrade` again";
 
     /// `doctor` found problems.
     doctor_problems(count) Failed

@@ -1,0 +1,193 @@
+//! pipeline.toml from one version's form to the next: a function for each step. Comments and order of the file are kept.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use toml_edit::{DocumentMut, Item, Table, value};
+
+use crate::config::version::{self, PROGRAM};
+use crate::context::PIPELINE_FILE;
+use crate::error::catalogue::configuration as errors;
+
+/// The form of a file that names no version.
+const FIRST: &str = "0.0";
+/// The action that builds the program from the repository's own copy of its sources.
+const SOURCE_ACTION: &str = "./.github/actions/xtask";
+/// What the first version had copied into repositories.
+const COPIED: &[&str] = &[
+    "xtask",
+    "infrastructure/rehearsal",
+    "infrastructure/tools",
+    ".cargo/config.toml",
+    ".github/actions/xtask",
+    ".ci/run",
+    "fuzz",
+];
+/// What the first version's file had behind `recipients`.
+const RECIPIENTS_BEFORE: &str = "# age or ssh public keys; empty: not encrypted";
+const RECIPIENTS_NOW: &str = "# age or ssh public keys; empty: the public side of `identity`";
+
+/// pipeline.toml in its new form.
+#[derive(Debug)]
+pub struct SteppedConfig {
+    pub from: String,
+    pub text: String,
+    pub changes: Vec<String>,
+    pub by_hand: Vec<String>,
+}
+
+/// What a step works on.
+struct Stepping<'a> {
+    document: DocumentMut,
+    root: &'a Path,
+    setup: Option<&'a str>,
+    changes: Vec<String>,
+    by_hand: Vec<String>,
+}
+
+/// The version whose form a step makes, and the step. In their order; one that a file has taken is not taken again.
+type Step = (&'static str, fn(&mut Stepping<'_>) -> Result<()>);
+
+const STEPS: &[Step] = &[("0.1", backups_are_encrypted), ("0.1", the_program_is_installed)];
+
+/// The text after all steps that its version lacks. An error where the file is meant for a later program.
+pub fn apply(text: &str, root: &Path, setup: Option<&str>) -> Result<SteppedConfig> {
+    let document: DocumentMut = text
+        .parse()
+        .with_context(|| format!("{PIPELINE_FILE} is no TOML"))?;
+    let from = document
+        .get("version")
+        .and_then(Item::as_str)
+        .unwrap_or(FIRST)
+        .to_owned();
+    if numbers(&from) > numbers(version::wanted()) && !version::is_meant_for(&from, PROGRAM) {
+        return Err(errors::version_other(PIPELINE_FILE, from, PROGRAM).into());
+    }
+    let mut stepping = Stepping {
+        document,
+        root,
+        setup,
+        changes: Vec::new(),
+        by_hand: Vec::new(),
+    };
+    for (to, step) in STEPS {
+        if numbers(&from) < numbers(to) {
+            step(&mut stepping)?;
+        }
+    }
+    stepping.setup_action()?;
+    if numbers(&from) < numbers(version::wanted()) {
+        stepping.document["version"] = value(version::wanted());
+        stepping
+            .changes
+            .push(format!("version = \"{}\"", version::wanted()));
+    }
+    Ok(SteppedConfig {
+        from,
+        text: stepping.document.to_string(),
+        changes: stepping.changes,
+        by_hand: stepping.by_hand,
+    })
+}
+
+/// Major and minor number: the last one changes no format.
+fn numbers(version: &str) -> (u32, u32) {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(u32::MAX));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+impl Stepping<'_> {
+    /// The table of this name, made where there is none.
+    fn table(&mut self, name: &str) -> Result<&mut Table> {
+        let item = self
+            .document
+            .entry(name)
+            .or_insert_with(|| Item::Table(Table::new()));
+        item.as_table_mut().with_context(|| {
+            format!("`{name}` of {PIPELINE_FILE} is written as one line: write it as [{name}]")
+        })
+    }
+
+    /// `[workflows] setup`, where another action is asked for.
+    fn setup_action(&mut self) -> Result<()> {
+        let Some(setup) = self.setup else { return Ok(()) };
+        let workflows = self.table("workflows")?;
+        if workflows.get("setup").and_then(Item::as_str) != Some(setup) {
+            workflows["setup"] = value(setup);
+            self.changes.push(format!("[workflows] setup = \"{setup}\""));
+        }
+        Ok(())
+    }
+}
+
+/// Backups in the clear are refused by workflows and by storages elsewhere.
+fn backups_are_encrypted(stepping: &mut Stepping<'_>) -> Result<()> {
+    let backup = stepping.table("backup")?;
+    if let Some(suffix) = backup
+        .get_mut("recipients")
+        .and_then(Item::as_value_mut)
+        .map(toml_edit::Value::decor_mut)
+    {
+        let text = suffix.suffix().and_then(|raw| raw.as_str()).unwrap_or_default();
+        if text.trim() == RECIPIENTS_BEFORE {
+            suffix.set_suffix(text.replace(RECIPIENTS_BEFORE, RECIPIENTS_NOW));
+        }
+    }
+    let has_recipients = backup
+        .get("recipients")
+        .and_then(Item::as_array)
+        .is_some_and(|list| !list.is_empty());
+    if has_recipients || backup.contains_key("identity") {
+        return Ok(());
+    }
+    backup["identity"] = value("BACKUP_AGE_IDENTITY");
+    stepping.changes.push(
+        "[backup] identity = \"BACKUP_AGE_IDENTITY\": backups in the clear are refused in workflows"
+            .to_owned(),
+    );
+    stepping.by_hand.push(
+        "cargo xtask setup: it makes the key of the backups and puts it into GitHub; keep a copy of the key"
+            .to_owned(),
+    );
+    Ok(())
+}
+
+/// The program is no copy of its sources any more.
+fn the_program_is_installed(stepping: &mut Stepping<'_>) -> Result<()> {
+    let copied: Vec<&str> = COPIED
+        .iter()
+        .copied()
+        .filter(|path| stepping.root.join(path).exists())
+        .collect();
+    let copied = copied.join(", ");
+    let manifest = std::fs::read_to_string(stepping.root.join("Cargo.toml")).unwrap_or_default();
+    let is_of_copy = manifest.contains("\"xtask\"");
+    if stepping.setup.is_some() {
+        if !copied.is_empty() {
+            stepping
+                .by_hand
+                .push(format!("remove what was copied of the first version: {copied}"));
+        }
+        if is_of_copy {
+            stepping.by_hand.push(
+                "take the members `xtask` and `infrastructure/rehearsal` out of Cargo.toml, or remove it: Railway builds an upload with that file as a Rust program"
+                    .to_owned(),
+            );
+        }
+        return Ok(());
+    }
+    let workflows = stepping.table("workflows")?;
+    if !workflows.contains_key("setup") {
+        workflows["setup"] = value(SOURCE_ACTION);
+        stepping
+            .changes
+            .push(format!("[workflows] setup = \"{SOURCE_ACTION}\""));
+    }
+    if !copied.is_empty() {
+        stepping.by_hand.push(format!(
+            "replace the copied sources of the first version ({copied}) by those of {}; or leave them behind: cargo xtask upgrade --setup OWNER/REPOSITORY/setup-action@COMMIT",
+            version::wanted()
+        ));
+    }
+    Ok(())
+}
