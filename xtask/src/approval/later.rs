@@ -1,4 +1,4 @@
-//! The review of a rollback that did not wait for one: an issue, which somebody closes who has looked at it.
+//! The review of a rollback that did not wait for one: an issue, which a reviewer closes.
 
 use anyhow::{Context as _, Result};
 
@@ -48,7 +48,7 @@ fn body(ctx: &Context, target: &str, reason: &str, run: u64, repository: &str) -
     let server = std::env::var("GITHUB_SERVER_URL").unwrap_or_else(|_| "https://github.com".to_owned());
     format!(
         "A rollback of critical urgency went straight on, without a review before.\n\n    by:     {}\n    to:     {}\n    \
-         reason: {}\n    run:    {server}/{repository}/actions/runs/{run}\n\nSomebody else looks at the run and its record \
+         reason: {}\n    run:    {server}/{repository}/actions/runs/{run}\n\nSomebody else checks the run and its record \
          (`cargo xtask releases`), writes here what was found, and closes this issue. Until then `cargo xtask doctor` names it.\n",
         one_line(&actor),
         one_line(target),

@@ -180,7 +180,7 @@ impl Rules<'_> {
             self.require(
                 is_own,
                 &["approval", "rollback"],
-                "needs a GitHub environment of its own, not the one with the secrets",
+                "needs a GitHub environment other than the one with the secrets",
             );
         }
         for (environment, logins) in &approval.reviewers {
