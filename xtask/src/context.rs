@@ -52,15 +52,6 @@ impl Context {
             started: Instant::now(),
         };
         context.env_checked()?;
-        if context.env().backends.len() > 1 || context.env().frontends.len() > 1 {
-            let what = format!(
-                "{PIPELINE_FILE} has several backends or frontends, and this version releases one of each"
-            );
-            return Err(crate::error::CliError::usage(what)
-                .live("nothing was changed")
-                .next("leave one of each in the file")
-                .into());
-        }
         if let Err(error) = context.require_version() {
             crate::report::progress(&format!("warning: {error:#}"));
         }

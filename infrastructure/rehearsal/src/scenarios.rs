@@ -4,6 +4,7 @@
 mod jobs;
 mod meanwhile;
 pub mod release_and_rollback;
+mod set;
 
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,8 @@ pub enum Scenario {
     Writer,
     /// After a rollback the platforms deploy the head of the branch by themselves; it is found, and rolled back again
     Overrun,
+    /// Three backends and two frontends: only a worker changes; a part fails after others are live; the set is rolled back
+    Set,
 }
 
 const FIRST: &str = "1.0.0";
@@ -122,6 +125,7 @@ pub fn play(scenario: Scenario, setting: Setting, env: &TestEnv) -> Result<Playe
         Scenario::StuckDeploy => case.stuck_deploy()?,
         Scenario::Writer => case.writer()?,
         Scenario::Overrun => case.overrun()?,
+        Scenario::Set => case.set()?,
     }
     let unknown = &env.platform_report()?["unimplemented"];
     ensure!(

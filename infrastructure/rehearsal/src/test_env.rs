@@ -207,8 +207,19 @@ impl TestEnv {
     /// Commits a release of the sample application, pushes it, and gives its commit.
     pub fn commit_release(&self, sample: &str) -> Result<String> {
         copy_tree(&self.samples.join("sample").join(sample), &self.clone_dir())?;
+        self.commit(&format!("Release {sample}"))
+    }
+
+    /// Lays a folder of the sample application over one of the clone.
+    pub fn lay_sample(&self, sample: &str, folder: &str) -> Result<()> {
+        let to = self.clone_dir().join(folder);
+        std::fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
+        copy_tree(&self.samples.join("sample").join(sample), &to)
+    }
+
+    /// Commits whatever is in the clone, pushes it, and gives the commit.
+    pub fn commit(&self, message: &str) -> Result<String> {
         let sh = shell_in(&self.clone_dir())?;
-        let message = format!("Release {sample}");
         self.in_env(cmd!(sh, "git add --all")).run()?;
         self.in_env(cmd!(sh, "git commit --quiet --allow-empty --message {message}"))
             .run()?;

@@ -255,7 +255,9 @@ impl<'a> Compiler<'a> {
     pub(super) fn url(&mut self, user: &str, text: &Text) -> Option<Template> {
         let template = self.template(user, text)?;
         let starts = ["${backend}", "${frontend}", "https://", "http://"];
-        if !starts.iter().any(|start| text.get_ref().starts_with(start)) {
+        let of_part = ["${backend.", "${frontend."];
+        let mut all = starts.iter().chain(&of_part);
+        if !all.any(|start| text.get_ref().starts_with(start)) {
             let message = format!("an address starts with one of: {}", starts.join(" "));
             self.mistake(text.span().start, message);
         }

@@ -421,6 +421,14 @@ impl Operation {
         }
     }
 
+    /// Ends the operation after an error, where everything that it made live was undone (exit 1).
+    pub fn fail_undone(self, error: anyhow::Error) -> anyhow::Error {
+        match self.record_end(OperationOutcome::Undone, &error) {
+            Ok(()) => errors::operation_undone(format!("{error:#}")).into(),
+            Err(taken_over) => taken_over,
+        }
+    }
+
     /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
     /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
     ///

@@ -1,38 +1,37 @@
 //! A deploy: its steps. What can be prepared and proved hidden comes first; what users see changes last.
 
+mod frontends;
 mod kept;
 pub mod plan;
+mod set;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use self::plan::DeployPlan;
 use super::basis::PlanBasis;
-use super::checkout::{self, Checkout};
+use super::checkout;
 use super::never_live;
 use super::platforms::{Platforms, each_at_once, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
-use super::steps::{backend_up, backup_step, check_release, failures, require_off_machine, require_storage};
+use super::steps::{backend_up, backup_step, check_release, require_off_machine, require_storage};
 use super::variables::Variables;
 use crate::approval;
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
-use crate::domain::parts::{OnRailway, OnVercel, ReleaseParts, UNKNOWN_COMMIT, about};
+use crate::domain::parts::{OnRailway, OnVercel, ReleaseParts};
 use crate::domain::release::{BackupRef, Health, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
-use crate::domain::verdict::HealthStatus;
-use crate::error::catalogue::tools as errors;
 use crate::exec::interrupted;
-use crate::health::{self, CheckGroup, ExpectedRelease, StagedFrontend};
+use crate::health::{CheckGroup, ExpectedRelease};
 use crate::operation::run::{Operation, ResumeMode, is_taken_over, plan_sha256};
 use crate::report;
 use crate::tools::railway::Railway;
-use crate::tools::vercel::Vercel;
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "deploy";
@@ -137,9 +136,29 @@ fn fail(
             report::progress("  proved: what served before serves still, and nothing of this deploy is live");
             operation.fail_unchanged(&error)
         }
-        Ok(false) => operation.fail(error),
+        Ok(false) => undo_set(ctx, plan, operation, releases, error),
         Err(unknown) => {
             report::progress(&format!("  cannot determine what is live: {unknown:#}"));
+            operation.fail(error)
+        }
+    }
+}
+
+/// Ends a deploy that made a part live, and failed with another one.
+fn undo_set(
+    ctx: &Context,
+    plan: &DeployPlan,
+    operation: Operation,
+    releases: &Releases,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    match set::undo(ctx, plan, &operation, releases) {
+        Ok(true) => operation.fail_undone(error),
+        Ok(false) => operation.fail(error),
+        Err(failed) => {
+            report::progress(&format!(
+                "  not every part serves what it served before: {failed:#}"
+            ));
             operation.fail(error)
         }
     }
@@ -255,74 +274,6 @@ impl<'a> Deploy<'a> {
         })
     }
 
-    /// One after another: a build takes all cores of the machine.
-    fn stage_frontends(&self) -> Result<BTreeMap<String, Staged>> {
-        let mut staged = BTreeMap::new();
-        for vercel in &self.platforms.frontends {
-            if self.plan.keeps_frontend(vercel.name()) {
-                continue;
-            }
-            self.set_frontend_variables(vercel)?;
-            staged.insert(vercel.name().to_owned(), self.stage_frontend(vercel)?);
-        }
-        Ok(staged)
-    }
-
-    /// The build takes them in.
-    fn set_frontend_variables(&self, vercel: &Vercel) -> Result<()> {
-        let names = self.plan.variables_of(vercel.name());
-        if names.is_empty() {
-            return Ok(());
-        }
-        let step = Step::SetFrontendVariables.of(vercel.name());
-        self.operation
-            .step(step, || Variables::read(self.ctx)?.set_on_vercel(vercel, names))
-    }
-
-    /// A build leaves files in its checkout: each frontend has its own.
-    fn stage_frontend(&self, vercel: &Vercel) -> Result<Staged> {
-        self.operation.step(Step::StageFrontend.of(vercel.name()), || {
-            let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
-            let folder = checkout.frontend(vercel.frontend(), &vercel.project()?)?;
-            let (id, known) = (
-                self.operation.id.as_str(),
-                Variables::read(self.ctx)?.of_frontend(vercel.name()),
-            );
-            let staged = vercel.stage(&folder, &known, id, &self.plan.commit)?;
-            Ok(Staged {
-                deployment: staged.id,
-                host: staged.url,
-            })
-        })
-    }
-
-    /// A page that does not load is found while nobody sees it.
-    fn check_staged(&self, vercel: &Vercel, staged: &Staged) -> Result<()> {
-        self.operation
-            .step(Step::CheckStagedFrontend.of(vercel.name()), || {
-                let request = health::HealthOptions {
-                    staged: Some(StagedFrontend {
-                        part: vercel.name().to_owned(),
-                        url: vercel.frontend().staged_url(&staged.host),
-                    }),
-                    ..Default::default()
-                };
-                let report = health::run(self.ctx, &request)?;
-                match report.verdict {
-                    HealthStatus::Healthy => Ok(()),
-                    _ if failures(&report).iter().any(|failure| failure.contains("401")) => {
-                        Err(errors::vercel_staged_protected(&staged.host).into())
-                    }
-                    verdict => bail!(
-                        "{} is {}: {}",
-                        about("the staged frontend", vercel.name()),
-                        verdict.word(),
-                        failures(&report).join("; ")
-                    ),
-                }
-            })
-    }
-
     /// Each backend after those that it is to come after.
     fn backends_up(&self) -> Result<BTreeMap<String, OnRailway>> {
         let mut serving = BTreeMap::new();
@@ -359,47 +310,10 @@ impl<'a> Deploy<'a> {
         })
     }
 
-    fn promote(&self, staged: &BTreeMap<String, Staged>) -> Result<()> {
-        for vercel in &self.platforms.frontends {
-            if let Some(staged) = staged.get(vercel.name()) {
-                self.operation.step(Step::PromoteFrontend.of(vercel.name()), || {
-                    vercel.promote(&staged.deployment).map(drop)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
     fn check_all(&self, parts: &ReleaseParts) -> Result<Health> {
         self.operation.step(Step::CheckRelease, || {
             check_release(self.ctx, None, self.expected(parts), &self.snapshot)
         })
-    }
-
-    /// What the frontends serve that were staged and not promoted.
-    fn frontends_as_they_are(
-        &self,
-        staged: &BTreeMap<String, Staged>,
-        releases: &Releases,
-    ) -> Result<BTreeMap<String, OnVercel>> {
-        let before = self.plan.replaces.as_deref().and_then(|tag| releases.find(tag));
-        let before = before.map(|before| before.parts.clone().built_from(&before.commit));
-        let mut live = BTreeMap::new();
-        for vercel in &self.platforms.frontends {
-            if !staged.contains_key(vercel.name()) {
-                continue;
-            }
-            let serving = vercel.serving()?;
-            let deployment = serving.map(|deployment| deployment.id).unwrap_or_default();
-            let recorded = before
-                .as_ref()
-                .and_then(|parts| parts.frontends.get(vercel.name()));
-            let recorded = recorded.filter(|recorded| recorded.deployment == deployment);
-            let commit = recorded.and_then(|recorded| recorded.commit.clone());
-            let commit = Some(commit.unwrap_or_else(|| UNKNOWN_COMMIT.to_owned()));
-            live.insert(vercel.name().to_owned(), OnVercel { deployment, commit });
-        }
-        Ok(live)
     }
 
     fn expected(&self, parts: &ReleaseParts) -> ExpectedRelease {

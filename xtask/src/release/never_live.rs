@@ -11,6 +11,7 @@ use super::release_tag::schema_fingerprint;
 use super::releases::Releases;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
+use crate::domain::release::Release;
 use crate::exec::interrupted;
 
 /// An upload whose answer was lost may arrive after the call that made it has failed.
@@ -51,13 +52,14 @@ pub(super) fn is_proved(
     if !is_as_before {
         return Ok(false);
     }
-    if ctx.env().mongodb.is_none() {
-        return Ok(true);
-    }
-    // A backend that never served may have started, and have run its migrations.
+    Ok(!arrived || data_is_as_before(ctx, plan, before))
+}
+
+/// Whether no migration can have changed the data: a backend that never served may have started, and have run its migrations.
+pub(super) fn data_is_as_before(ctx: &Context, plan: &DeployPlan, before: Option<&Release>) -> bool {
     let schema = before.and_then(|before| before.schema_fingerprint.clone());
-    let no_migration = plan.migrations.is_empty() && schema.is_some() && schema_fingerprint(ctx) == schema;
-    Ok(!arrived || no_migration)
+    ctx.env().mongodb.is_none()
+        || (plan.migrations.is_empty() && schema.is_some() && schema_fingerprint(ctx) == schema)
 }
 
 /// Whether the upload reached the platform, whatever became of it.

@@ -1,4 +1,4 @@
-//! Brings every part back to what a release recorded of it, within an operation that stopped midway.
+//! Rolls every part back to what a release recorded of it, within an operation that stopped midway.
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ use crate::tools::vercel::Vercel;
 
 /// The code of an operation that is undone.
 #[derive(Debug)]
-pub struct CodeBack<'a> {
+pub struct CodeUndo<'a> {
     pub ctx: &'a Context,
     pub operation: &'a Operation,
     pub platforms: &'a Platforms,
@@ -22,7 +22,7 @@ pub struct CodeBack<'a> {
     pub before: &'a Release,
 }
 
-impl CodeBack<'_> {
+impl CodeUndo<'_> {
     /// A backend that is still starting would replace the one that is rolled back, and run its migrations over the restored
     /// data: wait until it finishes, whatever the result.
     pub fn settle(&self) -> Result<()> {
@@ -36,7 +36,7 @@ impl CodeBack<'_> {
         settled.map(drop)
     }
 
-    /// Every part that the release before has goes back to it. One that it has not stays: there is nothing to bring back.
+    /// Every part that the release before has is rolled back. One that it has not stays as it is.
     pub fn run(&self) -> Result<()> {
         std::thread::scope(|scope| {
             let frontends = scope.spawn(|| self.frontends());

@@ -5,6 +5,7 @@
 mod estimate;
 mod facts;
 pub mod plan;
+mod targets;
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::platforms::Platforms;
 use super::release_tag::schema_fingerprint;
 use super::releases::Releases;
-use super::revert::CodeBack;
+use super::revert::CodeUndo;
 use super::rollback::{PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
 use super::{deploy, rollback};
 use crate::backup;
@@ -258,7 +258,7 @@ struct Revert<'a> {
 impl Revert<'_> {
     fn run(&self) -> Result<DataFacts> {
         let platforms = Platforms::open(self.ctx)?;
-        let code = CodeBack {
+        let code = CodeUndo {
             ctx: self.ctx,
             operation: self.operation,
             platforms: &platforms,

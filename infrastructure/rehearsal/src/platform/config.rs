@@ -23,6 +23,9 @@ pub(super) struct Railway {
     pub(super) environment: String,
     pub(super) environment_name: String,
     pub(super) service: String,
+    /// Other services of the project, with the same variables.
+    #[serde(default)]
+    pub(super) more_services: Vec<String>,
     #[serde(default = "default_service_name")]
     pub(super) service_name: String,
     /// Project token of that environment.
@@ -51,6 +54,26 @@ pub(super) struct Railway {
     pub(super) start_ms: u64,
 }
 
+impl Railway {
+    /// Each service with the configuration that it has.
+    pub(super) fn services(&self) -> Vec<Self> {
+        let more = self.more_services.iter().map(|service| Self {
+            service: service.clone(),
+            service_name: service.clone(),
+            ..self.clone()
+        });
+        std::iter::once(self.clone()).chain(more).collect()
+    }
+}
+
+/// Another project of the team on Vercel.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MoreProject {
+    project: String,
+    domain: String,
+}
+
 /// One project on Vercel.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,10 +87,25 @@ pub(super) struct Vercel {
     pub(super) token: String,
     pub(super) domain: String,
     #[serde(default)]
+    pub(super) more_projects: Vec<MoreProject>,
+    #[serde(default)]
     pub(super) variables: BTreeMap<String, String>,
     /// On this plan only the previous production deployment can be rolled back to.
     #[serde(default)]
     pub(super) hobby: bool,
+}
+
+impl Vercel {
+    /// Each project with the configuration that it has.
+    pub(super) fn projects(&self) -> Vec<Self> {
+        let more = self.more_projects.iter().map(|more| Self {
+            project: more.project.clone(),
+            project_name: more.project.clone(),
+            domain: more.domain.clone(),
+            ..self.clone()
+        });
+        std::iter::once(self.clone()).chain(more).collect()
+    }
 }
 
 /// One repository on GitHub.

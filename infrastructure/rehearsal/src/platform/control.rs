@@ -30,6 +30,8 @@ impl Control {
             "mail": self.platforms.mail.messages(),
             "railway": self.platforms.railway.report(),
             "vercel": self.platforms.vercel.report(),
+            "services": self.platforms.all_services.report(),
+            "projects": self.platforms.all_projects.report(),
             "github": self.platforms.github.report(),
         })
     }
@@ -64,7 +66,10 @@ impl Control {
             "/railway/service" => platforms
                 .railway
                 .set_up(serde_json::from_value(body).context("not the settings of a service")?),
-            "/railway/next" => platforms.railway.end_next_as(text("status")?)?,
+            "/railway/next" => platforms
+                .all_services
+                .named(body["service"].as_str())?
+                .end_next_as(text("status")?)?,
             "/railway/push" => platforms.railway.push()?,
             "/vercel/project" => platforms.vercel.set_up(&body)?,
             "/vercel/protect" => platforms.vercel.protect(text("secret")?),

@@ -11,6 +11,7 @@ mod mail;
 mod observed;
 mod railway;
 mod services;
+mod several;
 mod tls;
 mod vercel;
 
@@ -43,7 +44,10 @@ struct Shared {
 struct Platforms {
     shared: Arc<Shared>,
     railway: Arc<railway::Railway>,
+    /// The one above is the first of them.
+    all_services: Arc<several::Services>,
     vercel: Arc<vercel::Vercel>,
+    all_projects: Arc<several::Projects>,
     github: Arc<github::GitHub>,
     services: Arc<services::Services>,
     mail: Arc<mail::Mail>,
@@ -62,16 +66,39 @@ pub fn run(state: &Path, config: &Path) -> Result<()> {
     println!("{addresses}");
     // A failed sender means that no watcher is left: end as well.
     let _ = stop.recv();
-    platforms.railway.shut_down();
+    for service in &platforms.all_services.0 {
+        service.shut_down();
+    }
     Ok(())
 }
 
 impl Platforms {
     fn new(state: &Path, config: Config) -> Result<Self> {
         let shared = Arc::new(Shared::default());
+        let mut services = Vec::new();
+        for service in config.railway.services() {
+            let shared = Arc::clone(&shared);
+            services.push(Arc::new(if services.is_empty() {
+                railway::Railway::new(service, shared, state)?
+            } else {
+                railway::Railway::another(service, shared, state)?
+            }));
+        }
+        let mut projects = Vec::new();
+        for project in config.vercel.projects() {
+            let folder = if projects.is_empty() {
+                state.join("vercel")
+            } else {
+                state.join(format!("vercel-{}", project.project))
+            };
+            let made = vercel::Vercel::new(project, Arc::clone(&shared), &folder)?;
+            projects.push(Arc::new(made));
+        }
         Ok(Self {
-            railway: Arc::new(railway::Railway::new(config.railway, Arc::clone(&shared), state)?),
-            vercel: Arc::new(vercel::Vercel::new(config.vercel, Arc::clone(&shared), state)?),
+            railway: Arc::clone(&services[0]),
+            all_services: Arc::new(several::Services(services)),
+            vercel: Arc::clone(&projects[0]),
+            all_projects: Arc::new(several::Projects(projects)),
             github: Arc::new(github::GitHub::new(config.github, Arc::clone(&shared))),
             services: Arc::new(services::Services::default()),
             mail: Arc::new(mail::Mail::new(state)?),
@@ -91,11 +118,11 @@ fn start(platforms: &Arc<Platforms>, state: &Path) -> Result<Value> {
     }
     let shared = &platforms.shared;
     let railway = serve_tcp(Arc::new(Observed::new(
-        Arc::clone(&platforms.railway),
+        Arc::clone(&platforms.all_services),
         Arc::clone(shared),
     )))?;
     let vercel = serve_tcp(Arc::new(Observed::new(
-        Arc::clone(&platforms.vercel),
+        Arc::clone(&platforms.all_projects),
         Arc::clone(shared),
     )))?;
     serve_unix(
@@ -108,6 +135,15 @@ fn start(platforms: &Arc<Platforms>, state: &Path) -> Result<Value> {
     )))?;
     let backend = serve_tcp(Arc::new(platforms.railway.stable_address()))?;
     let frontend = serve_tcp(Arc::new(platforms.vercel.production_domain()))?;
+    let mut others = serde_json::Map::new();
+    for service in &platforms.all_services.0[1..] {
+        let address = serve_tcp(Arc::new(service.stable_address()))?;
+        others.insert(service.id().to_owned(), format!("http://{address}").into());
+    }
+    for project in &platforms.all_projects.0[1..] {
+        let address = serve_tcp(Arc::new(project.production_domain()))?;
+        others.insert(project.id().to_owned(), format!("http://{address}").into());
+    }
     let mail_starttls = platforms.mail.serve(mail::Port::Starttls)?.port();
     let mail_tls = platforms.mail.serve(mail::Port::Tls)?.port();
     let mail_clear = platforms.mail.serve(mail::Port::Clear)?.port();
@@ -120,6 +156,7 @@ fn start(platforms: &Arc<Platforms>, state: &Path) -> Result<Value> {
         "services": format!("http://{services}"),
         "backend": format!("http://{backend}"),
         "frontend": format!("http://{frontend}"),
+        "others": others,
         "control": format!("http://{control}"),
         "mail_starttls": mail_starttls,
         "mail_tls": mail_tls,

@@ -63,11 +63,13 @@ pub(super) fn platforms(uri: &str, secrets: &BTreeMap<String, String>) -> Value 
     json!({
         "railway": {
             "project": "prj", "environment": "env", "environment_name": "production", "service": "svc",
+            "more_services": ["svc-worker", "svc-mailer"],
             "token": secrets["PROD_RAILWAY_TOKEN"],
             "variables": {"MONGODB_URI": uri, "MONGODB_DATABASE": DATABASE, "JWT_SECRET": secrets["PROD_JWT_SECRET"]},
         },
         "vercel": {
             "org": "team_x", "project": "prj_x", "token": secrets["PROD_VERCEL_TOKEN"], "domain": "www.rehearsal.example",
+            "more_projects": [{"project": "prj_admin", "domain": "admin.rehearsal.example"}],
         },
         "github": {
             "owner": "rehearsal", "repo": "sample", "token": secrets["GH_TOKEN"], "collaborators": ["ann", "bob"],

@@ -1,5 +1,6 @@
 //! The simulated platforms, as a process of their own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,6 +20,9 @@ pub struct Addresses {
     pub services: String,
     pub backend: String,
     pub frontend: String,
+    /// Of the other services and projects, by their ids.
+    #[serde(default)]
+    pub others: BTreeMap<String, String>,
     pub control: String,
     /// Certificate of the authority that the real `railway` must trust.
     pub railway_ca: PathBuf,

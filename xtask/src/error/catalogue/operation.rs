@@ -76,6 +76,12 @@ catalogue! {
         live "as the undo left it; this command changed nothing",
         next "cargo xtask {kind} --undo {operation}";
 
+    /// A deploy of several parts failed after one of them was live, and was undone.
+    operation_undone(cause) Failed
+        "{cause}",
+        live "every part of the live release serves again what it served before; the data were not changed",
+        next "fix the cause and run the command again";
+
     /// An operation stopped after its first live step. `advice` comes first where something must be done before it is resumed.
     operation_stopped(cause, advice, kind, operation) Midway
         "{cause}",

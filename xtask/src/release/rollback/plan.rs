@@ -1,23 +1,24 @@
 //! What a rollback will do: the target, whether the database is restored, what will be lost, how long it takes.
 
+mod form;
+
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Facts, OfGit, OfPlatforms};
+use super::facts::{Facts, OfGit};
+use super::targets::{CheckedPlatforms, Targets, check_platforms};
 use super::{RequiredHealth, RollbackTarget};
 use crate::backup;
-use crate::config::BackendConfig;
-use crate::context::{Context, PIPELINE_FILE};
+use crate::context::Context;
 use crate::database::{Digests, Live, backup_inventory};
 use crate::domain::migration::ChangedMigration;
-use crate::domain::parts::{BACKEND, FRONTEND, OnRailway, OnVercel, ReleaseParts, about};
+use crate::domain::parts::{OnRailway, OnVercel, ReleaseParts, about};
 use crate::domain::release::{
     BackupRef, DatabaseAction, DatabaseChoice, Health, Release, SchemaFacts, database_action,
 };
 use crate::domain::release_chain::restores;
-use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
@@ -28,7 +29,6 @@ use crate::release::releases::{LaterChecks, Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
 use crate::restore;
-use crate::tools::railway::RailwayService;
 
 /// How the backend is rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub enum Backend {
 
 /// The plan of a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "PlanForm", into = "PlanForm")]
+#[serde(from = "form::PlanForm", into = "form::PlanForm")]
 pub struct RollbackPlan {
     pub environment: String,
     pub target: String,
@@ -68,79 +68,6 @@ pub struct RollbackPlan {
 pub struct BackendBack {
     pub how: Backend,
     pub to: OnRailway,
-}
-
-/// The plan as ledgers have it: the single parts of a pipeline with one of each stand as in the plans of earlier versions.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlanForm {
-    environment: String,
-    target: String,
-    commit: String,
-    from: String,
-    verdict: DatabaseAction,
-    backup: Option<BackupRef>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    backend: Option<Backend>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    railway: Option<OnRailway>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    vercel: Option<OnVercel>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    backends: BTreeMap<String, BackendBack>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    frontends: BTreeMap<String, OnVercel>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stays: Option<ReleaseParts>,
-    #[serde(default)]
-    migrations: Vec<ChangedMigration>,
-    notes: Vec<String>,
-}
-
-impl From<PlanForm> for RollbackPlan {
-    fn from(form: PlanForm) -> Self {
-        let (mut backends, mut frontends) = (form.backends, form.frontends);
-        if let (Some(how), Some(to)) = (form.backend, form.railway) {
-            backends.insert(BACKEND.to_owned(), BackendBack { how, to });
-        }
-        frontends.extend(form.vercel.map(|to| (FRONTEND.to_owned(), to)));
-        Self {
-            environment: form.environment,
-            target: form.target,
-            commit: form.commit,
-            from: form.from,
-            database: form.verdict,
-            backup: form.backup,
-            backends,
-            frontends,
-            stays: form.stays,
-            migrations: form.migrations,
-            notes: form.notes,
-        }
-    }
-}
-
-impl From<RollbackPlan> for PlanForm {
-    fn from(plan: RollbackPlan) -> Self {
-        let (mut backends, mut frontends) = (plan.backends, plan.frontends);
-        let (backend, railway) = backends.remove(BACKEND).map(|back| (back.how, back.to)).unzip();
-        Self {
-            environment: plan.environment,
-            target: plan.target,
-            commit: plan.commit,
-            from: plan.from,
-            verdict: plan.database,
-            backup: plan.backup,
-            backend,
-            railway,
-            vercel: frontends.remove(FRONTEND),
-            backends,
-            frontends,
-            stays: plan.stays,
-            migrations: plan.migrations,
-            notes: plan.notes,
-        }
-    }
 }
 
 /// A plan, and what it was made of.
@@ -401,144 +328,6 @@ fn check_backup(
         }
     }
     Some(backup.clone())
-}
-
-/// The parts of the target that are still configured, and those that it has not.
-struct Targets {
-    target: ReleaseParts,
-    stays: Option<ReleaseParts>,
-    notes: Vec<String>,
-}
-
-impl Targets {
-    fn of(ctx: &Context, target: &Release, from: &Release) -> Self {
-        let environment = ctx.env();
-        let is_backend = |name: &String| environment.backends.iter().any(|part| part.name == *name);
-        let is_frontend = |name: &String| environment.frontends.iter().any(|part| part.name == *name);
-        let mut notes = Vec::new();
-        let mut parts = target.parts.clone();
-        let gone: Vec<String> = parts
-            .backends
-            .keys()
-            .filter(|name| !is_backend(name))
-            .chain(parts.frontends.keys().filter(|name| !is_frontend(name)))
-            .cloned()
-            .collect();
-        notes.extend(gone.iter().map(|name| {
-            format!(
-                "{} has the part {name}, which {PIPELINE_FILE} has not any more: nothing is done about it",
-                target.tag
-            )
-        }));
-        parts.backends.retain(|name, _| is_backend(name));
-        parts.frontends.retain(|name, _| is_frontend(name));
-        let mut stays = from.parts.clone().built_from(&from.commit);
-        stays
-            .backends
-            .retain(|name, _| is_backend(name) && !parts.backends.contains_key(name));
-        stays
-            .frontends
-            .retain(|name, _| is_frontend(name) && !parts.frontends.contains_key(name));
-        notes.extend(
-            stays
-                .backends
-                .keys()
-                .chain(stays.frontends.keys())
-                .map(|name| format!("{} has no part {name}: it stays as it is", target.tag)),
-        );
-        Self {
-            target: parts,
-            stays: Some(stays).filter(|stays| !stays.is_empty()),
-            notes,
-        }
-    }
-}
-
-/// What the platforms let a rollback do.
-struct CheckedPlatforms {
-    backends: BTreeMap<String, BackendBack>,
-    services: Vec<(BackendConfig, RailwayService)>,
-    notes: Vec<String>,
-    /// Whether something else serves than what was recorded.
-    has_drift: bool,
-}
-
-fn check_platforms(
-    parts: &Targets,
-    target: &Release,
-    releases: &Releases,
-    wanted: &RollbackTarget<'_>,
-    platforms: Result<OfPlatforms>,
-    preflight: &mut Preflight,
-) -> CheckedPlatforms {
-    let mut checked = CheckedPlatforms {
-        backends: BTreeMap::new(),
-        services: Vec::new(),
-        notes: parts.notes.clone(),
-        has_drift: false,
-    };
-    let image = |to: &OnRailway| BackendBack {
-        how: Backend::Image,
-        to: to.clone(),
-    };
-    let backends = parts.target.backends.iter();
-    checked.backends = backends.map(|(name, to)| (name.clone(), image(to))).collect();
-    if !parts.target.frontends.is_empty() {
-        let note = "after this, Vercel assigns the domain to no new deployment until the next deploy";
-        checked.notes.push(note.to_owned());
-    }
-    let Some(platforms) = preflight.check("the platforms", platforms) else {
-        return checked;
-    };
-    checked.notes.extend(platforms.others);
-    if let Some(serving) = preflight.check("what serves now", platforms.serving) {
-        let drift = releases.require_no_drift(&serving, wanted.allow_drift, preflight);
-        checked.has_drift = !drift.is_empty();
-        checked.notes.extend(drift);
-    }
-    for (name, frontend) in platforms.frontends {
-        if let Some(frontend) = preflight.check(&about("the target's frontend", &name), frontend) {
-            preflight.require(frontend.is_promotable(), || {
-                format!(
-                    "{} {} of {} is {}",
-                    about("the frontend", &name),
-                    frontend.id,
-                    target.tag,
-                    frontend.ready_state
-                )
-            });
-        }
-    }
-    let took_ms = target.took_ms(Step::BackendServes);
-    let took = took_ms.map_or_else(String::new, |ms| {
-        format!(" (it took {})", report::duration_ms(ms))
-    });
-    for one in platforms.backends {
-        let name = &one.config.name;
-        preflight.check(&about("the backend's token", name), one.token);
-        let service = preflight.check(&about("the service on Railway", name), one.service);
-        checked
-            .services
-            .extend(service.map(|service| (one.config.clone(), service)));
-        if one.image_kept && !one.rollback_refused {
-            continue;
-        }
-        let why = if one.image_kept {
-            about(
-                "Railway does not let this token roll back to an image: the backend",
-                name,
-            )
-        } else {
-            format!("{} image is gone: it", about("the backend's", name))
-        };
-        checked.notes.push(format!(
-            "{why} is rebuilt from the tag, which takes as long as its deploy did{took}"
-        ));
-        if let Some(back) = checked.backends.get_mut(name) {
-            back.how = Backend::Rebuild;
-        }
-    }
-    checked
 }
 
 fn changed_variables(

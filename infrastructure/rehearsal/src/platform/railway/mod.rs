@@ -40,7 +40,8 @@ pub(super) struct Railway {
     shared: Arc<Shared>,
     folder: PathBuf,
     proxy: ReverseProxy,
-    tls: Tls,
+    /// Only the first service has the address of the platform.
+    tls: Option<Tls>,
     state: Mutex<State>,
     /// One deployment goes live at a time, in order.
     turn: Mutex<()>,
@@ -84,8 +85,24 @@ enum Caller {
 }
 
 impl Railway {
+    /// The first service of the project, which has the address of the platform too.
     pub(super) fn new(config: config::Railway, shared: Arc<Shared>, state: &Path) -> Result<Self> {
-        let folder = state.join("railway");
+        let tls = Tls::new(HOST, &state.join(CA_FILE))?;
+        Self::in_folder(config, shared, &state.join("railway"), Some(tls))
+    }
+
+    /// Another service.
+    pub(super) fn another(config: config::Railway, shared: Arc<Shared>, state: &Path) -> Result<Self> {
+        let folder = state.join(format!("railway-{}", config.service));
+        Self::in_folder(config, shared, &folder, None)
+    }
+
+    fn in_folder(
+        config: config::Railway,
+        shared: Arc<Shared>,
+        folder: &Path,
+        tls: Option<Tls>,
+    ) -> Result<Self> {
         for name in ["images", "logs"] {
             std::fs::create_dir_all(folder.join(name))
                 .context("cannot create the folder of the simulator")?;
@@ -102,10 +119,44 @@ impl Railway {
             shared,
             folder,
             proxy: ReverseProxy::default(),
-            tls: Tls::new(HOST, &state.join(CA_FILE))?,
+            tls,
             state: Mutex::new(initial),
             turn: Mutex::new(()),
         })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.config.service
+    }
+
+    /// Whether a request names this service, or a deployment of it.
+    pub(super) fn is_asked_about(&self, request: &Request) -> bool {
+        if matches(UP, request).is_some() {
+            return request.param("serviceId") == Some(&self.config.service);
+        }
+        let Ok(operation) = schema::parse(request) else {
+            return false;
+        };
+        let Some(field) = operation.fields.first() else {
+            return false;
+        };
+        let ours = |value: Option<&Value>| value.and_then(Value::as_str) == Some(&self.config.service);
+        let input = field
+            .arguments
+            .get("input")
+            .and_then(|input| input.get("serviceId"));
+        let id = field
+            .arguments
+            .get("id")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        ours(field.arguments.get("serviceId"))
+            || ours(input)
+            || self
+                .state()
+                .deployments
+                .iter()
+                .any(|deployment| deployment.id == id)
     }
 
     pub(super) fn stable_address(&self) -> ReverseProxy {
@@ -251,7 +302,9 @@ impl Simulated for Arc<Railway> {
     fn tunnel(&self, authority: &str, stream: TcpStream, inside: &dyn Handler) {
         if authority.split(':').next() == Some(HOST) {
             // How a client ends its connection is its own affair.
-            let _ = self.tls.serve(stream, inside);
+            if let Some(tls) = &self.tls {
+                let _ = tls.serve(stream, inside);
+            }
         }
     }
 }

@@ -195,12 +195,20 @@ fn edges(nodes: Vec<Value>) -> Value {
 
 fn project(railway: &Railway) -> Value {
     let config = &railway.config;
-    let instances = edges(vec![service_instance(railway)]);
+    let mut instances = Vec::new();
+    let mut services = Vec::new();
+    for other in config.services() {
+        let mut instance = service_instance(railway);
+        instance["serviceId"] = Value::from(other.service.as_str());
+        instance["serviceName"] = Value::from(other.service_name.as_str());
+        services.push(json!({"id": other.service, "name": other.service_name, "icon": null, "serviceInstances": edges(vec![instance.clone()])}));
+        instances.push(instance);
+    }
+    let instances = edges(instances);
     let environment = json!({
         "id": config.environment, "name": config.environment_name, "deletedAt": null, "canAccess": true,
         "isEphemeral": false, "unmergedChangesCount": 0, "serviceInstances": instances,
     });
-    let service = json!({"id": config.service, "name": config.service_name, "icon": null, "serviceInstances": instances});
     json!({
         "id": config.project,
         "name": config.project_name,
@@ -209,7 +217,7 @@ fn project(railway: &Railway) -> Value {
         "workspaceId": "workspace-id",
         "workspace": {"id": "workspace-id", "name": "Rehearsal"},
         "environments": edges(vec![environment]),
-        "services": edges(vec![service]),
+        "services": edges(services),
         "plugins": edges(Vec::new()),
         "buckets": edges(Vec::new()),
         "volumes": edges(Vec::new()),

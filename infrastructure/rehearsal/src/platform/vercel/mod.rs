@@ -130,9 +130,9 @@ fn error(status: u16, code: &str, message: &str) -> Response {
 }
 
 impl Vercel {
-    pub(super) fn new(config: config::Vercel, shared: Arc<Shared>, state: &Path) -> Result<Self> {
-        let folder = state.join("vercel");
-        std::fs::create_dir_all(&folder).context("cannot create the folder of the simulator")?;
+    /// A project that keeps its files in this folder.
+    pub(super) fn new(config: config::Vercel, shared: Arc<Shared>, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).context("cannot create the folder of the simulator")?;
         let now_ms = shared.clock.now_ms();
         let variables = config
             .variables
@@ -159,6 +159,27 @@ impl Vercel {
             domain: Site::default(),
             state: Mutex::new(initial),
             protection: Protection::default(),
+        })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.config.project
+    }
+
+    /// Whether a request names this project, its domain, or a deployment of it.
+    pub(super) fn is_asked_about(&self, request: &Request) -> bool {
+        if request.path == "/v13/deployments" {
+            let body = request.json().unwrap_or_default();
+            let project = body["project"].as_str().or(body["name"].as_str());
+            return project.is_some_and(|project| self.is_project(project));
+        }
+        let state = self.state();
+        request.path.split('/').any(|part| {
+            let mut deployments = state.deployments.iter();
+            !part.is_empty()
+                && (self.is_project(part)
+                    || part == self.config.domain
+                    || deployments.any(|one| one.id == part || one.url == part))
         })
     }
 

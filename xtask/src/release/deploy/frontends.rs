@@ -1,0 +1,124 @@
+//! The frontends of a deploy: staged, checked, and at the end promoted one after another.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+
+use super::{Deploy, Staged};
+use crate::domain::parts::{OnVercel, UNKNOWN_COMMIT, about};
+use crate::domain::step::Step;
+use crate::domain::verdict::HealthStatus;
+use crate::error::catalogue::tools as errors;
+use crate::health::{self, StagedFrontend};
+use crate::release::checkout::Checkout;
+use crate::release::releases::Releases;
+use crate::release::steps::failures;
+use crate::release::variables::Variables;
+use crate::tools::vercel::Vercel;
+
+impl Deploy<'_> {
+    /// One after another: a build takes all cores of the machine.
+    pub(super) fn stage_frontends(&self) -> Result<BTreeMap<String, Staged>> {
+        let mut staged = BTreeMap::new();
+        for vercel in &self.platforms.frontends {
+            if self.plan.keeps_frontend(vercel.name()) {
+                continue;
+            }
+            self.set_frontend_variables(vercel)?;
+            staged.insert(vercel.name().to_owned(), self.stage_frontend(vercel)?);
+        }
+        Ok(staged)
+    }
+
+    /// The build takes them in.
+    fn set_frontend_variables(&self, vercel: &Vercel) -> Result<()> {
+        let names = self.plan.variables_of(vercel.name());
+        if names.is_empty() {
+            return Ok(());
+        }
+        let step = Step::SetFrontendVariables.of(vercel.name());
+        self.operation
+            .step(step, || Variables::read(self.ctx)?.set_on_vercel(vercel, names))
+    }
+
+    /// A build leaves files in its checkout: each frontend has its own.
+    fn stage_frontend(&self, vercel: &Vercel) -> Result<Staged> {
+        self.operation.step(Step::StageFrontend.of(vercel.name()), || {
+            let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
+            let folder = checkout.frontend(vercel.frontend(), &vercel.project()?)?;
+            let (id, known) = (
+                self.operation.id.as_str(),
+                Variables::read(self.ctx)?.of_frontend(vercel.name()),
+            );
+            let staged = vercel.stage(&folder, &known, id, &self.plan.commit)?;
+            Ok(Staged {
+                deployment: staged.id,
+                host: staged.url,
+            })
+        })
+    }
+
+    /// A page that does not load is found while nobody sees it.
+    pub(super) fn check_staged(&self, vercel: &Vercel, staged: &Staged) -> Result<()> {
+        self.operation
+            .step(Step::CheckStagedFrontend.of(vercel.name()), || {
+                let request = health::HealthOptions {
+                    staged: Some(StagedFrontend {
+                        part: vercel.name().to_owned(),
+                        url: vercel.frontend().staged_url(&staged.host),
+                    }),
+                    ..Default::default()
+                };
+                let report = health::run(self.ctx, &request)?;
+                match report.verdict {
+                    HealthStatus::Healthy => Ok(()),
+                    _ if failures(&report).iter().any(|failure| failure.contains("401")) => {
+                        Err(errors::vercel_staged_protected(&staged.host).into())
+                    }
+                    verdict => bail!(
+                        "{} is {}: {}",
+                        about("the staged frontend", vercel.name()),
+                        verdict.word(),
+                        failures(&report).join("; ")
+                    ),
+                }
+            })
+    }
+
+    pub(super) fn promote(&self, staged: &BTreeMap<String, Staged>) -> Result<()> {
+        for vercel in &self.platforms.frontends {
+            if let Some(staged) = staged.get(vercel.name()) {
+                self.operation.step(Step::PromoteFrontend.of(vercel.name()), || {
+                    vercel.promote(&staged.deployment).map(drop)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the frontends serve that were staged and not promoted.
+    pub(super) fn frontends_as_they_are(
+        &self,
+        staged: &BTreeMap<String, Staged>,
+        releases: &Releases,
+    ) -> Result<BTreeMap<String, OnVercel>> {
+        let before = self.plan.replaces.as_deref().and_then(|tag| releases.find(tag));
+        let before = before.map(|before| before.parts.clone().built_from(&before.commit));
+        let mut live = BTreeMap::new();
+        for vercel in &self.platforms.frontends {
+            if !staged.contains_key(vercel.name()) {
+                continue;
+            }
+            let serving = vercel.serving()?;
+            let deployment = serving.map(|deployment| deployment.id).unwrap_or_default();
+            let recorded = before
+                .as_ref()
+                .and_then(|parts| parts.frontends.get(vercel.name()));
+            let recorded = recorded.filter(|recorded| recorded.deployment == deployment);
+            let commit = recorded.and_then(|recorded| recorded.commit.clone());
+            let commit = Some(commit.unwrap_or_else(|| UNKNOWN_COMMIT.to_owned()));
+            live.insert(vercel.name().to_owned(), OnVercel { deployment, commit });
+        }
+        Ok(live)
+    }
+}
