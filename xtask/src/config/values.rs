@@ -1,6 +1,7 @@
 //! Values that would only fail later, in the middle of a release perhaps: refused when the file is read.
 
 mod forms;
+mod masks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -32,6 +33,7 @@ pub(super) fn mistakes(config: &Config, text: &str) -> Vec<(usize, String)> {
     rules.approval(config);
     rules.backup(config);
     rules.notify(config);
+    rules.masks(config);
     let mut prefixes = BTreeMap::new();
     for (name, environment) in &config.environments {
         rules.environment(name, environment);
