@@ -8,6 +8,7 @@ pub mod container;
 pub mod crc;
 pub mod digest;
 pub mod keys;
+pub mod mask;
 pub mod names;
 mod prelude;
 pub mod reader;

@@ -14,6 +14,7 @@ mod copies;
 mod error_hints;
 mod fetch;
 mod indexes;
+mod masked_copy;
 mod midway;
 pub mod off_machine;
 mod progress;
@@ -29,5 +30,6 @@ pub use create::{BackupTimings, CreateOptions, create, create_timed, room_bytes}
 pub use find::{copy_archive, find, free_id, identities, open_archive, resolve};
 pub use indexes::{clustered_expiry, create_without_expiry, expiries, is_capped, secondary_indexes};
 pub use list::{BackupListing, last_verified, list};
+pub use masked_copy::{CopyTarget, MaskedCopy, Masks, copy_masked};
 pub use restorable::{Restorable, live_problem, restorable, restorable_live};
 pub use verify::verify;

@@ -4,6 +4,7 @@
 
 mod environment;
 mod error;
+mod mask;
 mod storage;
 mod values;
 pub mod version;
@@ -21,6 +22,7 @@ use environment::{Lists, OneOfEach};
 pub use environment::{
     BackendConfig, EnvironmentConfig, FrontendConfig, MongodbConfig, UploadFrom, VariableConfig,
 };
+pub use mask::{FixedValue, MaskRule};
 pub use storage::{ObjectLock, ObjectLockMode, RcloneConfig, S3Config, StorageConfig};
 
 /// The largest configuration that is read.
@@ -51,6 +53,9 @@ pub struct Config<E = EnvironmentConfig> {
     pub backup: BackupConfig,
     #[serde(default)]
     pub restore: RestoreConfig,
+    /// What becomes of fields where a backup is copied into another environment: `collection.path.to.field`.
+    #[serde(default)]
+    pub mask: BTreeMap<String, MaskRule>,
     #[serde(default)]
     pub migrations: MigrationsConfig,
     #[serde(default)]
@@ -247,6 +252,10 @@ pub struct RestoreConfig {
     pub keep_old_hours: u32,
     /// Command lines that stop writers before the swap and let them go after it.
     pub quiesce: Option<QuiesceConfig>,
+    /// Environment variable with the secret that masked values are hashed with.
+    pub mask_key: Option<String>,
+    /// Whether each backup gets hashes that no other has.
+    pub mask_per_backup: bool,
 }
 
 impl Default for RestoreConfig {
@@ -254,6 +263,8 @@ impl Default for RestoreConfig {
         Self {
             keep_old_hours: 72,
             quiesce: None,
+            mask_key: None,
+            mask_per_backup: true,
         }
     }
 }

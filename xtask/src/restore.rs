@@ -32,6 +32,7 @@ mod rescue;
 mod selection;
 mod swap;
 mod swap_plan;
+mod target;
 mod undo;
 
 pub use context::{Restore, connect};
@@ -48,4 +49,5 @@ pub use preview::{DocumentCount, LossDetail, LossExample, LossPreview, RowLoss, 
 pub use reinsert::{ReinsertOptions, Reinserted, reinsert};
 pub use selection::Selection;
 pub use swap::{InPlace, Swapped};
+pub use target::{CopiedInto, CopyPlan, RestoreTarget, copy_into, plan_copy, target_context};
 pub use undo::RestoreUndone;

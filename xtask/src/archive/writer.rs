@@ -1,5 +1,6 @@
 //! Writes an archive as mongodump does, for what we export ourselves: mongorestore reads it.
 
+use std::collections::BTreeMap;
 use std::io::{PipeWriter, Write};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -67,6 +68,8 @@ pub struct ArchiveWriter<W> {
     out: W,
     database: String,
     open: Option<(String, Crc64)>,
+    /// Of what is written by `append` and not closed.
+    interleaved: BTreeMap<String, Crc64>,
 }
 
 impl<W: Write> ArchiveWriter<W> {
@@ -131,6 +134,7 @@ impl<W: Write> ArchiveWriter<W> {
             out,
             database: database.to_owned(),
             open: None,
+            interleaved: BTreeMap::new(),
         })
     }
 
@@ -146,6 +150,26 @@ impl<W: Write> ArchiveWriter<W> {
         let (_, crc) = self.open.as_mut().context("a document before its collection")?;
         crc.update(raw);
         self.out.write_all(raw).context("cannot write the archive")
+    }
+
+    /// Adds documents, one after the other, to a collection that others may interleave with: none is closed by that.
+    pub fn append(&mut self, name: &str, documents: &[u8]) -> Result<()> {
+        let crc = self.interleaved.entry(name.to_owned()).or_default();
+        crc.update(documents);
+        self.block(name, false, 0)?;
+        self.out.write_all(documents)?;
+        self.out
+            .write_all(&TERMINATOR)
+            .context("cannot write the archive")
+    }
+
+    /// Closes a collection that [`ArchiveWriter::append`] has written to, or that has no document.
+    pub fn end(&mut self, name: &str) -> Result<()> {
+        let crc = self.interleaved.remove(name).unwrap_or_default();
+        self.block(name, true, crc.value().cast_signed())?;
+        self.out
+            .write_all(&TERMINATOR)
+            .context("cannot write the archive")
     }
 
     /// Closes the last collection.

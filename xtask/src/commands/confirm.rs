@@ -10,7 +10,15 @@ use crate::report;
 
 /// Asks the operator to type `name` before a protected environment is changed.
 pub fn confirm(ctx: &Context, what: &str, name: &str) -> Result<()> {
-    if ctx.yes || !ctx.env().protected {
+    if !ctx.env().protected {
+        return Ok(());
+    }
+    confirm_always(ctx, what, name)
+}
+
+/// Asks the operator to type `name`, whatever is changed.
+pub fn confirm_always(ctx: &Context, what: &str, name: &str) -> Result<()> {
+    if ctx.yes {
         return Ok(());
     }
     let refused = |why: &str| errors::not_confirmed(what, why);

@@ -3,6 +3,7 @@
 //! The operator's steps: `restore BACKUP --plan` to see what would be lost; `restore BACKUP`; `restore --undo OPERATION`
 //! if it was a mistake; `restore --forget OPERATION` days later, when nobody needs what was live before.
 
+mod target;
 mod text;
 
 pub use text::loss_text;
@@ -59,8 +60,18 @@ pub struct Args {
     /// Only these collections and views of the backup or rescue file; all others stay as they are (repeatable)
     #[arg(long, value_name = "NAME,…", conflicts_with_all = ["undo", "resume", "forget", "list"])]
     collection: Vec<String>,
+    /// Restore into this environment instead, with the masks of pipeline.toml
+    #[arg(long, value_name = "ENVIRONMENT", requires = "backup")]
+    to: Option<String>,
+    /// Restore into the database whose connection string is in this variable, with the masks of pipeline.toml; also for
+    /// --undo, --resume, --forget and --list of such a restore
+    #[arg(long, value_name = "VARIABLE", conflicts_with_all = ["to", "reinsert"])]
+    to_uri_env: Option<String>,
+    /// The database there, where it has another name
+    #[arg(long, value_name = "NAME", requires = "to_uri_env")]
+    to_database: Option<String>,
     /// Run the hooks of pipeline.toml that keep writers away during the swap
-    #[arg(long, conflicts_with_all = ["forget", "list", "reinsert"])]
+    #[arg(long, conflicts_with_all = ["forget", "list", "reinsert", "to", "to_uri_env"])]
     quiesce: bool,
     /// The reason, kept in the ledger
     #[arg(long, default_value = "by hand", value_name = "TEXT")]
@@ -72,13 +83,13 @@ pub struct Args {
     #[arg(long, requires = "backup")]
     plan: bool,
     /// Show whole documents as examples of what would be lost, not only ids and field names
-    #[arg(long, requires = "backup")]
+    #[arg(long, requires = "backup", conflicts_with_all = ["to", "to_uri_env"])]
     show_values: bool,
     /// Compare every document with the backup, or only counts
     #[arg(long, value_enum, default_value_t, requires = "backup")]
     delta: LossDetail,
     /// Accept a backup or rescue file that was taken on another host: a new cluster
-    #[arg(long, conflicts_with_all = ["undo", "resume", "forget", "list"])]
+    #[arg(long, conflicts_with_all = ["undo", "resume", "forget", "list", "to", "to_uri_env"])]
     other_host: bool,
 }
 
@@ -88,6 +99,17 @@ pub fn run(args: &Args, ctx: &Context) -> Result<()> {
 }
 
 fn dispatch(args: &Args, ctx: &Context) -> Result<()> {
+    if let Some(name) = args.backup.as_deref() {
+        return restore_backup(args, ctx, name);
+    }
+    match target::of(args) {
+        Some(target) => dispatch_earlier(args, &restore::target_context(ctx, target)?),
+        None => dispatch_earlier(args, ctx),
+    }
+}
+
+/// All that is done to restores which were made before.
+fn dispatch_earlier(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.undo {
         return undo(ctx, operation, args.options());
     }
@@ -100,10 +122,7 @@ fn dispatch(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(rescue) = &args.reinsert {
         return reinsert(args, ctx, rescue);
     }
-    if args.list {
-        return list(ctx);
-    }
-    restore_backup(args, ctx, args.backup.as_deref().unwrap_or_default())
+    list(ctx)
 }
 
 /// Finishes or undoes a restore that stopped midway.
@@ -143,6 +162,9 @@ impl Args {
 fn restore_backup(args: &Args, ctx: &Context, name: &str) -> Result<()> {
     let backup = find_backup(ctx, name)?;
     let selection = Selection::named(&backup, &ctx.mongodb()?.database, &args.collection)?;
+    if let Some(target) = target::of(args) {
+        return target::copy(args, ctx, &backup, &selection, target);
+    }
     let options = PlanOptions {
         detail: args.delta,
         show_values: args.show_values,

@@ -2,6 +2,7 @@
 
 mod environment;
 mod forms;
+mod masks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,6 +29,7 @@ pub(super) fn mistakes(config: &Config, text: &str) -> Vec<(usize, String)> {
     rules.approval(config);
     rules.backup(config);
     rules.notify(config);
+    rules.masks(config);
     let mut prefixes = BTreeMap::new();
     for (name, environment) in &config.environments {
         rules.environment(name, environment, config.schema);

@@ -24,6 +24,30 @@ const CASES: &[(&str, &str)] = &[
         "default_environment = \"production\"\nstate_dir = \"a $(b)\"",
     ),
     ("version = \"0.1\"", "version = \"0.1-next\""),
+    ("[migrations]", "[mask]\n\"users\" = \"null\"\n[migrations]"),
+    ("[migrations]", "[mask]\n\"users.email\" = \"hash\"\n[migrations]"),
+    ("[migrations]", "[mask]\n\"users.email\" = \"hsah\"\n[migrations]"),
+    ("[migrations]", "[mask]\n\"users.email\" = 5\n[migrations]"),
+    (
+        "[migrations]",
+        "[mask]\n\"users.email\" = { fixed = [1] }\n[migrations]",
+    ),
+    ("[migrations]", "[mask]\n\"users._id\" = \"null\"\n[migrations]"),
+    (
+        "[migrations]",
+        "[mask]\n\"users._id.part\" = \"null\"\n[migrations]",
+    ),
+    (
+        "[migrations]",
+        "[mask]\n\"users.tags.0\" = \"null\"\n[migrations]",
+    ),
+    ("[migrations]", "[mask]\n\"users.$x\" = \"null\"\n[migrations]"),
+    ("[migrations]", "[mask]\n\"users..x\" = \"null\"\n[migrations]"),
+    (
+        "[migrations]",
+        "[mask]\n\"users.a\" = \"null\"\n\"users.a.b\" = \"null\"\n[migrations]",
+    ),
+    ("keep_old_hours = 72", "mask_key = \"a secret\""),
     (
         "setup = \"./.github/actions/xtask\"",
         "setup = \"./../elsewhere\"",

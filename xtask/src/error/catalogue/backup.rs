@@ -76,4 +76,34 @@ catalogue! {
         "the environment variable {variable} holds no usable age identity: {cause}",
         live "nothing was changed",
         next "set {variable} to the text of an age identity file (AGE-SECRET-KEY-1…) or of an ssh private key without passphrase";
+
+    /// The secret that masked values are hashed with could be found by trying.
+    mask_key_short(variable, why) Usage
+        "the secret in {variable}, which masked values are hashed with, cannot be used: {why}",
+        live "nothing was changed",
+        next "set {variable} to a random secret (openssl rand -hex 32) and run the command again";
+
+    /// A mask names nothing: a typing error would let values through.
+    mask_without_collection(mask, id) Usage
+        "the mask `{mask}` names no collection of backup {id}",
+        live "nothing was changed",
+        next "correct [mask] in pipeline.toml, or remove the mask there";
+
+    /// A collection with dots in its name, and a mask of its `_id`.
+    mask_of_id(mask, collection) Usage
+        "the mask `{mask}` is of the `_id` of `{collection}`, which cannot be masked",
+        live "nothing was changed",
+        next "correct [mask] in pipeline.toml";
+
+    /// One value for all documents, and a unique index.
+    mask_breaks_index(mask, index, collection) Refused
+        "the mask `{mask}` gives all documents one value, and the index `{index}` of `{collection}` is unique",
+        live "nothing was changed",
+        next "write \"hash\" for it in [mask] of pipeline.toml";
+
+    /// A value has no hash, or the backup cannot be read.
+    copy_not_made(id, cause) Failed
+        "the masked copy of backup {id} was not made: {cause}",
+        live "nothing was changed, and nothing of the copy remains",
+        next "fix the cause (a mask: in [mask] of pipeline.toml) and run the command again";
 }

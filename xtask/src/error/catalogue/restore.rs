@@ -208,6 +208,36 @@ catalogue! {
         live "nothing was changed",
         next "cargo xtask releases   (or name a backup of `cargo xtask backup list`)";
 
+    /// `--to` names an environment that the configuration lacks.
+    target_unknown(name, known) Usage
+        "pipeline.toml has no environment `{name}`",
+        live "nothing was changed",
+        next "choose one of: {known}; or --to-uri-env with the name of a variable";
+
+    /// `--to` names the environment that the command works on.
+    target_is_source(name) Usage
+        "`{name}` is the environment of the backup",
+        live "nothing was changed",
+        next "omit --to to restore it there";
+
+    /// `--to` names a protected environment.
+    target_protected(name) Refused
+        "`{name}` is a protected environment: no copy of another environment's data goes there",
+        live "nothing was changed",
+        next "choose an environment that is not protected; a protected one is restored from its own backups, with --env {name}";
+
+    /// The target of `--to` or `--to-uri-env` is the database of a protected environment, or of the chosen one.
+    target_is_database_of(host, database, environment) Refused
+        "`{database}` on {host} is the database of `{environment}`",
+        live "nothing was changed",
+        next "choose another database or another server";
+
+    /// Nothing proves that the target is not a protected environment.
+    target_unproved(environment, variable, why) Refused
+        "nothing proves that the target is not the database of `{environment}`: the variable {variable}: {why}",
+        live "nothing was changed",
+        next "set {variable}, which is only read for its hosts; or choose a database of another name";
+
     /// The restored data are part of another operation.
     part_of_operation(operation, kind) Refused
         "{operation} is a {kind}, and the restored data are a part of it",
