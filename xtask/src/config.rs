@@ -16,8 +16,11 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use crate::domain::step;
+use environment::{Lists, OneOfEach};
 
-pub use environment::{EnvironmentConfig, MongodbConfig, RailwayConfig, VariableConfig, VercelConfig};
+pub use environment::{
+    BackendConfig, EnvironmentConfig, FrontendConfig, MongodbConfig, UploadFrom, VariableConfig,
+};
 pub use storage::{ObjectLock, ObjectLockMode, RcloneConfig, S3Config, StorageConfig};
 
 /// The largest configuration that is read.
@@ -26,8 +29,8 @@ const LIMIT_BYTES: usize = 1 << 20;
 /// All of `pipeline.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Always `pipeline/1`.
+pub struct Config<E = EnvironmentConfig> {
+    /// Which form the environments have in the file.
     pub schema: Schema,
     /// The version of this program that the file is meant for, as `0.1`. Another one deploys nothing.
     pub version: Option<String>,
@@ -63,14 +66,53 @@ pub struct Config {
     /// The product's own test suites, by name.
     #[serde(default)]
     pub tests: BTreeMap<String, TestSuiteConfig>,
-    pub environments: BTreeMap<String, EnvironmentConfig>,
+    pub environments: BTreeMap<String, E>,
 }
 
-/// The one version of the file's schema that this program reads.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// The versions of the file's schema that this program reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Schema {
+    /// One backend, one frontend and one database.
     #[serde(rename = "pipeline/1")]
     V1,
+    /// Lists of backends and frontends.
+    #[serde(rename = "pipeline/2")]
+    V2,
+}
+
+/// What decides how the rest is read.
+#[derive(Debug, Deserialize)]
+struct Head {
+    schema: Schema,
+}
+
+impl<E: Into<EnvironmentConfig>> Config<E> {
+    /// The one form that everything else works with.
+    fn resolved(self) -> Config {
+        let environments = self.environments.into_iter();
+        Config {
+            schema: self.schema,
+            version: self.version,
+            unknown_keys: self.unknown_keys,
+            default_environment: self.default_environment,
+            state_dir: self.state_dir,
+            git: self.git,
+            ci: self.ci,
+            github: self.github,
+            backup: self.backup,
+            restore: self.restore,
+            migrations: self.migrations,
+            deploy: self.deploy,
+            approval: self.approval,
+            notify: self.notify,
+            workflows: self.workflows,
+            budgets: self.budgets,
+            tests: self.tests,
+            environments: environments
+                .map(|(name, environment)| (name, environment.into()))
+                .collect(),
+        }
+    }
 }
 
 /// One test suite: program and arguments, no shell.
@@ -409,11 +451,11 @@ impl Config {
 
     /// Checks the text of such a file, each value too.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let (config, text) = match error::parse::<Self>(path, text) {
+        let (config, text) = match Self::parse_keys(path, text) {
             Ok(config) => (config, Cow::Borrowed(text)),
             Err(error) => {
                 let (text, unknown_keys) = version::without_unknown_keys(text).ok_or(error)?;
-                let config: Self = error::parse(path, &text)?;
+                let config = Self::parse_keys(path, &text)?;
                 let config = Self {
                     unknown_keys,
                     ..config
@@ -431,24 +473,37 @@ impl Config {
 
     /// Reads the text of a file that may have marks still to be filled in, and checks no values.
     pub fn draft(text: &str) -> Option<Self> {
-        toml::from_str(text).ok()
+        Self::from_toml(text).ok()
+    }
+
+    /// Checks keys and types, and no values.
+    fn parse_keys(path: &Path, text: &str) -> Result<Self> {
+        error::parse_with(path, text, Self::from_toml)
+    }
+
+    /// The file in the form that its schema has.
+    fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
+        let head: Head = toml::from_str(text)?;
+        match head.schema {
+            Schema::V1 => toml::from_str::<Config<OneOfEach>>(text).map(Config::resolved),
+            Schema::V2 => toml::from_str::<Config<Lists>>(text).map(Config::resolved),
+        }
     }
 }
 
 impl Config {
     /// Environment variables that must hold a secret for this environment. The health checks may need more.
     pub fn secret_names(&self, environment: &EnvironmentConfig) -> Vec<String> {
-        let mut names = vec![
-            environment.railway.token.clone(),
-            environment.vercel.token.clone(),
-            environment.mongodb.uri.clone(),
-        ];
+        let mut names: Vec<String> = environment.tokens().into_iter().map(str::to_owned).collect();
+        names.extend(environment.mongodb.iter().map(|mongodb| mongodb.uri.clone()));
         let variables = environment.variables.iter();
         names.extend(variables.map(|variable| variable.secret.clone()));
         names.extend(self.backup.identity.clone());
         names.extend(self.backup.storage.iter().flat_map(StorageConfig::secret_names));
-        names.extend(environment.vercel.protection_bypass.clone());
-        names.extend(environment.vercel.build_env.clone());
+        for frontend in &environment.frontends {
+            names.extend(frontend.protection_bypass.clone());
+            names.extend(frontend.build_env.clone());
+        }
         names
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{Config, EnvironmentConfig, version};
+use crate::config::{Config, EnvironmentConfig, MongodbConfig, version};
 use crate::error::catalogue::configuration as errors;
 use crate::exec::Exec;
 use crate::report::Format;
@@ -52,6 +52,15 @@ impl Context {
             started: Instant::now(),
         };
         context.env_checked()?;
+        if context.env().backends.len() > 1 || context.env().frontends.len() > 1 {
+            let what = format!(
+                "{PIPELINE_FILE} has several backends or frontends, and this version releases one of each"
+            );
+            return Err(crate::error::CliError::usage(what)
+                .live("nothing was changed")
+                .next("leave one of each in the file")
+                .into());
+        }
         if let Err(error) = context.require_version() {
             crate::report::progress(&format!("warning: {error:#}"));
         }
@@ -86,6 +95,15 @@ impl Context {
             let known: Vec<&str> = self.config.environments.keys().map(String::as_str).collect();
             errors::environment_unknown(PIPELINE_FILE, &self.env_name, known.join(", ")).into()
         })
+    }
+
+    /// The environment's database.
+    ///
+    /// # Errors
+    /// Usage (exit 2) where it has none.
+    pub fn mongodb(&self) -> Result<&MongodbConfig> {
+        let mongodb = self.env().mongodb.as_ref();
+        mongodb.ok_or_else(|| errors::no_database(&self.env_name, PIPELINE_FILE).into())
     }
 
     /// The secret that the configuration names; a usage error where the variable is not set or empty.

@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod migration;
 pub mod operation;
+pub mod parts;
 pub mod release;
 pub mod release_chain;
 pub mod restore_name;

@@ -28,10 +28,13 @@ use anyhow::{Context as _, Result};
 pub use file::CheckGroup;
 pub use report::{Attempt, CheckReport, ExpectedRelease, HealthReport, RequestTimings, SCHEMA};
 
+use crate::config::FrontendConfig;
 use crate::context::Context;
+use crate::domain::parts::about;
 use crate::domain::verdict::{CheckResult, HealthStatus, Severity, judge};
 use crate::error::catalogue::health as errors;
 use plan::HealthPlan;
+use probe::StagedAddress;
 use template::Values;
 
 /// Where the checks are, below the root of the repository.
@@ -48,17 +51,26 @@ pub struct HealthOptions {
     pub only: Option<CheckGroup>,
     /// What both sides must be.
     pub release: Option<ExpectedRelease>,
-    /// Address of a staged frontend, in place of the configured one: only the page is looked at.
-    pub frontend_url: Option<String>,
+    /// A staged frontend, in place of what users see: only its page is looked at.
+    pub staged: Option<StagedFrontend>,
     /// The longest that all checks may take, where less than the file says.
     pub deadline: Option<Duration>,
 }
 
-/// Reads the file and checks that a deploy can use it: a staged page and a new backend are each checked before the next part
+/// A frontend that is built and that users do not see yet.
+#[derive(Debug, Clone)]
+pub struct StagedFrontend {
+    /// The name of the frontend.
+    pub part: String,
+    /// The address of the deployment.
+    pub url: String,
+}
+
+/// Reads the file and checks that a deploy can use it: each staged page and the new backends are checked before the next part
 /// goes live.
 ///
 /// # Errors
-/// Exit 2 where the file has a mistake, or no critical check for one of the two.
+/// Exit 2 where the file has a mistake, or no critical check for one of them.
 pub fn check_for_release(ctx: &Context) -> Result<()> {
     let is_critical = |plan: &HealthPlan| {
         plan.checks
@@ -67,16 +79,30 @@ pub fn check_for_release(ctx: &Context) -> Result<()> {
     };
     let mut features = read_plan(&ctx.root)?;
     features.only(|check| check.group == CheckGroup::Features);
-    if !is_critical(&features) {
+    if !ctx.env().backends.is_empty() && !is_critical(&features) {
         let group = format!("in the group `{}`", CheckGroup::Features.word());
         return Err(errors::release_unchecked(HEALTH_FILE, group).into());
     }
-    let mut frontend = read_plan(&ctx.root)?;
-    frontend.only(|check| matches!(check.probe, probe::Probe::Frontend(_)));
-    if !is_critical(&frontend) {
-        return Err(errors::release_unchecked(HEALTH_FILE, "of the kind `frontend`").into());
+    for frontend in &ctx.env().frontends {
+        let mut of_frontend = read_plan(&ctx.root)?;
+        of_frontend.only(|check| is_page_of(&check.probe, &frontend.name, ctx));
+        if !is_critical(&of_frontend) {
+            let kind = about("of the kind `frontend`", &frontend.name);
+            return Err(errors::release_unchecked(HEALTH_FILE, kind).into());
+        }
     }
     Ok(())
+}
+
+/// Whether a check loads a page of this frontend.
+fn is_page_of(probe: &probe::Probe, part: &str, ctx: &Context) -> bool {
+    let probe::Probe::Frontend(probe) = probe else {
+        return false;
+    };
+    let first = ctx.env().frontends.first().map(|frontend| frontend.name.as_str());
+    let mut pages = probe.url.frontends().map(|name| name.or(first)).peekable();
+    // An address without a variable is no staged one: it says nothing about a part, and is asked for each.
+    pages.peek().is_none() || pages.any(|name| name == Some(part))
 }
 
 /// Checks the text of such a file.
@@ -99,33 +125,22 @@ pub fn run(ctx: &Context, request: &HealthOptions) -> Result<HealthReport> {
             return Err(errors::group_empty(HEALTH_FILE, group.word()).into());
         }
     }
-    if request.frontend_url.is_some() {
-        // The backend that belongs to a staged page is not up yet.
-        plan.only(|check| matches!(check.probe, probe::Probe::Frontend(_)));
+    if let Some(staged) = &request.staged {
+        // The backends that belong to a staged page are not up yet.
+        plan.only(|check| is_page_of(&check.probe, &staged.part, ctx));
     }
-    let environment = ctx.env();
-    let frontend = request
-        .frontend_url
-        .clone()
-        .unwrap_or_else(|| environment.vercel.public_url());
     let secrets: BTreeMap<_, _> = plan
         .secrets
         .iter()
         .filter_map(|name| Some((name.clone(), ctx.secret_if_set(name)?)))
         .collect();
     let values = Values::new(
-        environment.railway.url.trim_end_matches('/').to_owned(),
-        frontend.trim_end_matches('/').to_owned(),
+        backends(ctx),
+        frontends(ctx, request.staged.as_ref()),
         request.release.clone(),
         secrets,
     );
-    let bypass = environment.vercel.protection_bypass.as_ref();
-    let frontend_headers: Vec<(String, String)> = bypass
-        .filter(|_| request.frontend_url.is_some())
-        .and_then(|name| ctx.secret_if_set(name))
-        .map(|secret| (BYPASS_HEADER.to_owned(), secret.expose().to_owned()))
-        .into_iter()
-        .collect();
+    let staged = request.staged.as_ref().map(|staged| staged_address(ctx, staged));
     let client = http::Client::new()?;
     let started_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let started = Instant::now();
@@ -137,7 +152,7 @@ pub fn run(ctx: &Context, request: &HealthOptions) -> Result<HealthReport> {
         client: &client,
         values: &values,
         deadline: started + deadline,
-        frontend_headers: &frontend_headers,
+        staged: staged.as_ref(),
     };
     let checks = runner::run(&plan, &run, started);
     let verdict = judge(checks.iter().map(|check| (check.severity, check.outcome)));
@@ -150,9 +165,55 @@ pub fn run(ctx: &Context, request: &HealthOptions) -> Result<HealthReport> {
         verdict,
         summary: summary(verdict, &checks),
         checks,
-        backend: values.backend,
-        frontend: values.frontend,
+        backend: addresses(&values.backends),
+        frontend: addresses(&values.frontends),
     })
+}
+
+/// The addresses that are looked at, for people.
+fn addresses(parts: &[(String, String)]) -> String {
+    let addresses: Vec<&str> = parts.iter().map(|(_, address)| address.as_str()).collect();
+    addresses.join(" ")
+}
+
+fn backends(ctx: &Context) -> Vec<(String, String)> {
+    let backends = ctx.env().backends.iter();
+    backends
+        .filter_map(|backend| Some((backend.name.clone(), plain(backend.url.as_deref()?))))
+        .collect()
+}
+
+fn frontends(ctx: &Context, staged: Option<&StagedFrontend>) -> Vec<(String, String)> {
+    let url = |frontend: &FrontendConfig| match staged {
+        Some(staged) if staged.part == frontend.name => plain(&staged.url),
+        _ => plain(&frontend.public_url()),
+    };
+    let frontends = ctx.env().frontends.iter();
+    frontends
+        .map(|frontend| (frontend.name.clone(), url(frontend)))
+        .collect()
+}
+
+fn plain(url: &str) -> String {
+    url.trim_end_matches('/').to_owned()
+}
+
+fn staged_address(ctx: &Context, staged: &StagedFrontend) -> StagedAddress {
+    let frontend = ctx
+        .env()
+        .frontends
+        .iter()
+        .find(|frontend| frontend.name == staged.part);
+    let secret = frontend
+        .and_then(|frontend| frontend.protection_bypass.as_ref())
+        .and_then(|name| ctx.secret_if_set(name));
+    StagedAddress {
+        url: plain(&staged.url),
+        headers: secret
+            .map(|secret| (BYPASS_HEADER.to_owned(), secret.expose().to_owned()))
+            .into_iter()
+            .collect(),
+    }
 }
 
 fn read_plan(root: &Path) -> Result<HealthPlan> {

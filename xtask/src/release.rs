@@ -13,6 +13,7 @@ pub mod others;
 pub mod platforms;
 pub mod release_tag;
 pub mod releases;
+mod revert;
 pub mod rollback;
 pub mod steps;
 pub mod undo;

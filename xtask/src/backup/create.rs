@@ -63,7 +63,7 @@ pub fn create_timed(
     everything: bool,
 ) -> Result<(BackupFile, BackupTimings)> {
     let started = Instant::now();
-    let what = format!("`{}`", ctx.env().mongodb.database);
+    let what = format!("`{}`", ctx.mongodb()?.database);
     let explained = |error| error_hints::explain(&error, &what);
     let first = first_directory(ctx).map_err(explained)?;
     encryption::check(ctx)?;
@@ -86,8 +86,9 @@ fn take(
     first: &Directory,
 ) -> Result<(BackupFile, BackupTimings)> {
     let mut timings = BackupTimings::default();
-    let uri = ctx.connection_string(&ctx.env().mongodb.uri)?;
-    let source = BackupSource::connect(&uri, &ctx.env().mongodb.database, everything)?;
+    let mongodb = ctx.mongodb()?;
+    let uri = ctx.connection_string(&mongodb.uri)?;
+    let source = BackupSource::connect(&uri, &mongodb.database, everything)?;
     let consistency = consistency(ctx, &source)?;
     let before = source.list()?;
     let size_bytes = source.size_bytes();

@@ -32,7 +32,7 @@ const METADATA_LIMIT_BYTES: usize = 16 << 20;
 /// # Errors
 /// Usage (exit 2) where it is no dump, or one of other databases only.
 pub fn import(ctx: &Context, dump: &Path, purpose: &str) -> Result<BackupFile> {
-    let database = &ctx.env().mongodb.database;
+    let database = &ctx.mongodb()?.database;
     let first = first_directory(ctx)?;
     encryption::check(ctx)?;
     let folder = dump.is_dir().then(|| folder_of(dump, database)).transpose()?;

@@ -159,12 +159,47 @@ fn live(deployed: &Deployed) -> String {
     } = deployed;
     let (tag, health) = (&release.tag, release.health.word());
     if *is_partial {
+        let ids = |deployments: Vec<&String>| deployments.into_iter().cloned().collect::<Vec<_>>().join(", ");
+        let backends = release
+            .parts
+            .backends
+            .values()
+            .map(|part| &part.deployment)
+            .collect();
+        let frontends = release
+            .parts
+            .frontends
+            .values()
+            .map(|part| &part.deployment)
+            .collect();
         return format!(
-            "the backend serves {tag} ({}), the frontend still serves what it served before ({}); {tag} is recorded as {health}",
-            release.railway.deployment, release.vercel.deployment
+            "{} {tag} ({}), {} what {} served before ({}); {tag} is recorded as {health}",
+            if release.parts.backends.len() == 1 {
+                "the backend serves"
+            } else {
+                "the backends serve"
+            },
+            ids(backends),
+            if release.parts.frontends.len() == 1 {
+                "the frontend still serves"
+            } else {
+                "the frontends still serve"
+            },
+            if release.parts.frontends.len() == 1 {
+                "it"
+            } else {
+                "they"
+            },
+            ids(frontends)
         );
     }
-    format!("backend and frontend serve {tag} ({health})")
+    let sides = match (release.parts.backends.len(), release.parts.frontends.len()) {
+        (1, 1) => "backend and frontend serve",
+        (1, 0) => "the backend serves",
+        (0, 1) => "the frontend serves",
+        _ => "all parts serve",
+    };
+    format!("{sides} {tag} ({health})")
 }
 
 fn text(result: &DeployResult) -> String {

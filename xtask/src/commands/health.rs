@@ -172,11 +172,8 @@ fn expected(ctx: &Context, release: &str) -> Result<ExpectedRelease> {
         report::progress(&format!("{release} was rolled back to as {}", record.tag));
     }
     Ok(ExpectedRelease {
-        commit: record.commit,
         tag: Some(record.tag),
-        version: None,
-        railway_deployment: Some(record.railway.deployment),
-        vercel_deployment: Some(record.vercel.deployment),
+        ..ExpectedRelease::of(&record.commit, &record.parts)
     })
 }
 

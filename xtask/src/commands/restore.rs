@@ -201,7 +201,7 @@ fn reinsert(args: &Args, ctx: &Context, rescue: &str) -> Result<()> {
 }
 
 fn confirm_change(ctx: &Context, what: &str) -> Result<()> {
-    confirm(ctx, what, &ctx.env().mongodb.database)
+    confirm(ctx, what, &ctx.mongodb()?.database)
 }
 
 fn print_swapped(ctx: &Context, done: &Swapped) {

@@ -1,78 +1,106 @@
-//! One environment of `pipeline.toml`: its platforms, database and variables.
+//! One environment of `pipeline.toml`: the parts that a release consists of, their database and variables. Each version of
+//! the file's schema is read into this one form.
 
-use std::path::PathBuf;
+mod lists;
+mod one_of_each;
+
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub(super) use lists::Lists;
+pub(super) use one_of_each::OneOfEach;
+
 /// `[environments.NAME]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct EnvironmentConfig {
     /// Release tags are `<tag_prefix>-YYYYMMDD-HHMMSS`.
     pub tag_prefix: String,
     /// Whether changing this environment needs a typed confirmation or `--yes`.
-    #[serde(default)]
     pub protected: bool,
     /// Why it is accepted that others than this program deploy to it, in words. Without it, a protected environment is not
     /// released to while others do.
-    #[serde(default)]
     pub others_deploy: Option<String>,
-    pub railway: RailwayConfig,
-    pub vercel: VercelConfig,
-    pub mongodb: MongodbConfig,
+    /// In the order of the file.
+    pub backends: Vec<BackendConfig>,
+    pub frontends: Vec<FrontendConfig>,
+    /// `None` where the application has no database, or one that this program leaves alone.
+    pub mongodb: Option<MongodbConfig>,
     /// Secrets that a deploy sets as variables on the platforms.
-    #[serde(default)]
     pub variables: Vec<VariableConfig>,
 }
 
-/// The backend.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RailwayConfig {
+/// A backend: a service on Railway.
+#[derive(Debug, Clone)]
+pub struct BackendConfig {
+    /// Its name in plans, records, journals and messages.
+    pub name: String,
     /// Project, environment and service ids.
     pub project: String,
     pub environment: String,
     pub service: String,
     /// Environment variable with the project token.
     pub token: String,
-    /// Folder that is uploaded, relative to the root.
-    pub source: PathBuf,
-    /// The address that users reach.
-    pub url: String,
+    /// Its folder, relative to the root.
+    pub folder: PathBuf,
+    pub upload: UploadFrom,
+    /// The address that users reach; a worker has none.
+    pub url: Option<String>,
+    /// Backends that serve before this one is uploaded.
+    pub after: Vec<String>,
+    /// Folders beside its own that it is built from.
+    pub shares: Vec<PathBuf>,
     /// How long one deployment may take.
-    #[serde(default = "default_deploy_s")]
     pub deploy_s: u64,
 }
 
-/// The frontend.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VercelConfig {
+/// A frontend: a project on Vercel.
+#[derive(Debug, Clone)]
+pub struct FrontendConfig {
+    /// Its name in plans, records, journals and messages.
+    pub name: String,
     /// Team id (`team_…`): the CLI ignores `VERCEL_ORG_ID` for promote, rollback and inspect.
     pub org: String,
     pub project: String,
     /// Environment variable with the token.
     pub token: String,
-    /// Folder of the frontend, relative to the root.
-    pub source: PathBuf,
+    /// Its folder, relative to the root.
+    pub folder: PathBuf,
+    /// Folders beside its own that it is built from.
+    pub shares: Vec<PathBuf>,
     /// The production domain, as Vercel knows it.
     pub domain: String,
     /// The address that users reach; `https://<domain>` unless set.
     pub url: Option<String>,
     /// The address of a staged deployment, with `{host}` for its host name.
-    #[serde(default = "default_staged_url")]
     pub staged_url: String,
     /// Environment variable with the protection bypass secret for staged deployments.
     pub protection_bypass: Option<String>,
     /// Environment variables with secrets that a build needs, as tokens of package registries: nothing else gets them.
-    #[serde(default)]
     pub build_env: Vec<String>,
     /// How long one deployment may take.
-    #[serde(default = "default_deploy_s")]
     pub deploy_s: u64,
 }
 
-impl VercelConfig {
+impl BackendConfig {
+    /// Whether all of the repository is uploaded.
+    pub fn is_uploaded_whole(&self) -> bool {
+        self.upload == UploadFrom::Root
+    }
+}
+
+/// What is uploaded for a backend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadFrom {
+    /// Its folder.
+    #[default]
+    Folder,
+    /// All of the repository: what a workspace, or a Dockerfile that copies from the root, needs.
+    Root,
+}
+
+impl FrontendConfig {
     /// The address that users reach.
     pub fn public_url(&self) -> String {
         self.url
@@ -83,6 +111,33 @@ impl VercelConfig {
     /// The address of a staged deployment.
     pub fn staged_url(&self, host: &str) -> String {
         self.staged_url.replace("{host}", host)
+    }
+}
+
+impl EnvironmentConfig {
+    /// How long one deployment of each part may take, in seconds.
+    pub fn deploy_s(&self) -> impl Iterator<Item = u64> {
+        let backends = self.backends.iter().map(|backend| backend.deploy_s);
+        backends.chain(self.frontends.iter().map(|frontend| frontend.deploy_s))
+    }
+
+    /// The folder of each part.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        let backends = self.backends.iter().map(|backend| backend.folder.as_path());
+        backends.chain(self.frontends.iter().map(|frontend| frontend.folder.as_path()))
+    }
+
+    /// The token of each platform, once.
+    pub fn tokens(&self) -> Vec<&str> {
+        let backends = self.backends.iter().map(|backend| backend.token.as_str());
+        let all = backends.chain(self.frontends.iter().map(|frontend| frontend.token.as_str()));
+        let mut tokens: Vec<&str> = Vec::new();
+        for token in all {
+            if !tokens.contains(&token) {
+                tokens.push(token);
+            }
+        }
+        tokens
     }
 }
 
@@ -97,15 +152,23 @@ pub struct MongodbConfig {
 }
 
 /// One variable on the platforms whose value is a secret of ours.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct VariableConfig {
     /// Environment variable that holds the value here.
     pub secret: String,
-    /// Its name on Railway, where the backend needs it.
+    /// Its name on Railway, where a backend needs it.
     pub railway: Option<String>,
-    /// Its name on Vercel, where the frontend needs it.
+    /// Its name on Vercel, where a frontend needs it.
     pub vercel: Option<String>,
+    /// The parts that get it; every part of the platform where none is named.
+    pub parts: Vec<String>,
+}
+
+impl VariableConfig {
+    /// Whether the part of this name gets it.
+    pub fn is_for(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|name| name == part)
+    }
 }
 
 /// Longer than a redeployment may take by its budget: one that misses it is reported, and still waited for.

@@ -15,7 +15,16 @@ pub const BLANK: &str = "<fill in:";
 
 /// Parses a strict TOML file without blanks; an error is a usage error that names file, line and column.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
-    let parsed = toml::from_str(text).map_err(|error| -> anyhow::Error {
+    parse_with(path, text, |text| toml::from_str(text))
+}
+
+/// The same for a file whose form depends on what is in it.
+pub(super) fn parse_with<T>(
+    path: &Path,
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, toml::de::Error>,
+) -> Result<T> {
+    let parsed = read(text).map_err(|error| -> anyhow::Error {
         let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
         let message = error.message().trim();
         let hint = did_you_mean(message)

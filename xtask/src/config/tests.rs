@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn error_of(text: &str) -> String {
-    let result: Result<Config> = parse_toml(Path::new("pipeline.toml"), text);
+    let result = Config::parse_keys(Path::new("pipeline.toml"), text);
     result.unwrap_err().to_string()
 }
 
@@ -29,7 +29,7 @@ fn mistakes_are_named_with_line_and_column() {
             "did you mean `rollback`?",
         ),
         (
-            "schema = \"pipeline/2\"\n".to_owned(),
+            "schema = \"pipeline/3\"\n".to_owned(),
             "pipeline.toml:1:10: unknown variant",
             "pipeline/1",
         ),
@@ -44,12 +44,24 @@ fn mistakes_are_named_with_line_and_column() {
     }
 }
 
-/// The schema that editors check the file with.
-fn schema() -> Value {
-    serde_json::from_str(include_str!(
+/// The schema that editors check a file of this version with.
+fn schema(version: &str) -> Value {
+    let mut schema: Value = serde_json::from_str(include_str!(
         "../../../infrastructure/schemas/pipeline.schema.json"
     ))
-    .unwrap()
+    .unwrap();
+    let is_the_condition = schema.pointer("/if/properties/schema/const").unwrap() == version;
+    let branch = if is_the_condition { "then" } else { "else" };
+    let environments = schema[branch]["properties"]["environments"]["additionalProperties"].clone();
+    schema["properties"]["environments"]["additionalProperties"] = environments;
+    assert!(
+        schema["properties"]["schema"]["enum"]
+            .as_array()
+            .unwrap()
+            .contains(&json!(version))
+    );
+    schema["properties"]["schema"] = json!({ "const": version });
+    schema
 }
 
 /// A value of this schema with every key that it knows.
@@ -57,7 +69,8 @@ fn full(root: &Value, schema: &Value) -> Value {
     if let Some(target) = schema["$ref"].as_str() {
         return full(root, root.pointer(&target[1..]).unwrap());
     }
-    for given in ["const", "default"] {
+    let has_members = schema["items"]["properties"].is_object();
+    for given in ["const", "default"].into_iter().filter(|_| !has_members) {
         if let Some(value) = schema.get(given) {
             return value.clone();
         }
@@ -119,16 +132,21 @@ fn objects(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Ve
 }
 
 fn parsed(document: &Value) -> Result<Config> {
-    parse_toml(Path::new("pipeline.toml"), &toml::to_string(document).unwrap())
+    Config::parse_keys(Path::new("pipeline.toml"), &toml::to_string(document).unwrap())
 }
 
 #[test]
 fn the_schema_and_the_parser_know_the_same_keys() {
-    let schema = schema();
-    let document = full(&schema, &schema);
+    for version in ["pipeline/1", "pipeline/2"] {
+        the_keys_are_those_of(&schema(version));
+    }
+}
+
+fn the_keys_are_those_of(schema: &Value) {
+    let document = full(schema, schema);
     parsed(&document).expect("every key of the schema is read");
     let mut found = Vec::new();
-    objects(&schema, &schema, &document, "", &mut found);
+    objects(schema, schema, &document, "", &mut found);
     assert!(found.len() > 15, "{found:?}");
     for (at, rule) in &found {
         let keys: BTreeSet<&str> = rule["properties"]

@@ -1,5 +1,6 @@
 //! Values that would only fail later, in the middle of a release perhaps: refused when the file is read.
 
+mod environment;
 mod forms;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,15 +13,10 @@ use forms::{
     is_variable, is_word,
 };
 
-use super::environment::EnvironmentConfig;
 use super::{ApprovalMethod, Config, S3Config, StorageConfig};
 
 /// More than anybody waits, in seconds.
 const LONGEST_S: u64 = 86_400;
-/// A name of MongoDB's databases is shorter (mongodb.com/docs, "MongoDB Limits and Thresholds").
-const DATABASE_NAME_BYTES: usize = 64;
-/// What such a name must not have, on any of the server's systems.
-const NOT_IN_DATABASE_NAMES: &str = "/\\. \"$*<>:|?";
 
 /// Every mistake, with the byte offset of its value. No message shows a value that may be a secret.
 pub(super) fn mistakes(config: &Config, text: &str) -> Vec<(usize, String)> {
@@ -34,7 +30,7 @@ pub(super) fn mistakes(config: &Config, text: &str) -> Vec<(usize, String)> {
     rules.notify(config);
     let mut prefixes = BTreeMap::new();
     for (name, environment) in &config.environments {
-        rules.environment(name, environment);
+        rules.environment(name, environment, config.schema);
         if let Some(other) = prefixes.insert(environment.tag_prefix.as_str(), name) {
             let message =
                 format!("`tag_prefix` is that of the environment `{other}` too: each needs its own");
@@ -287,107 +283,27 @@ impl Rules<'_> {
         let to = !email.to.is_empty() && email.to.iter().all(is_mail);
         self.require(to, &["notify", "email", "to"], "needs e-mail addresses");
     }
-
-    fn environment(&mut self, name: &str, environment: &EnvironmentConfig) {
-        let own = &["environments", name];
-        self.require(is_word(name), own, "has letters, digits, `-`, `_` and `.` only");
-        let prefix = &environment.tag_prefix;
-        let keys = &["environments", name, "tag_prefix"];
-        self.require(
-            is_reference(prefix),
-            keys,
-            "has letters, digits, `-`, `_`, `.` and `/` only, as git takes them",
-        );
-        let (railway, vercel) = (&environment.railway, &environment.vercel);
-        for (part, key, id) in [
-            ("railway", "project", &railway.project),
-            ("railway", "environment", &railway.environment),
-            ("railway", "service", &railway.service),
-            ("vercel", "org", &vercel.org),
-            ("vercel", "project", &vercel.project),
-        ] {
-            self.require(
-                is_word(id),
-                &["environments", name, part, key],
-                "is an id of the platform",
-            );
-        }
-        self.variable(&["environments", name, "railway", "token"], &railway.token);
-        self.variable(&["environments", name, "vercel", "token"], &vercel.token);
-        self.folder(&["environments", name, "railway", "source"], &railway.source);
-        self.folder(&["environments", name, "vercel", "source"], &vercel.source);
-        self.seconds(&["environments", name, "railway", "deploy_s"], railway.deploy_s);
-        self.seconds(&["environments", name, "vercel", "deploy_s"], vercel.deploy_s);
-        self.address(&["environments", name, "railway", "url"], &railway.url);
-        if let Some(url) = &vercel.url {
-            self.address(&["environments", name, "vercel", "url"], url);
-        }
-        let staged = &["environments", name, "vercel", "staged_url"];
-        self.address(staged, &vercel.staged_url("host.example"));
-        self.require(vercel.staged_url.contains("{host}"), staged, "needs `{host}`");
-        let domain = &["environments", name, "vercel", "domain"];
-        self.require(
-            is_host(&vercel.domain),
-            domain,
-            "is a host name, without https:// and path",
-        );
-        for variable in &vercel.build_env {
-            self.variable(&["environments", name, "vercel", "build_env"], variable);
-        }
-        if let Some(variable) = &vercel.protection_bypass {
-            self.variable(&["environments", name, "vercel", "protection_bypass"], variable);
-        }
-        self.variable(
-            &["environments", name, "mongodb", "uri"],
-            &environment.mongodb.uri,
-        );
-        let database = &environment.mongodb.database;
-        let fits = (1..DATABASE_NAME_BYTES).contains(&database.len())
-            && !database.contains(|c: char| NOT_IN_DATABASE_NAMES.contains(c) || c.is_control());
-        self.require(
-            fits,
-            &["environments", name, "mongodb", "database"],
-            "is the name of a database",
-        );
-        self.variables(name, environment);
-    }
-
-    fn variables(&mut self, name: &str, environment: &EnvironmentConfig) {
-        let keys = &["environments", name, "variables"];
-        let mut known = BTreeSet::new();
-        for variable in &environment.variables {
-            self.variable(keys, &variable.secret);
-            let names = [("railway", &variable.railway), ("vercel", &variable.vercel)];
-            let is_somewhere = names.iter().any(|(_, name)| name.is_some());
-            self.require(
-                is_somewhere,
-                keys,
-                "has one without `railway` and `vercel`: nothing gets it",
-            );
-            for (platform, name) in names {
-                let Some(name) = name else { continue };
-                let is_name = is_word(name) && !name.starts_with(|c: char| c.is_ascii_digit());
-                self.require(is_name, keys, "has a name that no platform takes");
-                self.require(known.insert((platform, name)), keys, "has a name twice");
-            }
-        }
-    }
 }
 
-/// Where the value of these keys is; where one of them is left out, the nearest table that holds it.
+/// Where the value of these keys is; where one of them is left out, the nearest table that holds it. A number is the place
+/// in a list.
 fn offset_of(document: &DeTable<'_>, keys: &[&str]) -> usize {
-    let (mut table, mut offset) = (document, 0);
-    for key in keys {
-        let Some((_, value)) = table.iter().find(|(name, _)| name.get_ref() == key) else {
-            break;
-        };
+    let mut offset = 0;
+    let mut keys = keys.iter();
+    let Some(mut value) = keys.next().and_then(|key| document.get(*key)) else {
+        return offset;
+    };
+    loop {
         offset = value.span().start;
-        let DeValue::Table(inner) = value.get_ref() else {
-            break;
+        let Some(key) = keys.next() else { return offset };
+        let inner = match value.get_ref() {
+            DeValue::Table(table) => table.get(*key),
+            DeValue::Array(items) => key.parse().ok().and_then(|at: usize| items.get(at)),
+            _ => None,
         };
-        table = inner;
+        let Some(inner) = inner else { return offset };
+        value = inner;
     }
-    offset
 }
 
 #[cfg(test)]

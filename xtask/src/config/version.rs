@@ -40,7 +40,7 @@ pub(super) fn without_unknown_keys(text: &str) -> Option<(String, Vec<String>)> 
     let mut ignored = Vec::new();
     for _ in 0..MOST_UNKNOWN {
         let text = toml::to_string(&table).ok()?;
-        let Err(error) = toml::from_str::<Config>(&text) else {
+        let Err(error) = Config::from_toml(&text) else {
             return Some((text, ignored));
         };
         let unknown = error.message().trim().strip_prefix("unknown field `")?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::parts::ReleaseParts;
 use super::step::Step;
 
 /// Schema of the record at the end of a tag's message.
@@ -23,8 +24,8 @@ pub struct Release {
     pub operation: String,
     pub created: DateTime<Utc>,
     pub commit: String,
-    pub railway: OnRailway,
-    pub vercel: OnVercel,
+    #[serde(flatten)]
+    pub parts: ReleaseParts,
     /// Taken just before this release: the last state that the release before it wrote.
     pub backup: Option<BackupRef>,
     pub approvers: Vec<String>,
@@ -45,19 +46,6 @@ pub struct Release {
     /// record of the release before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_report: Option<Value>,
-}
-
-/// The backend of a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OnRailway {
-    pub deployment: String,
-    pub image_digest: Option<String>,
-}
-
-/// The frontend of a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OnVercel {
-    pub deployment: String,
 }
 
 /// A backup, with the hash that it must have.
@@ -157,9 +145,12 @@ pub fn tag_time(prefix: &str, tag: &str) -> Result<DateTime<Utc>> {
 }
 
 impl Release {
-    /// How long a step of the operation took, in milliseconds, where the record has it.
+    /// How long a step of the operation took, in milliseconds, where the record has it; of a step that was done for several
+    /// parts, the longest.
     pub fn took_ms(&self, step: Step) -> Option<u64> {
-        self.timings_ms.get(step.name()).copied()
+        let timings = self.timings_ms.iter();
+        let of_step = timings.filter(|(name, _)| Step::named(name) == Some(step));
+        of_step.map(|(_, ms)| *ms).max()
     }
 
     /// The tag's message: a line for people, then the record.

@@ -1,14 +1,16 @@
 //! The chain of releases: the ledger says which releases there are and which follows which. Records and tags of the remote are
 //! compared with it: one that is missing, changed or made up never shifts what belongs to another release.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::commit::CommitId;
 use super::ledger::{LedgerOperation, LedgerState, OperationOutcome};
-use super::release::{BackupRef, OnRailway, OnVercel, Release, ReleaseRecord};
-use super::step::Step;
+use super::parts::ReleaseParts;
+use super::release::{BackupRef, Release, ReleaseRecord};
+use super::step::{PartStep, Step};
 
 /// The key of an ended operation's facts that lists the releases which a new ledger takes over: tag and hash of each record.
 pub const ADOPTED: &str = "adopted";
@@ -235,19 +237,18 @@ pub fn restores(releases: &[Release], release: &Release, original: &str) -> bool
     false
 }
 
-/// What backend and frontend should serve.
+/// What each part should serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedLive {
     /// The newest release.
     pub tag: String,
-    pub railway: OnRailway,
-    pub vercel: OnVercel,
+    pub parts: ReleaseParts,
 }
 
-/// What backend and frontend should serve: what the newest release recorded, or what the undo of a later operation made of it,
-/// as a platform gives the old image a new deployment.
+/// What each part should serve: what the newest release recorded, or what the undo of a later operation made of it, as a platform
+/// gives the old image a new deployment.
 pub fn expected_live(state: &LedgerState, newest: &Release) -> ExpectedLive {
-    let (mut railway, mut vercel) = (newest.railway.clone(), newest.vercel.clone());
+    let mut parts = newest.parts.clone();
     let made = state
         .operations
         .iter()
@@ -257,17 +258,27 @@ pub fn expected_live(state: &LedgerState, newest: &Release) -> ExpectedLive {
         let outcome = operation.ended.as_ref().map(|end| end.outcome);
         outcome == Some(OperationOutcome::Undone)
     };
-    for step in later.iter().filter(undone).flat_map(|operation| &operation.steps) {
-        if step.name == Step::UndoBackend.name() {
-            railway = serde_json::from_value(step.facts.clone()).unwrap_or(railway);
-        } else if step.name == Step::UndoFrontend.name() {
-            vercel = serde_json::from_value(step.facts.clone()).unwrap_or(vercel);
+    for recorded in later.iter().filter(undone).flat_map(|operation| &operation.steps) {
+        let Some(step) = PartStep::named(&recorded.name) else {
+            continue;
+        };
+        let facts = recorded.facts.clone();
+        match step.step {
+            Step::UndoBackend => put(&mut parts.backends, step.part(), facts),
+            Step::UndoFrontend => put(&mut parts.frontends, step.part(), facts),
+            _ => {}
         }
     }
     ExpectedLive {
         tag: newest.tag.clone(),
-        railway,
-        vercel,
+        parts,
+    }
+}
+
+/// Only what the release has: the step of a part that it has not says nothing about it.
+fn put<T: DeserializeOwned>(parts: &mut BTreeMap<String, T>, name: &str, facts: Value) {
+    if let (Some(part), Ok(now)) = (parts.get_mut(name), serde_json::from_value(facts)) {
+        *part = now;
     }
 }
 

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::parts::{BACKEND, FRONTEND};
+
 /// Time budgets of an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Budgets {
@@ -126,15 +128,96 @@ impl Step {
         matches!(self.row().2, Work::Redeploy)
     }
 
-    /// The step of this name; `None` for a name that another version wrote.
+    /// Whether it is done once for each part of a release.
+    pub const fn is_of_parts(self) -> bool {
+        matches!(
+            self,
+            Self::SetFrontendVariables
+                | Self::StageFrontend
+                | Self::CheckStagedFrontend
+                | Self::SetVariables
+                | Self::UploadBackend
+                | Self::BackendServes
+                | Self::PromoteFrontend
+                | Self::RollBackBackend
+                | Self::RollBackFrontend
+                | Self::UndoSettleBackend
+                | Self::UndoBackend
+                | Self::UndoFrontend
+        )
+    }
+
+    /// The step of one part. Where a pipeline has one of each, the name says no part, as in the records of earlier versions.
+    pub fn of(self, part: &str) -> PartStep {
+        let part = (part != BACKEND && part != FRONTEND).then(|| part.to_owned());
+        PartStep { step: self, part }
+    }
+
+    /// The step of this name, whichever part it is of; `None` for a name that another version wrote.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|step| step.name() == name)
+        PartStep::named(name).map(|step| step.step)
     }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// A step, and the part of a release that it is done for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartStep {
+    pub step: Step,
+    /// `None` for the single part of its kind, and for a step of the whole operation.
+    part: Option<String>,
+}
+
+impl PartStep {
+    /// The name in ledgers, journals, release records and reports.
+    pub fn name(&self) -> String {
+        match &self.part {
+            None => self.step.name().to_owned(),
+            Some(part) => format!("{} {part}", self.step.name()),
+        }
+    }
+
+    /// Reads a name; `None` for one that another version wrote.
+    pub fn named(name: &str) -> Option<Self> {
+        Step::ALL.iter().find_map(|step| {
+            let rest = name.strip_prefix(step.name())?;
+            let part = match rest.strip_prefix(' ') {
+                None if rest.is_empty() => None,
+                Some(part) if step.is_of_parts() => Some(part.to_owned()),
+                _ => return None,
+            };
+            Some(Self { step: *step, part })
+        })
+    }
+
+    /// The name of the part, of a step that is done for a backend or a frontend.
+    pub fn part(&self) -> &str {
+        self.part.as_deref().unwrap_or(match self.step {
+            Step::SetFrontendVariables
+            | Step::StageFrontend
+            | Step::CheckStagedFrontend
+            | Step::PromoteFrontend
+            | Step::RollBackFrontend
+            | Step::UndoFrontend => FRONTEND,
+            _ => BACKEND,
+        })
+    }
+}
+
+impl From<Step> for PartStep {
+    fn from(step: Step) -> Self {
+        Self { step, part: None }
+    }
+}
+
+impl fmt::Display for PartStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name())
     }
 }
 
@@ -174,5 +257,21 @@ mod tests {
             assert_eq!(Step::named(step.name()), Some(*step));
         }
         assert_eq!(Step::named("a step of a newer version"), None);
+    }
+
+    #[test]
+    fn a_step_of_a_part_has_its_name_and_the_single_part_has_none() {
+        for step in Step::ALL.iter().filter(|step| step.is_of_parts()) {
+            let of_part = step.of("api-2");
+            assert_eq!(of_part.name(), format!("{} api-2", step.name()));
+            assert_eq!(PartStep::named(&of_part.name()), Some(of_part.clone()));
+            assert_eq!(of_part.part(), "api-2");
+        }
+        let single = Step::UploadBackend.of(BACKEND);
+        assert_eq!(single.name(), Step::UploadBackend.name());
+        assert_eq!(PartStep::named("upload backend").unwrap().part(), BACKEND);
+        assert_eq!(PartStep::named("promote frontend").unwrap().part(), FRONTEND);
+        // The steps of the whole operation have no parts.
+        assert_eq!(PartStep::named("backup api"), None);
     }
 }

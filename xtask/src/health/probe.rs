@@ -45,8 +45,8 @@ pub(super) struct RunContext<'a> {
     pub values: &'a Values,
     /// When all checks must have ended.
     pub deadline: Instant,
-    /// For staged deployments of the frontend: the header that lets us past their protection.
-    pub frontend_headers: &'a [(String, String)],
+    /// The staged deployment that is checked, where it is one.
+    pub staged: Option<&'a StagedAddress>,
 }
 
 impl RunContext<'_> {
@@ -57,11 +57,22 @@ impl RunContext<'_> {
 
     fn get(&self, url: String, timeout: Duration, body_limit_bytes: u64) -> Result<Answer, FailedRequest> {
         let mut request = HttpRequest::get(url, self.timeout(timeout), body_limit_bytes);
-        if is_below(&request.url, &self.values.frontend) {
-            request.headers = self.frontend_headers.to_vec();
-        }
+        request.headers = self.staged_headers(&request.url);
         self.client.send(&request)
     }
+
+    /// The headers for the staged deployment, where the address is one of it.
+    fn staged_headers(&self, url: &str) -> Vec<(String, String)> {
+        let staged = self.staged.filter(|staged| is_below(url, &staged.url));
+        staged.map_or_else(Vec::new, |staged| staged.headers.clone())
+    }
+}
+
+/// Where a staged frontend is, and the header that lets us past its protection.
+#[derive(Debug)]
+pub(super) struct StagedAddress {
+    pub url: String,
+    pub headers: Vec<(String, String)>,
 }
 
 /// Whether an address belongs to the origin of another.
@@ -161,6 +172,7 @@ impl From<Missing> for Problem {
             }
             Missing::Release(fact) => Self::NotAsked(format!("no {fact} of a release was asked for")),
             Missing::Capture(name) => Self::Unknown(format!("`{name}` was not captured")),
+            Missing::Part(part) => Self::Unknown(format!("the environment has no {part} with an address")),
         }
     }
 }

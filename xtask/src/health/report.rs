@@ -1,9 +1,12 @@
 //! The result of a run, as it is written to JSON: schema `health-report/1`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::CheckGroup;
+use crate::domain::parts::{BACKEND, FRONTEND, ReleaseParts};
 use crate::domain::verdict::{CheckResult, HealthStatus, Severity};
 
 /// Name of the schema.
@@ -22,6 +25,64 @@ pub struct ExpectedRelease {
     pub railway_deployment: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vercel_deployment: Option<String>,
+    /// Deployments of backends and frontends by name, where there may be several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub backends: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub frontends: BTreeMap<String, String>,
+    /// The commit of each part that was built from another one: it did not change since.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub commits: BTreeMap<String, String>,
+}
+
+impl ExpectedRelease {
+    /// The parts of a release of this commit.
+    pub fn of(commit: &str, parts: &ReleaseParts) -> Self {
+        let parts = parts.clone().of_release(commit);
+        let mut expected = Self {
+            commit: commit.to_owned(),
+            ..Self::default()
+        };
+        for (name, backend) in parts.backends {
+            expected
+                .commits
+                .extend(backend.commit.map(|commit| (name.clone(), commit)));
+            if name == BACKEND {
+                expected.railway_deployment = Some(backend.deployment);
+            } else {
+                expected.backends.insert(name, backend.deployment);
+            }
+        }
+        for (name, frontend) in parts.frontends {
+            expected
+                .commits
+                .extend(frontend.commit.map(|commit| (name.clone(), commit)));
+            if name == FRONTEND {
+                expected.vercel_deployment = Some(frontend.deployment);
+            } else {
+                expected.frontends.insert(name, frontend.deployment);
+            }
+        }
+        expected
+    }
+
+    /// The deployment that a backend must be.
+    pub fn backend(&self, part: &str) -> Option<&str> {
+        let single = self.railway_deployment.as_ref().filter(|_| part == BACKEND);
+        single.or_else(|| self.backends.get(part)).map(String::as_str)
+    }
+
+    /// The deployment that a frontend must be.
+    pub fn frontend(&self, part: &str) -> Option<&str> {
+        let single = self.vercel_deployment.as_ref().filter(|_| part == FRONTEND);
+        single.or_else(|| self.frontends.get(part)).map(String::as_str)
+    }
+
+    /// The commit that a part must be of.
+    pub fn commit_of(&self, part: Option<&str>) -> &str {
+        let own = part.and_then(|part| self.commits.get(part));
+        own.unwrap_or(&self.commit)
+    }
 }
 
 /// Everything that one run saw.

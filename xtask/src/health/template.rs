@@ -24,8 +24,9 @@ const HIDDEN: &str = "[secret]";
 /// A variable in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Variable {
-    Backend,
-    Frontend,
+    /// The address of a backend: of the first that has one where no name is given.
+    Backend(Option<String>),
+    Frontend(Option<String>),
     Secret(String),
     ReleaseCommit,
     ReleaseVersion,
@@ -89,6 +90,22 @@ impl Template {
         })
     }
 
+    /// The frontends whose address is in it; `None` for the first of the configuration.
+    pub(super) fn frontends(&self) -> impl Iterator<Item = Option<&str>> {
+        self.variables().filter_map(|variable| match variable {
+            Variable::Frontend(part) => Some(part.as_deref()),
+            _ => None,
+        })
+    }
+
+    /// The same of backends.
+    pub(super) fn backends(&self) -> impl Iterator<Item = Option<&str>> {
+        self.variables().filter_map(|variable| match variable {
+            Variable::Backend(part) => Some(part.as_deref()),
+            _ => None,
+        })
+    }
+
     /// The text with every value put in.
     pub(super) fn fill(&self, values: &Values) -> Result<String, Missing> {
         self.fill_with(values, str::to_owned)
@@ -116,11 +133,18 @@ fn parse_variable(name: &str) -> Result<Variable, String> {
     let is_word =
         |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     match name {
-        "backend" => Ok(Variable::Backend),
-        "frontend" => Ok(Variable::Frontend),
+        "backend" => Ok(Variable::Backend(None)),
+        "frontend" => Ok(Variable::Frontend(None)),
         "release.commit" => Ok(Variable::ReleaseCommit),
         "release.version" => Ok(Variable::ReleaseVersion),
         _ => {
+            let is_part = |part: &str| is_word(&part.replace('-', "_"));
+            if let Some(part) = name.strip_prefix("backend.").filter(|part| is_part(part)) {
+                return Ok(Variable::Backend(Some(part.to_owned())));
+            }
+            if let Some(part) = name.strip_prefix("frontend.").filter(|part| is_part(part)) {
+                return Ok(Variable::Frontend(Some(part.to_owned())));
+            }
             if let Some(secret) = name.strip_prefix("secret:") {
                 return is_word(secret)
                     .then(|| Variable::Secret(secret.to_owned()))
@@ -163,13 +187,16 @@ pub(super) enum Missing {
     Release(&'static str),
     /// The check that captures it found nothing.
     Capture(String),
+    /// The environment has no such part, or no address of it.
+    Part(String),
 }
 
 /// The values of one run.
 #[derive(Debug)]
 pub(super) struct Values {
-    pub backend: String,
-    pub frontend: String,
+    /// Names and addresses in the order of the configuration, of those that have one.
+    pub backends: Vec<(String, String)>,
+    pub frontends: Vec<(String, String)>,
     pub release: Option<ExpectedRelease>,
     secrets: BTreeMap<String, Secret>,
     captured: Mutex<BTreeMap<String, String>>,
@@ -177,14 +204,14 @@ pub(super) struct Values {
 
 impl Values {
     pub(super) fn new(
-        backend: String,
-        frontend: String,
+        backends: Vec<(String, String)>,
+        frontends: Vec<(String, String)>,
         release: Option<ExpectedRelease>,
         secrets: BTreeMap<String, Secret>,
     ) -> Self {
         Self {
-            backend,
-            frontend,
+            backends,
+            frontends,
             release,
             secrets,
             captured: Mutex::default(),
@@ -194,8 +221,10 @@ impl Values {
     fn get(&self, variable: &Variable) -> Result<String, Missing> {
         let release = |fact: Option<&String>, name| fact.cloned().ok_or(Missing::Release(name));
         match variable {
-            Variable::Backend => Ok(self.backend.clone()),
-            Variable::Frontend => Ok(self.frontend.clone()),
+            Variable::Backend(part) => address(&self.backends, part.as_deref())
+                .ok_or_else(|| Missing::Part(named("backend", part.as_deref()))),
+            Variable::Frontend(part) => address(&self.frontends, part.as_deref())
+                .ok_or_else(|| Missing::Part(named("frontend", part.as_deref()))),
             Variable::Secret(name) => self
                 .secrets
                 .get(name)
@@ -240,12 +269,29 @@ impl Values {
     }
 }
 
+/// The part of this name; the first where no name is given.
+pub(super) fn part<'a>(parts: &'a [(String, String)], name: Option<&str>) -> Option<&'a (String, String)> {
+    parts
+        .iter()
+        .find(|(known, _)| name.is_none_or(|name| name == known))
+}
+
+fn address(parts: &[(String, String)], name: Option<&str>) -> Option<String> {
+    part(parts, name).map(|(_, address)| address.clone())
+}
+
+fn named(kind: &str, name: Option<&str>) -> String {
+    name.map_or_else(|| kind.to_owned(), |name| format!("{kind} `{name}`"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn values() -> Values {
-        let values = Values::new("http://b".into(), "http://f".into(), None, BTreeMap::new());
+        let part = |name: &str, url: &str| (name.to_owned(), url.to_owned());
+        let backends = vec![part("api", "http://b"), part("auth-2", "http://c")];
+        let values = Values::new(backends, vec![part("web", "http://f")], None, BTreeMap::new());
         values.store("id", "a/b?c".into());
         values
     }
@@ -257,6 +303,12 @@ mod tests {
             fill("${backend}/x/${id}?n=$$1$2").unwrap(),
             "http://b/x/a%2Fb%3Fc?n=$1$2"
         );
+        assert_eq!(
+            fill("${backend.auth-2} ${frontend.web}").unwrap(),
+            "http://c http://f"
+        );
+        let absent = Missing::Part("frontend `admin`".into());
+        assert_eq!(fill("${frontend.admin}"), Err(absent));
         assert_eq!(fill("${secret:A}"), Err(Missing::Secret("A".into())));
         assert_eq!(fill("${release.commit}"), Err(Missing::Release("commit")));
         assert_eq!(fill("${token}"), Err(Missing::Capture("token".into())));

@@ -29,7 +29,7 @@ impl JobLimit {
     /// Exit 2 where the variable holds no time.
     pub fn read(ctx: &Context) -> Result<Self> {
         let budgets = &ctx.config.budgets;
-        let slower = ctx.env().railway.deploy_s.max(ctx.env().vercel.deploy_s);
+        let slower = ctx.env().deploy_s().max().unwrap_or(0);
         let ends = match env_nonempty(VARIABLE) {
             None => None,
             Some(text) => {

@@ -25,7 +25,7 @@ use crate::database::Fence;
 use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
-use crate::domain::step::{Budgets, Impact, Step};
+use crate::domain::step::{Budgets, Impact, PartStep, Step};
 use crate::domain::timeline::{Timing, mark_critical};
 use crate::error::catalogue::operation as errors;
 use crate::error::catalogue::restore as ended;
@@ -205,7 +205,7 @@ impl Operation {
             used: Duration::from_millis(earlier_ms) + ctx.started.elapsed(),
             continues: true,
         };
-        let platforms_s = ctx.env().railway.deploy_s.min(ctx.env().vercel.deploy_s);
+        let platforms_s = ctx.env().deploy_s().min().unwrap_or(0);
         Ok(Self {
             id,
             kind: kind.to_owned(),
@@ -230,22 +230,24 @@ impl Operation {
     /// its work is done already: we may have died between doing and recording.
     pub fn step<T: Serialize + DeserializeOwned>(
         &self,
-        step: Step,
+        step: impl Into<PartStep>,
         act: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        if let Some(facts) = self.recorded.get(step.name()) {
+        let step = &step.into();
+        let name = step.name();
+        if let Some(facts) = self.recorded.get(&name) {
             report::progress(&format!("  {step}: done before"));
             return serde_json::from_value(facts.clone())
                 .with_context(|| format!("the record of {step} is not readable"));
         }
         check_interrupted()?;
         self.journal.append(&Entry::Begun {
-            step: step.name().into(),
+            step: name.clone(),
             at: Utc::now(),
         })?;
         // After the line: a process that was stopped while it wrote there may have been replaced.
         lock(&self.held).check()?;
-        if step.impact() == Impact::Live {
+        if step.step.impact() == Impact::Live {
             let mut touched = lock(&self.touched);
             if !*touched {
                 self.limit.require_live()?;
@@ -253,8 +255,8 @@ impl Operation {
             *touched = true;
         }
         let began = Instant::now();
-        let budget_ms = step.budget_ms(&self.budgets);
-        let watched = budget_ms.map(|ms| budget::watch(step.name(), self.clock(step, ms)));
+        let budget_ms = step.step.budget_ms(&self.budgets);
+        let watched = budget_ms.map(|ms| budget::watch(&name, self.clock(step, ms)));
         let running = report::Ticker::quietly(format!("  {step}"));
         let outcome = act();
         drop((watched, running));
@@ -267,7 +269,7 @@ impl Operation {
             }
             Err(error) => {
                 let entry = Entry::Failed {
-                    step: step.name().into(),
+                    step: name,
                     at: Utc::now(),
                     error: secret::scrub(&crate::error::brief(&format!("{error:#}"))),
                 };
@@ -286,16 +288,16 @@ impl Operation {
         self.earlier_ms + millis(self.started.elapsed())
     }
 
-    /// How long ago an earlier process of this operation first began a backend, which the platform goes on with by itself.
-    pub fn backend_age(&self) -> Duration {
-        self.attempts.backend_age()
+    /// How long ago an earlier process of this operation first began this backend, which the platform goes on with by itself.
+    pub fn backend_age(&self, part: &str) -> Duration {
+        self.attempts.backend_age(part)
     }
 
-    fn clock(&self, step: Step, budget_ms: u64) -> BudgetClock {
+    fn clock(&self, step: &PartStep, budget_ms: u64) -> BudgetClock {
         BudgetClock {
             budget: Duration::from_millis(budget_ms),
             used: self.attempts.spent(step),
-            continues: self.waits_on || !step.is_of_platforms(),
+            continues: self.waits_on || !step.step.is_of_platforms(),
         }
     }
 
@@ -312,16 +314,18 @@ impl Operation {
             .collect()
     }
 
-    /// How long a step took in all its attempts, in milliseconds.
+    /// How long a step took in all its attempts, in milliseconds; of one that was done for several parts, the longest.
     pub fn duration_ms(&self, step: Step) -> Option<u64> {
         let timings = lock(&self.timings);
-        let timing = timings.iter().rfind(|timing| timing.step == step.name());
-        timing.map(|timing| timing.duration_ms)
+        let of_step = timings
+            .iter()
+            .filter(|timing| Step::named(&timing.step) == Some(step));
+        of_step.map(|timing| timing.duration_ms).max()
     }
 
     /// The facts of a step that an earlier process of this operation did.
-    pub fn done(&self, step: Step) -> Option<&Value> {
-        self.recorded.get(step.name())
+    pub fn done(&self, step: &PartStep) -> Option<&Value> {
+        self.recorded.get(&step.name())
     }
 
     /// The journal of this operation, which a restore writes to as well.
@@ -443,16 +447,16 @@ impl Operation {
         !self.recorded.is_empty()
     }
 
-    fn record<T: Serialize>(&self, step: Step, duration_ms: u64, facts: &T) -> Result<()> {
+    fn record<T: Serialize>(&self, step: &PartStep, duration_ms: u64, facts: &T) -> Result<()> {
         let facts = serde_json::to_value(facts).with_context(|| format!("cannot record {step}"))?;
         let entry = Entry::Done {
-            step: step.name().into(),
+            step: step.name(),
             at: Utc::now(),
             duration_ms,
             facts: facts.clone(),
         };
         self.journal.append(&entry)?;
-        lock(&self.held).step(step.name(), facts)?;
+        lock(&self.held).step(&step.name(), facts)?;
         let earlier_ms = millis(self.attempts.spent(step));
         let in_all = if earlier_ms == 0 {
             String::new()
@@ -470,10 +474,10 @@ impl Operation {
     }
 
     /// The attempts before count as well, as if they had been made right before this one.
-    fn time(&self, step: Step, duration_ms: u64, budget_ms: Option<u64>) {
+    fn time(&self, step: &PartStep, duration_ms: u64, budget_ms: Option<u64>) {
         let duration_ms = duration_ms + millis(self.attempts.spent(step));
         lock(&self.timings).push(Timing {
-            step: step.name().to_owned(),
+            step: step.name(),
             start_ms: self.elapsed_ms().saturating_sub(duration_ms),
             duration_ms,
             budget_ms,

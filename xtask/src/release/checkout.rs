@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use folder::folder_for;
 
+use crate::config::{BackendConfig, FrontendConfig, UploadFrom};
 use crate::context::Context;
 use crate::error::catalogue::tools as errors;
 use crate::report;
@@ -52,16 +53,17 @@ impl Checkout {
     pub fn of(ctx: &Context, commit: &str) -> Result<Self> {
         let git = Git::open(ctx);
         let environment = ctx.env();
-        let [backend, frontend] =
-            [&environment.railway.source, &environment.vercel.source].map(|path| refuse::plain(path));
-        let sources = [backend.as_path(), frontend.as_path()];
+        let sources: Vec<PathBuf> = environment.folders().map(refuse::plain).collect();
+        let sources: Vec<&Path> = sources.iter().map(PathBuf::as_path).collect();
         refuse::refuse_submodules(&git.submodules(&git.resolve(commit)?)?, &sources)?;
         let root = private_folder()?;
         refuse::refuse_rules_above(&root)?;
         let checkout = Self::below(&root, &git, commit)?;
         checkout.compare()?;
         checkout.refuse_pointers(&sources)?;
-        checkout.refuse_left_out(&backend)?;
+        for backend in environment.backends.iter().filter(|one| !one.is_uploaded_whole()) {
+            checkout.refuse_left_out(&refuse::plain(&backend.folder))?;
+        }
         Ok(checkout)
     }
 
@@ -84,8 +86,11 @@ impl Checkout {
     ///
     /// # Errors
     /// Refused (exit 3) where the service would not find its root directory, or where files of the folder would be left out.
-    pub fn backend(&self, ctx: &Context, service: &RailwayService) -> Result<PathBuf> {
-        let source = &ctx.env().railway.source;
+    pub fn backend(&self, backend: &BackendConfig, service: &RailwayService) -> Result<PathBuf> {
+        let source = match backend.upload {
+            UploadFrom::Folder => backend.folder.as_path(),
+            UploadFrom::Root => Path::new("."),
+        };
         let root = service.root_directory.as_deref();
         let folder = folder_for(source, root, |path| self.path(path).is_dir());
         let root = service.root_directory.as_deref().unwrap_or_default();
@@ -98,8 +103,8 @@ impl Checkout {
     ///
     /// # Errors
     /// Refused (exit 3) where the project would not find its Root Directory.
-    pub fn frontend(&self, ctx: &Context, project: &VercelProject) -> Result<PathBuf> {
-        let source = &ctx.env().vercel.source;
+    pub fn frontend(&self, frontend: &FrontendConfig, project: &VercelProject) -> Result<PathBuf> {
+        let source = &frontend.folder;
         let root = project.root_directory.as_deref();
         let folder = folder_for(source, root, |path| self.path(path).is_dir());
         let folder = folder

@@ -1,6 +1,9 @@
 //! A deploy: its steps. What can be prepared and proved hidden comes first; what users see changes last.
 
+mod kept;
 pub mod plan;
+
+use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -9,7 +12,7 @@ use self::plan::DeployPlan;
 use super::basis::PlanBasis;
 use super::checkout::{self, Checkout};
 use super::never_live;
-use super::platforms::{Platforms, join, on_railway};
+use super::platforms::{Platforms, each_at_once, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
 use super::steps::{backend_up, backup_step, check_release, failures, require_off_machine, require_storage};
@@ -18,16 +21,18 @@ use crate::approval;
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
-use crate::domain::release::{BackupRef, Health, OnVercel, Release};
+use crate::domain::parts::{OnRailway, OnVercel, ReleaseParts, UNKNOWN_COMMIT, about};
+use crate::domain::release::{BackupRef, Health, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
 use crate::domain::verdict::HealthStatus;
 use crate::error::catalogue::tools as errors;
 use crate::exec::interrupted;
-use crate::health::{self, CheckGroup, ExpectedRelease};
+use crate::health::{self, CheckGroup, ExpectedRelease, StagedFrontend};
 use crate::operation::run::{Operation, ResumeMode, is_taken_over, plan_sha256};
 use crate::report;
-use crate::tools::railway;
+use crate::tools::railway::Railway;
+use crate::tools::vercel::Vercel;
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "deploy";
@@ -156,8 +161,8 @@ struct Deploy<'a> {
     snapshot: HealthSnapshot,
 }
 
-/// Carries out the plan; the release that is live at the end is recorded, healthy or not. The second value is whether its backend
-/// alone is live.
+/// Carries out the plan; the release that is live at the end is recorded, healthy or not. The second value is whether its backends
+/// alone are live.
 /// `approvers` are those who were found before the lock was taken; a deploy that is resumed asks for them again.
 fn execute(
     ctx: &Context,
@@ -168,28 +173,39 @@ fn execute(
 ) -> Result<(Release, bool)> {
     let deploy = Deploy::open(ctx, plan, operation)?;
     let (approvers, backup, staged) = deploy.stage(releases, approvers)?;
-    require_off_machine(ctx, operation, &backup)?;
-    deploy.set_variables()?;
-    // From here on users see the new backend.
-    let backend = backend_up(ctx, operation, &deploy.platforms, &plan.commit)?;
-    let seen = deploy.check_backend(&backend)?;
-    let is_partial = seen != Health::Healthy;
-    let (frontend, health) = if is_partial {
-        // Not promoted: users keep the old frontend, and what is live is recorded as it is.
-        (deploy.frontend_as_it_is()?, seen)
+    require_off_machine(ctx, operation, backup.as_ref())?;
+    let mut parts = plan.kept.clone().unwrap_or_default();
+    // From here on users see the new backends.
+    let backends = deploy.backends_up()?;
+    let is_uploaded = !backends.is_empty();
+    parts.backends.extend(backends);
+    let seen = if is_uploaded {
+        deploy.check_backend(&parts)?
+    } else {
+        Health::Healthy
+    };
+    let is_partial = seen != Health::Healthy && !staged.is_empty();
+    let health = if is_partial {
+        // Not promoted: users keep the old frontends, and what is live is recorded as it is.
+        parts
+            .frontends
+            .extend(deploy.frontends_as_they_are(&staged, releases)?);
+        seen
     } else {
         deploy.promote(&staged)?;
-        (
-            OnVercel {
+        let promoted = staged.iter().map(|(name, staged)| {
+            let frontend = OnVercel {
                 deployment: staged.deployment.clone(),
-            },
-            deploy.check_all(&backend, &staged)?,
-        )
+                commit: None,
+            };
+            (name.clone(), frontend)
+        });
+        parts.frontends.extend(promoted);
+        deploy.check_all(&parts)?
     };
     let live = LiveRelease {
         commit: plan.commit.clone(),
-        railway: on_railway(&backend),
-        vercel: frontend,
+        parts: parts.of_release(&plan.commit),
         health,
         health_report: deploy.snapshot.take(),
     };
@@ -212,7 +228,7 @@ impl<'a> Deploy<'a> {
         &self,
         releases: &Releases,
         approvers: Option<Vec<String>>,
-    ) -> Result<(Vec<String>, BackupRef, Staged)> {
+    ) -> Result<(Vec<String>, Option<BackupRef>, BTreeMap<String, Staged>)> {
         let approvers = self.operation.step(Step::Approvals, || {
             approvers.map_or_else(
                 || approval::verify(self.ctx, &plan_sha256(self.plan)?, None, releases.newest()),
@@ -220,18 +236,18 @@ impl<'a> Deploy<'a> {
             )
         })?;
         let (backup, staged) = self.prepare()?;
-        self.check_staged(&staged)?;
+        for vercel in &self.platforms.frontends {
+            if let Some(staged) = staged.get(vercel.name()) {
+                self.check_staged(vercel, staged)?;
+            }
+        }
         Ok((approvers, backup, staged))
     }
 
-    /// Backup and frontend have nothing to do with each other: both at once.
-    fn prepare(&self) -> Result<(BackupRef, Staged)> {
-        let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
+    /// Backup and frontends have nothing to do with each other: both at once.
+    fn prepare(&self) -> Result<(Option<BackupRef>, BTreeMap<String, Staged>)> {
         std::thread::scope(|scope| {
-            let staged = scope.spawn(|| {
-                self.set_frontend_variables()?;
-                self.stage_frontend(&checkout)
-            });
+            let staged = scope.spawn(|| self.stage_frontends());
             let purpose = format!("before the release of {}", self.plan.commit);
             let backup = backup_step(self.ctx, self.operation, Step::Backup, purpose);
             let staged = join(staged);
@@ -239,24 +255,38 @@ impl<'a> Deploy<'a> {
         })
     }
 
+    /// One after another: a build takes all cores of the machine.
+    fn stage_frontends(&self) -> Result<BTreeMap<String, Staged>> {
+        let mut staged = BTreeMap::new();
+        for vercel in &self.platforms.frontends {
+            if self.plan.keeps_frontend(vercel.name()) {
+                continue;
+            }
+            self.set_frontend_variables(vercel)?;
+            staged.insert(vercel.name().to_owned(), self.stage_frontend(vercel)?);
+        }
+        Ok(staged)
+    }
+
     /// The build takes them in.
-    fn set_frontend_variables(&self) -> Result<()> {
-        let names = &self.plan.frontend_variables;
+    fn set_frontend_variables(&self, vercel: &Vercel) -> Result<()> {
+        let names = self.plan.variables_of(vercel.name());
         if names.is_empty() {
             return Ok(());
         }
-        self.operation.step(Step::SetFrontendVariables, || {
-            Variables::read(self.ctx)?.set_on_vercel(&self.platforms.vercel, names)
-        })
+        let step = Step::SetFrontendVariables.of(vercel.name());
+        self.operation
+            .step(step, || Variables::read(self.ctx)?.set_on_vercel(vercel, names))
     }
 
-    fn stage_frontend(&self, checkout: &Checkout) -> Result<Staged> {
-        self.operation.step(Step::StageFrontend, || {
-            let vercel = &self.platforms.vercel;
-            let folder = checkout.frontend(self.ctx, &vercel.project()?)?;
+    /// A build leaves files in its checkout: each frontend has its own.
+    fn stage_frontend(&self, vercel: &Vercel) -> Result<Staged> {
+        self.operation.step(Step::StageFrontend.of(vercel.name()), || {
+            let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
+            let folder = checkout.frontend(vercel.frontend(), &vercel.project()?)?;
             let (id, known) = (
                 self.operation.id.as_str(),
-                Variables::read(self.ctx)?.of_frontend(),
+                Variables::read(self.ctx)?.of_frontend(vercel.name()),
             );
             let staged = vercel.stage(&folder, &known, id, &self.plan.commit)?;
             Ok(Staged {
@@ -267,90 +297,125 @@ impl<'a> Deploy<'a> {
     }
 
     /// A page that does not load is found while nobody sees it.
-    fn check_staged(&self, staged: &Staged) -> Result<()> {
-        self.operation.step(Step::CheckStagedFrontend, || {
-            let url = self.ctx.env().vercel.staged_url(&staged.host);
-            let request = health::HealthOptions {
-                frontend_url: Some(url),
-                ..Default::default()
-            };
-            let report = health::run(self.ctx, &request)?;
-            match report.verdict {
-                HealthStatus::Healthy => Ok(()),
-                _ if failures(&report).iter().any(|failure| failure.contains("401")) => {
-                    Err(errors::vercel_staged_protected(&staged.host).into())
+    fn check_staged(&self, vercel: &Vercel, staged: &Staged) -> Result<()> {
+        self.operation
+            .step(Step::CheckStagedFrontend.of(vercel.name()), || {
+                let request = health::HealthOptions {
+                    staged: Some(StagedFrontend {
+                        part: vercel.name().to_owned(),
+                        url: vercel.frontend().staged_url(&staged.host),
+                    }),
+                    ..Default::default()
+                };
+                let report = health::run(self.ctx, &request)?;
+                match report.verdict {
+                    HealthStatus::Healthy => Ok(()),
+                    _ if failures(&report).iter().any(|failure| failure.contains("401")) => {
+                        Err(errors::vercel_staged_protected(&staged.host).into())
+                    }
+                    verdict => bail!(
+                        "{} is {}: {}",
+                        about("the staged frontend", vercel.name()),
+                        verdict.word(),
+                        failures(&report).join("; ")
+                    ),
                 }
-                verdict => bail!(
-                    "the staged frontend is {}: {}",
-                    verdict.word(),
-                    failures(&report).join("; ")
-                ),
-            }
-        })
+            })
     }
 
-    fn set_variables(&self) -> Result<()> {
-        let names = &self.plan.variables;
+    /// Each backend after those that it is to come after.
+    fn backends_up(&self) -> Result<BTreeMap<String, OnRailway>> {
+        let mut serving = BTreeMap::new();
+        for group in self.platforms.in_order() {
+            let changed: Vec<&Railway> = group
+                .into_iter()
+                .filter(|railway| !self.plan.keeps_backend(railway.name()))
+                .collect();
+            let up = each_at_once(&changed, |railway| {
+                self.set_variables(railway)?;
+                let deployment = backend_up(self.ctx, self.operation, railway, &self.plan.commit)?;
+                Ok((railway.name().to_owned(), on_railway(&deployment)))
+            })?;
+            serving.extend(up);
+        }
+        Ok(serving)
+    }
+
+    fn set_variables(&self, railway: &Railway) -> Result<()> {
+        let names = self.plan.variables_of(railway.name());
         if names.is_empty() {
             return Ok(());
         }
-        self.operation.step(Step::SetVariables, || {
-            Variables::read(self.ctx)?.set_on_railway(&self.platforms.railway, names)
+        self.operation.step(Step::SetVariables.of(railway.name()), || {
+            Variables::read(self.ctx)?.set_on_railway(railway, names)
         })
     }
 
-    fn check_backend(&self, backend: &railway::RailwayDeployment) -> Result<Health> {
+    fn check_backend(&self, parts: &ReleaseParts) -> Result<Health> {
         self.operation.step(Step::CheckBackend, || {
             // Features stand on the API, the login and the data.
             let only = Some(CheckGroup::Features);
-            check_release(self.ctx, only, self.expected(backend, None), &self.snapshot)
+            check_release(self.ctx, only, self.expected(parts), &self.snapshot)
         })
     }
 
-    fn promote(&self, staged: &Staged) -> Result<()> {
-        self.operation.step(Step::PromoteFrontend, || {
-            self.platforms.vercel.promote(&staged.deployment).map(drop)
-        })
-    }
-
-    fn check_all(&self, backend: &railway::RailwayDeployment, staged: &Staged) -> Result<Health> {
-        self.operation.step(Step::CheckRelease, || {
-            check_release(
-                self.ctx,
-                None,
-                self.expected(backend, Some(staged)),
-                &self.snapshot,
-            )
-        })
-    }
-
-    fn frontend_as_it_is(&self) -> Result<OnVercel> {
-        let serving = self.platforms.vercel.serving()?;
-        Ok(OnVercel {
-            deployment: serving.map(|deployment| deployment.id).unwrap_or_default(),
-        })
-    }
-
-    fn expected(&self, backend: &railway::RailwayDeployment, staged: Option<&Staged>) -> ExpectedRelease {
-        ExpectedRelease {
-            commit: self.plan.commit.clone(),
-            tag: None,
-            version: None,
-            railway_deployment: Some(backend.id.clone()),
-            vercel_deployment: staged.map(|staged| staged.deployment.clone()),
+    fn promote(&self, staged: &BTreeMap<String, Staged>) -> Result<()> {
+        for vercel in &self.platforms.frontends {
+            if let Some(staged) = staged.get(vercel.name()) {
+                self.operation.step(Step::PromoteFrontend.of(vercel.name()), || {
+                    vercel.promote(&staged.deployment).map(drop)
+                })?;
+            }
         }
+        Ok(())
+    }
+
+    fn check_all(&self, parts: &ReleaseParts) -> Result<Health> {
+        self.operation.step(Step::CheckRelease, || {
+            check_release(self.ctx, None, self.expected(parts), &self.snapshot)
+        })
+    }
+
+    /// What the frontends serve that were staged and not promoted.
+    fn frontends_as_they_are(
+        &self,
+        staged: &BTreeMap<String, Staged>,
+        releases: &Releases,
+    ) -> Result<BTreeMap<String, OnVercel>> {
+        let before = self.plan.replaces.as_deref().and_then(|tag| releases.find(tag));
+        let before = before.map(|before| before.parts.clone().built_from(&before.commit));
+        let mut live = BTreeMap::new();
+        for vercel in &self.platforms.frontends {
+            if !staged.contains_key(vercel.name()) {
+                continue;
+            }
+            let serving = vercel.serving()?;
+            let deployment = serving.map(|deployment| deployment.id).unwrap_or_default();
+            let recorded = before
+                .as_ref()
+                .and_then(|parts| parts.frontends.get(vercel.name()));
+            let recorded = recorded.filter(|recorded| recorded.deployment == deployment);
+            let commit = recorded.and_then(|recorded| recorded.commit.clone());
+            let commit = Some(commit.unwrap_or_else(|| UNKNOWN_COMMIT.to_owned()));
+            live.insert(vercel.name().to_owned(), OnVercel { deployment, commit });
+        }
+        Ok(live)
+    }
+
+    fn expected(&self, parts: &ReleaseParts) -> ExpectedRelease {
+        ExpectedRelease::of(&self.plan.commit, parts)
     }
 
     fn record(
         &self,
         releases: &Releases,
         live: LiveRelease,
-        backup: BackupRef,
+        backup: Option<BackupRef>,
         approvers: Vec<String>,
     ) -> Result<Release> {
         record(self.ctx, self.operation, releases, live, |draft| {
             Ok(Release {
-                backup: Some(backup),
+                backup,
                 approvers,
                 variables: Variables::read(self.ctx)?.fingerprints()?,
                 ..draft

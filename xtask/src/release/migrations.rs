@@ -114,7 +114,7 @@ impl RecordedMigrations {
 /// Reads the collections of `migrations.records`. migrate-mongo has the name of the file in `fileName`, others in `name` or `_id`:
 /// every text of a record counts.
 pub fn recorded(ctx: &Context) -> Result<RecordedMigrations> {
-    let place = &ctx.env().mongodb;
+    let place = ctx.mongodb()?;
     let live = Live::connect(&ctx.connection_string(&place.uri)?, &place.database)?;
     let listed = live.listed()?;
     let mut recorded = RecordedMigrations::default();

@@ -35,17 +35,24 @@ pub(super) fn is_proved(
         return Ok(false);
     }
     let arrived = has_arrived(&platforms, operation, &plan.commit)?;
-    let railway = &platforms.railway;
-    if interrupted() || !railway.pending()?.is_empty() || railway.has_blocked()? {
+    if interrupted() {
         return Ok(false);
+    }
+    for railway in &platforms.backends {
+        if !railway.pending()?.is_empty() || railway.has_blocked()? {
+            return Ok(false);
+        }
     }
     let serving = platforms.serving()?;
     let is_as_before = match releases.expected_live() {
         Some(expected) => serving.drift_from(&expected).is_empty(),
-        None => serving.backend.is_none() && serving.frontend.is_none(),
+        None => serving.is_nothing(),
     };
     if !is_as_before {
         return Ok(false);
+    }
+    if ctx.env().mongodb.is_none() {
+        return Ok(true);
     }
     // A backend that never served may have started, and have run its migrations.
     let schema = before.and_then(|before| before.schema_fingerprint.clone());
@@ -57,8 +64,10 @@ pub(super) fn is_proved(
 fn has_arrived(platforms: &Platforms, operation: &OperationId, commit: &str) -> Result<bool> {
     let since = Instant::now();
     loop {
-        if platforms.railway.has_release(operation.as_str(), commit)? {
-            return Ok(true);
+        for railway in &platforms.backends {
+            if railway.has_release(operation.as_str(), commit)? {
+                return Ok(true);
+            }
         }
         if since.elapsed() >= APPEARS || interrupted() {
             return Ok(false);

@@ -3,45 +3,63 @@
 
 use super::checkout::Checkout;
 use super::platforms::Platforms;
+use crate::config::{BackendConfig, FrontendConfig};
 use crate::context::Context;
+use crate::domain::parts::about;
 use crate::operation::preflight::Preflight;
 use crate::tools::railway::RailwayService;
 use crate::tools::vercel::VercelProject;
 
-/// How both platforms are set; `None` where one could not be asked, which is a problem of the preflight.
+/// How the platforms of all parts are set; what could not be asked is left out, and is a problem of the preflight.
 #[derive(Debug, Default)]
 pub struct Settings {
-    service: Option<RailwayService>,
-    project: Option<VercelProject>,
+    services: Vec<(BackendConfig, RailwayService)>,
+    projects: Vec<(FrontendConfig, VercelProject)>,
 }
 
 impl Settings {
-    /// Asks both platforms.
+    /// Asks the platforms of all parts.
     pub fn ask(platforms: &Platforms, preflight: &mut Preflight) -> Self {
-        Self {
-            service: preflight.check("the service on Railway", platforms.railway.service()),
-            project: preflight.check("the project on Vercel", platforms.vercel.project()),
+        let mut settings = Self::default();
+        for railway in &platforms.backends {
+            let what = about("the service on Railway", railway.name());
+            let service = preflight.check(&what, railway.service());
+            settings
+                .services
+                .extend(service.map(|service| (railway.backend().clone(), service)));
         }
+        for vercel in &platforms.frontends {
+            let what = about("the project on Vercel", vercel.name());
+            let project = preflight.check(&what, vercel.project());
+            settings
+                .projects
+                .extend(project.map(|project| (vercel.frontend().clone(), project)));
+        }
+        settings
     }
 
-    /// Both platforms must find the folders of the commit that they build.
-    pub fn check_folders(&self, ctx: &Context, checkout: &Checkout, preflight: &mut Preflight) {
-        if let Some(service) = &self.service {
-            preflight.check("the backend's folder", checkout.backend(ctx, service));
+    /// Each platform must find the folder of the commit that it builds.
+    pub fn check_folders(&self, checkout: &Checkout, preflight: &mut Preflight) {
+        for (backend, service) in &self.services {
+            let what = about("the backend's folder", &backend.name);
+            preflight.check(&what, checkout.backend(backend, service));
         }
-        if let Some(project) = &self.project {
-            preflight.check("the frontend's folder", checkout.frontend(ctx, project));
+        for (frontend, project) in &self.projects {
+            let what = about("the frontend's folder", &frontend.name);
+            preflight.check(&what, checkout.frontend(frontend, project));
         }
     }
 
     /// Everything else that speaks against a release; gives notes for its plan.
     pub fn check(&self, ctx: &Context, preflight: &mut Preflight) -> Vec<String> {
-        let mut notes: Vec<String> = self.service.iter().filter_map(RailwayService::note).collect();
-        if let Some(project) = &self.project {
-            check_project(ctx, project, preflight);
+        let services = self.services.iter().map(|(_, service)| service);
+        let mut notes: Vec<String> = services.clone().filter_map(RailwayService::note).collect();
+        for (frontend, project) in &self.projects {
+            check_project(ctx, frontend, project, preflight);
         }
         let accepted = !ctx.env().protected || accepted_in_words(ctx);
-        for who in others_who_deploy(self.service.as_ref(), self.project.as_ref()) {
+        let projects = self.projects.iter().map(|(_, project)| project);
+        for who in others_who_deploy(services, projects) {
             preflight.require(accepted, || format!("{who} ({HOW_TO_ACCEPT})"));
             if accepted {
                 notes.push(who);
@@ -51,21 +69,48 @@ impl Settings {
     }
 }
 
-/// Who deploys to an environment beside this program, and how that is ended.
-pub fn others_who_deploy(service: Option<&RailwayService>, project: Option<&VercelProject>) -> Vec<String> {
-    let backend = service.and_then(RailwayService::connected_repository).map(|repository| {
+/// Who deploys to an environment beside this program, and how that is ended: each once.
+pub fn others_who_deploy<'a>(
+    services: impl Iterator<Item = &'a RailwayService>,
+    projects: impl Iterator<Item = &'a VercelProject>,
+) -> Vec<String> {
+    let backends = services.filter_map(RailwayService::connected_repository).map(|repository| {
         format!(
             "Railway deploys each push to {repository} by itself, before approval and backup and over a rollback: \
              disconnect it (railway service source disconnect)"
         )
     });
-    let frontend = project.and_then(VercelProject::git_deploys).map(|repository| {
+    let frontends = projects.filter_map(VercelProject::git_deploys).map(|repository| {
         format!(
             "Vercel deploys each push to {repository} by itself, before approval and over a rollback: disconnect it, or \
              switch off \"Auto-assign Custom Production Domains\""
         )
     });
-    backend.into_iter().chain(frontend).collect()
+    let mut others: Vec<String> = Vec::new();
+    for who in backends.chain(frontends) {
+        if !others.contains(&who) {
+            others.push(who);
+        }
+    }
+    others
+}
+
+/// What an environment may have and this one has not.
+pub fn absent(ctx: &Context) -> Vec<String> {
+    let environment = ctx.env();
+    let absent = [
+        (environment.backends.is_empty(), "no backend is part of a release"),
+        (
+            environment.frontends.is_empty(),
+            "no frontend is part of a release",
+        ),
+        (
+            environment.mongodb.is_none(),
+            "no database is part of a release: no backup is taken, and a rollback restores none",
+        ),
+    ];
+    let absent = absent.into_iter().filter(|(is_absent, _)| *is_absent);
+    absent.map(|(_, what)| what.to_owned()).collect()
 }
 
 const HOW_TO_ACCEPT: &str = "or accept it in pipeline.toml: others_deploy = \"why\"";
@@ -76,13 +121,18 @@ pub fn accepted_in_words(ctx: &Context) -> bool {
     !words.trim().is_empty()
 }
 
-fn check_project(ctx: &Context, project: &VercelProject, preflight: &mut Preflight) {
+fn check_project(
+    ctx: &Context,
+    frontend: &FrontendConfig,
+    project: &VercelProject,
+    preflight: &mut Preflight,
+) {
     preflight.require(!project.rolls_out(), || {
         "the project on Vercel has rolling releases: a promotion would move a part of the users only (disable them: \
          Settings, Build and Deployment)"
             .into()
     });
-    match &ctx.env().vercel.protection_bypass {
+    match &frontend.protection_bypass {
         Some(name) => drop(preflight.check("the protection bypass", ctx.secret(name))),
         None => preflight.require(!project.protects_staged(), || {
             "the addresses of Vercel's deployments ask for a login: a staged frontend cannot be checked (make a secret for \

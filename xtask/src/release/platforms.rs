@@ -1,108 +1,200 @@
-//! Both platforms as one: what serves now, and moving both to a release, proved from outside.
+//! All platforms as one: what serves now, and moving each part to a release, proved from outside.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::domain::release::{OnRailway, OnVercel};
+use crate::domain::parts::{OnRailway, OnVercel, about};
 use crate::domain::release_chain::ExpectedLive;
+use crate::error::catalogue::release as errors;
 use crate::tools::railway::{self, Railway};
 use crate::tools::vercel::{self, Vercel};
 
-/// The backend's and the frontend's platform of one environment.
+/// The parts of one environment, each with its platform, in the order of the configuration.
 #[derive(Debug, Clone)]
 pub struct Platforms {
-    pub railway: Railway,
-    pub vercel: Vercel,
+    pub backends: Vec<Railway>,
+    pub frontends: Vec<Vercel>,
 }
 
-/// What serves users.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What serves users, by part; `None` where nothing does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Serving {
-    pub backend: Option<railway::RailwayDeployment>,
-    pub frontend: Option<vercel::VercelDeployment>,
+    pub backends: BTreeMap<String, Option<railway::RailwayDeployment>>,
+    pub frontends: BTreeMap<String, Option<vercel::VercelDeployment>>,
 }
 
 impl Serving {
-    /// What differs between what serves and what should; empty where they agree.
+    /// What differs between what serves and what should; empty where they agree. A part that the release has not is not known to
+    /// be wrong.
     pub fn drift_from(&self, expected: &ExpectedLive) -> Vec<String> {
-        let ExpectedLive { tag, railway, vercel } = expected;
+        let ExpectedLive { tag, parts } = expected;
         let mut drift = Vec::new();
-        // The platform gives an image that it starts again a new deployment: the same image is the same backend.
-        if !self
-            .backend
-            .as_ref()
-            .is_some_and(|active| serves(active, railway))
-        {
-            let backend = self.backend.as_ref();
-            drift.push(format!(
-                "the backend serves {}, {tag} recorded {}",
-                backend.map_or("nothing", |deployment| deployment.id.as_str()),
-                railway.deployment
-            ));
+        for (name, active) in &self.backends {
+            let Some(recorded) = parts.backends.get(name) else {
+                continue;
+            };
+            // The platform gives an image that it starts again a new deployment: the same image is the same backend.
+            if !self.has_backend(name, recorded) {
+                drift.push(format!(
+                    "{} serves {}, {tag} recorded {}",
+                    about("the backend", name),
+                    active.as_ref().map_or("nothing", |deployment| &deployment.id),
+                    recorded.deployment
+                ));
+            }
         }
-        let frontend = self.frontend.as_ref();
-        let frontend = frontend.map(|deployment| deployment.id.as_str());
-        if frontend.unwrap_or_default() != vercel.deployment {
-            drift.push(format!(
-                "the frontend serves {}, {tag} recorded {}",
-                frontend.unwrap_or("nothing"),
-                vercel.deployment
-            ));
+        for (name, serving) in &self.frontends {
+            let Some(recorded) = parts.frontends.get(name) else {
+                continue;
+            };
+            let serving = serving.as_ref().map(|deployment| deployment.id.as_str());
+            // A release whose frontend was not promoted recorded none where there was none.
+            if serving.unwrap_or_default() != recorded.deployment {
+                drift.push(format!(
+                    "{} serves {}, {tag} recorded {}",
+                    about("the frontend", name),
+                    serving.unwrap_or("nothing"),
+                    recorded.deployment
+                ));
+            }
         }
         drift
+    }
+
+    /// Whether a backend serves what was recorded of it.
+    pub fn has_backend(&self, name: &str, recorded: &OnRailway) -> bool {
+        let active = self.backends.get(name).and_then(Option::as_ref);
+        active.is_some_and(|active| serves(active, recorded))
+    }
+
+    /// Whether a frontend serves what was recorded of it.
+    pub fn has_frontend(&self, name: &str, recorded: &OnVercel) -> bool {
+        let serving = self.frontends.get(name).and_then(Option::as_ref);
+        serving.is_some_and(|serving| serving.id == recorded.deployment)
+    }
+
+    /// Whether nothing serves anywhere.
+    pub fn is_nothing(&self) -> bool {
+        self.backends.values().all(Option::is_none) && self.frontends.values().all(Option::is_none)
     }
 }
 
 impl Platforms {
+    /// # Errors
+    /// Usage (exit 2) where a token is not set.
     pub fn open(ctx: &Context) -> Result<Self> {
+        let (backends, frontends) = (&ctx.env().backends, &ctx.env().frontends);
+        let backends = backends.iter().map(|backend| Railway::open(ctx, backend));
+        let frontends = frontends.iter().map(|frontend| Vercel::open(ctx, frontend));
         Ok(Self {
-            railway: Railway::open(ctx)?,
-            vercel: Vercel::open(ctx)?,
+            backends: backends.collect::<Result<_>>()?,
+            frontends: frontends.collect::<Result<_>>()?,
         })
     }
 
-    /// Asks both platforms at once.
+    /// The backend of this name.
+    ///
+    /// # Errors
+    /// Exit 3 where the configuration has none.
+    pub fn backend(&self, name: &str) -> Result<&Railway> {
+        let found = self.backends.iter().find(|backend| backend.name() == name);
+        found.ok_or_else(|| errors::part_unknown("backend", name).into())
+    }
+
+    /// The frontend of this name.
+    ///
+    /// # Errors
+    /// Exit 3 where the configuration has none.
+    pub fn frontend(&self, name: &str) -> Result<&Vercel> {
+        let found = self.frontends.iter().find(|frontend| frontend.name() == name);
+        found.ok_or_else(|| errors::part_unknown("frontend", name).into())
+    }
+
+    /// Asks all platforms at once.
     pub fn serving(&self) -> Result<Serving> {
         std::thread::scope(|scope| {
-            let frontend = scope.spawn(|| self.vercel.serving());
-            let backend = self
-                .railway
-                .active()
-                .context("cannot ask what the backend serves")?;
-            Ok(Serving {
-                backend,
-                frontend: join(frontend)?,
-            })
-        })
-    }
-
-    /// Brings an earlier backend back with its image and variables. Done or under way already, nothing is started; what is under
-    /// way was begun `age` ago.
-    pub fn backend_back(&self, to: &OnRailway, age: Duration) -> Result<OnRailway> {
-        let under_way = self.railway.pending()?.into_iter().next();
-        let (id, age) = match under_way.filter(|newest| serves(newest, to)) {
-            Some(newest) => (newest.id, age),
-            None => {
-                let active = self.railway.active()?;
-                if let Some(active) = active.filter(|active| serves(active, to)) {
-                    return Ok(on_railway(&active));
-                }
-                let target = self.railway.deployment(&to.deployment)?;
-                (self.railway.roll_back(&target)?, Duration::ZERO)
+            let frontends = self.frontends.iter();
+            let frontends: Vec<_> = frontends
+                .map(|frontend| (frontend.name(), scope.spawn(|| frontend.serving())))
+                .collect();
+            let backends = self.backends.iter();
+            let backends: Vec<_> = backends
+                .map(|backend| (backend.name(), scope.spawn(|| backend.active())))
+                .collect();
+            let mut serving = Serving::default();
+            for (name, active) in backends {
+                let what = about("cannot ask what the backend serves", name);
+                serving
+                    .backends
+                    .insert(name.to_owned(), join(active).context(what)?);
             }
-        };
-        Ok(on_railway(&self.railway.wait(&id, age)?))
-    }
-
-    /// Gives the production domain back to an earlier frontend.
-    pub fn frontend_back(&self, to: &OnVercel) -> Result<OnVercel> {
-        Ok(OnVercel {
-            deployment: self.vercel.roll_back(&to.deployment)?.id,
+            for (name, deployment) in frontends {
+                serving.frontends.insert(name.to_owned(), join(deployment)?);
+            }
+            Ok(serving)
         })
     }
+
+    /// The backends in groups: each comes after those of the groups before it only, as `after` has it.
+    pub fn in_order(&self) -> Vec<Vec<&Railway>> {
+        let mut left: Vec<&Railway> = self.backends.iter().collect();
+        let mut groups = Vec::new();
+        while !left.is_empty() {
+            let waits = |one: &&Railway| {
+                let after = &one.backend().after;
+                left.iter()
+                    .any(|other| after.iter().any(|name| name == other.name()))
+            };
+            let (later, mut now): (Vec<&Railway>, Vec<&Railway>) =
+                left.iter().copied().partition(|one| waits(one));
+            // A circle is refused when the configuration is read.
+            if now.is_empty() {
+                now = later;
+                left = Vec::new();
+            } else {
+                left = later;
+            }
+            groups.push(now);
+        }
+        groups
+    }
+}
+
+/// Brings an earlier backend back with its image and variables. Done or under way already, nothing is started; what is under
+/// way was begun `age` ago.
+pub fn backend_back(railway: &Railway, to: &OnRailway, age: Duration) -> Result<OnRailway> {
+    let under_way = railway.pending()?.into_iter().next();
+    let (id, age) = match under_way.filter(|newest| serves(newest, to)) {
+        Some(newest) => (newest.id, age),
+        None => {
+            let active = railway.active()?;
+            if let Some(active) = active.filter(|active| serves(active, to)) {
+                return Ok(built_as(to, on_railway(&active)));
+            }
+            let target = railway.deployment(&to.deployment)?;
+            (railway.roll_back(&target)?, Duration::ZERO)
+        }
+    };
+    Ok(built_as(to, on_railway(&railway.wait(&id, age)?)))
+}
+
+fn built_as(to: &OnRailway, now: OnRailway) -> OnRailway {
+    OnRailway {
+        commit: to.commit.clone(),
+        ..now
+    }
+}
+
+/// Gives the production domain back to an earlier frontend.
+pub fn frontend_back(vercel: &Vercel, to: &OnVercel) -> Result<OnVercel> {
+    Ok(OnVercel {
+        deployment: vercel.roll_back(&to.deployment)?.id,
+        commit: to.commit.clone(),
+    })
 }
 
 /// What a release records of a backend deployment.
@@ -110,6 +202,7 @@ pub fn on_railway(deployment: &railway::RailwayDeployment) -> OnRailway {
     OnRailway {
         deployment: deployment.id.clone(),
         image_digest: deployment.image_digest().map(str::to_owned),
+        commit: None,
     }
 }
 
@@ -123,4 +216,23 @@ pub fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Does the same for each at once, and gives the results in their order.
+///
+/// # Errors
+/// The first one, after all have ended.
+pub fn each_at_once<I: Copy + Send + Sync, T: Send>(
+    items: &[I],
+    act: impl Fn(I) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    if let [one] = items {
+        return Ok(vec![act(*one)?]);
+    }
+    std::thread::scope(|scope| {
+        let act = &act;
+        let running: Vec<_> = items.iter().map(|item| scope.spawn(move || act(*item))).collect();
+        let ended: Vec<Result<T>> = running.into_iter().map(join).collect();
+        ended.into_iter().collect()
+    })
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::releases::{Releases, publish, push_missing_tags};
 use crate::context::Context;
 use crate::database::{Digests, Live};
-use crate::domain::release::{Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release};
+use crate::domain::parts::ReleaseParts;
+use crate::domain::release::{Health, RELEASE_SCHEMA, Release};
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::health::HealthReport;
@@ -21,8 +22,7 @@ use crate::sync::lock;
 #[derive(Debug)]
 pub struct LiveRelease {
     pub commit: String,
-    pub railway: OnRailway,
-    pub vercel: OnVercel,
+    pub parts: ReleaseParts,
     pub health: Health,
     /// The report of the checks; `None` where an earlier process of the operation ran them.
     pub health_report: Option<Value>,
@@ -62,8 +62,7 @@ pub fn record(
     operation.step(Step::RecordRelease, || {
         push_missing_tags(ctx, releases);
         if let Some(made) = releases.of_operation(&operation.id) {
-            let same =
-                (&made.commit, &made.railway, &made.vercel) == (&live.commit, &live.railway, &live.vercel);
+            let same = (&made.commit, &made.parts) == (&live.commit, &live.parts);
             if !same || made.environment != ctx.env_name {
                 return Err(errors::recorded_otherwise(&operation.id, &made.tag).into());
             }
@@ -76,8 +75,7 @@ pub fn record(
             operation: operation.id.to_string(),
             created: Utc::now(),
             commit: live.commit,
-            railway: live.railway,
-            vercel: live.vercel,
+            parts: live.parts,
             backup: None,
             approvers: Vec::new(),
             actor: ctx.actor(),
@@ -96,9 +94,10 @@ pub fn record(
     })
 }
 
-/// Fingerprint of the live schema, or `None` where the database could not be read: a rollback then restores.
+/// Fingerprint of the live schema, or `None` where the database could not be read: a rollback then restores. Also where there
+/// is no database.
 pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
-    let place = &ctx.env().mongodb;
+    let place = ctx.env().mongodb.as_ref()?;
     let inventory = Live::connect(&ctx.connection_string(&place.uri).ok()?, &place.database)
         .and_then(|live| live.inventory(Digests::Structure));
     inventory

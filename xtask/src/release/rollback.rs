@@ -6,14 +6,16 @@ mod estimate;
 mod facts;
 pub mod plan;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 pub use self::estimate::RollbackEstimate;
-use self::plan::{Backend, Made, RollbackPlan};
+use self::plan::{Backend, BackendBack, Made, RollbackPlan};
 use super::basis::PlanBasis;
 use super::checkout;
-use super::platforms::{Platforms, join, on_railway};
+use super::platforms::{Platforms, each_at_once, frontend_back, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
 use super::steps::{
@@ -23,7 +25,8 @@ use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
-use crate::domain::release::{BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release};
+use crate::domain::parts::{OnRailway, OnVercel, ReleaseParts};
+use crate::domain::release::{BackupRef, DatabaseChoice, Health, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
 use crate::health::ExpectedRelease;
@@ -32,6 +35,7 @@ use crate::report;
 use crate::restore::{
     self, InPlace, LossDetail, LossPreview, Prepared, Rescue, Restore, ShadowFacts, Swapped, WrittenSince,
 };
+use crate::tools::railway::Railway;
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "rollback";
@@ -263,14 +267,17 @@ fn execute(
 ) -> Result<Executed> {
     let rollback = Rollback::open(ctx, plan, operation)?;
     let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
-    require_off_machine(ctx, operation, &safety)?;
+    require_off_machine(ctx, operation, safety.as_ref())?;
     let in_place = rollback.swap(shadow)?;
-    let (backend, frontend) = rollback.code_back()?;
-    let proved = rollback.prove(&backend, &frontend, in_place)?;
+    let mut parts = rollback.code_back()?;
+    let stays = plan.stays.clone().unwrap_or_default();
+    parts.backends.extend(stays.backends);
+    parts.frontends.extend(stays.frontends);
+    let parts = parts.of_release(&plan.commit);
+    let proved = rollback.prove(&parts, in_place)?;
     let live = LiveRelease {
         commit: plan.commit.clone(),
-        railway: backend,
-        vercel: frontend,
+        parts,
         health: proved.health,
         health_report: rollback.snapshot.take(),
     };
@@ -295,7 +302,7 @@ impl<'a> Rollback<'a> {
     }
 
     /// Takes the safety backup and fills the shadow, in parallel; with the shadow comes the time of mongorestore in ms.
-    fn prepare(&self) -> Result<(BackupRef, (Shadow<'a>, u64))> {
+    fn prepare(&self) -> Result<(Option<BackupRef>, (Shadow<'a>, u64))> {
         std::thread::scope(|scope| {
             let prepared = scope.spawn(|| self.prepare_database());
             let purpose = format!("before the rollback to {}", self.plan.target);
@@ -343,20 +350,41 @@ impl<'a> Rollback<'a> {
         self.operation.step(Step::SwapDatabase, swap).map(Some)
     }
 
-    fn code_back(&self) -> Result<(OnRailway, OnVercel)> {
+    /// All parts at once, as far as their order allows.
+    fn code_back(&self) -> Result<ReleaseParts> {
         std::thread::scope(|scope| {
-            let backend = scope.spawn(|| self.backend_back());
-            let frontend = self.frontend_back();
-            Ok((join(backend)?, frontend?))
+            let backends = scope.spawn(|| self.backends_back());
+            let frontends: Vec<_> = self.plan.frontends.iter().collect();
+            let frontends = each_at_once(&frontends, |(name, to)| {
+                Ok((name.clone(), self.frontend_back(name, to)?))
+            });
+            Ok(ReleaseParts {
+                backends: join(backends)?,
+                frontends: frontends?.into_iter().collect(),
+            })
         })
     }
 
+    fn backends_back(&self) -> Result<BTreeMap<String, OnRailway>> {
+        let mut backs = BTreeMap::new();
+        for group in self.platforms.in_order() {
+            let of_target: Vec<(&Railway, &BackendBack)> = group
+                .into_iter()
+                .filter_map(|railway| Some((railway, self.plan.backends.get(railway.name())?)))
+                .collect();
+            backs.extend(each_at_once(&of_target, |(railway, back)| {
+                Ok((railway.name().to_owned(), self.backend_back(railway, back)?))
+            })?);
+        }
+        Ok(backs)
+    }
+
     /// The database, then health: a check that ran while the proof failed would have its verdict on record.
-    fn prove(&self, backend: &OnRailway, frontend: &OnVercel, in_place: Option<InPlace>) -> Result<Proved> {
+    fn prove(&self, parts: &ReleaseParts, in_place: Option<InPlace>) -> Result<Proved> {
         let database = in_place
             .map(|in_place| self.prove_database(in_place))
             .transpose()?;
-        let health = self.check(backend, frontend)?;
+        let health = self.check(parts)?;
         let migrated = database
             .as_ref()
             .map_or_else(Vec::new, |proved| self.migrated(proved));
@@ -392,23 +420,27 @@ impl<'a> Rollback<'a> {
         proved.changed_since.iter().cloned().chain(recorded).collect()
     }
 
-    fn backend_back(&self) -> Result<OnRailway> {
-        let rebuilt = self.plan.backend == Backend::Rebuild;
+    fn backend_back(&self, railway: &Railway, back: &BackendBack) -> Result<OnRailway> {
+        let step = Step::RollBackBackend.of(railway.name());
+        let rebuilt = back.how == Backend::Rebuild;
         // An earlier version recorded the rebuild as this one step.
-        if rebuilt && self.operation.done(Step::RollBackBackend).is_none() {
-            let serving = backend_up(self.ctx, self.operation, &self.platforms, &self.plan.commit)?;
-            return Ok(on_railway(&serving));
+        if rebuilt && self.operation.done(&step).is_none() {
+            let commit = back.to.commit.as_ref().unwrap_or(&self.plan.commit);
+            let serving = backend_up(self.ctx, self.operation, railway, commit)?;
+            return Ok(OnRailway {
+                commit: back.to.commit.clone(),
+                ..on_railway(&serving)
+            });
         }
-        self.operation.step(Step::RollBackBackend, || {
-            let (target, commit) = (&self.plan.railway, &self.plan.commit);
-            backend_back(self.ctx, self.operation, &self.platforms, target, commit)
+        self.operation.step(step, || {
+            backend_back(self.ctx, self.operation, railway, &back.to, &self.plan.commit)
         })
     }
 
-    fn frontend_back(&self) -> Result<OnVercel> {
-        self.operation.step(Step::RollBackFrontend, || {
-            self.platforms.frontend_back(&self.plan.vercel)
-        })
+    fn frontend_back(&self, name: &str, to: &OnVercel) -> Result<OnVercel> {
+        let vercel = self.platforms.frontend(name)?;
+        self.operation
+            .step(Step::RollBackFrontend.of(name), || frontend_back(vercel, to))
     }
 
     /// The time of the slower platform.
@@ -421,25 +453,22 @@ impl<'a> Rollback<'a> {
         backend_ms.max(took_ms(&[Step::RollBackFrontend]))
     }
 
-    fn check(&self, backend: &OnRailway, frontend: &OnVercel) -> Result<Health> {
+    fn check(&self, parts: &ReleaseParts) -> Result<Health> {
         self.operation.step(Step::CheckRelease, || {
-            let release = ExpectedRelease {
-                commit: self.plan.commit.clone(),
-                tag: None,
-                version: None,
-                railway_deployment: Some(backend.deployment.clone()),
-                vercel_deployment: Some(frontend.deployment.clone()),
-            };
+            let release = ExpectedRelease::of(&self.plan.commit, parts);
             check_release(self.ctx, None, release, &self.snapshot)
         })
     }
 
-    fn record(&self, releases: &Releases, live: LiveRelease, safety: BackupRef) -> Result<Release> {
+    fn record(&self, releases: &Releases, live: LiveRelease, safety: Option<BackupRef>) -> Result<Release> {
         record(self.ctx, self.operation, releases, live, |draft| {
             // With its image the platform brings back the variables of the target; a new build takes those of now.
             // Also where the platform refused the image at the last moment.
-            let same_image = draft.railway.image_digest == self.plan.railway.image_digest;
-            let ran_with = match self.plan.backend {
+            let same_image = self.plan.backends.iter().all(|(name, back)| {
+                let now = draft.parts.backends.get(name);
+                now.is_some_and(|now| now.image_digest == back.to.image_digest)
+            });
+            let ran_with = match plan::slowest(self.plan.backends.values()) {
                 Backend::Image if same_image => &self.plan.target,
                 Backend::Image | Backend::Rebuild => &self.plan.from,
             };
@@ -447,7 +476,7 @@ impl<'a> Rollback<'a> {
                 .find(ran_with)
                 .with_context(|| format!("the tag {ran_with} is gone"))?;
             Ok(Release {
-                backup: Some(safety),
+                backup: safety,
                 reason: Some(self.operation.reason().to_owned()),
                 variables: ran_with.variables.clone(),
                 rollback_of: Some(self.plan.from.clone()),

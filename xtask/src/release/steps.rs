@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::checkout::Checkout;
-use super::platforms::{Platforms, on_railway};
+use super::platforms::{self, on_railway};
 use super::release_tag::HealthSnapshot;
 use crate::backup::{self, CreateOptions, off_machine};
 use crate::context::Context;
-use crate::domain::release::{BackupRef, Health, OnRailway};
+use crate::domain::parts::OnRailway;
+use crate::domain::release::{BackupRef, Health};
 use crate::domain::step::Step;
 use crate::domain::verdict::{CheckResult, HealthStatus, Severity};
 use crate::error::CliError;
@@ -18,11 +19,19 @@ use crate::exec::check_interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease, HealthReport};
 use crate::operation::run::Operation;
 use crate::report;
-use crate::tools::railway::RailwayDeployment;
+use crate::tools::railway::{Railway, RailwayDeployment};
 
-/// Takes and verifies a backup of what is live.
-pub fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: String) -> Result<BackupRef> {
-    operation.step(step, || {
+/// Takes and verifies a backup of what is live; `None` where there is no database.
+pub fn backup_step(
+    ctx: &Context,
+    operation: &Operation,
+    step: Step,
+    purpose: String,
+) -> Result<Option<BackupRef>> {
+    if ctx.env().mongodb.is_none() {
+        return Ok(None);
+    }
+    let taken = operation.step(step, || {
         let backup = backup::create(
             ctx,
             &CreateOptions {
@@ -32,7 +41,8 @@ pub fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: St
             },
         )?;
         Ok(backup.reference())
-    })
+    });
+    taken.map(Some)
 }
 
 /// Refuses to begin what cannot become live here: nothing would have the backup when the machine is gone.
@@ -41,7 +51,7 @@ pub fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: St
 /// Exit 3, in a workflow's job without a storage that outlives it.
 pub fn require_storage(ctx: &Context, kind: &str) -> Result<()> {
     ensure!(
-        !off_machine::machine_vanishes() || off_machine::is_configured(ctx),
+        ctx.env().mongodb.is_none() || !off_machine::machine_vanishes() || off_machine::is_configured(ctx),
         backup_errors::no_storage_off_machine(kind)
     );
     Ok(())
@@ -51,28 +61,27 @@ pub fn require_storage(ctx: &Context, kind: &str) -> Result<()> {
 ///
 /// # Errors
 /// Exit 3 where a machine that vanishes has the only copy of the backup.
-pub fn require_off_machine(ctx: &Context, operation: &Operation, backup: &BackupRef) -> Result<()> {
-    if operation.has_recorded_live() {
-        return Ok(());
+pub fn require_off_machine(ctx: &Context, operation: &Operation, backup: Option<&BackupRef>) -> Result<()> {
+    match backup {
+        Some(backup) if !operation.has_recorded_live() => off_machine::require(ctx, backup),
+        _ => Ok(()),
     }
-    off_machine::require(ctx, backup)
 }
 
 /// Uploads the backend of a commit and waits until it serves. From here on users see it, and its migrations run.
 pub fn backend_up(
     ctx: &Context,
     operation: &Operation,
-    platforms: &Platforms,
+    railway: &Railway,
     commit: &str,
 ) -> Result<RailwayDeployment> {
-    let began = Instant::now();
-    let earlier = operation
-        .done(Step::UploadBackend)
-        .map(|_| operation.backend_age());
-    let id: String = operation.step(Step::UploadBackend, || upload(ctx, operation, platforms, commit))?;
-    operation.step(Step::BackendServes, || {
+    let (began, name) = (Instant::now(), railway.name());
+    let uploaded = Step::UploadBackend.of(name);
+    let earlier = operation.done(&uploaded).map(|_| operation.backend_age(name));
+    let id: String = operation.step(uploaded, || upload(ctx, operation, railway, commit))?;
+    operation.step(Step::BackendServes.of(name), || {
         let age = earlier.unwrap_or_else(|| began.elapsed());
-        platforms.railway.wait(&id, age)
+        railway.wait(&id, age)
     })
 }
 
@@ -81,15 +90,19 @@ pub fn backend_up(
 pub fn backend_back(
     ctx: &Context,
     operation: &Operation,
-    platforms: &Platforms,
+    railway: &Railway,
     to: &OnRailway,
-    commit: &str,
+    release_commit: &str,
 ) -> Result<OnRailway> {
-    match platforms.backend_back(to, operation.backend_age()) {
+    match platforms::backend_back(railway, to, operation.backend_age(railway.name())) {
         Err(error) if is_refusal(&error) => {
+            let commit = to.commit.as_deref().unwrap_or(release_commit);
             report::progress(&format!("  {error:#}: building {commit} again"));
-            let id = upload(ctx, operation, platforms, commit)?;
-            Ok(on_railway(&platforms.railway.wait(&id, Duration::ZERO)?))
+            let id = upload(ctx, operation, railway, commit)?;
+            Ok(OnRailway {
+                commit: to.commit.clone(),
+                ..on_railway(&railway.wait(&id, Duration::ZERO)?)
+            })
         }
         other => other,
     }
@@ -102,10 +115,10 @@ fn is_refusal(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.code == refused)
 }
 
-fn upload(ctx: &Context, operation: &Operation, platforms: &Platforms, commit: &str) -> Result<String> {
+fn upload(ctx: &Context, operation: &Operation, railway: &Railway, commit: &str) -> Result<String> {
     let checkout = Checkout::of(ctx, commit)?;
-    let folder = checkout.backend(ctx, &platforms.railway.service()?)?;
-    platforms.railway.up(&folder, operation.id.as_str(), commit)
+    let folder = checkout.backend(railway.backend(), &railway.service()?)?;
+    railway.up(&folder, operation.id.as_str(), commit)
 }
 
 /// Checks the health of a release and gives what the record says about it. A check that a signal interrupted has no

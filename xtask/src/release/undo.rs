@@ -4,18 +4,18 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::platforms::{Platforms, join};
+use super::platforms::Platforms;
 use super::release_tag::schema_fingerprint;
 use super::releases::Releases;
+use super::revert::CodeBack;
 use super::rollback::{PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
-use super::steps::backend_back;
 use super::{deploy, rollback};
 use crate::backup;
 use crate::context::Context;
 use crate::domain::ledger::{LedgerOperation, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::{
-    BackupRef, DatabaseAction, DatabaseChoice, OnRailway, Release, SchemaFacts, database_action,
+    BackupRef, DatabaseAction, DatabaseChoice, Release, SchemaFacts, database_action,
 };
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
@@ -239,9 +239,12 @@ fn revert(ctx: &Context, recorded: &LedgerOperation, before: Option<&Release>) -
 fn is_uploaded(ctx: &Context, recorded: &LedgerOperation) -> Result<bool> {
     let commit = recorded.started.plan["commit"].as_str();
     let commit = commit.context("the plan names no commit")?;
-    Platforms::open(ctx)?
-        .railway
-        .has_release(recorded.id.as_str(), commit)
+    for railway in &Platforms::open(ctx)?.backends {
+        if railway.has_release(recorded.id.as_str(), commit)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The steps that revert an operation which stopped midway.
@@ -255,47 +258,22 @@ struct Revert<'a> {
 impl Revert<'_> {
     fn run(&self) -> Result<DataFacts> {
         let platforms = Platforms::open(self.ctx)?;
-        self.settle(&platforms)?;
+        let code = CodeBack {
+            ctx: self.ctx,
+            operation: self.operation,
+            platforms: &platforms,
+            before: self.before,
+        };
+        code.settle()?;
         // First the data: what is live goes on writing until it is replaced, and code never goes back beside data that could not.
         let data = self.data()?;
-        std::thread::scope(|scope| {
-            let frontend = scope.spawn(|| {
-                self.operation.step(Step::UndoFrontend, || {
-                    platforms.frontend_back(&self.before.vercel)
-                })
-            });
-            let backend = scope.spawn(|| {
-                self.operation
-                    .step(Step::UndoBackend, || self.backend_back(&platforms))
-            });
-            let (frontend, backend) = (join(frontend), join(backend));
-            frontend?;
-            backend.map(|_| data)
-        })
-    }
-
-    /// A backend that is still starting would replace the one that is rolled back, and run its migrations over the restored
-    /// data: wait until it finishes, whatever the result.
-    fn settle(&self, platforms: &Platforms) -> Result<()> {
-        self.operation.step(Step::UndoSettleBackend, || {
-            platforms.railway.settle(self.operation.backend_age())
-        })
-    }
-
-    fn backend_back(&self, platforms: &Platforms) -> Result<OnRailway> {
-        let before = self.before;
-        backend_back(
-            self.ctx,
-            self.operation,
-            platforms,
-            &before.railway,
-            &before.commit,
-        )
+        code.run()?;
+        Ok(data)
     }
 
     fn data(&self) -> Result<DataFacts> {
         let facts: Option<DataFacts> = self.operation.step(Step::UndoDatabase, || {
-            if self.recorded.started.kind == rollback::KIND {
+            if self.recorded.started.kind == rollback::KIND && self.ctx.env().mongodb.is_some() {
                 // Its collections are renamed back; where none was renamed, there is nothing to do.
                 let undone = Restore::of(self.ctx, self.operation)?.undo()?;
                 let data = if undone.collections.is_empty() {
@@ -320,7 +298,7 @@ impl Revert<'_> {
     /// A deploy has no shadow: where its backend was uploaded, its migrations may have run, and the backup that it
     /// took before is restored by the same rule as in a rollback.
     fn backup_to_restore(&self) -> Result<Option<BackupRef>> {
-        if !is_uploaded(self.ctx, self.recorded)? {
+        if self.ctx.env().mongodb.is_none() || !is_uploaded(self.ctx, self.recorded)? {
             return Ok(None);
         }
         let live = schema_fingerprint(self.ctx);
@@ -335,7 +313,7 @@ impl Revert<'_> {
             report::progress(&format!("  the database is kept: {why}"));
             return Ok(None);
         }
-        let taken = self.operation.done(Step::Backup).context(
+        let taken = self.operation.done(&Step::Backup.into()).context(
             "the backend was uploaded without a backup on record: restore one by hand (cargo xtask backup list)",
         )?;
         Ok(Some(serde_json::from_value(taken.clone())?))

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+use super::platforms::Platforms;
 use crate::config::VariableConfig;
 use crate::context::Context;
 use crate::domain::release::{Release, VariableFingerprint, hex};
@@ -23,13 +24,6 @@ pub struct Variables {
     key: Secret,
 }
 
-/// Names of the variables that a deploy sets, as the platforms know them.
-#[derive(Debug, Default)]
-pub struct ToSet {
-    pub backend: Vec<String>,
-    pub frontend: Vec<String>,
-}
-
 impl Variables {
     /// Reads the values from our environment. The platform's token keys the fingerprints: who can compute them can read
     /// the values anyway; after the token is changed, all fingerprints differ once.
@@ -41,7 +35,12 @@ impl Variables {
             .map(|variable| Ok((variable.clone(), ctx.secret(&variable.secret)?)));
         Ok(Self {
             values: values.collect::<Result<_>>()?,
-            key: ctx.secret(&ctx.env().railway.token)?,
+            key: ctx.secret(
+                ctx.env()
+                    .tokens()
+                    .first()
+                    .context("the environment has no part")?,
+            )?,
         })
     }
 
@@ -58,70 +57,90 @@ impl Variables {
             .collect()
     }
 
-    /// What a deploy sets: the backend's variables whose value on Railway is another one, and all of the frontend's. What
+    /// What a deploy sets, by part: the variables of a backend whose value on Railway is another one, and all of a frontend. What
     /// cannot be read back (sealed ones on Railway, every secret on Vercel) is set each time: a record says what we set,
     /// not what somebody, or an operation that was taken back, set since.
-    pub fn to_set(&self, railway: &Railway) -> Result<ToSet> {
-        let names: Vec<&str> = self.named(|variable| variable.railway.as_ref()).collect();
-        let there = if names.is_empty() {
-            BTreeMap::new()
-        } else {
-            railway.variables(&names)?
-        };
-        let differs = |(variable, value): &&(VariableConfig, Secret)| {
-            let set = variable
-                .railway
-                .as_ref()
-                .and_then(|name| there.get(name)?.as_ref());
-            set.is_none_or(|set| set.expose() != value.expose())
-        };
-        let backend = self.values.iter().filter(differs);
-        Ok(ToSet {
-            backend: backend
-                .filter_map(|(variable, _)| variable.railway.clone())
-                .collect(),
-            frontend: self
-                .named(|variable| variable.vercel.as_ref())
-                .map(str::to_owned)
-                .collect(),
-        })
+    pub fn to_set(&self, platforms: &Platforms) -> Result<BTreeMap<String, Vec<String>>> {
+        let mut to_set = BTreeMap::new();
+        for railway in &platforms.backends {
+            to_set.insert(railway.name().to_owned(), self.different_on(railway)?);
+        }
+        for frontend in &platforms.frontends {
+            to_set.insert(
+                frontend.name().to_owned(),
+                self.names_of_frontend(frontend.name()),
+            );
+        }
+        Ok(to_set)
     }
 
-    /// Sets the named variables of the backend for its next deployment.
+    fn different_on(&self, railway: &Railway) -> Result<Vec<String>> {
+        let wanted = self.of_backend(railway.name());
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
+        let there = railway.variables(&names)?;
+        let differs = |(name, value): &(&str, &Secret)| {
+            let set = there.get(*name).and_then(Option::as_ref);
+            set.is_none_or(|set| set.expose() != value.expose())
+        };
+        let different = wanted.into_iter().filter(differs);
+        Ok(different.map(|(name, _)| name.to_owned()).collect())
+    }
+
+    /// The variables of a backend under their names on Railway, in the order of the configuration.
+    fn of_backend(&self, part: &str) -> Vec<(&str, &Secret)> {
+        let of_part = self.values.iter().filter(|(variable, _)| variable.is_for(part));
+        of_part
+            .filter_map(|(variable, value)| Some((variable.railway.as_deref()?, value)))
+            .collect()
+    }
+
+    /// Sets the named variables of a backend for its next deployment.
     pub fn set_on_railway(&self, railway: &Railway, names: &[String]) -> Result<()> {
-        let wanted = self.values.iter().filter_map(|(variable, value)| {
-            let name = variable.railway.clone().filter(|name| names.contains(name))?;
-            Some((name, value.clone()))
-        });
+        let wanted = self.of_backend(railway.name()).into_iter();
+        let wanted = wanted.filter(|(name, _)| names.iter().any(|wanted| wanted == name));
+        let wanted = wanted.map(|(name, value)| (name.to_owned(), value.clone()));
         railway.set_variables(&wanted.collect())
     }
 
-    /// The values of the frontend's variables, under their names on Vercel: a build needs them, and cannot read them back.
-    pub fn of_frontend(&self) -> BTreeMap<String, Secret> {
-        let named = self
-            .values
-            .iter()
-            .filter_map(|(variable, value)| Some((variable.vercel.clone()?, value.clone())));
-        named.collect()
+    /// The values of a frontend's variables, under their names on Vercel: a build needs them, and cannot read them back.
+    pub fn of_frontend(&self, part: &str) -> BTreeMap<String, Secret> {
+        let of_part = self.values.iter().filter(|(variable, _)| variable.is_for(part));
+        of_part
+            .filter_map(|(variable, value)| Some((variable.vercel.clone()?, value.clone())))
+            .collect()
     }
 
-    /// Sets the named variables of the frontend for its next build.
+    /// Names of a frontend's variables on Vercel, in the order of the configuration.
+    fn names_of_frontend(&self, part: &str) -> Vec<String> {
+        let of_part = self.values.iter().filter(|(variable, _)| variable.is_for(part));
+        of_part
+            .filter_map(|(variable, _)| variable.vercel.clone())
+            .collect()
+    }
+
+    /// Sets the named variables of a frontend for its next build.
     pub fn set_on_vercel(&self, vercel: &Vercel, names: &[String]) -> Result<()> {
-        for (variable, value) in &self.values {
-            if let Some(name) = variable.vercel.as_ref().filter(|name| names.contains(name)) {
-                vercel.set_variable(name, value)?;
+        for (name, value) in self.of_frontend(vercel.name()) {
+            if names.contains(&name) {
+                vercel.set_variable(&name, &value)?;
             }
         }
         Ok(())
     }
 
-    fn named<'a>(
-        &'a self,
-        name: impl Fn(&'a VariableConfig) -> Option<&'a String>,
-    ) -> impl Iterator<Item = &'a str> {
-        self.values
-            .iter()
-            .filter_map(move |(variable, _)| name(variable).map(String::as_str))
+    /// Whether a variable of the part has another value than in that release, or was not set by it.
+    pub fn is_changed_for(&self, part: &str, since: &Release) -> Result<bool> {
+        for (variable, value) in self.values.iter().filter(|(variable, _)| variable.is_for(part)) {
+            let now = self.fingerprint(&variable.secret, value)?;
+            let then = since.variables.iter().find(|then| then.name == variable.secret);
+            if then.is_none_or(|then| then.fingerprint != now) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Names of the variables whose value was another one in that release.

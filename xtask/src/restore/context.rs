@@ -25,7 +25,7 @@ pub struct Restore<'a> {
 
 /// Connects to the environment's database.
 pub fn connect(ctx: &Context) -> Result<Live> {
-    let mongodb = &ctx.env().mongodb;
+    let mongodb = ctx.mongodb()?;
     Live::connect(&ctx.connection_string(&mongodb.uri)?, &mongodb.database)
 }
 

@@ -57,7 +57,7 @@ impl Copying<'_> {
             .filter(|n| n.database == live.name() && !self.is_chosen(n));
         let excluded: Vec<String> = others.map(|n| n.collection.clone()).collect();
         let validated = |n: &NamespaceRecord| n.options.get("validator").is_some();
-        let uri = ctx.connection_string(&ctx.env().mongodb.uri)?;
+        let uri = ctx.connection_string(&ctx.mongodb()?.uri)?;
         let request = mongorestore::Request {
             uri: &uri,
             from_database: live.name(),

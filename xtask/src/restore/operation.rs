@@ -137,7 +137,7 @@ fn restore(
     let (mut prepared, mut safety): (_, Option<BackupRef>) = (None, None);
     // Earlier versions did not record the steps before the swap.
     if !restore.swap_begun() {
-        safety = match operation.done(Step::SafetyBackup) {
+        safety = match operation.done(&Step::SafetyBackup.into()) {
             Some(taken) => Some(serde_json::from_value(taken.clone())?),
             None if restore.begun() => None,
             None => Some(safety_backup(ctx, operation)?),

@@ -74,22 +74,36 @@ impl std::fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The service of one environment.
+/// The service of one backend.
 #[derive(Debug, Clone)]
 pub struct Railway {
     root: PathBuf,
-    place: config::RailwayConfig,
+    place: config::BackendConfig,
     token: Secret,
 }
 
 impl Railway {
-    pub fn open(ctx: &Context) -> Result<Self> {
-        let place = ctx.env().railway.clone();
+    /// The service of this backend.
+    ///
+    /// # Errors
+    /// Usage (exit 2) where the token is not set.
+    pub fn open(ctx: &Context, backend: &config::BackendConfig) -> Result<Self> {
+        let place = backend.clone();
         Ok(Self {
             root: ctx.root.clone(),
             token: ctx.secret(&place.token)?,
             place,
         })
+    }
+
+    /// The backend as it is configured.
+    pub const fn backend(&self) -> &config::BackendConfig {
+        &self.place
+    }
+
+    /// The name of the backend.
+    pub fn name(&self) -> &str {
+        &self.place.name
     }
 
     /// Whether the token is one of this project and environment; anything else is refused before it is used.

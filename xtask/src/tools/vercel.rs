@@ -56,19 +56,23 @@ impl VercelDeployment {
     }
 }
 
-/// The project of one environment.
+/// The project of one frontend.
 #[derive(Debug, Clone)]
 pub struct Vercel {
     root: PathBuf,
-    place: config::VercelConfig,
+    place: config::FrontendConfig,
     token: Secret,
     /// What only a build is given: tokens of package registries.
     of_build: Vec<(String, Secret)>,
 }
 
 impl Vercel {
-    pub fn open(ctx: &Context) -> Result<Self> {
-        let place = ctx.env().vercel.clone();
+    /// The project of this frontend.
+    ///
+    /// # Errors
+    /// Usage (exit 2) where the token, or a secret of its build, is not set.
+    pub fn open(ctx: &Context, frontend: &config::FrontendConfig) -> Result<Self> {
+        let place = frontend.clone();
         let of_build = place.build_env.iter();
         let of_build = of_build.map(|name| Ok((name.clone(), ctx.secret(name)?)));
         Ok(Self {
@@ -77,6 +81,16 @@ impl Vercel {
             token: ctx.secret(&place.token)?,
             place,
         })
+    }
+
+    /// The frontend as it is configured.
+    pub const fn frontend(&self) -> &config::FrontendConfig {
+        &self.place
+    }
+
+    /// The name of the frontend.
+    pub fn name(&self) -> &str {
+        &self.place.name
     }
 
     /// The deployment that the production domain serves now; `None` where it serves none yet.

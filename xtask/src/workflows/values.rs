@@ -31,7 +31,12 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
         .collect();
     let identity = config.backup.identity.iter().cloned();
     let read: Vec<String> = identity.chain(storages).collect();
-    let backup = [vec![environment.mongodb.uri.clone()], read.clone()].concat();
+    let uri: Vec<String> = environment
+        .mongodb
+        .iter()
+        .map(|mongodb| mongodb.uri.clone())
+        .collect();
+    let backup = [uri, read.clone()].concat();
     let notify = config.optional_secret_names();
     let suite: Vec<String> = config
         .tests

@@ -15,9 +15,8 @@ use serde_json::Value;
 use xtask::domain::approval::{ApprovalRequest, REQUEST_SCHEMA};
 use xtask::domain::ledger::LedgerEvent;
 use xtask::domain::operation::OperationId;
-use xtask::domain::release::{
-    BackupRef, Health, OnRailway, OnVercel, RELEASE_SCHEMA, Release, VariableFingerprint,
-};
+use xtask::domain::parts::{OnRailway, OnVercel, ReleaseParts};
+use xtask::domain::release::{BackupRef, Health, RELEASE_SCHEMA, Release, VariableFingerprint};
 use xtask::domain::status_record::{StatusRecord, StatusResult};
 use xtask::domain::verdict::HealthStatus;
 use xtask::operation::status_records;
@@ -245,13 +244,17 @@ impl History {
             operation: id.to_string(),
             created: planned.created,
             commit: commit.to_string(),
-            railway: OnRailway {
-                deployment: "d".into(),
-                image_digest: None,
-            },
-            vercel: OnVercel {
-                deployment: "dpl".into(),
-            },
+            parts: ReleaseParts::one_of_each(
+                OnRailway {
+                    deployment: "d".into(),
+                    image_digest: None,
+                    commit: None,
+                },
+                OnVercel {
+                    deployment: "dpl".into(),
+                    commit: None,
+                },
+            ),
             backup: Some(BackupRef {
                 id: planned.began.format("%Y%m%d-%H%M%S").to_string(),
                 hash: "h".into(),

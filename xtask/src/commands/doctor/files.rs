@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use super::Line;
 use crate::archive::Recipients;
 use crate::commands::generate;
+use crate::config::Schema;
 use crate::context::Context;
 use crate::domain::migration::{MIGRATE_MONGO_FILES, MigrateMongo};
 use crate::release::migrations;
@@ -43,21 +44,28 @@ pub(super) fn files(ctx: &Context) -> Vec<Line> {
 /// Ids that no platform has.
 fn left_from_the_template(ctx: &Context) -> Option<Line> {
     let environment = ctx.env();
-    let (railway, vercel) = (&environment.railway, &environment.vercel);
-    let values = [
-        ("railway.project", &railway.project),
-        ("railway.environment", &railway.environment),
-        ("railway.service", &railway.service),
-        ("railway.url", &railway.url),
-        ("vercel.org", &vercel.org),
-        ("vercel.project", &vercel.project),
-        ("vercel.domain", &vercel.domain),
-    ];
+    let mut values = Vec::new();
+    for backend in &environment.backends {
+        values.extend([
+            ("railway.project", &backend.project),
+            ("railway.environment", &backend.environment),
+            ("railway.service", &backend.service),
+        ]);
+        values.extend(backend.url.as_ref().map(|url| ("railway.url", url)));
+    }
+    for frontend in &environment.frontends {
+        values.extend([
+            ("vercel.org", &frontend.org),
+            ("vercel.project", &frontend.project),
+            ("vercel.domain", &frontend.domain),
+        ]);
+    }
     let mut left: Vec<&str> = values
         .iter()
         .filter(|(_, value)| TEMPLATE_VALUES.contains(&value.as_str()))
         .map(|(name, _)| *name)
         .collect();
+    left.dedup();
     let repository = ctx
         .config
         .github
@@ -76,17 +84,32 @@ fn left_from_the_template(ctx: &Context) -> Option<Line> {
 
 fn folders(ctx: &Context) -> Vec<Line> {
     let environment = ctx.env();
-    let platforms = [
-        ("railway.source", environment.railway.source.as_path()),
-        ("vercel.source", environment.vercel.source.as_path()),
-    ];
+    let key = |single: &str, part: &str, what: &str| {
+        let is_single = ctx.config.schema == Schema::V1;
+        if is_single {
+            single.to_owned()
+        } else {
+            format!("{what} of {part}")
+        }
+    };
+    let mut parts: Vec<(String, &Path)> = Vec::new();
+    for backend in &environment.backends {
+        parts.push((key("railway.source", &backend.name, "folder"), &backend.folder));
+        let shares = backend.shares.iter();
+        parts.extend(shares.map(|folder| (key("", &backend.name, "shares"), folder.as_path())));
+    }
+    for frontend in &environment.frontends {
+        parts.push((key("vercel.source", &frontend.name, "folder"), &frontend.folder));
+        let shares = frontend.shares.iter();
+        parts.extend(shares.map(|folder| (key("", &frontend.name, "shares"), folder.as_path())));
+    }
     let suites = ctx
         .config
         .tests
         .values()
-        .map(|suite| ("tests", suite.dir.as_path()));
-    let missing = |(_, folder): &(&str, &Path)| !ctx.root.join(folder).is_dir();
-    platforms
+        .map(|suite| ("tests".to_owned(), suite.dir.as_path()));
+    let missing = |(_, folder): &(String, &Path)| !ctx.root.join(folder).is_dir();
+    parts
         .into_iter()
         .chain(suites)
         .filter(missing)
@@ -120,7 +143,13 @@ fn paths_of_migrations(ctx: &Context) -> Option<Line> {
 /// What migrate-mongo's own configuration names must be in ours: else a rollback keeps a changed database.
 fn migrate_mongo(ctx: &Context) -> Vec<Line> {
     let environment = ctx.env();
-    let mut folders = vec![Path::new("."), environment.railway.source.as_path()];
+    let mut folders = vec![Path::new(".")];
+    folders.extend(
+        environment
+            .backends
+            .iter()
+            .map(|backend| backend.folder.as_path()),
+    );
     folders.dedup();
     let mut lines = Vec::new();
     for folder in folders {

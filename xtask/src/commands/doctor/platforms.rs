@@ -4,9 +4,11 @@ use anyhow::Result;
 
 use super::Line;
 use crate::backup;
+use crate::config::{BackendConfig, FrontendConfig};
 use crate::context::Context;
 use crate::database::Live;
 use crate::domain::manifest::NamespaceKind;
+use crate::domain::parts::about;
 use crate::release::releases::Releases;
 use crate::restore::{self, Leftover};
 use crate::tools::railway::Railway;
@@ -16,16 +18,22 @@ use crate::tools::vercel::{Vercel, VercelProject};
 const IMAGES_LOOKED_AT: usize = 5;
 
 pub(super) fn railway(ctx: &Context) -> Vec<Line> {
+    let backends = ctx.env().backends.iter();
+    backends.flat_map(|backend| of_backend(ctx, backend)).collect()
+}
+
+fn of_backend(ctx: &Context, backend: &BackendConfig) -> Vec<Line> {
+    let subject = about("railway", &backend.name);
     let look = || -> Result<Vec<Line>> {
-        let railway = Railway::open(ctx)?;
+        let railway = Railway::open(ctx, backend)?;
         railway.check_token()?;
         let mut lines = vec![match railway.active()? {
-            Some(deployment) => Line::ok("railway", format!("{} serves", deployment.id)),
-            None => Line::warning("railway", "nothing is deployed", "cargo xtask deploy"),
+            Some(deployment) => Line::ok(subject.as_str(), format!("{} serves", deployment.id)),
+            None => Line::warning(subject.as_str(), "nothing is deployed", "cargo xtask deploy"),
         }];
         if railway.refuses_rollbacks() {
             lines.push(Line::warning(
-                "railway rollback",
+                about("railway rollback", &backend.name),
                 "Railway does not let this token roll back to an image",
                 "none is needed: a rollback builds from the tag, which takes some minutes longer",
             ));
@@ -33,51 +41,67 @@ pub(super) fn railway(ctx: &Context) -> Vec<Line> {
         let service = railway.service()?;
         if let Some(repository) = service.connected_repository() {
             lines.push(Line::warning(
-                "railway pushes",
+                about("railway pushes", &backend.name),
                 format!("each push to {repository} is deployed by the platform, over a rollback too"),
                 "railway service source disconnect",
             ));
         }
         if let Some(note) = service.note() {
             let fix = "remove the watch patterns in the settings of the service on Railway";
-            lines.push(Line::warning("railway service", note, fix));
+            lines.push(Line::warning(about("railway service", &backend.name), note, fix));
         }
         lines.extend(image_window(ctx, &railway)?);
         Ok(lines)
     };
-    let fix = format!("check {} and the ids in pipeline.toml", ctx.env().railway.token);
-    look().unwrap_or_else(|error| vec![Line::error("railway", &error, &fix)])
+    let fix = format!("check {} and the ids in pipeline.toml", backend.token);
+    look().unwrap_or_else(|error| vec![Line::error(subject.as_str(), &error, &fix)])
 }
 
 pub(super) fn vercel(ctx: &Context) -> Vec<Line> {
-    let look = || -> Result<Vec<Line>> {
-        let vercel = Vercel::open(ctx)?;
-        let mut lines = vec![match vercel.serving()? {
-            Some(deployment) => Line::ok("vercel", format!("{} serves", deployment.id)),
-            None => Line::warning("vercel", "the domain serves nothing", "cargo xtask deploy"),
-        }];
-        lines.extend(vercel_settings(ctx, &vercel.project()?));
-        Ok(lines)
-    };
-    let fix = format!("check {} and the ids in pipeline.toml", ctx.env().vercel.token);
-    look().unwrap_or_else(|error| vec![Line::error("vercel", &error, &fix)])
+    let frontends = ctx.env().frontends.iter();
+    frontends
+        .flat_map(|frontend| of_frontend(ctx, frontend))
+        .collect()
 }
 
-fn vercel_settings(ctx: &Context, project: &VercelProject) -> Vec<Line> {
+fn of_frontend(ctx: &Context, frontend: &FrontendConfig) -> Vec<Line> {
+    let subject = about("vercel", &frontend.name);
+    let look = || -> Result<Vec<Line>> {
+        let vercel = Vercel::open(ctx, frontend)?;
+        let mut lines = vec![match vercel.serving()? {
+            Some(deployment) => Line::ok(subject.as_str(), format!("{} serves", deployment.id)),
+            None => Line::warning(
+                subject.as_str(),
+                "the domain serves nothing",
+                "cargo xtask deploy",
+            ),
+        }];
+        lines.extend(vercel_settings(frontend, &vercel.project()?));
+        Ok(lines)
+    };
+    let fix = format!("check {} and the ids in pipeline.toml", frontend.token);
+    look().unwrap_or_else(|error| vec![Line::error(subject.as_str(), &error, &fix)])
+}
+
+fn vercel_settings(frontend: &FrontendConfig, project: &VercelProject) -> Vec<Line> {
     let pushes = project.git_deploys().map(|repository| {
         let found = format!("each push to {repository} goes to the production domain, over a rollback too");
         let fix = "disconnect the repository, or switch off \"Auto-assign Custom Production Domains\"";
-        Line::warning("vercel pushes", found, fix)
+        Line::warning(about("vercel pushes", &frontend.name), found, fix)
     });
     let rolls_out = project.rolls_out().then(|| {
         let found = "rolling releases: a promotion would move a part of the users only";
-        Line::warning("vercel rollout", found, "disable rolling releases on Vercel")
+        Line::warning(
+            about("vercel rollout", &frontend.name),
+            found,
+            "disable rolling releases on Vercel",
+        )
     });
-    let closed = project.protects_staged() && ctx.env().vercel.protection_bypass.is_none();
+    let closed = project.protects_staged() && frontend.protection_bypass.is_none();
     let closed = closed.then(|| {
         let found = "the addresses of deployments ask for a login: a staged frontend cannot be checked";
         Line::warning(
-            "vercel protection",
+            about("vercel protection", &frontend.name),
             found,
             "set `protection_bypass` in pipeline.toml",
         )
@@ -86,8 +110,10 @@ fn vercel_settings(ctx: &Context, project: &VercelProject) -> Vec<Line> {
 }
 
 pub(super) fn database(ctx: &Context) -> Vec<Line> {
+    let Some(place) = &ctx.env().mongodb else {
+        return vec![Line::ok("database", "the environment has none")];
+    };
     let look = || -> Result<Vec<Line>> {
-        let place = &ctx.env().mongodb;
         let live = Live::connect(&ctx.connection_string(&place.uri)?, &place.database)?;
         let server = live.server()?;
         let mut lines = vec![Line::ok(
@@ -98,10 +124,7 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
         lines.extend(restore::leftovers(&live)?.iter().map(leftover));
         Ok(lines)
     };
-    let fix = format!(
-        "check {} and the network access of the cluster",
-        ctx.env().mongodb.uri
-    );
+    let fix = format!("check {} and the network access of the cluster", place.uri);
     look().unwrap_or_else(|error| vec![Line::error("database", &error, &fix)])
 }
 
@@ -139,14 +162,17 @@ fn image_window(ctx: &Context, railway: &Railway) -> Result<Option<Line>> {
     };
     let mut reach = None;
     for release in good.iter().take(IMAGES_LOOKED_AT) {
-        if railway.deployment(&release.railway.deployment)?.can_rollback != Some(true) {
+        let Some(recorded) = release.parts.backends.get(railway.name()) else {
+            break;
+        };
+        if railway.deployment(&recorded.deployment)?.can_rollback != Some(true) {
             break;
         }
         reach = Some(*release);
     }
     Ok(Some(match reach {
         Some(oldest) => Line::ok(
-            "images",
+            about("images", railway.name()),
             format!(
                 "Railway keeps those of the releases back to {} ({} UTC)",
                 oldest.tag,
@@ -154,7 +180,7 @@ fn image_window(ctx: &Context, railway: &Railway) -> Result<Option<Line>> {
             ),
         ),
         None => Line::warning(
-            "images",
+            about("images", railway.name()),
             format!("Railway no longer keeps that of {}", newest.tag),
             "none is needed: a rollback builds from the tag, which takes some minutes longer",
         ),

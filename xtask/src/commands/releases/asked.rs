@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::backup;
 use crate::context::Context;
+use crate::domain::parts::about;
 use crate::domain::release::Release;
 use crate::exec;
 use crate::release::platforms::Serving;
@@ -34,24 +35,52 @@ pub(super) struct Asked {
 /// Asks everything at once. `offered` are the releases whose image matters.
 pub(super) fn ask(ctx: &Context, offered: Vec<Release>, backups: Vec<String>) -> Asked {
     let until = Instant::now() + LIMIT;
-    let backend = in_background(ctx, |ctx| Railway::open(&ctx)?.active());
-    let frontend = in_background(ctx, |ctx| Vercel::open(&ctx)?.serving());
+    let environment = ctx.env();
+    let backends: Vec<_> = environment
+        .backends
+        .iter()
+        .cloned()
+        .map(|backend| {
+            (
+                backend.name.clone(),
+                in_background(ctx, move |ctx| Railway::open(&ctx, &backend)?.active()),
+            )
+        })
+        .collect();
+    let frontends: Vec<_> = environment
+        .frontends
+        .iter()
+        .cloned()
+        .map(|frontend| {
+            (
+                frontend.name.clone(),
+                in_background(ctx, move |ctx| Vercel::open(&ctx, &frontend)?.serving()),
+            )
+        })
+        .collect();
     let images = each(ctx, offered, |ctx, release: &Release| {
-        let deployment =
-            Railway::open(ctx).and_then(|railway| railway.deployment(&release.railway.deployment));
-        // One that the platform does not know any more is gone.
-        let kept = deployment.is_ok_and(|deployment| deployment.can_rollback == Some(true));
-        (release.tag.clone(), Some(kept))
+        (release.tag.clone(), Some(has_images(ctx, release)))
     });
     let days = each(ctx, backups, |ctx, id: &String| (id.clone(), days_left(ctx, id)));
     let mut asked = Asked::default();
-    let backend = asked.answer(&backend, until, "Railway (what the backend serves)");
-    let frontend = asked.answer(&frontend, until, "Vercel (what the frontend serves)");
+    let mut serving = Serving::default();
+    let (mut is_railway_there, mut is_vercel_there) = (true, true);
+    for (name, answer) in backends {
+        let who = format!("Railway (what {} serves)", about("the backend", &name));
+        let active = asked.answer(&answer, until, &who);
+        is_railway_there &= active.is_some();
+        serving.backends.extend(active.map(|active| (name, active)));
+    }
+    for (name, answer) in frontends {
+        let who = format!("Vercel (what {} serves)", about("the frontend", &name));
+        let deployment = asked.answer(&answer, until, &who);
+        is_vercel_there &= deployment.is_some();
+        serving
+            .frontends
+            .extend(deployment.map(|deployment| (name, deployment)));
+    }
+    asked.serving = (is_railway_there && is_vercel_there).then_some(serving);
     // Without an answer to this, none about an image is one.
-    let is_railway_there = backend.is_some();
-    asked.serving = backend
-        .zip(frontend)
-        .map(|(backend, frontend)| Serving { backend, frontend });
     if is_railway_there {
         asked.images = asked.collect(&images, until, "Railway (which images it has)");
     }
@@ -60,6 +89,19 @@ pub(super) fn ask(ctx: &Context, offered: Vec<Release>, backups: Vec<String>) ->
         exec::end_children();
     }
     asked
+}
+
+/// Whether the platform has the image of each backend still. One that it does not know any more is gone.
+fn has_images(ctx: &Context, release: &Release) -> bool {
+    let mut backends = ctx.env().backends.iter();
+    backends.all(|backend| {
+        let Some(recorded) = release.parts.backends.get(&backend.name) else {
+            return true;
+        };
+        let deployment =
+            Railway::open(ctx, backend).and_then(|railway| railway.deployment(&recorded.deployment));
+        deployment.is_ok_and(|deployment| deployment.can_rollback == Some(true))
+    })
 }
 
 impl Asked {

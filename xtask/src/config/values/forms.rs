@@ -13,6 +13,12 @@ pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.starts_with(['-', '.']) && text.chars().all(is_inside)
 }
 
+/// The name of a part: it stands in the names of steps, between spaces.
+pub(super) fn is_part_name(text: &str) -> bool {
+    let is_inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(is_inside)
+}
+
 /// What neither a shell nor YAML reads otherwise, in paths.
 pub(super) fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/')

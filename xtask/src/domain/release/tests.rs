@@ -1,3 +1,4 @@
+use super::super::parts::{OnRailway, OnVercel};
 use super::*;
 
 fn release(tag: &str) -> Release {
@@ -8,13 +9,17 @@ fn release(tag: &str) -> Release {
         operation: "20250101-000000-abcd".into(),
         created: "2025-01-01T00:00:00Z".parse().unwrap(),
         commit: "0123456789abcdef".into(),
-        railway: OnRailway {
-            deployment: "d".into(),
-            image_digest: None,
-        },
-        vercel: OnVercel {
-            deployment: "dpl".into(),
-        },
+        parts: ReleaseParts::one_of_each(
+            OnRailway {
+                deployment: "d".into(),
+                image_digest: None,
+                commit: None,
+            },
+            OnVercel {
+                deployment: "dpl".into(),
+                commit: None,
+            },
+        ),
         backup: Some(BackupRef {
             id: format!("before-{tag}"),
             hash: "h".into(),

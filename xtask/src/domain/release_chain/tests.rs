@@ -209,9 +209,9 @@ fn an_undo_moves_what_should_be_live_to_the_deployments_that_it_made() {
     ];
     let newest = release("a");
     let undone = expected_live(&state(&undo, OperationOutcome::Undone), &newest);
-    assert_eq!(undone.railway.deployment, "d2");
+    assert_eq!(undone.parts.backends["backend"].deployment, "d2");
     let failed = expected_live(&state(&[], OperationOutcome::Failed), &newest);
-    assert_eq!(failed.railway, newest.railway);
+    assert_eq!(failed.parts, newest.parts);
 }
 
 #[test]

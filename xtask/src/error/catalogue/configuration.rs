@@ -47,6 +47,18 @@ catalogue! {
         live "nothing was changed",
         next "choose one of: {known}";
 
+    /// The command works on the database of an environment that has none in the configuration.
+    no_database(environment, file) Usage
+        "the environment `{environment}` has no database in {file}: there is nothing to back up and nothing to restore",
+        live "nothing was changed",
+        next "write `[environments.{environment}.mongodb]` with `uri` and `database` to {file}, or leave this command out";
+
+    /// The command releases an environment that has no backend and no frontend in the configuration.
+    nothing_to_release(environment, file) Usage
+        "the environment `{environment}` has no backend and no frontend in {file}: there is nothing to release",
+        live "nothing was changed",
+        next "write `[[environments.{environment}.backends]]` or `[[environments.{environment}.frontends]]` to {file} (docs/SETUP.md)";
+
     /// The command runs outside of a repository with a pipeline.
     pipeline_file_missing(file) Usage
         "no {file} here or in a folder above",

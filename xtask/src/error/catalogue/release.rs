@@ -35,6 +35,12 @@ catalogue! {
         live "as {operation} left it",
         next "cargo xtask {kind} --break-glass {environment} --resume {operation}   (or --undo {operation}), then run the command again";
 
+    /// A record or a plan names a part that the configuration has not any more.
+    part_unknown(kind, name) Refused
+        "pipeline.toml has no {kind} {name}, which the release has",
+        live "nothing was changed",
+        next "write the {kind} back to pipeline.toml and run the command again";
+
     /// The undo of the first release.
     no_release_before(tag) Refused
         "there was no release before {tag}",

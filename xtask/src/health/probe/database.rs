@@ -33,7 +33,11 @@ pub(in crate::health) struct DatabaseProbe {
 
 impl DatabaseProbe {
     pub(super) fn probe(&self, run: &RunContext<'_>) -> ProbeResult {
-        let mongodb = &run.ctx.env().mongodb;
+        let Some(mongodb) = &run.ctx.env().mongodb else {
+            return ProbeResult::of(&Problem::Failed(
+                "the environment has no database in pipeline.toml".into(),
+            ));
+        };
         if run.ctx.secret_if_set(&mongodb.uri).is_none() {
             return ProbeResult::missing(Missing::Secret(mongodb.uri.clone()));
         }

@@ -113,9 +113,7 @@ impl HttpProbe {
             }
         }
         let url = self.url.fill_url(values)?;
-        if super::is_below(&url, &values.frontend) {
-            headers.extend(run.frontend_headers.iter().cloned());
-        }
+        headers.extend(run.staged_headers(&url));
         Ok(HttpRequest {
             method: self.method.clone(),
             url,

@@ -12,7 +12,7 @@ use crate::domain::verdict::CheckResult;
 use crate::health::expect;
 use crate::health::file::MarkerIs;
 use crate::health::http::{Answer, FailedRequest};
-use crate::health::template::{Missing, Template};
+use crate::health::template::{self, Missing, Template};
 
 #[derive(Debug)]
 pub(in crate::health) struct ReleaseProbe {
@@ -117,7 +117,13 @@ impl ReleaseProbe {
             }
         };
         let release = run.values.release.as_ref();
-        let wanted_commit = release.map(|release| release.commit.as_str());
+        let backend = self.backend.backends().next();
+        let backend = backend.and_then(|name| template::part(&run.values.backends, name));
+        let backend = backend.map(|(name, _)| name.as_str());
+        let frontend = self.frontend.frontends().next();
+        let frontend = frontend.and_then(|name| template::part(&run.values.frontends, name));
+        let frontend = frontend.map(|(name, _)| name.as_str());
+        let wanted_commit = release.map(|release| release.commit_of(backend));
         let wanted_version = release.and_then(|release| release.version.as_deref());
         compare("the backend's commit", Some(&reported.commit), wanted_commit);
         if self.version.is_some() {
@@ -131,12 +137,15 @@ impl ReleaseProbe {
             compare(
                 "the backend's deployment",
                 reported.deployment.as_deref(),
-                release.and_then(|release| release.railway_deployment.as_deref()),
+                release.and_then(|release| release.backend(backend?)),
             );
         }
         // With no release asked for, both sides must at least be of the same one.
         let (what, wanted_marker) = match self.marker_is {
-            MarkerIs::Commit => ("the frontend's commit", wanted_commit.or(Some(&reported.commit))),
+            MarkerIs::Commit => {
+                let wanted = release.map(|release| release.commit_of(frontend));
+                ("the frontend's commit", wanted.or(Some(&reported.commit)))
+            }
             MarkerIs::Version => (
                 "the frontend's version",
                 wanted_version.or(reported.version.as_deref()),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::Entry;
 use crate::domain::ledger::LedgerOperation;
-use crate::domain::step::{Budgets, Step};
+use crate::domain::step::{Budgets, PartStep, Step};
 use crate::domain::timeline::Timing;
 
 /// Steps that start a backend on the platform, which goes on with it whatever becomes of us.
@@ -21,8 +21,8 @@ pub(super) struct Attempts {
     spent_ms: BTreeMap<String, u64>,
     /// The steps that are done, with the time of all their attempts.
     pub done: Vec<Timing>,
-    /// When a backend was first begun.
-    backend_began: Option<DateTime<Utc>>,
+    /// By backend: when it was first begun.
+    backend_began: BTreeMap<String, DateTime<Utc>>,
 }
 
 impl Attempts {
@@ -71,13 +71,13 @@ impl Attempts {
     }
 
     /// The time that a step took before this process.
-    pub(super) fn spent(&self, step: Step) -> Duration {
-        Duration::from_millis(self.spent_ms.get(step.name()).copied().unwrap_or(0))
+    pub(super) fn spent(&self, step: &PartStep) -> Duration {
+        Duration::from_millis(self.spent_ms.get(&step.name()).copied().unwrap_or(0))
     }
 
     /// How long ago a backend was first begun.
-    pub(super) fn backend_age(&self) -> Duration {
-        let began = self.backend_began;
+    pub(super) fn backend_age(&self, part: &str) -> Duration {
+        let began = self.backend_began.get(part).copied();
         began.map_or(Duration::ZERO, |began| {
             (Utc::now() - began).to_std().unwrap_or_default()
         })
@@ -99,9 +99,11 @@ impl Attempts {
     }
 
     fn see_backend(&mut self, name: &str, at: DateTime<Utc>) {
-        if Step::named(name).is_some_and(|step| STARTS_BACKEND.contains(&step)) {
-            self.backend_began = Some(self.backend_began.map_or(at, |first| first.min(at)));
-        }
+        let Some(step) = PartStep::named(name).filter(|step| STARTS_BACKEND.contains(&step.step)) else {
+            return;
+        };
+        let began = self.backend_began.entry(step.part().to_owned()).or_insert(at);
+        *began = at.min(*began);
     }
 }
 
@@ -116,6 +118,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ledger::{Holder, LedgerStep, Started};
+    use crate::domain::parts::BACKEND;
 
     const BUDGETS: Budgets = Budgets {
         backup_ms: 180_000,
@@ -192,9 +195,9 @@ mod tests {
             begun(Step::RollBackFrontend, 3_601),
         ];
         let attempts = Attempts::of(&journal, &operation(3_660), &BUDGETS);
-        assert_eq!(attempts.spent(Step::RollBackBackend).as_secs(), 420 + 60);
-        assert_eq!(attempts.spent(Step::RollBackFrontend).as_secs(), 59);
-        assert_eq!(attempts.spent(Step::SwapDatabase), Duration::ZERO);
+        assert_eq!(attempts.spent(&Step::RollBackBackend.into()).as_secs(), 420 + 60);
+        assert_eq!(attempts.spent(&Step::RollBackFrontend.into()).as_secs(), 59);
+        assert_eq!(attempts.spent(&Step::SwapDatabase.into()), Duration::ZERO);
         let [backup] = &attempts.done[..] else {
             panic!("{:?}", attempts.done)
         };
@@ -202,7 +205,7 @@ mod tests {
             (backup.start_ms, backup.duration_ms, backup.budget_ms),
             (0, 10_000, Some(180_000))
         );
-        assert_eq!(attempts.backend_began, Some(at(10)));
+        assert_eq!(attempts.backend_began.get(BACKEND), Some(&at(10)));
     }
 
     #[test]
@@ -227,7 +230,7 @@ mod tests {
             facts: Value::Null,
         });
         let attempts = Attempts::of(&[], &recorded, &BUDGETS);
-        assert_eq!(attempts.backend_began, Some(at(30)));
+        assert_eq!(attempts.backend_began.get(BACKEND), Some(&at(30)));
         assert!(attempts.done.is_empty());
     }
 }

@@ -1,14 +1,19 @@
 //! What a deploy will do: facts, the plan made of them, and everything that speaks against it.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::kept;
 use crate::approval;
 use crate::backup::{encryption, off_machine};
 use crate::config::OnUnhealthy;
-use crate::context::Context;
+use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::migration::ChangedMigration;
+use crate::domain::parts::{BACKEND, FRONTEND, ReleaseParts, about};
 use crate::domain::release::rolled_back_by;
+use crate::error::catalogue::configuration as errors;
 use crate::health;
 use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
@@ -16,14 +21,13 @@ use crate::release::break_glass;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
 use crate::release::migrations;
-use crate::release::others::{Settings, accepted_in_words};
+use crate::release::others::{Settings, absent, accepted_in_words};
 use crate::release::platforms::Platforms;
 use crate::release::releases::{Releases, tag_note};
-use crate::release::variables::{ToSet, Variables};
+use crate::release::variables::Variables;
 use crate::report;
 use crate::setup::protection;
 use crate::tools::git::Git;
-use crate::tools::railway::Railway;
 
 /// The plan; its SHA-256 is what approvals are bound to, so it holds no times and no random names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,12 @@ pub struct DeployPlan {
     /// Those that will be set on the frontend's platform, where none can be compared.
     #[serde(default)]
     pub frontend_variables: Vec<String>,
+    /// Variables that will be set for parts of other names than those of a pipeline with one of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub part_variables: BTreeMap<String, Vec<String>>,
+    /// Parts that did not change: they keep their deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<ReleaseParts>,
     /// People who must approve.
     pub approvals: u32,
     pub notes: Vec<String>,
@@ -56,6 +66,9 @@ pub struct Allowed {
 
 /// Observes the world, plans, and collects every problem.
 pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
+    if ctx.env().backends.is_empty() && ctx.env().frontends.is_empty() {
+        return Err(errors::nothing_to_release(&ctx.env_name, PIPELINE_FILE).into());
+    }
     let mut preflight = Preflight::default();
     let git = Git::open(ctx);
     let commit = git.head()?;
@@ -68,17 +81,28 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     break_glass::require_none(ctx, &mut preflight);
     let last = releases.newest();
     let mut notes = approval::notes(ctx, last)?;
+    notes.extend(absent(ctx));
+    let (mut kept, mut variables) = (None, BTreeMap::new());
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
-        preflight.check("the backend's token", platforms.railway.check_token());
+        for railway in &platforms.backends {
+            preflight.check(
+                &about("the backend's token", railway.name()),
+                railway.check_token(),
+            );
+        }
         let settings = Settings::ask(&platforms, &mut preflight);
         if let Some(checkout) = &checkout {
-            settings.check_folders(ctx, checkout, &mut preflight);
+            settings.check_folders(checkout, &mut preflight);
         }
         notes.extend(settings.check(ctx, &mut preflight));
         if let Some(serving) = preflight.check("what serves now", platforms.serving()) {
             let drift = allowed.drift || accepted_in_words(ctx);
             notes.extend(releases.require_no_drift(&serving, drift, &mut preflight));
+            let unchanged = kept::unchanged(ctx, &git, &commit, &releases, &serving);
+            kept = preflight.check("what changed", unchanged).flatten();
         }
+        let to_set = Variables::read(ctx).and_then(|variables| variables.to_set(&platforms));
+        variables = preflight.check("the variables", to_set).unwrap_or_default();
     }
     for gap in preflight
         .check("the protection on GitHub", protection::gaps(ctx))
@@ -88,13 +112,12 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
             format!("{}: {} (fix: {})", gap.subject, gap.found, gap.fix)
         });
     }
-    preflight.check(
-        "the database's secret",
-        ctx.connection_string(&ctx.env().mongodb.uri),
-    );
+    if let Some(mongodb) = &ctx.env().mongodb {
+        preflight.check("the database's secret", ctx.connection_string(&mongodb.uri));
+        preflight.check("the backup's keys", encryption::check(ctx));
+    }
     preflight.check("the health checks", health::check_for_release(ctx));
     preflight.check("the migrations", migrations::require(ctx, &git, &commit));
-    preflight.check("the backup's keys", encryption::check(ctx));
     preflight.check(
         "the time that the job has",
         JobLimit::read(ctx).and_then(|limit| limit.require_all()),
@@ -104,9 +127,6 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
          have the backup of what the rollback replaces"
             .into()
     });
-    let variables = preflight
-        .check("the variables", variables(ctx))
-        .unwrap_or_default();
     check_rolled_back(&releases, commit.as_str(), allowed.rolled_back, &mut preflight);
     let migrations = match last {
         Some(last) => {
@@ -117,6 +137,12 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         None => Vec::new(),
     };
     preflight.finish("the deploy")?;
+    // What keeps its deployment takes no new values: they did not change.
+    variables.retain(|part, names| {
+        let keeps =
+            |kept: &ReleaseParts| kept.backends.contains_key(part) || kept.frontends.contains_key(part);
+        !names.is_empty() && !kept.as_ref().is_some_and(keeps)
+    });
     // No part of the plan: approvals hold when the branch moves on over a workflow file.
     if let Some(note) = tag_note(ctx, commit.as_str()) {
         report::progress(&format!("note: {note}"));
@@ -126,8 +152,10 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         commit: commit.as_str().to_owned(),
         replaces: last.map(|release| release.tag.clone()),
         migrations,
-        variables: variables.backend,
-        frontend_variables: variables.frontend,
+        variables: variables.remove(BACKEND).unwrap_or_default(),
+        frontend_variables: variables.remove(FRONTEND).unwrap_or_default(),
+        part_variables: variables,
+        kept,
         approvals: approval::required(ctx, last)?,
         notes,
     };
@@ -151,12 +179,9 @@ fn check_repository(ctx: &Context, git: &Git, preflight: &mut Preflight) {
 /// The automatic rollback has no step of a workflow between its backup and its live changes.
 fn can_roll_back_at_once(ctx: &Context) -> bool {
     ctx.config.deploy.on_unhealthy == OnUnhealthy::Stop
+        || ctx.env().mongodb.is_none()
         || !off_machine::machine_vanishes()
         || off_machine::is_configured(ctx)
-}
-
-fn variables(ctx: &Context) -> Result<ToSet> {
-    Variables::read(ctx)?.to_set(&Railway::open(ctx)?)
 }
 
 /// A commit that was rolled back is not deployed again by accident.
@@ -175,6 +200,29 @@ fn check_rolled_back(releases: &Releases, commit: &str, allowed: bool, preflight
 }
 
 impl DeployPlan {
+    /// Variables that will be set for a part.
+    pub fn variables_of(&self, part: &str) -> &[String] {
+        match part {
+            BACKEND => &self.variables,
+            FRONTEND => &self.frontend_variables,
+            _ => self.part_variables.get(part).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    /// Whether a backend keeps its deployment.
+    pub fn keeps_backend(&self, part: &str) -> bool {
+        self.kept
+            .as_ref()
+            .is_some_and(|kept| kept.backends.contains_key(part))
+    }
+
+    /// Whether a frontend keeps its deployment.
+    pub fn keeps_frontend(&self, part: &str) -> bool {
+        self.kept
+            .as_ref()
+            .is_some_and(|kept| kept.frontends.contains_key(part))
+    }
+
     /// The plan for people.
     pub fn text(&self) -> String {
         let list = |items: &[String]| {
@@ -198,8 +246,17 @@ impl DeployPlan {
                 "frontend variables to set".to_owned(),
                 list(&self.frontend_variables),
             ],
-            vec!["approvals needed".to_owned(), self.approvals.to_string()],
         ];
+        rows.extend(
+            self.part_variables
+                .iter()
+                .map(|(part, names)| vec![format!("variables of {part} to set"), list(names)]),
+        );
+        rows.extend(self.kept.iter().flat_map(|kept| {
+            let names = kept.backends.keys().chain(kept.frontends.keys());
+            names.map(|name| vec![name.clone(), "did not change: it keeps its deployment".to_owned()])
+        }));
+        rows.push(vec!["approvals needed".to_owned(), self.approvals.to_string()]);
         rows.extend(
             self.notes
                 .iter()

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::plan::{Backend, RollbackPlan};
+use super::plan::{Backend, RollbackPlan, slowest};
 use crate::domain::release::Release;
 use crate::domain::step::Step;
 
@@ -75,17 +75,21 @@ pub(super) fn estimate(plan: &RollbackPlan, releases: &[Release], budget_ms: u64
         let swap = rolled_back(&[Step::SwapDatabase]);
         phases.push(phase((1, "swap of the database"), &[swap]));
     }
-    phases.push(match plan.backend {
-        Backend::Image => phase((2, "backend, with its image"), &image),
-        Backend::Rebuild => phase((2, "backend, built again"), &[built]),
-    });
-    phases.push(phase(
-        (2, "frontend"),
-        &[
-            rolled_back(&[Step::RollBackFrontend]),
-            deployed(&[Step::PromoteFrontend]),
-        ],
-    ));
+    if !plan.backends.is_empty() {
+        phases.push(match slowest(plan.backends.values()) {
+            Backend::Image => phase((2, "backend, with its image"), &image),
+            Backend::Rebuild => phase((2, "backend, built again"), &[built]),
+        });
+    }
+    if !plan.frontends.is_empty() {
+        phases.push(phase(
+            (2, "frontend"),
+            &[
+                rolled_back(&[Step::RollBackFrontend]),
+                deployed(&[Step::PromoteFrontend]),
+            ],
+        ));
+    }
     if plan.restores() {
         let proof = rolled_back(&[Step::ProveDatabase]);
         phases.push(phase((3, "proof of the database"), &[proof]));

@@ -6,8 +6,10 @@ use std::thread::scope;
 
 use anyhow::Result;
 
+use crate::config::BackendConfig;
 use crate::context::Context;
 use crate::domain::migration::ChangedMigration;
+use crate::domain::parts::{OnRailway, ReleaseParts};
 use crate::domain::release::Release;
 use crate::release::migrations;
 use crate::release::others::others_who_deploy;
@@ -15,7 +17,7 @@ use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::release_tag::schema_fingerprint;
 use crate::release::releases::Releases;
 use crate::tools::git::Git;
-use crate::tools::railway::RailwayService;
+use crate::tools::railway::{Railway, RailwayService};
 use crate::tools::vercel;
 
 /// The answers; one that is an error is a problem of the plan's preflight.
@@ -36,24 +38,30 @@ pub(super) struct OfGit {
 
 /// What the platforms say.
 pub(super) struct OfPlatforms {
-    pub token: Result<()>,
     pub serving: Result<Serving>,
-    /// The target's frontend.
-    pub frontend: Result<vercel::VercelDeployment>,
-    /// Whether the platform still has the target's backend as an image.
+    /// Those of the target, by part.
+    pub frontends: Vec<(String, Result<vercel::VercelDeployment>)>,
+    pub backends: Vec<OfBackend>,
+    /// Who else deploys; what could not be asked stops no rollback.
+    pub others: Vec<String>,
+}
+
+/// What Railway says of one backend of the target.
+pub(super) struct OfBackend {
+    pub config: BackendConfig,
+    pub token: Result<()>,
+    /// Whether the platform still has the target's image.
     pub image_kept: bool,
     /// Whether the platform refuses the token a rollback to an image.
     pub rollback_refused: bool,
     /// The settings of the service, which decide what a new build takes.
     pub service: Result<RailwayService>,
-    /// Who else deploys; what could not be asked stops no rollback.
-    pub others: Vec<String>,
 }
 
 impl Facts {
-    pub(super) fn ask(ctx: &Context, target: &Release, releases: &Releases) -> Self {
+    pub(super) fn ask(ctx: &Context, parts: &ReleaseParts, target: &Release, releases: &Releases) -> Self {
         scope(|scope| {
-            let platforms = scope.spawn(|| Platforms::open(ctx).map(|all| OfPlatforms::ask(&all, target)));
+            let platforms = scope.spawn(|| Platforms::open(ctx)?.asked(parts));
             let live_schema = scope.spawn(|| schema_fingerprint(ctx));
             let git = OfGit::ask(ctx, target, releases);
             Self {
@@ -87,34 +95,78 @@ impl OfGit {
     }
 }
 
-impl OfPlatforms {
-    fn ask(platforms: &Platforms, target: &Release) -> Self {
+impl Platforms {
+    fn asked(&self, target: &ReleaseParts) -> Result<OfPlatforms> {
+        let backends = target.backends.iter();
+        let backends = backends.map(|(name, to)| Ok((self.backend(name)?, to)));
+        let backends = backends.collect::<Result<Vec<_>>>()?;
+        let frontends = target.frontends.iter();
+        let frontends = frontends.map(|(name, to)| Ok((self.frontend(name)?, to)));
+        let frontends = frontends.collect::<Result<Vec<_>>>()?;
         scope(|scope| {
-            let serving = scope.spawn(|| platforms.serving());
-            let frontend = scope.spawn(|| platforms.vercel.inspect(&target.vercel.deployment));
-            let refused = scope.spawn(|| platforms.railway.refuses_rollbacks());
-            let service = scope.spawn(|| platforms.railway.service());
-            let project = scope.spawn(|| platforms.vercel.project().ok());
-            let token = platforms.railway.check_token();
-            let image = platforms.railway.deployment(&target.railway.deployment);
-            let (serving, service) = (join(serving), join(service));
-            let serves = |id: &str| {
-                let backend = serving.as_ref().ok().and_then(|serving| serving.backend.as_ref());
-                backend.is_some_and(|backend| backend.id == id)
-            };
-            // Of what serves now the platform does not say that it can be rolled back to.
-            let kept = |image: &crate::tools::railway::RailwayDeployment| {
-                image.can_rollback.unwrap_or(false) || serves(&image.id)
-            };
-            Self {
-                token,
-                image_kept: image.as_ref().is_ok_and(kept),
-                frontend: join(frontend),
-                rollback_refused: join(refused),
-                others: others_who_deploy(service.as_ref().ok(), join(project).as_ref()),
-                service,
-                serving,
+            let serving = scope.spawn(|| self.serving());
+            let deployments: Vec<_> = frontends
+                .iter()
+                .map(|(vercel, to)| scope.spawn(|| vercel.inspect(&to.deployment)))
+                .collect();
+            let projects: Vec<_> = self
+                .frontends
+                .iter()
+                .map(|vercel| scope.spawn(|| vercel.project().ok()))
+                .collect();
+            let asked: Vec<_> = backends
+                .iter()
+                .map(|(railway, to)| scope.spawn(|| OfBackend::ask(railway, to)))
+                .collect();
+            let serving = join(serving);
+            let mut of_backends = Vec::new();
+            for asked in asked {
+                let (mut backend, deployment) = join(asked);
+                let active = serving
+                    .as_ref()
+                    .ok()
+                    .and_then(|serving| serving.backends.get(&backend.config.name));
+                // Of what serves now the platform does not say that it can be rolled back to.
+                let serves = active.and_then(Option::as_ref).map(|active| &active.id);
+                backend.image_kept |= deployment.is_some() && serves == deployment.as_ref();
+                of_backends.push(backend);
             }
+            let projects: Vec<_> = projects.into_iter().filter_map(join).collect();
+            let services = of_backends
+                .iter()
+                .filter_map(|backend| backend.service.as_ref().ok());
+            Ok(OfPlatforms {
+                others: others_who_deploy(services, projects.iter()),
+                serving,
+                frontends: frontends
+                    .iter()
+                    .zip(deployments)
+                    .map(|((vercel, _), deployment)| (vercel.name().to_owned(), join(deployment)))
+                    .collect(),
+                backends: of_backends,
+            })
+        })
+    }
+}
+
+impl OfBackend {
+    /// The answers, and the id of the target's deployment where the platform has it.
+    fn ask(railway: &Railway, to: &OnRailway) -> (Self, Option<String>) {
+        scope(|scope| {
+            let refused = scope.spawn(|| railway.refuses_rollbacks());
+            let service = scope.spawn(|| railway.service());
+            let token = railway.check_token();
+            let image = railway.deployment(&to.deployment).ok();
+            let asked = Self {
+                config: railway.backend().clone(),
+                token,
+                image_kept: image
+                    .as_ref()
+                    .is_some_and(|image| image.can_rollback.unwrap_or(false)),
+                rollback_refused: join(refused),
+                service: join(service),
+            };
+            (asked, image.map(|image| image.id))
         })
     }
 }

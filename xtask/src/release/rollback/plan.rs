@@ -1,17 +1,20 @@
 //! What a rollback will do: the target, whether the database is restored, what will be lost, how long it takes.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, OfGit, OfPlatforms};
 use super::{RequiredHealth, RollbackTarget};
 use crate::backup;
-use crate::context::Context;
+use crate::config::BackendConfig;
+use crate::context::{Context, PIPELINE_FILE};
 use crate::database::{Digests, Live, backup_inventory};
 use crate::domain::migration::ChangedMigration;
+use crate::domain::parts::{BACKEND, FRONTEND, OnRailway, OnVercel, ReleaseParts, about};
 use crate::domain::release::{
-    BackupRef, DatabaseAction, DatabaseChoice, Health, OnRailway, OnVercel, Release, SchemaFacts,
-    database_action,
+    BackupRef, DatabaseAction, DatabaseChoice, Health, Release, SchemaFacts, database_action,
 };
 use crate::domain::release_chain::restores;
 use crate::domain::step::Step;
@@ -20,6 +23,7 @@ use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
 use crate::release::break_glass;
 use crate::release::checkout::Checkout;
+use crate::release::others::absent;
 use crate::release::releases::{LaterChecks, Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
@@ -38,24 +42,105 @@ pub enum Backend {
 
 /// The plan of a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "PlanForm", into = "PlanForm")]
 pub struct RollbackPlan {
     pub environment: String,
     pub target: String,
     pub commit: String,
     /// The newest release, which is rolled back.
     pub from: String,
-    #[serde(rename = "verdict")]
     pub database: DatabaseAction,
     /// The backup to restore, where the database is restored.
     pub backup: Option<BackupRef>,
-    pub backend: Backend,
-    pub railway: OnRailway,
-    pub vercel: OnVercel,
+    /// By part.
+    pub backends: BTreeMap<String, BackendBack>,
+    pub frontends: BTreeMap<String, OnVercel>,
+    /// Parts that the target has not: they stay as they are.
+    pub stays: Option<ReleaseParts>,
     /// What later releases changed in the data, by their migrations; nothing where that is not known.
-    #[serde(default)]
     pub migrations: Vec<ChangedMigration>,
     pub notes: Vec<String>,
+}
+
+/// What a backend is rolled back to, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendBack {
+    pub how: Backend,
+    pub to: OnRailway,
+}
+
+/// The plan as ledgers have it: the single parts of a pipeline with one of each stand as in the plans of earlier versions.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanForm {
+    environment: String,
+    target: String,
+    commit: String,
+    from: String,
+    verdict: DatabaseAction,
+    backup: Option<BackupRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backend: Option<Backend>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    railway: Option<OnRailway>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vercel: Option<OnVercel>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    backends: BTreeMap<String, BackendBack>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    frontends: BTreeMap<String, OnVercel>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stays: Option<ReleaseParts>,
+    #[serde(default)]
+    migrations: Vec<ChangedMigration>,
+    notes: Vec<String>,
+}
+
+impl From<PlanForm> for RollbackPlan {
+    fn from(form: PlanForm) -> Self {
+        let (mut backends, mut frontends) = (form.backends, form.frontends);
+        if let (Some(how), Some(to)) = (form.backend, form.railway) {
+            backends.insert(BACKEND.to_owned(), BackendBack { how, to });
+        }
+        frontends.extend(form.vercel.map(|to| (FRONTEND.to_owned(), to)));
+        Self {
+            environment: form.environment,
+            target: form.target,
+            commit: form.commit,
+            from: form.from,
+            database: form.verdict,
+            backup: form.backup,
+            backends,
+            frontends,
+            stays: form.stays,
+            migrations: form.migrations,
+            notes: form.notes,
+        }
+    }
+}
+
+impl From<RollbackPlan> for PlanForm {
+    fn from(plan: RollbackPlan) -> Self {
+        let (mut backends, mut frontends) = (plan.backends, plan.frontends);
+        let (backend, railway) = backends.remove(BACKEND).map(|back| (back.how, back.to)).unzip();
+        Self {
+            environment: plan.environment,
+            target: plan.target,
+            commit: plan.commit,
+            from: plan.from,
+            verdict: plan.database,
+            backup: plan.backup,
+            backend,
+            railway,
+            vercel: frontends.remove(FRONTEND),
+            backends,
+            frontends,
+            stays: plan.stays,
+            migrations: plan.migrations,
+            notes: plan.notes,
+        }
+    }
 }
 
 /// A plan, and what it was made of.
@@ -92,18 +177,21 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
             )
         },
     );
-    let facts = Facts::ask(ctx, target, &releases);
+    let parts = Targets::of(ctx, target, from);
+    let facts = Facts::ask(ctx, &parts.target, target, &releases);
     let CheckedPlatforms {
-        backend,
-        service,
+        backends,
+        services,
         mut notes,
         has_drift,
-    } = check_platforms(target, &releases, wanted, facts.platforms, &mut preflight);
+    } = check_platforms(&parts, target, &releases, wanted, facts.platforms, &mut preflight);
+    notes.extend(absent(ctx));
     // Where the platforms serve something else, it is live in the records only.
     if !has_drift && (from.tag == target.tag || restores(&releases.all, from, tag)) {
         return Err(errors::live_already(tag, &from.tag).into());
     }
-    preflight.require(facts.live_schema.is_some(), || {
+    let has_database = ctx.env().mongodb.is_some();
+    preflight.require(facts.live_schema.is_some() || !has_database, || {
         "the database cannot be read".into()
     });
     // Where the backend is not what was recorded, the migrations of the newest release say nothing about the data that are live.
@@ -116,29 +204,40 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
     if wanted.database == DatabaseChoice::Auto && only_adds {
         schema.taken_away = taken_away(ctx, &releases, tag);
     }
-    let database = database_action(wanted.database, &schema);
-    require_word(wanted, &database, &schema, &mut preflight);
+    let database = if has_database {
+        database_action(wanted.database, &schema)
+    } else {
+        DatabaseAction::Keep {
+            why: "the environment has none".into(),
+        }
+    };
+    if has_database {
+        require_word(wanted, &database, &schema, &mut preflight);
+    }
     check_commit(ctx, target, facts.git, &mut preflight);
     let backup = match &database {
         DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
         DatabaseAction::Keep { .. } => None,
     };
-    if let (Backend::Rebuild, Some(service)) = (backend, service) {
-        let files = Checkout::of(ctx, &target.commit);
-        let files = files.and_then(|files| files.backend(ctx, &service));
-        preflight.check("the files to release", files);
+    for (config, service) in services {
+        let back = &backends[&config.name];
+        if back.how == Backend::Rebuild {
+            let commit = back.to.commit.as_ref().unwrap_or(&target.commit);
+            let files = Checkout::of(ctx, commit);
+            let files = files.and_then(|files| files.backend(&config, &service));
+            preflight.check(&about("the files to release", &config.name), files);
+        }
     }
-    preflight.check(
-        "the database's secret",
-        ctx.connection_string(&ctx.env().mongodb.uri),
-    );
-    preflight.check("the backup's keys", backup::encryption::check(ctx));
+    if let Some(mongodb) = &ctx.env().mongodb {
+        preflight.check("the database's secret", ctx.connection_string(&mongodb.uri));
+        preflight.check("the backup's keys", backup::encryption::check(ctx));
+    }
     preflight.check(
         "the time that the job has",
         JobLimit::read(ctx).and_then(|limit| limit.require_all()),
     );
     notes.extend(costs(&releases, target, backup.as_ref()));
-    notes.extend(changed_variables(ctx, target, backend, &mut preflight));
+    notes.extend(changed_variables(ctx, target, &backends, &mut preflight));
     notes.extend(tag_note(ctx, &target.commit));
     preflight.finish(&format!("the rollback to {tag}"))?;
     let plan = RollbackPlan {
@@ -148,9 +247,9 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
         from: from.tag.clone(),
         database,
         backup,
-        backend,
-        railway: target.railway.clone(),
-        vercel: target.vercel.clone(),
+        backends,
+        frontends: parts.target.frontends,
+        stays: parts.stays,
         migrations: migrations.unwrap_or_default(),
         notes,
     };
@@ -221,7 +320,7 @@ fn schema_facts<'a>(
 
 /// What the live schema lacks of the one that the target left: its backup has it. `None` where that is not known.
 fn taken_away(ctx: &Context, releases: &Releases, tag: &str) -> Option<Vec<String>> {
-    let place = &ctx.env().mongodb;
+    let place = ctx.env().mongodb.as_ref()?;
     let backup = backup::find(ctx, &releases.backup_of(tag).ok()??.id).ok()?;
     let then = backup_inventory(&backup.metadata.namespaces, &place.database);
     let live = Live::connect(&ctx.connection_string(&place.uri).ok()?, &place.database).ok()?;
@@ -304,16 +403,68 @@ fn check_backup(
     Some(backup.clone())
 }
 
+/// The parts of the target that are still configured, and those that it has not.
+struct Targets {
+    target: ReleaseParts,
+    stays: Option<ReleaseParts>,
+    notes: Vec<String>,
+}
+
+impl Targets {
+    fn of(ctx: &Context, target: &Release, from: &Release) -> Self {
+        let environment = ctx.env();
+        let is_backend = |name: &String| environment.backends.iter().any(|part| part.name == *name);
+        let is_frontend = |name: &String| environment.frontends.iter().any(|part| part.name == *name);
+        let mut notes = Vec::new();
+        let mut parts = target.parts.clone();
+        let gone: Vec<String> = parts
+            .backends
+            .keys()
+            .filter(|name| !is_backend(name))
+            .chain(parts.frontends.keys().filter(|name| !is_frontend(name)))
+            .cloned()
+            .collect();
+        notes.extend(gone.iter().map(|name| {
+            format!(
+                "{} has the part {name}, which {PIPELINE_FILE} has not any more: nothing is done about it",
+                target.tag
+            )
+        }));
+        parts.backends.retain(|name, _| is_backend(name));
+        parts.frontends.retain(|name, _| is_frontend(name));
+        let mut stays = from.parts.clone().built_from(&from.commit);
+        stays
+            .backends
+            .retain(|name, _| is_backend(name) && !parts.backends.contains_key(name));
+        stays
+            .frontends
+            .retain(|name, _| is_frontend(name) && !parts.frontends.contains_key(name));
+        notes.extend(
+            stays
+                .backends
+                .keys()
+                .chain(stays.frontends.keys())
+                .map(|name| format!("{} has no part {name}: it stays as it is", target.tag)),
+        );
+        Self {
+            target: parts,
+            stays: Some(stays).filter(|stays| !stays.is_empty()),
+            notes,
+        }
+    }
+}
+
 /// What the platforms let a rollback do.
 struct CheckedPlatforms {
-    backend: Backend,
-    service: Option<RailwayService>,
+    backends: BTreeMap<String, BackendBack>,
+    services: Vec<(BackendConfig, RailwayService)>,
     notes: Vec<String>,
     /// Whether something else serves than what was recorded.
     has_drift: bool,
 }
 
 fn check_platforms(
+    parts: &Targets,
     target: &Release,
     releases: &Releases,
     wanted: &RollbackTarget<'_>,
@@ -321,58 +472,82 @@ fn check_platforms(
     preflight: &mut Preflight,
 ) -> CheckedPlatforms {
     let mut checked = CheckedPlatforms {
-        backend: Backend::Image,
-        service: None,
-        notes: vec![
-            "after this, Vercel assigns the domain to no new deployment until the next deploy".to_owned(),
-        ],
+        backends: BTreeMap::new(),
+        services: Vec::new(),
+        notes: parts.notes.clone(),
         has_drift: false,
     };
+    let image = |to: &OnRailway| BackendBack {
+        how: Backend::Image,
+        to: to.clone(),
+    };
+    let backends = parts.target.backends.iter();
+    checked.backends = backends.map(|(name, to)| (name.clone(), image(to))).collect();
+    if !parts.target.frontends.is_empty() {
+        let note = "after this, Vercel assigns the domain to no new deployment until the next deploy";
+        checked.notes.push(note.to_owned());
+    }
     let Some(platforms) = preflight.check("the platforms", platforms) else {
         return checked;
     };
-    preflight.check("the backend's token", platforms.token);
     checked.notes.extend(platforms.others);
     if let Some(serving) = preflight.check("what serves now", platforms.serving) {
         let drift = releases.require_no_drift(&serving, wanted.allow_drift, preflight);
         checked.has_drift = !drift.is_empty();
         checked.notes.extend(drift);
     }
-    if let Some(frontend) = preflight.check("the target's frontend", platforms.frontend) {
-        preflight.require(frontend.is_promotable(), || {
-            format!(
-                "the frontend {} of {} is {}",
-                frontend.id, target.tag, frontend.ready_state
-            )
-        });
-    }
-    checked.service = preflight.check("the service on Railway", platforms.service);
-    if platforms.image_kept && !platforms.rollback_refused {
-        return checked;
+    for (name, frontend) in platforms.frontends {
+        if let Some(frontend) = preflight.check(&about("the target's frontend", &name), frontend) {
+            preflight.require(frontend.is_promotable(), || {
+                format!(
+                    "{} {} of {} is {}",
+                    about("the frontend", &name),
+                    frontend.id,
+                    target.tag,
+                    frontend.ready_state
+                )
+            });
+        }
     }
     let took_ms = target.took_ms(Step::BackendServes);
     let took = took_ms.map_or_else(String::new, |ms| {
         format!(" (it took {})", report::duration_ms(ms))
     });
-    let why = if platforms.image_kept {
-        "Railway does not let this token roll back to an image: the backend"
-    } else {
-        "the backend's image is gone: it"
-    };
-    checked.notes.push(format!(
-        "{why} is rebuilt from the tag, which takes as long as its deploy did{took}"
-    ));
-    checked.backend = Backend::Rebuild;
+    for one in platforms.backends {
+        let name = &one.config.name;
+        preflight.check(&about("the backend's token", name), one.token);
+        let service = preflight.check(&about("the service on Railway", name), one.service);
+        checked
+            .services
+            .extend(service.map(|service| (one.config.clone(), service)));
+        if one.image_kept && !one.rollback_refused {
+            continue;
+        }
+        let why = if one.image_kept {
+            about(
+                "Railway does not let this token roll back to an image: the backend",
+                name,
+            )
+        } else {
+            format!("{} image is gone: it", about("the backend's", name))
+        };
+        checked.notes.push(format!(
+            "{why} is rebuilt from the tag, which takes as long as its deploy did{took}"
+        ));
+        if let Some(back) = checked.backends.get_mut(name) {
+            back.how = Backend::Rebuild;
+        }
+    }
     checked
 }
 
 fn changed_variables(
     ctx: &Context,
     target: &Release,
-    backend: Backend,
+    backends: &BTreeMap<String, BackendBack>,
     preflight: &mut Preflight,
 ) -> Vec<String> {
-    let what_comes = match backend {
+    let what_comes = match slowest(backends.values()) {
         Backend::Image => "the platform restores the previous values",
         Backend::Rebuild => "the rebuilt backend runs with the current values",
     };
@@ -390,6 +565,14 @@ fn changed_variables(
     }
 }
 
+/// [`Backend::Rebuild`] where one of them is built again.
+pub(super) fn slowest<'a>(mut backends: impl Iterator<Item = &'a BackendBack>) -> Backend {
+    match backends.find(|back| back.how == Backend::Rebuild) {
+        Some(_) => Backend::Rebuild,
+        None => Backend::Image,
+    }
+}
+
 impl RollbackPlan {
     /// Whether the database is restored.
     pub fn restores(&self) -> bool {
@@ -403,21 +586,24 @@ impl RollbackPlan {
             DatabaseAction::Restore { why } => ("restore", why),
         };
         let backup = self.backup.as_ref().map_or("none", |backup| backup.id.as_str());
-        let backend = match self.backend {
-            Backend::Image => "with the image that the platform kept",
-            Backend::Rebuild => "rebuilt from the tag",
-        };
         let mut rows = vec![
             vec!["from".to_owned(), self.from.clone()],
             vec!["commit".to_owned(), self.commit.clone()],
             vec!["database".to_owned(), format!("{database}: {why}")],
             vec!["backup".to_owned(), backup.to_owned()],
-            vec!["backend".to_owned(), backend.to_owned()],
-            vec![
-                "frontend".to_owned(),
-                format!("deployment {}", self.vercel.deployment),
-            ],
         ];
+        rows.extend(self.backends.iter().map(|(name, back)| {
+            let how = match back.how {
+                Backend::Image => "with the image that the platform kept",
+                Backend::Rebuild => "rebuilt from the tag",
+            };
+            vec![about("backend", name), how.to_owned()]
+        }));
+        rows.extend(
+            self.frontends
+                .iter()
+                .map(|(name, to)| vec![about("frontend", name), format!("deployment {}", to.deployment)]),
+        );
         rows.extend(self.migrations.iter().map(|migration| {
             let because = migration.classified.because.join(", ");
             vec!["migration".to_owned(), format!("{}: {because}", migration.text())]

@@ -85,7 +85,10 @@ fn of_a_staged_frontend_only_the_page_is_looked_at() {
         started: std::time::Instant::now(),
     };
     let request = xtask::health::HealthOptions {
-        frontend_url: Some(new.clone()),
+        staged: Some(xtask::health::StagedFrontend {
+            part: "frontend".into(),
+            url: new.clone(),
+        }),
         ..Default::default()
     };
     let report = xtask::health::run(&ctx, &request).unwrap();

@@ -177,7 +177,7 @@ fn what_an_undo_or_a_rollback_would_mean_beyond_its_name_is_refused_or_told() {
 
     case.env.commit_release("v3").unwrap();
     case.ok(&["deploy"]);
-    promote_by_hand(&case, &first.vercel.deployment);
+    promote_by_hand(&case, &first.parts.frontends["frontend"].deployment);
     refused(&case, &["deploy", "--plan"], "drift: the frontend serves");
     refused(&case, &rollback, "drift: the frontend serves");
     let allowed = ["--plan", "--allow-drift", "--format", "json"];

@@ -198,7 +198,9 @@ fn others_who_deploy_are_found_and_stop_a_deploy() {
     story.control("/railway/service", &json!({}));
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let live = || story.0.env.platform_report().unwrap()["railway"]["live"].clone();
-    let before = story.0.newest_record().railway.deployment;
+    let before = story.0.newest_record().parts.backends["backend"]
+        .deployment
+        .clone();
     while live() == before.as_str() {
         assert!(std::time::Instant::now() < deadline);
         std::thread::yield_now();

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::release::{DatabaseAction, Health, OnRailway, OnVercel, RELEASE_SCHEMA};
+use crate::domain::parts::{BACKEND, FRONTEND, OnRailway, OnVercel, ReleaseParts};
+use crate::domain::release::{DatabaseAction, Health, RELEASE_SCHEMA};
+use crate::release::rollback::plan::BackendBack;
 
 fn release(tag: &str, restores: Option<&str>, took_s: &[(Step, u64)]) -> Release {
     let timings_ms: BTreeMap<String, u64> = took_s
@@ -15,8 +17,7 @@ fn release(tag: &str, restores: Option<&str>, took_s: &[(Step, u64)]) -> Release
         operation: String::new(),
         created: "2026-01-01T00:00:00Z".parse().unwrap(),
         commit: String::new(),
-        railway: railway(),
-        vercel: vercel(),
+        parts: ReleaseParts::one_of_each(railway(), vercel()),
         backup: None,
         approvers: Vec::new(),
         actor: String::new(),
@@ -35,12 +36,14 @@ fn railway() -> OnRailway {
     OnRailway {
         deployment: "d".into(),
         image_digest: None,
+        commit: None,
     }
 }
 
 fn vercel() -> OnVercel {
     OnVercel {
         deployment: "dpl".into(),
+        commit: None,
     }
 }
 
@@ -57,9 +60,15 @@ fn plan(backend: Backend, restores: bool) -> RollbackPlan {
             DatabaseAction::Keep { why }
         },
         backup: None,
-        backend,
-        railway: railway(),
-        vercel: vercel(),
+        backends: BTreeMap::from([(
+            BACKEND.to_owned(),
+            BackendBack {
+                how: backend,
+                to: railway(),
+            },
+        )]),
+        frontends: BTreeMap::from([(FRONTEND.to_owned(), vercel())]),
+        stays: None,
         migrations: Vec::new(),
         notes: Vec::new(),
     }

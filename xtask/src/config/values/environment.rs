@@ -1,0 +1,303 @@
+//! The values of one environment: its parts, its database and its variables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Rules;
+use super::forms::{is_host, is_part_name, is_reference, is_word};
+use crate::config::Schema;
+use crate::config::environment::{BackendConfig, EnvironmentConfig, FrontendConfig};
+
+/// A name of MongoDB's databases is shorter (mongodb.com/docs, "MongoDB Limits and Thresholds").
+const DATABASE_NAME_BYTES: usize = 64;
+/// What such a name must not have, on any of the server's systems.
+const NOT_IN_DATABASE_NAMES: &str = "/\\. \"$*<>:|?";
+
+/// Where the keys of a part stand in the file.
+#[derive(Debug, Clone, Copy)]
+struct PartKeys<'a> {
+    environment: &'a str,
+    schema: Schema,
+    /// The table of the platform.
+    platform: &'a str,
+    /// The list of such parts.
+    list: &'a str,
+    /// The place in the list.
+    at: &'a str,
+}
+
+impl<'a> PartKeys<'a> {
+    /// A key of the part itself.
+    fn own(&self, key: &'a str) -> Vec<&'a str> {
+        match self.schema {
+            Schema::V1 => self.shared(if key == "folder" { "source" } else { key }),
+            Schema::V2 => vec!["environments", self.environment, self.list, self.at, key],
+        }
+    }
+
+    /// A key that all parts of the platform share.
+    fn shared(&self, key: &'a str) -> Vec<&'a str> {
+        vec!["environments", self.environment, self.platform, key]
+    }
+}
+
+impl Rules<'_> {
+    pub(super) fn environment(&mut self, name: &str, environment: &EnvironmentConfig, schema: Schema) {
+        let own = &["environments", name];
+        self.require(is_word(name), own, "has letters, digits, `-`, `_` and `.` only");
+        let keys = &["environments", name, "tag_prefix"];
+        self.require(
+            is_reference(&environment.tag_prefix),
+            keys,
+            "has letters, digits, `-`, `_`, `.` and `/` only, as git takes them",
+        );
+        let is_empty = environment.backends.is_empty()
+            && environment.frontends.is_empty()
+            && environment.mongodb.is_none();
+        self.require(!is_empty, own, "has no backend, no frontend and no database");
+        for (at, backend) in environment.backends.iter().enumerate() {
+            let keys = PartKeys {
+                environment: name,
+                schema,
+                platform: "railway",
+                list: "backends",
+                at: &at.to_string(),
+            };
+            self.backend(keys, backend);
+        }
+        for (at, frontend) in environment.frontends.iter().enumerate() {
+            let keys = PartKeys {
+                environment: name,
+                schema,
+                platform: "vercel",
+                list: "frontends",
+                at: &at.to_string(),
+            };
+            self.frontend(keys, frontend);
+        }
+        self.platform_tables(name, environment);
+        self.each_once(name, environment);
+        self.order(name, &environment.backends);
+        self.database(name, environment);
+        self.variables(name, environment);
+    }
+
+    fn backend(&mut self, keys: PartKeys<'_>, backend: &BackendConfig) {
+        self.part_name(&keys.own("name"), &backend.name);
+        let message = "is an id of the platform";
+        self.require(is_word(&backend.service), &keys.own("service"), message);
+        if !lacks_table(&[&backend.project, &backend.environment, &backend.token]) {
+            self.require(is_word(&backend.project), &keys.shared("project"), message);
+            let environment = is_word(&backend.environment);
+            self.require(environment, &keys.shared("environment"), message);
+            self.variable(&keys.shared("token"), &backend.token);
+        }
+        self.folder(&keys.own("folder"), &backend.folder);
+        for folder in &backend.shares {
+            self.folder(&keys.own("shares"), folder);
+        }
+        self.seconds(&keys.own("deploy_s"), backend.deploy_s);
+        if let Some(url) = &backend.url {
+            self.address(&keys.own("url"), url);
+        }
+    }
+
+    fn frontend(&mut self, keys: PartKeys<'_>, frontend: &FrontendConfig) {
+        self.part_name(&keys.own("name"), &frontend.name);
+        let message = "is an id of the platform";
+        self.require(is_word(&frontend.project), &keys.own("project"), message);
+        if !lacks_table(&[&frontend.org, &frontend.token]) {
+            self.require(is_word(&frontend.org), &keys.shared("org"), message);
+            self.variable(&keys.shared("token"), &frontend.token);
+        }
+        self.folder(&keys.own("folder"), &frontend.folder);
+        for folder in &frontend.shares {
+            self.folder(&keys.own("shares"), folder);
+        }
+        self.seconds(&keys.own("deploy_s"), frontend.deploy_s);
+        if let Some(url) = &frontend.url {
+            self.address(&keys.own("url"), url);
+        }
+        let staged = keys.own("staged_url");
+        self.address(&staged, &frontend.staged_url("host.example"));
+        self.require(frontend.staged_url.contains("{host}"), &staged, "needs `{host}`");
+        self.require(
+            is_host(&frontend.domain),
+            &keys.own("domain"),
+            "is a host name, without https:// and path",
+        );
+        for variable in &frontend.build_env {
+            self.variable(&keys.own("build_env"), variable);
+        }
+        if let Some(variable) = &frontend.protection_bypass {
+            self.variable(&keys.own("protection_bypass"), variable);
+        }
+    }
+
+    /// What all parts of a platform share stands in a table of its own.
+    fn platform_tables(&mut self, name: &str, environment: &EnvironmentConfig) {
+        let mut backends = environment.backends.iter();
+        if backends.any(|one| lacks_table(&[&one.project, &one.environment, &one.token])) {
+            let message = format!(
+                "backends on Railway need the table `[environments.{name}.railway]` with `project`, `environment` and `token`"
+            );
+            self.mistake(&["environments", name, "backends"], message);
+        }
+        if environment
+            .frontends
+            .iter()
+            .any(|one| lacks_table(&[&one.org, &one.token]))
+        {
+            let message = format!(
+                "frontends on Vercel need the table `[environments.{name}.vercel]` with `org` and `token`"
+            );
+            self.mistake(&["environments", name, "frontends"], message);
+        }
+    }
+
+    fn part_name(&mut self, keys: &[&str], name: &str) {
+        let message = "has lower-case letters, digits and `-` only, and begins with a letter";
+        self.require(is_part_name(name), keys, message);
+    }
+
+    /// Two parts of one name, or of one service, would be taken for each other.
+    fn each_once(&mut self, name: &str, environment: &EnvironmentConfig) {
+        let (backends, frontends) = (&environment.backends, &environment.frontends);
+        let names = backends.iter().map(|part| &part.name);
+        let names: Vec<&String> = names.chain(frontends.iter().map(|part| &part.name)).collect();
+        let services = backends.iter().map(|part| &part.service).collect();
+        let projects = frontends.iter().map(|part| &part.project).collect();
+        let domains = frontends.iter().map(|part| &part.domain).collect();
+        for (what, values) in [
+            ("name", names),
+            ("service", services),
+            ("project", projects),
+            ("domain", domains),
+        ] {
+            let mut seen: BTreeSet<&str> = BTreeSet::new();
+            for (at, value) in values.iter().enumerate() {
+                if seen.insert(value) {
+                    continue;
+                }
+                let in_frontends = at.checked_sub(backends.len()).filter(|_| what == "name");
+                let (list, at) = match (what, in_frontends) {
+                    (_, Some(at)) => ("frontends", at),
+                    ("name" | "service", None) => ("backends", at),
+                    (_, None) => ("frontends", at),
+                };
+                let keys = &["environments", name, list, &at.to_string(), what];
+                let message = format!("`{what}` is that of another part too: {value}");
+                self.mistake(keys, message);
+            }
+        }
+    }
+
+    /// `after` names other backends, and no circle of them.
+    fn order(&mut self, name: &str, backends: &[BackendConfig]) {
+        let known: BTreeMap<&str, &BackendConfig> = backends
+            .iter()
+            .map(|backend| (backend.name.as_str(), backend))
+            .collect();
+        for (at, backend) in backends.iter().enumerate() {
+            let keys = &["environments", name, "backends", &at.to_string(), "after"];
+            for before in &backend.after {
+                if !known.contains_key(before.as_str()) {
+                    self.mistake(
+                        keys,
+                        format!("`after` has `{before}`, which is no backend of this environment"),
+                    );
+                }
+            }
+            if comes_after_itself(backend, &known) {
+                let message = format!("`after` leads from `{}` back to it", backend.name);
+                self.mistake(keys, message);
+            }
+        }
+    }
+
+    fn database(&mut self, name: &str, environment: &EnvironmentConfig) {
+        let Some(mongodb) = &environment.mongodb else {
+            return;
+        };
+        self.variable(&["environments", name, "mongodb", "uri"], &mongodb.uri);
+        let database = &mongodb.database;
+        let fits = (1..DATABASE_NAME_BYTES).contains(&database.len())
+            && !database.contains(|c: char| NOT_IN_DATABASE_NAMES.contains(c) || c.is_control());
+        self.require(
+            fits,
+            &["environments", name, "mongodb", "database"],
+            "is the name of a database",
+        );
+    }
+
+    fn variables(&mut self, name: &str, environment: &EnvironmentConfig) {
+        let keys = &["environments", name, "variables"];
+        let backends: Vec<&str> = environment
+            .backends
+            .iter()
+            .map(|part| part.name.as_str())
+            .collect();
+        let frontends: Vec<&str> = environment
+            .frontends
+            .iter()
+            .map(|part| part.name.as_str())
+            .collect();
+        let mut known = BTreeSet::new();
+        for variable in &environment.variables {
+            self.variable(keys, &variable.secret);
+            let sides = [
+                ("railway", &variable.railway, &backends),
+                ("vercel", &variable.vercel, &frontends),
+            ];
+            let is_somewhere = sides.iter().any(|(_, name, _)| name.is_some());
+            self.require(
+                is_somewhere,
+                keys,
+                "has one without `railway` and `vercel`: nothing gets it",
+            );
+            for part in &variable.parts {
+                let gets_it = sides
+                    .iter()
+                    .any(|(_, name, parts)| name.is_some() && parts.contains(&part.as_str()));
+                if !gets_it {
+                    self.mistake(keys, format!("`parts` has `{part}`, which is no part on a platform that the variable has a name for"));
+                }
+            }
+            for (platform, name, parts) in sides {
+                let Some(name) = name else { continue };
+                let is_name = is_word(name) && !name.starts_with(|c: char| c.is_ascii_digit());
+                self.require(is_name, keys, "has a name that no platform takes");
+                self.require(
+                    !parts.is_empty(),
+                    keys,
+                    &format!("has one for {platform}, where the environment has no part"),
+                );
+                for part in parts.iter().filter(|part| variable.is_for(part)) {
+                    self.require(known.insert((*part, name)), keys, "has a name twice");
+                }
+            }
+        }
+    }
+}
+
+/// Whether the table that holds these values is not there.
+fn lacks_table(values: &[&String]) -> bool {
+    values.iter().all(|value| value.is_empty())
+}
+
+/// Whether a backend is among those that it comes after, and those that these come after.
+fn comes_after_itself(backend: &BackendConfig, known: &BTreeMap<&str, &BackendConfig>) -> bool {
+    let mut found = BTreeSet::new();
+    let mut ahead: Vec<&str> = backend.after.iter().map(String::as_str).collect();
+    while let Some(name) = ahead.pop() {
+        if name == backend.name {
+            return true;
+        }
+        if let Some(before) = known.get(name).filter(|_| found.insert(name)) {
+            ahead.extend(before.after.iter().map(String::as_str));
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

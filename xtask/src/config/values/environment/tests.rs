@@ -1,0 +1,259 @@
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, UploadFrom};
+
+/// Three backends and two frontends with one database.
+const SET: &str = r#"schema = "pipeline/2"
+default_environment = "production"
+
+[environments.production]
+tag_prefix = "prod"
+
+[environments.production.railway]
+project = "prj"
+environment = "env"
+token = "RAILWAY_TOKEN"
+
+[environments.production.vercel]
+org = "team_x"
+token = "VERCEL_TOKEN"
+
+[[environments.production.backends]]
+name = "api"
+platform = "railway"
+service = "s-api"
+folder = "apps/api"
+upload = "root"
+shares = ["packages/common"]
+url = "https://api.example.com"
+
+[[environments.production.backends]]
+name = "worker"
+platform = "railway"
+service = "s-worker"
+folder = "apps/worker"
+after = ["api"]
+
+[[environments.production.backends]]
+name = "mailer"
+platform = "railway"
+service = "s-mailer"
+folder = "apps/mailer"
+after = ["worker"]
+
+[[environments.production.frontends]]
+name = "web"
+platform = "vercel"
+project = "prj_web"
+folder = "apps/web"
+domain = "www.example.com"
+
+[[environments.production.frontends]]
+name = "admin"
+platform = "vercel"
+project = "prj_admin"
+folder = "apps/admin"
+domain = "admin.example.com"
+
+[environments.production.mongodb]
+uri = "MONGODB_URI"
+database = "shop"
+
+[[environments.production.variables]]
+secret = "JWT_SECRET"
+railway = "JWT_SECRET"
+parts = ["api", "worker"]
+"#;
+
+fn read(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("pipeline.toml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_lists_of_a_set_are_read_with_what_their_parts_share() {
+    let config = read(SET).unwrap();
+    let environment = &config.environments["production"];
+    let names: Vec<&str> = environment
+        .backends
+        .iter()
+        .map(|part| part.name.as_str())
+        .collect();
+    assert_eq!(names, ["api", "worker", "mailer"]);
+    let [api, worker, _] = &environment.backends[..] else {
+        panic!("{names:?}")
+    };
+    assert_eq!(
+        (api.project.as_str(), worker.token.as_str()),
+        ("prj", "RAILWAY_TOKEN")
+    );
+    assert_eq!(
+        (api.upload, worker.upload),
+        (UploadFrom::Root, UploadFrom::Folder)
+    );
+    assert_eq!((&worker.url, &worker.after), (&None, &vec!["api".to_owned()]));
+    assert_eq!(api.shares, [PathBuf::from("packages/common")]);
+    assert_eq!(environment.frontends[1].org, "team_x");
+    assert_eq!(
+        config.secret_names(environment),
+        ["RAILWAY_TOKEN", "VERCEL_TOKEN", "MONGODB_URI", "JWT_SECRET"]
+    );
+}
+
+/// The text without a table: from its header to the next one.
+fn without(text: &str, header: &str) -> String {
+    let start = text.find(header).unwrap();
+    let rest = &text[start + header.len()..];
+    let end = rest.find("\n[").map_or(rest.len(), |at| at + 1);
+    format!("{}{}", &text[..start], &rest[end..])
+}
+
+#[test]
+fn each_part_may_be_left_out_and_not_all_of_them() {
+    let backends = ["[[environments.production.backends]]"; 3];
+    let frontends = ["[[environments.production.frontends]]"; 2];
+    let (railway, vercel) = (
+        "[environments.production.railway]",
+        "[environments.production.vercel]",
+    );
+    let (mongodb, variables) = (
+        "[environments.production.mongodb]",
+        "[[environments.production.variables]]",
+    );
+    let leave_out = |headers: &[&str]| {
+        headers
+            .iter()
+            .fold(SET.to_owned(), |text, header| without(&text, header))
+    };
+    let no_backend = [&backends[..], &[railway, variables]].concat();
+    let no_frontend = [&frontends[..], &[vercel]].concat();
+    for left_out in [
+        no_backend.clone(),
+        no_frontend.clone(),
+        vec![mongodb],
+        [no_backend.clone(), no_frontend.clone()].concat(),
+        [no_backend.clone(), vec![mongodb]].concat(),
+    ] {
+        read(&leave_out(&left_out)).unwrap_or_else(|error| panic!("{left_out:?}: {error}"));
+    }
+    let nothing = leave_out(&[no_backend, no_frontend, vec![mongodb]].concat());
+    assert!(
+        read(&nothing)
+            .unwrap_err()
+            .contains("has no backend, no frontend and no database")
+    );
+}
+
+#[test]
+fn a_part_that_would_be_taken_for_another_or_never_come_is_refused_with_its_line() {
+    for (right, wrong, why) in [
+        (
+            "name = \"worker\"",
+            "name = \"api\"",
+            "`name` is that of another part too: api",
+        ),
+        (
+            "name = \"web\"",
+            "name = \"api\"",
+            "`name` is that of another part too: api",
+        ),
+        (
+            "\"s-worker\"",
+            "\"s-api\"",
+            "`service` is that of another part too: s-api",
+        ),
+        (
+            "\"prj_admin\"",
+            "\"prj_web\"",
+            "`project` is that of another part too: prj_web",
+        ),
+        (
+            "admin.example.com",
+            "www.example.com",
+            "`domain` is that of another part too",
+        ),
+        (
+            "after = [\"api\"]",
+            "after = [\"apy\"]",
+            "`after` has `apy`, which is no backend",
+        ),
+        (
+            "after = [\"api\"]",
+            "after = [\"mailer\"]",
+            "`after` leads from `worker` back to it",
+        ),
+        (
+            "after = [\"api\"]",
+            "after = [\"worker\"]",
+            "`after` leads from `worker` back to it",
+        ),
+        (
+            "name = \"worker\"",
+            "name = \"My Worker\"",
+            "`name` has lower-case letters",
+        ),
+        (
+            "folder = \"apps/web\"",
+            "folder = \"../web\"",
+            "`folder` is a path below the root",
+        ),
+        (
+            "[\"packages/common\"]",
+            "[\"/packages\"]",
+            "`shares` is a path below the root",
+        ),
+        (
+            "parts = [\"api\", \"worker\"]",
+            "parts = [\"web\"]",
+            "`parts` has `web`",
+        ),
+        (
+            "service = \"s-api\"",
+            "servise = \"s-api\"",
+            "unknown field `servise`",
+        ),
+        (
+            "platform = \"vercel\"",
+            "platform = \"netlify\"",
+            "unknown variant `netlify`",
+        ),
+        ("upload = \"root\"", "upload = \"all\"", "unknown variant `all`"),
+    ] {
+        assert!(SET.contains(right), "{right}");
+        let text = SET.replacen(right, wrong, 1);
+        let error = read(&text).expect_err(wrong);
+        assert!(error.contains(why), "{wrong}: {error}");
+        let (_, rest) = error.split_once("pipeline.toml:").unwrap();
+        let named: usize = rest.split(':').next().unwrap().parse().unwrap();
+        let key = wrong.split(" = ").next().unwrap();
+        assert!(
+            text.lines().nth(named - 1).unwrap().contains(key),
+            "{wrong}: {error}"
+        );
+    }
+}
+
+#[test]
+fn parts_without_the_table_of_their_platform_are_refused() {
+    for (header, table) in [
+        (
+            "[environments.production.railway]",
+            "`[environments.production.railway]`",
+        ),
+        (
+            "[environments.production.vercel]",
+            "`[environments.production.vercel]`",
+        ),
+    ] {
+        let error = read(&without(SET, header)).unwrap_err();
+        assert!(error.contains(table) && error.lines().count() == 1, "{error}");
+    }
+}
+
+#[test]
+fn a_file_of_one_version_is_not_read_as_one_of_the_other() {
+    let as_first = SET.replace("pipeline/2", "pipeline/1");
+    assert!(read(&as_first).unwrap_err().contains("unknown field `backends`"));
+    let first = include_str!("../../../../../infrastructure/pipeline.toml");
+    let as_second = first.replace("\"pipeline/1\"", "\"pipeline/2\"");
+    assert!(read(&as_second).unwrap_err().contains("unknown field `service`"));
+}
