@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, value};
-use xtask::config::{BLANK, Config};
+use xtask::config::{BLANK, BackendConfig, Config, FrontendConfig, Schema};
 use xtask::context::PIPELINE_FILE;
 use xtask::health::HEALTH_FILE;
 use xtask::tools::git::Git;
@@ -90,11 +90,10 @@ impl Adopted {
 
     /// The database that is backed up and restored.
     pub fn database(&self) -> String {
-        let named = self
-            .environment()
-            .map(|environment| environment.mongodb.database.clone());
+        let environment = self.environment().ok();
+        let named = environment.and_then(|environment| environment.mongodb.as_ref());
         named
-            .ok()
+            .map(|mongodb| mongodb.database.clone())
             .filter(|name| !name.contains(BLANK))
             .unwrap_or_else(|| DATABASE.to_owned())
     }
@@ -118,12 +117,33 @@ impl Adopted {
             })
     }
 
+    /// The one backend: the simulated platform has one service.
+    fn backend(&self) -> Result<&BackendConfig> {
+        let backends = &self.environment()?.backends;
+        ensure!(
+            backends.len() == 1,
+            "a rehearsal has one backend, and {PIPELINE_FILE} has {}",
+            backends.len()
+        );
+        backends.first().context("there is no backend")
+    }
+
+    fn frontend(&self) -> Result<&FrontendConfig> {
+        let frontends = &self.environment()?.frontends;
+        ensure!(
+            frontends.len() == 1,
+            "a rehearsal has one frontend, and {PIPELINE_FILE} has {}",
+            frontends.len()
+        );
+        frontends.first().context("there is no frontend")
+    }
+
     fn backend_dir(&self) -> Result<PathBuf> {
-        Ok(self.environment()?.railway.source.clone())
+        Ok(self.backend()?.folder.clone())
     }
 
     fn frontend_dir(&self) -> Result<PathBuf> {
-        Ok(self.environment()?.vercel.source.clone())
+        Ok(self.frontend()?.folder.clone())
     }
 
     /// The secrets that the team's own names ask for, beside those that each rehearsal has.
@@ -131,11 +151,11 @@ impl Adopted {
         let environment = self.environment()?;
         let mut own = vec![
             (
-                environment.railway.token.clone(),
+                self.backend()?.token.clone(),
                 secrets["PROD_RAILWAY_TOKEN"].clone(),
             ),
             (
-                environment.vercel.token.clone(),
+                self.frontend()?.token.clone(),
                 secrets["PROD_VERCEL_TOKEN"].clone(),
             ),
             (self.uri_variable()?, secrets["PROD_MONGODB_URI"].clone()),
@@ -157,7 +177,11 @@ impl Adopted {
 
     /// The variable with the connection string.
     fn uri_variable(&self) -> Result<String> {
-        let named = self.environment()?.mongodb.uri.clone();
+        let mongodb = self.environment()?.mongodb.as_ref();
+        let named = mongodb
+            .context("the pipeline has no database to rehearse with")?
+            .uri
+            .clone();
         Ok(if named.contains(BLANK) {
             "PROD_MONGODB_URI".to_owned()
         } else {
@@ -255,23 +279,41 @@ impl Adopted {
         document["backup"]["places"] = toml_edit::Item::ArrayOfTables(storage);
         document["restore"]["keep_old_hours"] = value(0);
         let environment = &mut document["environments"][name];
+        let simulated_backend = [("service", "svc"), ("url", addresses.backend.as_str())];
+        let simulated_frontend = [
+            ("project", "prj_x"),
+            ("domain", "www.rehearsal.example"),
+            ("url", &addresses.frontend),
+            ("staged_url", "http://{host}"),
+        ];
         for (part, key, text) in [
             ("railway", "project", "prj"),
             ("railway", "environment", "env"),
-            ("railway", "service", "svc"),
-            ("railway", "url", addresses.backend.as_str()),
             ("vercel", "org", "team_x"),
-            ("vercel", "project", "prj_x"),
-            ("vercel", "domain", "www.rehearsal.example"),
-            ("vercel", "url", &addresses.frontend),
-            ("vercel", "staged_url", "http://{host}"),
             ("mongodb", "uri", &self.uri_variable()?),
             ("mongodb", "database", &self.database()),
         ] {
             environment[part][key] = value(text);
         }
-        if let Some(vercel) = environment["vercel"].as_table_like_mut() {
-            vercel.remove("protection_bypass");
+        let is_list = self.config.schema == Schema::V2;
+        let backend = if is_list {
+            &mut environment["backends"][0]
+        } else {
+            &mut environment["railway"]
+        };
+        for (key, text) in simulated_backend {
+            backend[key] = value(text);
+        }
+        let frontend = if is_list {
+            &mut environment["frontends"][0]
+        } else {
+            &mut environment["vercel"]
+        };
+        for (key, text) in simulated_frontend {
+            frontend[key] = value(text);
+        }
+        if let Some(frontend) = frontend.as_table_like_mut() {
+            frontend.remove("protection_bypass");
         }
         Ok(document.to_string())
     }
