@@ -113,6 +113,7 @@ impl<E: Into<EnvironmentConfig>> Config<E> {
             workflows: self.workflows,
             budgets: self.budgets,
             tests: self.tests,
+            mask: self.mask,
             environments: environments
                 .map(|(name, environment)| (name, environment.into()))
                 .collect(),

@@ -47,6 +47,8 @@ enum Command {
         /// The folder with app.toml
         folder: PathBuf,
     },
+    /// Run a backend that answers that all is well, in the place of one that cannot be started here
+    StandInBackend,
     /// Fill a database with data that is the same for the same seed
     Seed(data::seed::Options),
     /// Write through the sample backend's API, as its users do
@@ -59,6 +61,7 @@ fn run(command: Command) -> Result<u8> {
         Command::Leash { grace_ms, program } => process::leash(&program, Duration::from_millis(grace_ms)),
         Command::RunLeashed { program } => process::run_leashed(&program),
         Command::SampleBackend { folder } => backend::run(&folder).map(|()| 0),
+        Command::StandInBackend => backend::stand_in::run().map(|()| 0),
         Command::Seed(options) => data::seed::run(&options).map(|()| 0),
         Command::Write(options) => data::write::run(&options).map(|()| 0),
     }

@@ -9,7 +9,7 @@ use xtask::domain::inventory::Inventory;
 use xtask::domain::manifest::BackupMetadata;
 use xtask::secret::Secret;
 
-use crate::test_env::{DATABASE, Served, TestEnv};
+use crate::test_env::{Served, TestEnv};
 
 /// What was shown to hold.
 #[derive(Debug, Serialize)]
@@ -111,12 +111,12 @@ impl Proof {
 }
 
 pub(crate) fn live(env: &TestEnv) -> Result<Live> {
-    Live::connect(&Secret::new(&env.uri), DATABASE)
+    Live::connect(&Secret::new(&env.uri), &env.database)
 }
 
-/// The newest backup in the place of the rehearsal.
-fn newest_backup(env: &TestEnv) -> Result<BackupMetadata> {
-    let place = env.folder.join("backups");
+/// The newest backup in the storage of the rehearsal.
+pub(crate) fn newest_backup(env: &TestEnv) -> Result<BackupMetadata> {
+    let place = &env.backups;
     let folders = std::fs::read_dir(&place).with_context(|| format!("cannot list {}", place.display()))?;
     let newest = folders
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -126,14 +126,14 @@ fn newest_backup(env: &TestEnv) -> Result<BackupMetadata> {
 }
 
 /// Every difference between the backup and the live database, with the collection's name.
-fn differences(env: &TestEnv, backup: &BackupMetadata) -> Result<Vec<String>> {
+pub(crate) fn differences(env: &TestEnv, backup: &BackupMetadata) -> Result<Vec<String>> {
     let found = live(env)?.inventory(Digests::Full)?;
-    let wanted = xtask::database::backup_inventory(&backup.namespaces, DATABASE);
+    let wanted = xtask::database::backup_inventory(&backup.namespaces, &env.database);
     Ok(wanted.compare(&found).iter().map(ToString::to_string).collect())
 }
 
 /// Properties in all collections set aside that the backup has not: what users wrote after it.
-fn kept(env: &TestEnv, backup: &BackupMetadata) -> Result<u64> {
+pub(crate) fn kept(env: &TestEnv, backup: &BackupMetadata) -> Result<u64> {
     let database = live(env)?;
     let names = database
         .database()

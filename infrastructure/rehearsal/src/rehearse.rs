@@ -10,6 +10,7 @@ use xtask::report::{self, Format};
 
 use crate::scenarios::{self, Scenario, Setting, release_and_rollback};
 use crate::test_env::TestEnv;
+use crate::test_env::adopted::Adopted;
 use crate::{page, practise};
 
 /// Options of `rehearse`.
@@ -23,6 +24,9 @@ pub struct Args {
     /// Stop when a faulty release is live, and wait: you take it back yourself, as the guide says
     #[arg(long, conflicts_with_all = ["scenario", "html"])]
     practise: bool,
+    /// Rehearse the release and rollback of your own repository, as `cargo xtask init` has prepared it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "practise", "html"])]
+    repository: Option<PathBuf>,
     /// Keep the folder with logs, backups, repository and database
     #[arg(long)]
     keep: bool,
@@ -41,7 +45,16 @@ pub fn run(args: &Args, format: Format) -> Result<()> {
         .prefix("xtask-rehearsal-")
         .tempdir()
         .context("cannot make a folder")?;
-    let outcome = TestEnv::start(&root, folder.path()).and_then(|env| play(args, format, &env));
+    let started = match &args.repository {
+        Some(dir) => {
+            let dir = dir
+                .canonicalize()
+                .with_context(|| format!("{} is no folder", dir.display()))?;
+            TestEnv::start_adopted(&root, folder.path(), Adopted::read(&dir)?)
+        }
+        None => TestEnv::start(&root, folder.path()),
+    };
+    let outcome = started.and_then(|env| play(args, format, &env));
     if args.keep || outcome.is_err() {
         let kept: PathBuf = folder.keep();
         report::progress(&format!(
@@ -55,6 +68,10 @@ pub fn run(args: &Args, format: Format) -> Result<()> {
 
 fn play(args: &Args, format: Format, env: &TestEnv) -> Result<()> {
     let setting = args.setting;
+    if args.repository.is_some() {
+        let rehearsed = scenarios::adopted::play(setting, env)?;
+        return report::emit(format, "adopted/1", &rehearsed, || rehearsed.text());
+    }
     match args.scenario {
         None if args.practise => practise::practise(setting, format, env),
         None => {

@@ -1,6 +1,7 @@
 //! What is rehearsed: the whole release and its rollback, and scenarios that each show one way in which a release or a
 //! rollback can go, and prove how it ended.
 
+pub mod adopted;
 mod jobs;
 mod meanwhile;
 pub mod release_and_rollback;

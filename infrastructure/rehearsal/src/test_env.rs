@@ -4,6 +4,7 @@
 //! [`TestEnv`] has all of it, for releases; [`restore`], [`backup`], [`github`] and [`history`] have what tests of one part of
 //! the product need.
 
+pub mod adopted;
 pub mod backup;
 pub mod git;
 pub mod github;
@@ -30,6 +31,7 @@ use xtask::exec::{Exec, Finished, shell_in};
 use xtask::report;
 use xtask::tools::toolchain::resolve;
 
+use adopted::Adopted;
 use parts::{environment, guarded, platforms, secrets};
 use platform::{Addresses, Platform};
 use programs::{PRODUCT, REHEARSAL};
@@ -67,6 +69,11 @@ pub struct TestEnv {
     program: PathBuf,
     pub addresses: Addresses,
     pub uri: String,
+    /// The database of the application.
+    pub database: String,
+    /// Where the backups are.
+    pub backups: PathBuf,
+    adopted: Option<Adopted>,
     programs: PathBuf,
     samples: PathBuf,
     env: BTreeMap<String, OsString>,
@@ -78,6 +85,15 @@ pub struct TestEnv {
 impl TestEnv {
     /// Builds the programs of the repository `root`, and sets everything up below `folder`, which must be new.
     pub fn start(root: &Path, folder: &Path) -> Result<Self> {
+        Self::start_with(root, folder, None)
+    }
+
+    /// The same with a team's repository in the place of the sample application.
+    pub fn start_adopted(root: &Path, folder: &Path, adopted: Adopted) -> Result<Self> {
+        Self::start_with(root, folder, Some(adopted))
+    }
+
+    fn start_with(root: &Path, folder: &Path, adopted: Option<Adopted>) -> Result<Self> {
         let names: Vec<String> = TOOLS.iter().map(ToString::to_string).collect();
         let tools = resolve(root, &names)?;
         let programs = programs::build(root)?;
@@ -93,12 +109,20 @@ impl TestEnv {
         // The application name marks the address as one that must not be shown, as a password would.
         let mark = rand::random::<u64>();
         let uri = format!("{}?directConnection=true&appName=a{mark:x}", server.uri());
-        let secrets = secrets(&uri);
+        let mut secrets = secrets(&uri);
+        let mut contained = platforms(&uri, &secrets);
+        if let Some(adopted) = &adopted {
+            adopted.add_secrets(&mut secrets)?;
+            let own = adopted.railway(&secrets)?;
+            for (key, value) in own.as_object().into_iter().flatten() {
+                contained["railway"][key] = value.clone();
+            }
+        }
         let platform = Platform::start(
             &programs.join(REHEARSAL),
             folder,
             &logs.join("platform.log"),
-            &platforms(&uri, &secrets),
+            &contained,
         )?;
         let addresses = platform.addresses.clone();
         let env = environment(&tools, &programs, folder, &addresses, &secrets)?;
@@ -107,6 +131,14 @@ impl TestEnv {
             program: programs.join(PRODUCT),
             addresses,
             uri,
+            database: adopted
+                .as_ref()
+                .map_or_else(|| DATABASE.to_owned(), Adopted::database),
+            backups: match &adopted {
+                Some(_) => folder.join("shop").join(adopted::BACKUPS),
+                None => folder.join("backups"),
+            },
+            adopted,
             programs,
             samples: root.join("infrastructure/rehearsal"),
             env,
@@ -207,7 +239,7 @@ impl TestEnv {
     /// Commits a release of the sample application, pushes it, and gives its commit.
     pub fn commit_release(&self, sample: &str) -> Result<String> {
         copy_tree(&self.samples.join("sample").join(sample), &self.clone_dir())?;
-        self.commit(&format!("Release {sample}"))
+        self.commit(&format!("Release {sample}"), "main")
     }
 
     /// Lays a folder of the sample application over one of the clone.
@@ -218,12 +250,12 @@ impl TestEnv {
     }
 
     /// Commits whatever is in the clone, pushes it, and gives the commit.
-    pub fn commit(&self, message: &str) -> Result<String> {
+    pub fn commit(&self, message: &str, branch: &str) -> Result<String> {
         let sh = shell_in(&self.clone_dir())?;
         self.in_env(cmd!(sh, "git add --all")).run()?;
         self.in_env(cmd!(sh, "git commit --quiet --allow-empty --message {message}"))
             .run()?;
-        self.in_env(cmd!(sh, "git push --quiet origin HEAD:refs/heads/main"))
+        self.in_env(cmd!(sh, "git push --quiet origin HEAD:refs/heads/{branch}"))
             .run()?;
         self.in_env(cmd!(sh, "git rev-parse HEAD")).read()
     }
@@ -231,10 +263,10 @@ impl TestEnv {
     /// Fills the database.
     pub fn seed(&self, documents: u32, seed: u64) -> Result<()> {
         let (sh, program) = (shell_in(&self.folder)?, self.programs.join(REHEARSAL));
-        let (documents, seed) = (documents.to_string(), seed.to_string());
+        let (documents, seed, database) = (documents.to_string(), seed.to_string(), &self.database);
         self.in_env(cmd!(
             sh,
-            "{program} seed --uri-env PROD_MONGODB_URI --database {DATABASE} --documents {documents} --seed {seed}"
+            "{program} seed --uri-env PROD_MONGODB_URI --database {database} --documents {documents} --seed {seed}"
         ))
         .run()
     }
@@ -303,15 +335,45 @@ impl TestEnv {
         })
     }
 
+    /// What is not the team's own in this environment, and why.
+    pub fn replaced(&self) -> Vec<String> {
+        self.adopted.as_ref().map(Adopted::replaced).unwrap_or_default()
+    }
+
+    /// Commits a release of the team's repository, pushes it, and gives its commit.
+    pub fn commit_adopted(&self, release: u32) -> Result<String> {
+        let adopted = self.adopted.as_ref().context("no repository was adopted")?;
+        adopted.mark(&self.clone_dir(), release)?;
+        self.commit(&format!("Release {release}"), &adopted.branch())
+    }
+
+    /// What the frontend serves as the number of its release.
+    pub fn served_marker(&self) -> Result<String> {
+        let url = format!(
+            "{}/{}",
+            self.addresses.frontend.trim_end_matches('/'),
+            adopted::MARKER
+        );
+        Ok(get(&url)?.body_mut().read_to_string()?)
+    }
+
     /// A bare remote and a clone with the configuration.
     fn make_repository(&self) -> Result<()> {
         let sh = shell_in(&self.folder)?;
+        let branch = self
+            .adopted
+            .as_ref()
+            .map_or_else(|| "main".to_owned(), Adopted::branch);
         self.in_env(cmd!(
             sh,
-            "git init --quiet --bare --initial-branch=main origin.git"
+            "git init --quiet --bare --initial-branch={branch} origin.git"
         ))
         .run()?;
         self.in_env(cmd!(sh, "git clone --quiet origin.git shop")).run()?;
+        if let Some(adopted) = &self.adopted {
+            let recipient = self.env["REHEARSAL_RECIPIENT"].to_string_lossy().into_owned();
+            return adopted.write(&self.clone_dir(), &self.addresses, &recipient);
+        }
         let infrastructure = self.clone_dir().join("infrastructure");
         std::fs::create_dir_all(&infrastructure).context("cannot make the clone's folders")?;
         for name in ["pipeline.toml", "health.toml"] {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::mongo::Database;
 use super::package::Package;
-use super::services::{Services, dockerfiles, railway_text, root_directories, shown};
+use super::services::{Services, railway_text, root_directories, shown};
 use super::tree::{SourceTree, is_below, join, line_of, name};
 use crate::tools::git::Git;
 
@@ -235,7 +235,10 @@ fn migrations_at_start(tree: &SourceTree, packages: &[Package], services: &Servi
             commands.extend(tree.text(&file).map(|text| (file.clone(), text.to_owned())));
         }
     }
-    for (file, text) in dockerfiles(tree).filter(|(file, _)| is_below(file, dir) || !file.contains('/')) {
+    for (file, text) in tree
+        .dockerfiles()
+        .filter(|(file, _)| is_below(file, dir) || !file.contains('/'))
+    {
         let runs = text.lines().filter(|line| {
             line.trim_start().starts_with("CMD") || line.trim_start().starts_with("ENTRYPOINT")
         });

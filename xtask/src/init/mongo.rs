@@ -218,7 +218,8 @@ fn database_name(tree: &SourceTree, dir: &str, lines: &[EnvLine]) -> Known {
     let mut levels: Vec<Vec<(String, String)>> = vec![Vec::new(); 4];
     for (file, text) in tree.code(dir) {
         let is_migrations = name(file).starts_with("migrate-mongo-config");
-        if is_migrations || text.contains("ongo") {
+        let is_of_driver = ["ongo", "MONGO", "otor"].iter().any(|part| text.contains(part));
+        if is_migrations || is_of_driver {
             for hit in DB_NAME.captures_iter(text) {
                 let name = matched(&hit);
                 levels[0].push((

@@ -1,5 +1,7 @@
 //! Manifests of applications: package.json, and those of Python.
 
+mod nx;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -89,6 +91,8 @@ pub struct Package {
     pub has_workspaces: bool,
     pub homepage: Option<String>,
     is_library: bool,
+    /// Whether it has a page of its own before it is built.
+    has_page: bool,
 }
 
 impl Package {
@@ -107,9 +111,10 @@ impl Package {
     /// The framework of pages, where this is an application with pages.
     pub fn pages(&self) -> Option<String> {
         let bundled = || self.uses(VIEWS).filter(|_| self.uses(BUNDLERS).is_some());
-        self.uses(PAGES)
-            .or_else(bundled)
-            .filter(|_| self.is_application() && self.scripts.contains_key("build"))
+        let is_run = || self.is_application() || self.has_page;
+        let framework = self.uses(PAGES).or_else(|| bundled().filter(|_| is_run()));
+        let can_be = !self.is_library && self.uses(DEVICES).is_none();
+        framework.filter(|_| can_be && self.scripts.contains_key("build"))
     }
 
     /// The driver of MongoDB.
@@ -136,6 +141,7 @@ pub fn packages(tree: &SourceTree) -> Vec<Package> {
         }
         match name(file) {
             "package.json" => found.extend(of_node(tree, file, text)),
+            "project.json" => found.extend(nx::project(tree, file, text)),
             "requirements.txt" | "pyproject.toml" | "Pipfile" => {
                 let dir = folder(file);
                 if !found
@@ -146,6 +152,14 @@ pub fn packages(tree: &SourceTree) -> Vec<Package> {
                 }
             }
             _ => {}
+        }
+    }
+    for (file, text) in tree.dockerfiles() {
+        let dir = folder(file);
+        if text.contains("pip install") && !found.iter().any(|known| known.dir == dir) {
+            let installed = text.lines().filter(|line| line.contains("pip install"));
+            let words = installed.flat_map(|line| line.split_whitespace());
+            found.push(of_python(file, &words.collect::<Vec<_>>().join("\n")));
         }
     }
     found
@@ -165,7 +179,10 @@ fn of_node(tree: &SourceTree, file: &str, text: &str) -> Option<Package> {
     let scripts: BTreeMap<String, String> = scripts
         .map(|(name, line)| (name.clone(), line.as_str().unwrap_or_default().to_owned()))
         .collect();
-    let has_workspaces = !manifest["workspaces"].is_null() || tree.has(&join(dir, "pnpm-workspace.yaml"));
+    let has_workspaces = !manifest["workspaces"].is_null()
+        || ["pnpm-workspace.yaml", "nx.json"]
+            .iter()
+            .any(|name| tree.has(&join(dir, name)));
     let bundles_a_library = ["vite.config.ts", "vite.config.js", "vite.config.mts"]
         .iter()
         .filter_map(|config| tree.text(&join(dir, config)))
@@ -173,8 +190,10 @@ fn of_node(tree: &SourceTree, file: &str, text: &str) -> Option<Package> {
     let for_others = ["peerDependencies", "exports", "module", "types", "publishConfig"]
         .iter()
         .any(|key| !manifest[*key].is_null());
+    let has_page = tree.has(&join(dir, "index.html"));
     let is_library = bundles_a_library
-        || (for_others && !scripts.contains_key("start") && !tree.has(&join(dir, "index.html")));
+        || (dir.is_empty() && nx::has_projects(tree))
+        || (for_others && !scripts.contains_key("start") && !has_page);
     Some(Package {
         dir: dir.to_owned(),
         file: file.to_owned(),
@@ -188,6 +207,7 @@ fn of_node(tree: &SourceTree, file: &str, text: &str) -> Option<Package> {
         has_workspaces,
         homepage: manifest["homepage"].as_str().map(str::to_owned),
         is_library,
+        has_page,
     })
 }
 
@@ -207,6 +227,7 @@ fn of_python(file: &str, text: &str) -> Package {
         has_workspaces: false,
         homepage: None,
         is_library: false,
+        has_page: false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::Known;
-use super::services::{Services, dockerfiles};
+use super::services::Services;
 use super::tree::{SourceTree, line_of, name};
 
 const WORDS: &str =
@@ -78,7 +78,8 @@ pub fn health_route(tree: &SourceTree, services: &Services) -> Known {
     if let Some((route, origin)) = routes.into_iter().next() {
         return Known::found(&route, origin);
     }
-    let probe = dockerfiles(tree)
+    let probe = tree
+        .dockerfiles()
         .filter(|(file, _)| super::tree::is_below(file, dir))
         .find_map(|(file, text)| Some((PROBE.captures(text)?[1].to_owned(), file)));
     probe.map_or_else(

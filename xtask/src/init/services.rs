@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::package::Package;
-use super::tree::{SourceTree, folder, join, name};
+use super::tree::{SourceTree, folder, is_aside, join, name};
 use super::{Known, Side};
 
 /// Names of folders that say by themselves what they hold.
@@ -17,6 +17,19 @@ const FRONTENDS: &[&str] = &[
     "webapp",
     "ui",
     "website",
+];
+/// Files of programs in other languages, and of images.
+const RUNNING: &[&str] = &[
+    "Dockerfile",
+    "go.mod",
+    "Cargo.toml",
+    "pom.xml",
+    "build.gradle",
+    "build.gradle.kts",
+    "Gemfile",
+    "composer.json",
+    "mix.exs",
+    "deno.json",
 ];
 const RAILWAY_FILES: &[&str] = &["railway.json", "railway.toml", "nixpacks.toml", "Procfile"];
 
@@ -48,7 +61,13 @@ pub fn services(tree: &SourceTree, packages: &[Package]) -> Services {
         // Pages with routes of an API, and the platform of backends configured for them.
         backends = dirs(&|package| package.driver().is_some() && railway_file(tree, &package.dir).is_some());
     }
-    let frontends = dirs(&|package| package.pages().is_some());
+    let mut frontends = dirs(&|package| package.pages().is_some());
+    if frontends.is_empty() {
+        frontends = static_folders(tree, packages, &backends);
+    }
+    if backends.is_empty() {
+        backends = running_folders(tree, packages, &frontends);
+    }
     let backend = chosen(&backends, BACKENDS, |dir| {
         railway_file(tree, dir).is_some() && !dir.is_empty()
             || railway_text(tree, "").is_some_and(|text| names_folder(&text, dir))
@@ -77,12 +96,61 @@ pub fn services(tree: &SourceTree, packages: &[Package]) -> Services {
     }
 }
 
+/// Folders without a framework that the platform of frontends serves, by its files or by their names: pages as they are, or
+/// what a script builds.
+fn static_folders(tree: &SourceTree, packages: &[Package], backends: &[String]) -> Vec<String> {
+    let is_served = |dir: &String| {
+        let is_linked = [join(dir, "vercel.json"), join(dir, ".vercel/project.json")]
+            .iter()
+            .any(|file| tree.text(file).is_some());
+        let is_built = packages
+            .iter()
+            .any(|package| package.dir == *dir && package.scripts.contains_key("build"));
+        (is_linked || is_named(dir, FRONTENDS)) && (is_built || tree.has(&join(dir, "index.html")))
+    };
+    let mut dirs = folders_with(tree, &["index.html", "package.json"]);
+    dirs.retain(|dir| !backends.contains(dir) && is_served(dir));
+    dirs
+}
+
+/// Folders without a known framework that run as a server, by the files of the platform of backends or by their names.
+fn running_folders(tree: &SourceTree, packages: &[Package], frontends: &[String]) -> Vec<String> {
+    let runs = |dir: &String| {
+        let is_started = packages
+            .iter()
+            .any(|package| package.dir == *dir && package.scripts.contains_key("start"));
+        is_started || RUNNING.iter().any(|name| tree.has(&join(dir, name)))
+    };
+    let mut dirs = folders_with(tree, &[&["package.json"], RAILWAY_FILES, RUNNING].concat());
+    dirs.retain(|dir| {
+        let is_marked = railway_file(tree, dir).is_some() || is_named(dir, BACKENDS);
+        !dir.is_empty() && !frontends.contains(dir) && is_marked && runs(dir)
+    });
+    dirs
+}
+
+/// Folders that have a file of one of these names, archives and examples excepted.
+fn folders_with(tree: &SourceTree, names: &[&str]) -> Vec<String> {
+    let files = tree
+        .files
+        .iter()
+        .filter(|file| names.contains(&name(file)) && !is_aside(file));
+    let mut dirs: Vec<String> = files.map(|file| folder(file).to_owned()).collect();
+    dirs.sort();
+    dirs.dedup();
+    dirs
+}
+
+fn is_named(dir: &str, names: &[&str]) -> bool {
+    names.contains(&name(dir).to_ascii_lowercase().as_str())
+}
+
 /// The only one; else the only one that the platform's files name; else the only one with a name that says it.
 fn chosen(all: &[String], names: &[&str], is_configured: impl Fn(&str) -> bool) -> Option<String> {
     if let [one] = all {
         return Some(one.clone());
     }
-    let usual = |dir: &&String| names.contains(&name(dir).to_ascii_lowercase().as_str());
+    let usual = |dir: &&String| is_named(dir, names);
     let only = |some: Vec<&String>| match some[..] {
         [one] => Some(one.clone()),
         _ => None,
@@ -163,7 +231,7 @@ fn railway_source(tree: &SourceTree, packages: &[Package], dir: &str) -> Known {
             format!("{file} is in the root and would not be read in {dir}"),
         );
     }
-    let copies = dockerfiles(tree).find(|(file, text)| {
+    let copies = tree.dockerfiles().find(|(file, text)| {
         (super::tree::is_below(file, dir)
             || railway_text(tree, dir).is_some_and(|config| config.contains(*file)))
             && text.lines().any(|line| copies_from(line, dir))
@@ -249,13 +317,6 @@ fn of_workspace(tree: &SourceTree, packages: &[Package], dir: &str) -> Option<St
             "a workspace of {}: its only lock file is {of_root} in the root",
             root.file
         )
-    })
-}
-
-/// Every Dockerfile.
-pub fn dockerfiles(tree: &SourceTree) -> impl Iterator<Item = (&str, &str)> {
-    tree.named(|name| {
-        name == "Dockerfile" || name.starts_with("Dockerfile.") || name.ends_with(".Dockerfile")
     })
 }
 

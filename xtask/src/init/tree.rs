@@ -140,6 +140,13 @@ impl SourceTree {
             .map(|(file, text)| (file.as_str(), text.as_str()))
     }
 
+    /// Every Dockerfile.
+    pub fn dockerfiles(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.named(|name| {
+            name == "Dockerfile" || name.starts_with("Dockerfile.") || name.ends_with(".Dockerfile")
+        })
+    }
+
     /// Code below a folder, archives, examples and tests excepted.
     pub fn code<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.texts

@@ -83,14 +83,16 @@ pub fn target_context(ctx: &Context, target: RestoreTarget<'_>) -> Result<Contex
         }
         RestoreTarget::Variable { variable, database } => {
             let mut environment = ctx.env().clone();
-            variable.clone_into(&mut environment.mongodb.uri);
+            let mut mongodb = ctx.mongodb()?.clone();
+            variable.clone_into(&mut mongodb.uri);
             if let Some(database) = database {
-                database.clone_into(&mut environment.mongodb.database);
+                database.clone_into(&mut mongodb.database);
             }
             environment.protected = false;
             let members = members(&ctx.connection_string(variable)?)?;
             let members: Vec<String> = members.into_iter().collect();
-            let place = format!("{}/{}", members.join(","), environment.mongodb.database);
+            let place = format!("{}/{}", members.join(","), mongodb.database);
+            environment.mongodb = Some(mongodb);
             let name = format!("to-{}", &hex(&Sha256::digest(place))[..8]);
             environment.tag_prefix.clone_from(&name);
             of_target.env_name.clone_from(&name);
@@ -175,7 +177,7 @@ fn records<'a>(
     backup: &'a BackupFile,
     selection: &Selection,
 ) -> Result<Vec<&'a NamespaceRecord>> {
-    let database = &ctx.env().mongodb.database;
+    let database = &ctx.mongodb()?.database;
     let records = backup.metadata.namespaces.iter();
     let own = records.filter(|n| n.database == *database && is_application(&n.collection));
     let taken: Vec<&NamespaceRecord> = own.filter(|n| selection.has(&n.collection)).collect();
@@ -194,7 +196,7 @@ fn require_other_database(
     live: &Live,
     backup: &BackupFile,
 ) -> Result<()> {
-    let mut own: BTreeSet<String> = members(&of_target.connection_string(&of_target.env().mongodb.uri)?)?;
+    let mut own: BTreeSet<String> = members(&of_target.connection_string(&of_target.mongodb()?.uri)?)?;
     own.extend(reported_members(live));
     let guarded = ctx
         .config
@@ -202,7 +204,9 @@ fn require_other_database(
         .iter()
         .filter(|(name, environment)| environment.protected || **name == ctx.env_name);
     for (name, environment) in guarded {
-        let mongodb = &environment.mongodb;
+        let Some(mongodb) = &environment.mongodb else {
+            continue;
+        };
         if !mongodb.database.eq_ignore_ascii_case(live.name()) {
             continue;
         }

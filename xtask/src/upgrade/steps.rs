@@ -1,5 +1,7 @@
 //! pipeline.toml from one version's form to the next: a function for each step. Comments and order of the file are kept.
 
+mod lists;
+
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +13,8 @@ use crate::error::catalogue::configuration as errors;
 
 /// The form of a file that names no version.
 const FIRST: &str = "0.0";
+/// The schema with one backend and one frontend; the file's own number, whatever version it is meant for.
+const ONE_OF_EACH: &str = "pipeline/1";
 /// The action that builds the program from the repository's own copy of its sources.
 const SOURCE_ACTION: &str = "./.github/actions/xtask";
 /// What the first version had copied into repositories.
@@ -74,6 +78,9 @@ pub fn apply(text: &str, root: &Path, setup: Option<&str>) -> Result<SteppedConf
         if numbers(&from) < numbers(to) {
             step(&mut stepping)?;
         }
+    }
+    if stepping.document.get("schema").and_then(Item::as_str) == Some(ONE_OF_EACH) {
+        lists::into_lists(&mut stepping)?;
     }
     stepping.setup_action()?;
     if numbers(&from) < numbers(version::wanted()) {

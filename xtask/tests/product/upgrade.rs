@@ -124,6 +124,9 @@ fn files_that_nobody_edited_become_those_that_generate_writes() {
     for new in [
         "version = \"0.1\"",
         "identity = \"BACKUP_AGE_IDENTITY\"",
+        "schema = \"pipeline/2\"",
+        "[[environments.production.backends]]\nname = \"backend\"\nplatform = \"railway\"\nservice",
+        "[[environments.production.frontends]]",
         ACTION,
         "empty: the public side of `identity`",
     ] {

@@ -5,6 +5,7 @@ mod auth;
 mod listing;
 mod manifest;
 mod migrate;
+pub mod stand_in;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::railway::Application;
+
 /// The configuration file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +46,12 @@ pub(super) struct Railway {
     /// How long the image of a removed deployment is kept.
     #[serde(default = "default_retention_ms")]
     pub(super) image_retention_ms: i64,
+    /// The path that has to answer 200 before a deployment goes live.
+    #[serde(default = "default_healthcheck_path")]
+    pub(super) healthcheck_path: String,
+    /// What the uploads are.
+    #[serde(default)]
+    pub(super) application: Application,
     #[serde(default = "default_healthcheck_timeout_ms")]
     pub(super) healthcheck_timeout_ms: u64,
     /// How long a build takes at least.
@@ -151,6 +159,10 @@ fn default_user() -> String {
 /// Railway's Pro plan: 120 hours.
 fn default_retention_ms() -> i64 {
     120 * 3_600_000
+}
+
+fn default_healthcheck_path() -> String {
+    "/api/health".to_owned()
 }
 
 fn default_healthcheck_timeout_ms() -> u64 {

@@ -177,7 +177,7 @@ impl Case<'_> {
             let text = std::fs::read_to_string(&page)?;
             std::fs::write(&page, format!("{text}<!-- changed -->\n"))?;
         }
-        self.env.commit("Pages and worker")?;
+        self.env.commit("Pages and worker", "main")?;
         self.env.control(
             "/faults",
             &json!({
@@ -226,7 +226,7 @@ impl Case<'_> {
     }
 
     fn deploy_commit(&self, log: &str, message: &str) -> Result<Value> {
-        self.env.commit(message)?;
+        self.env.commit(message, "main")?;
         self.env.xtask_json(log, &["deploy", "--yes"])
     }
 

@@ -1,5 +1,6 @@
 //! The product driven from outside in a test environment: releases, rollbacks, approvals, GitHub's settings.
 
+mod adopted;
 mod approvals;
 mod checks;
 mod github;

@@ -449,4 +449,180 @@ pub const LAYOUTS: &[Layout] = &[
         ],
         findings: &["root-directory"],
     },
+    Layout {
+        name: "an nx repository: NestJS with Prisma on MongoDB, React with Vite",
+        files: &[
+            ("nx.json", "{}"),
+            (
+                "package.json",
+                r#"{"name":"orders","scripts":{"build":"nx run-many -t build","start":"nx serve"},"dependencies":{"@nestjs/core":"11","@prisma/client":"6","react":"19"},"devDependencies":{"nx":"21","vite":"7"}}"#,
+            ),
+            ("package-lock.json", "{}"),
+            (
+                "apps/api/project.json",
+                r#"{"name":"api","projectType":"application","targets":{"build":{"executor":"@nx/webpack:webpack"},"serve":{}}}"#,
+            ),
+            (
+                "apps/api/src/main.ts",
+                "import { NestFactory } from '@nestjs/core';\napp.setGlobalPrefix('api');\nawait app.listen(process.env.PORT);\n",
+            ),
+            (
+                "apps/api/src/health.controller.ts",
+                "@Controller('health')\nexport class HealthController { @Get() check() {} }\n",
+            ),
+            (
+                "apps/web/project.json",
+                r#"{"name":"web","projectType":"application","targets":{"build":{"executor":"@nx/vite:build"},"serve":{}}}"#,
+            ),
+            ("apps/web/index.html", "<html></html>"),
+            ("apps/web/src/main.tsx", "import React from 'react';\n"),
+            (
+                "apps/web-e2e/project.json",
+                r#"{"name":"web-e2e","projectType":"application","targets":{"e2e":{}}}"#,
+            ),
+            (
+                "libs/ui/project.json",
+                r#"{"name":"ui","projectType":"library","targets":{"build":{}}}"#,
+            ),
+            (
+                "prisma/schema.prisma",
+                "datasource db {\n  provider = \"mongodb\"\n  url = env(\"DATABASE_URL\")\n}\n",
+            ),
+            (
+                "railway.json",
+                r#"{"deploy":{"startCommand":"node dist/apps/api/main.js"}}"#,
+            ),
+            (
+                "vercel.json",
+                r#"{"buildCommand":"npx nx build web","outputDirectory":"dist/apps/web","git":{"deploymentEnabled":false}}"#,
+            ),
+            (
+                ".env.example",
+                "DATABASE_URL=mongodb+srv://u:p@c0.abcde.mongodb.net/orders\n",
+            ),
+        ],
+        keys: &[
+            ("environments.production.railway.source", "."),
+            ("environments.production.vercel.source", "."),
+            ("environments.production.mongodb.uri", "PROD_DATABASE_URL"),
+            ("environments.production.mongodb.database", "orders"),
+            ("check.api-health.http.url", "${backend}/api/health"),
+        ],
+        findings: &["git-deployments"],
+    },
+    Layout {
+        name: "FastAPI with motor in an image, without a manifest; pages as they are",
+        files: &[
+            (
+                "engine/Dockerfile",
+                "FROM python:3.13\nRUN pip install --no-cache-dir fastapi uvicorn motor\nCOPY . .\nCMD [\"uvicorn\", \"main:app\"]\n",
+            ),
+            (
+                "engine/main.py",
+                "import os\nfrom motor.motor_asyncio import AsyncIOMotorClient\nclient = AsyncIOMotorClient(os.environ[\"MONGO_URI\"])\ndb = client[\"weather\"]\n\n@app.get(\"/health\")\nasync def health():\n    return {}\n",
+            ),
+            ("site/index.html", "<html></html>"),
+            ("site/vercel.json", r#"{"git":{"deploymentEnabled":false}}"#),
+        ],
+        keys: &[
+            ("environments.production.railway.source", "engine"),
+            ("environments.production.vercel.source", "site"),
+            ("environments.production.mongodb.uri", "PROD_MONGO_URI"),
+            ("environments.production.mongodb.database", "weather"),
+            ("check.api-health.http.url", "${backend}/health"),
+        ],
+        findings: &[],
+    },
+    Layout {
+        name: "Next.js alone, with routes of an API, all on Vercel",
+        files: &[
+            (
+                "package.json",
+                r#"{"name":"club","scripts":{"build":"next build"},"dependencies":{"next":"16","react":"19","mongoose":"9"}}"#,
+            ),
+            ("package-lock.json", "{}"),
+            (
+                "src/lib/db.ts",
+                "import mongoose from 'mongoose';\nexport const open = () => mongoose.connect(process.env.MONGODB_URI!, { dbName: 'club' });\n",
+            ),
+            (
+                "src/app/api/health/route.ts",
+                "export const GET = () => Response.json({ ok: true });\n",
+            ),
+            ("vercel.json", "{}"),
+        ],
+        keys: &[
+            ("environments.production.vercel.source", "."),
+            ("environments.production.mongodb.uri", "PROD_MONGODB_URI"),
+            ("environments.production.mongodb.database", "club"),
+        ],
+        findings: &["git-deployments", "no-service"],
+    },
+    Layout {
+        name: "pnpm workspaces with turbo: Hono with an image from the root, Astro, a library with a build of its own",
+        files: &[
+            (
+                "package.json",
+                r#"{"name":"press","private":true,"scripts":{"build":"turbo build"},"devDependencies":{"turbo":"2"}}"#,
+            ),
+            ("pnpm-workspace.yaml", "packages:\n  - apps/*\n  - packages/*\n"),
+            ("pnpm-lock.yaml", ""),
+            ("turbo.json", "{}"),
+            (
+                "apps/server/package.json",
+                r#"{"name":"server","scripts":{"start":"node dist/index.js","build":"tsc"},"dependencies":{"hono":"4","mongodb":"7","@press/ui":"workspace:*"}}"#,
+            ),
+            (
+                "apps/server/Dockerfile",
+                "FROM node:24\nCOPY pnpm-lock.yaml ./\nCOPY apps/server ./apps/server\n",
+            ),
+            (
+                "apps/server/src/index.ts",
+                "import { MongoClient } from 'mongodb';\nconst client = new MongoClient(process.env.MONGO_URL!);\nexport const db = client.db('press');\napp.get('/healthz', (c) => c.text('ok'));\n",
+            ),
+            (
+                "apps/site/package.json",
+                r#"{"name":"site","scripts":{"build":"astro build"},"dependencies":{"astro":"6"}}"#,
+            ),
+            ("apps/site/vercel.json", r#"{"git":{"deploymentEnabled":false}}"#),
+            (
+                "packages/ui/package.json",
+                r#"{"name":"@press/ui","scripts":{"build":"vite build"},"dependencies":{"react":"19"},"devDependencies":{"vite":"7"}}"#,
+            ),
+        ],
+        keys: &[
+            ("environments.production.railway.source", "."),
+            ("environments.production.vercel.source", "."),
+            ("environments.production.mongodb.uri", "PROD_MONGO_URL"),
+            ("environments.production.mongodb.database", "press"),
+            ("check.api-health.http.url", "${backend}/healthz"),
+        ],
+        findings: &[],
+    },
+    Layout {
+        name: "a server without a framework, and a frontend without scripts",
+        files: &[
+            (
+                "backend/package.json",
+                r#"{"name":"api","scripts":{"start":"node server.js"}}"#,
+            ),
+            (
+                "backend/server.js",
+                "const uri = process.env.MONGODB_URI;\nif (request.url === '/healthz') ok();\n",
+            ),
+            (
+                "backend/railway.json",
+                r#"{"deploy":{"healthcheckPath":"/healthz"}}"#,
+            ),
+            ("frontend/index.html", "<html></html>"),
+            ("frontend/package.json", r#"{"name":"web"}"#),
+        ],
+        keys: &[
+            ("environments.production.railway.source", "backend"),
+            ("environments.production.vercel.source", "frontend"),
+            ("environments.production.mongodb.uri", "PROD_MONGODB_URI"),
+            ("check.api-health.http.url", "${backend}/healthz"),
+        ],
+        findings: &["no-vercel"],
+    },
 ];

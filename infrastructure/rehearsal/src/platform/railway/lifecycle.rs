@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,8 +18,6 @@ use crate::hex::hex;
 use crate::http::client::{Client, Route};
 use crate::process;
 
-/// The path that has to answer 200 before a deployment goes live.
-const HEALTHCHECK_PATH: &str = "/api/health";
 /// Between two attempts at it.
 const HEALTHCHECK_INTERVAL: Duration = Duration::from_millis(25);
 /// Between two looks whether a process still runs.
@@ -180,9 +178,7 @@ impl Railway {
         if !deployment.image.is_dir() {
             bail!("Could not find root directory: {}", deployment.image.display());
         }
-        if !deployment.image.join("app.toml").is_file() {
-            bail!("build failed: no app.toml in the root of the upload");
-        }
+        self.config.application.build(&deployment.image)?;
         self.change(id, |deployment| deployment.image_digest = Some(digest));
         self.enter(id, Status::Deploying);
         let start_ms = self.state().start_ms;
@@ -194,17 +190,14 @@ impl Railway {
         Ok(())
     }
 
-    /// Starts the application with its variables as its only environment; it says where it listens.
+    /// Starts the application with its variables as its only environment; where it listens.
     fn start_child(&self, deployment: &Deployment) -> Result<SocketAddr> {
         let log = File::create(self.log_path(&deployment.id)).context("cannot create the log")?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let (mut command, known) = self
+            .config
+            .application
+            .command(&deployment.image, &deployment.variables)?;
         command
-            .arg("sample-backend")
-            .arg(&deployment.image)
-            .current_dir(&deployment.image)
-            .env_clear()
-            .envs(&deployment.variables)
-            .env("PORT", "0")
             .env("RAILWAY_DEPLOYMENT_ID", &deployment.id)
             .env("RAILWAY_ENVIRONMENT_NAME", &self.config.environment_name)
             .env("RAILWAY_GIT_COMMIT_MESSAGE", &deployment.message)
@@ -221,7 +214,14 @@ impl Railway {
         let stdout = child.stdout.take().context("no standard output")?;
         state.children.insert(deployment.id.clone(), child);
         drop(state);
-        self.first_line(stdout)
+        match known {
+            Some(address) => {
+                // What it prints is nobody's; a full pipe would stop it.
+                thread::spawn(move || std::io::copy(&mut BufReader::new(stdout), &mut std::io::sink()));
+                Ok(address)
+            }
+            None => self.first_line(stdout),
+        }
     }
 
     fn first_line(&self, stdout: std::process::ChildStdout) -> Result<SocketAddr> {
@@ -252,7 +252,7 @@ impl Railway {
         let deadline = Instant::now() + Duration::from_millis(self.config.healthcheck_timeout_ms);
         let client = Client::new(Route::Direct(address.to_string())).timeout(Duration::from_secs(5));
         while Instant::now() < deadline {
-            if matches!(client.get(HEALTHCHECK_PATH), Ok(response) if response.status == 200) {
+            if matches!(client.get(&self.config.healthcheck_path), Ok(response) if response.status == 200) {
                 return Ok(());
             }
             if self.has_exited(id) {
@@ -260,7 +260,7 @@ impl Railway {
             }
             thread::sleep(HEALTHCHECK_INTERVAL);
         }
-        bail!("{HEALTHCHECK_PATH} did not answer 200 in time")
+        bail!("{} did not answer 200 in time", self.config.healthcheck_path)
     }
 
     /// Switches the stable address, then ends what it served before: no request is without an answer.

@@ -1,9 +1,11 @@
 //! Railway: one service whose deployments really run.
 
+mod application;
 mod deployment;
 mod lifecycle;
 mod schema;
 
+pub(super) use application::Application;
 use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

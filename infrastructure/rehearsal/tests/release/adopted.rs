@@ -1,0 +1,119 @@
+//! From a team's repository to a rehearsed deploy and rollback: `init`, then a rehearsal, and no file edited by hand.
+
+use std::path::Path;
+use std::process::Command;
+
+use rehearsal::scenarios::{Setting, adopted};
+use rehearsal::test_env::TestEnv;
+use rehearsal::test_env::adopted::Adopted;
+use rehearsal::test_env::programs::{PRODUCT, built, repository};
+
+/// A repository with backend, frontend and tests, as teams have it.
+const FILES: &[(&str, &str)] = &[
+    (
+        "backend/package.json",
+        r#"{"name":"api","scripts":{"start":"node server.js","test":"node --test"},"engines":{"node":">=20"}}"#,
+    ),
+    (
+        "backend/server.js",
+        r#"const http = require('node:http');
+const uri = process.env.MONGODB_URI;
+if (!uri || !process.env.JWT_SECRET) { console.error('variables are missing'); process.exit(1); }
+http.createServer((request, response) => {
+  const known = request.url === '/healthz';
+  response.writeHead(known ? 200 : 404, {'content-type': 'application/json'});
+  response.end(JSON.stringify(known ? {status: 'ok'} : {error: 'not found'}));
+}).listen(process.env.PORT, () => console.log('ready'));
+// app.get('/healthz') would be Express.
+"#,
+    ),
+    (
+        "backend/.env.example",
+        "PORT=3000\nMONGODB_URI=mongodb+srv://user:password@cluster.example.mongodb.net/orchard\nJWT_SECRET=\n",
+    ),
+    (
+        "backend/railway.json",
+        r#"{"deploy":{"healthcheckPath":"/healthz"}}"#,
+    ),
+    ("backend/migrations/20260101-names.js", "module.exports = {};\n"),
+    (
+        "frontend/package.json",
+        r#"{"name":"web","scripts":{"dev":"vite"}}"#,
+    ),
+    (
+        "frontend/index.html",
+        "<!doctype html><html lang=\"en\"><head><title>Orchard</title></head><body>Hello</body></html>\n",
+    ),
+    ("frontend/vercel.json", "{}\n"),
+    (".gitignore", "node_modules\n.env\n"),
+];
+
+fn git(folder: &Path, args: &[&str]) {
+    let mut command = Command::new("git");
+    command
+        .args(["-c", "user.name=T", "-c", "user.email=t@example.com"])
+        .args(args);
+    assert!(
+        command.current_dir(folder).output().unwrap().status.success(),
+        "git {args:?}"
+    );
+}
+
+#[test]
+fn a_repository_is_adopted_and_rehearsed_by_two_commands_with_no_file_edited_by_hand() {
+    let team = tempfile::tempdir().unwrap();
+    for (path, text) in FILES {
+        let file = team.path().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    git(team.path(), &["init", "--quiet", "--initial-branch=trunk"]);
+    git(
+        team.path(),
+        &["remote", "add", "origin", "git@github.com:orchard/shop.git"],
+    );
+    git(team.path(), &["add", "--all"]);
+    git(team.path(), &["commit", "--quiet", "--message=all"]);
+
+    let init = Command::new(built(PRODUCT))
+        .arg("init")
+        .current_dir(team.path())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&init.stdout).into_owned();
+    assert!(
+        init.status.success(),
+        "{shown}{}",
+        String::from_utf8_lossy(&init.stderr)
+    );
+
+    let folder = tempfile::Builder::new()
+        .prefix("xtask-adopted-")
+        .tempdir()
+        .unwrap();
+    let team = Adopted::read(team.path()).unwrap();
+    assert_eq!(
+        team.replaced(),
+        Vec::<String>::new(),
+        "node starts the backend, and the page is served as it is"
+    );
+    assert_eq!(
+        (team.database(), team.branch()),
+        ("orchard".to_owned(), "trunk".to_owned())
+    );
+    let env = TestEnv::start_adopted(repository(), folder.path(), team).unwrap();
+    let setting = Setting {
+        documents: 500,
+        seed: 1,
+        platform_s: 0,
+    };
+    let rehearsed = match adopted::play(setting, &env) {
+        Ok(rehearsed) => rehearsed,
+        Err(error) => panic!("{error:#}, see {}", folder.keep().display()),
+    };
+    let text = rehearsed.text();
+    assert!(
+        text.contains("25 later documents are kept") && !text.contains("not your own"),
+        "{text}"
+    );
+}
