@@ -37,7 +37,7 @@ pub use forget::{Forgotten, forget};
 pub use journal::{Repaired, Rescue, RestorePhase};
 pub use known::{KnownRestore, list};
 pub use leftovers::{Leftover, leftovers};
-pub use operation::{RestoreOptions, Resumed, resume, start, undo};
+pub use operation::{RestoreOptions, Resumed, is_untouched, resume, start, undo};
 pub use plan::{PlanOptions, RestorePlan};
 pub use preflight::blocking;
 pub use prepare::{Prepared, ShadowFacts};

@@ -127,29 +127,20 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 fn text(listing: &ReleaseList) -> String {
-    let lines = listing.drift.iter().map(|drift| format!("drift: {drift}\n"));
-    let unreadable = listing
-        .unreadable
-        .iter()
-        .map(|tag| format!("unreadable: {tag}\n"));
-    let unrecorded = listing
-        .unrecorded
-        .iter()
-        .map(|tag| format!("not in the ledger, does not count: {tag}\n"));
-    let problems = listing
-        .problems
-        .iter()
-        .map(|problem| format!("problem: {problem}\n"));
-    let unanswered = listing
-        .unanswered
-        .iter()
-        .map(|what| format!("not known: {what}\n"));
-    let head: String = lines
-        .chain(unanswered)
-        .chain(problems)
-        .chain(unrecorded)
-        .chain(unreadable)
-        .collect();
+    let groups = [
+        ("drift", &listing.drift),
+        ("not known", &listing.unanswered),
+        ("problem", &listing.problems),
+        ("not in the ledger, does not count", &listing.unrecorded),
+        ("unreadable", &listing.unreadable),
+    ];
+    // What cannot be read is the text of somebody else, of which a message may have a part: it makes no row of its own.
+    let lines = groups.into_iter().flat_map(|(what, found)| {
+        found
+            .iter()
+            .map(move |text| format!("{}\n", report::one_line(&format!("{what}: {text}"))))
+    });
+    let head: String = lines.collect();
     let header = ["", "release", "commit", "health", "backup", "days", "image"];
     let rows = listing
         .releases

@@ -21,7 +21,8 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
         let hint = did_you_mean(message)
             .map(|key| format!(" (did you mean `{key}`?)"))
             .unwrap_or_default();
-        let mistake = format!("{}:{line}:{column}: {message}{hint}", path.display());
+        let shown = without_values(message);
+        let mistake = format!("{}:{line}:{column}: {shown}{hint}", path.display());
         errors::file_invalid(mistake, path.display()).into()
     })?;
     let blanks = blanks(text);
@@ -29,6 +30,45 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
         return Ok(parsed);
     }
     Err(mistakes(path, text, blanks))
+}
+
+/// The message without what stands in the file in the place of a value, which may be a secret; line and column tell where it is.
+/// Serde writes: invalid type: string "x", expected u32; unknown variant `x`, expected `a` or `b`; unknown field `x`, expected `a`.
+fn without_values(message: &str) -> String {
+    let expected = message.rfind(", expected ").map_or("", |at| &message[at..]);
+    let (what, given) = match message.find(['"', '`']) {
+        Some(at) if message.starts_with("unknown field") => (
+            &message[..at],
+            message[at + 1..].split('`').next().unwrap_or_default(),
+        ),
+        Some(at) if message.starts_with("invalid ") || message.starts_with("unknown ") => {
+            (&message[..at], "")
+        }
+        _ => return message.to_owned(),
+    };
+    if looks_like_a_key(given) {
+        return message.to_owned();
+    }
+    // The last "expected" may stand in what was given.
+    let is_of_the_parser = message.ends_with(expected) && !expected.contains('"');
+    let expected = if is_of_the_parser { expected } else { "" };
+    format!("{}{expected}", what.trim_end())
+}
+
+/// In backticks where it looks like a mistyped key; nothing where it may be a secret.
+pub fn quoted_key(given: &str) -> String {
+    if looks_like_a_key(given) {
+        format!(" `{given}`")
+    } else {
+        String::new()
+    }
+}
+
+/// Few letters and no digits: what people type as a name, and nobody takes for a token.
+fn looks_like_a_key(given: &str) -> bool {
+    const LONGEST: usize = 24;
+    let is_inside = |c: char| c.is_alphabetic() || matches!(c, '_' | '-' | '.');
+    !given.is_empty() && given.chars().count() <= LONGEST && given.chars().all(is_inside)
 }
 
 /// Values that are still to be filled in, each with the byte where it begins. Comments do not count.
@@ -93,4 +133,41 @@ fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a 
         .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, key)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_the_place_of_a_value_is_not_shown() {
+        const SECRET: &str = "sk_live_51H8, expected x";
+        for (message, shown) in [
+            (
+                format!("invalid type: string {SECRET:?}, expected u32"),
+                "invalid type: string, expected u32",
+            ),
+            (
+                format!("unknown variant `{SECRET}`, expected `a` or `b`"),
+                "unknown variant, expected `a` or `b`",
+            ),
+            (
+                format!("unknown field `{SECRET}`, expected one of `a`, `b`"),
+                "unknown field, expected one of `a`, `b`",
+            ),
+            (format!("unknown field `{SECRET}`"), "unknown field"),
+            (
+                "invalid value: integer `1234`, expected u8".into(),
+                "invalid value: integer, expected u8",
+            ),
+        ] {
+            let found = without_values(&message);
+            assert!(!found.contains("51H8"), "{found}");
+            assert!(found == shown || message.ends_with('`'), "{found}");
+        }
+        let typo = "unknown field `retention_dais`, expected `retention_days`";
+        assert_eq!(without_values(typo), typo);
+        assert_eq!(quoted_key("tokn"), " `tokn`");
+        assert_eq!(quoted_key("hunter2"), "");
+    }
 }

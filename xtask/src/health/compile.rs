@@ -130,7 +130,8 @@ impl<'a> Compiler<'a> {
                     .into_iter()
                     .chain(self.captured_by.keys().map(String::as_str));
                 let hint = config::hint(&variable, names);
-                self.mistake(offset, format!("unknown variable `${{{variable}}}`{hint}"));
+                let shown = config::quoted_key(&variable);
+                self.mistake(offset, format!("unknown variable{shown} in `${{…}}`{hint}"));
                 continue;
             };
             let reached = order::reachable(by_name[user.as_str()], checks.len(), |index| {

@@ -59,7 +59,8 @@ impl Compiler<'_> {
         };
         if !KNOWN.contains(&method.get_ref().as_str()) {
             let hint = config::hint(method.get_ref(), KNOWN);
-            self.mistake(method.span().start, format!("unknown method `{method}`{hint}"));
+            let shown = config::quoted_key(method.get_ref());
+            self.mistake(method.span().start, format!("unknown method{shown}{hint}"));
             return None;
         }
         Method::from_bytes(method.get_ref().as_bytes()).ok()

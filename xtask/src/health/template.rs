@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::report::ExpectedRelease;
+use crate::config;
 use crate::secret::Secret;
 use crate::sync;
 
@@ -122,13 +123,18 @@ fn parse_variable(name: &str) -> Result<Variable, String> {
         "release.version" => Ok(Variable::ReleaseVersion),
         _ => {
             if let Some(secret) = name.strip_prefix("secret:") {
-                return is_word(secret)
+                // One that stands here itself would be shown wherever the name is.
+                return config::is_variable(secret)
                     .then(|| Variable::Secret(secret.to_owned()))
-                    .ok_or_else(|| format!("`{secret}` is not the name of an environment variable"));
+                    .ok_or_else(|| {
+                        "`${secret:…}` has the name of an environment variable (A-Z, 0-9, _), which holds the secret: no secret \
+                         belongs here"
+                            .to_owned()
+                    });
             }
             is_word(name)
                 .then(|| Variable::Capture(name.to_owned()))
-                .ok_or_else(|| format!("unknown variable `${{{name}}}`"))
+                .ok_or_else(|| format!("unknown variable{} in `${{…}}`", config::quoted_key(name)))
         }
     }
 }
@@ -268,6 +274,7 @@ mod tests {
             ("ab${", 2),
             ("é${a b}", 2),
             ("${secret:a-b}", 0),
+            ("${secret:sk_live_51H8}", 0),
             ("x${release.tag}", 1),
         ] {
             assert_eq!(Template::parse(text).unwrap_err().at, at, "{text}");

@@ -26,8 +26,9 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, DatabaseChoice, Health, OnRailway, OnVercel, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
+use crate::error::{CliError, ExitKind};
 use crate::health::ExpectedRelease;
-use crate::operation::run::{Operation, ResumeMode};
+use crate::operation::run::{Operation, ResumeMode, is_taken_over};
 use crate::report;
 use crate::restore::{
     self, InPlace, LossDetail, LossPreview, Prepared, Rescue, Restore, ShadowFacts, Swapped, WrittenSince,
@@ -187,7 +188,7 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
         database,
     } = match execute(ctx, plan, &operation, releases) {
         Ok(done) => done,
-        Err(error) => return Err(operation.fail(error)),
+        Err(error) => return Err(end_of(ctx, plan, operation, error)),
     };
     let recovery_ms = operation.elapsed_ms();
     let unavoidable_ms = unavoidable_ms.min(recovery_ms);
@@ -219,6 +220,19 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
         ));
     }
     Ok(done)
+}
+
+/// Ends the operation after an error. The database comes first: where its swap was refused before the first rename, nothing at all
+/// was changed.
+fn end_of(ctx: &Context, plan: &RollbackPlan, operation: Operation, error: anyhow::Error) -> anyhow::Error {
+    let refused = error
+        .downcast_ref::<CliError>()
+        .is_some_and(|stop| stop.exit == ExitKind::Refused);
+    let untouched = plan.restores() && !operation.was_resumed() && restore::is_untouched(ctx, &operation.id);
+    if refused && untouched && !is_taken_over(&error) {
+        return operation.fail_unchanged(&error);
+    }
+    operation.fail(error)
 }
 
 /// Everything that the steps share.

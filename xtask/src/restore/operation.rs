@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::admit::admit;
 use super::backup_file;
 use super::context::{Restore, connect};
-use super::journal::RestoreState;
+use super::journal::{RestorePhase, RestoreState};
 use super::known;
 use super::prepare::ShadowFacts;
 use super::quiesce::quiesced;
@@ -288,6 +288,11 @@ impl EndFacts for RestoreUndone {
 /// they are not.
 fn is_midway(ctx: &Context, id: &OperationId) -> bool {
     RestoreState::read(ctx, id).map_or(true, |history| history.phase.is_midway())
+}
+
+/// Whether the journal here shows that nothing live was changed yet.
+pub fn is_untouched(ctx: &Context, id: &OperationId) -> bool {
+    RestoreState::read(ctx, id).is_ok_and(|history| history.phase < RestorePhase::Swapping)
 }
 
 /// Gives the ledger to `act`. Where that fails, also before it takes the lock, a restore that is midway is not "unchanged"; a

@@ -313,3 +313,46 @@ fn a_plan_is_not_made_from_a_file_that_is_not_the_one_of_its_metadata() {
         );
     }
 }
+
+#[test]
+fn a_collection_that_became_a_time_series_stops_plan_restore_and_undo_before_anything_changes() {
+    let env = RestoreEnv::behind_proxy();
+    seed(&env);
+    let backup = env.backup();
+    let backup = backup.to_str().unwrap();
+    change(&env);
+    let before = env.inventory();
+    let proxy = env.proxy.as_ref().unwrap();
+
+    proxy.becomes_timeseries("users");
+    let plan = env.ok(&["restore", backup, "--plan"]);
+    let problems = plan["problems"].to_string();
+    assert!(
+        problems.contains("`users` is a time-series collection now"),
+        "{problems}"
+    );
+    assert_eq!(
+        plan["loss"]["not_compared"],
+        serde_json::json!(["users"]),
+        "{plan}"
+    );
+    env.fails(3, &["restore", backup]);
+    assert_eq!(before.compare(&env.inventory()), []);
+
+    proxy.mend();
+    let restored = env.ok(&["restore", backup]);
+    let operation = restored["operation"].as_str().unwrap();
+    let live = env.inventory();
+    proxy.becomes_timeseries("users");
+    for verb in ["--undo", "--resume"] {
+        let told = env.fails(3, &["restore", verb, operation]);
+        assert!(
+            verb == "--resume" || told.contains("`users` is a time-series collection now"),
+            "{told}"
+        );
+        assert_eq!(live.compare(&env.inventory()), [], "{verb}");
+    }
+    proxy.mend();
+    env.ok(&["restore", "--undo", operation]);
+    assert_eq!(before.compare(&env.inventory()), []);
+}

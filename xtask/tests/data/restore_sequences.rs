@@ -32,6 +32,8 @@ const MAX_ADVICE: usize = 30;
 struct Taken {
     path: PathBuf,
     inventory: Inventory,
+    /// Otherwise it was reported when it was taken that no restore takes a name in it.
+    is_restorable: bool,
 }
 
 /// A restore whose undo must give back what was live before, while nobody wrote in between.
@@ -110,15 +112,11 @@ impl Sequence {
         self.check();
     }
 
-    /// What the application deletes or changes is gone by intention.
+    /// The application and its migrations go on.
     fn change(&mut self) {
         // No migration runs while a restore stands midway.
         let midway = self.advised().iter().any(|next| !next.contains("--forget"));
-        let before = in_database(&self.env).0;
-        let done = application::change(&self.env, &mut self.random, midway);
-        let after = in_database(&self.env).0;
-        self.acknowledged
-            .retain(|stored, _| after.contains_key(stored) || !before.contains_key(stored));
+        let done = self.by_intention(|env, random| application::change(env, random, midway));
         // Of a restore that is midway, nobody can tell what an undo gives back.
         for made in &mut self.restores {
             if self
@@ -133,6 +131,16 @@ impl Sequence {
             }
         }
         self.told.done.push(format!("change: {done}"));
+    }
+
+    /// What the application deletes is gone by intention.
+    fn by_intention<T>(&mut self, act: impl FnOnce(&RestoreEnv, &mut Random) -> T) -> T {
+        let before = in_database(&self.env).0;
+        let done = act(&self.env, &mut self.random);
+        let after = in_database(&self.env).0;
+        self.acknowledged
+            .retain(|stored, _| after.contains_key(stored) || !before.contains_key(stored));
+        done
     }
 
     /// What `restore --list` advises.
@@ -158,7 +166,12 @@ impl Sequence {
                 stored,
                 "the backup is not what is live"
             );
-            self.backups.push(Taken { path, inventory });
+            let warnings = created["metadata"]["warnings"].to_string();
+            self.backups.push(Taken {
+                path,
+                inventory,
+                is_restorable: !warnings.contains("cannot restore this backup"),
+            });
         }
     }
 
@@ -175,6 +188,10 @@ impl Sequence {
         let operation = output
             .as_ref()
             .and_then(|output| json(output)?["operation"].as_str().map(str::to_owned));
+        assert!(
+            operation.is_none() || self.backups[at].is_restorable,
+            "what was reported is restored all the same"
+        );
         let is_whole = operation.is_some() && !writes;
         if is_whole {
             assert_eq!(self.backups[at].inventory.compare(&self.env.inventory()), []);
@@ -412,7 +429,11 @@ impl Sequence {
             .filter(|name| xtask::domain::inventory::is_reserved(name))
             .collect();
         assert!(left.is_empty(), "the advice leaves {left:?}");
-        let last = self.backups.pop().unwrap();
+        self.by_intention(|env, _| application::drop_not_restored(env));
+        let Some(at) = self.backups.iter().rposition(|taken| taken.is_restorable) else {
+            return;
+        };
+        let last = self.backups.remove(at);
         let output = self
             .run_on(&machine, &["restore", &last.path.display().to_string()], None)
             .unwrap();

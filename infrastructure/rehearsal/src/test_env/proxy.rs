@@ -62,6 +62,8 @@ impl Fault {
 #[derive(Debug, Default)]
 struct State {
     small_tier: bool,
+    /// The collection that is listed as a time-series collection.
+    timeseries: Option<String>,
     fault: Option<Fault>,
     /// Both ends of every connection.
     open: Vec<TcpStream>,
@@ -113,9 +115,16 @@ impl Proxy {
         lock(&self.state).small_tier = true;
     }
 
-    /// Everything passes again.
+    /// From here on this collection is listed as a time-series collection, of which a local server has none.
+    pub fn becomes_timeseries(&self, collection: &str) {
+        lock(&self.state).timeseries = Some(collection.to_owned());
+    }
+
+    /// Everything passes again as it is.
     pub fn mend(&self) {
-        lock(&self.state).fault = None;
+        let mut state = lock(&self.state);
+        state.fault = None;
+        state.timeseries = None;
     }
 }
 
@@ -162,8 +171,9 @@ fn serve(client: TcpStream, server: u16, state: &Arc<Mutex<State>>) -> io::Resul
         requests.pass_requests(&shared).ok();
         requests.end();
     });
+    let shared = Arc::clone(state);
     std::thread::spawn(move || {
-        connection.pass_answers().ok();
+        connection.pass_answers(&shared).ok();
         connection.end();
     });
     Ok(())
@@ -197,9 +207,12 @@ impl Connection {
         }
     }
 
-    fn pass_answers(&self) -> io::Result<()> {
+    fn pass_answers(&self, state: &Mutex<State>) -> io::Result<()> {
         loop {
             let mut message = read_message(&self.server)?;
+            if let Some(collection) = &lock(state).timeseries {
+                list_as_timeseries(&mut message, collection);
+            }
             let fault = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
             match fault {
                 Some(Fault::AnswerLost) => return Ok(()),
@@ -243,6 +256,20 @@ fn refusal(message: &[u8]) -> Option<Vec<u8>> {
         message,
         &doc! { "ok": 0, "errmsg": what, "code": 8000, "codeName": "AtlasError" },
     ))
+}
+
+/// Names the type of this collection in the answer to `listCollections`; both words have as many letters.
+fn list_as_timeseries(message: &mut [u8], collection: &str) {
+    let length = u32::try_from(collection.len() + 1).expect("a short name");
+    let mut listed = b"\x02name\0".to_vec();
+    listed.extend(length.to_le_bytes());
+    listed.extend(collection.as_bytes());
+    listed.extend(b"\0\x02type\0\x0b\0\0\0");
+    let mut found = message.windows(listed.len() + 10);
+    let at = found.position(|part| part.starts_with(&listed) && part.ends_with(b"collection"));
+    if let Some(at) = at {
+        message[at + listed.len()..][..10].copy_from_slice(b"timeseries");
+    }
 }
 
 /// A message with this document, as the answer to another message.

@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path};
 
-/// The name of an environment variable.
-pub(super) fn is_variable(name: &str) -> bool {
+/// Whether it is the name of an environment variable, as all of ours are.
+pub fn is_variable(name: &str) -> bool {
     let is_inside = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_inside)
 }

@@ -62,7 +62,7 @@ fn mistakes_of_requests() -> Vec<Mistake> {
         (check(&format!("{http}samples = 0")), "health.toml:8:11:", "`samples` is from 1 to 1000"),
         (check(&format!("{http}timeout_ms = 0")), "health.toml:8:14:", "`timeout_ms` is from"),
         (check(&format!("{http}headers = {{ \"a b\" = \"c\" }}")), "health.toml:8:13:", "not the name of a header"),
-        (check(&format!("{http}headers = {{ a = \"x ${{tken}}\" }}")), "health.toml:8:20:", "unknown variable `${tken}`"),
+        (check(&format!("{http}headers = {{ a = \"x ${{tken}}\" }}")), "health.toml:8:20:", "unknown variable `tken` in `${…}`"),
         (check(&format!("{http}headers = {{ a = \"${{frontent}}\" }}")), "health.toml:8:18:", "did you mean `frontend`?"),
         (check(&format!("{http}json = {{ a = [\"${{b\"] }}")), "health.toml:8:16:", "without `}`"),
         (check(&format!("{http}json = {{ a = 1 }}\nbody = \"x\"")), "health.toml:9:8:", "exclude each other"),

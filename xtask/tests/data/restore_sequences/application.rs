@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, doc};
 use rehearsal::data::random::Random;
 use rehearsal::test_env::restore::RestoreEnv;
-use rehearsal::test_env::restore::shapes::{NAMES, SHAPES, document, id};
+use rehearsal::test_env::restore::shapes::{NAMES, NOT_RESTORED, SHAPES, document, id};
 use xtask::domain::inventory::is_application;
 use xtask::domain::manifest::NamespaceKind;
 
@@ -19,7 +19,7 @@ pub fn collections(env: &RestoreEnv) -> Vec<String> {
 /// (a unique key, a validator) is not done.
 pub fn change(env: &RestoreEnv, random: &mut Random, documents_only: bool) -> String {
     let count = random.range(1, 4);
-    let kinds = if documents_only { 6 } else { 12 };
+    let kinds = if documents_only { 6 } else { 14 };
     let done: Vec<String> = (0..count).map(|_| change_once(env, random, kinds)).collect();
     done.join(", ")
 }
@@ -92,10 +92,27 @@ fn change_once(env: &RestoreEnv, random: &mut Random, kinds: i64) -> String {
             let ok = env.database().run_command(made).run().is_ok();
             format!("view {view:?} on {name:?}: {ok}")
         }
+        12 => {
+            let fresh = *random.pick(&NOT_RESTORED);
+            let written = document(random, 1);
+            let ok = env.collection(fresh).insert_one(written).run().is_ok();
+            format!("make {fresh:?}, which no restore takes: {ok}")
+        }
+        13 => {
+            drop_not_restored(env);
+            "drop what no restore takes".to_owned()
+        }
         _ => {
             let dropped = doc! { "drop": *random.pick(&["a view", "view of a view", "another view"]) };
             let ok = env.database().run_command(dropped.clone()).run().is_ok();
             format!("{dropped}: {ok}")
         }
+    }
+}
+
+/// A migration gives up the names that no restore takes.
+pub fn drop_not_restored(env: &RestoreEnv) {
+    for name in NOT_RESTORED {
+        env.database().run_command(doc! { "drop": name }).run().ok();
     }
 }

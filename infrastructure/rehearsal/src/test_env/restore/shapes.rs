@@ -48,8 +48,22 @@ const LONG_ID_BYTES: usize = 110_000;
 /// One collection of some shape.
 type Shape = fn(&RestoreEnv, &str, &mut Random);
 
+/// Names that no restore takes: the server's own tools refuse them, or there is no room for the name of a restore beside them.
+pub const NOT_RESTORED: [&str; 6] = [
+    "tab\there",
+    "new\nline",
+    "del\u{7f}",
+    "/slash first",
+    "escape\u{1b}[2J",
+    TOO_LONG,
+];
+/// 240 bytes.
+const TOO_LONG: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd\
+                        dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd\
+                        dddddddddddddddddddddddddddddddddddddddddddddddd";
+
 /// Every shape by its name.
-pub const SHAPES: [(&str, Shape); 16] = [
+pub const SHAPES: [(&str, Shape); 18] = [
     ("ids of every type", ids),
     ("values of every type", values),
     ("documents that look like extended JSON", lookalikes),
@@ -66,6 +80,8 @@ pub const SHAPES: [(&str, Shape); 16] = [
     ("empty", empty),
     ("views", views),
     ("stored functions", stored_functions),
+    ("indexes of servers of before", old_indexes),
+    ("strings that are not UTF-8", not_utf8),
 ];
 
 /// Fills the database with some collections of random shapes and names; gives what was made.
@@ -331,6 +347,40 @@ fn indexes(env: &RestoreEnv, name: &str, random: &mut Random) {
     );
 }
 
+/// Options and kinds of values that servers of today keep, and take no more.
+fn old_indexes(env: &RestoreEnv, name: &str, random: &mut Random) {
+    insert(env, name, numbered(random, 12));
+    index(
+        env,
+        name,
+        [
+            doc! { "key": { "n": 1 }, "name": "old", "background": true, "dropDups": true, "safe": Bson::Null, "w": 1 },
+            doc! { "key": { "words": true }, "name": "true" },
+            doc! { "key": { "value": 1 }, "name": "version 1", "v": 1 },
+            doc! { "key": { "at": "2dsphere" }, "name": "sphere", "2dsphereIndexVersion": 2 },
+        ],
+    );
+}
+
+/// The bytes of a string that a broken client wrote.
+fn not_utf8(env: &RestoreEnv, name: &str, random: &mut Random) {
+    for n in 0..4_i32 {
+        let mut bytes = serialize_to_vec(&doc! { "_id": n, "text": "xxxx", "words": random.words(2) })
+            .expect("a document");
+        let at = bytes
+            .windows(4)
+            .position(|found| found == b"xxxx")
+            .expect("the text");
+        bytes[at + 1] = 0xff;
+        let raw = RawDocumentBuf::from_bytes(bytes).expect("a document");
+        env.database()
+            .collection::<RawDocumentBuf>(name)
+            .insert_one(raw)
+            .run()
+            .ok();
+    }
+}
+
 fn places(env: &RestoreEnv, name: &str, random: &mut Random) {
     insert(
         env,
@@ -386,5 +436,6 @@ mod tests {
     fn the_longest_name_is_the_longest_that_a_restore_takes() {
         assert!(fits(DATABASE, LONGEST) && !fits(DATABASE, &format!("{LONGEST}c")));
         assert!(NAMES.iter().all(|name| fits(DATABASE, name)));
+        assert_eq!(TOO_LONG.len(), 240);
     }
 }

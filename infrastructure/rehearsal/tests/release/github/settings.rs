@@ -140,6 +140,26 @@ fn what_a_release_would_fail_at_later_is_a_problem_of_the_configuration() {
         text.contains("no critical check of the kind `frontend`"),
         "{text}"
     );
+    // Somebody types a secret where a value, a name or a key stands.
+    for (right, wrong) in [
+        ("${secret:HEALTH_PASSWORD}", "${secret:sk_live_51H8}"),
+        ("${secret:HEALTH_PASSWORD}", "${sk_live_51H8}"),
+        ("method = \"POST\"", "method = \"sk_live_51H8\""),
+        (
+            "headers = { authorization = \"Bearer ${token}\" }",
+            "headers = \"Bearer sk_live_51H8\"",
+        ),
+        ("schema = \"health/1\"", "schema = \"sk_live_51H8\""),
+        ("schema = \"health/1\"", "schema = \"health/1\"\nsk_live_51H8 = 1"),
+    ] {
+        assert!(health.contains(right), "{right}");
+        std::fs::write(&file, health.replacen(right, wrong, 1)).unwrap();
+        let text = env.said(&["doctor", "--config-only"]).1;
+        assert!(
+            !text.contains("51H8") && text.contains("health.toml:"),
+            "{wrong}: {text}"
+        );
+    }
     std::fs::write(&file, health).unwrap();
     let text = env.said(&["doctor", "--config-only"]).1;
     assert!(text.contains("ok       health.toml"), "{text}");

@@ -1,9 +1,22 @@
 //! What may follow on a deploy or a rollback: the automatic way back, an undo of what has ended, no second try of what was
 //! taken back.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use rehearsal::test_env::Served;
 
 use super::case::{Case, NEW, OLD};
+use super::fault::Library;
+
+/// The remote takes every event but the end of an operation.
+const REFUSES_THE_END: &str = "#!/bin/sh
+while read -r old new reference; do
+  case $reference in
+    refs/xtask/ledger/*) git log -1 --format=%B \"$new\" | grep -q '\"event\": *\"finished\"' && exit 1 ;;
+  esac
+done
+exit 0
+";
 
 #[test]
 fn an_unhealthy_deploy_is_rolled_back_at_once_where_the_configuration_says_so() {
@@ -73,6 +86,54 @@ fn what_was_taken_back_is_not_deployed_again_and_an_undo_brings_it_back() {
     let other = case.run(&["rollback", "--undo", &deploy], &[]);
     assert_eq!(other.code, Some(2), "{}", other.error());
 
-    case.ok(&["rollback", &case.old_tag, "--reason", "after all"]);
+    // The end that the ledger does not take: what was asked for is live, and the exit code does not call it done.
+    let hook = case.env.folder.join("origin.git/hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, REFUSES_THE_END).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let unrecorded = case.run(&["rollback", &case.old_tag, "--reason", "after all"], &[]);
+    assert_eq!(unrecorded.code, Some(4), "{}", unrecorded.error());
+    std::fs::remove_file(hook).unwrap();
+    let id = case.last_operation()["id"].as_str().unwrap().to_owned();
+    let said = unrecorded.stderr_tail.join("\n");
+    assert!(
+        said.contains("what was asked for is done and proved")
+            && said.contains(&format!("cargo xtask rollback --resume {id}")),
+        "{said}"
+    );
     assert_eq!(case.env.served().unwrap(), Served::both(OLD));
+    case.ok(&["rollback", "--resume", &id]);
+    case.assert_settled("an end that was not recorded at first");
+    assert_eq!(case.env.served().unwrap(), Served::both(OLD));
+}
+
+#[test]
+fn the_undo_of_a_first_deploy_takes_nothing_away_and_reports_what_is_live() {
+    let case = Case::without_release(str::to_owned);
+    let library = Library::compile(&case.env.folder);
+    let data = case.data();
+    let killed_after = |step: &str| {
+        let at = format!(r#"text:"entry":"done","step":"{step}""#);
+        let killed = case.run(&["deploy"], &library.env("/steps.jsonl", &at, "after"));
+        assert_eq!(killed.code, None, "{}", killed.error());
+        let id = case.last_operation()["id"].as_str().unwrap().to_owned();
+        let undone = case.ok(&["deploy", "--undo", &id, "--format", "json"]);
+        let undone: serde_json::Value = serde_json::from_str(&undone.stdout).unwrap();
+        assert_eq!(undone["serves"], serde_json::Value::Null, "{undone}");
+        case.last_operation()["ended"]["outcome"].clone()
+    };
+    assert_eq!(killed_after("backup"), "undone");
+    assert_eq!(case.data(), data);
+    // The backend is live, and nothing was before it: that is not called undone.
+    assert_eq!(killed_after("backend serves"), "partial");
+
+    case.ok(&["deploy"]);
+    let live = case.seen();
+    let id = case.last_operation()["id"].as_str().unwrap().to_owned();
+    let refused = case.run(&["deploy", "--undo", &id], &[]);
+    assert_eq!(refused.code, Some(3), "{}", refused.error());
+    let said = refused.stderr_tail.join("\n");
+    assert!(said.contains("live:") && said.contains("next:"), "{said}");
+    assert_eq!(case.seen(), live);
+    assert_eq!(live.served, Served::both(OLD));
 }

@@ -52,6 +52,15 @@ impl Case {
 
     /// With another pipeline.toml.
     pub fn with(configure: impl Fn(&str) -> String) -> Self {
+        let mut case = Self::without_release(configure);
+        let first = case.ok(&["deploy", "--format", "json"]);
+        case.old_tag = tag_of(&serde_json::from_str(&first.stdout).unwrap());
+        case.old_data = case.data();
+        case
+    }
+
+    /// Nothing was deployed yet; the old release is committed.
+    pub fn without_release(configure: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::Builder::new().prefix("xtask-op-").tempdir().unwrap();
         let env = TestEnv::start(repository(), folder.path()).expect("the test environment starts");
         be_impatient(&env);
@@ -60,17 +69,13 @@ impl Case {
         std::fs::write(&file, configure(&pipeline)).unwrap();
         env.seed(DOCUMENTS, 1).unwrap();
         env.commit_release("v1").unwrap();
-        let mut case = Self {
+        Self {
             proxy: Proxy::start(port_of(&env.uri)),
             old_tag: String::new(),
             old_data: Inventory::default(),
             env,
             _folder: folder,
-        };
-        let first = case.ok(&["deploy", "--format", "json"]);
-        case.old_tag = tag_of(&serde_json::from_str(&first.stdout).unwrap());
-        case.old_data = case.data();
-        case
+        }
     }
 
     pub fn data(&self) -> Inventory {

@@ -58,7 +58,10 @@ impl Gate {
             });
             act();
             fs::write(self.script.with_extension("sh.open"), "").unwrap();
-            running.join().unwrap()
+            let ended = running.join().unwrap();
+            fs::remove_file(self.script.with_extension("sh.open")).unwrap();
+            fs::remove_file(self.script.with_extension("sh.reached")).unwrap();
+            ended
         })
     }
 }
@@ -107,6 +110,18 @@ fn a_replaced_release_that_migrates_the_restored_data_is_found_and_the_named_com
 fn the_code_stays_where_the_data_could_not_be_put_in_place() {
     let (case, gate) = released();
     let new = case.env.served().unwrap();
+    let data = case.data();
+    // While the shadow was filled, a migration made a time-series collection of a name that the backup has.
+    let changed = gate.while_it_waits(&case, r#"text:"entry":"begun","step":"swap database""#, || {
+        case.proxy
+            .becomes_timeseries(case.old_data.collections.keys().next().unwrap());
+    });
+    assert_eq!(changed.code, Some(3), "{}", changed.error());
+    let told = changed.stderr_tail.join("\n");
+    assert!(told.contains("is a time-series collection now"), "{told}");
+    case.proxy.mend();
+    assert_eq!((case.env.served().unwrap(), case.data()), (new.clone(), data));
+
     let env = gate
         .library
         .env("/steps.jsonl", r#"text:"event":"swap-begun""#, "term");

@@ -50,6 +50,17 @@ fn make_others(case: &Case, newest: &Release) {
             file.display()
         ));
     }
+    // Its error has a part of it.
+    let row = forged
+        .message()
+        .unwrap()
+        .replace("\"healthy\"", "\"x\\n live  prod-20990101-000000\"");
+    assert!(row.contains("prod-2099"));
+    std::fs::write(&file, row.replace(FORGED, "prod-20200101-000004")).unwrap();
+    case.git(&format!(
+        "git tag --annotate --cleanup=verbatim --file={} prod-20200101-000004 main",
+        file.display()
+    ));
     std::fs::write(&file, b"Release \xff\n").unwrap();
     let blob = case.git(&format!("git hash-object -w {}", file.display()));
     let tree = case.git("git rev-parse main^{tree}");
@@ -83,10 +94,12 @@ fn the_chain_of_releases_is_that_of_the_ledger_whatever_the_remote_has() {
         "unreadable: prod-20200101-000001",
         "unreadable: prod-20200101-000002",
         "unreadable: prod-20200101-000003",
+        "unreadable: prod-20200101-000004",
         &format!(" live  {}", newest.tag),
     ] {
         assert!(listed.contains(line), "{line}: {listed}");
     }
+    assert!(!listed.contains("\n live  prod-2099"), "{listed}");
     let planned = plan(&case);
     assert_eq!(planned["plan"]["from"], newest.tag.as_str());
     assert_eq!(planned["plan"]["backup"]["id"], backup.as_str());

@@ -91,6 +91,31 @@ fn a_plan_has_what_blocks_the_restore_of_its_data() {
         );
     }
     assert_eq!(untouched(&case), before);
+    for name in database.list_collection_names().run().unwrap() {
+        if name.starts_with("__") {
+            database
+                .collection::<mongodb::bson::Document>(&name)
+                .drop()
+                .run()
+                .unwrap();
+        }
+    }
+
+    // A migration made it a time-series collection, whose name the one of the backup cannot get.
+    let before = untouched(&case);
+    let collection = case.old_data.collections.keys().next().unwrap();
+    case.proxy.becomes_timeseries(collection);
+    for how in [&["--plan"][..], &["--reason", "test"]] {
+        let args = [&["rollback", &case.old_tag, "--database", "restore"], how].concat();
+        let refused = case.run(&args, &[]);
+        assert_eq!(refused.code, Some(3), "{}", refused.error());
+        let said = refused.stderr_tail.join("\n");
+        assert!(
+            said.contains(&format!("`{collection}` is a time-series collection now")),
+            "{said}"
+        );
+    }
+    assert_eq!(untouched(&case), before);
 }
 
 #[test]
