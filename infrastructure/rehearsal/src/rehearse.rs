@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use rustix::fs::Mode;
+use tempfile::TempDir;
 use xtask::context::repository_root;
 use xtask::report::{self, Format};
 
@@ -38,13 +39,7 @@ pub struct Args {
 /// Sets the test environment up, runs the scenario, takes everything down again; reports where the logs are.
 pub fn run(args: &Args, format: Format) -> Result<()> {
     let root = repository_root()?;
-    // Logs, backups, keys and the database are below it, written by many programs.
-    rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    // A short path: the simulator's socket lies below it, and socket paths have 108 bytes.
-    let folder = tempfile::Builder::new()
-        .prefix("xtask-rehearsal-")
-        .tempdir()
-        .context("cannot make a folder")?;
+    let folder = private_folder()?;
     let started = match &args.repository {
         Some(dir) => {
             let dir = dir
@@ -64,6 +59,14 @@ pub fn run(args: &Args, format: Format) -> Result<()> {
         ));
     }
     outcome
+}
+
+/// Logs, backups, keys and the database are below it, written by many programs: nobody else reads what is made from here on.
+fn private_folder() -> Result<TempDir> {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    // A short path: the simulator's socket lies below it, and socket paths have 108 bytes.
+    let folder = tempfile::Builder::new().prefix("xtask-rehearsal-").tempdir();
+    folder.context("cannot make a folder")
 }
 
 fn play(args: &Args, format: Format, env: &TestEnv) -> Result<()> {
@@ -87,6 +90,24 @@ fn play(args: &Args, format: Format, env: &TestEnv) -> Result<()> {
         Some(scenario) => {
             let played = scenarios::play(scenario, setting, env)?;
             report::emit(format, "scenario/1", &played, || played.text())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_reads_what_a_rehearsal_makes() {
+        let folder = private_folder().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "secret").unwrap();
+        for path in [folder.path(), &file] {
+            let mode = path.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}", path.display());
         }
     }
 }

@@ -129,9 +129,9 @@ impl Child {
     }
 }
 
-/// The program as the child's own `PATH` has it; a name that is not there stays, and its start is the error. With a path and no name
-/// the standard library starts a child without a copy of our memory and without a try in each folder (`posix_spawn`): half of the
-/// system's time for each of the two hundred children of a deploy.
+/// The program as has it; a name that is not there stays, and its start is the error. With a path in place of a
+/// name the standard library starts a child without a copy of our page tables and without a try in each folder (`posix_spawn`): of a
+/// deploy, which starts two hundred children, it takes about a fifth of the system's time away.
 fn found_in_path(program: &OsStr, environment: &BTreeMap<OsString, OsString>) -> OsString {
     let found = environment
         .get(OsStr::new("PATH"))

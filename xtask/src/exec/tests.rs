@@ -38,6 +38,23 @@ fn a_child_sees_only_what_it_was_given() {
 }
 
 #[test]
+fn a_program_is_looked_for_in_the_path_of_the_child() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (sh, folder) = (shell(), tempfile::tempdir().unwrap());
+    let program = folder.path().join("only-there");
+    std::fs::write(&program, "#!/bin/sh\necho found\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let there = Exec::new(cmd!(sh, "only-there")).env("PATH", folder.path());
+    assert_eq!(there.read().unwrap(), "found");
+    let error = Exec::new(cmd!(sh, "only-there")).run().unwrap_err();
+    assert!(
+        format!("{error:#}").contains("cannot start `only-there`: No such file"),
+        "{error:#}"
+    );
+}
+
+#[test]
 fn a_child_past_its_deadline_is_stopped_with_its_grandchildren() {
     let sh = shell();
     // The grandchild holds standard output open: without ending the group the read would last as long as it.

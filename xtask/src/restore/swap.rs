@@ -26,8 +26,11 @@ use crate::operation::run::is_taken_over;
 use crate::report;
 use crate::wait::elapsed_ms;
 
-/// How many collections of one name writers may create while one collection is renamed.
+/// How many collections of one name writers may create while one process renames one collection.
 pub(super) const MAX_LATE: usize = 100;
+/// Numbers for the names of such collections: as many as [`crate::domain::restore_name::fits`] has room for. More than one process makes,
+/// so that another one resumes when the writers are stopped.
+const LATE_NAMES: usize = 1000;
 
 /// A restored database.
 #[derive(Debug, Serialize, Deserialize)]
@@ -387,7 +390,7 @@ impl<'a> Restore<'a> {
     /// Renames what a writer created under the live name: it is kept, under a name of its own.
     pub(super) fn move_late(&self, collection: &str) -> Result<()> {
         let listed = self.live.listed()?;
-        let free = (0..MAX_LATE)
+        let free = (0..LATE_NAMES)
             .map(|number| names::late(&self.operation, number, collection))
             .find(|name| !listed.contains_key(name));
         let free = free.with_context(|| format!("writers created `{collection}` too often"))?;

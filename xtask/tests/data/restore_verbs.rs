@@ -158,6 +158,30 @@ fn a_half_swapped_database_stays_midway_where_a_resume_or_an_undo_fails() {
     case.undo(&operation, "three failures");
 }
 
+/// Writers recreated the collection faster than it was replaced, until they were stopped.
+#[test]
+fn names_of_collections_that_writers_made_are_left_for_the_one_that_resumes() {
+    let mut case = CrashCase::new(RestoreEnv::start());
+    let operation = case.begin();
+    let number = line(
+        &case,
+        r#""event":"before","step":{"do":"bring","collection":"users""#,
+    );
+    case.killed_within(&operation, number);
+    let late = |number: usize| format!("__late_{operation}_{number}_users");
+    for number in 0..100 {
+        case.env.command(doc! { "create": late(number) });
+    }
+    let written = doc! { "_id": "late", "email": "late@example.com" };
+    case.env.collection("users").insert_one(written).run().unwrap();
+    let resumed = case.env.ok(&["restore", "--resume", &operation]);
+    let kept = case.env.collection(&late(100)).count_documents(doc! {}).run();
+    assert_eq!(kept.unwrap(), 1, "{resumed}");
+    case.env.ok(&["restore", "--forget", &operation]);
+    let names = case.env.database().list_collection_names().run().unwrap();
+    assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
+}
+
 #[test]
 fn documents_are_put_back_only_where_they_came_from_with_the_indexes_that_they_had() {
     let env = RestoreEnv::start();

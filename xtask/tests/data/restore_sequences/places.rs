@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use mongodb::bson::{Document, deserialize_from_slice};
 use rehearsal::test_env::restore::{DATABASE, RestoreEnv};
 use xtask::archive::{ArchiveReader, ContainerReader, Event, split_documents};
+use xtask::backup::read_metadata;
 use xtask::domain::inventory::is_system_collection;
-use xtask::domain::manifest::NamespaceKind;
+use xtask::domain::manifest::{METADATA_FILE, NamespaceKind};
 use xtask::domain::restore_name::{self, Role};
 
 /// A document of a collection, as bytes.
@@ -63,7 +64,7 @@ pub fn archive_in(folder: &Path) -> Option<PathBuf> {
     })
 }
 
-/// The complete rescue files of a machine.
+/// The complete rescue files of a machine, and those in the storage, which counts as a place for as long as it has them.
 pub fn rescue_files(machine: &Path) -> Vec<PathBuf> {
     let list = |folder: &Path| -> Vec<PathBuf> {
         let entries = folder.read_dir().into_iter().flatten().flatten();
@@ -73,8 +74,21 @@ pub fn rescue_files(machine: &Path) -> Vec<PathBuf> {
     };
     let operations = list(&machine.join(".xtask/operations"));
     let folders = operations.iter().flat_map(|operation| list(operation));
-    let whole = folders.filter(|folder| folder.join(xtask::domain::manifest::METADATA_FILE).is_file());
-    whole.filter_map(|folder| archive_in(&folder)).collect()
+    let folders = folders.filter(|folder| folder.join(METADATA_FILE).is_file());
+    let is_rescue = |folder: &PathBuf| {
+        let metadata = read_metadata(&folder.join(METADATA_FILE));
+        metadata.is_ok_and(|metadata| {
+            metadata
+                .consistency
+                .reason
+                .starts_with("documents that were not in the backup")
+        })
+    };
+    let stored = list(&machine.join("backups")).into_iter().filter(is_rescue);
+    folders
+        .chain(stored)
+        .filter_map(|folder| archive_in(&folder))
+        .collect()
 }
 
 /// What files have; each is read once.
