@@ -98,6 +98,7 @@ impl ReleaseParts {
     }
 
     /// The same as parts of another release than that of `commit`, whose they are where they name no other.
+    #[must_use]
     pub fn built_from(mut self, commit: &str) -> Self {
         let commit = || Some(commit.to_owned());
         for backend in self.backends.values_mut() {
@@ -110,6 +111,7 @@ impl ReleaseParts {
     }
 
     /// The same as parts of the release of `commit`.
+    #[must_use]
     pub fn of_release(mut self, commit: &str) -> Self {
         for backend in self.backends.values_mut() {
             backend.commit = backend.commit.take().filter(|own| own != commit);

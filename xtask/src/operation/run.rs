@@ -422,8 +422,8 @@ impl Operation {
     }
 
     /// Ends the operation after an error, where everything that it made live was undone (exit 1).
-    pub fn fail_undone(self, error: anyhow::Error) -> anyhow::Error {
-        match self.record_end(OperationOutcome::Undone, &error) {
+    pub fn fail_undone(self, error: &anyhow::Error) -> anyhow::Error {
+        match self.record_end(OperationOutcome::Undone, error) {
             Ok(()) => errors::operation_undone(format!("{error:#}")).into(),
             Err(taken_over) => taken_over,
         }

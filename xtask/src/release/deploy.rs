@@ -153,7 +153,7 @@ fn undo_set(
     error: anyhow::Error,
 ) -> anyhow::Error {
     match set::undo(ctx, plan, &operation, releases) {
-        Ok(true) => operation.fail_undone(error),
+        Ok(true) => operation.fail_undone(&error),
         Ok(false) => operation.fail(error),
         Err(failed) => {
             report::progress(&format!(
@@ -170,6 +170,9 @@ struct Staged {
     deployment: String,
     host: String,
 }
+
+/// By the name of the frontend.
+type AllStaged = BTreeMap<String, Staged>;
 
 /// Everything that the steps share.
 struct Deploy<'a> {
@@ -247,7 +250,7 @@ impl<'a> Deploy<'a> {
         &self,
         releases: &Releases,
         approvers: Option<Vec<String>>,
-    ) -> Result<(Vec<String>, Option<BackupRef>, BTreeMap<String, Staged>)> {
+    ) -> Result<(Vec<String>, Option<BackupRef>, AllStaged)> {
         let approvers = self.operation.step(Step::Approvals, || {
             approvers.map_or_else(
                 || approval::verify(self.ctx, &plan_sha256(self.plan)?, None, releases.newest()),
@@ -264,7 +267,7 @@ impl<'a> Deploy<'a> {
     }
 
     /// Backup and frontends have nothing to do with each other: both at once.
-    fn prepare(&self) -> Result<(Option<BackupRef>, BTreeMap<String, Staged>)> {
+    fn prepare(&self) -> Result<(Option<BackupRef>, AllStaged)> {
         std::thread::scope(|scope| {
             let staged = scope.spawn(|| self.stage_frontends());
             let purpose = format!("before the release of {}", self.plan.commit);

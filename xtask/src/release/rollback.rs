@@ -2,6 +2,7 @@
 //! before the first live change. Then the database is swapped, and only after that backend and frontend are rolled back: code
 //! never goes back beside data that could not. What the replaced release wrote in between is found by the proof at the end.
 
+pub mod backend;
 mod estimate;
 mod facts;
 pub mod plan;
@@ -12,8 +13,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
+use self::backend::{Backend, BackendBack, slowest};
 pub use self::estimate::RollbackEstimate;
-use self::plan::{Backend, BackendBack, Made, RollbackPlan};
+use self::plan::{Made, RollbackPlan};
 use super::basis::PlanBasis;
 use super::checkout;
 use super::platforms::{Platforms, each_at_once, frontend_back, join, on_railway};
@@ -483,7 +485,7 @@ impl<'a> Rollback<'a> {
                 let now = draft.parts.backends.get(name);
                 now.is_some_and(|now| now.image_digest == back.to.image_digest)
             });
-            let ran_with = match plan::slowest(self.plan.backends.values()) {
+            let ran_with = match slowest(self.plan.backends.values()) {
                 Backend::Image if same_image => &self.plan.target,
                 Backend::Image | Backend::Rebuild => &self.plan.from,
             };

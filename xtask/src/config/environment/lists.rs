@@ -19,8 +19,8 @@ pub(in crate::config) struct Lists {
     protected: bool,
     #[serde(default)]
     others_deploy: Option<String>,
-    railway: Option<Project>,
-    vercel: Option<Team>,
+    railway: Option<SharedByBackends>,
+    vercel: Option<SharedByFrontends>,
     #[serde(default)]
     backends: Vec<Backend>,
     #[serde(default)]
@@ -33,7 +33,7 @@ pub(in crate::config) struct Lists {
 /// The project on Railway, which all backends are services of.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Project {
+struct SharedByBackends {
     project: String,
     environment: String,
     token: String,
@@ -42,7 +42,7 @@ struct Project {
 /// The team on Vercel, which has the project of each frontend.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Team {
+struct SharedByFrontends {
     org: String,
     token: String,
 }
@@ -133,7 +133,7 @@ impl From<Lists> for EnvironmentConfig {
 }
 
 impl Backend {
-    fn of(self, project: &Project) -> BackendConfig {
+    fn of(self, project: &SharedByBackends) -> BackendConfig {
         let BackendPlatform::Railway = self.platform;
         BackendConfig {
             name: self.name,
@@ -152,7 +152,7 @@ impl Backend {
 }
 
 impl Frontend {
-    fn of(self, team: &Team) -> FrontendConfig {
+    fn of(self, team: &SharedByFrontends) -> FrontendConfig {
         let FrontendPlatform::Vercel = self.platform;
         FrontendConfig {
             name: self.name,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
-use super::{Deploy, Staged};
+use super::{AllStaged, Deploy, Staged};
 use crate::domain::parts::{OnVercel, UNKNOWN_COMMIT, about};
 use crate::domain::step::Step;
 use crate::domain::verdict::HealthStatus;
@@ -18,7 +18,7 @@ use crate::tools::vercel::Vercel;
 
 impl Deploy<'_> {
     /// One after another: a build takes all cores of the machine.
-    pub(super) fn stage_frontends(&self) -> Result<BTreeMap<String, Staged>> {
+    pub(super) fn stage_frontends(&self) -> Result<AllStaged> {
         let mut staged = BTreeMap::new();
         for vercel in &self.platforms.frontends {
             if self.plan.keeps_frontend(vercel.name()) {
@@ -85,7 +85,7 @@ impl Deploy<'_> {
             })
     }
 
-    pub(super) fn promote(&self, staged: &BTreeMap<String, Staged>) -> Result<()> {
+    pub(super) fn promote(&self, staged: &AllStaged) -> Result<()> {
         for vercel in &self.platforms.frontends {
             if let Some(staged) = staged.get(vercel.name()) {
                 self.operation.step(Step::PromoteFrontend.of(vercel.name()), || {
@@ -99,7 +99,7 @@ impl Deploy<'_> {
     /// What the frontends serve that were staged and not promoted.
     pub(super) fn frontends_as_they_are(
         &self,
-        staged: &BTreeMap<String, Staged>,
+        staged: &AllStaged,
         releases: &Releases,
     ) -> Result<BTreeMap<String, OnVercel>> {
         let before = self.plan.replaces.as_deref().and_then(|tag| releases.find(tag));

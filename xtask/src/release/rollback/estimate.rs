@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::plan::{Backend, RollbackPlan, slowest};
+use super::backend::{Backend, slowest};
+use super::plan::RollbackPlan;
 use crate::domain::release::Release;
 use crate::domain::step::Step;
 

@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::backend::{Backend, BackendBack, slowest};
 use super::facts::{Facts, OfGit};
 use super::targets::{CheckedPlatforms, Targets, check_platforms};
 use super::{RequiredHealth, RollbackTarget};
 use crate::backup;
+use crate::config::BackendConfig;
 use crate::context::Context;
 use crate::database::{Digests, Live, backup_inventory};
 use crate::domain::migration::ChangedMigration;
-use crate::domain::parts::{OnRailway, OnVercel, ReleaseParts, about};
+use crate::domain::parts::{OnVercel, ReleaseParts, about};
 use crate::domain::release::{
     BackupRef, DatabaseAction, DatabaseChoice, Health, Release, SchemaFacts, database_action,
 };
@@ -29,16 +31,7 @@ use crate::release::releases::{LaterChecks, Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
 use crate::restore;
-
-/// How the backend is rolled back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backend {
-    /// With the image that the platform still has.
-    Image,
-    /// Built again from the tag's tree: the image is gone. It takes longer.
-    Rebuild,
-}
+use crate::tools::railway::RailwayService;
 
 /// The plan of a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,14 +53,6 @@ pub struct RollbackPlan {
     /// What later releases changed in the data, by their migrations; nothing where that is not known.
     pub migrations: Vec<ChangedMigration>,
     pub notes: Vec<String>,
-}
-
-/// What a backend is rolled back to, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BackendBack {
-    pub how: Backend,
-    pub to: OnRailway,
 }
 
 /// A plan, and what it was made of.
@@ -146,15 +131,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
         DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
         DatabaseAction::Keep { .. } => None,
     };
-    for (config, service) in services {
-        let back = &backends[&config.name];
-        if back.how == Backend::Rebuild {
-            let commit = back.to.commit.as_ref().unwrap_or(&target.commit);
-            let files = Checkout::of(ctx, commit);
-            let files = files.and_then(|files| files.backend(&config, &service));
-            preflight.check(&about("the files to release", &config.name), files);
-        }
-    }
+    check_files(ctx, target, &backends, &services, &mut preflight);
     if let Some(mongodb) = &ctx.env().mongodb {
         preflight.check("the database's secret", ctx.connection_string(&mongodb.uri));
         preflight.check("the backup's keys", backup::encryption::check(ctx));
@@ -185,6 +162,25 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
         live_schema: facts.live_schema,
         releases,
     })
+}
+
+/// What is built again must be there as it was committed.
+fn check_files(
+    ctx: &Context,
+    target: &Release,
+    backends: &BTreeMap<String, BackendBack>,
+    services: &[(BackendConfig, RailwayService)],
+    preflight: &mut Preflight,
+) {
+    for (config, service) in services {
+        let back = &backends[&config.name];
+        if back.how == Backend::Rebuild {
+            let commit = back.to.commit.as_ref().unwrap_or(&target.commit);
+            let files = Checkout::of(ctx, commit);
+            let files = files.and_then(|files| files.backend(config, service));
+            preflight.check(&about("the files to release", &config.name), files);
+        }
+    }
 }
 
 /// The tag is wrong: says in which way, and which tags would be right.
@@ -351,14 +347,6 @@ fn changed_variables(
             changed.join(", ")
         )],
         _ => Vec::new(),
-    }
-}
-
-/// [`Backend::Rebuild`] where one of them is built again.
-pub(super) fn slowest<'a>(mut backends: impl Iterator<Item = &'a BackendBack>) -> Backend {
-    match backends.find(|back| back.how == Backend::Rebuild) {
-        Some(_) => Backend::Rebuild,
-        None => Backend::Image,
     }
 }
 

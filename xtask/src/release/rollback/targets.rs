@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::RollbackTarget;
+use super::backend::{Backend, BackendBack};
 use super::facts::OfPlatforms;
-use super::plan::{Backend, BackendBack};
 use crate::config::BackendConfig;
 use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::parts::{OnRailway, ReleaseParts, about};

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::parts::{BACKEND, FRONTEND, OnRailway, OnVercel, ReleaseParts};
 use crate::domain::release::{DatabaseAction, Health, RELEASE_SCHEMA};
-use crate::release::rollback::plan::BackendBack;
+use crate::release::rollback::backend::BackendBack;
 
 fn release(tag: &str, restores: Option<&str>, took_s: &[(Step, u64)]) -> Release {
     let timings_ms: BTreeMap<String, u64> = took_s

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, BackendBack, RollbackPlan};
+use super::RollbackPlan;
 use crate::domain::migration::ChangedMigration;
 use crate::domain::parts::{BACKEND, FRONTEND, OnRailway, OnVercel, ReleaseParts};
 use crate::domain::release::{BackupRef, DatabaseAction};
+use crate::release::rollback::backend::{Backend, BackendBack};
 
 /// The plan as ledgers have it: the single parts of a pipeline with one of each stand as in the plans of earlier versions.
 #[derive(Debug, Serialize, Deserialize)]
