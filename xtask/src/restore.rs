@@ -7,6 +7,7 @@
 
 mod admit;
 mod backup_file;
+mod capacity;
 mod compare;
 mod context;
 mod copy;
@@ -35,6 +36,7 @@ mod swap_plan;
 mod target;
 mod undo;
 
+pub use capacity::DataCapacity;
 pub use context::{Restore, connect};
 pub use forget::{Forgotten, forget};
 pub use journal::{Repaired, Rescue, RestorePhase};

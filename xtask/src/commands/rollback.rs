@@ -21,7 +21,7 @@ use crate::release::releases::Releases;
 use crate::release::rollback::plan::{RollbackPlan, offered};
 use crate::release::rollback::{self, KIND, RequiredHealth, RollbackEstimate, RollbackTarget, RolledBack};
 use crate::report;
-use crate::restore::LossPreview;
+use crate::restore::{DataCapacity, LossPreview};
 
 /// The end of `--help`.
 pub const AFTER_HELP: &str = "\
@@ -105,6 +105,7 @@ struct RollbackPreview<'a> {
     plan_sha256: String,
     loss: Option<&'a LossPreview>,
     estimate: &'a RollbackEstimate,
+    capacity: Option<&'a DataCapacity>,
 }
 
 /// Plans, shows what will be lost, confirms, rolls back, reports.
@@ -140,6 +141,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             plan_sha256: plan_sha256(&planned.plan)?,
             loss: planned.loss.as_ref(),
             estimate: &planned.estimate,
+            capacity: planned.capacity.as_ref(),
         };
         return report::emit(ctx.format, "rollback-plan/1", &preview, || plan_text(&planned));
     }

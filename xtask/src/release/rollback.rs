@@ -37,7 +37,8 @@ use crate::health::ExpectedRelease;
 use crate::operation::run::{Operation, ResumeMode, is_taken_over};
 use crate::report;
 use crate::restore::{
-    self, InPlace, LossDetail, LossPreview, Prepared, Rescue, Restore, ShadowFacts, Swapped, WrittenSince,
+    self, DataCapacity, InPlace, LossDetail, LossPreview, Prepared, Rescue, Restore, ShadowFacts, Swapped,
+    WrittenSince,
 };
 use crate::tools::railway::Railway;
 
@@ -86,6 +87,8 @@ pub struct PlannedRollback {
     pub loss: Option<LossPreview>,
     /// How long it will take; no part of the plan's identity.
     pub estimate: RollbackEstimate,
+    /// How much data the time holds that the platforms and the health checks leave; `None` where the database is kept.
+    pub capacity: Option<DataCapacity>,
     basis: PlanBasis,
 }
 
@@ -129,17 +132,22 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
         live_schema,
     } = plan::make(ctx, target)?;
     let basis = PlanBasis::of(&releases, live_schema);
+    let mut data_bytes = None;
     let loss = match plan.backup.as_ref().filter(|_| plan.restores()) {
         None => None,
         Some(wanted) => {
             let backup = backup::find(ctx, &wanted.id)?;
+            data_bytes = Some(backup.metadata.archive_bytes);
             let loss = restore::preview(ctx, &backup, LossDetail::Full, false);
             Some(loss.context("cannot determine what would be lost")?)
         }
     };
     let budget_ms = ctx.config.budgets.limits().total_ms;
     let estimate = estimate::estimate(&plan, &releases.all, budget_ms);
+    let data_ms = budget_ms.saturating_sub(estimate.beside_data_ms());
+    let ledger = releases.ledger.as_ref();
     Ok(PlannedRollback {
+        capacity: data_bytes.map(|bytes| DataCapacity::of(ledger, data_ms, bytes)),
         plan,
         loss,
         estimate,

@@ -11,8 +11,8 @@ use crate::domain::ledger::LedgerState;
 use crate::wait::elapsed_ms;
 
 /// Used where nothing was measured yet: mongorestore of 500-byte documents with two indexes on two cores, and reading them.
-const ASSUMED_RESTORE_BYTES_PER_S: u64 = 8 << 20;
-const ASSUMED_READ_BYTES_PER_S: u64 = 40 << 20;
+pub(super) const ASSUMED_RESTORE_BYTES_PER_S: u64 = 8 << 20;
+pub(super) const ASSUMED_READ_BYTES_PER_S: u64 = 40 << 20;
 /// Renamings of each collection in a swap.
 const RENAMES: u64 = 2;
 
@@ -69,7 +69,7 @@ pub fn estimate(
     reading: Option<MeasuredReading>,
     ledger: &LedgerState,
 ) -> Result<RestoreEstimate> {
-    let earlier = earlier(ledger);
+    let earlier = measures(ledger).next().map(|(_, earlier)| earlier);
     let (bytes, collections) = (sizes.restored_bytes, sizes.collections);
     let (read_rate, read_from) = match reading {
         // Too little to tell a speed from counts as a second's work.
@@ -119,16 +119,17 @@ pub fn estimate(
     Ok(RestoreEstimate { phases, total_ms })
 }
 
-/// The newest restore whose measures are in the ledger, as an operation of its own or as a step of a rollback.
-fn earlier(ledger: &LedgerState) -> Option<RestoreMeasures> {
-    ledger.operations.iter().rev().find_map(|operation| {
+/// The restores whose measures are in the ledger, newest first: each an operation, or a step of a rollback.
+pub(super) fn measures(ledger: &LedgerState) -> impl Iterator<Item = (String, RestoreMeasures)> {
+    ledger.operations.iter().rev().filter_map(|operation| {
         let ended = operation.ended.iter().map(|ended| &ended.facts);
         let mut facts = operation.steps.iter().map(|step| &step.facts).chain(ended);
-        facts.find_map(|facts| serde_json::from_value(facts.get("measured")?.clone()).ok())
+        let measured = facts.find_map(|facts| serde_json::from_value(facts.get("measured")?.clone()).ok())?;
+        Some((format!("{} {}", operation.started.kind, operation.id), measured))
     })
 }
 
-fn scaled(ms: u64, size: u64, measured_size: u64) -> u64 {
+pub(super) fn scaled(ms: u64, size: u64, measured_size: u64) -> u64 {
     let scaled = u128::from(ms) * u128::from(size) / u128::from(measured_size.max(1));
     u64::try_from(scaled).unwrap_or(u64::MAX)
 }

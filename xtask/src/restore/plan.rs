@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::capacity::DataCapacity;
 use super::context::connect;
 use super::estimate::{MeasuredReading, RestoreEstimate, RestoreSizes, estimate};
 use super::preflight::{RestorePreflight, preflight};
@@ -48,6 +49,8 @@ pub struct RestorePlan {
     pub loss: LossPreview,
     /// How long each phase will take.
     pub estimate: RestoreEstimate,
+    /// How much data the time of `budgets.restore_s` holds.
+    pub capacity: DataCapacity,
     /// What happens to writes during the restore.
     pub writers: &'static str,
     #[serde(flatten)]
@@ -100,6 +103,11 @@ impl RestorePlan {
             documents,
             bytes,
             loss,
+            capacity: DataCapacity::of(
+                Some(&ledger),
+                ctx.config.budgets.limits().restore_ms,
+                bytes.max(replaced_bytes),
+            ),
             estimate: estimate(&live, &sizes, reading, &ledger)?,
             writers: if options.quiesce { QUIESCED } else { WRITING_ON },
             preflight,

@@ -68,13 +68,14 @@ fn plan_text(plan: &CopyPlan) -> String {
         plan.host,
         plan.environment
     );
-    let there = match plan.is_empty {
-        true => "it is empty".to_owned(),
-        false => format!(
+    let there = if plan.is_empty {
+        "it is empty".to_owned()
+    } else {
+        format!(
             "replaced there, and kept until --forget: {} documents, {}",
             plan.replaced.documents,
             report::bytes(plan.replaced.bytes)
-        ),
+        )
     };
     writeln!(text, "  {there}").expect("writing to a string");
     if plan.masks.is_empty() {

@@ -8,6 +8,8 @@ use crate::restore::{
     RestorePlan, RestoreUndone, RowLoss, Swapped,
 };
 
+const CAPACITY_HELP: &str = "restore only what is needed (--collection), on a machine near the server";
+
 /// What a restore would do.
 pub(super) fn plan(plan: &RestorePlan) -> String {
     let mut text = format!(
@@ -43,6 +45,8 @@ pub(super) fn plan(plan: &RestorePlan) -> String {
         &["phase", "about", "estimated from"],
         &rows.collect::<Vec<_>>(),
     ));
+    let capacity = plan.capacity.text(CAPACITY_HELP);
+    writeln!(text, "  capacity: {capacity}").expect("writing to a string");
     for warning in &plan.preflight.warnings {
         writeln!(text, "  warning: {warning}").expect("writing to a string");
     }

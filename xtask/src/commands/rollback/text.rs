@@ -11,6 +11,9 @@ use crate::release::rollback::{PlannedRollback, RollbackEstimate, RolledBack};
 use crate::report;
 use crate::restore::WrittenSince;
 
+const CAPACITY_HELP: &str =
+    "roll back from a machine near the server; where the data need not change, --database keep";
+
 /// Prints the plan and what would be lost to stderr.
 pub(in crate::commands) fn print_plan(planned: &PlannedRollback) {
     report::progress(&plan_text(planned));
@@ -23,6 +26,11 @@ pub(in crate::commands) fn plan_text(planned: &PlannedRollback) -> String {
         None => text.push_str("no data is touched\n"),
     }
     text.push_str(&estimate_text(&planned.estimate));
+    if let Some(capacity) = &planned.capacity {
+        text.push_str("capacity: ");
+        text.push_str(&capacity.text(CAPACITY_HELP));
+        text.push('\n');
+    }
     text
 }
 

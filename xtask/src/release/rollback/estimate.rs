@@ -8,6 +8,10 @@ use super::plan::RollbackPlan;
 use crate::domain::release::Release;
 use crate::domain::step::Step;
 
+/// Groups of phases that move no data.
+const PLATFORMS: u8 = 2;
+const HEALTH: u8 = 4;
+
 /// The phases in their order; those of one group run at the same time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RollbackEstimate {
@@ -78,13 +82,13 @@ pub(super) fn estimate(plan: &RollbackPlan, releases: &[Release], budget_ms: u64
     }
     if !plan.backends.is_empty() {
         phases.push(match slowest(plan.backends.values()) {
-            Backend::Image => phase((2, "backend, with its image"), &image),
-            Backend::Rebuild => phase((2, "backend, built again"), &[built]),
+            Backend::Image => phase((PLATFORMS, "backend, with its image"), &image),
+            Backend::Rebuild => phase((PLATFORMS, "backend, built again"), &[built]),
         });
     }
     if !plan.frontends.is_empty() {
         phases.push(phase(
-            (2, "frontend"),
+            (PLATFORMS, "frontend"),
             &[
                 rolled_back(&[Step::RollBackFrontend]),
                 deployed(&[Step::PromoteFrontend]),
@@ -96,21 +100,22 @@ pub(super) fn estimate(plan: &RollbackPlan, releases: &[Release], budget_ms: u64
         phases.push(phase((3, "proof of the database"), &[proof]));
     }
     phases.push(phase(
-        (4, "health checks"),
+        (HEALTH, "health checks"),
         &[
             rolled_back(&[Step::CheckRelease]),
             deployed(&[Step::CheckRelease]),
         ],
     ));
-    let slowest = |group| {
-        let of_group = phases.iter().filter(|phase| phase.group == group);
-        of_group.filter_map(|phase| phase.ms).max().unwrap_or(0)
-    };
     RollbackEstimate {
-        total_ms: (0..=4).map(slowest).sum(),
+        total_ms: (0..=4).map(|group| longest_ms(&phases, group)).sum(),
         phases,
         budget_ms,
     }
+}
+
+fn longest_ms(phases: &[RollbackPhase], group: u8) -> u64 {
+    let of_group = phases.iter().filter(|phase| phase.group == group);
+    of_group.filter_map(|phase| phase.ms).max().unwrap_or(0)
 }
 
 fn phase((group, name): (u8, &'static str), sources: &[Source<'_>]) -> RollbackPhase {
@@ -144,6 +149,11 @@ impl Source<'_> {
 }
 
 impl RollbackEstimate {
+    /// The time of the platforms and of the health checks, which the data cannot have.
+    pub fn beside_data_ms(&self) -> u64 {
+        longest_ms(&self.phases, PLATFORMS) + longest_ms(&self.phases, HEALTH)
+    }
+
     /// Whether a phase is missing in the total.
     pub fn is_partial(&self) -> bool {
         self.phases.iter().any(|phase| phase.ms.is_none())

@@ -139,4 +139,5 @@ fn an_earlier_rollback_tells_more_and_what_runs_at_the_same_time_counts_once() {
             .all(|(_, _, from)| *from == "the rollback v3")
     );
     assert_eq!(estimated.total_ms, (50 + 2 + 60 + 4 + 3) * 1_000);
+    assert_eq!(estimated.beside_data_ms(), (60 + 3) * 1_000);
 }
