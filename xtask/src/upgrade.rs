@@ -20,6 +20,8 @@ const PROPOSALS_DIR: &str = ".xtask/upgrade";
 const PROPOSAL_MARK: &str = "# Proposal of `cargo xtask upgrade`, of ";
 /// Characters of a SHA-256 that identify what was merged.
 const IDENTITY_CHARS: usize = 16;
+/// Proposals that are kept under other names.
+const MOST_ASIDE: u32 = 1_000;
 /// How lines of a conflict begin (git-scm.com/docs/git-merge).
 const MARKERS: [&str; 4] = ["<<<<<<< ", "||||||| ", "=======", ">>>>>>> "];
 
@@ -246,7 +248,7 @@ fn set_aside(target: &Path, state: UpgradeState) -> Result<()> {
     if state != UpgradeState::Conflict || target.symlink_metadata().is_err() {
         return Ok(());
     }
-    let aside = (1..)
+    let aside = (1..=MOST_ASIDE)
         .map(|number| PathBuf::from(format!("{}.{number}", target.display())))
         .find(|path| path.symlink_metadata().is_err())
         .context("no name is free")?;

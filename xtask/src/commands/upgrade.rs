@@ -104,11 +104,11 @@ fn text(result: &UpgradeResult<'_>) -> String {
             text.push_str(&conflict_lines(&file.text));
         }
     }
-    let check = "check the change: git diff".to_owned();
-    let steps = upgrade.by_hand.iter();
-    let next = "cargo xtask doctor".to_owned();
+    let is_written = !result.written.is_empty();
+    let check = is_written.then_some("check the change: git diff").into_iter();
+    let steps = upgrade.by_hand.iter().map(String::as_str);
     text.push_str("by hand:\n");
-    for (index, line) in std::iter::once(&check).chain(steps).chain([&next]).enumerate() {
+    for (index, line) in check.chain(steps).chain(["cargo xtask doctor"]).enumerate() {
         text.push_str(&format!("  {}. {line}\n", index + 1));
     }
     text

@@ -104,12 +104,19 @@ fn numbers(version: &str) -> (u32, u32) {
 }
 
 impl Stepping<'_> {
-    /// The table of this name, made where there is none.
+    /// The table of this name; where there is none, a new one before the environments.
     fn table(&mut self, name: &str) -> Result<&mut Table> {
-        let item = self
-            .document
-            .entry(name)
-            .or_insert_with(|| Item::Table(Table::new()));
+        let environments = self.document.get("environments").and_then(Item::as_table);
+        let tables = environments
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, item)| item.as_table());
+        let before = tables.filter_map(Table::position).min().map(|first| first - 1);
+        let item = self.document.entry(name).or_insert_with(|| {
+            let mut table = Table::new();
+            table.set_position(before);
+            Item::Table(table)
+        });
         item.as_table_mut().with_context(|| {
             format!("`{name}` of {PIPELINE_FILE} is written as one line: write it as [{name}]")
         })

@@ -132,6 +132,8 @@ fn files_that_nobody_edited_become_those_that_generate_writes() {
     ] {
         assert!(pipeline.contains(new), "{new}: {pipeline}");
     }
+    let (before, _) = pipeline.split_once("[environments.production]").unwrap();
+    assert!(before.contains("\n[workflows]\nsetup = "), "{pipeline}");
     assert!(copied.0.path().join(".xtask/.gitignore").is_file());
     let (code, stdout, stderr) = copied.xtask(&["generate", "--check"]);
     assert!(
