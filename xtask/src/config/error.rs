@@ -55,7 +55,7 @@ fn without_values(message: &str) -> String {
         }
         _ => return message.to_owned(),
     };
-    if is_like_a_key(given) {
+    if is_likely_a_key(given) {
         return message.to_owned();
     }
     // The last "expected" may stand in what was given.
@@ -66,7 +66,7 @@ fn without_values(message: &str) -> String {
 
 /// In backticks where it looks like a mistyped key; nothing where it may be a secret.
 pub fn quoted_key(given: &str) -> String {
-    if is_like_a_key(given) {
+    if is_likely_a_key(given) {
         format!(" `{given}`")
     } else {
         String::new()
@@ -74,7 +74,7 @@ pub fn quoted_key(given: &str) -> String {
 }
 
 /// Few letters and no digits: what people type as a name, and nobody takes for a token.
-fn is_like_a_key(given: &str) -> bool {
+fn is_likely_a_key(given: &str) -> bool {
     const LONGEST: usize = 24;
     let is_inside = |c: char| c.is_alphabetic() || matches!(c, '_' | '-' | '.');
     !given.is_empty() && given.chars().count() <= LONGEST && given.chars().all(is_inside)
