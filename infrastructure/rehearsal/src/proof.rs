@@ -117,7 +117,7 @@ pub(crate) fn live(env: &TestEnv) -> Result<Live> {
 /// The newest backup in the storage of the rehearsal.
 pub(crate) fn newest_backup(env: &TestEnv) -> Result<BackupMetadata> {
     let place = &env.backups;
-    let folders = std::fs::read_dir(&place).with_context(|| format!("cannot list {}", place.display()))?;
+    let folders = std::fs::read_dir(place).with_context(|| format!("cannot list {}", place.display()))?;
     let newest = folders
         .filter_map(|entry| Some(entry.ok()?.path()))
         .max()

@@ -348,7 +348,7 @@ fn package(folder: &Path) -> Option<Value> {
 
 fn has_dependencies(package: &Value, kinds: &[&str]) -> bool {
     let some = |kind: &&str| package[*kind].as_object().is_some_and(|list| !list.is_empty());
-    kinds.iter().any(|kind| some(kind))
+    kinds.iter().any(some)
 }
 
 /// How the backend in this folder is started here: by its own script, with what is installed beside it.
