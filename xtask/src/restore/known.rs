@@ -15,7 +15,7 @@ use super::recorded::{Recorded, recorded};
 use super::request::KIND;
 use crate::context::Context;
 use crate::database::Live;
-use crate::domain::ledger::LedgerState;
+use crate::domain::ledger::{LedgerOperation, LedgerState};
 use crate::domain::operation::OperationId;
 use crate::operation::journal::operations;
 use crate::operation::ledger::Ledger;
@@ -104,7 +104,10 @@ fn list_in(ctx: &Context, live: &Live, ledger: &LedgerState) -> Result<Vec<Known
     for (operation, recorded) in recorded(ledger) {
         if let Some(entry) = known.get_mut(&operation) {
             entry.add_recorded(recorded);
-        } else if recorded.phase.is_some() || !recorded.rescues.is_empty() {
+        } else if recorded.phase.is_some()
+            || !recorded.rescues.is_empty()
+            || blocks_others(ledger, &operation)
+        {
             let mut entry = KnownRestore::new(&operation);
             entry.add_recorded(recorded);
             known.insert(operation, entry);
@@ -117,6 +120,13 @@ fn list_in(ctx: &Context, live: &Live, ledger: &LedgerState) -> Result<Vec<Known
         known[at].next = known[at].advice(kept);
     }
     Ok(known)
+}
+
+/// Whether it was cut off before it kept anything of its own, and the ledger refuses other restores for it.
+fn blocks_others(ledger: &LedgerState, operation: &OperationId) -> bool {
+    let own = |other: &&LedgerOperation| other.id == *operation && other.started.kind == KIND;
+    let unfinished = ledger.unfinished().filter(own);
+    unfinished.is_some_and(|other| other.ended.is_some() || ledger.left_midway(other).is_some())
 }
 
 impl RestoreState {
