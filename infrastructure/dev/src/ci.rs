@@ -309,7 +309,12 @@ fn every_fault(tests: xshell::Cmd<'_>, root: &Path) -> Result<()> {
 /// Every story beside the whole one. They mostly wait for servers and platforms, so some run at once.
 fn scenarios(root: &Path) -> Result<()> {
     let open = Mutex::new(Scenario::value_variants().iter());
-    let take = || open.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take = || {
+        open.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next()
+            .copied()
+    };
     let play = || -> Result<()> {
         while let Some(scenario) = take() {
             self::scenario(root, scenario)?;
@@ -323,7 +328,7 @@ fn scenarios(root: &Path) -> Result<()> {
     })
 }
 
-fn scenario(root: &Path, scenario: &Scenario) -> Result<()> {
+fn scenario(root: &Path, scenario: Scenario) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(root);
     let name = scenario.to_possible_value().context("a scenario has a name")?;
