@@ -16,7 +16,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "backend/server.js",
-        r#"const http = require('node:http');
+        r"const http = require('node:http');
 const uri = process.env.MONGODB_URI;
 if (!uri || !process.env.JWT_SECRET) { console.error('variables are missing'); process.exit(1); }
 http.createServer((request, response) => {
@@ -25,7 +25,7 @@ http.createServer((request, response) => {
   response.end(JSON.stringify(known ? {status: 'ok'} : {error: 'not found'}));
 }).listen(process.env.PORT, () => console.log('ready'));
 // app.get('/healthz') would be Express.
-"#,
+",
     ),
     (
         "backend/.env.example",

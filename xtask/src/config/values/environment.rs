@@ -242,7 +242,7 @@ impl Rules<'_> {
             .map(|part| part.name.as_str())
             .collect();
         let mut known = BTreeSet::new();
-        for variable in &environment.variables {
+        for (at, variable) in environment.variables.iter().enumerate() {
             self.variable(keys, &variable.secret);
             let sides = [
                 ("railway", &variable.railway, &backends),
@@ -259,7 +259,13 @@ impl Rules<'_> {
                     .iter()
                     .any(|(_, name, parts)| name.is_some() && parts.contains(&part.as_str()));
                 if !gets_it {
-                    self.mistake(keys, format!("`parts` has `{part}`, which is no part on a platform that the variable has a name for"));
+                    let message = format!(
+                        "`parts` has `{part}`, which is no part on a platform that the variable has a name for"
+                    );
+                    self.mistake(
+                        &["environments", name, "variables", &at.to_string(), "parts"],
+                        message,
+                    );
                 }
             }
             for (platform, name, parts) in sides {
