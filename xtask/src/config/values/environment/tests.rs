@@ -214,9 +214,13 @@ fn a_part_that_would_be_taken_for_another_or_never_come_is_refused_with_its_line
         (
             "platform = \"vercel\"",
             "platform = \"netlify\"",
-            "unknown variant `netlify`",
+            "unknown variant, expected `vercel`",
         ),
-        ("upload = \"root\"", "upload = \"all\"", "unknown variant `all`"),
+        (
+            "upload = \"root\"",
+            "upload = \"all\"",
+            "unknown variant, expected `folder` or `root`",
+        ),
     ] {
         assert!(SET.contains(right), "{right}");
         let text = SET.replacen(right, wrong, 1);
