@@ -110,13 +110,14 @@ fn bodies(
     let needed = templates
         .iter()
         .filter(|(_, _, is_of_approvals)| !is_of_approvals || has_approval_jobs(config));
-    needed
-        .map(|(name, template, _)| {
-            let body = template::render(template, &values)
-                .with_context(|| format!("the template of {name} is wrong"))?;
-            Ok((format!("{WORKFLOWS_DIR}/{name}"), body))
-        })
-        .collect()
+    let bodies = needed.map(|(name, template, _)| {
+        let body = template::render(template, &values)
+            .with_context(|| format!("the template of {name} is wrong"))?;
+        Ok((format!("{WORKFLOWS_DIR}/{name}"), body))
+    });
+    // A template whose whole text stands for a part that there is not makes no workflow.
+    let is_made = |made: &Result<(String, String)>| made.as_ref().map_or(true, |(_, body)| !body.is_empty());
+    bodies.filter(is_made).collect()
 }
 
 /// Compares the workflows in a repository with the generated ones.

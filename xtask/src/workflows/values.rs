@@ -68,6 +68,9 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     flags.insert("suite_secrets", !suite.is_empty());
     flags.insert("notify", !notify.is_empty());
     flags.insert("read", !read.is_empty());
+    let has_database = environment.mongodb.is_some();
+    flags.insert("database", has_database);
+    flags.insert("request_env", has_database || !notify.is_empty());
     flags.insert("review", review.is_some());
     flags.insert("approval", config.approval.required > 0);
     flags.insert("several_approvals", gates.len() > 1);
