@@ -129,7 +129,7 @@ impl Child {
     }
 }
 
-/// The program as has it; a name that is not there stays, and its start is the error. With a path in place of a
+/// The program as `PATH` of the child has it; a name that is not there stays, and its start is the error. With a path in place of a
 /// name the standard library starts a child without a copy of our page tables and without a try in each folder (`posix_spawn`): of a
 /// deploy, which starts two hundred children, it takes about a fifth of the system's time away.
 fn found_in_path(program: &OsStr, environment: &BTreeMap<OsString, OsString>) -> OsString {
