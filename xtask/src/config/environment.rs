@@ -152,7 +152,8 @@ pub struct MongodbConfig {
 }
 
 /// One variable on the platforms whose value is a secret of ours.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VariableConfig {
     /// Environment variable that holds the value here.
     pub secret: String,
@@ -161,6 +162,7 @@ pub struct VariableConfig {
     /// Its name on Vercel, where a frontend needs it.
     pub vercel: Option<String>,
     /// The parts that get it; every part of the platform where none is named.
+    #[serde(default)]
     pub parts: Vec<String>,
 }
 

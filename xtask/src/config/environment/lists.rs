@@ -27,7 +27,7 @@ pub(in crate::config) struct Lists {
     frontends: Vec<Frontend>,
     mongodb: Option<MongodbConfig>,
     #[serde(default)]
-    variables: Vec<Variable>,
+    variables: Vec<VariableConfig>,
 }
 
 /// The project on Railway, which all backends are services of.
@@ -97,27 +97,11 @@ struct Frontend {
     deploy_s: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Variable {
-    secret: String,
-    railway: Option<String>,
-    vercel: Option<String>,
-    #[serde(default)]
-    parts: Vec<String>,
-}
-
 impl From<Lists> for EnvironmentConfig {
     fn from(lists: Lists) -> Self {
         // Where a table is missing that a part needs, its ids are empty, which the checks of values refuse.
         let project = lists.railway.unwrap_or_default();
         let team = lists.vercel.unwrap_or_default();
-        let variables = lists.variables.into_iter().map(|variable| VariableConfig {
-            secret: variable.secret,
-            railway: variable.railway,
-            vercel: variable.vercel,
-            parts: variable.parts,
-        });
         let backends = lists.backends.into_iter();
         let frontends = lists.frontends.into_iter();
         Self {
@@ -127,7 +111,7 @@ impl From<Lists> for EnvironmentConfig {
             backends: backends.map(|backend| backend.of(&project)).collect(),
             frontends: frontends.map(|frontend| frontend.of(&team)).collect(),
             mongodb: lists.mongodb,
-            variables: variables.collect(),
+            variables: lists.variables,
         }
     }
 }
