@@ -21,11 +21,11 @@ impl Selection {
     /// # Errors
     /// Usage (exit 2) for a name that the file has not in this database; the error lists those that it has.
     pub fn named(file: &BackupFile, database: &str, texts: &[String]) -> Result<Self> {
+        let all = Self::default();
         if texts.is_empty() {
-            return Ok(Self::default());
+            return Ok(all);
         }
-        let records = file.metadata.namespaces.iter();
-        let own = records.filter(|n| n.database == database && is_application(&n.collection));
+        let own = all.of(&file.metadata.namespaces, database);
         let has: BTreeSet<&str> = own.map(|n| n.collection.as_str()).collect();
         let mut names = BTreeSet::new();
         for text in texts {

@@ -173,14 +173,12 @@ pub fn copy_into(
 
 /// What is copied of the backup.
 fn records<'a>(
-    ctx: &Context,
+    ctx: &'a Context,
     backup: &'a BackupFile,
-    selection: &Selection,
+    selection: &'a Selection,
 ) -> Result<Vec<&'a NamespaceRecord>> {
     let database = &ctx.mongodb()?.database;
-    let records = backup.metadata.namespaces.iter();
-    let own = records.filter(|n| n.database == *database && is_application(&n.collection));
-    let taken: Vec<&NamespaceRecord> = own.filter(|n| selection.has(&n.collection)).collect();
+    let taken: Vec<&NamespaceRecord> = selection.of(&backup.metadata.namespaces, database).collect();
     let owned: Vec<NamespaceRecord> = taken.iter().map(|record| (*record).clone()).collect();
     let problems = backup::restorable(&owned, database).problems;
     let listed = problems.iter().map(|problem| format!("\n    - {problem}"));
