@@ -14,7 +14,7 @@ use self::plan::DeployPlan;
 use super::basis::PlanBasis;
 use super::checkout;
 use super::never_live;
-use super::platforms::{Platforms, each_at_once, join, on_railway};
+use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
 use super::steps::{backend_up, backup_step, check_release, require_off_machine, require_storage};
@@ -279,20 +279,12 @@ impl<'a> Deploy<'a> {
 
     /// Each backend after those that it is to come after.
     fn backends_up(&self) -> Result<BTreeMap<String, OnRailway>> {
-        let mut serving = BTreeMap::new();
-        for group in self.platforms.in_order() {
-            let changed: Vec<&Railway> = group
-                .into_iter()
-                .filter(|railway| !self.plan.keeps_backend(railway.name()))
-                .collect();
-            let up = each_at_once(&changed, |railway| {
-                self.set_variables(railway)?;
-                let deployment = backend_up(self.ctx, self.operation, railway, &self.plan.commit)?;
-                Ok((railway.name().to_owned(), on_railway(&deployment)))
-            })?;
-            serving.extend(up);
-        }
-        Ok(serving)
+        let is_changed = |railway: &Railway| (!self.plan.keeps_backend(railway.name())).then_some(());
+        self.platforms.backends_in_order(is_changed, |railway, ()| {
+            self.set_variables(railway)?;
+            let deployment = backend_up(self.ctx, self.operation, railway, &self.plan.commit)?;
+            Ok(on_railway(&deployment))
+        })
     }
 
     fn set_variables(&self, railway: &Railway) -> Result<()> {

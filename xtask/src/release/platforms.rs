@@ -139,8 +139,31 @@ impl Platforms {
         })
     }
 
+    /// Does the same for each backend that `of` has something for, after those that it is to come after, and gives the results by
+    /// name.
+    ///
+    /// # Errors
+    /// The first one; what comes later is not begun.
+    pub fn backends_in_order<'a, I: Copy + Send + Sync, T: Send>(
+        &'a self,
+        of: impl Fn(&'a Railway) -> Option<I>,
+        act: impl Fn(&'a Railway, I) -> Result<T> + Sync,
+    ) -> Result<BTreeMap<String, T>> {
+        let mut done = BTreeMap::new();
+        for group in self.in_order() {
+            let wanted = group
+                .into_iter()
+                .filter_map(|railway| Some((railway, of(railway)?)));
+            let wanted: Vec<(&Railway, I)> = wanted.collect();
+            done.extend(each_at_once(&wanted, |(railway, item)| {
+                Ok((railway.name().to_owned(), act(railway, item)?))
+            })?);
+        }
+        Ok(done)
+    }
+
     /// The backends in groups: each comes after those of the groups before it only, as `after` has it.
-    pub fn in_order(&self) -> Vec<Vec<&Railway>> {
+    fn in_order(&self) -> Vec<Vec<&Railway>> {
         let mut left: Vec<&Railway> = self.backends.iter().collect();
         let mut groups = Vec::new();
         while !left.is_empty() {

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::platforms::{Platforms, each_at_once, frontend_back, join};
 use super::steps::backend_back;
 use crate::context::Context;
-use crate::domain::parts::{OnRailway, OnVercel};
+use crate::domain::parts::OnVercel;
 use crate::domain::release::Release;
 use crate::domain::step::Step;
 use crate::operation::run::Operation;
@@ -46,18 +46,13 @@ impl CodeUndo<'_> {
     }
 
     fn backends(&self) -> Result<()> {
-        for group in self.platforms.in_order() {
-            let of_before: Vec<(&Railway, &OnRailway)> = group
-                .into_iter()
-                .filter_map(|railway| Some((railway, self.before.parts.backends.get(railway.name())?)))
-                .collect();
-            each_at_once(&of_before, |(railway, to)| {
-                self.operation.step(Step::UndoBackend.of(railway.name()), || {
-                    backend_back(self.ctx, self.operation, railway, to, &self.before.commit)
-                })
-            })?;
-        }
-        Ok(())
+        let of_before = |railway: &Railway| self.before.parts.backends.get(railway.name());
+        let back = self.platforms.backends_in_order(of_before, |railway, to| {
+            self.operation.step(Step::UndoBackend.of(railway.name()), || {
+                backend_back(self.ctx, self.operation, railway, to, &self.before.commit)
+            })
+        });
+        back.map(drop)
     }
 
     fn frontends(&self) -> Result<()> {

@@ -391,17 +391,9 @@ impl<'a> Rollback<'a> {
     }
 
     fn backends_back(&self) -> Result<BTreeMap<String, OnRailway>> {
-        let mut backs = BTreeMap::new();
-        for group in self.platforms.in_order() {
-            let of_target: Vec<(&Railway, &BackendBack)> = group
-                .into_iter()
-                .filter_map(|railway| Some((railway, self.plan.backends.get(railway.name())?)))
-                .collect();
-            backs.extend(each_at_once(&of_target, |(railway, back)| {
-                Ok((railway.name().to_owned(), self.backend_back(railway, back)?))
-            })?);
-        }
-        Ok(backs)
+        let of_target = |railway: &Railway| self.plan.backends.get(railway.name());
+        let back = |railway: &Railway, back: &BackendBack| self.backend_back(railway, back);
+        self.platforms.backends_in_order(of_target, back)
     }
 
     /// The database, then health: a check that ran while the proof failed would have its verdict on record.
