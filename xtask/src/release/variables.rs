@@ -89,10 +89,15 @@ impl Variables {
         Ok(different.map(|(name, _)| name.to_owned()).collect())
     }
 
+    fn of_part(&self, part: &str) -> impl Iterator<Item = &(VariableConfig, Secret)> {
+        self.values
+            .iter()
+            .filter(move |(variable, _)| variable.is_for(part))
+    }
+
     /// The variables of a backend under their names on Railway, in the order of the configuration.
     fn of_backend(&self, part: &str) -> Vec<(&str, &Secret)> {
-        let of_part = self.values.iter().filter(|(variable, _)| variable.is_for(part));
-        of_part
+        self.of_part(part)
             .filter_map(|(variable, value)| Some((variable.railway.as_deref()?, value)))
             .collect()
     }
@@ -107,16 +112,14 @@ impl Variables {
 
     /// The values of a frontend's variables, under their names on Vercel: a build needs them, and cannot read them back.
     pub fn of_frontend(&self, part: &str) -> BTreeMap<String, Secret> {
-        let of_part = self.values.iter().filter(|(variable, _)| variable.is_for(part));
-        of_part
+        self.of_part(part)
             .filter_map(|(variable, value)| Some((variable.vercel.clone()?, value.clone())))
             .collect()
     }
 
     /// Names of a frontend's variables on Vercel, in the order of the configuration.
     fn names_of_frontend(&self, part: &str) -> Vec<String> {
-        let of_part = self.values.iter().filter(|(variable, _)| variable.is_for(part));
-        of_part
+        self.of_part(part)
             .filter_map(|(variable, _)| variable.vercel.clone())
             .collect()
     }
@@ -133,7 +136,7 @@ impl Variables {
 
     /// Whether a variable of the part has another value than in that release, or was not set by it.
     pub fn is_changed_for(&self, part: &str, since: &Release) -> Result<bool> {
-        for (variable, value) in self.values.iter().filter(|(variable, _)| variable.is_for(part)) {
+        for (variable, value) in self.of_part(part) {
             let now = self.fingerprint(&variable.secret, value)?;
             let then = since.variables.iter().find(|then| then.name == variable.secret);
             if then.is_none_or(|then| then.fingerprint != now) {
