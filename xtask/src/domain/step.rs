@@ -37,9 +37,20 @@ enum Work {
     Unbudgeted,
 }
 
-/// The enum, the list of all its values, and the table of names, impacts and budgets, from one list.
+/// What a step is done for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DoneFor {
+    /// The whole operation.
+    Whole,
+    /// Each backend.
+    Backend,
+    /// Each frontend.
+    Frontend,
+}
+
+/// The enum, the list of all its values, and the table of names, impacts, budgets and parts, from one list.
 macro_rules! steps {
-    ($( $(#[$doc:meta])* $step:ident = $name:literal, $impact:ident, $work:ident; )*) => {
+    ($( $(#[$doc:meta])* $step:ident = $name:literal, $impact:ident, $work:ident, $done_for:ident; )*) => {
         /// A step of a deploy, a rollback, a restore, or of the undo of one of them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Step {
@@ -50,9 +61,9 @@ macro_rules! steps {
             /// Every step.
             pub const ALL: &[Self] = &[ $( Self::$step, )* ];
 
-            const fn row(self) -> (&'static str, Impact, Work) {
+            const fn row(self) -> (&'static str, Impact, Work, DoneFor) {
                 match self {
-                    $( Self::$step => ($name, Impact::$impact, Work::$work), )*
+                    $( Self::$step => ($name, Impact::$impact, Work::$work, DoneFor::$done_for), )*
                 }
             }
         }
@@ -61,45 +72,45 @@ macro_rules! steps {
 
 steps! {
     /// Facts, plan and preflight, before the lock is taken.
-    Plan = "observe and plan", Staged, Unbudgeted;
+    Plan = "observe and plan", Staged, Unbudgeted, Whole;
 
-    Approvals = "approvals", Staged, Unbudgeted;
+    Approvals = "approvals", Staged, Unbudgeted, Whole;
     /// The backup that a deploy takes before it changes anything.
-    Backup = "backup", Staged, Backup;
-    SetFrontendVariables = "set frontend variables", Staged, Unbudgeted;
-    StageFrontend = "stage frontend", Staged, Redeploy;
-    CheckStagedFrontend = "check staged frontend", Staged, Unbudgeted;
-    SetVariables = "set variables", Staged, Unbudgeted;
-    UploadBackend = "upload backend", Live, Redeploy;
-    BackendServes = "backend serves", Live, Redeploy;
-    CheckBackend = "check backend", Staged, Unbudgeted;
-    PromoteFrontend = "promote frontend", Live, Redeploy;
-    CheckRelease = "check release", Staged, Unbudgeted;
-    RecordRelease = "record release", Live, Unbudgeted;
+    Backup = "backup", Staged, Backup, Whole;
+    SetFrontendVariables = "set frontend variables", Staged, Unbudgeted, Frontend;
+    StageFrontend = "stage frontend", Staged, Redeploy, Frontend;
+    CheckStagedFrontend = "check staged frontend", Staged, Unbudgeted, Frontend;
+    SetVariables = "set variables", Staged, Unbudgeted, Backend;
+    UploadBackend = "upload backend", Live, Redeploy, Backend;
+    BackendServes = "backend serves", Live, Redeploy, Backend;
+    CheckBackend = "check backend", Staged, Unbudgeted, Whole;
+    PromoteFrontend = "promote frontend", Live, Redeploy, Frontend;
+    CheckRelease = "check release", Staged, Unbudgeted, Whole;
+    RecordRelease = "record release", Live, Unbudgeted, Whole;
 
     /// The backup that a rollback or a restore takes of what it replaces.
-    SafetyBackup = "safety backup", Staged, Backup;
+    SafetyBackup = "safety backup", Staged, Backup, Whole;
     /// The backup is restored beside the live database and proved equal to it.
-    PrepareShadow = "restore into shadow", Staged, Restore;
-    SwapDatabase = "swap database", Live, Restore;
-    RollBackBackend = "backend back", Live, Redeploy;
-    RollBackFrontend = "frontend back", Live, Redeploy;
+    PrepareShadow = "restore into shadow", Staged, Restore, Whole;
+    SwapDatabase = "swap database", Live, Restore, Whole;
+    RollBackBackend = "backend back", Live, Redeploy, Backend;
+    RollBackFrontend = "frontend back", Live, Redeploy, Frontend;
     /// The restored database is read again, and what only the previous collections had is exported.
-    ProveDatabase = "prove database", Staged, Restore;
+    ProveDatabase = "prove database", Staged, Restore, Whole;
 
     /// From here on the operation can only be undone.
-    Reverting = "going back", Staged, Unbudgeted;
-    UndoSettleBackend = "undo: wait for the backend", Staged, Unbudgeted;
-    UndoBackend = "undo: backend", Live, Redeploy;
-    UndoFrontend = "undo: frontend", Live, Redeploy;
-    UndoDatabase = "undo: database", Live, Restore;
+    Reverting = "going back", Staged, Unbudgeted, Whole;
+    UndoSettleBackend = "undo: wait for the backend", Staged, Unbudgeted, Backend;
+    UndoBackend = "undo: backend", Live, Redeploy, Backend;
+    UndoFrontend = "undo: frontend", Live, Redeploy, Frontend;
+    UndoDatabase = "undo: database", Live, Restore, Whole;
 
     /// A restore on its own is about to swap.
-    RestoreSwapBegins = "swap begins", Live, Unbudgeted;
+    RestoreSwapBegins = "swap begins", Live, Unbudgeted, Whole;
     /// The undo of a restore began.
-    RestoreUndo = "undo", Live, Unbudgeted;
+    RestoreUndo = "undo", Live, Unbudgeted, Whole;
     /// A restore was resumed.
-    RestoreResume = "resume", Live, Unbudgeted;
+    RestoreResume = "resume", Live, Unbudgeted, Whole;
 }
 
 impl Step {
@@ -130,21 +141,7 @@ impl Step {
 
     /// Whether it is done once for each part of a release.
     pub const fn is_of_parts(self) -> bool {
-        matches!(
-            self,
-            Self::SetFrontendVariables
-                | Self::StageFrontend
-                | Self::CheckStagedFrontend
-                | Self::SetVariables
-                | Self::UploadBackend
-                | Self::BackendServes
-                | Self::PromoteFrontend
-                | Self::RollBackBackend
-                | Self::RollBackFrontend
-                | Self::UndoSettleBackend
-                | Self::UndoBackend
-                | Self::UndoFrontend
-        )
+        !matches!(self.row().3, DoneFor::Whole)
     }
 
     /// The step of one part. Where a pipeline has one of each, the name says no part, as in the records of earlier versions.
@@ -197,14 +194,9 @@ impl PartStep {
 
     /// The name of the part, of a step that is done for a backend or a frontend.
     pub fn part(&self) -> &str {
-        self.part.as_deref().unwrap_or(match self.step {
-            Step::SetFrontendVariables
-            | Step::StageFrontend
-            | Step::CheckStagedFrontend
-            | Step::PromoteFrontend
-            | Step::RollBackFrontend
-            | Step::UndoFrontend => FRONTEND,
-            _ => BACKEND,
+        self.part.as_deref().unwrap_or(match self.step.row().3 {
+            DoneFor::Frontend => FRONTEND,
+            DoneFor::Backend | DoneFor::Whole => BACKEND,
         })
     }
 }
