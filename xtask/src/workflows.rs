@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::catalogue::setup as errors;
 use difference::{differences, kept_pins, meaning, unpinned};
 pub use earlier::{WorkflowVersions, versions};
-use values::{has_approval_jobs, values};
+use values::values;
 
 /// Folder of the workflows, below the root of the repository.
 pub const WORKFLOWS_DIR: &str = ".github/workflows";
@@ -29,27 +29,23 @@ const ADVICE: &str = ". Comments and pins of actions are yours.";
 /// Characters of a SHA-256 that identify a meaning.
 const IDENTITY_CHARS: usize = 16;
 
-/// Name of the file, template, whether it stands for approvals by reviewers.
-const TEMPLATES: &[(&str, &str, bool)] = &[
+/// Name of the file, and template.
+const TEMPLATES: &[(&str, &str)] = &[
     (
         "production-deploy.yml",
         include_str!("workflows/templates/production-deploy.yml"),
-        false,
     ),
     (
         "production-rollback.yml",
         include_str!("workflows/templates/production-rollback.yml"),
-        false,
     ),
     (
         "approval-sweeper.yml",
         include_str!("workflows/templates/approval-sweeper.yml"),
-        true,
     ),
     (
         "restore-drill.yml",
         include_str!("workflows/templates/restore-drill.yml"),
-        false,
     ),
 ];
 
@@ -102,15 +98,12 @@ pub fn generate(config: &Config, health_secrets: &[String]) -> Result<Vec<Workfl
 
 /// Path and text, without the first line, of each workflow that the configuration needs.
 fn bodies(
-    templates: &[(&str, &str, bool)],
+    templates: &[(&str, &str)],
     config: &Config,
     health_secrets: &[String],
 ) -> Result<Vec<(String, String)>> {
     let values = values(config, health_secrets)?;
-    let needed = templates
-        .iter()
-        .filter(|(_, _, is_of_approvals)| !is_of_approvals || has_approval_jobs(config));
-    let bodies = needed.map(|(name, template, _)| {
+    let bodies = templates.iter().map(|(name, template)| {
         let body = template::render(template, &values)
             .with_context(|| format!("the template of {name} is wrong"))?;
         Ok((format!("{WORKFLOWS_DIR}/{name}"), body))
@@ -125,7 +118,7 @@ pub fn compare(root: &Path, config: &Config, health_secrets: &[String]) -> Resul
     let generated = generate(config, health_secrets)?;
     let own = config.workflows.setup.split('@').next().unwrap_or_default();
     let mut compared = Vec::new();
-    for (name, _, _) in TEMPLATES {
+    for (name, _) in TEMPLATES {
         let path = format!("{WORKFLOWS_DIR}/{name}");
         let file = root.join(&path);
         let wanted = generated.iter().find(|workflow| workflow.path == path);

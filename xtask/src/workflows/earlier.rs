@@ -13,8 +13,8 @@ use super::difference::pinned;
 use super::{MARK, TEMPLATES, WORKFLOWS_DIR, bodies, generate, read};
 use crate::config::{Config, version};
 
-/// Name of the file, template, whether it stands for approvals by reviewers.
-type Templates = [(&'static str, &'static str, bool)];
+/// Name of the file, and template.
+type Templates = [(&'static str, &'static str)];
 
 /// Version, and its templates; the oldest first.
 const EARLIER: &[(&str, &Templates)] = &[(
@@ -23,22 +23,18 @@ const EARLIER: &[(&str, &Templates)] = &[(
         (
             "production-deploy.yml",
             include_str!("templates/0.0/production-deploy.yml"),
-            false,
         ),
         (
             "production-rollback.yml",
             include_str!("templates/0.0/production-rollback.yml"),
-            false,
         ),
         (
             "approval-sweeper.yml",
             include_str!("templates/0.0/approval-sweeper.yml"),
-            false,
         ),
         (
             "restore-drill.yml",
             include_str!("templates/0.0/restore-drill.yml"),
-            false,
         ),
     ],
 )];
@@ -99,7 +95,7 @@ pub fn versions(
         forms.push((version, made.into_iter().collect::<BTreeMap<_, _>>()));
     }
     let mut all = Vec::new();
-    for (name, ..) in TEMPLATES {
+    for (name, _) in TEMPLATES {
         let path = format!("{WORKFLOWS_DIR}/{name}");
         let file = root.join(&path);
         let found = file.symlink_metadata().is_ok().then(|| read(&file)).transpose()?;

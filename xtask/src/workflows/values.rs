@@ -73,6 +73,8 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     flags.insert("request_env", has_database || !notify.is_empty());
     flags.insert("review", review.is_some());
     flags.insert("approval", config.approval.required > 0);
+    // Jobs that wait for reviewers, and a sweeper of those that wait too long.
+    flags.insert("reviewers", !gates.is_empty());
     flags.insert("several_approvals", gates.len() > 1);
 
     let lists = &mut values.lists;
@@ -103,11 +105,6 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
         lists.insert(name, passed_on(secrets));
     }
     Ok(values)
-}
-
-/// Whether reviewers of environments approve: jobs that wait for them, and a sweeper of those that wait too long.
-pub(super) fn has_approval_jobs(config: &Config) -> bool {
-    !gates(config).is_empty()
 }
 
 /// Environments whose reviewers approve: as many as approvals are required.
