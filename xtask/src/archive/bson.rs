@@ -73,9 +73,9 @@ fn check_elements(document: &[u8], depth: usize) -> Result<()> {
 }
 
 const LENGTH_BYTES: usize = 4;
-const DOCUMENT: u8 = 0x03;
-const ARRAY: u8 = 0x04;
-const BOOLEAN: u8 = 0x08;
+pub(super) const DOCUMENT: u8 = 0x03;
+pub(super) const ARRAY: u8 = 0x04;
+pub(super) const BOOLEAN: u8 = 0x08;
 const CODE_WITH_SCOPE: u8 = 0x0f;
 
 /// One field of a raw document.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use super::bson::{RawField, elements};
+use super::bson::{ARRAY, BOOLEAN, DOCUMENT, RawField, elements};
 use crate::config::{FixedValue, MaskRule};
 use crate::domain::release::hex;
 
@@ -15,12 +15,9 @@ pub const LEAST_KEY_BYTES: usize = 16;
 
 const DOUBLE: u8 = 0x01;
 const TEXT: u8 = 0x02;
-const DOCUMENT: u8 = 0x03;
-const ARRAY: u8 = 0x04;
 const BINARY: u8 = 0x05;
 const UNDEFINED: u8 = 0x06;
 const OBJECT_ID: u8 = 0x07;
-const BOOLEAN: u8 = 0x08;
 const NULL: u8 = 0x0a;
 const SYMBOL: u8 = 0x0e;
 const INTEGER: u8 = 0x12;

@@ -6,6 +6,7 @@ use std::io::{PipeWriter, Write};
 use anyhow::{Context as _, Result, anyhow};
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Document, doc, serialize_to_vec};
+use serde::Serialize;
 
 use super::crc::Crc64;
 use super::prelude::MAGIC;
@@ -62,6 +63,20 @@ pub struct DumpedCollection {
     pub metadata: String,
 }
 
+impl DumpedCollection {
+    /// Describes a collection as mongodump does; `kind` is as in [`Self::kind`].
+    pub fn of(collection: &str, kind: &str, options: &impl Serialize, indexes: &impl Serialize) -> Self {
+        let metadata = serde_json::json!({
+            "options": options, "indexes": indexes, "uuid": "", "collectionName": collection, "type": kind,
+        });
+        Self {
+            collection: collection.to_owned(),
+            kind: kind.to_owned(),
+            metadata: metadata.to_string(),
+        }
+    }
+}
+
 /// An archive under way: namespaces come one after the other, in the order they were announced.
 #[derive(Debug)]
 pub struct ArchiveWriter<W> {
@@ -94,15 +109,7 @@ impl<W: Write> ArchiveWriter<W> {
             } else {
                 &shape.indexes
             };
-            let metadata = serde_json::json!({
-                "options": shape.options, "indexes": indexes, "uuid": "", "collectionName": collection,
-                "type": "collection",
-            });
-            DumpedCollection {
-                collection: collection.clone(),
-                kind: "collection".to_owned(),
-                metadata: metadata.to_string(),
-            }
+            DumpedCollection::of(collection, "collection", &shape.options, indexes)
         });
         Self::of_dump(out, server_version, database, &dumped.collect::<Vec<_>>())
     }

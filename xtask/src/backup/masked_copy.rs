@@ -247,15 +247,7 @@ fn dumped(record: &NamespaceRecord) -> DumpedCollection {
         NamespaceKind::View => "view",
         NamespaceKind::Timeseries => "timeseries",
     };
-    let metadata = serde_json::json!({
-        "options": record.options, "indexes": record.indexes, "uuid": "", "collectionName": record.collection,
-        "type": kind,
-    });
-    DumpedCollection {
-        collection: record.collection.clone(),
-        kind: kind.to_owned(),
-        metadata: metadata.to_string(),
-    }
+    DumpedCollection::of(&record.collection, kind, &record.options, &record.indexes)
 }
 
 #[cfg(test)]
