@@ -1,6 +1,6 @@
 //! The review of a rollback that did not wait for one: an issue, which a reviewer closes.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::context::Context;
 use crate::report::one_line;
@@ -20,21 +20,14 @@ pub fn ask_later(ctx: &Context, target: &str, reason: &str) -> Result<OpenIssue>
         "Review the rollback to {target} in {} (run {run})",
         ctx.env_name
     ));
-    let find = || -> Result<Option<OpenIssue>> {
-        Ok(github
-            .open_issues(LABEL)?
-            .into_iter()
-            .find(|issue| issue.title == title))
-    };
-    if let Some(issue) = find()? {
+    let asked = asked_later(&github)?
+        .into_iter()
+        .find(|issue| issue.title == title);
+    if let Some(issue) = asked {
         return Ok(issue);
     }
-    github.open_issue(
-        &title,
-        &body(ctx, target, reason, run, github.repository()),
-        LABEL,
-    )?;
-    find()?.with_context(|| format!("GitHub took the issue {title:?} and does not list it as open"))
+    let body = body(ctx, target, reason, run, github.repository());
+    github.open_issue(&title, &body, LABEL)
 }
 
 /// The reviews that nobody has made yet.

@@ -114,11 +114,16 @@ impl GitHub {
 
     /// Changes something below the repository. Never repeated by itself: the caller reads and decides.
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<()> {
+        self.answer_to(method, path, body).map(drop)
+    }
+
+    /// The same, with what GitHub answers.
+    fn answer_to(&self, method: &str, path: &str, body: &Value) -> Result<String> {
         let path = format!("repos/{}/{path}", self.repository);
         let sh = self.shell()?;
         query(cmd!(sh, "gh api --method {method} {path} --input -"))
             .stdin(body.to_string())
-            .run()
+            .read()
             .with_context(|| format!("GitHub refused {method} {path}"))
     }
 

@@ -1,6 +1,6 @@
 //! Issues: what people still have to do.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -21,11 +21,9 @@ impl GitHub {
     }
 
     /// Opens an issue.
-    pub fn open_issue(&self, title: &str, body: &str, label: &str) -> Result<()> {
-        self.send(
-            "POST",
-            "issues",
-            &json!({"title": title, "body": body, "labels": [label]}),
-        )
+    pub fn open_issue(&self, title: &str, body: &str, label: &str) -> Result<OpenIssue> {
+        let issue = json!({"title": title, "body": body, "labels": [label]});
+        let answer = self.answer_to("POST", "issues", &issue)?;
+        serde_json::from_str(&answer).context("cannot parse what GitHub returned for the new issue")
     }
 }
