@@ -280,11 +280,8 @@ impl Sequence {
     }
 
     fn run_on(&mut self, machine: &Path, args: &[&str], lines: Option<usize>) -> Option<Output> {
-        let shown = format!("{} in {}, killed {lines:?}", args.join(" "), machine.display());
         let before = in_database(&self.env);
-        let child = self.command(machine, args).spawn().unwrap();
-        let output = end_of(child, machine, lines);
-        self.told.done.push(format!("{shown}: {}", output.status));
+        let (shown, output) = self.ended(machine, args, lines);
         match output.status.code() {
             Some(0) => Some(output),
             Some(3) => {
@@ -300,6 +297,15 @@ impl Sequence {
             None => None,
             Some(_) => panic!("{shown}: {}", told(&output)),
         }
+    }
+
+    /// Runs a command to its end, or kills it after so many lines; with it comes how it is named.
+    fn ended(&mut self, machine: &Path, args: &[&str], lines: Option<usize>) -> (String, Output) {
+        let child = self.command(machine, args).spawn().unwrap();
+        let output = end_of(child, machine, lines);
+        let shown = format!("{} in {}, killed {lines:?}", args.join(" "), machine.display());
+        self.told.done.push(format!("{shown}: {}", output.status));
+        (shown, output)
     }
 
     fn command(&self, machine: &Path, args: &[&str]) -> Command {
@@ -353,10 +359,7 @@ impl Sequence {
         let machine = self.random.pick(&self.machines).clone();
         let lines =
             (self.random.range(0, 3) == 0).then(|| usize::try_from(self.random.range(0, 45)).unwrap());
-        let child = self.command(&machine, args).spawn().unwrap();
-        let output = end_of(child, &machine, lines);
-        let shown = format!("{} in {}, killed {lines:?}", args.join(" "), machine.display());
-        self.told.done.push(format!("{shown}: {}", output.status));
+        let (shown, output) = self.ended(&machine, args, lines);
         let code = output.status.code()?;
         // Whoever inserts without a pause may be faster than a hundred renames: the restore then stops midway, and is resumed.
         if code == 4 && told(&output).contains("faster than it can be replaced: stop them") {

@@ -7,7 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use layouts::{LAYOUTS, Layout, RAILWAY};
+use rehearsal::test_env::git::git;
 use serde_json::Value;
+
+use crate::installed::xtask;
 
 /// What git always has.
 const OF_GIT: [(&str, &str); 3] = [
@@ -15,17 +18,6 @@ const OF_GIT: [(&str, &str); 3] = [
     ("git.branch", "main"),
     ("github.repository", "orchard/shop"),
 ];
-
-fn git(folder: &Path, args: &[&str]) {
-    let mut command = Command::new("git");
-    command
-        .args(["-c", "user.name=T", "-c", "user.email=t@example.com"])
-        .args(args);
-    assert!(
-        command.current_dir(folder).output().unwrap().status.success(),
-        "git {args:?}"
-    );
-}
 
 /// The layout as a clone with one commit; links of platforms are ignored there, as the platforms' programs do it.
 fn made(layout: &Layout) -> tempfile::TempDir {
@@ -54,18 +46,6 @@ fn made(layout: &Layout) -> tempfile::TempDir {
 
 fn layout(name: &str) -> &'static Layout {
     LAYOUTS.iter().find(|layout| layout.name.contains(name)).unwrap()
-}
-
-/// Exit code, stdout, stderr.
-fn xtask(folder: &Path, args: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    let output = command.args(args).current_dir(folder).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
 }
 
 fn planned(folder: &Path) -> Value {

@@ -12,6 +12,18 @@ fn run(command: &mut Command) -> (i32, String) {
     (output.status.code().unwrap(), text.concat())
 }
 
+/// What the program does in a folder, as a user calls it: exit code, stdout, stderr.
+pub fn xtask(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = command.args(args).current_dir(folder).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
 #[test]
 fn cargo_finds_the_program_in_any_folder_and_it_reports_its_commit() {
     let folder = tempfile::tempdir().unwrap();

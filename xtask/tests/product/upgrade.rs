@@ -1,7 +1,6 @@
 //! `upgrade`: what a team copied and edited of an earlier version gets today's form, and no edit is lost.
 
-use std::path::Path;
-use std::process::Command;
+use crate::installed::xtask;
 
 const DEPLOY: &str = ".github/workflows/production-deploy.yml";
 const ROLLBACK: &str = ".github/workflows/production-rollback.yml";
@@ -64,17 +63,6 @@ impl Copied {
     fn xtask(&self, args: &[&str]) -> (i32, String, String) {
         xtask(self.0.path(), args)
     }
-}
-
-fn xtask(folder: &Path, args: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    let output = command.args(args).current_dir(folder).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
 }
 
 /// Variables of the team in the place of those that the first version came with, in its workflows and its pipeline.toml.

@@ -1,11 +1,11 @@
 //! From a team's repository to a rehearsed deploy and rollback: `init`, then a rehearsal, and no file edited by hand.
 
-use std::path::Path;
 use std::process::Command;
 
 use rehearsal::scenarios::{Setting, adopted};
 use rehearsal::test_env::TestEnv;
 use rehearsal::test_env::adopted::Adopted;
+use rehearsal::test_env::git::git;
 use rehearsal::test_env::programs::{PRODUCT, built, repository};
 
 /// A repository with backend, frontend and tests, as teams have it.
@@ -47,17 +47,6 @@ http.createServer((request, response) => {
     ("frontend/vercel.json", "{}\n"),
     (".gitignore", "node_modules\n.env\n"),
 ];
-
-fn git(folder: &Path, args: &[&str]) {
-    let mut command = Command::new("git");
-    command
-        .args(["-c", "user.name=T", "-c", "user.email=t@example.com"])
-        .args(args);
-    assert!(
-        command.current_dir(folder).output().unwrap().status.success(),
-        "git {args:?}"
-    );
-}
 
 #[test]
 fn a_repository_is_adopted_and_rehearsed_by_two_commands_with_no_file_edited_by_hand() {

@@ -237,6 +237,16 @@ fn lookalikes(env: &RestoreEnv, name: &str, _: &mut Random) {
     );
 }
 
+/// A document that no driver writes. The server may refuse it.
+fn insert_raw(env: &RestoreEnv, name: &str, bytes: Vec<u8>) {
+    let raw = RawDocumentBuf::from_bytes(bytes).expect("a document");
+    env.database()
+        .collection::<RawDocumentBuf>(name)
+        .insert_one(raw)
+        .run()
+        .ok();
+}
+
 /// Keys that stand twice.
 fn raw_documents(env: &RestoreEnv, name: &str, random: &mut Random) {
     for n in 0..5_i32 {
@@ -251,12 +261,7 @@ fn raw_documents(env: &RestoreEnv, name: &str, random: &mut Random) {
             let twice = if key == b"bb" { b"aa" } else { b"dd" };
             bytes[at..at + 2].copy_from_slice(twice);
         }
-        let raw = RawDocumentBuf::from_bytes(bytes).expect("a document");
-        env.database()
-            .collection::<RawDocumentBuf>(name)
-            .insert_one(raw)
-            .run()
-            .ok();
+        insert_raw(env, name, bytes);
     }
     insert(env, name, [doc! { "_id": "plain" }]);
 }
@@ -372,12 +377,7 @@ fn not_utf8(env: &RestoreEnv, name: &str, random: &mut Random) {
             .position(|found| found == b"xxxx")
             .expect("the text");
         bytes[at + 1] = 0xff;
-        let raw = RawDocumentBuf::from_bytes(bytes).expect("a document");
-        env.database()
-            .collection::<RawDocumentBuf>(name)
-            .insert_one(raw)
-            .run()
-            .ok();
+        insert_raw(env, name, bytes);
     }
 }
 
