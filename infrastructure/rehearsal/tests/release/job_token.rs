@@ -1,26 +1,11 @@
 //! A git remote that refuses tags as GitHub does to the token of a workflow's job.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rehearsal::test_env::TestEnv;
 use rehearsal::test_env::programs::repository;
 use serde_json::Value;
 use xtask::exec::Finished;
-
-/// A reference to a commit whose workflow files differ from those of the branch needs the permission `workflows`, which
-/// no job's token has. A commit without files is not affected.
-const HOOK: &str = r#"#!/bin/sh
-while read -r old new name; do
-  case "$name" in refs/tags/prod-*)
-    commit=$(git rev-parse --verify --quiet "$new^{commit}") || continue
-    if ! git diff --quiet "$commit" refs/heads/main -- .github/workflows; then
-      echo "refusing to allow a GitHub App to create or update workflow .github/workflows/ci.yml without \`workflows\` permission" >&2
-      exit 1
-    fi
-  esac
-done
-"#;
 
 struct Case {
     env: TestEnv,
@@ -39,18 +24,6 @@ impl Case {
         assert_eq!(done.code, Some(0), "{}", done.stderr_tail.join("\n"));
         let done: Value = serde_json::from_str(&done.stdout).unwrap();
         done["release"]["tag"].as_str().unwrap().to_owned()
-    }
-
-    fn hook(&self) -> std::path::PathBuf {
-        self.env.folder.join("origin.git/hooks/pre-receive")
-    }
-
-    fn tags_of_remote(&self) -> String {
-        let sh = xtask::exec::shell_in(&self.env.folder).unwrap();
-        self.env
-            .in_env(xshell::cmd!(sh, "git --git-dir origin.git tag --list"))
-            .read()
-            .unwrap()
     }
 
     fn listed(&self) -> Vec<String> {
@@ -80,8 +53,7 @@ fn a_release_is_recorded_and_found_where_the_remote_refuses_its_tag() {
     let pipeline = std::fs::read_to_string(&file).unwrap();
     let elsewhere = "required = true\noff_machine = true\n";
     std::fs::write(&file, pipeline.replace("required = true\n", elsewhere)).unwrap();
-    std::fs::write(case.hook(), HOOK).unwrap();
-    std::fs::set_permissions(case.hook(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let hook = env.refuse_tags_of_other_workflows().unwrap();
     change_workflow(env, "on: push\n");
     env.commit_release("v1").unwrap();
     let first = case.tag("deploy-1", &["deploy"]);
@@ -98,7 +70,10 @@ fn a_release_is_recorded_and_found_where_the_remote_refuses_its_tag() {
         "{}",
         plan.stdout
     );
-    assert!(!case.tags_of_remote().contains(&third), "the hook took the tag");
+    assert!(
+        !env.tags_of_remote().unwrap().contains(&third),
+        "the hook took the tag"
+    );
     assert_eq!(case.listed(), [&third, &second, &first].map(String::clone));
     let health = case.xtask("compare", &["health", "--compare", &third]);
     assert_eq!(health.code, Some(0), "{}", health.stderr_tail.join("\n"));
@@ -108,16 +83,16 @@ fn a_release_is_recorded_and_found_where_the_remote_refuses_its_tag() {
     let fourth = case.tag("rollback-2", &again);
     let back = ["rollback", &third, "--reason", "it was"];
     let fifth = case.tag("rollback-3", &back);
-    let tags = case.tags_of_remote();
+    let tags = env.tags_of_remote().unwrap();
     assert!(
         tags.contains(&fourth) && !tags.contains(&third) && !tags.contains(&fifth),
         "{tags}"
     );
 
     // With a token that may, the tags follow.
-    std::fs::remove_file(case.hook()).unwrap();
+    std::fs::remove_file(hook).unwrap();
     let sixth = case.tag("rollback-4", &["rollback", &fourth, "--reason", "once more"]);
-    let tags = case.tags_of_remote();
+    let tags = env.tags_of_remote().unwrap();
     for tag in [&first, &second, &third, &fourth, &fifth, &sixth] {
         assert!(tags.contains(tag.as_str()), "{tag}: {tags}");
     }
