@@ -15,6 +15,7 @@ pub mod parts;
 pub mod release;
 pub mod release_chain;
 pub mod restore_name;
+pub mod root_directory;
 pub mod spread;
 pub mod status_record;
 pub mod step;

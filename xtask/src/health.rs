@@ -118,7 +118,29 @@ pub fn secret_names(root: &Path) -> Result<BTreeSet<String>> {
 /// Reads the file again and runs the checks once. An error means a mistake in configuration; whatever the checks see is
 /// in the report.
 pub fn run(ctx: &Context, request: &HealthOptions) -> Result<HealthReport> {
-    let mut plan = read_plan(&ctx.root)?;
+    run_plan(ctx, read_plan(&ctx.root)?, request)
+}
+
+/// Runs the checks of one group once, from a text that is in no file yet: what they get now.
+pub fn try_once(
+    ctx: &Context,
+    text: &str,
+    group: CheckGroup,
+    deadline: Duration,
+) -> Result<Vec<CheckReport>> {
+    let mut plan = compile::parse(Path::new(HEALTH_FILE), text)?;
+    for check in &mut plan.checks {
+        check.retry = file::Retry::default();
+    }
+    let request = HealthOptions {
+        only: Some(group),
+        deadline: Some(deadline),
+        ..HealthOptions::default()
+    };
+    Ok(run_plan(ctx, plan, &request)?.checks)
+}
+
+fn run_plan(ctx: &Context, mut plan: HealthPlan, request: &HealthOptions) -> Result<HealthReport> {
     if let Some(group) = request.only {
         plan.only(|check| check.group == group);
         if plan.checks.is_empty() {

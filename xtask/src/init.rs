@@ -1,7 +1,9 @@
-//! What a repository holds about its own pipeline, and the files that are proposed from it. Only reads, asks no network.
+//! What a repository holds about its own pipeline, and the files that are proposed from it. Only reads: files, and, where the
+//! team is logged in, the platforms.
 
 pub mod files;
 pub mod findings;
+pub mod live;
 pub mod mongo;
 pub mod package;
 pub mod platforms;
@@ -83,6 +85,10 @@ pub struct RepositoryFacts {
     pub database: Database,
     pub variables: Vec<AppVariable>,
     pub health_route: Known,
+    /// Whether the body of the health route reports how things are.
+    pub reads_health: bool,
+    /// One line for each program that was asked.
+    pub asked: Vec<String>,
     /// The action that puts this program on PATH in workflows.
     pub setup: Known,
     /// Name, folder, line of a shell, origin.
@@ -90,14 +96,31 @@ pub struct RepositoryFacts {
     pub findings: Vec<Finding>,
 }
 
-/// Reads the repository in this folder.
-pub fn inspect(root: &Path) -> Result<RepositoryFacts> {
+/// Reads the repository in this folder, and asks the platforms with `asks`.
+pub fn inspect(root: &Path, asks: bool) -> Result<RepositoryFacts> {
     let tree = SourceTree::read(root)?;
     let packages = package::packages(&tree);
-    let services = services::services(&tree, &packages);
+    let mut services = services::services(&tree, &packages);
+    let mut platforms = platforms::platforms(&tree, &services);
+    let (remote, mut branch, mut repository) = git_facts(root);
+    let live = asks.then(|| {
+        let (repository, branch) = (&mut repository, &mut branch);
+        let (services, platforms) = (&mut services, &mut platforms);
+        live::ask(
+            root,
+            &mut live::ToBeKnown {
+                repository,
+                branch,
+                services,
+                platforms,
+            },
+        )
+    });
+    let live = live.unwrap_or_default();
     let database = mongo::database(&tree, &services);
-    let findings = findings::findings(&tree, &packages, &services, &database);
-    let (remote, branch, repository) = git_facts(root);
+    let mut findings = live.findings;
+    findings.extend(findings::findings(&tree, &packages, &services, &database));
+    findings.retain(|finding| !live.is_complete || finding.name != "git-deployments");
     let sides = [
         (Side::Backend, &services.backend),
         (Side::Frontend, &services.frontend),
@@ -117,11 +140,13 @@ pub fn inspect(root: &Path) -> Result<RepositoryFacts> {
     let mut suites: Vec<_> = suites.collect();
     // One application is tested once.
     suites.dedup_by(|one, other| one.1 == other.1);
-    Ok(RepositoryFacts {
+    let mut facts = RepositoryFacts {
         remote,
         branch,
         repository,
-        platforms: platforms::platforms(&tree, &services),
+        platforms,
+        asked: live.asked,
+        reads_health: true,
         variables: variables::variables(&tree, &services, database.connection.value.as_deref()),
         setup: setup(&tree),
         health_route: routes::health_route(&tree, &services),
@@ -129,7 +154,14 @@ pub fn inspect(root: &Path) -> Result<RepositoryFacts> {
         services,
         database,
         findings,
-    })
+    };
+    if asks {
+        live::health::try_out(root, &mut facts);
+    }
+    facts
+        .findings
+        .sort_by_key(|finding| finding.grade == findings::FindingGrade::Warning);
+    Ok(facts)
 }
 
 fn setup(tree: &SourceTree) -> Known {

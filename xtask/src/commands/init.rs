@@ -36,6 +36,9 @@ Example:
 pub struct Args {
     /// The repository; the one of the current folder unless given
     dir: Option<PathBuf>,
+    /// Read files only: ask neither railway, vercel, gh nor the health route
+    #[arg(long)]
+    offline: bool,
     /// Show the files and write nothing
     #[arg(long)]
     plan: bool,
@@ -70,6 +73,8 @@ struct InitResult {
     files: Vec<ProposedFile>,
     keys: Vec<ProposedKey>,
     found: usize,
+    /// One line for each program that was asked.
+    asked: Vec<String>,
     findings: Vec<Finding>,
     next: Vec<String>,
 }
@@ -77,7 +82,7 @@ struct InitResult {
 /// Inspects, shows, writes.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let root = root(args)?;
-    let mut facts = init::inspect(&root)?;
+    let mut facts = init::inspect(&root, !args.offline)?;
     if let Some(action) = &args.setup {
         facts.setup = Known::found(action, "--setup");
     }
@@ -115,6 +120,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         keys,
         next,
         findings: facts.findings.clone(),
+        asked: facts.asked.clone(),
     };
     if writes {
         report::emit_done(common.format, "init/1", &outcome, || text(&outcome));
@@ -256,6 +262,9 @@ fn text(outcome: &InitResult) -> String {
         outcome.found,
         outcome.keys.len()
     ));
+    for line in &outcome.asked {
+        text.push_str(&format!("  asked {line}\n"));
+    }
     for key in outcome.keys.iter().filter(|key| key.value.is_none()) {
         text.push_str(&format!("  to fill in: {}: {}\n", key.key, key.origin));
     }

@@ -79,6 +79,11 @@ pub fn pipeline(facts: &RepositoryFacts) -> Draft {
         "identity = \"BACKUP_AGE_IDENTITY\"",
         "`cargo xtask setup` makes the key",
     );
+    draft.section("approval");
+    draft.commented(
+        "rollback = \"production-rollback\"",
+        "the environment one of whose reviewers approves a rollback of normal urgency",
+    );
     draft.raw("\n[[backup.places]]");
     draft.raw("kind = \"directory\"\npath = \"backups\"\nrequired = true");
     draft.section("migrations");
@@ -135,6 +140,9 @@ fn environment(draft: &mut Draft, facts: &RepositoryFacts) {
     draft.raw("token = \"PROD_VERCEL_TOKEN\"");
     draft.known("source", &services.frontend_source);
     draft.known("domain", &platforms.domain);
+    if let Some(bypass) = &platforms.protection_bypass {
+        draft.known("protection_bypass", bypass);
+    }
     draft.section("environments.production.mongodb");
     let connection = &facts.database.connection;
     let uri = Known {
@@ -211,10 +219,14 @@ pub fn health(facts: &RepositoryFacts) -> Draft {
     };
     draft.known("url", &route);
     draft.section("check.api-health.http.expect");
-    draft.commented(
-        "healthy = true",
-        "what health routes usually answer: {\"status\":\"ok\"}, a line of text, or nothing",
-    );
+    if facts.reads_health {
+        draft.commented(
+            "healthy = true",
+            "what health routes usually answer: {\"status\":\"ok\"}, a line of text, or nothing",
+        );
+    } else {
+        draft.commented("status = 200", "its body does not report whether all is well");
+    }
     draft.section("check.frontend");
     draft.raw("group = \"performance\"\nretry = { for_s = 10 }");
     draft.section("check.frontend.frontend");

@@ -54,7 +54,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn stop(name: &'static str, found: String, fix: &str) -> Self {
+    pub(super) fn stop(name: &'static str, found: String, fix: &str) -> Self {
         Self {
             name,
             grade: FindingGrade::Stop,
@@ -63,7 +63,7 @@ impl Finding {
         }
     }
 
-    fn warning(name: &'static str, found: String, fix: &str) -> Self {
+    pub(super) fn warning(name: &'static str, found: String, fix: &str) -> Self {
         Self {
             name,
             grade: FindingGrade::Warning,
@@ -73,7 +73,7 @@ impl Finding {
     }
 }
 
-/// Every finding, those that stop first.
+/// Every finding.
 pub fn findings(
     tree: &SourceTree,
     packages: &[Package],
@@ -88,7 +88,6 @@ pub fn findings(
     found.extend(cargo_manifest(tree, services));
     found.extend(not_expressible(tree, services));
     found.extend(other_databases(database));
-    found.sort_by_key(|finding| finding.grade == FindingGrade::Warning);
     found
 }
 

@@ -37,6 +37,8 @@ pub struct PlatformFacts {
     pub vercel_org: Known,
     pub vercel_project: Known,
     pub domain: Known,
+    /// The variable with the secret that lets requests past a login on staged addresses, where there is one.
+    pub protection_bypass: Option<Known>,
 }
 
 /// Reads links, workflows, and every address in the texts.
@@ -83,6 +85,7 @@ pub fn platforms(tree: &SourceTree, services: &Services) -> PlatformFacts {
             "the id of the project on Vercel, prj_…",
         ),
         domain: domain(tree, services),
+        protection_bypass: None,
     }
 }
 

@@ -5,7 +5,6 @@
 //! ignored by git, and `railway up` leaves out what a `.gitignore` above names. They have no `.git` themselves. A checkout is locked while its process
 //! lives, so those of killed processes can be told apart and are removed when the next operation begins.
 
-mod folder;
 mod refuse;
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -14,10 +13,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use folder::folder_for;
-
 use crate::config::{BackendConfig, FrontendConfig, UploadFrom};
 use crate::context::Context;
+use crate::domain::root_directory::folder_for;
 use crate::error::catalogue::tools as errors;
 use crate::report;
 use crate::tools::git::{Export, Git};

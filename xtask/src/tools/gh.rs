@@ -7,7 +7,7 @@ pub mod release;
 mod runs;
 mod settings;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -23,7 +23,7 @@ use crate::wait;
 
 pub use issues::OpenIssue;
 pub use runs::{RunReview, WorkflowRun};
-pub use settings::{ArtifactRetention, Protection, Ruleset};
+pub use settings::{ArtifactRetention, Protection, RepositoryPage, Ruleset};
 
 const QUERY_DEADLINE: Duration = Duration::from_mins(1);
 /// What `gh` needs of our environment to find its settings and its token.
@@ -52,6 +52,14 @@ impl GitHub {
             root: ctx.root.clone(),
             repository: github.repository.clone(),
         })
+    }
+
+    /// A repository that no pipeline.toml names yet.
+    pub fn of(root: &Path, repository: &str) -> Self {
+        Self {
+            root: root.to_owned(),
+            repository: repository.to_owned(),
+        }
     }
 
     /// GitHub's clock.

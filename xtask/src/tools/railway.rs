@@ -5,6 +5,7 @@
 //! `RAILWAY_API_TOKEN`. `RAILWAY_HTTP_TIMEOUT` covers the whole upload. Exit codes prove nothing: the deployment's
 //! status is asked for. `api` prints a refusal on standard output and only its count on standard error.
 
+mod account;
 mod service;
 mod status;
 mod variables;
@@ -26,6 +27,7 @@ use crate::secret::Secret;
 use crate::tools::fault;
 use crate::wait;
 
+pub use account::{ListedService, listed_services};
 pub use service::RailwayService;
 pub use status::Phase;
 

@@ -5,6 +5,7 @@
 //! rollback and inspect: `--scope` is always given. `inspect --wait` exits 0 on a timeout. `--token` would show
 //! in the list of processes.
 
+mod account;
 mod build;
 mod project;
 
@@ -25,6 +26,7 @@ use crate::secret::Secret;
 use crate::tools::fault;
 use crate::wait;
 
+pub use account::{ListedProject, listed_projects, production_domain};
 pub use project::VercelProject;
 
 const READY: &str = "READY";

@@ -158,6 +158,35 @@ fn a_half_swapped_database_stays_midway_where_a_resume_or_an_undo_fails() {
     case.undo(&operation, "three failures");
 }
 
+/// It stopped before it kept anything in the database, and its journal is gone with its machine: only the ledger has it.
+#[test]
+fn a_restore_that_kept_nothing_is_listed_with_the_command_that_ends_it_while_it_blocks_others() {
+    let case = CrashCase::new(RestoreEnv::start());
+    let backup = case.backup.to_str().unwrap();
+    let operation = case.begin_recorded();
+    on_another_machine(&case.env);
+    let told = case.env.fails(3, &["restore", backup]);
+    assert!(told.contains(&operation), "{told}");
+    let listed = case.env.ok(&["restore", "--list"]);
+    let restores = listed["restores"].as_array().unwrap().iter();
+    let ours: Vec<_> = restores
+        .filter(|known| known["operation"] == *operation)
+        .collect();
+    assert_eq!(
+        ours.len(),
+        1,
+        "nothing is advised about what blocks all others: {listed}"
+    );
+    let next = ours[0]["next"].as_str().unwrap();
+    assert!(
+        next.contains(&format!("--resume {operation}")) && next.contains(&format!("--undo {operation}")),
+        "{next}"
+    );
+    case.undo(&operation, "nothing that it kept");
+    case.env.ok(&["restore", backup]);
+    assert_eq!(case.backed_up.compare(&case.env.inventory()), []);
+}
+
 /// Writers recreated the collection faster than it was replaced, until they were stopped.
 #[test]
 fn names_of_collections_that_writers_made_are_left_for_the_one_that_resumes() {

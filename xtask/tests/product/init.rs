@@ -49,7 +49,7 @@ fn layout(name: &str) -> &'static Layout {
 }
 
 fn planned(folder: &Path) -> Value {
-    let (_, stdout, stderr) = xtask(folder, &["init", "--plan", "--format", "json"]);
+    let (_, stdout, stderr) = xtask(folder, &["init", "--offline", "--plan", "--format", "json"]);
     serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"))
 }
 
@@ -117,7 +117,7 @@ fn what_the_files_of_a_repository_hold_is_found_and_nothing_wrong_is_proposed() 
 #[test]
 fn marks_are_refused_until_they_are_filled_in_and_then_the_files_are_valid() {
     let folder = made(layout("two folders with pnpm"));
-    let (code, stdout, stderr) = xtask(folder.path(), &["init"]);
+    let (code, stdout, stderr) = xtask(folder.path(), &["init", "--offline"]);
     assert!(
         code == 0 && stdout.contains("written: infrastructure/pipeline.toml"),
         "{stdout}{stderr}"
@@ -151,7 +151,10 @@ fn marks_are_refused_until_they_are_filled_in_and_then_the_files_are_valid() {
 #[test]
 fn a_mark_in_the_health_checks_is_refused_too() {
     let folder = made(layout("Root Directory is wrong"));
-    let (code, ..) = xtask(folder.path(), &["init", "--accept", "root-directory"]);
+    let (code, ..) = xtask(
+        folder.path(),
+        &["init", "--offline", "--accept", "root-directory"],
+    );
     assert_eq!(code, 0);
     let file = folder.path().join("infrastructure/pipeline.toml");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -166,7 +169,7 @@ fn a_mark_in_the_health_checks_is_refused_too() {
 #[test]
 fn what_would_hurt_stops_it_before_anything_is_written_unless_accepted_by_name() {
     let folder = made(layout("committed secrets"));
-    let (code, stdout, stderr) = xtask(folder.path(), &["init"]);
+    let (code, stdout, stderr) = xtask(folder.path(), &["init", "--offline"]);
     assert!(
         code == 3
             && stdout.contains("STOP     committed-but-ignored: 1 committed files are ignored by .gitignore: backend/root.pem")
@@ -174,7 +177,7 @@ fn what_would_hurt_stops_it_before_anything_is_written_unless_accepted_by_name()
             && !folder.path().join("infrastructure").exists(),
         "{stdout}{stderr}"
     );
-    let (code, stdout, _) = xtask(folder.path(), &["init", "--plan"]);
+    let (code, stdout, _) = xtask(folder.path(), &["init", "--offline", "--plan"]);
     assert!(
         code == 0 && !folder.path().join("infrastructure").exists(),
         "{stdout}"
@@ -183,6 +186,7 @@ fn what_would_hurt_stops_it_before_anything_is_written_unless_accepted_by_name()
         folder.path(),
         &[
             "init",
+            "--offline",
             "--accept",
             "cargo-manifest",
             "--accept",
@@ -202,7 +206,7 @@ fn a_file_that_exists_is_left_alone_even_as_a_link_to_nowhere() {
     std::fs::write(&workflow, "mine: too").unwrap();
     std::fs::write(infrastructure.join("pipeline.toml"), "mine").unwrap();
     std::os::unix::fs::symlink("/nonexistent/health.toml", infrastructure.join("health.toml")).unwrap();
-    let (code, stdout, _) = xtask(folder.path(), &["init"]);
+    let (code, stdout, _) = xtask(folder.path(), &["init", "--offline"]);
     assert!(
         code == 0 && stdout.matches("exists, left alone").count() == 2,
         "{stdout}"
@@ -219,7 +223,7 @@ const ACTION: &str = "x/y/setup-action@0000000000000000000000000000000000000000"
 #[test]
 fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_none_is_edited_by_hand() {
     let folder = made(layout("two folders with pnpm"));
-    let (code, stdout, stderr) = xtask(folder.path(), &["init", "--setup", ACTION]);
+    let (code, stdout, stderr) = xtask(folder.path(), &["init", "--offline", "--setup", ACTION]);
     let written = stdout
         .lines()
         .filter(|line| line.starts_with("written: "))
@@ -278,7 +282,7 @@ fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_n
 #[test]
 fn a_file_of_another_version_deploys_nothing_and_is_enough_for_a_rollback() {
     let folder = made(layout("two folders with pnpm"));
-    xtask(folder.path(), &["init", "--setup", ACTION]);
+    xtask(folder.path(), &["init", "--offline", "--setup", ACTION]);
     let file = folder.path().join("infrastructure/pipeline.toml");
     let text = filled(&std::fs::read_to_string(&file).unwrap());
     let later = text.replace("version = \"0.1\"", "version = \"7.2\"");
@@ -329,7 +333,7 @@ fn a_folder_without_git_is_inspected_as_well() {
     std::fs::remove_dir_all(folder.path().join(".git")).unwrap();
     let (code, stdout, stderr) = xtask(
         Path::new("/"),
-        &["init", folder.path().to_str().unwrap(), "--plan"],
+        &["init", folder.path().to_str().unwrap(), "--offline", "--plan"],
     );
     assert!(
         code == 0 && stdout.contains("repository = \"<fill in: the repository on GitHub, owner/name>\""),

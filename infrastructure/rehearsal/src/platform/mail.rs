@@ -56,7 +56,7 @@ enum Next {
 impl Mail {
     pub(super) fn new(state: &Path) -> Result<Self> {
         Ok(Self {
-            tls: Tls::new(HOST, &state.join(CA_FILE))?,
+            tls: Tls::new(&[HOST], &state.join(CA_FILE))?,
             messages: Mutex::default(),
             refusals: Mutex::default(),
         })

@@ -11,14 +11,14 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::http::server::{Handler, serve_stream};
 
-/// Terminates TLS for one host, with a certificate of an authority of our own.
+/// Terminates TLS for some hosts, with a certificate of an authority of our own.
 pub(super) struct Tls {
     config: Arc<ServerConfig>,
 }
 
 impl Tls {
     /// Makes both keys anew and writes the authority's certificate to `ca_file`.
-    pub(super) fn new(host: &str, ca_file: &Path) -> Result<Self> {
+    pub(super) fn new(hosts: &[&str], ca_file: &Path) -> Result<Self> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.distinguished_name.push(DnType::CommonName, "rehearsal");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -28,7 +28,9 @@ impl Tls {
             .with_context(|| format!("cannot write {}", ca_file.display()))?;
         let key = KeyPair::generate()?;
         let issuer = Issuer::new(authority, authority_key);
-        let certificate = CertificateParams::new(vec![host.to_owned()])?.signed_by(&key, &issuer)?;
+        let certificate =
+            CertificateParams::new(hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>())?
+                .signed_by(&key, &issuer)?;
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)

@@ -65,7 +65,7 @@ fn a_repository_is_adopted_and_rehearsed_by_two_commands_with_no_file_edited_by_
     git(team.path(), &["commit", "--quiet", "--message=all"]);
 
     let init = Command::new(built(PRODUCT))
-        .arg("init")
+        .args(["init", "--offline"])
         .current_dir(team.path())
         .output()
         .unwrap();

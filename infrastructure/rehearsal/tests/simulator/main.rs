@@ -2,6 +2,7 @@
 
 mod env;
 
+mod adoption;
 mod faults;
 mod flow;
 mod github;

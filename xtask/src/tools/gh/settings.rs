@@ -108,7 +108,20 @@ struct Named {
     name: String,
 }
 
+/// What GitHub itself holds about a repository.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RepositoryPage {
+    /// `owner/name` of today: an earlier name leads here too.
+    pub full_name: String,
+    pub default_branch: String,
+}
+
 impl GitHub {
+    /// The repository, by whoever is logged in; `None` where there is none, or none that they may see.
+    pub fn page(&self) -> Result<Option<RepositoryPage>> {
+        self.get("")
+    }
+
     pub fn is_private(&self) -> Result<bool> {
         let repository: Option<Repository> = self.get("")?;
         Ok(repository

@@ -21,6 +21,7 @@ pub struct RailwayService {
 #[serde(default)]
 struct Source {
     repo: Option<String>,
+    image: Option<String>,
 }
 
 impl RailwayService {
@@ -31,6 +32,11 @@ impl RailwayService {
         (!patterns.is_empty()).then(|| {
             format!("the service on Railway has watch patterns ({listed}): it may skip a release that changes none of them")
         })
+    }
+
+    /// Whether it runs an image that somebody else built: a database, as a rule.
+    pub fn runs_image(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.image.is_some())
     }
 
     /// The repository whose pushes the platform deploys by itself.

@@ -47,12 +47,18 @@ struct Protection {
 impl VercelProject {
     /// The repository whose pushes the platform deploys to the production domain by itself.
     pub fn git_deploys(&self) -> Option<String> {
-        let link = self.link.as_ref()?;
+        let repository = self.connected_repository()?;
         let options = self.git_provider_options.as_ref();
         let created = options.and_then(|options| options.create_deployments.as_deref());
         if created == Some("disabled") || self.auto_assign_custom_domains == Some(false) {
             return None;
         }
+        Some(repository)
+    }
+
+    /// The repository on GitHub, or elsewhere, that the project is connected with.
+    pub fn connected_repository(&self) -> Option<String> {
+        let link = self.link.as_ref()?;
         let names = [&link.org, &link.repo].map(|name| name.as_deref().unwrap_or("?"));
         Some(names.join("/"))
     }

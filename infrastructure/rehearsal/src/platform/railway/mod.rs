@@ -29,6 +29,8 @@ use crate::http::{Request, Response};
 use deployment::{Deployment, Status};
 
 const HOST: &str = "backboard.railway.com";
+/// By which users reach the first service.
+const PUBLIC: &str = "backend.up.railway.example";
 /// The certificate to trust, in the simulator's folder.
 pub(super) const CA_FILE: &str = "ca.pem";
 const GRAPHQL: [&str; 2] = ["POST /graphql/v2", "POST /graphql/internal"];
@@ -89,7 +91,7 @@ enum Caller {
 impl Railway {
     /// The first service of the project, which has the address of the platform too.
     pub(super) fn new(config: config::Railway, shared: Arc<Shared>, state: &Path) -> Result<Self> {
-        let tls = Tls::new(HOST, &state.join(CA_FILE))?;
+        let tls = Tls::new(&[HOST, PUBLIC], &state.join(CA_FILE))?;
         Self::in_folder(config, shared, &state.join("railway"), Some(tls))
     }
 
@@ -254,7 +256,7 @@ impl Railway {
                         "deploymentId": id,
                         "url": format!("{base}?id={id}"),
                         "logsUrl": format!("{base}?id={id}&environmentId={}", captures[1]),
-                        "deploymentDomain": "backend.up.railway.example",
+                        "deploymentDomain": PUBLIC,
                     }),
                 )
             }
@@ -284,6 +286,9 @@ impl Simulated for Arc<Railway> {
 
     fn answer(&self, request: &Request) -> Response {
         let host = request.host.split(':').next().unwrap_or_default();
+        if host == PUBLIC {
+            return self.proxy.handle(request);
+        }
         if host != HOST {
             return Response::text(501, &format!("the proxy leads to {HOST} only, not to {host}"));
         }
@@ -302,7 +307,7 @@ impl Simulated for Arc<Railway> {
 
     /// The real program comes by `CONNECT`; other hosts (telemetry, updates) find nobody.
     fn tunnel(&self, authority: &str, stream: TcpStream, inside: &dyn Handler) {
-        if authority.split(':').next() == Some(HOST) {
+        if [HOST, PUBLIC].map(Some).contains(&authority.split(':').next()) {
             // How a client ends its connection is its own affair.
             if let Some(tls) = &self.tls {
                 let _ = tls.serve(stream, inside);

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 
 use super::deployment::{Deployment, Status};
-use super::{Caller, Railway};
+use super::{Caller, PUBLIC, Railway};
 use crate::http::{Request, Response};
 use crate::platform::clock::iso;
 use crate::platform::graphql::{self, Field, Operation};
@@ -80,16 +80,22 @@ fn query(railway: &Arc<Railway>, caller: Caller, field: &Field) -> Result<Value,
             "environment": {"id": config.environment, "name": config.environment_name},
         })),
         "me" if caller == Caller::Account => {
-            Ok(json!({"id": "user-id", "name": "Operator", "email": "operator@rehearsal.example"}))
+            let workspace = json!({"id": "workspace-id", "name": "Rehearsal", "team": null,
+                                   "projects": edges(vec![project(railway)])});
+            Ok(
+                json!({"id": "user-id", "name": "Operator", "email": "operator@rehearsal.example",
+                       "workspaces": [workspace]}),
+            )
         }
-        "projectToken" | "me" => Err(Problem::Refused("Not Authorized".to_owned())),
+        "externalWorkspaces" if caller == Caller::Account => Ok(json!([])),
+        "projectToken" | "me" | "externalWorkspaces" => Err(Problem::Refused("Not Authorized".to_owned())),
         "project" => {
             require(text(field, "id")?, &config.project, "Project not found")?;
             Ok(project(railway))
         }
         "environment" => {
             require(text(field, "id")?, &config.environment, "Environment not found")?;
-            Ok(json!({"id": config.environment, "name": config.environment_name}))
+            Ok(environment(railway))
         }
         "deployment" => {
             let id = text(field, "id")?;
@@ -193,22 +199,36 @@ fn edges(nodes: Vec<Value>) -> Value {
     json!({"edges": edges, "pageInfo": {"hasNextPage": false, "endCursor": null}})
 }
 
+/// Each service in the environment: only the first has an address.
+fn instances(railway: &Railway) -> Vec<Value> {
+    let services = railway.config.services().into_iter().enumerate();
+    let instance = services.map(|(index, service)| {
+        let mut instance = service_instance(railway);
+        instance["serviceId"] = Value::from(service.service);
+        instance["serviceName"] = Value::from(service.service_name);
+        if index > 0 {
+            instance["domains"]["serviceDomains"] = json!([]);
+        }
+        instance
+    });
+    instance.collect()
+}
+
+fn environment(railway: &Railway) -> Value {
+    let config = &railway.config;
+    json!({
+        "id": config.environment, "name": config.environment_name, "deletedAt": null, "canAccess": true,
+        "isEphemeral": false, "unmergedChangesCount": 0, "serviceInstances": edges(instances(railway)),
+    })
+}
+
 fn project(railway: &Railway) -> Value {
     let config = &railway.config;
-    let mut instances = Vec::new();
-    let mut services = Vec::new();
-    for other in config.services() {
-        let mut instance = service_instance(railway);
-        instance["serviceId"] = Value::from(other.service.as_str());
-        instance["serviceName"] = Value::from(other.service_name.as_str());
-        services.push(json!({"id": other.service, "name": other.service_name, "icon": null, "serviceInstances": edges(vec![instance.clone()])}));
-        instances.push(instance);
-    }
-    let instances = edges(instances);
-    let environment = json!({
-        "id": config.environment, "name": config.environment_name, "deletedAt": null, "canAccess": true,
-        "isEphemeral": false, "unmergedChangesCount": 0, "serviceInstances": instances,
+    let services = instances(railway).into_iter().map(|instance| {
+        json!({"id": instance["serviceId"], "name": instance["serviceName"], "icon": null,
+               "serviceInstances": edges(vec![instance.clone()])})
     });
+    let services = services.collect();
     json!({
         "id": config.project,
         "name": config.project_name,
@@ -216,7 +236,9 @@ fn project(railway: &Railway) -> Value {
         "team": null,
         "workspaceId": "workspace-id",
         "workspace": {"id": "workspace-id", "name": "Rehearsal"},
-        "environments": edges(vec![environment]),
+        "createdAt": "2026-01-01T00:00:00.000Z",
+        "updatedAt": "2026-01-01T00:00:00.000Z",
+        "environments": edges(vec![environment(railway)]),
         "services": edges(services),
         "plugins": edges(Vec::new()),
         "buckets": edges(Vec::new()),
@@ -252,7 +274,7 @@ fn service_instance(railway: &Railway) -> Value {
         "watchPatterns": settings.watch_patterns,
         "cronSchedule": null,
         "sleepApplication": false,
-        "domains": {"serviceDomains": [], "customDomains": []},
+        "domains": {"serviceDomains": [{"id": "domain-id", "domain": PUBLIC, "targetPort": null}], "customDomains": []},
         "activeDeployments": active.iter().map(|one| deployment_value(railway, one)).collect::<Vec<_>>(),
         "latestDeployment": latest.map(|one| deployment_value(railway, &one)),
     })
@@ -305,7 +327,7 @@ fn deployment_value(railway: &Railway, deployment: &Deployment) -> Value {
         "canRedeploy": can_roll_back,
         "deploymentStopped": stopped,
         "url": null,
-        "staticUrl": "backend.up.railway.example",
+        "staticUrl": PUBLIC,
         "projectId": config.project,
         "environmentId": config.environment,
         "serviceId": config.service,

@@ -80,6 +80,32 @@ impl Vercel {
         Response::json(200, &project)
     }
 
+    /// Only this one: a list of several is put together from theirs.
+    pub(super) fn projects(&self, request: &Request, _: &Captures) -> Response {
+        let own = self.project(request, &vec![self.config.project.clone()]);
+        let own: Value = serde_json::from_slice(&own.body).unwrap_or_default();
+        let pagination = json!({"count": 1, "next": null, "prev": null});
+        Response::json(200, &json!({"projects": [own], "pagination": pagination}))
+    }
+
+    pub(super) fn domains(&self, _: &Request, captures: &Captures) -> Response {
+        if !self.is_project(&captures[0]) {
+            return error(404, "not_found", "Project not found");
+        }
+        let platforms = format!("{}.vercel.app", self.config.project_name);
+        let domain = |name: &str, redirect: Value| {
+            json!({"name": name, "apexName": name, "projectId": self.config.project, "redirect": redirect,
+                   "redirectStatusCode": null, "gitBranch": null, "customEnvironmentId": null, "verified": true})
+        };
+        let domains = [
+            domain(&platforms, Value::Null),
+            domain("rehearsal.example", Value::from(self.config.domain.as_str())),
+            domain(&self.config.domain, Value::Null),
+        ];
+        let pagination = json!({"count": domains.len(), "next": null, "prev": null});
+        Response::json(200, &json!({"domains": domains, "pagination": pagination}))
+    }
+
     /// Finds by id, by the deployment's own address, or by the production domain.
     fn find<'a>(&self, state: &'a State, name: &str) -> Option<&'a Deployment> {
         if name == self.config.domain {

@@ -62,13 +62,15 @@ struct Variable {
 type Endpoint = fn(&Vercel, &Request, &Captures) -> Response;
 
 /// Every endpoint that is simulated.
-const ENDPOINTS: [(&str, Endpoint); 20] = [
+const ENDPOINTS: [(&str, Endpoint); 22] = [
     ("GET /v2/user", Vercel::user),
     ("GET /v1/teams", Vercel::teams),
     ("GET /v2/teams", Vercel::teams),
     ("GET /teams/{team}", Vercel::team),
     ("GET /v2/teams/{team}", Vercel::team),
+    ("GET /v9/projects", Vercel::projects),
     ("GET /v9/projects/{project}", Vercel::project),
+    ("GET /v9/projects/{project}/domains", Vercel::domains),
     ("PATCH /v9/projects/{project}", Vercel::change_project),
     ("GET /projects/{project}", Vercel::project),
     (

@@ -89,6 +89,26 @@ impl Api {
         Ok(self.ask("UserMeta", "query UserMeta { me { name email } }", &json!({}))?["me"].take())
     }
 
+    /// As `list --json` prints them: each with its workspace.
+    pub(super) fn user_projects(&self) -> Result<Vec<Value>> {
+        let list = "id name createdAt updatedAt deletedAt environments { edges { node { id name canAccess } } } \
+                    services { edges { node { id name } } }";
+        let document = format!(
+            "query UserProjects {{ externalWorkspaces {{ id name teamId projects {{ {list} }} }} me {{ workspaces {{ id \
+             name team {{ id }} projects(first: 500) {{ edges {{ node {{ {list} }} }} }} }} }} }}"
+        );
+        let data = self.ask("UserProjects", &document, &json!({}))?;
+        let mut all = Vec::new();
+        for workspace in data["me"]["workspaces"].as_array().into_iter().flatten() {
+            for edge in workspace["projects"]["edges"].as_array().into_iter().flatten() {
+                let mut project = edge["node"].clone();
+                project["workspace"] = json!({"id": workspace["id"], "name": workspace["name"]});
+                all.push(project);
+            }
+        }
+        Ok(all)
+    }
+
     fn token(&self) -> Result<Value> {
         let document =
             "query ProjectToken { projectToken { id project { id name } environment { id name } } }";

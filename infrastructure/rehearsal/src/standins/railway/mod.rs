@@ -25,6 +25,16 @@ struct Arguments {
 enum Command {
     /// Get the current logged in user
     Whoami,
+    /// List all projects in your Railway account
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show information about a Railway project
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
     /// Upload and deploy a folder
     Up(Up),
     /// Query the GraphQL API
@@ -127,6 +137,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Whoami => whoami(),
+        Command::List { json } => list_projects(json),
+        Command::Status { json } => status(json),
         Command::Up(up) => {
             let json = up.json;
             match run_up(&up) {
@@ -228,6 +240,47 @@ fn whoami() -> Result<u8> {
         me["email"].as_str().unwrap_or_default()
     );
     Ok(0)
+}
+
+fn list_projects(json: bool) -> Result<u8> {
+    let projects = Api::from_environment()?.user_projects()?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&projects)?);
+    } else {
+        for project in &projects {
+            println!("  {}", project["name"].as_str().unwrap_or_default());
+        }
+    }
+    Ok(0)
+}
+
+/// Links are kept by folder in `~/.railway/config.json`; a project's token is one by itself.
+fn status(json: bool) -> Result<u8> {
+    let api = Api::from_environment()?;
+    let project = match linked_project()? {
+        Some(project) => project,
+        None => api
+            .token_project()
+            .context("No linked project found. Run railway link to connect to a project")?,
+    };
+    let project = api.project(&project)?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&project)?);
+    } else {
+        println!("Project: {}", project["name"].as_str().unwrap_or_default());
+    }
+    Ok(0)
+}
+
+fn linked_project() -> Result<Option<String>> {
+    let home = crate::standins::variable("HOME").context("HOME is not set")?;
+    let Ok(text) = std::fs::read_to_string(PathBuf::from(home).join(".railway/config.json")) else {
+        return Ok(None);
+    };
+    let config: Value = serde_json::from_str(&text).context("config.json is not JSON")?;
+    let here = std::env::current_dir()?;
+    let linked = &config["projects"][here.to_string_lossy().as_ref()]["project"];
+    Ok(linked.as_str().map(str::to_owned))
 }
 
 fn run_up(up: &Up) -> Result<u8> {

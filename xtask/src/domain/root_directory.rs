@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 /// The folder to give to a platform so that it builds `source`: with a root directory it builds that folder *of what it
 /// is given*, so the folder itself would be looked for below itself. `None` where nothing of the commit has it there.
 /// `exists` tells which folders the commit has.
-pub(super) fn folder_for(
+pub fn folder_for(
     source: &Path,
     root_directory: Option<&str>,
     exists: impl Fn(&Path) -> bool,

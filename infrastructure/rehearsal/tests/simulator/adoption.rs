@@ -1,0 +1,228 @@
+//! What `init` asks the platforms where somebody is logged in.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use rehearsal::test_env::git::git;
+use rehearsal::test_env::programs::{PRODUCT, built};
+use serde_json::{Value, json};
+
+use crate::env::{ACCOUNT, SimulatorEnv, text};
+
+const VERCEL_TOKEN: &str = "tokenofvercel";
+const FILES: &[(&str, &str)] = &[
+    (
+        "backend/package.json",
+        r#"{"name":"api","scripts":{"start":"node ."},"dependencies":{"express":"4","mongoose":"8"}}"#,
+    ),
+    (
+        "backend/server.js",
+        "app.get('/healthz', (request, response) => response.json({status: 'ok'}));\nmongoose.connect(process.env.MONGODB_URI, { dbName: 'orchard' });\n",
+    ),
+    (
+        "frontend/package.json",
+        r#"{"name":"web","scripts":{"build":"vite build"},"devDependencies":{"vite":"5"}}"#,
+    ),
+    ("frontend/vercel.json", "{}\n"),
+];
+
+/// The team's repository, which the simulated GitHub has under the name `o/r`.
+fn repository(folder: &Path) {
+    for (path, text) in FILES {
+        let file = folder.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    git(folder, &["init", "--quiet", "--initial-branch=work"]);
+    git(folder, &["remote", "add", "origin", "git@github.com:o/r.git"]);
+    git(folder, &["add", "--all"]);
+    git(folder, &["commit", "--quiet", "--message=all"]);
+}
+
+/// `init` by somebody who is logged in everywhere, but for what `change` takes away.
+fn init(env: &SimulatorEnv, folder: &Path, args: &[&str], change: impl FnOnce(&mut Command)) -> Output {
+    let bin = env.folder.path().join("bin");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let mut command = Command::new(built(PRODUCT));
+    command
+        .arg("init")
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", env.folder.path())
+        .env("HTTPS_PROXY", &env.platform.addresses.railway_proxy)
+        .env("SSL_CERT_FILE", &env.platform.addresses.railway_ca)
+        .env("RAILWAY_API_TOKEN", ACCOUNT)
+        .env("XDG_DATA_HOME", env.folder.path().join("data"))
+        .env("VERCEL_TOKEN", VERCEL_TOKEN)
+        .env("GH_CONFIG_DIR", env.folder.path().join("gh"))
+        .env("GH_TOKEN", "token-of-github");
+    change(&mut command);
+    command.output().unwrap()
+}
+
+fn planned(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(output)))
+}
+
+fn names(plan: &Value) -> Vec<&str> {
+    let findings = plan["findings"].as_array().unwrap().iter();
+    findings.map(|one| one["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn where_the_team_is_logged_in_ids_addresses_and_a_health_route_that_answers_now_are_found() {
+    // The real `vercel` takes no token with a hyphen.
+    let env = SimulatorEnv::with(|config| config["vercel"]["token"] = json!(VERCEL_TOKEN));
+    env.seed(10);
+    assert_eq!(env.settled(&env.up("v1", "release=a sha=1")), "SUCCESS");
+    let team = tempfile::tempdir().unwrap();
+    repository(team.path());
+    let connected = json!({"repo": "o/r", "root_directory": "/backend"});
+    env.control("/railway/service", &connected);
+    let link = json!({"type": "github", "org": "o", "repo": "r", "productionBranch": "main"});
+    env.control("/vercel/project", &json!({"link": link, "rootDirectory": "web"}));
+
+    let plan = ["--plan", "--format", "json"];
+    let found = planned(&init(&env, team.path(), &plan, |_| {}));
+    let keys = found["keys"].as_array().unwrap().iter();
+    let values: std::collections::BTreeMap<&str, (&Value, &str)> = keys
+        .map(|key| {
+            (
+                key["key"].as_str().unwrap(),
+                (&key["value"], key["origin"].as_str().unwrap()),
+            )
+        })
+        .collect();
+    let production = "environments.production";
+    for (key, value, origin) in [
+        ("git.branch", "main", "gh: the default branch"),
+        ("github.repository", "o/r", "gh"),
+        (
+            &format!("{production}.railway.project"),
+            "prj",
+            "railway: the service backend of sample",
+        ),
+        (
+            &format!("{production}.railway.environment"),
+            "env",
+            "railway: the service backend of sample",
+        ),
+        (
+            &format!("{production}.railway.service"),
+            "svc",
+            "railway: the service backend of sample",
+        ),
+        (
+            &format!("{production}.railway.url"),
+            "https://backend.up.railway.example",
+            "railway: the service backend of sample",
+        ),
+        (
+            &format!("{production}.vercel.org"),
+            "team_x",
+            "vercel: the project sample",
+        ),
+        (
+            &format!("{production}.vercel.project"),
+            "prj_x",
+            "vercel: the project sample",
+        ),
+        (
+            &format!("{production}.vercel.domain"),
+            "www.rehearsal.example",
+            "vercel: the project sample",
+        ),
+        // The route of the code does not answer: one that does takes its place.
+        (
+            "check.api-health.http.url",
+            "${backend}/api/health",
+            "answers well now",
+        ),
+    ] {
+        assert_eq!(
+            values.get(key),
+            Some(&(&Value::from(value), origin)),
+            "{key}: {found}"
+        );
+    }
+    assert_eq!(
+        names(&found),
+        [
+            "automatic-deploys",
+            "root-directory",
+            "automatic-deploys",
+            "health-now"
+        ],
+        "{}",
+        found["findings"]
+    );
+    let refused = init(&env, team.path(), &[], |_| {});
+    assert!(
+        refused.status.code() == Some(3) && !team.path().join("infrastructure").exists(),
+        "{}",
+        text(&refused)
+    );
+
+    // Disconnected, as the finding wants it: the project is found by its name, or by the link of the folder.
+    env.control("/railway/service", &json!({"root_directory": "/backend"}));
+    env.control(
+        "/vercel/project",
+        &json!({"link": null, "rootDirectory": "frontend"}),
+    );
+    git(
+        team.path(),
+        &["remote", "set-url", "origin", "https://github.com/o/sample.git"],
+    );
+    let found = planned(&init(&env, team.path(), &plan, |_| {}));
+    assert_eq!(names(&found), ["health-now"], "{}", found["findings"]);
+    let asked = found["asked"].as_array().unwrap();
+    assert_eq!(asked.len(), 3, "{found}");
+    assert!(
+        asked[0]
+            .as_str()
+            .unwrap()
+            .starts_with("gh: this account sees no such repository"),
+        "{found}"
+    );
+
+    // A project's token is enough for Railway; the others are not logged in, and nothing fails.
+    let found = planned(&init(&env, team.path(), &plan, |command| {
+        command
+            .env_remove("RAILWAY_API_TOKEN")
+            .env("RAILWAY_TOKEN", crate::env::TOKEN)
+            .env_remove("VERCEL_TOKEN")
+            .env_remove("GH_TOKEN");
+    }));
+    let asked: Vec<&str> = found["asked"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            "gh: nobody is logged in; files only",
+            "railway: the service backend of sample",
+            "vercel: nobody is logged in; files only"
+        ]
+    );
+    let found = planned(&init(&env, team.path(), &plan, |command| {
+        command.env("PATH", "/usr/bin:/bin");
+    }));
+    let asked: Vec<&str> = found["asked"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line.as_str().unwrap())
+        .collect();
+    assert!(
+        asked
+            .iter()
+            .all(|line| line.ends_with("is not on PATH; files only")),
+        "{asked:?}"
+    );
+    assert!(env.report()["unimplemented"].as_array().unwrap().is_empty());
+}
