@@ -1,6 +1,8 @@
 //! `cargo xtask init`: inspects a repository and writes its pipeline.toml, health.toml and workflows; writes nothing over
 //! what exists.
 
+mod pull_request;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -14,10 +16,11 @@ use crate::error::catalogue::setup as errors;
 use crate::health::HEALTH_FILE;
 use crate::init::files::{self, Draft};
 use crate::init::findings::{Finding, FindingGrade};
-use crate::init::{self, Known, ProposedKey};
+use crate::init::{self, Known, ProposedKey, RepositoryFacts};
 use crate::report;
 use crate::tools::git::Git;
 use crate::workflows;
+use pull_request::PullRequest;
 
 /// The end of `--help`.
 const AFTER_HELP: &str = "\
@@ -39,6 +42,9 @@ pub struct Args {
     /// Read files only: ask neither railway, vercel, gh nor the health route
     #[arg(long)]
     offline: bool,
+    /// Propose the files as a pull request, from a branch that is made for it: the work tree stays as it is
+    #[arg(long, conflicts_with = "offline")]
+    pull_request: bool,
     /// Show the files and write nothing
     #[arg(long)]
     plan: bool,
@@ -63,6 +69,8 @@ enum FileState {
     /// With `--plan`, or where a finding stopped it.
     Proposed,
     Written,
+    /// In the branch of the pull request.
+    Committed,
     /// It is there already, and was left alone.
     Exists,
 }
@@ -76,6 +84,8 @@ struct InitResult {
     /// One line for each program that was asked.
     asked: Vec<String>,
     findings: Vec<Finding>,
+    /// Its address.
+    pull_request: Option<String>,
     next: Vec<String>,
 }
 
@@ -98,7 +108,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .filter(|finding| finding.grade == FindingGrade::Stop && !is_accepted(finding))
         .map(|finding| finding.name)
         .collect();
-    let writes = !args.plan && stops.is_empty();
+    let goes_on = !args.plan && stops.is_empty();
+    let writes = goes_on && !args.pull_request;
     let mut keys = Vec::new();
     let mut proposed = Vec::new();
     for (path, Draft { text, keys: own, .. }) in drafts {
@@ -112,9 +123,15 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         proposed.push(ProposedFile { path, state, text });
     }
     let found = keys.iter().filter(|key| key.value.is_some()).count();
-    let next = next(&keys, has_workflows);
+    let next = next(&keys, has_workflows, args.pull_request);
+    let pull_request = if args.pull_request && stops.is_empty() {
+        propose(&root, &facts, &mut proposed, &next, goes_on)?
+    } else {
+        None
+    };
     let outcome = InitResult {
         root,
+        pull_request,
         files: proposed,
         found,
         keys,
@@ -122,7 +139,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         findings: facts.findings.clone(),
         asked: facts.asked.clone(),
     };
-    if writes {
+    if goes_on {
         report::emit_done(common.format, "init/1", &outcome, || text(&outcome));
     } else {
         report::emit(common.format, "init/1", &outcome, || text(&outcome))?;
@@ -133,6 +150,34 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let mut names = stops;
     names.dedup();
     Err(errors::init_blocked(names.join(", "), names.join(" --accept ")).into())
+}
+
+/// Checks that a pull request can be made, and makes it where it `goes_on`.
+fn propose(
+    root: &Path,
+    facts: &RepositoryFacts,
+    proposed: &mut [ProposedFile],
+    next: &[String],
+    goes_on: bool,
+) -> Result<Option<String>> {
+    let mut new: Vec<&mut ProposedFile> = proposed
+        .iter_mut()
+        .filter(|file| file.state == FileState::Proposed)
+        .collect();
+    let paths: Vec<&str> = new.iter().map(|file| file.path.as_str()).collect();
+    let request = PullRequest::prepare(root, facts, &paths)?;
+    if !goes_on {
+        return Ok(None);
+    }
+    let files: Vec<(&str, &str)> = new
+        .iter()
+        .map(|file| (file.path.as_str(), file.text.as_str()))
+        .collect();
+    let address = request.make(&files, &numbered(next))?;
+    for file in &mut new {
+        file.state = FileState::Committed;
+    }
+    Ok(Some(address))
 }
 
 /// The folder that is given, or the top of the clone that we are in.
@@ -223,8 +268,11 @@ pub(super) fn write_ignored(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn next(keys: &[ProposedKey], has_workflows: bool) -> Vec<String> {
+fn next(keys: &[ProposedKey], has_workflows: bool, is_pull_request: bool) -> Vec<String> {
     let mut next = Vec::new();
+    if is_pull_request {
+        next.push(format!("git switch {}", pull_request::BRANCH));
+    }
     let missing = keys.iter().filter(|key| key.value.is_none()).count();
     if missing > 0 {
         next.push(format!(
@@ -253,6 +301,7 @@ fn text(outcome: &InitResult) -> String {
             FileState::Proposed => {
                 text.push_str(&format!("--- {} (not written)\n{}\n", file.path, file.text));
             }
+            FileState::Committed => text.push_str(&format!("in the pull request: {}\n", file.path)),
             FileState::Written => text.push_str(&format!("written: {}\n", file.path)),
             FileState::Exists => text.push_str(&format!("exists, left alone: {}\n", file.path)),
         }
@@ -279,9 +328,16 @@ fn text(outcome: &InitResult) -> String {
             finding.name, finding.found, finding.fix
         ));
     }
-    text.push_str("next:\n");
-    for (index, step) in outcome.next.iter().enumerate() {
-        text.push_str(&format!("  {}. {step}\n", index + 1));
+    if let Some(address) = &outcome.pull_request {
+        text.push_str(&format!("pull request: {address}\n"));
     }
+    text.push_str(&format!("next:\n{}", numbered(&outcome.next)));
     text
+}
+
+fn numbered(steps: &[String]) -> String {
+    let lines = steps.iter().enumerate();
+    lines
+        .map(|(index, step)| format!("  {}. {step}\n", index + 1))
+        .collect()
 }

@@ -3,6 +3,7 @@
 pub mod artifacts;
 mod checks;
 mod issues;
+mod pulls;
 pub mod release;
 mod runs;
 mod settings;

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod authors;
+mod branch;
 mod chain;
 mod copy;
 mod inspect;

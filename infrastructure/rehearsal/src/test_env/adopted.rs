@@ -269,6 +269,9 @@ impl Adopted {
         document["workflows"]["setup"] = value("./.github/actions/xtask");
         // Reviewers are people: there are none in a rehearsal.
         document["approval"]["required"] = value(0);
+        if let Some(approval) = document["approval"].as_table_like_mut() {
+            approval.remove("rollback");
+        }
         document["backup"]["recipients"] = value(toml_edit::Array::from_iter([recipient]));
         let mut storage = toml_edit::ArrayOfTables::new();
         let mut folder = toml_edit::Table::new();

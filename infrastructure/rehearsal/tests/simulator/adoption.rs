@@ -226,3 +226,127 @@ fn where_the_team_is_logged_in_ids_addresses_and_a_health_route_that_answers_now
     );
     assert!(env.report()["unimplemented"].as_array().unwrap().is_empty());
 }
+
+/// What git prints in a folder.
+fn git_prints(folder: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_files_come_as_a_pull_request_and_nothing_half_done_is_left() {
+    let env = SimulatorEnv::start();
+    // Only `gh` is there: the values of the platforms are not what this is about.
+    let bin = env.folder.path().join("only-gh");
+    std::fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_standin-gh"), bin.join("gh")).unwrap();
+    let team = tempfile::tempdir().unwrap();
+    repository(team.path());
+    git(team.path(), &["branch", "--move", "main"]);
+    git(team.path(), &["config", "user.name", "Ann"]);
+    git(team.path(), &["config", "user.email", "ann@example.com"]);
+    let remotes = tempfile::tempdir().unwrap();
+    let remote = remotes.path().join("github.com/o/r.git");
+    git(
+        remotes.path(),
+        &["init", "--quiet", "--bare", remote.to_str().unwrap()],
+    );
+    let pull = |args: &[&str]| {
+        let args = [&["--pull-request"], args].concat();
+        let output = init(&env, team.path(), &args, |command| {
+            command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        });
+        (output.status.code(), text(&output))
+    };
+    let is_untouched = || {
+        git_prints(&remote, &["branch", "--list"])
+            .trim()
+            .trim_start_matches("* ")
+            == "main"
+            && git_prints(team.path(), &["status", "--porcelain"]).is_empty()
+            && git_prints(team.path(), &["branch", "--list"]).trim() == "* main"
+    };
+    let refused = |why: &str| {
+        let (code, shown) = pull(&[]);
+        assert!(
+            code == Some(3) && shown.contains("error[no-pull-request]") && shown.contains(why),
+            "{shown}"
+        );
+    };
+
+    git(team.path(), &["remote", "remove", "origin"]);
+    refused("the repository has no remote");
+    git(
+        team.path(),
+        &["remote", "add", "origin", "git@gitlab.example:o/r.git"],
+    );
+    refused("the remote origin is no repository on GitHub");
+    git(
+        team.path(),
+        &["remote", "set-url", "origin", remote.to_str().unwrap()],
+    );
+    git(team.path(), &["push", "--quiet", "origin", "main"]);
+    std::fs::write(team.path().join("note.txt"), "mine").unwrap();
+    git(team.path(), &["add", "note.txt"]);
+    refused("changes are staged: note.txt");
+    git(team.path(), &["rm", "--quiet", "--cached", "note.txt"]);
+    std::fs::remove_file(team.path().join("note.txt")).unwrap();
+    git(team.path(), &["branch", "cargo-xtask-init"]);
+    refused("this clone has a branch cargo-xtask-init already");
+    git(team.path(), &["branch", "--quiet", "-D", "cargo-xtask-init"]);
+    git(
+        team.path(),
+        &["push", "--quiet", "origin", "main:cargo-xtask-init"],
+    );
+    refused("origin has a branch cargo-xtask-init already");
+    git(
+        team.path(),
+        &["push", "--quiet", "origin", "--delete", "cargo-xtask-init"],
+    );
+    assert!(is_untouched());
+
+    // GitHub refuses after the push: the branch goes again.
+    let fault = json!({"id": "down", "platform": "github", "operation": "POST /repos/{owner}/{repo}/pulls",
+                       "kind": "status", "status": 503, "body": "{\"message\": \"No server is available\"}", "times": 0});
+    env.control("/faults", &fault);
+    let (code, shown) = pull(&[]);
+    assert!(
+        code == Some(1)
+            && shown.contains("error[pull-request-failed]")
+            && shown.contains("no branch is left")
+            && is_untouched(),
+        "{shown}"
+    );
+    env.control("/faults/clear", &json!({}));
+
+    let (code, shown) = pull(&["--plan"]);
+    assert!(code == Some(0) && is_untouched(), "{shown}");
+    let (code, shown) = pull(&[]);
+    assert!(
+        code == Some(0) && shown.contains("pull request: https://github.com/o/r/pull/1"),
+        "{shown}"
+    );
+    let changed = git_prints(&remote, &["diff", "--name-only", "main", "cargo-xtask-init"]);
+    let listed = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("in the pull request: "));
+    let mut listed: Vec<&str> = listed.collect();
+    listed.sort_unstable();
+    assert_eq!(changed.lines().collect::<Vec<_>>(), listed);
+    assert!(listed.contains(&"infrastructure/pipeline.toml"), "{shown}");
+    let people = git_prints(
+        &remote,
+        &["log", "-1", "--format=%an <%ae> %cn", "cargo-xtask-init"],
+    );
+    assert_eq!(people.trim(), "Ann <ann@example.com> Ann");
+    assert!(
+        git_prints(team.path(), &["status", "--porcelain"]).is_empty(),
+        "the work tree stays as it is"
+    );
+    git(team.path(), &["switch", "--quiet", "cargo-xtask-init"]);
+    refused("every file is there already");
+}

@@ -11,6 +11,18 @@ catalogue! {
         live "nothing was written",
         next "follow each `fix` above and run `cargo xtask init` again; or accept them: cargo xtask init --accept {accepted}";
 
+    /// `init --pull-request` where something stands against it.
+    no_pull_request(why, fix) Refused
+        "no pull request can be made: {why}",
+        live "nothing was written, committed or pushed",
+        next "{fix}";
+
+    /// `init --pull-request` failed after it began.
+    pull_request_failed(cause, left, fix) Failed
+        "the pull request could not be made: {cause}",
+        live "{left}",
+        next "{fix}";
+
     /// `init DIR` without that folder.
     init_no_folder(dir) Usage
         "{dir} is no folder",

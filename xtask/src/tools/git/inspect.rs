@@ -53,7 +53,7 @@ impl Git {
         Some(found.read().ok()?.trim().into())
     }
 
-    fn listed(&self, args: &[&str]) -> Result<Vec<String>> {
+    pub(super) fn listed(&self, args: &[&str]) -> Result<Vec<String>> {
         let text = self.local(args)?.read()?;
         Ok(text.split_terminator('\0').map(str::to_owned).collect())
     }

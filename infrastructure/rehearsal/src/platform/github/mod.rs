@@ -4,6 +4,7 @@ mod actions;
 mod checks;
 mod environments;
 mod issues;
+mod pulls;
 mod releases;
 mod repository;
 mod settings;
@@ -44,6 +45,7 @@ struct State {
     secrets: BTreeMap<String, String>,
     rulesets: Vec<Value>,
     issues: Vec<Value>,
+    pulls: Vec<Value>,
     retention_days: i64,
 }
 
@@ -57,7 +59,7 @@ impl State {
 type Endpoint = fn(&GitHub, &Request, &Captures) -> Result<Response>;
 
 /// Endpoints below `/repos/{owner}/{repo}`, by module; the captures of those two are checked before.
-const TABLES: [&[(&str, Endpoint)]; 7] = [
+const TABLES: [&[(&str, Endpoint)]; 8] = [
     repository::ENDPOINTS,
     checks::ENDPOINTS,
     environments::ENDPOINTS,
@@ -65,6 +67,7 @@ const TABLES: [&[(&str, Endpoint)]; 7] = [
     releases::ENDPOINTS,
     settings::ENDPOINTS,
     issues::ENDPOINTS,
+    pulls::ENDPOINTS,
 ];
 
 fn find(request: &Request) -> Option<(&'static str, Endpoint, Captures)> {

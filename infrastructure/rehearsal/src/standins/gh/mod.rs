@@ -2,6 +2,7 @@
 
 mod api;
 mod client;
+mod pr;
 mod release;
 mod run;
 
@@ -32,6 +33,11 @@ struct Arguments {
 enum Command {
     /// Make an API request
     Api(api::Options),
+    /// Pull requests
+    Pr {
+        #[command(subcommand)]
+        command: pr::Command,
+    },
     /// Workflow runs
     Run {
         #[command(subcommand)]
@@ -107,6 +113,7 @@ fn execute(command: Option<Command>) -> Result<u8> {
             Ok(2)
         }
         Some(Command::Api(options)) => api::run(&options),
+        Some(Command::Pr { command }) => pr::run(&command),
         Some(Command::Run { command }) => run::run(&command),
         Some(Command::Release { command }) => release::run(&command),
         Some(Command::Secret { command }) => secret(&command),
