@@ -1,7 +1,7 @@
 //! Makes a verified backup of what mongodump wrote by itself: an archive, a compressed one, or a folder.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, PipeWriter, Read};
+use std::io::{BufRead as _, BufReader, BufWriter, PipeWriter, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -76,11 +76,9 @@ fn listed(names: &std::collections::BTreeSet<&str>) -> String {
 /// The stream of an archive, decompressed.
 fn archive(path: &Path) -> Result<Box<dyn Read>> {
     let cannot = || format!("cannot read {}", path.display());
-    let mut start = [0; 2];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.with_context(cannot)?;
-    let file = BufReader::new(File::open(path).with_context(cannot)?);
-    Ok(if start == GZIP {
+    let mut file = BufReader::new(File::open(path).with_context(cannot)?);
+    let is_compressed = file.fill_buf().with_context(cannot)?.starts_with(&GZIP);
+    Ok(if is_compressed {
         Box::new(MultiGzDecoder::new(file))
     } else {
         Box::new(file)

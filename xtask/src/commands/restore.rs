@@ -25,6 +25,10 @@ use crate::restore::{
     Resumed, Selection, Swapped,
 };
 
+/// What concerns restores that were made before, where options of a new one mean nothing. `requires = "backup"` would not refuse
+/// them: clap does not ask for an argument that conflicts with one that is there.
+const EARLIER: [&str; 5] = ["undo", "resume", "forget", "reinsert", "list"];
+
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
@@ -61,7 +65,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME,…", conflicts_with_all = ["undo", "resume", "forget", "list"])]
     collection: Vec<String>,
     /// Restore into this environment instead, with the masks of pipeline.toml
-    #[arg(long, value_name = "ENVIRONMENT", requires = "backup")]
+    #[arg(long, value_name = "ENVIRONMENT", conflicts_with_all = EARLIER)]
     to: Option<String>,
     /// Restore into the database whose connection string is in this variable, with the masks of pipeline.toml; also for
     /// --undo, --resume, --forget and --list of such a restore
@@ -80,13 +84,13 @@ pub struct Args {
     #[arg(long, group = "what")]
     list: bool,
     /// Show what would be done and lost; change nothing
-    #[arg(long, requires = "backup")]
+    #[arg(long, conflicts_with_all = EARLIER)]
     plan: bool,
     /// Show whole documents as examples of what would be lost, not only ids and field names
-    #[arg(long, requires = "backup", conflicts_with_all = ["to", "to_uri_env"])]
+    #[arg(long, conflicts_with_all = EARLIER, conflicts_with_all = ["to", "to_uri_env"])]
     show_values: bool,
     /// Compare every document with the backup, or only counts
-    #[arg(long, value_enum, default_value_t, requires = "backup")]
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = EARLIER)]
     delta: LossDetail,
     /// Accept a backup or rescue file that was taken on another host: a new cluster
     #[arg(long, conflicts_with_all = ["undo", "resume", "forget", "list", "to", "to_uri_env"])]

@@ -45,10 +45,10 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Whether to restore the database
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["resume", "undo"])]
     database: DatabaseOption,
     /// With `--database keep`: accept that the older code runs on data that later migrations changed
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["resume", "undo"])]
     over_migrations: bool,
     /// Roll back although the platforms serve something else than the newest release recorded
     #[arg(long)]

@@ -11,6 +11,7 @@ mod restore_fence;
 mod restore_guards;
 mod restore_names;
 mod restore_part;
+mod restore_reinsert;
 mod restore_sequences;
 mod restore_shapes;
 mod restore_states;

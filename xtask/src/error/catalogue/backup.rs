@@ -39,7 +39,7 @@ catalogue! {
     not_a_dump(path, why) Usage
         "{path} cannot be imported as a dump of mongodump: {why}",
         live "nothing was changed, and no backup was made",
-        next "name a whole archive (mongodump --archive), compressed or not, or the folder that mongodump wrote: cargo xtask backup import DUMP";
+        next "name a whole archive (mongodump --archive), compressed or not, or the folder that mongodump wrote (unpacked from a tar or zip file): cargo xtask backup import DUMP";
 
     /// A dump that has nothing of the environment's database.
     dump_of_others(path, databases, database) Usage
@@ -51,7 +51,7 @@ catalogue! {
     without_metadata(path) Usage
         "{path} has no backup-metadata.json, so that nothing is recorded that it could be checked by",
         live "nothing was changed",
-        next "copy the backup-metadata.json of the same backup beside it, or name the backup by its id (cargo xtask backup list); docs/EMERGENCY.md has the commands for the file alone";
+        next "copy the backup-metadata.json of the same backup beside it, or name the backup by its id (cargo xtask backup list); unpack a tar or zip file of a dump first and name its folder; docs/EMERGENCY.md has the commands for the file alone";
 
     /// Some storages let nothing be deleted.
     prune_incomplete(deleted, count, left, remedy) Failed

@@ -108,6 +108,7 @@ fn a_dump_of_stock_tools_gets_the_command_that_makes_a_verified_backup_of_it() {
         &std::fs::read(repo.root().join("dump.archive")).unwrap()[..300],
     )
     .unwrap();
+    std::fs::write(repo.root().join("empty"), "").unwrap();
     std::fs::remove_file(repo.root().join("folder/shop/users.metadata.json")).ok();
     std::fs::create_dir(repo.root().join("other")).unwrap();
     std::fs::create_dir(repo.root().join("other/elsewhere")).unwrap();
@@ -118,6 +119,7 @@ fn a_dump_of_stock_tools_gets_the_command_that_makes_a_verified_backup_of_it() {
     let before = backups();
     for (named, why) in [
         ("cut.archive", "cannot be imported"),
+        ("empty", "cannot be imported"),
         ("folder", "metadata.json is missing"),
         ("other", "nothing of the database `shop`"),
     ] {

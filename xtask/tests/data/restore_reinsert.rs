@@ -1,0 +1,84 @@
+//! Documents are put back where they came from, and nowhere else.
+
+use mongodb::bson::doc;
+use rehearsal::test_env::process::told as told_of;
+use rehearsal::test_env::restore::{RestoreEnv, change, seed};
+
+#[test]
+fn documents_are_put_back_only_where_they_came_from_with_the_indexes_that_they_had() {
+    let env = RestoreEnv::start();
+    seed(&env);
+    let backup = env.backup();
+    change(&env);
+    env.command(doc! { "createIndexes": "payments", "indexes": [
+        { "key": { "number": 1 }, "name": "number", "unique": true },
+    ] });
+    let payments = env.inventory().collections.remove("payments").unwrap();
+    let restored = env.ok(&["restore", backup.to_str().unwrap()]);
+    let rescue = restored["rescue"]["path"].as_str().unwrap();
+    let before = env.inventory();
+
+    // What was not asked for is never done: these options are for a new restore.
+    let operation = restored["operation"].as_str().unwrap();
+    let list: &[&str] = &["--list"];
+    for verb in [
+        &["--undo", operation],
+        &["--resume", operation],
+        &["--forget", operation],
+        &["--reinsert", rescue],
+        list,
+    ] {
+        for option in [
+            &["--plan"][..],
+            &["--show-values"],
+            &["--delta", "counts"],
+            &["--to", "staging"],
+        ] {
+            let told = env.fails(2, &[&["restore"], verb, option].concat());
+            assert!(
+                told.contains("cannot be used with"),
+                "{verb:?} {option:?}: {told}"
+            );
+        }
+    }
+    assert_eq!(before.compare(&env.inventory()), []);
+
+    let told = env.fails(2, &["restore", "--reinsert", rescue, "--collection", "paymnts"]);
+    assert!(told.contains("`payments`"), "{told}");
+    env.configure(|text| text.replace("production", "staging"));
+    let told = env.fails(3, &["restore", "--reinsert", rescue]);
+    assert!(
+        told.contains("`production`") && told.contains("`staging`"),
+        "{told}"
+    );
+    env.configure(|text| text.replace("database = \"shop\"", "database = \"shop2\""));
+    let told = env.fails(3, &["restore", "--reinsert", rescue]);
+    assert!(told.contains("`shop2`"), "{told}");
+    env.configure(|text| format!("{text}\n"));
+    let elsewhere = env.server.uri().replace("127.0.0.1", "localhost");
+    let mut command = env.xtask(&["restore", "--reinsert", rescue, "--yes"]);
+    let output = command.env("TEST_MONGODB_URI", elsewhere).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", told_of(&output));
+    assert!(told_of(&output).contains("--other-host"), "{}", told_of(&output));
+    assert_eq!(before.compare(&env.inventory()), []);
+
+    let done = env.ok(&[
+        "restore",
+        "--reinsert",
+        rescue,
+        "--collection",
+        "payments",
+        "--reason",
+        "they were paid",
+    ]);
+    assert_eq!(done["created"], serde_json::json!(["payments"]), "{done}");
+    assert_eq!(env.inventory().collections.remove("payments"), Some(payments));
+    let ledger = env.ok(&["ledger"]);
+    let last = ledger["operations"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(
+        (&last["kind"], &last["ended"]["outcome"]),
+        (&"reinsert".into(), &"done".into()),
+        "{last}"
+    );
+    assert_eq!(last["reason"], "they were paid");
+}
