@@ -20,7 +20,8 @@ use crate::domain::step;
 use environment::{Lists, OneOfEach};
 
 pub use environment::{
-    BackendConfig, EnvironmentConfig, FrontendConfig, MongodbConfig, UploadFrom, VariableConfig,
+    AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, MongodbConfig,
+    PartPlace, RailwayConfig, UploadFrom, VariableConfig,
 };
 pub use mask::{FixedValue, MaskRule};
 pub use storage::{ObjectLock, ObjectLockMode, RcloneConfig, S3Config, StorageConfig};
@@ -516,6 +517,11 @@ impl Config {
         names.extend(variables.map(|variable| variable.secret.clone()));
         names.extend(self.backup.identity.clone());
         names.extend(self.backup.storage.iter().flat_map(StorageConfig::secret_names));
+        for backend in &environment.backends {
+            if let BackendPlatform::Command(adapter) = &backend.platform {
+                names.extend(adapter.env.clone());
+            }
+        }
         for frontend in &environment.frontends {
             names.extend(frontend.protection_bypass.clone());
             names.extend(frontend.build_env.clone());

@@ -1,6 +1,9 @@
 //! One file per command line program: typed arguments in, typed facts out; its traps and proofs live there.
 
+pub mod adapter;
 pub mod az;
+pub mod backend;
+pub mod deployment;
 pub mod fault;
 pub mod gh;
 pub mod git;

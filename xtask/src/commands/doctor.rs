@@ -1,5 +1,6 @@
 //! `cargo xtask doctor`: one page, read only: would a deploy and a rollback succeed now, and if not, how to fix it.
 
+mod adapter;
 mod files;
 mod github;
 mod here;
@@ -33,6 +34,10 @@ pub struct Args {
     /// Only read the configuration files
     #[arg(long)]
     config_only: bool,
+
+    /// Only check the programs that deploy this backend (`platform = "command"`): they are asked, nothing is deployed
+    #[arg(long, value_name = "NAME", conflicts_with = "config_only")]
+    adapter: Option<String>,
 }
 
 /// One check and its finding.
@@ -100,7 +105,10 @@ impl Line {
 /// Runs every check and prints the page; exit 1 where there is a problem.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
-    let page = page(&ctx, args.config_only);
+    let page = match &args.adapter {
+        Some(name) => counted(&ctx, adapter::lines(&ctx, name)?),
+        None => page(&ctx, args.config_only),
+    };
     report::emit(common.format, "doctor/1", &page, || text(&page))?;
     if page.problems == 0 {
         return Ok(());
@@ -141,6 +149,10 @@ fn page(ctx: &Context, config_only: bool) -> Page {
             })
             .collect()
     });
+    counted(ctx, lines)
+}
+
+fn counted(ctx: &Context, lines: Vec<Line>) -> Page {
     let count = |state: State| lines.iter().filter(|line| line.state == state).count();
     Page {
         environment: ctx.env_name.clone(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub(super) use lists::Lists;
+pub(super) use lists::{KEYS_OF_PARTS, Lists, PartPlatform};
 pub(super) use one_of_each::OneOfEach;
 
 /// `[environments.NAME]`.
@@ -30,17 +30,14 @@ pub struct EnvironmentConfig {
     pub variables: Vec<VariableConfig>,
 }
 
-/// A backend: a service on Railway.
+/// A part that users see change as soon as it is uploaded: a service on Railway, or what a team's own programs deploy.
 #[derive(Debug, Clone)]
 pub struct BackendConfig {
     /// Its name in plans, records, journals and messages.
     pub name: String,
-    /// Project, environment and service ids.
-    pub project: String,
-    pub environment: String,
-    pub service: String,
-    /// Environment variable with the project token.
-    pub token: String,
+    pub platform: BackendPlatform,
+    /// Where it stands in the file.
+    pub listed: PartPlace,
     /// Its folder, relative to the root.
     pub folder: PathBuf,
     pub upload: UploadFrom,
@@ -54,11 +51,56 @@ pub struct BackendConfig {
     pub deploy_s: u64,
 }
 
-/// A frontend: a project on Vercel.
+/// Where a backend runs.
+#[derive(Debug, Clone)]
+pub enum BackendPlatform {
+    Railway(RailwayConfig),
+    /// Elsewhere: programs of the team deploy it.
+    Command(AdapterConfig),
+}
+
+/// A service on Railway.
+#[derive(Debug, Clone, Default)]
+pub struct RailwayConfig {
+    /// Project, environment and service ids.
+    pub project: String,
+    pub environment: String,
+    pub service: String,
+    /// Environment variable with the project token.
+    pub token: String,
+}
+
+/// The programs of an adapter, each with its arguments; no shell.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdapterConfig {
+    /// What serves, and which deployments there are.
+    pub current: Vec<String>,
+    /// Starts a deployment of a folder.
+    pub deploy: Vec<String>,
+    /// Starts an earlier deployment again.
+    pub rollback: Vec<String>,
+    /// Waits for the end of a deployment.
+    pub wait: Vec<String>,
+    /// Environment variables with secrets that the programs need.
+    #[serde(default)]
+    pub env: Vec<String>,
+}
+
+/// Where a part stands in the file: the list, and its place in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PartPlace {
+    pub list: &'static str,
+    pub at: usize,
+}
+
+/// A part that is staged before users see it: a project on Vercel.
 #[derive(Debug, Clone)]
 pub struct FrontendConfig {
     /// Its name in plans, records, journals and messages.
     pub name: String,
+    /// Where it stands in the file.
+    pub listed: PartPlace,
     /// Team id (`team_…`): the CLI ignores `VERCEL_ORG_ID` for promote, rollback and inspect.
     pub org: String,
     pub project: String,
@@ -83,6 +125,14 @@ pub struct FrontendConfig {
 }
 
 impl BackendConfig {
+    /// The service, where it runs on Railway.
+    pub const fn railway(&self) -> Option<&RailwayConfig> {
+        match &self.platform {
+            BackendPlatform::Railway(railway) => Some(railway),
+            BackendPlatform::Command(_) => None,
+        }
+    }
+
     /// Whether all of the repository is uploaded.
     pub fn is_uploaded_whole(&self) -> bool {
         self.upload == UploadFrom::Root
@@ -129,7 +179,8 @@ impl EnvironmentConfig {
 
     /// The token of each platform, once.
     pub fn tokens(&self) -> Vec<&str> {
-        let backends = self.backends.iter().map(|backend| backend.token.as_str());
+        let services = self.backends.iter().filter_map(BackendConfig::railway);
+        let backends = services.map(|service| service.token.as_str());
         let all = backends.chain(self.frontends.iter().map(|frontend| frontend.token.as_str()));
         let mut tokens: Vec<&str> = Vec::new();
         for token in all {

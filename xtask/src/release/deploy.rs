@@ -31,7 +31,7 @@ use crate::exec::interrupted;
 use crate::health::{CheckGroup, ExpectedRelease};
 use crate::operation::run::{Operation, ResumeMode, is_taken_over, plan_sha256};
 use crate::report;
-use crate::tools::railway::Railway;
+use crate::tools::backend::BackendService;
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "deploy";
@@ -279,7 +279,7 @@ impl<'a> Deploy<'a> {
 
     /// Each backend after those that it is to come after.
     fn backends_up(&self) -> Result<BTreeMap<String, OnRailway>> {
-        let is_changed = |railway: &Railway| (!self.plan.keeps_backend(railway.name())).then_some(());
+        let is_changed = |railway: &BackendService| (!self.plan.keeps_backend(railway.name())).then_some(());
         self.platforms.backends_in_order(is_changed, |railway, ()| {
             self.set_variables(railway)?;
             let deployment = backend_up(self.ctx, self.operation, railway, &self.plan.commit)?;
@@ -287,7 +287,7 @@ impl<'a> Deploy<'a> {
         })
     }
 
-    fn set_variables(&self, railway: &Railway) -> Result<()> {
+    fn set_variables(&self, railway: &BackendService) -> Result<()> {
         let names = self.plan.variables_of(railway.name());
         if names.is_empty() {
             return Ok(());

@@ -10,20 +10,21 @@ use crate::context::Context;
 use crate::domain::parts::{OnRailway, OnVercel, about};
 use crate::domain::release_chain::ExpectedLive;
 use crate::error::catalogue::release as errors;
-use crate::tools::railway::{self, Railway};
+use crate::tools::backend::BackendService;
+use crate::tools::deployment::BackendDeployment;
 use crate::tools::vercel::{self, Vercel};
 
 /// The parts of one environment, each with its platform, in the order of the configuration.
 #[derive(Debug, Clone)]
 pub struct Platforms {
-    pub backends: Vec<Railway>,
+    pub backends: Vec<BackendService>,
     pub frontends: Vec<Vercel>,
 }
 
 /// What serves users, by part; `None` where nothing does.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Serving {
-    pub backends: BTreeMap<String, Option<railway::RailwayDeployment>>,
+    pub backends: BTreeMap<String, Option<BackendDeployment>>,
     pub frontends: BTreeMap<String, Option<vercel::VercelDeployment>>,
 }
 
@@ -88,7 +89,7 @@ impl Platforms {
     /// Usage (exit 2) where a token is not set.
     pub fn open(ctx: &Context) -> Result<Self> {
         let (backends, frontends) = (&ctx.env().backends, &ctx.env().frontends);
-        let backends = backends.iter().map(|backend| Railway::open(ctx, backend));
+        let backends = backends.iter().map(|backend| BackendService::open(ctx, backend));
         let frontends = frontends.iter().map(|frontend| Vercel::open(ctx, frontend));
         Ok(Self {
             backends: backends.collect::<Result<_>>()?,
@@ -100,7 +101,7 @@ impl Platforms {
     ///
     /// # Errors
     /// Exit 3 where the configuration has none.
-    pub fn backend(&self, name: &str) -> Result<&Railway> {
+    pub fn backend(&self, name: &str) -> Result<&BackendService> {
         let found = self.backends.iter().find(|backend| backend.name() == name);
         found.ok_or_else(|| errors::part_unknown("backend", name).into())
     }
@@ -146,15 +147,15 @@ impl Platforms {
     /// The first one; what comes later is not begun.
     pub fn backends_in_order<'a, I: Copy + Send + Sync, T: Send>(
         &'a self,
-        of: impl Fn(&'a Railway) -> Option<I>,
-        act: impl Fn(&'a Railway, I) -> Result<T> + Sync,
+        of: impl Fn(&'a BackendService) -> Option<I>,
+        act: impl Fn(&'a BackendService, I) -> Result<T> + Sync,
     ) -> Result<BTreeMap<String, T>> {
         let mut done = BTreeMap::new();
         for group in self.in_order() {
             let wanted = group
                 .into_iter()
                 .filter_map(|railway| Some((railway, of(railway)?)));
-            let wanted: Vec<(&Railway, I)> = wanted.collect();
+            let wanted: Vec<(&BackendService, I)> = wanted.collect();
             done.extend(each_at_once(&wanted, |(railway, item)| {
                 Ok((railway.name().to_owned(), act(railway, item)?))
             })?);
@@ -163,16 +164,16 @@ impl Platforms {
     }
 
     /// The backends in groups: each comes after those of the groups before it only, as `after` has it.
-    fn in_order(&self) -> Vec<Vec<&Railway>> {
-        let mut left: Vec<&Railway> = self.backends.iter().collect();
+    fn in_order(&self) -> Vec<Vec<&BackendService>> {
+        let mut left: Vec<&BackendService> = self.backends.iter().collect();
         let mut groups = Vec::new();
         while !left.is_empty() {
-            let waits = |one: &&Railway| {
+            let waits = |one: &&BackendService| {
                 let after = &one.backend().after;
                 left.iter()
                     .any(|other| after.iter().any(|name| name == other.name()))
             };
-            let (later, mut now): (Vec<&Railway>, Vec<&Railway>) =
+            let (later, mut now): (Vec<&BackendService>, Vec<&BackendService>) =
                 left.iter().copied().partition(|one| waits(one));
             // A circle is refused when the configuration is read.
             if now.is_empty() {
@@ -189,7 +190,7 @@ impl Platforms {
 
 /// Brings an earlier backend back with its image and variables. Done or under way already, nothing is started; what is under
 /// way was begun `age` ago.
-pub fn backend_back(railway: &Railway, to: &OnRailway, age: Duration) -> Result<OnRailway> {
+pub fn backend_back(railway: &BackendService, to: &OnRailway, age: Duration) -> Result<OnRailway> {
     let under_way = railway.pending()?.into_iter().next();
     let (id, age) = match under_way.filter(|newest| serves(newest, to)) {
         Some(newest) => (newest.id, age),
@@ -221,7 +222,7 @@ pub fn frontend_back(vercel: &Vercel, to: &OnVercel) -> Result<OnVercel> {
 }
 
 /// What a release records of a backend deployment.
-pub fn on_railway(deployment: &railway::RailwayDeployment) -> OnRailway {
+pub fn on_railway(deployment: &BackendDeployment) -> OnRailway {
     OnRailway {
         deployment: deployment.id.clone(),
         image_digest: deployment.image_digest().map(str::to_owned),
@@ -229,7 +230,7 @@ pub fn on_railway(deployment: &railway::RailwayDeployment) -> OnRailway {
     }
 }
 
-fn serves(active: &railway::RailwayDeployment, wanted: &OnRailway) -> bool {
+fn serves(active: &BackendDeployment, wanted: &OnRailway) -> bool {
     let same_image = wanted.image_digest.is_some() && active.image_digest() == wanted.image_digest.as_deref();
     active.id == wanted.deployment || same_image
 }

@@ -9,7 +9,7 @@ use crate::domain::parts::OnVercel;
 use crate::domain::release::Release;
 use crate::domain::step::Step;
 use crate::operation::run::Operation;
-use crate::tools::railway::Railway;
+use crate::tools::backend::BackendService;
 use crate::tools::vercel::Vercel;
 
 /// The code of an operation that is undone.
@@ -26,7 +26,7 @@ impl CodeUndo<'_> {
     /// A backend that is still starting would replace the one that is rolled back, and run its migrations over the restored
     /// data: wait until it finishes, whatever the result.
     pub fn settle(&self) -> Result<()> {
-        let backends: Vec<&Railway> = self.platforms.backends.iter().collect();
+        let backends: Vec<&BackendService> = self.platforms.backends.iter().collect();
         let settled = each_at_once(&backends, |railway| {
             let name = railway.name();
             self.operation.step(Step::UndoSettleBackend.of(name), || {
@@ -46,7 +46,7 @@ impl CodeUndo<'_> {
     }
 
     fn backends(&self) -> Result<()> {
-        let of_before = |railway: &Railway| self.before.parts.backends.get(railway.name());
+        let of_before = |railway: &BackendService| self.before.parts.backends.get(railway.name());
         let back = self.platforms.backends_in_order(of_before, |railway, to| {
             self.operation.step(Step::UndoBackend.of(railway.name()), || {
                 backend_back(self.ctx, self.operation, railway, to, &self.before.commit)

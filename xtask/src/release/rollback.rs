@@ -40,7 +40,7 @@ use crate::restore::{
     self, DataCapacity, InPlace, LossDetail, LossPreview, Prepared, Rescue, Restore, ShadowFacts, Swapped,
     WrittenSince,
 };
-use crate::tools::railway::Railway;
+use crate::tools::backend::BackendService;
 
 /// The kind of the operation in the ledger.
 pub const KIND: &str = "rollback";
@@ -391,8 +391,8 @@ impl<'a> Rollback<'a> {
     }
 
     fn backends_back(&self) -> Result<BTreeMap<String, OnRailway>> {
-        let of_target = |railway: &Railway| self.plan.backends.get(railway.name());
-        let back = |railway: &Railway, back: &BackendBack| self.backend_back(railway, back);
+        let of_target = |railway: &BackendService| self.plan.backends.get(railway.name());
+        let back = |railway: &BackendService, back: &BackendBack| self.backend_back(railway, back);
         self.platforms.backends_in_order(of_target, back)
     }
 
@@ -437,7 +437,7 @@ impl<'a> Rollback<'a> {
         proved.changed_since.iter().cloned().chain(recorded).collect()
     }
 
-    fn backend_back(&self, railway: &Railway, back: &BackendBack) -> Result<OnRailway> {
+    fn backend_back(&self, railway: &BackendService, back: &BackendBack) -> Result<OnRailway> {
         let step = Step::RollBackBackend.of(railway.name());
         let rebuilt = back.how == Backend::Rebuild;
         // An earlier version recorded the rebuild as this one step.

@@ -19,7 +19,8 @@ use crate::exec::check_interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease, HealthReport};
 use crate::operation::run::Operation;
 use crate::report;
-use crate::tools::railway::{Railway, RailwayDeployment};
+use crate::tools::backend::BackendService;
+use crate::tools::deployment::BackendDeployment;
 
 /// Takes and verifies a backup of what is live; `None` where there is no database.
 pub fn backup_step(
@@ -72,9 +73,9 @@ pub fn require_off_machine(ctx: &Context, operation: &Operation, backup: Option<
 pub fn backend_up(
     ctx: &Context,
     operation: &Operation,
-    railway: &Railway,
+    railway: &BackendService,
     commit: &str,
-) -> Result<RailwayDeployment> {
+) -> Result<BackendDeployment> {
     let (began, name) = (Instant::now(), railway.name());
     let uploaded = Step::UploadBackend.of(name);
     let earlier = operation.done(&uploaded).map(|_| operation.backend_age(name));
@@ -90,7 +91,7 @@ pub fn backend_up(
 pub fn backend_back(
     ctx: &Context,
     operation: &Operation,
-    railway: &Railway,
+    railway: &BackendService,
     to: &OnRailway,
     release_commit: &str,
 ) -> Result<OnRailway> {
@@ -115,7 +116,7 @@ fn is_refusal(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.code == refused)
 }
 
-fn upload(ctx: &Context, operation: &Operation, railway: &Railway, commit: &str) -> Result<String> {
+fn upload(ctx: &Context, operation: &Operation, railway: &BackendService, commit: &str) -> Result<String> {
     let checkout = Checkout::of(ctx, commit)?;
     let folder = checkout.backend(railway.backend(), &railway.service()?)?;
     railway.up(&folder, operation.id.as_str(), commit)

@@ -11,7 +11,7 @@ use crate::config::VariableConfig;
 use crate::context::Context;
 use crate::domain::release::{Release, VariableFingerprint, hex};
 use crate::secret::Secret;
-use crate::tools::railway::Railway;
+use crate::tools::backend::BackendService;
 use crate::tools::vercel::Vercel;
 
 /// Digits of a fingerprint that are recorded: enough to tell values apart, too few to be worth attacking.
@@ -21,7 +21,8 @@ const FINGERPRINT_BYTES: usize = 8;
 #[derive(Debug)]
 pub struct Variables {
     values: Vec<(VariableConfig, Secret)>,
-    key: Secret,
+    /// `None` where no platform has a token: then there is no variable either.
+    key: Option<Secret>,
 }
 
 impl Variables {
@@ -35,12 +36,12 @@ impl Variables {
             .map(|variable| Ok((variable.clone(), ctx.secret(&variable.secret)?)));
         Ok(Self {
             values: values.collect::<Result<_>>()?,
-            key: ctx.secret(
-                ctx.env()
-                    .tokens()
-                    .first()
-                    .context("the environment has no part")?,
-            )?,
+            key: ctx
+                .env()
+                .tokens()
+                .first()
+                .map(|token| ctx.secret(token))
+                .transpose()?,
         })
     }
 
@@ -62,7 +63,8 @@ impl Variables {
     /// not what somebody, or an operation that was taken back, set since.
     pub fn to_set(&self, platforms: &Platforms) -> Result<BTreeMap<String, Vec<String>>> {
         let mut to_set = BTreeMap::new();
-        for railway in &platforms.backends {
+        let services = platforms.backends.iter();
+        for railway in services.filter(|one| one.backend().railway().is_some()) {
             to_set.insert(railway.name().to_owned(), self.different_on(railway)?);
         }
         for frontend in &platforms.frontends {
@@ -74,7 +76,7 @@ impl Variables {
         Ok(to_set)
     }
 
-    fn different_on(&self, railway: &Railway) -> Result<Vec<String>> {
+    fn different_on(&self, railway: &BackendService) -> Result<Vec<String>> {
         let wanted = self.of_backend(railway.name());
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -103,7 +105,7 @@ impl Variables {
     }
 
     /// Sets the named variables of a backend for its next deployment.
-    pub fn set_on_railway(&self, railway: &Railway, names: &[String]) -> Result<()> {
+    pub fn set_on_railway(&self, railway: &BackendService, names: &[String]) -> Result<()> {
         let wanted = self.of_backend(railway.name()).into_iter();
         let wanted = wanted.filter(|(name, _)| names.iter().any(|wanted| wanted == name));
         let wanted = wanted.map(|(name, value)| (name.to_owned(), value.clone()));
@@ -159,8 +161,9 @@ impl Variables {
     }
 
     fn fingerprint(&self, name: &str, value: &Secret) -> Result<String> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes())
-            .context("cannot key the fingerprints")?;
+        let key = self.key.as_ref().context("no platform takes variables")?;
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).context("cannot key the fingerprints")?;
         mac.update(name.as_bytes());
         mac.update(&[0]);
         mac.update(value.expose().as_bytes());

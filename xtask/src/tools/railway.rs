@@ -7,15 +7,13 @@
 
 mod account;
 mod service;
-mod status;
 mod variables;
-mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use xshell::cmd;
 
@@ -24,45 +22,16 @@ use crate::context::Context;
 use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
+use crate::tools::deployment::{BackendDeployment, Phase};
 use crate::tools::fault;
 use crate::wait;
 
 pub use account::{ListedService, listed_services};
 pub use service::RailwayService;
-pub use status::Phase;
 
 const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 /// How many deployments are looked through for one of ours.
 const LIST_LIMIT: u32 = 20;
-
-/// One deployment of the service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RailwayDeployment {
-    pub id: String,
-    pub status: String,
-    #[serde(default)]
-    pub meta: Value,
-    /// Whether the platform still has its image; only single queries tell.
-    #[serde(default)]
-    pub can_rollback: Option<bool>,
-}
-
-impl RailwayDeployment {
-    /// Digest of the image that it runs.
-    pub fn image_digest(&self) -> Option<&str> {
-        self.meta["imageDigest"].as_str()
-    }
-
-    /// The message that it was uploaded with.
-    fn message(&self) -> &str {
-        self.meta["cliMessage"].as_str().unwrap_or_default()
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::of(&self.status)
-    }
-}
 
 /// What the API answered in the place of a value.
 #[derive(Debug)]
@@ -80,32 +49,23 @@ impl std::error::Error for Refusal {}
 #[derive(Debug, Clone)]
 pub struct Railway {
     root: PathBuf,
-    place: config::BackendConfig,
+    place: config::RailwayConfig,
+    deploy_s: u64,
     token: Secret,
 }
 
 impl Railway {
-    /// The service of this backend.
+    /// This service; a deployment of it may take `deploy_s`.
     ///
     /// # Errors
     /// Usage (exit 2) where the token is not set.
-    pub fn open(ctx: &Context, backend: &config::BackendConfig) -> Result<Self> {
-        let place = backend.clone();
+    pub fn open(ctx: &Context, place: &config::RailwayConfig, deploy_s: u64) -> Result<Self> {
         Ok(Self {
             root: ctx.root.clone(),
             token: ctx.secret(&place.token)?,
-            place,
+            place: place.clone(),
+            deploy_s,
         })
-    }
-
-    /// The backend as it is configured.
-    pub const fn backend(&self) -> &config::BackendConfig {
-        &self.place
-    }
-
-    /// The name of the backend.
-    pub fn name(&self) -> &str {
-        &self.place.name
     }
 
     /// Whether the token is one of this project and environment; anything else is refused before it is used.
@@ -127,13 +87,13 @@ impl Railway {
     }
 
     /// The deployment that serves now, if there is one.
-    pub fn active(&self) -> Result<Option<RailwayDeployment>> {
+    pub fn active(&self) -> Result<Option<BackendDeployment>> {
         let document = "query($e:String!,$s:String!){serviceInstance(environmentId:$e,serviceId:$s){activeDeployments{id status meta canRollback}}}";
         let answer = self.query(
             document,
             &[("e", &self.place.environment), ("s", &self.place.service)],
         )?;
-        let active: Vec<RailwayDeployment> =
+        let active: Vec<BackendDeployment> =
             serde_json::from_value(answer["serviceInstance"]["activeDeployments"].clone())
                 .context("railway answered without a list of active deployments")?;
         Ok(active
@@ -142,7 +102,7 @@ impl Railway {
     }
 
     /// One deployment.
-    pub fn deployment(&self, id: &str) -> Result<RailwayDeployment> {
+    pub fn deployment(&self, id: &str) -> Result<BackendDeployment> {
         let answer = self.query(
             "query($id:String!){deployment(id:$id){id status canRollback meta}}",
             &[("id", id)],
@@ -152,7 +112,7 @@ impl Railway {
     }
 
     /// The newest deployments first.
-    pub fn deployments(&self) -> Result<Vec<RailwayDeployment>> {
+    pub fn deployments(&self) -> Result<Vec<BackendDeployment>> {
         let (sh, limit) = (&shell_in(&self.root)?, LIST_LIMIT.to_string());
         let [project, environment, service] =
             [&self.place.project, &self.place.environment, &self.place.service];
@@ -165,17 +125,12 @@ impl Railway {
         })
     }
 
-    /// Uploads a folder and gives the deployment's id, before anything is waited for. Where the answer got lost, the
-    /// upload is looked for by its message; it is never repeated blindly.
-    pub fn up(&self, folder: &Path, release: &str, commit: &str) -> Result<String> {
+    /// Uploads a folder and gives the deployment's id, before anything is waited for.
+    pub fn upload(&self, folder: &Path, message: &str) -> Result<String> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Started {
             deployment_id: String,
-        }
-        let message = message_of(release, commit);
-        if let Some(earlier) = self.by_message(&message)? {
-            return Ok(earlier);
         }
         let sh = &shell_in(&self.root)?;
         let [project, environment, service] =
@@ -184,18 +139,12 @@ impl Railway {
             sh,
             "railway up {folder} --path-as-root --project {project} --environment {environment} --service {service} --detach --json --message {message}"
         ));
-        let deadline_s = self.place.deploy_s;
-        let started: Result<Started> = upload
+        let deadline_s = self.deploy_s;
+        let started: Started = upload
             .env("RAILWAY_HTTP_TIMEOUT", deadline_s.to_string())
             .deadline(Duration::from_secs(deadline_s))
-            .json();
-        match started {
-            Ok(started) => Ok(started.deployment_id),
-            Err(error) => self
-                .by_message(&message)?
-                .ok_or(error)
-                .context("cannot upload the backend"),
-        }
+            .json()?;
+        Ok(started.deployment_id)
     }
 
     /// Starts a deployment with the image and the variables of an earlier one; gives the id of the new one.
@@ -203,7 +152,7 @@ impl Railway {
     /// # Errors
     /// `railway_rollback_refused` where the platform does not take this image or this token: then the release can still be
     /// built again.
-    pub fn roll_back(&self, target: &RailwayDeployment) -> Result<String> {
+    pub fn roll_back(&self, target: &BackendDeployment) -> Result<String> {
         let before: Vec<String> = self
             .deployments()?
             .into_iter()
@@ -248,23 +197,6 @@ impl Railway {
         self.graphql(mutation, &[("id", id)]).map(drop)
     }
 
-    /// Whether an upload of this release reached the platform, whatever became of it.
-    pub fn has_release(&self, release: &str, commit: &str) -> Result<bool> {
-        let message = message_of(release, commit);
-        Ok(self
-            .deployments()?
-            .iter()
-            .any(|deployment| deployment.message() == message))
-    }
-
-    fn by_message(&self, message: &str) -> Result<Option<String>> {
-        let ours = self
-            .deployments()?
-            .into_iter()
-            .find(|deployment| deployment.message() == message && deployment.phase().may_serve());
-        Ok(ours.map(|deployment| deployment.id))
-    }
-
     /// A read through GraphQL, repeated where the fault may pass.
     fn query(&self, document: &str, variables: &[(&str, &str)]) -> Result<Value> {
         wait::retry(is_transient, || self.graphql(document, variables))
@@ -288,11 +220,6 @@ impl Railway {
             .env("CI", "1")
             .deadline(QUERY_DEADLINE)
     }
-}
-
-/// The message of an upload: how it is found again when its answer got lost.
-fn message_of(release: &str, commit: &str) -> String {
-    format!("release={release} sha={commit}")
 }
 
 /// The data of an answer to a GraphQL request.
@@ -322,7 +249,7 @@ const NO_ROLLBACK: &[&str] = &[
     "cannot be rolled back",
 ];
 
-fn is_transient(error: &anyhow::Error) -> bool {
+pub(super) fn is_transient(error: &anyhow::Error) -> bool {
     fault::is_transient(
         error,
         &["unauthorized", "not authorized", "not found", "not available"],

@@ -1,5 +1,6 @@
 //! The rest of the product, without simulated platforms: health, ledger, metrics.
 
+mod adapter;
 mod earlier_formats;
 mod health;
 mod init;

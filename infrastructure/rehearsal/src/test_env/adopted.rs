@@ -151,7 +151,11 @@ impl Adopted {
         let environment = self.environment()?;
         let mut own = vec![
             (
-                self.backend()?.token.clone(),
+                self.backend()?
+                    .railway()
+                    .context("the backend is not on Railway")?
+                    .token
+                    .clone(),
                 secrets["PROD_RAILWAY_TOKEN"].clone(),
             ),
             (

@@ -46,11 +46,13 @@ fn left_from_the_template(ctx: &Context) -> Option<Line> {
     let environment = ctx.env();
     let mut values = Vec::new();
     for backend in &environment.backends {
-        values.extend([
-            ("railway.project", &backend.project),
-            ("railway.environment", &backend.environment),
-            ("railway.service", &backend.service),
-        ]);
+        if let Some(railway) = backend.railway() {
+            values.extend([
+                ("railway.project", &railway.project),
+                ("railway.environment", &railway.environment),
+                ("railway.service", &railway.service),
+            ]);
+        }
         values.extend(backend.url.as_ref().map(|url| ("railway.url", url)));
     }
     for frontend in &environment.frontends {

@@ -11,7 +11,7 @@ use crate::domain::manifest::NamespaceKind;
 use crate::domain::parts::about;
 use crate::release::releases::Releases;
 use crate::restore::{self, Leftover};
-use crate::tools::railway::Railway;
+use crate::tools::backend::BackendService;
 use crate::tools::vercel::{Vercel, VercelProject};
 
 /// More requests than these would make a page that nobody waits for.
@@ -23,9 +23,12 @@ pub(super) fn railway(ctx: &Context) -> Vec<Line> {
 }
 
 fn of_backend(ctx: &Context, backend: &BackendConfig) -> Vec<Line> {
+    let Some(place) = backend.railway() else {
+        return vec![of_adapter(ctx, backend)];
+    };
     let subject = about("railway", &backend.name);
     let look = || -> Result<Vec<Line>> {
-        let railway = Railway::open(ctx, backend)?;
+        let railway = BackendService::open(ctx, backend)?;
         railway.check_token()?;
         let mut lines = vec![match railway.active()? {
             Some(deployment) => Line::ok(subject.as_str(), format!("{} serves", deployment.id)),
@@ -53,8 +56,18 @@ fn of_backend(ctx: &Context, backend: &BackendConfig) -> Vec<Line> {
         lines.extend(image_window(ctx, &railway)?);
         Ok(lines)
     };
-    let fix = format!("check {} and the ids in pipeline.toml", backend.token);
+    let fix = format!("check {} and the ids in pipeline.toml", place.token);
     look().unwrap_or_else(|error| vec![Line::error(subject.as_str(), &error, &fix)])
+}
+
+/// What the programs of a team answer; `doctor --adapter` asks more.
+fn of_adapter(ctx: &Context, backend: &BackendConfig) -> Line {
+    let subject = about("adapter", &backend.name);
+    match BackendService::open(ctx, backend).and_then(|adapter| adapter.active()) {
+        Ok(Some(deployment)) => Line::ok(subject, format!("{} serves", deployment.id)),
+        Ok(None) => Line::warning(subject, "nothing is deployed", "cargo xtask deploy"),
+        Err(error) => Line::error(subject, &error, "cargo xtask doctor --adapter NAME"),
+    }
 }
 
 pub(super) fn vercel(ctx: &Context) -> Vec<Line> {
@@ -154,7 +167,7 @@ fn restorable(live: &Live) -> Result<Vec<Line>> {
 
 /// How far back the images reach that Railway keeps: past them a rollback builds again, which takes longer. Railway
 /// keeps the image of a replaced deployment for a time that depends on its plan (24 h, 72 h, 120 h, 360 h).
-fn image_window(ctx: &Context, railway: &Railway) -> Result<Option<Line>> {
+fn image_window(ctx: &Context, railway: &BackendService) -> Result<Option<Line>> {
     let releases = Releases::read(ctx)?;
     let good = releases.known_good(ctx);
     let Some(newest) = good.first() else {

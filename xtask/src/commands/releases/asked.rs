@@ -13,7 +13,7 @@ use crate::domain::parts::about;
 use crate::domain::release::Release;
 use crate::exec;
 use crate::release::platforms::Serving;
-use crate::tools::railway::Railway;
+use crate::tools::backend::BackendService;
 use crate::tools::vercel::Vercel;
 
 /// The list is there within ten seconds.
@@ -43,7 +43,7 @@ pub(super) fn ask(ctx: &Context, offered: Vec<Release>, backups: Vec<String>) ->
         .map(|backend| {
             (
                 backend.name.clone(),
-                in_background(ctx, move |ctx| Railway::open(&ctx, &backend)?.active()),
+                in_background(ctx, move |ctx| BackendService::open(&ctx, &backend)?.active()),
             )
         })
         .collect();
@@ -99,7 +99,7 @@ fn has_images(ctx: &Context, release: &Release) -> bool {
             return true;
         };
         let deployment =
-            Railway::open(ctx, backend).and_then(|railway| railway.deployment(&recorded.deployment));
+            BackendService::open(ctx, backend).and_then(|railway| railway.deployment(&recorded.deployment));
         deployment.is_ok_and(|deployment| deployment.can_rollback == Some(true))
     })
 }

@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{self, StrDeserializer};
 
 use super::{
-    BackendConfig, EnvironmentConfig, FrontendConfig, MongodbConfig, UploadFrom, VariableConfig,
-    default_deploy_s, default_staged_url,
+    AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, MongodbConfig,
+    PartPlace, RailwayConfig, UploadFrom, VariableConfig, default_deploy_s, default_staged_url,
 };
 
 /// `[environments.NAME]` of `pipeline/2`.
@@ -22,9 +24,9 @@ pub(in crate::config) struct Lists {
     railway: Option<SharedByBackends>,
     vercel: Option<SharedByFrontends>,
     #[serde(default)]
-    backends: Vec<Backend>,
+    backends: Vec<Part>,
     #[serde(default)]
-    frontends: Vec<Frontend>,
+    frontends: Vec<Part>,
     mongodb: Option<MongodbConfig>,
     #[serde(default)]
     variables: Vec<VariableConfig>,
@@ -47,84 +49,117 @@ struct SharedByFrontends {
     token: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum BackendPlatform {
+pub(in crate::config) enum PartPlatform {
     Railway,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum FrontendPlatform {
     Vercel,
+    Command,
 }
 
+/// A part as both lists have it. Which keys it needs follows from its platform; the checks of values refuse the others.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Backend {
+struct Part {
     name: String,
-    platform: BackendPlatform,
-    service: String,
+    platform: PartPlatform,
     folder: PathBuf,
     #[serde(default)]
-    upload: UploadFrom,
+    shares: Vec<PathBuf>,
     url: Option<String>,
+    #[serde(default = "default_deploy_s")]
+    deploy_s: u64,
+    #[serde(default)]
+    service: String,
+    #[serde(default)]
+    upload: UploadFrom,
     #[serde(default)]
     after: Vec<String>,
     #[serde(default)]
-    shares: Vec<PathBuf>,
-    #[serde(default = "default_deploy_s")]
-    deploy_s: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Frontend {
-    name: String,
-    platform: FrontendPlatform,
-    project: String,
-    folder: PathBuf,
+    command: AdapterConfig,
     #[serde(default)]
-    shares: Vec<PathBuf>,
+    project: String,
+    #[serde(default)]
     domain: String,
-    url: Option<String>,
     #[serde(default = "default_staged_url")]
     staged_url: String,
     protection_bypass: Option<String>,
     #[serde(default)]
     build_env: Vec<String>,
-    #[serde(default = "default_deploy_s")]
-    deploy_s: u64,
 }
+
+impl PartPlatform {
+    /// The platform of this name.
+    pub(in crate::config) fn named(name: &str) -> Option<Self> {
+        let name: StrDeserializer<'_, value::Error> = name.into_deserializer();
+        Self::deserialize(name).ok()
+    }
+
+    /// The keys that only parts on this platform have; the first ones are needed.
+    pub(in crate::config) const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Railway => &["service", "upload", "after"],
+            Self::Vercel => &[
+                "project",
+                "domain",
+                "staged_url",
+                "protection_bypass",
+                "build_env",
+            ],
+            Self::Command => &["command", "upload", "after"],
+        }
+    }
+}
+
+/// Keys that a part on any platform has.
+pub(in crate::config) const KEYS_OF_PARTS: [&str; 6] =
+    ["name", "platform", "folder", "shares", "url", "deploy_s"];
 
 impl From<Lists> for EnvironmentConfig {
     fn from(lists: Lists) -> Self {
         // Where a table is missing that a part needs, its ids are empty, which the checks of values refuse.
         let project = lists.railway.unwrap_or_default();
         let team = lists.vercel.unwrap_or_default();
-        let backends = lists.backends.into_iter();
-        let frontends = lists.frontends.into_iter();
+        let (mut backends, mut frontends) = (Vec::new(), Vec::new());
+        for (list, parts) in [("backends", lists.backends), ("frontends", lists.frontends)] {
+            for (at, part) in parts.into_iter().enumerate() {
+                let listed = PartPlace { list, at };
+                match part.platform {
+                    PartPlatform::Vercel => frontends.push(part.staged(&team, listed)),
+                    PartPlatform::Railway | PartPlatform::Command => {
+                        backends.push(part.uploaded(&project, listed));
+                    }
+                }
+            }
+        }
         Self {
             tag_prefix: lists.tag_prefix,
             protected: lists.protected,
             others_deploy: lists.others_deploy,
-            backends: backends.map(|backend| backend.of(&project)).collect(),
-            frontends: frontends.map(|frontend| frontend.of(&team)).collect(),
+            backends,
+            frontends,
             mongodb: lists.mongodb,
             variables: lists.variables,
         }
     }
 }
 
-impl Backend {
-    fn of(self, project: &SharedByBackends) -> BackendConfig {
-        let BackendPlatform::Railway = self.platform;
+impl Part {
+    fn uploaded(self, project: &SharedByBackends, listed: PartPlace) -> BackendConfig {
+        let platform = if self.platform == PartPlatform::Command {
+            BackendPlatform::Command(self.command)
+        } else {
+            BackendPlatform::Railway(RailwayConfig {
+                project: project.project.clone(),
+                environment: project.environment.clone(),
+                service: self.service,
+                token: project.token.clone(),
+            })
+        };
         BackendConfig {
             name: self.name,
-            project: project.project.clone(),
-            environment: project.environment.clone(),
-            service: self.service,
-            token: project.token.clone(),
+            platform,
+            listed,
             folder: self.folder,
             upload: self.upload,
             url: self.url,
@@ -133,13 +168,11 @@ impl Backend {
             deploy_s: self.deploy_s,
         }
     }
-}
 
-impl Frontend {
-    fn of(self, team: &SharedByFrontends) -> FrontendConfig {
-        let FrontendPlatform::Vercel = self.platform;
+    fn staged(self, team: &SharedByFrontends, listed: PartPlace) -> FrontendConfig {
         FrontendConfig {
             name: self.name,
+            listed,
             org: team.org.clone(),
             project: self.project,
             token: team.token.clone(),

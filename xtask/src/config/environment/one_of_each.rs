@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    BackendConfig, EnvironmentConfig, FrontendConfig, MongodbConfig, UploadFrom, VariableConfig,
-    default_deploy_s, default_staged_url,
+    BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, MongodbConfig, PartPlace,
+    RailwayConfig, UploadFrom, VariableConfig, default_deploy_s, default_staged_url,
 };
 use crate::domain::parts::{BACKEND, FRONTEND};
 
@@ -89,10 +89,13 @@ impl From<Railway> for BackendConfig {
     fn from(railway: Railway) -> Self {
         Self {
             name: BACKEND.to_owned(),
-            project: railway.project,
-            environment: railway.environment,
-            service: railway.service,
-            token: railway.token,
+            platform: BackendPlatform::Railway(RailwayConfig {
+                project: railway.project,
+                environment: railway.environment,
+                service: railway.service,
+                token: railway.token,
+            }),
+            listed: PartPlace::default(),
             folder: railway.source,
             upload: UploadFrom::Folder,
             url: Some(railway.url),
@@ -107,6 +110,7 @@ impl From<Vercel> for FrontendConfig {
     fn from(vercel: Vercel) -> Self {
         Self {
             name: FRONTEND.to_owned(),
+            listed: PartPlace::default(),
             org: vercel.org,
             project: vercel.project,
             token: vercel.token,

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Rules;
-use super::forms::{is_host, is_part_name, is_reference, is_word};
+use super::forms::{is_command, is_host, is_part_name, is_reference, is_word};
 use crate::config::Schema;
-use crate::config::environment::{BackendConfig, EnvironmentConfig, FrontendConfig};
+use crate::config::environment::{
+    AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, KEYS_OF_PARTS,
+    PartPlace, PartPlatform, RailwayConfig,
+};
 
 /// A name of MongoDB's databases is shorter (mongodb.com/docs, "MongoDB Limits and Thresholds").
 const DATABASE_NAME_BYTES: usize = 64;
@@ -54,25 +57,28 @@ impl Rules<'_> {
             && environment.frontends.is_empty()
             && environment.mongodb.is_none();
         self.require(!is_empty, own, "has no backend, no frontend and no database");
-        for (at, backend) in environment.backends.iter().enumerate() {
+        for backend in &environment.backends {
             let keys = PartKeys {
                 environment: name,
                 schema,
                 platform: "railway",
-                list: "backends",
-                at: &at.to_string(),
+                list: backend.listed.list,
+                at: &backend.listed.at.to_string(),
             };
             self.backend(keys, backend);
         }
-        for (at, frontend) in environment.frontends.iter().enumerate() {
+        for frontend in &environment.frontends {
             let keys = PartKeys {
                 environment: name,
                 schema,
                 platform: "vercel",
-                list: "frontends",
-                at: &at.to_string(),
+                list: frontend.listed.list,
+                at: &frontend.listed.at.to_string(),
             };
             self.frontend(keys, frontend);
+        }
+        for list in ["backends", "frontends"] {
+            self.keys_of_platform(name, list);
         }
         self.platform_tables(name, environment);
         self.each_once(name, environment);
@@ -83,13 +89,9 @@ impl Rules<'_> {
 
     fn backend(&mut self, keys: PartKeys<'_>, backend: &BackendConfig) {
         self.part_name(&keys.own("name"), &backend.name);
-        let message = "is an id of the platform";
-        self.require(is_word(&backend.service), &keys.own("service"), message);
-        if !lacks_table(&[&backend.project, &backend.environment, &backend.token]) {
-            self.require(is_word(&backend.project), &keys.shared("project"), message);
-            let environment = is_word(&backend.environment);
-            self.require(environment, &keys.shared("environment"), message);
-            self.variable(&keys.shared("token"), &backend.token);
+        match &backend.platform {
+            BackendPlatform::Railway(service) => self.service(keys, service),
+            BackendPlatform::Command(adapter) => self.adapter(keys, adapter),
         }
         self.folder(&keys.own("folder"), &backend.folder);
         for folder in &backend.shares {
@@ -98,6 +100,63 @@ impl Rules<'_> {
         self.seconds(&keys.own("deploy_s"), backend.deploy_s);
         if let Some(url) = &backend.url {
             self.address(&keys.own("url"), url);
+        }
+    }
+
+    fn service(&mut self, keys: PartKeys<'_>, railway: &RailwayConfig) {
+        let message = "is an id of the platform";
+        self.require(is_word(&railway.service), &keys.own("service"), message);
+        if !lacks_table(&[&railway.project, &railway.environment, &railway.token]) {
+            self.require(is_word(&railway.project), &keys.shared("project"), message);
+            let environment = is_word(&railway.environment);
+            self.require(environment, &keys.shared("environment"), message);
+            self.variable(&keys.shared("token"), &railway.token);
+        }
+    }
+
+    fn adapter(&mut self, keys: PartKeys<'_>, adapter: &AdapterConfig) {
+        let within = |key| [keys.own("command"), vec![key]].concat();
+        for (action, command) in [
+            ("current", &adapter.current),
+            ("deploy", &adapter.deploy),
+            ("rollback", &adapter.rollback),
+            ("wait", &adapter.wait),
+        ] {
+            let message = "is a program and its arguments, each a text";
+            self.require(is_command(command), &within(action), message);
+        }
+        for variable in &adapter.env {
+            self.variable(&within("env"), variable);
+        }
+    }
+
+    /// A key of another platform does nothing, and one that is missing would be found late.
+    fn keys_of_platform(&mut self, name: &str, list: &str) {
+        let document = self.document.as_ref();
+        let environments = document.and_then(|document| document.get("environments"));
+        let environment = environments.and_then(|all| all.get_ref().get(name));
+        let parts = environment.and_then(|environment| environment.get_ref().get(list));
+        let parts = parts.and_then(|parts| parts.get_ref().as_array());
+        let mut found = Vec::new();
+        for (at, part) in parts.into_iter().flatten().enumerate() {
+            let Some(table) = part.get_ref().as_table() else {
+                continue;
+            };
+            let platform = table
+                .get("platform")
+                .and_then(|platform| platform.get_ref().as_str());
+            let Some(platform) = platform else { continue };
+            let keys = PartPlatform::named(platform).map_or(&[][..], PartPlatform::keys);
+            for key in table.keys() {
+                let key = key.get_ref().as_ref();
+                if !KEYS_OF_PARTS.contains(&key) && !keys.contains(&key) {
+                    let message = format!("`{key}` is no key of a part with platform = \"{platform}\"");
+                    found.push((at, key.to_owned(), message));
+                }
+            }
+        }
+        for (at, key, message) in found {
+            self.mistake(&["environments", name, list, &at.to_string(), &key], message);
         }
     }
 
@@ -135,10 +194,10 @@ impl Rules<'_> {
 
     /// What all parts of a platform share stands in a table of its own.
     fn platform_tables(&mut self, name: &str, environment: &EnvironmentConfig) {
-        let mut backends = environment.backends.iter();
-        if backends.any(|one| lacks_table(&[&one.project, &one.environment, &one.token])) {
+        let mut services = environment.backends.iter().filter_map(BackendConfig::railway);
+        if services.any(|one| lacks_table(&[&one.project, &one.environment, &one.token])) {
             let message = format!(
-                "backends on Railway need the table `[environments.{name}.railway]` with `project`, `environment` and `token`"
+                "parts on Railway need the table `[environments.{name}.railway]` with `project`, `environment` and `token`"
             );
             self.mistake(&["environments", name, "backends"], message);
         }
@@ -148,7 +207,7 @@ impl Rules<'_> {
             .any(|one| lacks_table(&[&one.org, &one.token]))
         {
             let message = format!(
-                "frontends on Vercel need the table `[environments.{name}.vercel]` with `org` and `token`"
+                "parts on Vercel need the table `[environments.{name}.vercel]` with `org` and `token`"
             );
             self.mistake(&["environments", name, "frontends"], message);
         }
@@ -162,31 +221,25 @@ impl Rules<'_> {
     /// Two parts of one name, or of one service, would be taken for each other.
     fn each_once(&mut self, name: &str, environment: &EnvironmentConfig) {
         let (backends, frontends) = (&environment.backends, &environment.frontends);
-        let names = backends.iter().map(|part| &part.name);
-        let names: Vec<&String> = names.chain(frontends.iter().map(|part| &part.name)).collect();
-        let services = backends.iter().map(|part| &part.service).collect();
-        let projects = frontends.iter().map(|part| &part.project).collect();
-        let domains = frontends.iter().map(|part| &part.domain).collect();
+        let names = backends.iter().map(|part| (part.listed, part.name.as_str()));
+        let names = names.chain(frontends.iter().map(|part| (part.listed, part.name.as_str())));
+        let services = backends
+            .iter()
+            .filter_map(|part| Some((part.listed, &*part.railway()?.service)));
+        let projects = frontends.iter().map(|part| (part.listed, part.project.as_str()));
+        let domains = frontends.iter().map(|part| (part.listed, part.domain.as_str()));
         for (what, values) in [
-            ("name", names),
-            ("service", services),
-            ("project", projects),
-            ("domain", domains),
+            ("name", names.collect::<Vec<_>>()),
+            ("service", services.collect()),
+            ("project", projects.collect()),
+            ("domain", domains.collect()),
         ] {
             let mut seen: BTreeSet<&str> = BTreeSet::new();
-            for (at, value) in values.iter().enumerate() {
-                if seen.insert(value) {
-                    continue;
+            for (listed, value) in values {
+                if !seen.insert(value) {
+                    let keys = &["environments", name, listed.list, &listed.at.to_string(), what];
+                    self.mistake(keys, format!("`{what}` is that of another part too: {value}"));
                 }
-                let in_frontends = at.checked_sub(backends.len()).filter(|_| what == "name");
-                let (list, at) = match (what, in_frontends) {
-                    (_, Some(at)) => ("frontends", at),
-                    ("name" | "service", None) => ("backends", at),
-                    (_, None) => ("frontends", at),
-                };
-                let keys = &["environments", name, list, &at.to_string(), what];
-                let message = format!("`{what}` is that of another part too: {value}");
-                self.mistake(keys, message);
             }
         }
     }
@@ -197,8 +250,9 @@ impl Rules<'_> {
             .iter()
             .map(|backend| (backend.name.as_str(), backend))
             .collect();
-        for (at, backend) in backends.iter().enumerate() {
-            let keys = &["environments", name, "backends", &at.to_string(), "after"];
+        for backend in backends {
+            let PartPlace { list, at } = backend.listed;
+            let keys = &["environments", name, list, &at.to_string(), "after"];
             for before in &backend.after {
                 if !known.contains_key(before.as_str()) {
                     self.mistake(
@@ -231,9 +285,11 @@ impl Rules<'_> {
 
     fn variables(&mut self, name: &str, environment: &EnvironmentConfig) {
         let keys = &["environments", name, "variables"];
+        // Programs of the team get none: what they deploy to has variables of its own.
         let backends: Vec<&str> = environment
             .backends
             .iter()
+            .filter(|part| part.railway().is_some())
             .map(|part| part.name.as_str())
             .collect();
         let frontends: Vec<&str> = environment

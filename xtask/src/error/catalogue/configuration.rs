@@ -47,6 +47,12 @@ catalogue! {
         live "nothing was changed",
         next "choose one of: {known}";
 
+    /// `doctor --adapter` with a name that no backend with programs of the team has.
+    no_such_adapter(name, environment, file) Usage
+        "the environment {environment} has no backend {name} with `platform = \"command\"` in {file}",
+        live "nothing was changed",
+        next "cargo xtask doctor --config-only";
+
     /// The command works on the database of an environment that has none in the configuration.
     no_database(environment, file) Usage
         "the environment `{environment}` has no database in {file}: there is nothing to back up and nothing to restore",

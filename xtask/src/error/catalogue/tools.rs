@@ -71,9 +71,21 @@ catalogue! {
 
     /// Another deployment took the place of ours.
     railway_replaced(deployment, status, serving) Failed
-        "the Railway deployment {deployment} was replaced while it was waited for (status {status}): {serving} serves",
+        "the deployment {deployment} was replaced while it was waited for (status {status}): {serving} serves",
         live "the backend is not the one of this operation",
         next "find out who else deploys to the service (a connected repository, a person), then resume or undo";
+
+    /// A program of an adapter failed, or did not end.
+    adapter_failed(part, action, cause) Failed
+        "the adapter of {part} failed at `{action}`: {cause}",
+        live "what serves now is what its `current` prints",
+        next "cargo xtask doctor --adapter {part}";
+
+    /// What a program of an adapter printed is not an answer.
+    adapter_answer(part, action, cause) Failed
+        "the answer of the adapter of {part} to `{action}` cannot be used: {cause}",
+        live "what serves now is what its `current` prints",
+        next "cargo xtask doctor --adapter {part}   (infrastructure/schemas/adapter.schema.json has the form)";
 
     /// Railway does not start a deployment of an earlier image.
     railway_rollback_refused(deployment, cause) Failed

@@ -15,7 +15,7 @@ use crate::health::expect;
 use crate::health::problem::Problem;
 use crate::health::report::ExpectedRelease;
 use crate::health::template::Missing;
-use crate::tools::railway::Railway;
+use crate::tools::backend::BackendService;
 use crate::tools::vercel::Vercel;
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ fn ask(
 }
 
 fn on_railway(ctx: &Context, backend: &BackendConfig) -> Result<Option<String>> {
-    let active = Railway::open(ctx, backend)?.active()?;
+    let active = BackendService::open(ctx, backend)?.active()?;
     Ok(active.map(|deployment| deployment.id))
 }
 

@@ -16,8 +16,9 @@ use crate::release::others::others_who_deploy;
 use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::release_tag::schema_fingerprint;
 use crate::release::releases::Releases;
+use crate::tools::backend::BackendService;
 use crate::tools::git::Git;
-use crate::tools::railway::{Railway, RailwayService};
+use crate::tools::railway::RailwayService;
 use crate::tools::vercel;
 
 /// The answers; one that is an error is a problem of the plan's preflight.
@@ -151,7 +152,7 @@ impl Platforms {
 
 impl OfBackend {
     /// The answers, and the id of the target's deployment where the platform has it.
-    fn ask(railway: &Railway, to: &OnRailway) -> (Self, Option<String>) {
+    fn ask(railway: &BackendService, to: &OnRailway) -> (Self, Option<String>) {
         scope(|scope| {
             let refused = scope.spawn(|| railway.refuses_rollbacks());
             let service = scope.spawn(|| railway.service());

@@ -83,7 +83,10 @@ fn the_lists_of_a_set_are_read_with_what_their_parts_share() {
         panic!("{names:?}")
     };
     assert_eq!(
-        (api.project.as_str(), worker.token.as_str()),
+        (
+            api.railway().unwrap().project.as_str(),
+            worker.railway().unwrap().token.as_str()
+        ),
         ("prj", "RAILWAY_TOKEN")
     );
     assert_eq!(
@@ -214,7 +217,7 @@ fn a_part_that_would_be_taken_for_another_or_never_come_is_refused_with_its_line
         (
             "platform = \"vercel\"",
             "platform = \"netlify\"",
-            "unknown variant, expected `vercel`",
+            "unknown variant, expected one of `railway`, `vercel`, `command`",
         ),
         (
             "upload = \"root\"",
@@ -260,4 +263,131 @@ fn a_file_of_one_version_is_not_read_as_one_of_the_other() {
     let first = include_str!("../../../../../infrastructure/pipeline.toml");
     let as_second = first.replace("\"pipeline/1\"", "\"pipeline/2\"");
     assert!(read(&as_second).unwrap_err().contains("unknown field `service`"));
+}
+
+/// A backend elsewhere, API routes on Vercel, pages on Railway.
+const ELSEWHERE: &str = r#"
+schema = "pipeline/2"
+default_environment = "production"
+
+[environments.production]
+tag_prefix = "prod"
+
+[environments.production.railway]
+project = "prj"
+environment = "env"
+token = "RAILWAY_TOKEN"
+
+[environments.production.vercel]
+org = "team_x"
+token = "VERCEL_TOKEN"
+
+[[environments.production.backends]]
+name = "engine"
+platform = "command"
+folder = "engine"
+url = "https://engine.example.com"
+[environments.production.backends.command]
+current = ["deploy/engine", "current"]
+deploy = ["deploy/engine", "deploy"]
+rollback = ["deploy/engine", "rollback"]
+wait = ["deploy/engine", "wait"]
+env = ["ENGINE_KEY"]
+
+[[environments.production.backends]]
+name = "routes"
+platform = "vercel"
+project = "prj_routes"
+folder = "routes"
+domain = "api.example.com"
+
+[[environments.production.frontends]]
+name = "shop"
+platform = "railway"
+service = "svc-shop"
+folder = "shop"
+url = "https://www.example.com"
+"#;
+
+#[test]
+fn the_platform_of_a_part_decides_how_it_is_released_and_not_the_list_that_it_stands_in() {
+    let config = read(ELSEWHERE).unwrap();
+    let environment = &config.environments["production"];
+    let uploaded: Vec<&str> = environment
+        .backends
+        .iter()
+        .map(|part| part.name.as_str())
+        .collect();
+    let staged: Vec<&str> = environment
+        .frontends
+        .iter()
+        .map(|part| part.name.as_str())
+        .collect();
+    assert_eq!((uploaded, staged), (vec!["engine", "shop"], vec!["routes"]));
+    assert_eq!(
+        config.secret_names(environment),
+        ["RAILWAY_TOKEN", "VERCEL_TOKEN", "ENGINE_KEY"]
+    );
+}
+
+#[test]
+fn a_key_of_another_platform_is_refused_at_its_place() {
+    let cases = [
+        (
+            "current = [\"deploy/engine\", \"current\"]\n",
+            "",
+            "22:1",
+            "missing field `current`",
+        ),
+        (
+            "[\"deploy/engine\", \"wait\"]",
+            "[]",
+            "26:8",
+            "`wait` is a program and its arguments",
+        ),
+        (
+            "\"ENGINE_KEY\"",
+            "\"s3cr3t\"",
+            "27:",
+            "`env` is the name of an environment variable",
+        ),
+        (
+            "service = \"svc-shop\"\n",
+            "",
+            "",
+            "`service` is an id of the platform",
+        ),
+        (
+            "domain = \"api.example.com\"",
+            "domain = \"api.example.com\"\nupload = \"root\"",
+            "35:",
+            "`upload` is no key of a part with platform = \"vercel\"",
+        ),
+        (
+            "service = \"svc-shop\"",
+            "service = \"svc-shop\"\nproject = \"prj_y\"",
+            "40:",
+            "`project` is no key of a part with platform = \"railway\"",
+        ),
+        (
+            "url = \"https://engine.example.com\"",
+            "url = \"https://engine.example.com\"\nservice = \"svc\"",
+            "22:",
+            "`service` is no key of a part with platform = \"command\"",
+        ),
+        (
+            "platform = \"command\"",
+            "platform = \"fly\"",
+            "",
+            "unknown variant, expected one of `railway`, `vercel`, `command`",
+        ),
+    ];
+    for (from, to, place, expected) in cases {
+        assert!(ELSEWHERE.contains(from), "{from}");
+        let error = read(&ELSEWHERE.replacen(from, to, 1)).unwrap_err();
+        assert!(error.contains(expected) && error.contains(place), "{to}: {error}");
+    }
+    let variable = "\n[[environments.production.variables]]\nsecret = \"KEY\"\nrailway = \"KEY\"\nparts = [\"engine\"]\n";
+    let error = read(&format!("{ELSEWHERE}{variable}")).unwrap_err();
+    assert!(error.contains("`parts` has `engine`"), "{error}");
 }

@@ -1,30 +1,36 @@
-//! Waiting for deployments on Railway.
+//! Waiting for deployments of a backend.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Phase, Railway, RailwayDeployment, is_transient};
+use super::BackendService;
 use crate::error::catalogue::tools as errors;
+use crate::tools::deployment::{BackendDeployment, Phase};
 use crate::{report, wait};
 
 /// What a deployment that was begun long ago is still given, so that one that has come up meanwhile is found.
 const LEAST: Duration = Duration::from_mins(1);
 
-impl Railway {
+impl BackendService {
     /// Waits for the verdict of a deployment that was begun `age` ago.
     ///
     /// # Errors
     /// For every status but a good one, with what it means.
-    pub fn wait(&self, id: &str, age: Duration) -> Result<RailwayDeployment> {
-        let deadline = left_after(self.place.deploy_s, age);
-        let mut last = String::new();
-        let what = format!("the end of the Railway deployment {id}");
-        let ended = wait::until(&what, deadline, is_transient, || {
-            let deployment = self.deployment(id)?;
-            last.clone_from(&deployment.status);
-            Ok(deployment.phase().is_final().then_some(deployment))
-        });
+    pub fn wait(&self, id: &str, age: Duration) -> Result<BackendDeployment> {
+        let deadline = left_after(self.config.deploy_s, age);
+        let (mut last, began) = (String::new(), Instant::now());
+        let what = format!("the end of {} deployment {id}", self.whose());
+        let ended = wait::until(
+            &what,
+            deadline,
+            |error| self.is_transient(error),
+            || {
+                let deployment = self.waited(id, deadline.saturating_sub(began.elapsed()))?;
+                last.clone_from(&deployment.status);
+                Ok(deployment.phase().is_final().then_some(deployment))
+            },
+        );
         let ended = ended.map_err(|error| match Phase::of(&last) {
             Phase::Unknown if !last.is_empty() => error.context(format!(
                 "its status is {last}, which this program has no meaning for"
@@ -34,11 +40,15 @@ impl Railway {
         self.judge(ended)
     }
 
-    fn judge(&self, ended: RailwayDeployment) -> Result<RailwayDeployment> {
+    fn judge(&self, ended: BackendDeployment) -> Result<BackendDeployment> {
         let (id, status) = (&ended.id, &ended.status);
         match ended.phase() {
             Phase::Good => Ok(ended),
-            Phase::Failed => bail!("the Railway deployment {id} ended as {status}: see its logs on Railway"),
+            Phase::Failed => bail!(
+                "{} deployment {id} ended as {status}: see its logs{}",
+                self.whose(),
+                self.on()
+            ),
             Phase::Skipped => Err(errors::railway_skipped(id).into()),
             Phase::Blocked => Err(errors::railway_needs_approval(id).into()),
             Phase::Replaced | Phase::Pending | Phase::Unknown => {
@@ -54,12 +64,12 @@ impl Railway {
     /// Waits until no deployment is building or starting any more. One with a status that this program has no meaning for
     /// is waited for as long, and then counts as ended: an undo must be possible beside it. The operation began a backend `age` ago.
     pub fn settle(&self, age: Duration) -> Result<()> {
-        let deadline = left_after(self.place.deploy_s, age);
+        let deadline = left_after(self.config.deploy_s, age);
         let mut strange = false;
         let settled = wait::until(
             "the end of the deployment under way",
             deadline,
-            is_transient,
+            |error| self.is_transient(error),
             || {
                 let pending = self.pending()?;
                 strange = !pending.is_empty() && pending.iter().all(|one| one.phase() == Phase::Unknown);
@@ -67,9 +77,7 @@ impl Railway {
             },
         );
         if settled.is_err() && strange {
-            report::progress(
-                "  a deployment on Railway has a status of no known meaning: not waited for any longer",
-            );
+            report::progress("  a deployment has a status of no known meaning: not waited for any longer");
             return Ok(());
         }
         settled
@@ -77,7 +85,7 @@ impl Railway {
 
     /// Deployments that are building or starting, the newest first. One of unknown status counts while none that came after
     /// it serves.
-    pub fn pending(&self) -> Result<Vec<RailwayDeployment>> {
+    pub fn pending(&self) -> Result<Vec<BackendDeployment>> {
         let mut served_since = false;
         let all = self.deployments()?.into_iter();
         let pending = all.filter(|deployment| {

@@ -1,5 +1,43 @@
-//! What each status of a deployment means. Every one that the platform's API has is named here; those that come later are
-//! unknown, which is a decision too.
+//! A deployment of a backend, and what each status of one means. Every one that Railway's API has is named here; those that
+//! come later are unknown, which is a decision too.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One deployment of a backend. Its words are Railway's, as journals have them; those of other platforms are put into them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendDeployment {
+    pub id: String,
+    pub status: String,
+    #[serde(default)]
+    pub meta: Value,
+    /// Whether the platform still has its image; on Railway, only single queries tell.
+    #[serde(default)]
+    pub can_rollback: Option<bool>,
+}
+
+impl BackendDeployment {
+    /// Digest of the image that it runs.
+    pub fn image_digest(&self) -> Option<&str> {
+        self.meta["imageDigest"].as_str()
+    }
+
+    /// The message that it was uploaded with.
+    pub fn message(&self) -> &str {
+        self.meta["cliMessage"].as_str().unwrap_or_default()
+    }
+
+    /// What its status means.
+    pub fn phase(&self) -> Phase {
+        Phase::of(&self.status)
+    }
+}
+
+/// The message of an upload: how it is found again when its answer got lost.
+pub fn message_of(release: &str, commit: &str) -> String {
+    format!("release={release} sha={commit}")
+}
 
 /// What a deployment's status means for who waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,315 @@
+//! A backend that programs of the team deploy: a small server that runs, and the example adapter.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use rehearsal::test_env::git::{command, git, remote_and_clone};
+use serde_json::Value;
+
+const PIPELINE: &str = r#"schema = "pipeline/2"
+default_environment = "production"
+
+[git]
+require_ci = false
+
+[approval]
+required = 0
+
+[environments.production]
+tag_prefix = "prod"
+
+[[environments.production.backends]]
+name = "api"
+platform = "command"
+folder = "app"
+url = "http://127.0.0.1:{{port}}"
+deploy_s = 40
+[environments.production.backends.command]
+current = ["python3", "{{adapter}}", "current", "{{state}}", "{{port}}"]
+deploy = ["python3", "{{adapter}}", "deploy", "{{state}}", "{{port}}"]
+rollback = ["python3", "{{adapter}}", "rollback", "{{state}}", "{{port}}"]
+wait = ["python3", "{{adapter}}", "wait", "{{state}}", "{{port}}"]
+env = ["DEPLOY_KEY"]
+"#;
+const HEALTH: &str = r#"schema = "health/1"
+[check.health]
+group = "features"
+[check.health.http]
+url = "${backend}/health"
+[check.health.http.expect]
+json = [{ path = "$.commit", equals = "${release.commit}" }]
+[check.serving]
+group = "release"
+[check.serving.serving]
+"#;
+/// A release that answers with its commit and its version.
+const START: &str = r#"#!{{python}}
+import json, os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"status": "ok", "commit": os.environ["COMMIT"], "version": "{{version}}"}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
+const KEY: &str = "key-of-the-server-5d1b";
+
+/// The interpreter itself: what finds it on PATH may take longer than the program that it runs.
+fn python() -> &'static str {
+    static PYTHON: LazyLock<String> = LazyLock::new(|| {
+        let find = ["-c", "import sys; print(sys.executable, end='')"];
+        let output = Command::new("python3").args(find).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    });
+    &PYTHON
+}
+
+/// A repository, a server's folder, and a free port.
+struct Team {
+    dir: tempfile::TempDir,
+    port: u16,
+}
+
+impl Team {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        remote_and_clone(dir.path(), "remote.git", "clone");
+        let team = Self { dir, port };
+        let adapter =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../infrastructure/adapter-example/server.py");
+        team.configure(&adapter);
+        team.write("infrastructure/health.toml", HEALTH);
+        team.write(".gitignore", ".xtask/\nbackups/\n");
+        team
+    }
+
+    fn configure(&self, adapter: &Path) {
+        let text = PIPELINE
+            .replace("{{port}}", &self.port.to_string())
+            .replace("{{state}}", self.state().to_str().unwrap())
+            .replace("python3", python())
+            .replace("{{adapter}}", adapter.to_str().unwrap());
+        self.write("infrastructure/pipeline.toml", &text);
+    }
+
+    fn clone(&self) -> PathBuf {
+        self.dir.path().join("clone")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("server")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = self.clone().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn commit(&self, version: &str) {
+        self.write(
+            "app/start",
+            &START
+                .replace("{{python}}", python())
+                .replace("{{version}}", version),
+        );
+        self.push();
+    }
+
+    fn push(&self) {
+        git(&self.clone(), &["add", "--all"]);
+        git(&self.clone(), &["commit", "--quiet", "--message=Release"]);
+        git(&self.clone(), &["push", "--quiet", "origin", "HEAD:main"]);
+    }
+
+    fn xtask(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(args)
+            .current_dir(self.clone())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .env("USER", "ann")
+            .env("GIT_AUTHOR_NAME", "Ann")
+            .env("GIT_AUTHOR_EMAIL", "ann@example.com")
+            .env("GIT_COMMITTER_NAME", "Ann")
+            .env("GIT_COMMITTER_EMAIL", "ann@example.com")
+            .env("DEPLOY_KEY", KEY)
+            .output()
+            .unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let output = self.xtask(&[args, &["--format", "json"]].concat());
+        assert!(output.status.success(), "{args:?}: {}", told(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What users see.
+    fn version(&self) -> String {
+        let url = format!("http://127.0.0.1:{}/health", self.port);
+        let answer = ureq::get(&url)
+            .call()
+            .unwrap()
+            .body_mut()
+            .read_to_string()
+            .unwrap();
+        serde_json::from_str::<Value>(&answer).unwrap()["version"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn deployments(&self) -> Vec<Value> {
+        let text = std::fs::read(self.state().join("deployments.json")).unwrap_or_else(|_| b"[]".to_vec());
+        serde_json::from_slice(&text).unwrap()
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        for deployment in self.deployments() {
+            if let Some(pid) = deployment["pid"].as_i64() {
+                Command::new("kill")
+                    .arg("--")
+                    .arg(format!("-{pid}"))
+                    .output()
+                    .ok();
+            }
+        }
+    }
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn a_server_of_ones_own_is_deployed_and_rolled_back_by_programs_of_the_team() {
+    let team = Team::new();
+    team.commit("1");
+    let plan = told(&team.xtask(&["deploy", "--plan"]));
+    assert!(
+        plan.contains("no frontend is part of a release")
+            && plan.contains("no database is part of a release"),
+        "{plan}"
+    );
+    assert!(team.deployments().is_empty(), "a plan deploys nothing");
+    let first = team.json(&["deploy", "--yes"]);
+    assert_eq!(first["release"]["health"], "healthy", "{first:#}");
+    assert_eq!(team.version(), "1");
+
+    team.commit("2");
+    let second = team.json(&["deploy", "--yes"]);
+    assert_eq!(team.version(), "2");
+    let tag = first["release"]["tag"].as_str().unwrap();
+    let back = team.json(&["rollback", tag, "--reason", "the second one is wrong", "--yes"]);
+    assert_eq!(team.version(), "1");
+    assert_eq!(back["release"]["restores"], tag);
+    let image = |release: &Value| release["release"]["backends"]["api"]["image_digest"].clone();
+    assert_eq!(
+        image(&back),
+        image(&first),
+        "the program of the first release runs again: {back:#}"
+    );
+    assert_ne!(image(&second), image(&first));
+
+    // Somebody starts another release past the program: that is drift, and refused.
+    let state = team.deployments();
+    let of_second = state.iter().find(|one| one["number"] == 2).unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let port = team.port.to_string();
+    let past = |action: &str| {
+        let question = serde_json::json!({"schema": "adapter/1", "part": "api", "action": action, "deployment": of_second});
+        let adapter =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../infrastructure/adapter-example/server.py");
+        let script = format!(
+            "echo '{question}' | {} {} {action} {} {port}",
+            python(),
+            adapter.display(),
+            team.state().display()
+        );
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)))
+    };
+    let started = past("rollback")["deployment"].as_str().unwrap().to_owned();
+    let tag = second["release"]["tag"].as_str().unwrap();
+    let drift = told(&team.xtask(&["rollback", tag, "--plan"]));
+    assert!(
+        drift.contains("the backend api serves") && drift.contains("recorded"),
+        "{started}: {drift}"
+    );
+}
+
+#[test]
+fn the_conformance_check_asks_what_can_be_asked_and_finds_programs_that_do_not_keep_to_the_form() {
+    let team = Team::new();
+    team.commit("1");
+    let checked = team.xtask(&["doctor", "--adapter", "api"]);
+    assert!(checked.status.success(), "{}", told(&checked));
+    assert_eq!(team.xtask(&["doctor", "--adapter", "web"]).status.code(), Some(2));
+
+    let cases = [
+        ("print('{\"deployments\":[]}')", "missing field `serves`"),
+        (
+            "print('{\"serves\":null,\"deployments\":[],\"more\":1}')",
+            "unknown field `more`",
+        ),
+        (
+            "print('{\"serves\":\"x\",\"deployments\":[]}')",
+            "which is not in the list",
+        ),
+        ("print('{\"serves\":null,\"deployments\":[')", "cannot be used"),
+        ("print('ok')", "cannot be used"),
+        ("pass", "it printed nothing"),
+        (
+            "import os, sys; print(os.environ['DEPLOY_KEY'], file=sys.stderr); sys.exit(3)",
+            "exit code 3",
+        ),
+    ];
+    for (program, expected) in cases {
+        let file = team.dir.path().join("broken.py");
+        std::fs::write(&file, program).unwrap();
+        team.configure(&file);
+        let checked = team.xtask(&["doctor", "--adapter", "api"]);
+        let text = told(&checked);
+        assert_eq!(checked.status.code(), Some(1), "{program}: {text}");
+        assert!(
+            text.contains(expected) && !text.contains(KEY),
+            "{program}: {text}"
+        );
+    }
+    // The same before anything is live.
+    team.push();
+    let refused = team.xtask(&["deploy", "--yes"]);
+    let text = told(&refused);
+    assert!(
+        !refused.status.success()
+            && text.contains("nothing was changed")
+            && text.contains("the adapter of api failed at `current`")
+            && !text.contains(KEY),
+        "{text}"
+    );
+    let tags = command(&team.clone())
+        .args(["ls-remote", "origin", "refs/xtask/*"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&tags.stdout), "", "nothing was recorded");
+}
