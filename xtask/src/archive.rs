@@ -6,6 +6,7 @@
 mod bson;
 pub mod container;
 pub mod crc;
+mod differential;
 pub mod digest;
 pub mod keys;
 pub mod mask;
@@ -24,11 +25,12 @@ mod testing;
 mod tests;
 
 pub use bson::{Documents, RawField, RawFields, elements, split_documents};
-pub use container::{ContainerOptions, ContainerReader, FileDigest, verify_file};
+pub use container::{BaseArchive, ContainerOptions, ContainerReader, FileDigest, verify_file};
+pub use differential::{Base, BaseIndex};
 pub use digest::{Check, ContentDigest, DigestPool};
 pub use keys::{Identities, KeyError, Recipients};
 pub use prelude::{GZIP, MAGIC, Prelude, PreludeNamespace};
 pub use reader::{ArchiveReader, Event};
 pub use scan::{OnProgress, Progress, Scan, scan};
-pub use store::{StoredBackup, store};
+pub use store::{StoredBackup, store, store_upon};
 pub use verify::{VerifyReport, verify};

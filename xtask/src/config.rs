@@ -4,6 +4,7 @@
 
 mod environment;
 mod error;
+mod incremental;
 mod mask;
 mod storage;
 mod values;
@@ -23,6 +24,7 @@ pub use environment::{
     AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, MongodbConfig,
     PartPlace, RailwayConfig, UploadFrom, VariableConfig,
 };
+pub use incremental::IncrementalAbove;
 pub use mask::{FixedValue, MaskRule};
 pub use storage::{ObjectLock, ObjectLockMode, RcloneConfig, S3Config, StorageConfig};
 
@@ -204,6 +206,8 @@ pub struct BackupConfig {
     pub retention_days: u32,
     /// Whether the dump includes the oplog, and so is one point in time.
     pub oplog: Oplog,
+    /// From which size of the database on a backup holds only what changed since the last full one.
+    pub incremental_above: IncrementalAbove,
     #[serde(rename = "places")]
     pub storage: Vec<StorageConfig>,
 }
@@ -216,6 +220,7 @@ impl Default for BackupConfig {
             unencrypted: Unencrypted::Refuse,
             retention_days: 90,
             oplog: Oplog::Auto,
+            incremental_above: IncrementalAbove::default(),
             storage: vec![StorageConfig::Directory {
                 path: "backups".into(),
                 required: true,

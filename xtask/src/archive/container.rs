@@ -3,6 +3,8 @@
 //! `data/00000000`, `data/00000001`, … hold the stream, all but the last of one size; `manifest.json` comes last.
 //! The gzip is a concatenation of members, each compressed by whichever core was free, so it needs no tool of
 //! ours: `age -d -i KEY FILE | tar -xzO --wildcards 'data/*' | mongorestore --archive`.
+//!
+//! A differential backup has segments (`segment.rs`) in place of chunks.
 
 mod decompress;
 mod file;
@@ -11,6 +13,7 @@ mod input;
 mod ordered;
 mod output;
 mod reader;
+mod segment;
 mod tar_member;
 mod writer;
 
@@ -20,6 +23,8 @@ mod tests;
 pub use file::PendingFile;
 pub use input::FileDigest;
 pub use reader::{ContainerReader, digest_file, verify_file};
+pub use segment::BaseArchive;
+pub(super) use segment::{MAX_PREFIX_BYTES, SEGMENT_BYTES};
 pub use writer::{ContainerOptions, ContainerWriter};
 
 /// Last member of the tar.

@@ -54,6 +54,8 @@ pub enum Event<'a> {
         namespace: usize,
         documents: &'a [u8],
         count: u64,
+        /// Where in the archive they begin.
+        offset: u64,
     },
     /// A namespace is complete and its CRC agrees.
     End { namespace: usize, crc: u64 },
@@ -129,6 +131,7 @@ impl<R: Read> ArchiveReader<R> {
     }
 
     fn documents(&mut self, namespace: usize, length: usize, count: u64) -> Event<'_> {
+        let offset = self.source.offset();
         let documents = self.source.take(length);
         let state = &mut self.states[namespace];
         state.documents += count;
@@ -138,6 +141,7 @@ impl<R: Read> ArchiveReader<R> {
             namespace,
             documents,
             count,
+            offset,
         }
     }
 

@@ -25,15 +25,45 @@ const PROGRESS_STEP_BYTES: u64 = 1024 * 1024;
 
 /// What one pass found.
 #[derive(Debug)]
-pub struct Scan<R> {
-    pub(super) inner: R,
+pub struct Scan {
     pub(super) prelude: Prelude,
     pub namespaces: Vec<NamespaceRecord>,
 }
 
+/// What a pass shows its documents to.
+pub(super) trait Visitor {
+    /// What is in the archive.
+    fn prelude(&mut self, prelude: &Prelude);
+
+    /// Whole documents of one namespace, and where in the archive they begin.
+    fn documents(&mut self, namespace: usize, documents: &[u8], offset: u64) -> Result<()>;
+}
+
+struct Nobody;
+
+impl Visitor for Nobody {
+    fn prelude(&mut self, _: &Prelude) {}
+
+    fn documents(&mut self, _: usize, _: &[u8], _: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Reads the archive to its end; `workers` threads compute the digests.
-pub fn scan<R: Read>(source: R, check: Check, workers: usize, progress: OnProgress) -> Result<Scan<R>> {
+pub fn scan(source: impl Read, check: Check, workers: usize, progress: OnProgress) -> Result<Scan> {
+    scan_with(source, check, workers, progress, &mut Nobody)
+}
+
+/// The same with a visitor.
+pub(super) fn scan_with(
+    source: impl Read,
+    check: Check,
+    workers: usize,
+    progress: OnProgress,
+    visitor: &mut impl Visitor,
+) -> Result<Scan> {
     let mut reader = ArchiveReader::new(source)?;
+    visitor.prelude(reader.prelude());
     let mut digests = DigestPool::new(workers, check);
     let mut seen = Progress::default();
     let mut next_report = PROGRESS_STEP_BYTES;
@@ -42,9 +72,11 @@ pub fn scan<R: Read>(source: R, check: Check, workers: usize, progress: OnProgre
             namespace,
             documents,
             count,
+            offset,
         } = event
         {
             seen.documents += count;
+            visitor.documents(namespace, documents, offset)?;
             digests.push(namespace, documents)?;
         }
         if reader.offset() >= next_report {
@@ -58,7 +90,7 @@ pub fn scan<R: Read>(source: R, check: Check, workers: usize, progress: OnProgre
     let digests = digests
         .finish()
         .context("the archive's documents cannot be digested")?;
-    let (inner, prelude, states) = reader.into_parts();
+    let (_, prelude, states) = reader.into_parts();
     let namespaces = prelude
         .namespaces
         .iter()
@@ -77,9 +109,5 @@ pub fn scan<R: Read>(source: R, check: Check, workers: usize, progress: OnProgre
             uuid: entry.uuid.clone(),
         });
     let namespaces = namespaces.collect();
-    Ok(Scan {
-        inner,
-        prelude,
-        namespaces,
-    })
+    Ok(Scan { prelude, namespaces })
 }

@@ -1,14 +1,16 @@
 //! Takes a backup: one pass from mongodump's pipe to a file that is complete but not yet visible.
 
-use std::io::{self, Read, Write};
+use std::cell::RefCell;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 
 use super::container::{ContainerOptions, ContainerWriter, PendingFile};
+use super::differential::{Base, SegmentWriter, Sink, Tee};
 use super::digest::Check;
-use super::scan::{OnProgress, scan};
+use super::scan::{OnProgress, Scan, scan_with};
 use crate::domain::manifest::{BackupMetadata, Consistency, MANIFEST_SCHEMA, Manifest, StoredFile};
 
 /// A backup that is whole and on the disk under a temporary name. Dropped, it is removed.
@@ -46,21 +48,42 @@ pub fn store(
     created: DateTime<Utc>,
     progress: OnProgress,
 ) -> Result<StoredBackup> {
+    store_upon(None, source, options, created, progress)
+}
+
+/// The same; of a base, only what it has not is stored.
+pub fn store_upon(
+    base: Option<Base>,
+    source: impl Read,
+    options: &ContainerOptions,
+    created: DateTime<Utc>,
+    progress: OnProgress,
+) -> Result<StoredBackup> {
     let writer = ContainerWriter::create(options)?;
     let workers = options.workers.div_ceil(2);
-    let scan = scan(Tee { source, writer }, Check::Outline, workers, progress)?;
-    let mut writer = scan.inner.writer;
+    let named = base.as_ref().map(|base| base.archive.base().clone());
+    let sink = RefCell::new(match base {
+        Some(base) => Sink::Differential(Box::new(SegmentWriter::new(writer, base))),
+        None => Sink::Full(writer),
+    });
+    let tee = Tee { source, sink: &sink };
+    let Scan { prelude, namespaces } = scan_with(tee, Check::Outline, workers, progress, &mut &sink)?;
+    let mut writer = match sink.into_inner() {
+        Sink::Full(writer) => writer,
+        Sink::Differential(segments) => segments.finish()?,
+    };
     let (archive_bytes, chunks) = writer.end_stream()?;
     let manifest = Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         id: options.id.clone(),
         created,
-        server_version: scan.prelude.server_version,
-        tool_version: scan.prelude.tool_version,
+        server_version: prelude.server_version,
+        tool_version: prelude.tool_version,
         archive_bytes,
         chunk_bytes: writer.chunk_bytes(),
         chunks,
-        namespaces: scan.namespaces,
+        base: named,
+        namespaces,
     };
     let text = serde_json::to_vec(&manifest).context("cannot write the manifest as JSON")?;
     let (file, stored) = writer.finish(&text)?;
@@ -69,18 +92,4 @@ pub fn store(
         stored,
         file,
     })
-}
-
-/// Gives everything that is read to the writer too.
-struct Tee<R> {
-    source: R,
-    writer: ContainerWriter,
-}
-
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.writer.write_all(&buffer[..count])?;
-        Ok(count)
-    }
 }

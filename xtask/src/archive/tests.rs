@@ -48,7 +48,8 @@ fn backup(folder: &Path, archive: &[u8], recipient: Option<&str>) -> (PathBuf, B
 }
 
 fn check(path: &Path, metadata: &BackupMetadata, identities: Option<&Identities>) -> VerifyReport {
-    verify(path, Some(metadata), identities, Check::Strict, &mut |_| {}).unwrap()
+    let opened = ContainerReader::open(path, identities, 2);
+    verify(path, opened, Some(metadata), Check::Strict, &mut |_| {}).unwrap()
 }
 
 fn sample() -> Vec<u8> {
@@ -339,7 +340,14 @@ fn wrong_metadata_or_manifest_is_found() {
     );
     assert!(changed(&|m| m.namespaces[0].indexes.clear()).contains("indexes"));
     assert!(changed(&|m| drop(m.namespaces.pop())).contains("number of namespaces"));
-    let without = verify(&path, None, None, Check::Outline, &mut |_| {}).unwrap();
+    let without = verify(
+        &path,
+        ContainerReader::open(&path, None, 2),
+        None,
+        Check::Outline,
+        &mut |_| {},
+    )
+    .unwrap();
     assert!(without.problems.join("").contains("no metadata"));
 }
 
@@ -368,7 +376,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, [starts[start], &bytes].concat()).unwrap();
-        let report = verify(&path, None, None, Check::Strict, &mut |_| {}).unwrap();
+        let report = verify(&path, ContainerReader::open(&path, None, 2), None, Check::Strict, &mut |_| {}).unwrap();
         prop_assert!(!report.is_good() && report.manifest.is_none());
     }
 }

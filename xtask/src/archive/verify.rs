@@ -7,10 +7,9 @@ use serde::Serialize;
 
 use super::container::{ContainerReader, FileDigest, default_workers};
 use super::digest::Check;
-use super::keys::Identities;
-use super::prelude::Prelude;
 use super::scan::{OnProgress, Scan, scan};
 use crate::domain::manifest::{BackupMetadata, Manifest, NamespaceRecord};
+use crate::domain::release::BackupRef;
 
 /// What was checked, and everything that was wrong.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,31 +31,33 @@ impl VerifyReport {
     }
 }
 
-/// Checks the whole file: encryption, every gzip member and tar member, every block and document of the archive, CRCs,
-/// counts and content digests against the manifest, and all of it, size and SHA-256 included, against the metadata.
+/// Checks the whole file, `opened` or not: encryption, every gzip member and tar member, every block and document of the archive, CRCs,
+/// counts and content digests against the manifest, and all of it, size and SHA-256 included, against the metadata. Of a
+/// differential backup, the same of its base.
 ///
 /// Damage is in the report; an error is returned only where the file could not be examined at all.
 pub fn verify(
     path: &Path,
+    opened: Result<ContainerReader>,
     metadata: Option<&BackupMetadata>,
-    identities: Option<&Identities>,
     check: Check,
     progress: OnProgress,
 ) -> Result<VerifyReport> {
     let mut report = Findings::default();
     let workers = default_workers();
-    let (digest, manifest) = match ContainerReader::open(path, identities, workers) {
+    let (digest, manifest) = match opened {
         Ok(mut reader) => {
             let outcome = scan(&mut reader, check, workers.div_ceil(2), progress);
-            // Ends the loan of the reader.
-            let outcome = outcome.map(
-                |Scan {
-                     prelude, namespaces, ..
-                 }| (prelude, namespaces),
-            );
             let manifest = reader.manifest().cloned();
             report.archive(outcome, manifest.as_ref());
-            (reader.finish()?, manifest)
+            let digest = match reader.finish() {
+                Ok(digest) => digest,
+                Err(error) => {
+                    report.problems.push(format!("{error:#}"));
+                    super::container::digest_file(path)?
+                }
+            };
+            (digest, manifest)
         }
         Err(error) => {
             report.problems.push(format!("{error:#}"));
@@ -86,8 +87,8 @@ struct Findings {
 }
 
 impl Findings {
-    fn archive(&mut self, outcome: Result<(Prelude, Vec<NamespaceRecord>)>, manifest: Option<&Manifest>) {
-        let (prelude, namespaces) = match outcome {
+    fn archive(&mut self, outcome: Result<Scan>, manifest: Option<&Manifest>) {
+        let Scan { prelude, namespaces } = match outcome {
             Ok(found) => found,
             Err(error) => return self.problems.push(format!("{error:#}")),
         };
@@ -129,6 +130,11 @@ impl Findings {
         self.equal("metadata: SHA-256", &metadata.hash, &file.sha256);
         let Some(manifest) = manifest else { return };
         self.equal("metadata: id", &metadata.id, &manifest.id);
+        let base = |base: &Option<BackupRef>| {
+            base.as_ref()
+                .map_or("none".to_owned(), |base| format!("{} ({})", base.id, base.hash))
+        };
+        self.equal("metadata: base", &base(&metadata.base), &base(&manifest.base));
         self.equal("metadata: timestamp", &metadata.timestamp, &manifest.created);
         self.equal(
             "metadata: server version",

@@ -11,8 +11,11 @@ use serde::Serialize;
 use super::find::first_directory;
 use super::progress::Meter;
 use super::source::BackupSource;
-use super::{BackupFile, compare, encryption, error_hints, identities, midway, restorable, write_metadata};
-use crate::archive::{self, Check, ContainerOptions, Identities, Recipients, StoredBackup};
+use super::{
+    BackupFile, compare, encryption, error_hints, identities, increment, midway, open, restorable,
+    write_metadata,
+};
+use crate::archive::{self, Base, Check, ContainerOptions, Identities, Recipients, StoredBackup};
 use crate::config::Oplog;
 use crate::context::Context;
 use crate::database::OplogAccess;
@@ -24,7 +27,7 @@ use crate::exec::check_interrupted;
 use crate::report;
 use crate::secret::Secret;
 use crate::storage::directory::{self, Directory, Partial, free_bytes};
-use crate::tools::mongodump::{self, Scope};
+use crate::tools::mongodump::{self, DumpOrder, Scope};
 use crate::wait::elapsed_ms;
 
 /// Compressed documents are rarely larger than this part of themselves; and room that must stay in any case.
@@ -100,13 +103,35 @@ fn take(
     let partial = first.reserve(Utc::now())?;
     let keys = Keys::of(ctx)?;
 
+    let increment::Choice {
+        incremental,
+        base,
+        reason,
+    } = increment::choose(ctx, &source, size_bytes);
+    let kind = if base.is_some() { "differential" } else { "full" };
+
     let step = Instant::now();
-    report::progress(&format!("backing up {} as {}", source.name(), partial.id));
+    report::progress(&format!(
+        "backing up {} as {} ({kind}: {reason})",
+        source.name(),
+        partial.id
+    ));
     let beside: Vec<String> = before.beside.iter().map(|(_, name)| name.clone()).collect();
     let shadows = options.within.as_ref().map(restore_name::shadow_prefix);
     let oplog = consistency.kind == ConsistencyKind::PointInTime;
     let scope = source.scope(oplog, &beside, shadows.as_deref());
-    let stored = dump(ctx, &uri, scope, &partial, keys.recipients, size_bytes)?;
+    let order = if incremental {
+        DumpOrder::Same
+    } else {
+        DumpOrder::Mixed
+    };
+    let dumping = Dumping {
+        uri: &uri,
+        scope,
+        order,
+        size_bytes,
+    };
+    let stored = dump(ctx, dumping, base, &partial, keys.recipients)?;
     timings.dump_ms = elapsed_ms(step);
     let namespaces = &stored.manifest.namespaces;
     let only = (!everything).then_some(source.database());
@@ -130,22 +155,26 @@ fn take(
     source.host().clone_into(&mut metadata.host);
     metadata.purpose.clone_from(&options.purpose);
     metadata.recipients = keys.configured;
+    metadata.kind_reason = reason;
     metadata.warnings.append(&mut warnings);
-    let backup = seal(first, partial, stored, metadata, &keys.identities)?;
+    let backup = seal(ctx, first, partial, stored, metadata, &keys.identities)?;
     timings.verify_ms = elapsed_ms(step);
     Ok((backup, timings))
 }
 
 /// Reads the file back, records that it is verified, and gives the backup its name in the first storage.
 pub(super) fn seal(
+    ctx: &Context,
     first: &Directory,
     partial: Partial,
     stored: StoredBackup,
-    mut metadata: BackupMetadata,
+    metadata: BackupMetadata,
     identities: &Identities,
 ) -> Result<BackupFile> {
     let path = stored.commit()?;
-    read_back(&path, &metadata, identities)?;
+    let backup = BackupFile { path, metadata };
+    read_back(ctx, &backup, identities)?;
+    let mut metadata = backup.metadata;
     metadata.verified = Some(Utc::now());
     check_interrupted()?;
     let target = first.folder_of(&partial.id);
@@ -156,19 +185,32 @@ pub(super) fn seal(
     Ok(BackupFile { path, metadata })
 }
 
+/// What mongodump is asked for.
+struct Dumping<'a> {
+    uri: &'a Secret,
+    scope: Scope<'a>,
+    order: DumpOrder,
+    size_bytes: u64,
+}
+
 /// One pass; what mongodump says it dumped is compared with what was counted.
 fn dump(
     ctx: &Context,
-    uri: &Secret,
-    scope: Scope,
+    dumping: Dumping<'_>,
+    base: Option<Base>,
     partial: &Partial,
     recipients: Option<Recipients>,
-    size_bytes: u64,
 ) -> Result<StoredBackup> {
+    let Dumping {
+        uri,
+        scope,
+        order,
+        size_bytes,
+    } = dumping;
     let options = ContainerOptions::new(partial.path(), partial.id.as_str(), recipients);
     let mut meter = Meter::new("dump", size_bytes);
-    let dumped = mongodump::archive(&ctx.shell()?, uri, scope, |stream: &mut dyn Read| {
-        archive::store(stream, &options, partial.created, &mut |progress| {
+    let dumped = mongodump::archive(&ctx.shell()?, uri, scope, order, |stream: &mut dyn Read| {
+        archive::store_upon(base, stream, &options, partial.created, &mut |progress| {
             meter.at(progress);
         })
     })?;
@@ -209,12 +251,12 @@ pub(super) fn not_restorable(namespaces: &[NamespaceRecord], database: &str) -> 
 }
 
 /// Reads the whole file as it is on the disk, through decryption and decompression, to the last digest.
-fn read_back(path: &Path, metadata: &BackupMetadata, identities: &Identities) -> Result<()> {
-    let mut meter = Meter::new("verify", metadata.archive_bytes);
+fn read_back(ctx: &Context, backup: &BackupFile, identities: &Identities) -> Result<()> {
+    let mut meter = Meter::new("verify", backup.metadata.archive_bytes);
     let report = archive::verify(
-        path,
-        Some(metadata),
-        Some(identities),
+        &backup.path,
+        open::open_with(ctx, backup, Some(identities)),
+        Some(&backup.metadata),
         // As a restore reads it: what cannot be restored is found now.
         Check::Strict,
         &mut |progress| meter.at(progress),

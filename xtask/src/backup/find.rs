@@ -1,23 +1,18 @@
-//! Finds one backup, and opens the archive inside it.
+//! Finds one backup in the storages.
 
-use std::io::{Read as _, Write};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use chrono::Utc;
 
 use super::{BackupFile, fetch, recorded};
-use crate::archive::container::default_workers;
-use crate::archive::{ContainerReader, Identities, KeyError};
 use crate::config::StorageConfig;
 use crate::context::Context;
 use crate::domain::manifest::check_backup_id;
 use crate::error::CliError;
-use crate::error::catalogue::backup as errors;
-use crate::exec::check_interrupted;
 use crate::report;
 use crate::storage::directory::Directory;
-use crate::storage::{self, BackupStore, COPY_BYTES};
+use crate::storage::{self, BackupStore};
 
 /// The backup that an operator names: an id, or the path of its file, folder or metadata.
 pub fn resolve(ctx: &Context, named: &str) -> Result<BackupFile> {
@@ -65,68 +60,6 @@ fn undamaged_in(directory: &Directory, id: &str, recorded: Option<&str>) -> Resu
         backup.check_digest()?;
     }
     Ok(backup)
-}
-
-/// The keys that open encrypted backups, where this machine has them.
-pub fn identities(ctx: &Context) -> Result<Option<Identities>> {
-    let Some(variable) = &ctx.config.backup.identity else {
-        return Ok(None);
-    };
-    let Some(secret) = ctx.secret_if_set(variable) else {
-        return Ok(None);
-    };
-    match Identities::parse(secret.expose()) {
-        Ok(identities) => Ok(Some(identities)),
-        Err(error) => Err(errors::key_unusable(variable, format!("{error:#}")).into()),
-    }
-}
-
-/// The archive inside a backup: decrypted, decompressed.
-///
-/// # Errors
-/// A usage error (exit 2) that names the variable, where the key is missing or another one.
-pub fn open_archive(ctx: &Context, backup: &BackupFile) -> Result<ContainerReader> {
-    let opened = ContainerReader::open(&backup.path, identities(ctx)?.as_ref(), default_workers());
-    opened.map_err(|error| match error.downcast_ref::<KeyError>() {
-        Some(KeyError::Missing) => key_missing(ctx, backup),
-        Some(KeyError::Wrong) => key_wrong(ctx, backup),
-        None => error,
-    })
-}
-
-fn key_missing(ctx: &Context, backup: &BackupFile) -> anyhow::Error {
-    let why = match &ctx.config.backup.identity {
-        Some(variable) => format!("the environment variable {variable} is not set"),
-        None => "`backup.identity` in pipeline.toml does not name the variable that holds it".to_owned(),
-    };
-    errors::key_missing(backup.path.display(), why).into()
-}
-
-fn key_wrong(ctx: &Context, backup: &BackupFile) -> anyhow::Error {
-    let variable = ctx.config.backup.identity.as_deref().unwrap_or_default();
-    let recipients = backup.metadata.recipients.join(", ");
-    errors::key_wrong(backup.path.display(), variable, recipients).into()
-}
-
-/// Writes the archive inside a backup to `into`; an error unless the whole file was read and has the recorded digest.
-pub fn copy_archive(ctx: &Context, backup: &BackupFile, into: &mut dyn Write) -> Result<()> {
-    let mut reader = open_archive(ctx, backup)?;
-    let mut buffer = vec![0; COPY_BYTES];
-    loop {
-        let count = reader.read(&mut buffer).context("cannot read the backup")?;
-        if count == 0 {
-            break;
-        }
-        into.write_all(&buffer[..count])
-            .context("cannot pipe the archive to mongorestore")?;
-        check_interrupted()?;
-    }
-    let digest = reader.finish()?;
-    ensure!(
-        digest.sha256 == backup.metadata.hash,
-        "the backup file was changed while it was being read"
-    );
-    Ok(())
 }
 
 /// The configured folders, and the one for local state, where backups of other storages are downloaded to.

@@ -63,7 +63,7 @@ pub fn import(ctx: &Context, dump: &Path, purpose: &str) -> Result<BackupFile> {
     purpose.clone_into(&mut metadata.purpose);
     metadata.recipients = keys.configured;
     metadata.warnings.extend(warnings);
-    let mut backup = seal(&first, partial, stored, metadata, &keys.identities)?;
+    let mut backup = seal(ctx, &first, partial, stored, metadata, &keys.identities)?;
     copies::copy_to_other_storages(ctx, &first, &mut backup)?;
     Ok(backup)
 }

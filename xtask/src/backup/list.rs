@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::find::stores;
 use crate::context::Context;
-use crate::domain::manifest::BackupMetadata;
+use crate::domain::manifest::{BackupKind, BackupMetadata};
 use crate::report;
 use crate::storage::BackupStore;
 
@@ -23,6 +23,10 @@ pub struct BackupListing {
     pub size_bytes: u64,
     pub documents: u64,
     pub encrypted: bool,
+    pub kind: BackupKind,
+    /// The full backup that a differential one builds on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     pub verified: Option<DateTime<Utc>>,
     /// Storages that have it.
     #[serde(rename = "places")]
@@ -113,6 +117,8 @@ impl BackupListing {
             size_bytes: metadata.size_bytes,
             documents: metadata.documents,
             encrypted: metadata.encrypted,
+            kind: metadata.kind,
+            base: metadata.base.as_ref().map(|base| base.id.clone()),
             verified: metadata.verified,
             storages: vec![storage.to_owned()],
         }

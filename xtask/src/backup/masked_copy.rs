@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
 
 use super::create::{Keys, not_restorable, require_room, seal};
-use super::find::{first_directory, open_archive};
+use super::find::first_directory;
+use super::open::open_archive;
 use super::{BackupFile, copies, encryption};
 use crate::archive::mask::{CollectionMasks, MaskKey};
 use crate::archive::writer::{ArchiveWriter, DumpedCollection, store_written};
@@ -169,7 +170,7 @@ pub fn copy_masked(
     );
     metadata.recipients = keys.configured;
     metadata.warnings.extend(warnings);
-    let mut file = seal(&first, partial, stored, metadata, &keys.identities)?;
+    let mut file = seal(ctx, &first, partial, stored, metadata, &keys.identities)?;
     copies::copy_to_other_storages(ctx, &first, &mut file)?;
     Ok(MaskedCopy {
         file,

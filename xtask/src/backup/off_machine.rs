@@ -1,7 +1,7 @@
 //! Whether a backup outlives this machine. The machine of a workflow's job is gone when the job ends, or before, with its
 //! disk: nothing live is begun there before the backup of what is live is elsewhere, and was read back from there.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,8 +18,11 @@ use crate::storage::github::DraftReleases;
 use crate::storage::{self, BackupStore, is_off_machine};
 use crate::sync::lock;
 
-/// Hashes of what this process has stored off this machine; a storage reads back what it takes.
-static PROVED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// What this process has stored off this machine, by its hash, with its base; a storage reads back what it takes.
+static PROVED: Mutex<BTreeMap<String, Option<BackupRef>>> = Mutex::new(BTreeMap::new());
+
+/// Where a backup is, and which one it builds on.
+type Copy = (String, Option<BackupRef>);
 
 /// Whether this machine is gone with the job that runs on it.
 pub fn machine_vanishes() -> bool {
@@ -34,7 +37,7 @@ pub fn is_configured(ctx: &Context) -> bool {
 /// Keeps in mind that this storage has just taken the backup and read it back.
 pub(super) fn note_proved(storage: &StorageConfig, metadata: &BackupMetadata) {
     if is_off_machine(storage) {
-        lock(&PROVED).insert(metadata.hash.clone());
+        lock(&PROVED).insert(metadata.hash.clone(), metadata.base.clone());
     }
 }
 
@@ -46,9 +49,13 @@ pub fn require(ctx: &Context, backup: &BackupRef) -> Result<()> {
     if !machine_vanishes() {
         return Ok(());
     }
-    let copy = find_copy(ctx, backup);
-    let copy = copy.ok_or_else(|| errors::backup_only_here(&backup.id))?;
-    report::progress(&format!("  the backup {} is off this machine: {copy}", backup.id));
+    let mut next = Some(backup.clone());
+    while let Some(backup) = next {
+        let copy = find_copy(ctx, &backup);
+        let (copy, base) = copy.ok_or_else(|| errors::backup_only_here(&backup.id))?;
+        report::progress(&format!("  the backup {} is off this machine: {copy}", backup.id));
+        next = base;
+    }
     Ok(())
 }
 
@@ -69,9 +76,9 @@ pub fn is_kept(ctx: &Context, file: &BackupRef) -> Result<bool> {
 }
 
 /// A storage off this machine that has the backup with this hash, read back; an artifact of a workflow counts.
-fn find_copy(ctx: &Context, backup: &BackupRef) -> Option<String> {
-    if lock(&PROVED).contains(&backup.hash) {
-        return Some("stored and read back".to_owned());
+fn find_copy(ctx: &Context, backup: &BackupRef) -> Option<Copy> {
+    if let Some(base) = lock(&PROVED).get(&backup.hash) {
+        return Some(("stored and read back".to_owned(), base.clone()));
     }
     let mut storages = ctx.config.backup.storage.iter().filter(|one| is_off_machine(one));
     let copy = storages.find_map(|storage| reported(in_storage(ctx, storage, backup)));
@@ -82,33 +89,32 @@ fn find_copy(ctx: &Context, backup: &BackupRef) -> Option<String> {
 }
 
 /// A storage that fails is reported, and the next one is asked.
-fn reported(copy: Result<Option<String>>) -> Option<String> {
+fn reported(copy: Result<Option<Copy>>) -> Option<Copy> {
     copy.unwrap_or_else(|error| {
         report::progress(&format!("warning: {error:#}"));
         None
     })
 }
 
-fn in_storage(ctx: &Context, storage: &StorageConfig, backup: &BackupRef) -> Result<Option<String>> {
+fn in_storage(ctx: &Context, storage: &StorageConfig, backup: &BackupRef) -> Result<Option<Copy>> {
     in_store(storage::open(ctx, storage)?.as_ref(), backup)
 }
 
-fn in_store(store: &dyn BackupStore, backup: &BackupRef) -> Result<Option<String>> {
+fn in_store(store: &dyn BackupStore, backup: &BackupRef) -> Result<Option<Copy>> {
     let name = store.name();
-    let proved = || -> Result<bool> {
+    let proved = || -> Result<Option<Copy>> {
         let Some(metadata) = store.metadata(&backup.id)? else {
-            return Ok(false);
+            return Ok(None);
         };
         ensure!(metadata.hash == backup.hash, "it has another hash than recorded");
         store.prove(&metadata)?;
-        Ok(true)
+        Ok(Some((name.clone(), metadata.base)))
     };
-    let proved = proved().with_context(|| format!("{} in {name}", backup.id))?;
-    Ok(proved.then_some(name))
+    proved().with_context(|| format!("{} in {name}", backup.id))
 }
 
 /// What the workflow uploaded, downloaded and compared.
-fn artifact(ctx: &Context, backup: &BackupRef) -> Result<Option<String>> {
+fn artifact(ctx: &Context, backup: &BackupRef) -> Result<Option<Copy>> {
     let folder = tempfile::Builder::new()
         .prefix(".off-machine-")
         .tempdir_in(ctx.state_dir("backups")?)
@@ -119,5 +125,6 @@ fn artifact(ctx: &Context, backup: &BackupRef) -> Result<Option<String>> {
     let file = BackupFile::in_folder(folder.path()).context("it holds no whole backup")?;
     ensure!(file.reference() == *backup, "it is not the recorded backup");
     file.check_digest()?;
-    Ok(Some(format!("the artifact mongodb-backup-{}", backup.id)))
+    let name = format!("the artifact mongodb-backup-{}", backup.id);
+    Ok(Some((name, file.metadata.base)))
 }

@@ -72,7 +72,8 @@ pub fn plan(ctx: &Context) -> Result<PrunePlan> {
 pub fn delete(ctx: &Context, plan: &mut PrunePlan) -> Result<()> {
     let stores = stores(ctx)?;
     let (mut deleted, mut left, mut remedy) = (0, Vec::new(), None);
-    for backup in plan.backups.iter().filter(|backup| backup.delete) {
+    // The newest first: what builds on another goes before it.
+    for backup in plan.backups.iter().rev().filter(|backup| backup.delete) {
         for store in stores
             .iter()
             .filter(|store| backup.storages.contains(&store.name()))
@@ -130,7 +131,23 @@ fn judge(
             storages: backup.storages.clone(),
         }
     };
-    backups.iter().map(verdict).collect()
+    let mut verdicts: Vec<Retention> = backups.iter().map(verdict).collect();
+    keep_bases(backups, &mut verdicts);
+    verdicts
+}
+
+/// A base lives as long as a backup that builds on it.
+fn keep_bases(backups: &[BackupListing], verdicts: &mut [Retention]) {
+    let kept: Vec<bool> = verdicts.iter().map(|verdict| !verdict.delete).collect();
+    for (backup, _) in backups.iter().zip(kept).filter(|(_, kept)| *kept) {
+        let base = verdicts
+            .iter_mut()
+            .find(|one| Some(&one.id) == backup.base.as_ref());
+        if let Some(base) = base.filter(|base| base.delete) {
+            base.delete = false;
+            base.why = format!("the differential backup {} builds on it", backup.id);
+        }
+    }
 }
 
 fn last_verified_ids(backups: &[BackupListing]) -> BTreeSet<&str> {
@@ -238,6 +255,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ledger::{Body, Ended, LedgerEvent, LedgerStep};
+    use crate::domain::manifest::BackupKind;
     use crate::domain::operation::OperationId;
     use crate::domain::step::Step;
 
@@ -253,6 +271,8 @@ mod tests {
             size_bytes: 1,
             documents: 1,
             encrypted: false,
+            kind: BackupKind::Full,
+            base: None,
             verified: verified.then_some(timestamp),
             storages: vec!["p".into()],
         }

@@ -3,26 +3,24 @@
 use anyhow::Result;
 
 use super::progress::Meter;
-use super::{BackupFile, identities, open_archive};
+use super::{BackupFile, open_archive};
 use crate::archive::{self, Check, VerifyReport};
 use crate::context::Context;
 use crate::error::CliError;
 
 /// Reads the whole file, down to the last byte of each document.
 pub fn verify(ctx: &Context, backup: &BackupFile) -> Result<VerifyReport> {
-    if backup.metadata.encrypted {
+    let opened = match open_archive(ctx, backup) {
         // A key that is missing or another one is no damage: an error that names the variable.
-        match open_archive(ctx, backup) {
-            Err(error) if error.is::<CliError>() => return Err(error),
-            // What else is wrong is found, and reported with everything else.
-            Ok(_) | Err(_) => {}
-        }
-    }
+        Err(error) if error.is::<CliError>() => return Err(error),
+        // What else is wrong is reported with everything else.
+        opened => opened,
+    };
     let mut meter = Meter::new("verify", backup.metadata.archive_bytes);
     archive::verify(
         &backup.path,
+        opened,
         Some(&backup.metadata),
-        identities(ctx)?.as_ref(),
         Check::Strict,
         &mut |progress| meter.at(progress),
     )

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::backup::{BackupFile, BackupTimings, CreateOptions, create_timed};
 use crate::context::Context;
-use crate::domain::manifest::{BackupMetadata, ConsistencyKind};
+use crate::domain::manifest::{BackupKind, BackupMetadata, ConsistencyKind};
 use crate::report;
 
 const CREATE_HELP: &str = "\
@@ -171,6 +171,10 @@ fn text(backup: &BackupFile, timings: BackupTimings) -> String {
     } else {
         "not encrypted"
     };
+    let contents = match metadata.kind {
+        BackupKind::Full => "full",
+        BackupKind::Differential => "differential",
+    };
     let consistency = match metadata.consistency.kind {
         ConsistencyKind::PointInTime => "one point in time",
         ConsistencyKind::PerCollection => "per collection",
@@ -186,6 +190,7 @@ fn text(backup: &BackupFile, timings: BackupTimings) -> String {
         ),
         format!("  file: {}", backup.path.display()),
         format!("  sha256: {}", metadata.hash),
+        format!("  kind: {contents} ({})", metadata.kind_reason),
         "  verified: read back whole, every digest equal".to_owned(),
         format!("  consistency: {consistency} ({})", metadata.consistency.reason),
     ];

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::content_digest::ContentDigest;
+use super::release::BackupRef;
 
 /// Schema of `manifest.json`, the last member of the tar.
 pub const MANIFEST_SCHEMA: &str = "backup-manifest/1";
@@ -55,6 +56,9 @@ pub struct Manifest {
     pub chunk_bytes: u64,
     #[serde(rename = "pieces")]
     pub chunks: u64,
+    /// The full backup that a differential one builds on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BackupRef>,
     pub namespaces: Vec<NamespaceRecord>,
 }
 
@@ -133,6 +137,14 @@ pub struct BackupMetadata {
     /// Public keys (age or ssh) that the file was encrypted to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
+    #[serde(default)]
+    pub kind: BackupKind,
+    /// Why it is of this kind.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kind_reason: String,
+    /// The full backup that a differential one builds on, and is not readable without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BackupRef>,
     pub server_version: String,
     pub tool_version: String,
     pub consistency: Consistency,
@@ -150,6 +162,17 @@ pub struct BackupMetadata {
     /// SHA-256 of this file's text with these 64 digits as zeros: a damaged record must not lead to a wrong backup.
     #[serde(default = "unset_checksum")]
     checksum: String,
+}
+
+/// Whether the file holds the whole archive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackupKind {
+    /// All of it.
+    #[default]
+    Full,
+    /// What it has that its base, a full backup, has not.
+    Differential,
 }
 
 /// Which moment the data belongs to.
@@ -204,6 +227,13 @@ impl BackupMetadata {
             hash: file.sha256,
             encrypted: file.encrypted,
             recipients: file.recipients,
+            kind: if manifest.base.is_some() {
+                BackupKind::Differential
+            } else {
+                BackupKind::Full
+            },
+            kind_reason: String::new(),
+            base: manifest.base.clone(),
             server_version: manifest.server_version.clone(),
             tool_version: manifest.tool_version.clone(),
             consistency,
@@ -214,6 +244,14 @@ impl BackupMetadata {
             storage: Vec::new(),
             warnings: Vec::new(),
             checksum: unset_checksum(),
+        }
+    }
+
+    /// What a record has of the backup.
+    pub fn reference(&self) -> BackupRef {
+        BackupRef {
+            id: self.id.clone(),
+            hash: self.hash.clone(),
         }
     }
 
@@ -252,6 +290,12 @@ impl BackupMetadata {
             read.file == backup_file_name(&read.id, read.encrypted),
             "backup metadata names a wrong file: {:?}",
             read.file
+        );
+        ensure!(
+            (read.kind == BackupKind::Differential) == read.base.is_some(),
+            "backup metadata of kind {:?} does not fit its base {:?}",
+            read.kind,
+            read.base
         );
         Ok(read)
     }
@@ -307,6 +351,7 @@ mod tests {
             archive_bytes: 100,
             chunk_bytes: 4096,
             chunks: 1,
+            base: None,
             namespaces: vec![namespace],
         };
         let file = StoredFile {

@@ -40,10 +40,7 @@ impl BackupFile {
 
     /// What a record has of it.
     pub fn reference(&self) -> BackupRef {
-        BackupRef {
-            id: self.metadata.id.clone(),
-            hash: self.metadata.hash.clone(),
-        }
+        self.metadata.reference()
     }
 
     /// The backup that somebody points at: its folder, its file, or its metadata.

@@ -66,16 +66,29 @@ pub struct Dumped<T> {
     pub duration: Duration,
 }
 
+/// In which order collections come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DumpOrder {
+    /// Several at once, in turns.
+    Mixed,
+    /// One after the other, in the same order each time.
+    Same,
+}
+
 /// Dumps `scope` and hands the uncompressed archive to `consume`.
 pub fn archive<T>(
     sh: &Shell,
     uri: &Secret,
     scope: Scope,
+    order: DumpOrder,
     consume: impl FnOnce(&mut dyn Read) -> Result<T>,
 ) -> Result<Dumped<T>> {
     // A database in the connection string would narrow a dump of everything.
     let config = ConfigFile::write(uri, scope.database())?;
-    let (path, options) = (config.path(), scope.options());
+    let (path, mut options) = (config.path(), scope.options());
+    if order == DumpOrder::Same {
+        options.push("--numParallelCollections=1".to_owned());
+    }
     let counts = Arc::new(Mutex::new(BTreeMap::new()));
     let seen = Arc::clone(&counts);
     let exec = Exec::new(cmd!(sh, "mongodump --config {path} {options...} --archive"));

@@ -1,6 +1,7 @@
 //! Backups against a real server, the real mongodump, and stock tools.
 
 mod data;
+mod differential;
 mod disk;
 mod drill;
 mod failures;

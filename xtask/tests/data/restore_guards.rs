@@ -65,6 +65,7 @@ fn forged(env: &RestoreEnv, number: u32, stream: &[u8], namespaces: &[NamespaceR
         archive_bytes,
         chunk_bytes: writer.chunk_bytes(),
         chunks,
+        base: None,
         namespaces: namespaces.to_vec(),
     };
     let (file, stored) = writer.finish(&serde_json::to_vec(&manifest).unwrap()).unwrap();

@@ -100,8 +100,8 @@ fn store_and_verify(archive: &Path, folder: &Path, encrypted: bool) -> Result<()
     let path = stored.commit()?;
     let report = verify(
         &path,
+        ContainerReader::open(&path, Some(&identities), default_workers()),
         Some(&metadata),
-        Some(&identities),
         Check::Outline,
         &mut |_| {},
     )?;

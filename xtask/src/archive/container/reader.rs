@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 use std::thread::JoinHandle;
 
@@ -10,7 +11,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use super::input::{FileDigest, HashedFile};
 use super::ordered::Drain;
 use super::tar_member::{self, BLOCK_BYTES};
-use super::{MANIFEST_NAME, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, chunk_name, decompress};
+use super::{
+    BaseArchive, MANIFEST_NAME, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, chunk_name, decompress, segment,
+};
 use crate::archive::keys::{Identities, KeyError};
 use crate::domain::manifest::{MANIFEST_SCHEMA, Manifest, check_backup_id};
 
@@ -47,7 +50,7 @@ pub fn verify_file(path: &Path, expected: &FileDigest) -> Result<()> {
     Ok(())
 }
 
-/// Streams the archive out of a backup file. The end of the stream is reached only if everything was in order,
+/// Streams the archive out of a backup file, full or differential. The end of the stream is reached only if everything was in order,
 /// the manifest included.
 pub struct ContainerReader {
     content: Content,
@@ -59,6 +62,10 @@ pub struct ContainerReader {
     /// Sizes of the first and the latest chunk; a latest chunk smaller than the first must be the last.
     chunk_bytes: (u64, u64),
     manifest: Option<Manifest>,
+    /// What a differential backup builds on.
+    base: Option<BaseArchive>,
+    /// The segment that is being given out, unpacked, and how much of it was.
+    segment: (Vec<u8>, usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +77,8 @@ enum State {
         left: u64,
         padding: usize,
     },
+    /// Inside an unpacked segment.
+    Segment,
     End,
     Failed,
 }
@@ -94,7 +103,18 @@ impl ContainerReader {
             archive_bytes: 0,
             chunk_bytes: (0, 0),
             manifest: None,
+            base: None,
+            segment: (Vec::new(), 0),
         })
+    }
+
+    /// The same for a differential backup, which `base` is the base of.
+    #[must_use]
+    pub fn with_base(self, base: BaseArchive) -> Self {
+        Self {
+            base: Some(base),
+            ..self
+        }
     }
 
     /// The manifest, once the stream was read to its end.
@@ -103,7 +123,11 @@ impl ContainerReader {
     }
 
     /// Stops reading and returns the digest of the whole file as stored, whatever was wrong inside it.
+    ///
+    /// # Errors
+    /// The base of a differential backup is not the file that it was, or nothing can be read.
     pub fn finish(mut self) -> Result<FileDigest> {
+        let base = self.base.take().map_or(Ok(()), BaseArchive::finish);
         // The thread stops when nobody takes its results; only then is the rest of the file ours to read.
         self.content.drain = None;
         if let Some(feeding) = self.feeding.take() {
@@ -111,7 +135,8 @@ impl ContainerReader {
                 .join()
                 .map_err(|_| anyhow!("the thread that reads the backup panicked"))?;
         }
-        self.file.clone().finish().context("cannot read the backup")
+        let digest = self.file.clone().finish().context("cannot read the backup")?;
+        base.map(|()| digest)
     }
 
     fn next_member(&mut self) -> Result<State> {
@@ -126,9 +151,13 @@ impl ContainerReader {
             self.manifest = Some(manifest);
             return Ok(State::End);
         }
+        if let Some(prefix) = segment::prefix_of(&name, self.chunks) {
+            self.read_segment(&name, &prefix, length, padding)?;
+            return Ok(State::Segment);
+        }
         let expected = chunk_name(self.chunks);
         ensure!(
-            name == expected,
+            name == expected && self.base.is_none(),
             "the tar has a member {name:?} where {expected:?} should be"
         );
         ensure!(
@@ -154,6 +183,27 @@ impl ContainerReader {
         })
     }
 
+    fn read_segment(&mut self, name: &str, prefix: &Range<u64>, length: u64, padding: usize) -> Result<()> {
+        let base = self.base.as_mut();
+        let base =
+            base.context("it is a differential backup, and the full backup that it builds on was not given")?;
+        ensure!(
+            length > 0 && length <= MAX_CHUNK_BYTES as u64,
+            "segment {name:?} has the impossible size {length}"
+        );
+        let packed = self.content.read_bytes(length, "the tar ends inside a segment")?;
+        self.content.read_zeros(padding)?;
+        let plain = segment::unpack(base.range(prefix)?, &packed);
+        let id = &base.base().id;
+        let plain = plain.with_context(|| {
+            format!("segment {name:?} does not unpack with the full backup {id}: it or its base is damaged or another one")
+        })?;
+        self.chunks += 1;
+        self.archive_bytes += plain.len() as u64;
+        self.segment = (plain, 0);
+        Ok(())
+    }
+
     fn check_manifest(&self, manifest: &Manifest) -> Result<()> {
         ensure!(
             manifest.schema == MANIFEST_SCHEMA,
@@ -167,8 +217,16 @@ impl ContainerReader {
             "the manifest states (chunks, bytes) {stated:?}, the tar has {:?}",
             (self.chunks, self.archive_bytes)
         );
+        let base = self.base.as_ref().map(BaseArchive::base);
+        ensure!(
+            manifest.base.as_ref() == base,
+            "the manifest states the base {:?}, and {base:?} was read",
+            manifest.base
+        );
         let first = self.chunk_bytes.0;
-        let right = if self.chunks > 1 {
+        let right = if base.is_some() {
+            true
+        } else if self.chunks > 1 {
             first == manifest.chunk_bytes
         } else {
             first <= manifest.chunk_bytes
@@ -201,6 +259,17 @@ impl ContainerReader {
                         left: left - count as u64,
                         padding,
                     };
+                    return Ok(count);
+                }
+                State::Segment => {
+                    let (plain, at) = &mut self.segment;
+                    let count = buffer.len().min(plain.len() - *at);
+                    if count == 0 && !buffer.is_empty() {
+                        self.state = State::Header;
+                        continue;
+                    }
+                    buffer[..count].copy_from_slice(&plain[*at..*at + count]);
+                    *at += count;
                     return Ok(count);
                 }
                 State::End => return Ok(0),
@@ -288,17 +357,22 @@ impl Content {
             length <= MAX_MANIFEST_BYTES,
             "the manifest has the impossible size {length}"
         );
-        let length = usize::try_from(length)?;
-        let mut text = Vec::new();
-        // Grows with what arrives, not with what the header claims.
-        while text.len() < length {
-            let from = text.len();
-            text.resize(length.min(from + READ_BYTES), 0);
-            self.read_exact(&mut text[from..], "the manifest is cut short")?;
-        }
+        let text = self.read_bytes(length, "the manifest is cut short")?;
         self.read_zeros(padding)?;
         self.check_end()?;
         serde_json::from_slice(&text).context("the manifest is not readable")
+    }
+
+    /// So many bytes; the memory grows with what arrives, not with what a header claims.
+    fn read_bytes(&mut self, length: u64, otherwise: &'static str) -> Result<Vec<u8>> {
+        let length = usize::try_from(length)?;
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            let from = bytes.len();
+            bytes.resize(length.min(from + READ_BYTES), 0);
+            self.read_exact(&mut bytes[from..], otherwise)?;
+        }
+        Ok(bytes)
     }
 
     fn check_end(&mut self) -> Result<()> {

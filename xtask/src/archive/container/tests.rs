@@ -30,6 +30,7 @@ fn manifest(chunks: u64, archive_bytes: u64, chunk_bytes: u64) -> Vec<u8> {
         archive_bytes,
         chunk_bytes,
         chunks,
+        base: None,
         namespaces: Vec::new(),
     };
     member(MANIFEST_NAME, &serde_json::to_vec(&manifest).unwrap())

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
@@ -11,7 +12,8 @@ use super::gzip::MemberWriter;
 use super::ordered::{self, Feeder};
 use super::tar_member::{self, BLOCK_BYTES};
 use super::{
-    MANIFEST_NAME, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, PendingFile, chunk_name, default_workers, output,
+    BaseArchive, MANIFEST_NAME, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, PendingFile, chunk_name,
+    default_workers, output, segment,
 };
 use crate::archive::keys::Recipients;
 use crate::domain::manifest::{StoredFile, backup_file_name, check_backup_id};
@@ -118,6 +120,23 @@ impl ContainerWriter {
     /// Size of every chunk but the last.
     pub fn chunk_bytes(&self) -> u64 {
         self.chunk_bytes as u64
+    }
+
+    /// Adds a segment of a differential backup in place of a chunk.
+    pub(in crate::archive) fn segment(
+        &mut self,
+        base: &mut BaseArchive,
+        prefix: &Range<u64>,
+        plain: &[u8],
+    ) -> Result<()> {
+        let packed = segment::pack(base.range(prefix)?, plain)?;
+        let length = packed.len() as u64;
+        let mut member = tar_member::header(&segment::name(self.chunks, prefix), length)?.to_vec();
+        member.extend(packed);
+        member.resize(member.len() + tar_member::padding(length), 0);
+        self.chunks += 1;
+        self.archive_bytes += plain.len() as u64;
+        self.submit(member)
     }
 
     /// Ends the stream: no more can be written. Returns its length and the number of chunks, for the manifest.

@@ -22,6 +22,7 @@ fn read_all(bytes: impl Read) -> anyhow::Result<HashMap<String, (u64, Vec<u8>)>>
                 namespace,
                 documents,
                 count,
+                ..
             } => {
                 seen.resize(seen.len().max(namespace + 1), (0, Vec::new()));
                 seen[namespace].0 += count;

@@ -30,8 +30,11 @@ fn row(backup: &BackupListing) -> (Vec<String>, Vec<String>) {
         if backup.encrypted { "yes" } else { "no" }.into(),
         verified.unwrap_or_else(|| "never".into()),
     ];
-    (
-        row,
-        vec![format!("{}; in {}", backup.purpose, backup.storages.join(", "))],
-    )
+    let storages = backup.storages.join(", ");
+    let base = backup
+        .base
+        .iter()
+        .map(|base| format!("; differential, on {base}"));
+    let base: String = base.collect();
+    (row, vec![format!("{}{base}; in {storages}", backup.purpose)])
 }

@@ -29,6 +29,12 @@ catalogue! {
         live "nothing was changed",
         next "add a storage off this machine to pipeline.toml (github, azure, s3, or off_machine = true for a folder or an rclone remote that is one); or run it in three steps: cargo xtask {kind} --prepare, upload of the backup as an artifact, cargo xtask {kind} --resume OPERATION";
 
+    /// A differential backup without the full one.
+    base_unusable(id, base, why) Failed
+        "the backup {id} is a differential one and cannot be read without the full backup {base}: {why}",
+        live "nothing was changed",
+        next "get {base} back into a storage or beside {id} (cargo xtask backup list), or use another backup";
+
     /// A file or folder that mongodump wrote by itself, where a backup is asked for.
     dump_of_mongodump(path, quoted) Usage
         "{path} is a dump of mongodump and no backup of this program: nothing is recorded that it could be checked by",

@@ -71,6 +71,7 @@ fn backup(folder: &TempDir, bytes: &[u8]) -> BackupFile {
         archive_bytes: 0,
         chunk_bytes: 0,
         chunks: 0,
+        base: None,
         namespaces: Vec::new(),
     };
     let stored = StoredFile {
