@@ -125,10 +125,16 @@ impl Context {
         actor()
     }
 
-    /// Folder for local state (journals, downloaded backups, reports): made when missing, never committed.
+    /// Folder for local state (journals, downloaded backups, reports): made when missing, and never committed, by a `.gitignore`
+    /// in it that is not committed either.
     pub fn state_dir(&self, part: &str) -> Result<PathBuf> {
-        let dir = self.root.join(&self.config.state_dir).join(part);
+        let state = self.root.join(&self.config.state_dir);
+        let dir = state.join(part);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+        let ignored = state.join(".gitignore");
+        if ignored.symlink_metadata().is_err() {
+            std::fs::write(&ignored, "*\n").with_context(|| format!("cannot write {}", ignored.display()))?;
+        }
         Ok(dir)
     }
 

@@ -3,6 +3,7 @@
 
 mod difference;
 mod earlier;
+mod guide;
 mod template;
 mod values;
 
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::error::catalogue::setup as errors;
 use difference::{differences, kept_pins, meaning, unpinned};
 pub use earlier::{WorkflowVersions, versions};
+pub use guide::{GUIDE_BLANK, GUIDE_FILE, compare_guide, guide};
 use values::values;
 
 /// Folder of the workflows, below the root of the repository.

@@ -98,7 +98,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let pipeline = files::pipeline(&facts);
     let health = files::health(&facts);
-    let workflows = workflows(&root, &pipeline.text)?;
+    let config = config(&root, &pipeline.text);
+    let guide = config.as_ref().map(workflows::guide).transpose()?;
+    let guide = guide.map(|text| (workflows::GUIDE_FILE.to_owned(), text));
+    let workflows = workflows(&root, config)?;
     let has_workflows = workflows.is_some();
     let drafts = [(PIPELINE_FILE, pipeline), (HEALTH_FILE, health)];
     let is_accepted = |finding: &Finding| args.accept.iter().any(|name| name == finding.name);
@@ -118,7 +121,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         let path = path.to_owned();
         proposed.push(ProposedFile { path, state, text });
     }
-    for (path, text) in workflows.into_iter().flatten().chain(ignored(&root)) {
+    for (path, text) in workflows.into_iter().flatten().chain(guide).chain(ignored(&root)) {
         let state = write(&root, &path, &text, writes)?;
         proposed.push(ProposedFile { path, state, text });
     }
@@ -215,14 +218,18 @@ fn write(root: &Path, path: &str, text: &str, writes: bool) -> Result<FileState>
     Ok(FileState::Written)
 }
 
-/// The workflows: path and text. `None` where marks or mistakes of pipeline.toml leave open what they are.
-fn workflows(root: &Path, draft: &str) -> Result<Option<Vec<(String, String)>>> {
+/// What pipeline.toml has, or the one that is proposed; `None` where it has mistakes.
+fn config(root: &Path, draft: &str) -> Option<Config> {
     let file = root.join(PIPELINE_FILE);
-    let config = if file.is_file() {
+    if file.is_file() {
         Config::read(&file).ok()
     } else {
         Config::draft(draft)
-    };
+    }
+}
+
+/// The workflows: path and text. `None` where marks or mistakes of pipeline.toml leave open what they are.
+fn workflows(root: &Path, config: Option<Config>) -> Result<Option<Vec<(String, String)>>> {
     let health = if root.join(HEALTH_FILE).is_file() {
         crate::health::secret_names(root)?.into_iter().collect()
     } else {
@@ -247,22 +254,20 @@ fn is_decided(config: &Config) -> bool {
     names.iter().all(|name| !name.contains(BLANK))
 }
 
-/// What keeps git from taking state and backups, where no .gitignore of the root has it: a file in each folder, so that
-/// none of the team's is changed.
-fn ignored(root: &Path) -> Vec<(String, String)> {
+/// What keeps git from taking backups, where no .gitignore of the root has it: a file in the folder, so that none of the
+/// team's is changed. The folder for local state has such a file by itself.
+fn ignored(root: &Path) -> Option<(String, String)> {
     let rules = std::fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
-    let folders = [".xtask", "backups"]
-        .into_iter()
-        .filter(|folder| !rules.lines().any(|line| line.trim().trim_matches('/') == *folder));
+    let is_ignored = rules
+        .lines()
+        .any(|line| line.trim().trim_matches('/') == "backups");
     let text = "# Written by `cargo xtask init`: nothing of this folder is committed but this file.\n*\n!.gitignore\n";
-    folders
-        .map(|folder| (format!("{folder}/.gitignore"), text.to_owned()))
-        .collect()
+    (!is_ignored).then(|| ("backups/.gitignore".to_owned(), text.to_owned()))
 }
 
-/// Writes what keeps git from taking state and backups.
+/// Writes what keeps git from taking backups.
 pub(super) fn write_ignored(root: &Path) -> Result<()> {
-    for (path, text) in ignored(root) {
+    if let Some((path, text)) = ignored(root) {
         write(root, &path, &text, true)?;
     }
     Ok(())

@@ -232,6 +232,39 @@ fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_n
     assert!(!stdout.contains("cargo xtask generate"), "{stdout}");
     let file = folder.path().join("infrastructure/pipeline.toml");
     std::fs::write(&file, filled(&std::fs::read_to_string(&file).unwrap())).unwrap();
+    // The guide has what was filled in, and below its last comment it is the team's.
+    let guide = folder.path().join("docs/PRODUCTION-ROLLBACK-GUIDE.md");
+    let read = || std::fs::read_to_string(&guide).unwrap();
+    std::fs::write(
+        &guide,
+        read().replace("| on duty | `<fill in>`", "| on duty | Ann"),
+    )
+    .unwrap();
+    let (code, _, stderr) = xtask(folder.path(), &["generate", "--check"]);
+    assert!(
+        code == 1 && stderr.contains("PRODUCTION-ROLLBACK-GUIDE.md: its text is of an earlier"),
+        "{stderr}"
+    );
+    let (code, stdout, stderr) = xtask(folder.path(), &["generate"]);
+    assert!(
+        code == 0 && stdout.contains("written: docs/PRODUCTION-ROLLBACK-GUIDE.md"),
+        "{stdout}{stderr}"
+    );
+    assert!(
+        read().contains("| https://x.example.com |")
+            && read().contains("| on duty | Ann |")
+            && !read().contains("fill in:"),
+        "{}",
+        read()
+    );
+    let mine = read();
+    std::fs::write(&guide, mine.replace("any hour", "every hour")).unwrap();
+    let (code, _, stderr) = xtask(folder.path(), &["generate"]);
+    assert!(
+        code == 3 && stderr.contains("error[workflows-edited]"),
+        "{stderr}"
+    );
+    std::fs::write(&guide, mine).unwrap();
     // The marks are ids and addresses: no workflow has them.
     let (code, stdout, stderr) = xtask(folder.path(), &["generate", "--check"]);
     assert!(
@@ -245,9 +278,10 @@ fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_n
         "{text}"
     );
     // Backups and state are no part of the work tree.
-    for name in ["backups/a", ".xtask/b"] {
-        std::fs::write(folder.path().join(name), "x").unwrap();
-    }
+    std::fs::write(folder.path().join("backups/a"), "x").unwrap();
+    // The folder for state ignores itself, as soon as it is there.
+    xtask(folder.path(), &["backup", "list"]);
+    assert!(folder.path().join(".xtask/.gitignore").is_file());
     let mut status = Command::new("git");
     status
         .args(["status", "--porcelain", "--untracked-files=all"])
