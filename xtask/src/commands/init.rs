@@ -16,7 +16,7 @@ use crate::error::catalogue::setup as errors;
 use crate::health::HEALTH_FILE;
 use crate::init::files::{self, Draft};
 use crate::init::findings::{Finding, FindingGrade};
-use crate::init::{self, Known, ProposedKey, RepositoryFacts};
+use crate::init::{self, Known, ProposedKey, RepositoryFacts, from_source};
 use crate::report;
 use crate::tools::git::Git;
 use crate::workflows;
@@ -42,6 +42,9 @@ pub struct Args {
     /// Read files only: ask neither railway, vercel, gh nor the health route
     #[arg(long)]
     offline: bool,
+    /// Also write a thin crate `xtask/` that builds the program from its sources: URL#REVISION of a git repository, or a folder
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["pull_request", "setup"])]
+    from_source: Option<String>,
     /// Propose the files as a pull request, from a branch that is made for it: the work tree stays as it is
     #[arg(long, conflicts_with = "offline")]
     pull_request: bool,
@@ -96,6 +99,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     if let Some(action) = &args.setup {
         facts.setup = Known::found(action, "--setup");
     }
+    if args.from_source.is_some() {
+        facts.setup = Known::found(from_source::ACTION, "--from-source");
+    }
     let pipeline = files::pipeline(&facts);
     let health = files::health(&facts);
     let config = config(&root, &pipeline.text);
@@ -113,6 +119,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .collect();
     let goes_on = !args.plan && stops.is_empty();
     let writes = goes_on && !args.pull_request;
+    let thin = match &args.from_source {
+        Some(source) => thin_crate(&root, source, writes)?,
+        None => Vec::new(),
+    };
     let mut keys = Vec::new();
     let mut proposed = Vec::new();
     for (path, Draft { text, keys: own, .. }) in drafts {
@@ -121,6 +131,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         let path = path.to_owned();
         proposed.push(ProposedFile { path, state, text });
     }
+    proposed.extend(thin);
     for (path, text) in workflows.into_iter().flatten().chain(guide).chain(ignored(&root)) {
         let state = write(&root, &path, &text, writes)?;
         proposed.push(ProposedFile { path, state, text });
@@ -153,6 +164,33 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let mut names = stops;
     names.dedup();
     Err(errors::init_blocked(names.join(", "), names.join(" --accept ")).into())
+}
+
+/// The crate that builds the program, with a lock file of what it needs; nothing of it is left where cargo fails.
+fn thin_crate(root: &Path, source: &str, writes: bool) -> Result<Vec<ProposedFile>> {
+    let folder = root.join(from_source::FOLDER);
+    let is_new = folder.symlink_metadata().is_err();
+    let mut files = Vec::new();
+    for (path, text) in from_source::files(source) {
+        let state = if path.starts_with(from_source::FOLDER) && !is_new {
+            FileState::Exists
+        } else {
+            write(
+                root,
+                &path,
+                &text,
+                writes && path.starts_with(from_source::FOLDER),
+            )?
+        };
+        files.push(ProposedFile { path, state, text });
+    }
+    if writes && is_new {
+        from_source::lock(root).inspect_err(|_| drop(std::fs::remove_dir_all(&folder)))?;
+    }
+    for file in files.iter_mut().filter(|file| file.state == FileState::Proposed) {
+        file.state = write(root, &file.path, &file.text, writes)?;
+    }
+    Ok(files)
 }
 
 /// Checks that a pull request can be made, and makes it where it `goes_on`.
