@@ -131,10 +131,7 @@ impl Context {
         let state = self.root.join(&self.config.state_dir);
         let dir = state.join(part);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
-        let ignored = state.join(".gitignore");
-        if ignored.symlink_metadata().is_err() {
-            std::fs::write(&ignored, "*\n").with_context(|| format!("cannot write {}", ignored.display()))?;
-        }
+        ignores_itself(&state)?;
         Ok(dir)
     }
 
@@ -142,6 +139,15 @@ impl Context {
     pub fn shell(&self) -> Result<xshell::Shell> {
         crate::exec::shell_in(&self.root)
     }
+}
+
+/// Keeps git from taking anything of a folder for local state, and from listing the file that does so.
+pub fn ignores_itself(folder: &Path) -> Result<()> {
+    let file = folder.join(".gitignore");
+    if file.symlink_metadata().is_err() {
+        std::fs::write(&file, "*\n").with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 /// The value of an environment variable that is set and not empty.

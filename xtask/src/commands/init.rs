@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::Common;
-use crate::config::{BLANK, Config};
+use crate::config::{BLANK, Config, is_action};
 use crate::context::PIPELINE_FILE;
 use crate::error::catalogue::setup as errors;
 use crate::health::HEALTH_FILE;
@@ -97,6 +97,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let root = root(args)?;
     let mut facts = init::inspect(&root, !args.offline)?;
     if let Some(action) = &args.setup {
+        if !is_action(action) {
+            return Err(errors::setup_action_unusable(action).into());
+        }
         facts.setup = Known::found(action, "--setup");
     }
     if args.from_source.is_some() {
@@ -137,7 +140,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         proposed.push(ProposedFile { path, state, text });
     }
     let found = keys.iter().filter(|key| key.value.is_some()).count();
-    let next = next(&keys, has_workflows, args.pull_request);
+    let next = next(&keys, &facts.asked, has_workflows, args.pull_request);
     let pull_request = if args.pull_request && stops.is_empty() {
         propose(&root, &facts, &mut proposed, &next, goes_on)?
     } else {
@@ -311,12 +314,25 @@ pub(super) fn write_ignored(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn next(keys: &[ProposedKey], has_workflows: bool, is_pull_request: bool) -> Vec<String> {
+fn next(keys: &[ProposedKey], asked: &[String], has_workflows: bool, is_pull_request: bool) -> Vec<String> {
     let mut next = Vec::new();
     if is_pull_request {
         next.push(format!("git switch {}", pull_request::BRANCH));
     }
     let missing = keys.iter().filter(|key| key.value.is_none()).count();
+    let is_of_platform = |key: &&ProposedKey| {
+        key.value.is_none()
+            && [".railway.", ".vercel."]
+                .iter()
+                .any(|part| key.key.contains(part))
+    };
+    let is_left_out = asked.iter().any(|line| line.ends_with("files only"));
+    if is_left_out && keys.iter().any(|key| is_of_platform(&key)) {
+        next.push(format!(
+            "railway login, vercel login, gh auth login; remove {PIPELINE_FILE} and {HEALTH_FILE}, and run init again: it asks the \
+             platforms for ids and addresses   (or leave this out)"
+        ));
+    }
     if missing > 0 {
         next.push(format!(
             "fill in the {missing} marks `{BLANK} …>` of {PIPELINE_FILE} and {HEALTH_FILE}"

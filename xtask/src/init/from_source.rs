@@ -1,4 +1,4 @@
-//! For teams that run no binary of others, or want commands of their own: a thin crate in `xtask/`, with its own workspace and lock
+//! For teams that run no binary of others, or want their own commands: a thin crate in `xtask/`, with its own workspace and lock
 //! file, and the action that builds it in workflows. Never a manifest in the root: Railway would build a Rust program.
 
 use std::path::Path;
@@ -55,7 +55,7 @@ pub fn files(source: &str) -> Vec<(String, String)> {
         _ => format!("path = {}", quoted(&format!("../{source}/xtask"))),
     };
     let manifest = format!(
-        "# Written by `cargo xtask init --from-source`. A workspace of its own: nothing of it concerns the rest of the repository.\n\
+        "# Written by `cargo xtask init --from-source`. Its own workspace: nothing of it concerns the rest of the repository.\n\
          [workspace]\n\n[package]\nname = \"xtask-here\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n[[bin]]\nname = \
          \"xtask\"\npath = \"src/main.rs\"\n\n[dependencies]\nxtask = {{ {dependency} }}\n"
     );

@@ -149,6 +149,26 @@ fn marks_are_refused_until_they_are_filled_in_and_then_the_files_are_valid() {
 }
 
 #[test]
+fn what_the_documents_write_in_the_place_of_a_name_is_no_action() {
+    let folder = made(layout("two folders with pnpm"));
+    let (code, _, stderr) = xtask(
+        folder.path(),
+        &[
+            "init",
+            "--offline",
+            "--setup",
+            "OWNER/REPOSITORY/setup-action@COMMIT",
+        ],
+    );
+    assert!(
+        code == 2
+            && stderr.contains("error[setup-action-unusable]")
+            && !folder.path().join("infrastructure").exists(),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_mark_in_the_health_checks_is_refused_too() {
     let folder = made(layout("Root Directory is wrong"));
     let (code, ..) = xtask(
