@@ -554,7 +554,7 @@ fn default_state_dir() -> PathBuf {
 /// Parses any of our strict TOML files; the error names file, line, column and the key that was probably meant.
 pub use error::parse as parse_toml;
 pub use error::{BLANK, hint, mistakes, quoted_key};
-pub use values::is_variable;
+pub use values::{is_action, is_variable};
 
 #[cfg(test)]
 mod tests;

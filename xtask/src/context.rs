@@ -125,10 +125,13 @@ impl Context {
         actor()
     }
 
-    /// Folder for local state (journals, downloaded backups, reports): made when missing, never committed.
+    /// Folder for local state (journals, downloaded backups, reports): made when missing, and never committed, by a `.gitignore`
+    /// in it that is not committed either.
     pub fn state_dir(&self, part: &str) -> Result<PathBuf> {
-        let dir = self.root.join(&self.config.state_dir).join(part);
+        let state = self.root.join(&self.config.state_dir);
+        let dir = state.join(part);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+        ignores_itself(&state)?;
         Ok(dir)
     }
 
@@ -136,6 +139,15 @@ impl Context {
     pub fn shell(&self) -> Result<xshell::Shell> {
         crate::exec::shell_in(&self.root)
     }
+}
+
+/// Keeps git from taking anything of a folder for local state, and from listing the file that does so.
+pub fn ignores_itself(folder: &Path) -> Result<()> {
+    let file = folder.join(".gitignore");
+    if file.symlink_metadata().is_err() {
+        std::fs::write(&file, "*\n").with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 /// The value of an environment variable that is set and not empty.

@@ -3,6 +3,7 @@
 
 pub mod files;
 pub mod findings;
+pub mod from_source;
 pub mod live;
 pub mod mongo;
 pub mod package;

@@ -10,10 +10,12 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{BLANK, Config, version};
-use crate::context::PIPELINE_FILE;
+use crate::context::{PIPELINE_FILE, ignores_itself};
 use crate::tools::git::merge_texts;
 use crate::workflows::{self, WorkflowVersions};
 
+/// The folder for local state.
+const STATE_DIR: &str = ".xtask";
 /// Where proposals are, below the root of the repository.
 const PROPOSALS_DIR: &str = ".xtask/upgrade";
 /// The first line of a proposal, before the identity of what was merged.
@@ -236,6 +238,9 @@ pub fn write(root: &Path, upgrade: &Upgrade) -> Result<Vec<String>> {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         }
+        if file.state == UpgradeState::Conflict {
+            ignores_itself(&root.join(STATE_DIR))?;
+        }
         set_aside(&target, file.state)?;
         std::fs::write(&target, &file.text).with_context(|| format!("cannot write {}", target.display()))?;
         written.push(path);
@@ -265,4 +270,83 @@ fn identity(texts: &[&str]) -> String {
         hash.update(Sha256::digest(text));
     }
     hex::encode(hash.finalize())[..IDENTITY_CHARS].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use workflows::{TEMPLATES, generate, versions_between};
+
+    #[test]
+    fn edits_of_a_team_survive_from_one_template_to_the_next() {
+        let text = include_str!("../../infrastructure/pipeline.toml");
+        let config = Config::parse(Path::new("pipeline.toml"), text).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let deploy = generate(&config, &[]).unwrap().remove(0);
+        let file = folder.path().join(&deploy.path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        // The next version pins another checkout, gives a job more time, and has a step more.
+        let (name, template) = TEMPLATES[0];
+        let checkout = "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0";
+        let next = template
+            .replace(checkout, "actions/checkout@1111111111111111111111111111111111111111 # v9")
+            .replacen("timeout-minutes: 60", "timeout-minutes: 61", 1)
+            .replacen("jobs:\n", "jobs:\n  new-in-the-next:\n    runs-on: ubuntu-latest\n    steps:\n      - run: \"true\"\n\n", 1);
+        let next: &'static str = next.leak();
+        let upgraded = |ours: &str| {
+            std::fs::write(&file, ours).unwrap();
+            let earlier = [("0.1", TEMPLATES)];
+            let now = [(name, next)];
+            let versions =
+                versions_between(&earlier, ("0.2", &now), folder.path(), (&config, &config), &[]).unwrap();
+            merged(folder.path(), &versions[0]).unwrap()
+        };
+        let untouched = upgraded(&deploy.text);
+        assert!(
+            untouched.state == UpgradeState::Changed && untouched.edits.is_empty(),
+            "{untouched:?}"
+        );
+        assert!(
+            !untouched.text.contains("08c6903cd8c0"),
+            "a pin that came with the template is renewed"
+        );
+
+        let ours = deploy
+            .text
+            .replacen(
+                "  workflow_dispatch:",
+                "  # Ours: from the office only.\n  workflow_dispatch:",
+                1,
+            )
+            .replacen(
+                "    runs-on: ubuntu-latest\n",
+                "    runs-on: [self-hosted, office]\n",
+                1,
+            )
+            .replace(checkout, "actions/checkout@v6");
+        let kept = upgraded(&ours);
+        assert_eq!((kept.state, kept.from.as_str()), (UpgradeState::Changed, "0.1"));
+        for part in [
+            "# Ours: from the office only.",
+            "[self-hosted, office]",
+            "actions/checkout@v6",
+            "new-in-the-next",
+            "timeout-minutes: 61",
+        ] {
+            assert!(kept.text.contains(part), "{part}: {}", kept.text);
+        }
+        assert!(
+            kept.edits.iter().any(|edit| edit.contains("runs-on")),
+            "{:?}",
+            kept.edits
+        );
+
+        let both = upgraded(&ours.replacen("timeout-minutes: 60", "timeout-minutes: 90", 1));
+        assert_eq!(both.state, UpgradeState::Conflict);
+        assert!(
+            both.text.contains("timeout-minutes: 90") && both.text.contains("timeout-minutes: 61"),
+            "{}",
+            both.text
+        );
+    }
 }

@@ -3,6 +3,7 @@
 
 mod difference;
 mod earlier;
+mod guide;
 mod template;
 mod values;
 
@@ -16,7 +17,8 @@ use sha2::{Digest as _, Sha256};
 use crate::config::Config;
 use crate::error::catalogue::setup as errors;
 use difference::{differences, kept_pins, meaning, unpinned};
-pub use earlier::{WorkflowVersions, versions};
+pub use earlier::{WorkflowVersions, versions, versions_between};
+pub use guide::{GUIDE_BLANK, GUIDE_FILE, compare_guide, guide};
 use values::values;
 
 /// Folder of the workflows, below the root of the repository.
@@ -30,7 +32,7 @@ const ADVICE: &str = ". Comments and pins of actions are yours.";
 const IDENTITY_CHARS: usize = 16;
 
 /// Name of the file, and template.
-const TEMPLATES: &[(&str, &str)] = &[
+pub const TEMPLATES: &[(&str, &str)] = &[
     (
         "production-deploy.yml",
         include_str!("workflows/templates/production-deploy.yml"),
@@ -86,7 +88,15 @@ pub struct ComparedWorkflow {
 
 /// The workflows of the default environment. `health_secrets` are the variables that health.toml names.
 pub fn generate(config: &Config, health_secrets: &[String]) -> Result<Vec<Workflow>> {
-    let bodies = bodies(TEMPLATES, config, health_secrets)?.into_iter();
+    generate_from(TEMPLATES, config, health_secrets)
+}
+
+fn generate_from(
+    templates: &[(&str, &str)],
+    config: &Config,
+    health_secrets: &[String],
+) -> Result<Vec<Workflow>> {
+    let bodies = bodies(templates, config, health_secrets)?.into_iter();
     bodies
         .map(|(path, body)| {
             let identity = identity(meaning(&body)?);

@@ -1,4 +1,4 @@
-//! `cargo xtask generate`: the workflows of GitHub, from pipeline.toml.
+//! `cargo xtask generate`: the workflows of GitHub, and the generated part of the rollback guide, from pipeline.toml.
 
 use std::path::Path;
 
@@ -45,7 +45,8 @@ struct Generated {
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     ctx.require_version()?;
-    let compared = compared(&ctx)?;
+    let mut compared = compared(&ctx)?;
+    compared.extend(workflows::compare_guide(&ctx.root, &ctx.config)?);
     if args.check {
         let lines = workflows::out_of_step(&compared);
         let generated = Generated {

@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::Common;
-use crate::config::{BLANK, Config};
+use crate::config::{BLANK, Config, is_action};
 use crate::context::PIPELINE_FILE;
 use crate::error::catalogue::setup as errors;
 use crate::health::HEALTH_FILE;
 use crate::init::files::{self, Draft};
 use crate::init::findings::{Finding, FindingGrade};
-use crate::init::{self, Known, ProposedKey, RepositoryFacts};
+use crate::init::{self, Known, ProposedKey, RepositoryFacts, from_source};
 use crate::report;
 use crate::tools::git::Git;
 use crate::workflows;
@@ -42,6 +42,9 @@ pub struct Args {
     /// Read files only: ask neither railway, vercel, gh nor the health route
     #[arg(long)]
     offline: bool,
+    /// Also write a thin crate `xtask/` that builds the program from its sources: URL#REVISION of a git repository, or a folder
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["pull_request", "setup"])]
+    from_source: Option<String>,
     /// Propose the files as a pull request, from a branch that is made for it: the work tree stays as it is
     #[arg(long, conflicts_with = "offline")]
     pull_request: bool,
@@ -94,11 +97,20 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let root = root(args)?;
     let mut facts = init::inspect(&root, !args.offline)?;
     if let Some(action) = &args.setup {
+        if !is_action(action) {
+            return Err(errors::setup_action_unusable(action).into());
+        }
         facts.setup = Known::found(action, "--setup");
+    }
+    if args.from_source.is_some() {
+        facts.setup = Known::found(from_source::ACTION, "--from-source");
     }
     let pipeline = files::pipeline(&facts);
     let health = files::health(&facts);
-    let workflows = workflows(&root, &pipeline.text)?;
+    let config = config(&root, &pipeline.text);
+    let guide = config.as_ref().map(workflows::guide).transpose()?;
+    let guide = guide.map(|text| (workflows::GUIDE_FILE.to_owned(), text));
+    let workflows = workflows(&root, config)?;
     let has_workflows = workflows.is_some();
     let drafts = [(PIPELINE_FILE, pipeline), (HEALTH_FILE, health)];
     let is_accepted = |finding: &Finding| args.accept.iter().any(|name| name == finding.name);
@@ -110,6 +122,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .collect();
     let goes_on = !args.plan && stops.is_empty();
     let writes = goes_on && !args.pull_request;
+    let thin = match &args.from_source {
+        Some(source) => thin_crate(&root, source, writes)?,
+        None => Vec::new(),
+    };
     let mut keys = Vec::new();
     let mut proposed = Vec::new();
     for (path, Draft { text, keys: own, .. }) in drafts {
@@ -118,12 +134,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         let path = path.to_owned();
         proposed.push(ProposedFile { path, state, text });
     }
-    for (path, text) in workflows.into_iter().flatten().chain(ignored(&root)) {
+    proposed.extend(thin);
+    for (path, text) in workflows.into_iter().flatten().chain(guide).chain(ignored(&root)) {
         let state = write(&root, &path, &text, writes)?;
         proposed.push(ProposedFile { path, state, text });
     }
     let found = keys.iter().filter(|key| key.value.is_some()).count();
-    let next = next(&keys, has_workflows, args.pull_request);
+    let next = next(&keys, &facts.asked, has_workflows, args.pull_request);
     let pull_request = if args.pull_request && stops.is_empty() {
         propose(&root, &facts, &mut proposed, &next, goes_on)?
     } else {
@@ -150,6 +167,33 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let mut names = stops;
     names.dedup();
     Err(errors::init_blocked(names.join(", "), names.join(" --accept ")).into())
+}
+
+/// The crate that builds the program, with a lock file of what it needs; nothing of it is left where cargo fails.
+fn thin_crate(root: &Path, source: &str, writes: bool) -> Result<Vec<ProposedFile>> {
+    let folder = root.join(from_source::FOLDER);
+    let is_new = folder.symlink_metadata().is_err();
+    let mut files = Vec::new();
+    for (path, text) in from_source::files(source) {
+        let state = if path.starts_with(from_source::FOLDER) && !is_new {
+            FileState::Exists
+        } else {
+            write(
+                root,
+                &path,
+                &text,
+                writes && path.starts_with(from_source::FOLDER),
+            )?
+        };
+        files.push(ProposedFile { path, state, text });
+    }
+    if writes && is_new {
+        from_source::lock(root).inspect_err(|_| drop(std::fs::remove_dir_all(&folder)))?;
+    }
+    for file in files.iter_mut().filter(|file| file.state == FileState::Proposed) {
+        file.state = write(root, &file.path, &file.text, writes)?;
+    }
+    Ok(files)
 }
 
 /// Checks that a pull request can be made, and makes it where it `goes_on`.
@@ -215,14 +259,18 @@ fn write(root: &Path, path: &str, text: &str, writes: bool) -> Result<FileState>
     Ok(FileState::Written)
 }
 
-/// The workflows: path and text. `None` where marks or mistakes of pipeline.toml leave open what they are.
-fn workflows(root: &Path, draft: &str) -> Result<Option<Vec<(String, String)>>> {
+/// What pipeline.toml has, or the one that is proposed; `None` where it has mistakes.
+fn config(root: &Path, draft: &str) -> Option<Config> {
     let file = root.join(PIPELINE_FILE);
-    let config = if file.is_file() {
+    if file.is_file() {
         Config::read(&file).ok()
     } else {
         Config::draft(draft)
-    };
+    }
+}
+
+/// The workflows: path and text. `None` where marks or mistakes of pipeline.toml leave open what they are.
+fn workflows(root: &Path, config: Option<Config>) -> Result<Option<Vec<(String, String)>>> {
     let health = if root.join(HEALTH_FILE).is_file() {
         crate::health::secret_names(root)?.into_iter().collect()
     } else {
@@ -247,33 +295,44 @@ fn is_decided(config: &Config) -> bool {
     names.iter().all(|name| !name.contains(BLANK))
 }
 
-/// What keeps git from taking state and backups, where no .gitignore of the root has it: a file in each folder, so that
-/// none of the team's is changed.
-fn ignored(root: &Path) -> Vec<(String, String)> {
+/// What keeps git from taking backups, where no .gitignore of the root has it: a file in the folder, so that none of the
+/// team's is changed. The folder for local state has such a file by itself.
+fn ignored(root: &Path) -> Option<(String, String)> {
     let rules = std::fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
-    let folders = [".xtask", "backups"]
-        .into_iter()
-        .filter(|folder| !rules.lines().any(|line| line.trim().trim_matches('/') == *folder));
+    let is_ignored = rules
+        .lines()
+        .any(|line| line.trim().trim_matches('/') == "backups");
     let text = "# Written by `cargo xtask init`: nothing of this folder is committed but this file.\n*\n!.gitignore\n";
-    folders
-        .map(|folder| (format!("{folder}/.gitignore"), text.to_owned()))
-        .collect()
+    (!is_ignored).then(|| ("backups/.gitignore".to_owned(), text.to_owned()))
 }
 
-/// Writes what keeps git from taking state and backups.
+/// Writes what keeps git from taking backups.
 pub(super) fn write_ignored(root: &Path) -> Result<()> {
-    for (path, text) in ignored(root) {
+    if let Some((path, text)) = ignored(root) {
         write(root, &path, &text, true)?;
     }
     Ok(())
 }
 
-fn next(keys: &[ProposedKey], has_workflows: bool, is_pull_request: bool) -> Vec<String> {
+fn next(keys: &[ProposedKey], asked: &[String], has_workflows: bool, is_pull_request: bool) -> Vec<String> {
     let mut next = Vec::new();
     if is_pull_request {
         next.push(format!("git switch {}", pull_request::BRANCH));
     }
     let missing = keys.iter().filter(|key| key.value.is_none()).count();
+    let is_of_platform = |key: &&ProposedKey| {
+        key.value.is_none()
+            && [".railway.", ".vercel."]
+                .iter()
+                .any(|part| key.key.contains(part))
+    };
+    let is_left_out = asked.iter().any(|line| line.ends_with("files only"));
+    if is_left_out && keys.iter().any(|key| is_of_platform(&key)) {
+        next.push(format!(
+            "railway login, vercel login, gh auth login; remove {PIPELINE_FILE} and {HEALTH_FILE}, and run init again: it asks the \
+             platforms for ids and addresses   (or leave this out)"
+        ));
+    }
     if missing > 0 {
         next.push(format!(
             "fill in the {missing} marks `{BLANK} …>` of {PIPELINE_FILE} and {HEALTH_FILE}"

@@ -9,10 +9,8 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-pub use forms::is_variable;
-use forms::{
-    is_action, is_address, is_below, is_command, is_host, is_plain, is_reference, is_remote_path, is_word,
-};
+pub use forms::{is_action, is_variable};
+use forms::{is_address, is_below, is_command, is_host, is_plain, is_reference, is_remote_path, is_word};
 
 use super::{ApprovalMethod, Config, S3Config, StorageConfig};
 

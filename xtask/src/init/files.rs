@@ -84,6 +84,8 @@ pub fn pipeline(facts: &RepositoryFacts) -> Draft {
         "rollback = \"production-rollback\"",
         "the environment one of whose reviewers approves a rollback of normal urgency",
     );
+    draft.raw("# Two people at least, who are not the author: `cargo xtask setup` makes them the reviewers.");
+    draft.raw("# [approval.reviewers]\n# production-approval-1 = [\"login\", \"login\"]\n# production-approval-2 = [\"login\", \"login\"]");
     draft.raw("\n[[backup.places]]");
     draft.raw("kind = \"directory\"\npath = \"backups\"\nrequired = true");
     draft.section("migrations");

@@ -10,7 +10,7 @@ use anyhow::Result;
 use regex::Regex;
 
 use super::difference::pinned;
-use super::{MARK, TEMPLATES, WORKFLOWS_DIR, bodies, generate, read};
+use super::{MARK, TEMPLATES, WORKFLOWS_DIR, bodies, generate_from, read};
 use crate::config::{Config, version};
 
 /// Name of the file, and template.
@@ -88,14 +88,26 @@ pub fn versions(
     after: &Config,
     health_secrets: &[String],
 ) -> Result<Vec<WorkflowVersions>> {
-    let theirs = generate(after, health_secrets)?;
+    let now = (version::wanted(), TEMPLATES);
+    versions_between(EARLIER, now, root, (before, after), health_secrets)
+}
+
+/// The same for these templates: those of earlier versions, and today's.
+pub fn versions_between(
+    earlier: &[(&'static str, &Templates)],
+    now: (&'static str, &Templates),
+    root: &Path,
+    (before, after): (&Config, &Config),
+    health_secrets: &[String],
+) -> Result<Vec<WorkflowVersions>> {
+    let theirs = generate_from(now.1, after, health_secrets)?;
     let mut forms = Vec::new();
-    for (version, templates) in EARLIER.iter().copied().chain([(version::wanted(), TEMPLATES)]) {
+    for (version, templates) in earlier.iter().copied().chain([now]) {
         let made = bodies(templates, before, health_secrets)?;
         forms.push((version, made.into_iter().collect::<BTreeMap<_, _>>()));
     }
     let mut all = Vec::new();
-    for (name, _) in TEMPLATES {
+    for (name, _) in now.1 {
         let path = format!("{WORKFLOWS_DIR}/{name}");
         let file = root.join(&path);
         let found = file.symlink_metadata().is_ok().then(|| read(&file)).transpose()?;
@@ -111,7 +123,7 @@ pub fn versions(
         let Some((from, base)) = nearest(&made, ours.as_deref()) else {
             continue;
         };
-        let is_first = EARLIER.first().is_some_and(|(version, _)| *version == from);
+        let is_first = from == EARLIER[0].0;
         let ours = ours.map(|text| with_secrets_in_order(&text, base, is_first));
         let theirs = theirs.map(|text| with_pins_of_team(&text, base, ours.as_deref()));
         let base = with_pins_of_team(base, base, ours.as_deref());

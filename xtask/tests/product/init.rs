@@ -149,6 +149,26 @@ fn marks_are_refused_until_they_are_filled_in_and_then_the_files_are_valid() {
 }
 
 #[test]
+fn what_the_documents_write_in_the_place_of_a_name_is_no_action() {
+    let folder = made(layout("two folders with pnpm"));
+    let (code, _, stderr) = xtask(
+        folder.path(),
+        &[
+            "init",
+            "--offline",
+            "--setup",
+            "OWNER/REPOSITORY/setup-action@COMMIT",
+        ],
+    );
+    assert!(
+        code == 2
+            && stderr.contains("error[setup-action-unusable]")
+            && !folder.path().join("infrastructure").exists(),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_mark_in_the_health_checks_is_refused_too() {
     let folder = made(layout("Root Directory is wrong"));
     let (code, ..) = xtask(
@@ -232,6 +252,39 @@ fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_n
     assert!(!stdout.contains("cargo xtask generate"), "{stdout}");
     let file = folder.path().join("infrastructure/pipeline.toml");
     std::fs::write(&file, filled(&std::fs::read_to_string(&file).unwrap())).unwrap();
+    // The guide has what was filled in, and below its last comment it is the team's.
+    let guide = folder.path().join("docs/PRODUCTION-ROLLBACK-GUIDE.md");
+    let read = || std::fs::read_to_string(&guide).unwrap();
+    std::fs::write(
+        &guide,
+        read().replace("| on duty | `<fill in>`", "| on duty | Ann"),
+    )
+    .unwrap();
+    let (code, _, stderr) = xtask(folder.path(), &["generate", "--check"]);
+    assert!(
+        code == 1 && stderr.contains("PRODUCTION-ROLLBACK-GUIDE.md: its text is of an earlier"),
+        "{stderr}"
+    );
+    let (code, stdout, stderr) = xtask(folder.path(), &["generate"]);
+    assert!(
+        code == 0 && stdout.contains("written: docs/PRODUCTION-ROLLBACK-GUIDE.md"),
+        "{stdout}{stderr}"
+    );
+    assert!(
+        read().contains("| https://x.example.com |")
+            && read().contains("| on duty | Ann |")
+            && !read().contains("fill in:"),
+        "{}",
+        read()
+    );
+    let mine = read();
+    std::fs::write(&guide, mine.replace("any hour", "every hour")).unwrap();
+    let (code, _, stderr) = xtask(folder.path(), &["generate"]);
+    assert!(
+        code == 3 && stderr.contains("error[workflows-edited]"),
+        "{stderr}"
+    );
+    std::fs::write(&guide, mine).unwrap();
     // The marks are ids and addresses: no workflow has them.
     let (code, stdout, stderr) = xtask(folder.path(), &["generate", "--check"]);
     assert!(
@@ -245,9 +298,10 @@ fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_n
         "{text}"
     );
     // Backups and state are no part of the work tree.
-    for name in ["backups/a", ".xtask/b"] {
-        std::fs::write(folder.path().join(name), "x").unwrap();
-    }
+    std::fs::write(folder.path().join("backups/a"), "x").unwrap();
+    // The folder for state ignores itself, as soon as it is there.
+    xtask(folder.path(), &["backup", "list"]);
+    assert!(folder.path().join(".xtask/.gitignore").is_file());
     let mut status = Command::new("git");
     status
         .args(["status", "--porcelain", "--untracked-files=all"])
@@ -345,4 +399,70 @@ fn a_folder_without_git_is_inspected_as_well() {
     );
     let (code, _, stderr) = xtask(Path::new("/"), &["init", "/nonexistent"]);
     assert!(code == 2 && stderr.contains("error[init-no-folder]"), "{stderr}");
+}
+
+#[test]
+fn a_thin_crate_builds_the_program_from_its_sources_and_no_manifest_comes_into_the_root() {
+    let folder = made(layout("two folders with pnpm"));
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let init = |source: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command
+            .args(["init", "--offline", "--from-source", source])
+            .env("CARGO_NET_OFFLINE", "true")
+            .current_dir(folder.path());
+        let output = command.output().unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code(), text.concat())
+    };
+    let (code, shown) = init("/nonexistent");
+    assert!(
+        code == Some(1)
+            && !folder.path().join("xtask").exists()
+            && !folder.path().join("infrastructure").exists(),
+        "{shown}"
+    );
+    let (code, shown) = init(sources.to_str().unwrap());
+    assert!(
+        code == Some(0) && !folder.path().join("Cargo.toml").exists(),
+        "{shown}"
+    );
+    let pipeline = std::fs::read_to_string(folder.path().join("infrastructure/pipeline.toml")).unwrap();
+    assert!(
+        pipeline.contains("setup = \"./.github/actions/xtask\""),
+        "{pipeline}"
+    );
+    let action = std::fs::read_to_string(folder.path().join(".github/actions/xtask/action.yml")).unwrap();
+    assert!(
+        action.contains("cargo build --release --locked --manifest-path xtask/Cargo.toml")
+            && action.matches("target/release").count() == action.matches("xtask/target/release").count()
+            && !action.contains("'Cargo.lock'"),
+        "{action}"
+    );
+    // The lock file is what the crate needs, with the versions of this repository.
+    let mut resolve = Command::new("cargo");
+    resolve.args([
+        "tree",
+        "--offline",
+        "--locked",
+        "--prefix",
+        "none",
+        "--manifest-path",
+        "xtask/Cargo.toml",
+    ]);
+    let resolved = resolve.current_dir(folder.path()).output().unwrap();
+    let tree = String::from_utf8_lossy(&resolved.stdout);
+    assert!(
+        resolved.status.success() && tree.starts_with("xtask-here v0.0.0") && tree.contains("\nmongodb v"),
+        "{tree}{}",
+        String::from_utf8_lossy(&resolved.stderr)
+    );
+    let ours = std::fs::read_to_string(sources.join("Cargo.lock")).unwrap();
+    let theirs = std::fs::read_to_string(folder.path().join("xtask/Cargo.lock")).unwrap();
+    let lines: std::collections::BTreeSet<&str> = ours.lines().collect();
+    let others = theirs
+        .lines()
+        .filter(|line| line.starts_with("checksum") && !lines.contains(line));
+    assert_eq!(others.count(), 0);
+    assert!(theirs.len() < ours.len() && theirs.matches("checksum").count() > 100);
 }

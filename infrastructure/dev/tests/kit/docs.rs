@@ -1,6 +1,6 @@
 //! The documents say what the program says: messages, commands, and what to do without it.
 
-mod commands;
+pub mod commands;
 mod emergency;
 mod guide;
 mod messages;

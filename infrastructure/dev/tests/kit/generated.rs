@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::docs::commands::{commands, refusal};
 use dev::tools::resolve_one;
 use rehearsal::test_env::programs::repository;
 use xtask::config::Config;
@@ -109,6 +110,69 @@ fn our_own_workflows_are_what_generate_writes() {
             workflow.path
         );
     }
+}
+
+/// A frontend and nothing else; text that is no Markdown comes out as it is.
+const ONLY_A_FRONTEND: &str = r#"[environments.production]
+tag_prefix = "live"
+[environments.production.vercel]
+org = "team_x"
+token = "PROD_VERCEL_TOKEN"
+[[environments.production.frontends]]
+name = "web"
+platform = "vercel"
+project = "prj_x"
+folder = "web"
+domain = "www.example.com"
+"#;
+
+#[test]
+fn the_guide_of_a_team_names_its_parts_and_no_command_for_what_it_does_not_have() {
+    let environments = base();
+    let mut count = 0;
+    for (name, text) in combinations() {
+        for (environment, has) in [
+            (environments.as_str(), [true, true, true]),
+            (WITHOUT_DATABASE, [true, false, false]),
+            (ONLY_A_FRONTEND, [false, true, false]),
+        ] {
+            let text = format!(
+                "{}{environment}",
+                text.replace("pipeline/1", if has[2] { "pipeline/1" } else { "pipeline/2" })
+            );
+            let config = Config::parse(Path::new("pipeline.toml"), &text).unwrap();
+            let guide = workflows::guide(&config).unwrap();
+            let [backends, frontends, database] = has;
+            let prefix = if backends { "prod" } else { "live" };
+            for (wanted, part) in [
+                (true, format!("tag `{prefix}-YYYYMMDD-HHMMSS`").as_str()),
+                (backends, "| Railway, service `"),
+                (frontends, "| Vercel, project `"),
+                (frontends, "vercel rollback"),
+                (database, "cargo xtask restore"),
+                (database, "cargo xtask backup"),
+                (database, "rescue file kept"),
+                (database, "mongorestore"),
+                (
+                    name.contains("one-review-of-rollbacks-too"),
+                    "environment production-rollback approves",
+                ),
+            ] {
+                let part = part.replace("rescue file kept", "kept in a rescue file");
+                assert_eq!(guide.contains(&part), wanted, "{name}: {part}\n{guide}");
+            }
+            assert!(
+                !guide.contains("<<") && !guide.contains("#if") && !guide.contains("](EMERGENCY"),
+                "{guide}"
+            );
+            for command in commands(&guide) {
+                let refused = refusal(&command);
+                assert!(refused.is_none(), "{name}: {command}: {refused:?}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 1_000, "{count}");
 }
 
 #[test]

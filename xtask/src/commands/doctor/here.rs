@@ -11,6 +11,7 @@ use crate::release::releases::Releases;
 use crate::report;
 use crate::setup;
 use crate::tools::git::Git;
+use crate::workflows::{GUIDE_BLANK, GUIDE_FILE};
 
 /// What the commands run, and how it comes onto a machine.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -26,9 +27,6 @@ const PROGRAMS_OF_STORAGES: &[(&str, &str)] = &[
     ("az", "install the package azure-cli"),
     ("rclone", "install the package rclone"),
 ];
-/// What people follow in an emergency, and what stands there for what only the team knows.
-const GUIDE: &str = "docs/PRODUCTION-ROLLBACK-GUIDE.md";
-const BLANK: &str = "<fill in>";
 /// A backup older than this deserves a word.
 const OLD_BACKUP: TimeDelta = TimeDelta::days(8);
 /// Free room that a warning starts at.
@@ -85,15 +83,15 @@ fn encryption(ctx: &Context) -> Option<Line> {
 
 /// In an emergency nobody looks for a telephone number.
 fn guide(ctx: &Context) -> Option<Line> {
-    let text = std::fs::read_to_string(ctx.root.join(GUIDE)).ok()?;
-    let blanks = text.matches(BLANK).count();
+    let text = std::fs::read_to_string(ctx.root.join(GUIDE_FILE)).ok()?;
+    let blanks = text.matches(GUIDE_BLANK).count();
     Some(if blanks == 0 {
         Line::ok("rollback guide", "is filled in")
     } else {
         Line::warning(
             "rollback guide",
-            format!("{blanks} blanks of {GUIDE} are not filled in"),
-            format!("replace each `{BLANK}` there: who is called, and where"),
+            format!("{blanks} blanks of {GUIDE_FILE} are not filled in"),
+            format!("replace each `{GUIDE_BLANK}` there: who is called, and where"),
         )
     })
 }

@@ -24,8 +24,8 @@ pub(super) fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/')
 }
 
-/// What `uses:` of a workflow's step takes.
-pub(super) fn is_action(text: &str) -> bool {
+/// Whether `uses:` of a workflow's step takes it. What documents write in the place of a name is no action.
+pub fn is_action(text: &str) -> bool {
     if let Some(folder) = text.strip_prefix("./") {
         return is_below(Path::new(folder)) && folder.chars().all(is_plain);
     }
@@ -33,7 +33,8 @@ pub(super) fn is_action(text: &str) -> bool {
         return false;
     };
     let parts: Vec<&str> = action.split('/').collect();
-    parts.len() >= 2 && parts.into_iter().all(is_word) && is_reference(pin)
+    let is_standin = parts.contains(&"OWNER") || parts.contains(&"REPOSITORY") || pin == "COMMIT";
+    !is_standin && parts.len() >= 2 && parts.into_iter().all(is_word) && is_reference(pin)
 }
 
 /// A name that git takes as a part of a reference (git-check-ref-format), and that no shell and no pattern reads otherwise.

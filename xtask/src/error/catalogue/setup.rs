@@ -23,6 +23,12 @@ catalogue! {
         live "{left}",
         next "{fix}";
 
+    /// `init --setup` with something else than an action, as what documents write in the place of a name.
+    setup_action_unusable(action) Usage
+        "`{action}` is no action that workflows can use",
+        live "nothing was written",
+        next "name a folder of the repository (./…), or a real owner/repository/folder@commit; without --setup a mark stands in its place";
+
     /// `init DIR` without that folder.
     init_no_folder(dir) Usage
         "{dir} is no folder",

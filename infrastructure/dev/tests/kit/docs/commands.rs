@@ -17,7 +17,7 @@ const STANDINS: &[(&str, &str)] = &[
 ];
 
 /// Commands in blocks of code and between backticks.
-fn commands(text: &str) -> Vec<String> {
+pub fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut in_block = false;
     for line in text.lines() {
@@ -74,6 +74,15 @@ fn is_a_name(words: &[String], error: &clap::Error) -> bool {
     words.len() == 3 && lacks.contains(&error.kind())
 }
 
+/// Why the program does not take a command.
+pub fn refusal(command: &str) -> Option<clap::Error> {
+    // `cargo xtask` is one word of clap's.
+    let words = words(command);
+    let arguments = std::iter::once("cargo xtask").chain(words[2..].iter().map(String::as_str));
+    let error = Cli::try_parse_from(arguments).err()?;
+    (error.use_stderr() && !is_a_name(&words, &error)).then_some(error)
+}
+
 #[test]
 fn every_command_in_the_documents_is_taken() {
     let mut documents = files(&root().join("docs"), "md");
@@ -83,13 +92,7 @@ fn every_command_in_the_documents_is_taken() {
     for document in documents {
         for command in commands(&read(&document)) {
             count += 1;
-            // `cargo xtask` is one word of clap's.
-            let words = words(&command);
-            let arguments = std::iter::once("cargo xtask").chain(words[2..].iter().map(String::as_str));
-            if let Err(error) = Cli::try_parse_from(arguments)
-                && error.use_stderr()
-                && !is_a_name(&words, &error)
-            {
+            if let Some(error) = refusal(&command) {
                 let name = document.file_name().unwrap().to_string_lossy().into_owned();
                 wrong.push(format!("{name}: {command}\n{error}"));
             }
