@@ -81,12 +81,15 @@ impl Library {
 
     /// The environment in which it does its work; `journal` is the end of the path of the one whose lines are read.
     pub fn env(&self, journal: &str, at: &str, how: &str) -> Vec<(&'static str, String)> {
-        vec![
+        let mut env = vec![
             ("LD_PRELOAD", self.0.to_str().unwrap().to_owned()),
             ("DISTURB_FILE", journal.to_owned()),
             ("DISTURB_AT", at.to_owned()),
             ("DISTURB_HOW", how.to_owned()),
-            ("XTASK_DATABASE_SILENCE_S", SILENCE_S.to_string()),
-        ]
+        ];
+        if how.ends_with(Fault::Silent.name()) {
+            env.push(("XTASK_DATABASE_SILENCE_S", SILENCE_S.to_string()));
+        }
+        env
     }
 }
