@@ -11,6 +11,7 @@ mod options;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use mongodb::options::{ClientOptions, Credential, ServerAddress};
@@ -28,6 +29,16 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
+
+/// Seconds that a server may be silent, where the usual limits do not fit it.
+const SILENCE_VARIABLE: &str = "XTASK_DATABASE_SILENCE_S";
+
+/// How long a server, or a tool that asks it, may be silent before it is given up: `usual`, unless the environment has another limit.
+pub fn longest_silence(usual: Duration) -> Duration {
+    let given = std::env::var(SILENCE_VARIABLE).ok();
+    let seconds = given.and_then(|text| text.trim().parse().ok()).filter(|s| *s > 0);
+    seconds.map_or(usual, Duration::from_secs)
+}
 
 /// A connection string in its parts.
 #[derive(Clone)]

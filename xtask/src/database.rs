@@ -13,14 +13,14 @@ mod raw_id;
 mod scan;
 mod unreachable;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use mongodb::bson::{Document, doc};
 use mongodb::options::{ServerAddress, Tls};
 use mongodb::sync::{Client, Database};
 
-use crate::connection::ConnectionString;
+use crate::connection::{ConnectionString, longest_silence};
 use crate::error::catalogue::database as errors;
 use crate::secret::Secret;
 
@@ -108,7 +108,7 @@ impl Live {
             host: hosts.join(","),
             members,
             with_tls,
-            answer: at_most.map_or(ANSWER_DEADLINE, |patience| patience.answer),
+            answer: at_most.map_or_else(|| longest_silence(ANSWER_DEADLINE), |patience| patience.answer),
             fence: None,
             claimed: None,
         })
@@ -158,6 +158,32 @@ impl Live {
         deadline::within(longest, &self.host, move || database.run_command(command).run())
     }
 
+    /// The same for one that takes long: it is given up where the server does not answer another question meanwhile.
+    fn run_long(&self, database: &Database, command: Document, longest: Duration) -> Result<Document> {
+        let (started, asked) = (Instant::now(), database.clone());
+        let alive = || {
+            let ping = self.run_on(database, doc! { "ping": 1 }, self.answer);
+            ping.and_then(|_| {
+                let late = || errors::database_silent(&self.host, longest.as_secs_f32());
+                ensure!(started.elapsed() < longest, late());
+                Ok(())
+            })
+        };
+        deadline::while_alive(self.answer, alive, move || asked.run_command(command).run())
+    }
+
+    /// What the driver asks by itself, within the deadline of one answer, and again where the connection broke: only for what is
+    /// the same when done twice.
+    fn ask<T: Send + 'static>(
+        &self,
+        call: impl Fn(&Client, &Database) -> mongodb::error::Result<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        deadline::ride_out(|| {
+            let (client, database, call) = (self.client.clone(), self.database.clone(), call.clone());
+            deadline::within(self.answer, &self.host, move || call(&client, &database))
+        })
+    }
+
     /// Runs a command that changes something; it counts only when a majority has it in its journal: a server that is
     /// killed afterwards must not come back without it. `renameCollection` is a command of `admin`.
     fn change(&self, mut command: Document) -> Result<Document> {
@@ -167,11 +193,6 @@ impl Live {
             "writeConcern",
             doc! { "w": "majority", "j": true, "wtimeout": MAJORITY_DEADLINE_MS },
         );
-        let longest = if command.contains_key("createIndexes") {
-            BUILD_DEADLINE
-        } else {
-            self.answer
-        };
         let (database, on) = if admin {
             (self.client.database("admin"), None)
         } else {
@@ -181,7 +202,11 @@ impl Live {
         let once = ["renameCollection", "create"].contains(&name.as_str());
         let ask = || {
             self.prove()?;
-            self.run_on(&database, command.clone(), longest)
+            if name == "createIndexes" {
+                self.run_long(&database, command.clone(), BUILD_DEADLINE)
+            } else {
+                self.run_on(&database, command.clone(), self.answer)
+            }
         };
         let answer = if once { ask() } else { deadline::ride_out(ask) };
         let answer = answer.with_context(|| failed(&command, on))?;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{PipeReader, PipeWriter, Read, Write as _};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -77,6 +77,7 @@ pub struct Exec {
     stdin: Option<Vec<u8>>,
     deadline: Duration,
     on_stderr: Option<LineCallback>,
+    progress: Option<(Duration, mpsc::Receiver<()>)>,
 }
 
 impl std::fmt::Debug for Exec {
@@ -96,6 +97,7 @@ impl Exec {
             stdin: None,
             deadline: DEFAULT_DEADLINE,
             on_stderr: None,
+            progress: None,
         }
     }
 
@@ -108,6 +110,12 @@ impl Exec {
     /// The longest the command may run.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// The longest the command may run without a sign of progress; the signs end with their senders.
+    pub fn progress(mut self, silence: Duration, signs: mpsc::Receiver<()>) -> Self {
+        self.progress = Some((silence, signs));
         self
     }
 

@@ -9,7 +9,7 @@ use mongodb::error::ErrorKind;
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
-use super::deadline::{PAUSE, RIDE_OUT, is_broken};
+use super::deadline::{PAUSE, RIDE_OUT, is_broken, within};
 use super::fence::TOKEN_ID;
 use super::index_spec::{Buildable, NEVER_S};
 use super::{DUPLICATE_KEY, Live, OPTION_REFUSED, server_code};
@@ -71,24 +71,31 @@ impl Live {
     pub fn rename(&self, from: &str, to: &str) -> Result<Renamed> {
         let full = |name: &str| format!("{}.{name}", self.name());
         let command = doc! { "renameCollection": full(from), "to": full(to), "dropTarget": false };
-        let started = Instant::now();
-        let mut answer = self.change(command.clone());
-        while answer.as_ref().is_err_and(is_broken) && started.elapsed() < RIDE_OUT {
-            // It may have been done: the names tell, before it is asked for again.
-            wait::pause(PAUSE);
+        let renamed = self.change_once(&command, || {
             let there = self.listed()?;
-            if !there.contains_key(from) && there.contains_key(to) {
-                return Ok(Renamed::Done);
-            }
-            answer = self.change(command.clone());
-        }
-        match answer {
-            Ok(_) => Ok(Renamed::Done),
+            Ok(!there.contains_key(from) && there.contains_key(to))
+        });
+        match renamed {
+            Ok(()) => Ok(Renamed::Done),
             Err(error) => match server_code(&error) {
                 Some(NOT_FOUND) => Ok(Renamed::NotThere),
                 Some(EXISTS) => Ok(Renamed::Taken),
                 _ => Err(error.context(format!("cannot rename `{from}` to `{to}`"))),
             },
+        }
+    }
+
+    /// A change that fails where it was done before: where the connection broke, `done` decides before it is asked for again.
+    fn change_once(&self, command: &Document, done: impl Fn() -> Result<bool>) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            match self.change(command.clone()) {
+                Err(error) if is_broken(&error) && started.elapsed() < RIDE_OUT => wait::pause(PAUSE),
+                answer => return answer.map(drop),
+            }
+            if done()? {
+                return Ok(());
+            }
         }
     }
 
@@ -116,8 +123,7 @@ impl Live {
     pub fn create_collection(&self, name: &str, options: &Document) -> Result<()> {
         let mut command = doc! { "create": name };
         command.extend(options.clone());
-        self.change(command)
-            .map(drop)
+        self.change_once(&command, || Ok(self.listed()?.contains_key(name)))
             .with_context(|| format!("cannot create the collection `{name}`"))
     }
 
@@ -128,8 +134,7 @@ impl Live {
         }
         let mut command = doc! { "create": name };
         command.extend(definition.options.clone());
-        self.change(command)
-            .map(drop)
+        self.change_once(&command, || Ok(self.view(name)?.as_ref() == Some(definition)))
             .with_context(|| format!("cannot create the view `{name}`"))
     }
 
@@ -149,10 +154,16 @@ impl Live {
     ) -> Result<Vec<(usize, String)>> {
         let inserting = || format!("cannot insert into `{}.{collection}`", self.name());
         let target = self.database.collection::<RawDocumentBuf>(collection);
-        let Err(error) = target.insert_many(documents).ordered(false).run() else {
+        let documents = documents.to_vec();
+        // Not again where the connection broke: what was inserted would be refused as taken.
+        let inserted = within(self.answer, &self.host, move || {
+            target.insert_many(documents).ordered(false).run()
+        });
+        let Err(error) = inserted else {
             return Ok(Vec::new());
         };
-        let ErrorKind::InsertMany(failed) = error.kind.as_ref() else {
+        let failed = error.downcast_ref::<mongodb::error::Error>();
+        let Some(ErrorKind::InsertMany(failed)) = failed.map(|error| error.kind.as_ref()) else {
             return Err(error).with_context(inserting);
         };
         if failed.write_concern_error.is_some() {
@@ -172,16 +183,17 @@ impl Live {
                     .build(),
             )
             .build();
-        let target = self
-            .database
-            .collection_with_options::<Document>(collection, durable);
         self.prove()?;
         for (number, line) in lines {
-            target
-                .replace_one(doc! { "_id": number }, doc! { "_id": number, "line": line })
-                .upsert(true)
-                .run()
-                .with_context(|| format!("cannot write `{}.{collection}`", self.name()))?;
+            let kept = (collection.to_owned(), durable.clone());
+            let line = doc! { "_id": *number, "line": line };
+            let number = *number;
+            self.ask(move |_, database| {
+                let target = database.collection_with_options::<Document>(&kept.0, kept.1.clone());
+                let written = target.replace_one(doc! { "_id": number }, line.clone());
+                written.upsert(true).run()
+            })
+            .with_context(|| format!("cannot write `{}.{collection}`", self.name()))?;
         }
         Ok(())
     }

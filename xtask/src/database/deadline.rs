@@ -1,7 +1,7 @@
 //! Every question to the server ends: the driver has no limit for one answer, so a server, or a proxy before it, that takes
 //! the connection and stays silent would be waited for for ever. And a connection that breaks for some seconds is no end.
 
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -28,15 +28,34 @@ pub(super) fn within<T: Send + 'static>(
     host: &str,
     call: impl FnOnce() -> mongodb::error::Result<T> + Send + 'static,
 ) -> Result<T> {
+    let silent = || Err(errors::database_silent(host, longest.as_secs_f32()).into());
+    while_alive(longest, silent, call)
+}
+
+/// Runs a call of the driver that takes long on a good server. Each time so much has passed, `alive` decides whether to go on.
+pub(super) fn while_alive<T: Send + 'static>(
+    each: Duration,
+    mut alive: impl FnMut() -> Result<()>,
+    call: impl FnOnce() -> mongodb::error::Result<T> + Send + 'static,
+) -> Result<T> {
     let (sender, answer) = sync_channel(1);
-    std::thread::Builder::new()
-        .name("database".into())
-        .spawn(move || drop(sender.send(call())))
-        .map_err(|error| anyhow!("cannot start a thread for the database: {error}"))?;
-    match answer.recv_timeout(longest) {
-        Ok(answered) => Ok(answered?),
-        Err(_) => Err(errors::database_silent(host, longest.as_secs_f32()).into()),
+    on_a_thread(move || drop(sender.send(call())))?;
+    loop {
+        match answer.recv_timeout(each) {
+            Ok(answered) => return Ok(answered?),
+            Err(RecvTimeoutError::Timeout) => alive()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("the driver gave no answer")),
+        }
     }
+}
+
+/// Starts a thread that may wait for a server without an end.
+pub(super) fn on_a_thread(work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name("database".into());
+    let started = thread.spawn(work);
+    started
+        .map(drop)
+        .map_err(|error| anyhow!("cannot start a thread for the database: {error}"))
 }
 
 /// Asks again after a connection that broke, for a bounded time. Only for what is the same when done twice.

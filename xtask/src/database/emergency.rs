@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use mongodb::bson::{Document, doc};
 use mongodb::options::{Acknowledgment, CollectionOptions, ReturnDocument, WriteConcern};
+use mongodb::sync::{Collection, Database};
 
 use super::Live;
 use crate::domain::inventory::EMERGENCY_COLLECTION;
@@ -15,12 +16,11 @@ impl Live {
     pub fn take_emergency_lock(&self, token: &str, note: &str) -> Result<(String, String)> {
         let ours = doc! { "_id": ID };
         let first = doc! { "$setOnInsert": { "token": token, "note": note } };
-        let found = self
-            .emergencies()
-            .find_one_and_update(ours, first)
-            .upsert(true)
-            .return_document(ReturnDocument::After)
-            .run();
+        let found = self.ask(move |_, database| {
+            let locks = emergencies(database);
+            let taken = locks.find_one_and_update(ours.clone(), first.clone());
+            taken.upsert(true).return_document(ReturnDocument::After).run()
+        });
         let found =
             found.with_context(|| format!("cannot write `{}.{EMERGENCY_COLLECTION}`", self.name()))?;
         read(&found.context("the server has lost the lock")?)
@@ -28,19 +28,21 @@ impl Live {
 
     /// Token and note of the lock; `None` where nobody has it.
     pub fn emergency_lock(&self) -> Result<Option<(String, String)>> {
-        let found = self.emergencies().find_one(doc! { "_id": ID }).run();
+        let found = self.ask(|_, database| emergencies(database).find_one(doc! { "_id": ID }).run());
         let found = found.with_context(|| format!("cannot read `{}.{EMERGENCY_COLLECTION}`", self.name()))?;
         found.as_ref().map(read).transpose()
     }
 
     /// Writes another note beside the token.
     pub fn note_emergency(&self, token: &str, note: &str) -> Result<()> {
-        let emergencies = self.emergencies();
-        let noted = emergencies.update_one(
+        let (ours, note) = (
             doc! { "_id": ID, "token": token },
             doc! { "$set": { "note": note } },
         );
-        let noted = noted.run();
+        let noted = self.ask(move |_, database| {
+            let locks = emergencies(database);
+            locks.update_one(ours.clone(), note.clone()).run()
+        });
         noted
             .map(drop)
             .with_context(|| format!("cannot write `{}.{EMERGENCY_COLLECTION}`", self.name()))
@@ -50,16 +52,15 @@ impl Live {
     pub fn drop_emergency_lock(&self) -> Result<()> {
         self.drop_own(EMERGENCY_COLLECTION)
     }
+}
 
-    fn emergencies(&self) -> mongodb::sync::Collection<Document> {
-        let majority = WriteConcern::builder()
-            .w(Acknowledgment::Majority)
-            .journal(true)
-            .build();
-        let durable = CollectionOptions::builder().write_concern(majority).build();
-        self.database
-            .collection_with_options(EMERGENCY_COLLECTION, durable)
-    }
+fn emergencies(database: &Database) -> Collection<Document> {
+    let majority = WriteConcern::builder()
+        .w(Acknowledgment::Majority)
+        .journal(true)
+        .build();
+    let durable = CollectionOptions::builder().write_concern(majority).build();
+    database.collection_with_options(EMERGENCY_COLLECTION, durable)
 }
 
 fn read(found: &Document) -> Result<(String, String)> {

@@ -37,7 +37,7 @@ impl Live {
     /// Asks for versions and topology.
     pub fn server(&self) -> Result<Server> {
         let build = self.command(&doc! { "buildInfo": 1 })?;
-        let hello = self.command(&doc! { "hello": 1 })?;
+        let hello = self.hello()?;
         Ok(Server {
             host: self.host.clone(),
             version: build
@@ -48,19 +48,20 @@ impl Live {
         })
     }
 
+    /// What the server reports of itself and of its replica set.
+    pub fn hello(&self) -> Result<Document> {
+        self.command(&doc! { "hello": 1 })
+    }
+
     /// Names of the databases that our user may see.
     pub fn databases(&self) -> Result<Vec<String>> {
-        let names = self.client.list_database_names().run();
+        let names = self.ask(|client, _| client.list_database_names().run());
         names.context("the server does not list its databases")
     }
 
     /// Names of all databases; an error where our user may see only some of them.
     pub fn all_databases(&self) -> Result<Vec<String>> {
-        let names = self
-            .client
-            .list_database_names()
-            .authorized_databases(false)
-            .run();
+        let names = self.ask(|client, _| client.list_database_names().authorized_databases(false).run());
         names.context("the server does not list all of its databases")
     }
 

@@ -55,11 +55,15 @@ impl Live {
         let token = i64::try_from(fence.token)?;
         let earlier = doc! { "_id": TOKEN_ID, "token": { "$lte": token } };
         let own = doc! { "$set": { "token": token, "operation": fence.operation.as_str() } };
-        let target = self.database.collection::<Document>(collection);
-        match target.update_one(earlier, own).upsert(true).run() {
+        let name = collection.to_owned();
+        let claimed = self.ask(move |_, database| {
+            let target = database.collection::<Document>(&name);
+            target.update_one(earlier.clone(), own.clone()).upsert(true).run()
+        });
+        match claimed {
             Ok(_) => {}
             // The collection has a later token: what was meant for an earlier one would be inserted beside it.
-            Err(error) if is_duplicate(&error) => return Err(fence.lost()),
+            Err(error) if error.downcast_ref().is_some_and(is_duplicate) => return Err(fence.lost()),
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot write `{}.{collection}`", self.name()));
             }
@@ -77,10 +81,12 @@ impl Live {
         let Some(collection) = &self.claimed else {
             return Ok(());
         };
-        let target = self.database.collection::<Document>(collection);
-        let found = target
-            .find_one(doc! { "_id": TOKEN_ID })
-            .run()
+        let name = collection.clone();
+        let found = self
+            .ask(move |_, database| {
+                let target = database.collection::<Document>(&name);
+                target.find_one(doc! { "_id": TOKEN_ID }).run()
+            })
             .with_context(|| format!("cannot read `{}.{collection}`", self.name()))?;
         let token = found.and_then(|found| found.get_i64("token").ok());
         if token == Some(i64::try_from(fence.token)?) {

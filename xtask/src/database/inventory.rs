@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
-use super::deadline::{ride_out, within};
 use super::normal_form::{comparable_index, is_capped, listed_options};
 use super::{Live, server_code};
 use crate::archive::crc::Crc64;
@@ -69,16 +68,14 @@ impl Live {
 
     /// All that a command with a cursor lists: a few answers, each small.
     fn all_of(&self, command: &Document) -> Result<Vec<Document>> {
-        let listed = ride_out(|| {
-            let (database, command) = (self.database.clone(), command.clone());
-            within(self.answer, &self.host, move || {
-                let mut cursor = database.run_cursor_command(command).run()?;
-                let mut listed = Vec::new();
-                while cursor.advance()? {
-                    listed.push(cursor.current().to_owned());
-                }
-                Ok(listed)
-            })
+        let command = command.clone();
+        let listed = self.ask(move |_, database| {
+            let mut cursor = database.run_cursor_command(command.clone()).run()?;
+            let mut listed = Vec::new();
+            while cursor.advance()? {
+                listed.push(cursor.current().to_owned());
+            }
+            Ok(listed)
         })?;
         let documents = listed.iter().map(|raw| Ok(raw.as_ref().try_into()?));
         documents.collect()
@@ -151,11 +148,11 @@ impl Live {
 
     /// Documents and bytes as the server's statistics state them: at once, and right on an idle server.
     fn stated_size(&self, collection: &str) -> Result<(u64, u64)> {
-        let documents = self
-            .database
-            .collection::<RawDocumentBuf>(collection)
-            .estimated_document_count()
-            .run();
+        let name = collection.to_owned();
+        let documents = self.ask(move |_, database| {
+            let counted = database.collection::<RawDocumentBuf>(&name);
+            counted.estimated_document_count().run()
+        });
         let documents = documents.with_context(|| format!("cannot count `{}.{collection}`", self.name()))?;
         // Statistics may need a role that counting does not: a size of 0 hurts nobody.
         let stats = self.command(&doc! { "collStats": collection });

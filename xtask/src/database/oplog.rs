@@ -18,7 +18,7 @@ pub enum OplogAccess {
 impl Live {
     /// Asks what mongodump would need: a member of a replica set, and the role to read `local`.
     pub fn oplog(&self) -> Result<OplogAccess> {
-        let hello = self.command(&doc! { "hello": 1 })?;
+        let hello = self.hello()?;
         if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
             let why = "this is a sharded cluster, which has no oplog";
             return Ok(OplogAccess::No(why.to_owned()));
@@ -27,12 +27,10 @@ impl Live {
             let why = "the server is no member of a replica set and has no oplog";
             return Ok(OplogAccess::No(why.to_owned()));
         };
-        let entry = self
-            .with_database("local")
-            .database()
-            .collection::<Document>("oplog.rs")
-            .find_one(doc! {})
-            .run();
+        let entry = self.with_database("local").ask(|_, local| {
+            let oplog = local.collection::<Document>("oplog.rs");
+            oplog.find_one(doc! {}).run()
+        });
         Ok(match entry {
             Ok(Some(_)) => OplogAccess::Readable(set.to_owned()),
             Ok(None) => OplogAccess::No("the oplog is empty".to_owned()),
@@ -43,9 +41,10 @@ impl Live {
 }
 
 /// The server's word for it, where it has one: all of its answer is a page.
-fn brief(error: &mongodb::error::Error) -> String {
-    match error.kind.as_ref() {
-        ErrorKind::Command(command) => command.code_name.clone(),
+fn brief(error: &anyhow::Error) -> String {
+    let refused = error.downcast_ref::<mongodb::error::Error>();
+    match refused.map(|error| error.kind.as_ref()) {
+        Some(ErrorKind::Command(command)) => command.code_name.clone(),
         _ => error.to_string(),
     }
 }

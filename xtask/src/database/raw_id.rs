@@ -57,7 +57,7 @@ impl Live {
         &self,
         collection: &str,
         ids: &[RawId],
-        mut visit: impl FnMut(&[u8]) -> Result<()>,
+        visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let reading = || format!("cannot read `{}.{collection}`", self.name());
         let numbered: Vec<String> = (0..ids.len()).map(|number| number.to_string()).collect();
@@ -74,12 +74,11 @@ impl Live {
             RawDocumentBuf::from_bytes(filter).with_context(reading)?,
         );
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
-        let cursor = self.database.run_raw_cursor_command(command);
-        let mut cursor = cursor.selection_criteria(primary).run().with_context(reading)?;
-        while cursor.advance().with_context(reading)? {
-            visit(cursor.current().as_bytes())?;
-        }
-        Ok(())
+        let cursor = self.ask(move |_, database| {
+            let cursor = database.run_raw_cursor_command(command.clone());
+            cursor.selection_criteria(primary.clone()).run()
+        });
+        self.read_out(cursor.with_context(reading)?, reading, visit)
     }
 }
 

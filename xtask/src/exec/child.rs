@@ -30,6 +30,8 @@ pub(super) struct Child {
     pub handle: duct::Handle,
     pub group: ProcessGroup,
     watchdog: Watchdog,
+    /// The longest silence, and whether the child was ended for a longer one.
+    progress: Option<(Duration, JoinHandle<bool>)>,
     /// Set once we ended it ourselves.
     ending: Option<Watchdog>,
     stderr: JoinHandle<Vec<String>>,
@@ -77,6 +79,9 @@ impl Child {
             command,
             handle,
             watchdog: group.watch(exec.deadline),
+            progress: exec
+                .progress
+                .map(|(silence, signs)| (silence, group.watch_progress(silence, signs))),
             group,
             ending: None,
             stderr: std::thread::spawn(move || collect_stderr(stderr, TAIL_LINES, on_stderr.as_ref())),
@@ -105,6 +110,15 @@ impl Child {
         self.group.kill();
         let stderr_tail = self.stderr.join().unwrap_or_default();
         check_interrupted()?;
+        if let Some((silence, watched)) = self.progress
+            && watched.join().unwrap_or_default()
+        {
+            let (limit_s, tail) = (silence.as_secs_f64(), indented(&stderr_tail));
+            bail!(
+                "`{}` made no progress for {limit_s} s and was stopped{tail}",
+                self.command
+            );
+        }
         if !in_time {
             let (limit_s, tail) = (self.deadline.as_secs_f64(), indented(&stderr_tail));
             bail!(

@@ -63,6 +63,23 @@ impl ProcessGroup {
         Watchdog { stop, thread }
     }
 
+    /// Ends the group when no sign of progress comes for so long; the signs end with their senders. Gives whether it did.
+    pub(super) fn watch_progress(&self, silence: Duration, signs: mpsc::Receiver<()>) -> JoinHandle<bool> {
+        let leader = self.0;
+        std::thread::spawn(move || {
+            loop {
+                match signs.recv_timeout(silence) {
+                    Ok(()) => {}
+                    Err(RecvTimeoutError::Disconnected) => return false,
+                    Err(RecvTimeoutError::Timeout) => break,
+                }
+            }
+            // It waits for an answer: there is nothing to be put in order.
+            signal_group(leader, Signal::KILL);
+            true
+        })
+    }
+
     fn signal(&self, signal: Signal) {
         signal_group(self.0, signal);
     }

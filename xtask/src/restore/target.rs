@@ -237,8 +237,7 @@ fn members(uri: &Secret) -> Result<BTreeSet<String>> {
 
 /// The members that the server itself reports: a connection string may name one of them alone.
 fn reported_members(live: &Live) -> BTreeSet<String> {
-    let hello = live.database().run_command(doc! { "hello": 1 }).run();
-    let hello = hello.unwrap_or_default();
+    let hello = live.hello().unwrap_or_default();
     let lists = ["hosts", "passives", "arbiters"].into_iter();
     let listed = lists.filter_map(|list| hello.get_array(list).ok()).flatten();
     let me = hello.get_str("me").ok().map(normal);

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result};
 use regex::Regex;
 use xshell::{Shell, cmd};
 
+use crate::connection::longest_silence;
 use crate::domain::manifest::OPLOG_COLLECTION;
 use crate::exec::{Exec, Finished};
 use crate::report;
@@ -28,7 +29,7 @@ const DEADLINE: Duration = Duration::from_hours(6);
 
 /// So long a silence is no dump: with `serverSelectionTimeoutMS` in its connection string mongodump waits for a server
 /// that is gone without an end, and does not obey a SIGTERM either.
-const SILENCE: Duration = Duration::from_mins(5);
+pub(super) const SILENCE: Duration = Duration::from_mins(5);
 /// What a pipe holds on Linux; so many of these are read before they are asked for.
 const PIPE_BYTES: usize = 64 << 10;
 const CHUNKS_AHEAD: usize = 16;
@@ -159,7 +160,8 @@ impl Read for Stream<'_> {
         if count > 0 || buffer.is_empty() {
             return Ok(count);
         }
-        match self.arriving.recv_timeout(SILENCE) {
+        let silence = longest_silence(SILENCE);
+        match self.arriving.recv_timeout(silence) {
             Ok(chunk) => {
                 self.chunk = Cursor::new(chunk?);
                 self.config = None;
@@ -170,7 +172,7 @@ impl Read for Stream<'_> {
                 Ok(0)
             }
             Err(RecvTimeoutError::Timeout) => {
-                let silent = format!("mongodump sent nothing for {} s", SILENCE.as_secs());
+                let silent = format!("mongodump sent nothing for {} s", silence.as_secs());
                 Err(std::io::Error::new(ErrorKind::TimedOut, silent))
             }
         }

@@ -4,25 +4,25 @@
 //! checked with a dry run first. Exit code 0 is not proof: documents that the server refuses are only counted in the
 //! last line, and an option `--nsInclude` that matches nothing is a success too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use regex::Regex;
 use xshell::{Cmd, Shell, cmd};
 
+use crate::connection::longest_silence;
 use crate::exec::{Exec, Finished, is_broken_pipe};
 use crate::report;
 use crate::secret::Secret;
 use crate::sync::lock;
 use crate::tools::mongo_config::ConfigFile;
+use crate::tools::mongodump::SILENCE;
 
 /// A restore that takes longer is stopped.
 const DEADLINE: Duration = Duration::from_hours(6);
-/// The dry run reads only the archive's beginning.
-const DRY_RUN_DEADLINE: Duration = Duration::from_mins(5);
 /// Names that are left out in one run; more would not fit an argument list.
 pub const MAX_EXCLUDED: usize = 2_000;
 
@@ -71,7 +71,8 @@ pub fn check_renaming(
     let found = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = Arc::clone(&found);
     let exec = Exec::new(request.command(sh, &config, &["--dryRun", "-vv"])?)
-        .deadline(DRY_RUN_DEADLINE)
+        // It reads only the archive's beginning.
+        .deadline(longest_silence(SILENCE))
         .on_stderr(move |line| {
             if let Some((_, renaming)) = line.split_once("found collection ")
                 && renaming.contains(" bson to restore to ")
@@ -116,17 +117,44 @@ pub fn restore(
         let config = config.as_ref().context("the configuration is gone")?;
         Exec::new(request.command(sh, config, &[])?)
     };
+    let (sign, signs) = mpsc::channel();
+    let (printed, written) = (sign.clone(), sign);
+    let shown = Mutex::new(HashSet::new());
+    let exec = exec.progress(longest_silence(SILENCE), signs);
     let exec = exec.deadline(DEADLINE).on_stderr(move |line| {
         report::trace(line);
+        // It prints how far it is all the time, also where it is no farther than before.
+        let text = line.split_once('\t').map_or(line, |(_, text)| text);
+        if lock(&shown).insert(text.to_owned()) {
+            printed.send(()).ok();
+        }
         // Its first line comes after it has read its configuration: the file need not stay on the disk.
         lock(&read).take();
         if let Some(counts) = parse_last_line(line) {
             *lock(&seen) = Some(counts);
         }
     });
-    let (written, finished) = exec.stream_in(|pipe| feed(pipe))?;
+    let (written, finished) = exec.stream_in(|pipe| feed(&mut Watched { pipe, written }))?;
     let counts = *lock(&last);
     judge(written, &finished, counts)
+}
+
+/// What the tool takes of its input is a sign of progress.
+struct Watched<'a> {
+    pipe: &'a mut dyn Write,
+    written: mpsc::Sender<()>,
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let count = self.pipe.write(buffer)?;
+        self.written.send(()).ok();
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.pipe.flush()
+    }
 }
 
 fn judge(written: Result<()>, finished: &Finished, counts: Option<(u64, u64)>) -> Result<Restored> {

@@ -6,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc, serialize_to_vec};
 
@@ -31,6 +32,8 @@ const OF_SMALL_TIERS: [(&str, &[u8]); 4] = [
     ("createIndexes", b"\x10w\0"),
     ("dbStats", b"\x10dbStats\0"),
 ];
+/// How long a connection that breaks stays broken.
+pub const BROKEN: Duration = Duration::from_secs(5);
 /// A longer message is none.
 const LIMIT_BYTES: usize = 64 << 20;
 
@@ -39,6 +42,10 @@ const LIMIT_BYTES: usize = 64 << 20;
 pub enum Fault {
     /// Nothing passes any more.
     Cut,
+    /// The same for some seconds: then everything passes again.
+    Breaks,
+    /// Connections stand and are taken, and nothing passes.
+    Silent,
     /// The next command does not arrive, and its connection ends.
     NotSent,
     /// The next command is done, and its connection ends instead of an answer.
@@ -52,10 +59,17 @@ impl Fault {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cut => "cut",
+            Self::Breaks => "breaks",
+            Self::Silent => "silent",
             Self::NotSent => "not-sent",
             Self::AnswerLost => "answer-lost",
             Self::Garbage => "garbage",
         }
+    }
+
+    /// Whether it happens to one command, and not to all from then on.
+    const fn is_once(self) -> bool {
+        matches!(self, Self::NotSent | Self::AnswerLost | Self::Garbage)
     }
 }
 
@@ -65,8 +79,21 @@ struct State {
     /// The collection that is listed as a time-series collection.
     timeseries: Option<String>,
     fault: Option<Fault>,
+    /// When a connection that breaks stands again.
+    until: Option<Instant>,
     /// Both ends of every connection.
     open: Vec<TcpStream>,
+}
+
+impl State {
+    /// Whether there is no connection now.
+    fn is_cut(&self) -> bool {
+        match self.fault {
+            Some(Fault::Cut) => true,
+            Some(Fault::Breaks) => self.until.is_some_and(|until| Instant::now() < until),
+            _ => false,
+        }
+    }
 }
 
 /// Ends with its process.
@@ -141,11 +168,19 @@ fn listener() -> (TcpListener, u16) {
 fn obey(mut asker: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let mut name = String::new();
     asker.read_to_string(&mut name)?;
-    let faults = [Fault::Cut, Fault::NotSent, Fault::AnswerLost, Fault::Garbage];
+    let faults = [
+        Fault::Cut,
+        Fault::Breaks,
+        Fault::Silent,
+        Fault::NotSent,
+        Fault::AnswerLost,
+        Fault::Garbage,
+    ];
     let fault = faults.into_iter().find(|fault| fault.name() == name);
     let mut state = lock(state);
     state.fault = Some(fault.unwrap_or_else(|| panic!("no fault is called {name:?}")));
-    if fault == Some(Fault::Cut) {
+    state.until = Some(Instant::now() + BROKEN);
+    if state.is_cut() {
         for stream in state.open.drain(..) {
             stream.shutdown(Shutdown::Both).ok();
         }
@@ -155,7 +190,7 @@ fn obey(mut asker: TcpStream, state: &Mutex<State>) -> io::Result<()> {
 
 fn serve(client: TcpStream, server: u16, state: &Arc<Mutex<State>>) -> io::Result<()> {
     let mut held = lock(state);
-    if held.fault == Some(Fault::Cut) {
+    if held.is_cut() {
         return Ok(());
     }
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
@@ -190,13 +225,16 @@ impl Connection {
     fn pass_requests(&self, state: &Mutex<State>) -> io::Result<()> {
         loop {
             let message = read_message(&self.client)?;
+            if lock(state).fault == Some(Fault::Silent) {
+                continue;
+            }
             if let Some(answer) = lock(state).small_tier.then(|| refusal(&message)).flatten() {
                 (&self.client).write_all(&answer)?;
                 continue;
             }
             if is_ours(&message) {
                 let mut state = lock(state);
-                let once = state.fault.take_if(|fault| *fault != Fault::Cut);
+                let once = state.fault.take_if(|fault| fault.is_once());
                 drop(state);
                 if once == Some(Fault::NotSent) {
                     return Ok(());
@@ -210,6 +248,9 @@ impl Connection {
     fn pass_answers(&self, state: &Mutex<State>) -> io::Result<()> {
         loop {
             let mut message = read_message(&self.server)?;
+            if lock(state).fault == Some(Fault::Silent) {
+                continue;
+            }
             if let Some(collection) = &lock(state).timeseries {
                 list_as_timeseries(&mut message, collection);
             }

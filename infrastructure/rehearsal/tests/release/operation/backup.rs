@@ -14,7 +14,7 @@ use super::table::{Cell, Table};
 use rehearsal::test_env::restore::{RestoreEnv, seed};
 
 /// Of so many cells one is in the sample.
-const SAMPLE: usize = 8;
+const SAMPLE: usize = 11;
 /// How an encrypted file begins.
 const ENCRYPTED: &[u8] = b"age-encryption.org/";
 const METADATA: &str = "backup-metadata.";

@@ -9,7 +9,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/release/operati
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/release/operation/disturb.c");
 const HOUR_S: i64 = 3600;
 
-pub const COLUMNS: [&str; 9] = [
+pub const COLUMNS: [&str; 11] = [
     "killed",
     "hangs, then Ctrl-C",
     "fails",
@@ -19,7 +19,12 @@ pub const COLUMNS: [&str; 9] = [
     "clock an hour ahead",
     "clock an hour back",
     "network cut",
+    "connection breaks for 5 s",
+    "silent",
 ];
+
+/// Where the database is silent, this is how long it is waited for.
+const SILENCE_S: u32 = 3;
 
 /// What the step is about to ask: this is what fails, and whose answer is garbage or lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +56,8 @@ pub fn how(column: usize, asks: Asks, proxy: &Proxy) -> String {
         ("clock an hour ahead", _) => format!("clock:{HOUR_S}"),
         ("clock an hour back", _) => format!("clock:-{HOUR_S}"),
         ("network cut", _) => network(Fault::Cut),
+        ("connection breaks for 5 s", _) => network(Fault::Breaks),
+        ("silent", _) => network(Fault::Silent),
         (column, _) => panic!("no fault is called {column}"),
     }
 }
@@ -74,11 +81,15 @@ impl Library {
 
     /// The environment in which it does its work; `journal` is the end of the path of the one whose lines are read.
     pub fn env(&self, journal: &str, at: &str, how: &str) -> Vec<(&'static str, String)> {
-        vec![
+        let mut env = vec![
             ("LD_PRELOAD", self.0.to_str().unwrap().to_owned()),
             ("DISTURB_FILE", journal.to_owned()),
             ("DISTURB_AT", at.to_owned()),
             ("DISTURB_HOW", how.to_owned()),
-        ]
+        ];
+        if how.ends_with(Fault::Silent.name()) {
+            env.push(("XTASK_DATABASE_SILENCE_S", SILENCE_S.to_string()));
+        }
+        env
     }
 }

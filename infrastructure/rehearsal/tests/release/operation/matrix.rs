@@ -8,7 +8,7 @@ use super::fault::{Asks, COLUMNS, how};
 use super::table::Table;
 
 /// Of so many cells one is in the sample.
-const SAMPLE: usize = 7;
+const SAMPLE: usize = 8;
 
 /// The steps in the order in which they began.
 fn steps(journal: &[Value]) -> Vec<String> {

@@ -11,7 +11,7 @@ use rehearsal::test_env::restore::RestoreEnv;
 use rehearsal::test_env::restore::crash::{CrashCase, NEW_DOCUMENTS};
 
 /// Of so many cells one is in the sample.
-const SAMPLE: usize = 8;
+const SAMPLE: usize = 11;
 
 /// The steps: their moments, and what each asks. `BACKUP` is the folder of the one that is restored.
 const STEPS: [(&str, &str, Asks); 17] = [
