@@ -21,8 +21,8 @@ use crate::domain::step;
 use environment::{Lists, OneOfEach};
 
 pub use environment::{
-    AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, MongodbConfig,
-    PartPlace, RailwayConfig, UploadFrom, VariableConfig,
+    AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig,
+    MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig,
 };
 pub use incremental::IncrementalAbove;
 pub use mask::{FixedValue, MaskRule};
@@ -56,6 +56,8 @@ pub struct Config<E = EnvironmentConfig> {
     pub backup: BackupConfig,
     #[serde(default)]
     pub restore: RestoreConfig,
+    #[serde(default)]
+    pub rollback: RollbackConfig,
     /// What becomes of fields where a backup is copied into another environment: `collection.path.to.field`.
     #[serde(default)]
     pub mask: BTreeMap<String, MaskRule>,
@@ -109,6 +111,7 @@ impl<E: Into<EnvironmentConfig>> Config<E> {
             github: self.github,
             backup: self.backup,
             restore: self.restore,
+            rollback: self.rollback,
             migrations: self.migrations,
             deploy: self.deploy,
             approval: self.approval,
@@ -259,6 +262,8 @@ pub struct RestoreConfig {
     pub keep_old_hours: u32,
     /// Command lines that stop writers before the swap and let them go after it.
     pub quiesce: Option<QuiesceConfig>,
+    /// What is done after data were restored, also within a rollback.
+    pub after: Vec<AfterConfig>,
     /// Environment variable with the secret that masked values are hashed with.
     pub mask_key: Option<String>,
     /// Whether each backup gets hashes that no other has.
@@ -270,10 +275,33 @@ impl Default for RestoreConfig {
         Self {
             keep_old_hours: 72,
             quiesce: None,
+            after: Vec::new(),
             mask_key: None,
             mask_per_backup: true,
         }
     }
+}
+
+/// What happens around a rollback.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RollbackConfig {
+    /// What is done when code and data are those of the target.
+    pub after: Vec<AfterConfig>,
+}
+
+/// A command that is run afterwards: program and arguments, no shell. It may run twice: a machine may be lost before its end is
+/// recorded.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AfterConfig {
+    /// Its name in plans, steps and messages.
+    pub name: String,
+    pub command: Vec<String>,
+    /// Environment variables with secrets that it needs.
+    #[serde(default)]
+    pub env: Vec<String>,
+    pub deadline_s: u64,
 }
 
 /// Hooks around the swap: program and arguments, no shell.
@@ -527,6 +555,8 @@ impl Config {
                 names.extend(adapter.env.clone());
             }
         }
+        let after = self.restore.after.iter().chain(&self.rollback.after);
+        names.extend(after.flat_map(|command| command.env.clone()));
         for frontend in &environment.frontends {
             names.extend(frontend.protection_bypass.clone());
             names.extend(frontend.build_env.clone());

@@ -1,6 +1,7 @@
 //! One framework for everything that changes something live: lock and ledger on the git remote, a local journal, steps
 //! with a budget, resume and undo.
 
+pub mod after;
 pub mod append;
 pub mod budget;
 pub mod job_limit;

@@ -5,6 +5,7 @@ pub mod break_glass;
 pub mod checkout;
 pub mod commit_checks;
 pub mod deploy;
+pub mod external;
 pub mod ledger_repair;
 pub mod migrations;
 mod never_live;

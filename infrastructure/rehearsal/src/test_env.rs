@@ -114,9 +114,9 @@ impl TestEnv {
         let mut contained = platforms(&uri, &secrets);
         if let Some(adopted) = &adopted {
             adopted.add_secrets(&mut secrets)?;
-            let own = adopted.railway(&secrets)?;
-            for (key, value) in own.as_object().into_iter().flatten() {
-                contained["railway"][key] = value.clone();
+            let own = adopted.platforms(&secrets)?;
+            for platform in ["railway", "vercel"] {
+                adopted::merge(&mut contained[platform], &own[platform]);
             }
         }
         let platform = Platform::start(
@@ -336,6 +336,11 @@ impl TestEnv {
         })
     }
 
+    /// The team's repository, where one was adopted.
+    pub const fn adopted(&self) -> Option<&Adopted> {
+        self.adopted.as_ref()
+    }
+
     /// What is not the team's own in this environment, and why.
     pub fn replaced(&self) -> Vec<String> {
         self.adopted.as_ref().map(Adopted::replaced).unwrap_or_default()
@@ -346,16 +351,6 @@ impl TestEnv {
         let adopted = self.adopted.as_ref().context("no repository was adopted")?;
         adopted.mark(&self.clone_dir(), release)?;
         self.commit(&format!("Release {release}"), &adopted.branch())
-    }
-
-    /// What the frontend serves as the number of its release.
-    pub fn served_marker(&self) -> Result<String> {
-        let url = format!(
-            "{}/{}",
-            self.addresses.frontend.trim_end_matches('/'),
-            adopted::MARKER
-        );
-        Ok(get(&url)?.body_mut().read_to_string()?)
     }
 
     /// A bare remote and a clone with the configuration.

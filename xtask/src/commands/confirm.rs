@@ -4,8 +4,10 @@ use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result};
 
+use crate::config::ExternalConfig;
 use crate::context::Context;
 use crate::error::catalogue::operation as errors;
+use crate::release::external::{TickedExternal, TickedHow};
 use crate::report;
 
 /// Asks the operator to type `name` before a protected environment is changed.
@@ -14,6 +16,20 @@ pub fn confirm(ctx: &Context, what: &str, name: &str) -> Result<()> {
         return Ok(());
     }
     confirm_always(ctx, what, name)
+}
+
+/// Asks the operator to type the name of each system outside: what a rollback leaves as it is there, they see to themselves.
+pub fn tick(ctx: &Context, systems: &[ExternalConfig]) -> Result<Vec<TickedExternal>> {
+    let how = match (ctx.env().protected, ctx.yes) {
+        (false, _) => TickedHow::NotAsked,
+        (true, true) => TickedHow::Yes,
+        (true, false) => TickedHow::Typed,
+    };
+    for system in systems {
+        let what = format!("{} is not rolled back ({})", system.name, system.on_rollback);
+        confirm(ctx, &what, system.name.trim())?;
+    }
+    Ok(TickedExternal::all(ctx, systems, how))
 }
 
 /// Asks the operator to type `name`, whatever is changed.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use text::{plan_text, print_plan, print_prepared, print_result};
 
 use super::{Common, undo};
-use crate::commands::confirm::confirm;
+use crate::commands::confirm::{confirm, tick};
 use crate::context::Context;
 use crate::domain::operation::OperationId;
 use crate::domain::release::DatabaseChoice;
@@ -134,7 +134,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         allow_drift: args.allow_drift,
         over_migrations: args.over_migrations,
     };
-    let planned = rollback::plan(ctx, &target)?;
+    let mut planned = rollback::plan(ctx, &target)?;
     if args.plan {
         let preview = RollbackPreview {
             plan: &planned.plan,
@@ -148,6 +148,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     print_plan(&planned);
     let reason = reason(args)?;
     confirm(ctx, &format!("the rollback to {tag}"), tag)?;
+    planned.ticked = tick(ctx, &planned.plan.external)?;
     lock(ctx, args, &reason)?;
     if args.prepare {
         return print_prepared(ctx, KIND, &rollback::prepare(ctx, &planned, &reason)?);

@@ -2,10 +2,12 @@
 
 use anyhow::Result;
 
-use super::confirm::confirm;
+use super::confirm::{confirm, tick};
 use super::rollback::text::{print_plan, print_result};
+use crate::config::ExternalConfig;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
+use crate::release::external::TickedExternal;
 use crate::release::rollback::PlannedRollback;
 use crate::release::undo::{Operator, Reverted, RevertedData, Undo, undo};
 use crate::report;
@@ -28,6 +30,10 @@ impl Operator for Terminal<'_> {
 
     fn confirm(&self, name: &str) -> Result<()> {
         confirm(self.ctx, &format!("the undo of {}", self.operation), name)
+    }
+
+    fn tick(&self, systems: &[ExternalConfig]) -> Result<Vec<TickedExternal>> {
+        tick(self.ctx, systems)
     }
 }
 

@@ -6,7 +6,7 @@ mod one_of_each;
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub(super) use lists::{KEYS_OF_PARTS, Lists, PartPlatform};
 pub(super) use one_of_each::OneOfEach;
@@ -28,6 +28,17 @@ pub struct EnvironmentConfig {
     pub mongodb: Option<MongodbConfig>,
     /// Secrets that a deploy sets as variables on the platforms.
     pub variables: Vec<VariableConfig>,
+    /// Systems whose state no release and no backup has.
+    pub external: Vec<ExternalConfig>,
+}
+
+/// A system outside, whose state a rollback does not roll back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalConfig {
+    pub name: String,
+    /// What a rollback means for it, in words: who confirms the rollback confirms this too.
+    pub on_rollback: String,
 }
 
 /// A part that users see change as soon as it is uploaded: a service on Railway, or what a team's own programs deploy.

@@ -10,7 +10,11 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 pub use forms::{is_action, is_variable};
-use forms::{is_address, is_below, is_command, is_host, is_plain, is_reference, is_remote_path, is_word};
+use forms::{
+    is_address, is_below, is_command, is_host, is_part_name, is_plain, is_reference, is_remote_path, is_word,
+};
+
+use crate::domain::parts::{BACKEND, FRONTEND};
 
 use super::{ApprovalMethod, Config, S3Config, StorageConfig};
 
@@ -133,6 +137,28 @@ impl Rules<'_> {
                 self.require(is_command(command), keys, "needs a program");
             }
             self.seconds(&["restore", "quiesce", "deadline_s"], hooks.deadline_s);
+        }
+        let mut names = BTreeSet::new();
+        for (list, commands) in [
+            ("restore", &config.restore.after),
+            ("rollback", &config.rollback.after),
+        ] {
+            for (at, after) in commands.iter().enumerate() {
+                let at = at.to_string();
+                let keys = |key| [list, "after", at.as_str(), key];
+                // The names of single parts are left out of the names of steps.
+                let is_name =
+                    is_part_name(&after.name) && ![BACKEND, FRONTEND].contains(&after.name.as_str());
+                let message = "has lower-case letters, digits and `-` only, begins with a letter, and is not `backend` or `frontend`";
+                self.require(is_name, &keys("name"), message);
+                let is_new = names.insert(&after.name);
+                self.require(is_new, &keys("name"), "is that of another command too");
+                self.require(is_command(&after.command), &keys("command"), "needs a program");
+                self.seconds(&keys("deadline_s"), after.deadline_s);
+                for variable in &after.env {
+                    self.variable(&keys("env"), variable);
+                }
+            }
         }
         for (name, suite) in &config.tests {
             self.folder(&["tests", name, "dir"], &suite.dir);

@@ -46,6 +46,8 @@ enum DoneFor {
     Backend,
     /// Each frontend.
     Frontend,
+    /// Each command that is configured.
+    Command,
 }
 
 /// The enum, the list of all its values, and the table of names, impacts, budgets and parts, from one list.
@@ -98,12 +100,22 @@ steps! {
     /// The restored database is read again, and what only the previous collections had is exported.
     ProveDatabase = "prove database", Staged, Restore, Whole;
 
+    /// Who confirmed what a rollback means for the systems outside.
+    External = "external systems", Staged, Unbudgeted, Whole;
+    /// A command of `[[restore.after]]`.
+    AfterRestore = "after restore", Live, Unbudgeted, Command;
+    /// A command of `[[rollback.after]]`.
+    AfterRollback = "after rollback", Live, Unbudgeted, Command;
+
     /// From here on the operation can only be undone.
     Reverting = "going back", Staged, Unbudgeted, Whole;
     UndoSettleBackend = "undo: wait for the backend", Staged, Unbudgeted, Backend;
     UndoBackend = "undo: backend", Live, Redeploy, Backend;
     UndoFrontend = "undo: frontend", Live, Redeploy, Frontend;
     UndoDatabase = "undo: database", Live, Restore, Whole;
+
+    /// A command of either list.
+    UndoAfter = "undo: after", Live, Unbudgeted, Command;
 
     /// A restore on its own is about to swap.
     RestoreSwapBegins = "swap begins", Live, Unbudgeted, Whole;
@@ -139,7 +151,7 @@ impl Step {
         matches!(self.row().2, Work::Redeploy)
     }
 
-    /// Whether it is done once for each part of a release.
+    /// Whether it is done once for each part of a release, or each command.
     pub const fn is_of_parts(self) -> bool {
         !matches!(self.row().3, DoneFor::Whole)
     }
@@ -196,7 +208,7 @@ impl PartStep {
     pub fn part(&self) -> &str {
         self.part.as_deref().unwrap_or(match self.step.row().3 {
             DoneFor::Frontend => FRONTEND,
-            DoneFor::Backend | DoneFor::Whole => BACKEND,
+            DoneFor::Backend | DoneFor::Command | DoneFor::Whole => BACKEND,
         })
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use attempts::Attempts;
 use chrono::{DateTime, Utc};
 pub use failure::is_taken_over;
-use failure::{advice, untouched};
+use failure::{advice, is_after_the_whole, untouched};
 pub use proof::LockProof;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -364,14 +364,19 @@ impl Operation {
     /// # Errors
     /// Exit 4 where the ledger could not be written: what was asked for is live, and resuming records it.
     pub fn conclude(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
-        let again = if self.reverting { "--undo" } else { "--resume" };
-        let command = format!("cargo xtask {} {again} {}", self.kind, self.id);
+        let command = self.again();
         with_signals_deferred(|| self.finish(outcome, facts)).map_err(|error| {
             if is_taken_over(&error) {
                 return error;
             }
             ended::end_not_recorded(format!("{error:#}"), command).into()
         })
+    }
+
+    /// The command that finishes it.
+    pub fn again(&self) -> String {
+        let verb = if self.reverting { "--undo" } else { "--resume" };
+        format!("cargo xtask {} {verb} {}", self.kind, self.id)
     }
 
     /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
@@ -394,6 +399,9 @@ impl Operation {
         }
         if let Err(taken_over) = self.record_end(OperationOutcome::Stopped, &error) {
             return taken_over;
+        }
+        if is_after_the_whole(&error) {
+            return error;
         }
         errors::operation_stopped(format!("{error:#}"), advice(&error), kind, id).into()
     }

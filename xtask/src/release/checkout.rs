@@ -6,6 +6,7 @@
 //! lives, so those of killed processes can be told apart and are removed when the next operation begins.
 
 mod refuse;
+mod upload;
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -15,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::config::{BackendConfig, FrontendConfig, UploadFrom};
 use crate::context::Context;
+use crate::domain::parts::about;
 use crate::domain::root_directory::folder_for;
 use crate::error::catalogue::tools as errors;
 use crate::report;
@@ -59,7 +61,8 @@ impl Checkout {
         let checkout = Self::below(&root, &git, commit)?;
         checkout.compare()?;
         checkout.refuse_pointers(&sources)?;
-        for backend in environment.backends.iter().filter(|one| !one.is_uploaded_whole()) {
+        let by_folder = |one: &&BackendConfig| one.railway().is_some() && !one.is_uploaded_whole();
+        for backend in environment.backends.iter().filter(by_folder) {
             checkout.refuse_left_out(&refuse::plain(&backend.folder))?;
         }
         Ok(checkout)
@@ -93,8 +96,19 @@ impl Checkout {
         let folder = folder_for(source, root, |path| self.path(path).is_dir());
         let root = service.root_directory.as_deref().unwrap_or_default();
         let folder = folder.ok_or_else(|| errors::railway_root_directory(root, source.display()))?;
-        self.refuse_left_out(&folder)?;
+        if backend.railway().is_some() {
+            self.refuse_left_out(&folder)?;
+        }
         Ok(self.path(&folder))
+    }
+
+    /// What a plan has about the upload of a backend.
+    pub fn upload_note(&self, backend: &BackendConfig, folder: &Path) -> Result<String> {
+        let tree = self.path(Path::new(""));
+        let folder = folder.strip_prefix(&tree).unwrap_or(folder);
+        Ok(self
+            .upload_size(folder)?
+            .note(&about("the backend", &backend.name)))
     }
 
     /// The folder to build the frontend in, as the project on Vercel is set.
@@ -213,5 +227,51 @@ mod tests {
         sweep_below(&root).unwrap();
         assert!(!left.exists());
         assert!(living.path(Path::new("")).is_dir());
+    }
+
+    #[test]
+    fn the_size_of_an_upload_leaves_out_what_the_rules_in_and_above_its_folder_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clone, root) = (dir.path().join("clone"), dir.path().join("checkouts"));
+        std::fs::create_dir_all(&root).unwrap();
+        for (file, text) in [
+            (".railwayignore", "web\n*.mp4\n"),
+            (".gitignore", "dist\n"),
+            ("api/server.js", "12345"),
+            ("api/dist/built.js", "12345"),
+            ("api/intro.mp4", "1234567890"),
+            ("api/.railwayignore", "docs/\n"),
+            ("api/docs/a.md", "text"),
+            ("web/.railwayignore", "x\n"),
+            ("web/index.html", "page"),
+        ] {
+            let path = clone.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let sh = Shell::new().unwrap();
+        sh.change_dir(&clone);
+        cmd!(sh, "git init --quiet").run().unwrap();
+        cmd!(sh, "git add --all --force").run().unwrap();
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+        cmd!(sh, "git {identity...} commit --quiet -m first")
+            .run()
+            .unwrap();
+        let checkout = Checkout::below(&root, &Git::at(&clone, "origin"), "HEAD").unwrap();
+        let note = |folder: &str| {
+            checkout
+                .upload_size(Path::new(folder))
+                .unwrap()
+                .note("the backend")
+        };
+        assert_eq!(
+            note("api"),
+            "the upload of the backend has 3 files, 16 B; the rules in .railwayignore, api/.railwayignore leave out 2 committed files"
+        );
+        let whole = note("");
+        assert!(
+            whole.contains("has 5 files") && whole.contains("leave out 4 committed"),
+            "{whole}"
+        );
     }
 }

@@ -38,16 +38,21 @@ impl Settings {
         settings
     }
 
-    /// Each platform must find the folder of the commit that it builds.
-    pub fn check_folders(&self, checkout: &Checkout, preflight: &mut Preflight) {
+    /// Each platform must find the folder of the commit that it builds; gives notes for the plan about what is uploaded.
+    pub fn check_folders(&self, checkout: &Checkout, preflight: &mut Preflight) -> Vec<String> {
+        let mut notes = Vec::new();
         for (backend, service) in &self.services {
             let what = about("the backend's folder", &backend.name);
-            preflight.check(&what, checkout.backend(backend, service));
+            let folder = preflight.check(&what, checkout.backend(backend, service));
+            if let Some(folder) = folder.filter(|_| backend.railway().is_some()) {
+                notes.extend(preflight.check(&what, checkout.upload_note(backend, &folder)));
+            }
         }
         for (frontend, project) in &self.projects {
             let what = about("the frontend's folder", &frontend.name);
             preflight.check(&what, checkout.frontend(frontend, project));
         }
+        notes
     }
 
     /// Everything else that speaks against a release; gives notes for its plan.

@@ -18,6 +18,7 @@ pub use self::estimate::RollbackEstimate;
 use self::plan::{Made, RollbackPlan};
 use super::basis::PlanBasis;
 use super::checkout;
+use super::external::{TickedExternal, TickedHow};
 use super::platforms::{Platforms, each_at_once, frontend_back, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
@@ -25,6 +26,7 @@ use super::steps::{
     backend_back, backend_up, backup_step, check_release, require_off_machine, require_storage,
 };
 use crate::backup::{self, BackupFile};
+use crate::config::AfterConfig;
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
@@ -34,6 +36,7 @@ use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
 use crate::error::{CliError, ExitKind};
 use crate::health::ExpectedRelease;
+use crate::operation::after::AfterFailures;
 use crate::operation::run::{Operation, ResumeMode, is_taken_over};
 use crate::report;
 use crate::restore::{
@@ -89,6 +92,8 @@ pub struct PlannedRollback {
     pub estimate: RollbackEstimate,
     /// How much data the time holds that the platforms and the health checks leave; `None` where the database is kept.
     pub capacity: Option<DataCapacity>,
+    /// What was confirmed of the systems outside.
+    pub ticked: Vec<TickedExternal>,
     basis: PlanBasis,
 }
 
@@ -112,6 +117,9 @@ pub struct RolledBack {
     pub written_since: Vec<WrittenSince>,
     /// The backup that was restored; `None` where the database was kept.
     pub backup: Option<String>,
+    /// Systems outside, which were not rolled back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<TickedExternal>,
 }
 
 impl RolledBack {
@@ -151,6 +159,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
         plan,
         loss,
         estimate,
+        ticked: TickedExternal::all(ctx, &ctx.env().external, TickedHow::NotAsked),
         basis,
     })
 }
@@ -165,7 +174,7 @@ pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<R
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
     match planned.basis.require_unchanged(ctx, &operation.id) {
-        Ok(releases) => run(ctx, plan, operation, &releases),
+        Ok(releases) => run(ctx, plan, operation, &releases, &planned.ticked),
         Err(error) => Err(operation.fail(error)),
     }
 }
@@ -179,10 +188,10 @@ pub fn prepare(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result
     let plan = &planned.plan;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
-    let prepared = planned
-        .basis
-        .require_unchanged(ctx, &operation.id)
-        .and_then(|_| Rollback::open(ctx, plan, &operation)?.prepare().map(drop));
+    let prepared = planned.basis.require_unchanged(ctx, &operation.id).and_then(|_| {
+        external_step(plan, &operation, &planned.ticked)?;
+        Rollback::open(ctx, plan, &operation)?.prepare().map(drop)
+    });
     operation.pause_after(prepared)
 }
 
@@ -191,17 +200,37 @@ pub fn prepare(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result
 /// # Errors
 /// As [`start`].
 pub fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
-    let (operation, plan) = Operation::resume(ctx, id, KIND, ResumeMode::Continue)?;
-    run(ctx, &plan, operation, &Releases::read(ctx)?)
+    let (operation, plan): (_, RollbackPlan) = Operation::resume(ctx, id, KIND, ResumeMode::Continue)?;
+    let unasked = TickedExternal::all(ctx, &plan.external, TickedHow::NotAsked);
+    run(ctx, &plan, operation, &Releases::read(ctx)?, &unasked)
 }
 
-fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Releases) -> Result<RolledBack> {
+/// Records what was confirmed of the systems outside; gives what was recorded first.
+fn external_step(
+    plan: &RollbackPlan,
+    operation: &Operation,
+    ticked: &[TickedExternal],
+) -> Result<Vec<TickedExternal>> {
+    if plan.external.is_empty() {
+        return Ok(Vec::new());
+    }
+    operation.step(Step::External, || Ok(ticked.to_vec()))
+}
+
+fn run(
+    ctx: &Context,
+    plan: &RollbackPlan,
+    operation: Operation,
+    releases: &Releases,
+    ticked: &[TickedExternal],
+) -> Result<RolledBack> {
     let Executed {
         release,
+        external,
         unavoidable_ms,
         migrated,
         database,
-    } = match execute(ctx, plan, &operation, releases) {
+    } = match execute(ctx, plan, &operation, releases, ticked) {
         Ok(done) => done,
         Err(error) => return Err(end_of(ctx, plan, operation, error)),
     };
@@ -222,6 +251,7 @@ fn run(ctx: &Context, plan: &RollbackPlan, operation: Operation, releases: &Rele
         migrated,
         written_since,
         backup,
+        external,
     };
     let id = operation.id.clone();
     let facts = serde_json::json!({
@@ -277,6 +307,7 @@ struct Proved {
 /// What carrying out the plan gave.
 struct Executed {
     release: Release,
+    external: Vec<TickedExternal>,
     /// Of mongorestore, then of the slower platform.
     unavoidable_ms: u64,
     migrated: Vec<String>,
@@ -289,8 +320,10 @@ fn execute(
     plan: &RollbackPlan,
     operation: &Operation,
     releases: &Releases,
+    ticked: &[TickedExternal],
 ) -> Result<Executed> {
     let rollback = Rollback::open(ctx, plan, operation)?;
+    let external = external_step(plan, operation, ticked)?;
     let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
     require_off_machine(ctx, operation, safety.as_ref())?;
     let in_place = rollback.swap(shadow)?;
@@ -299,7 +332,7 @@ fn execute(
     parts.backends.extend(stays.backends);
     parts.frontends.extend(stays.frontends);
     let parts = parts.of_release(&plan.commit);
-    let proved = rollback.prove(&parts, in_place)?;
+    let (proved, after) = rollback.prove(&parts, in_place)?;
     let live = LiveRelease {
         commit: plan.commit.clone(),
         parts,
@@ -307,8 +340,10 @@ fn execute(
         health_report: rollback.snapshot.take(),
     };
     let release = rollback.record(releases, live, safety)?;
+    after.require_none(operation)?;
     Ok(Executed {
         release,
+        external,
         unavoidable_ms: mongorestore_ms + rollback.platforms_ms(),
         migrated: proved.migrated,
         database: proved.database,
@@ -396,11 +431,13 @@ impl<'a> Rollback<'a> {
         self.platforms.backends_in_order(of_target, back)
     }
 
-    /// The database, then health: a check that ran while the proof failed would have its verdict on record.
-    fn prove(&self, parts: &ReleaseParts, in_place: Option<InPlace>) -> Result<Proved> {
+    /// The database, then health: a check that ran while the proof failed would have its verdict on record. Between them the
+    /// commands of the team run: what a cache keeps of the replaced release is no fault of the target.
+    fn prove(&self, parts: &ReleaseParts, in_place: Option<InPlace>) -> Result<(Proved, AfterFailures)> {
         let database = in_place
             .map(|in_place| self.prove_database(in_place))
             .transpose()?;
+        let after = self.after(database.is_some())?;
         let health = self.check(parts)?;
         let migrated = database
             .as_ref()
@@ -410,11 +447,25 @@ impl<'a> Rollback<'a> {
         } else {
             Health::Unhealthy
         };
-        Ok(Proved {
+        let proved = Proved {
             health,
             migrated,
             database,
-        })
+        };
+        Ok((proved, after))
+    }
+
+    fn after(&self, is_restored: bool) -> Result<AfterFailures> {
+        let config = &self.ctx.config;
+        let of_restore = if is_restored {
+            config.restore.after.as_slice()
+        } else {
+            &[]
+        };
+        let run =
+            |step, commands: &[AfterConfig]| AfterFailures::of(self.ctx, self.operation, step, commands);
+        let of_restore = run(Step::AfterRestore, of_restore)?;
+        Ok(of_restore.and(run(Step::AfterRollback, &config.rollback.after)?))
     }
 
     fn prove_database(&self, in_place: InPlace) -> Result<Swapped> {

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::external::TickedExternal;
 use super::platforms::Platforms;
 use super::release_tag::schema_fingerprint;
 use super::releases::Releases;
@@ -11,6 +12,7 @@ use super::revert::CodeUndo;
 use super::rollback::{PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
 use super::{deploy, rollback};
 use crate::backup;
+use crate::config::ExternalConfig;
 use crate::context::Context;
 use crate::domain::ledger::{LedgerOperation, OperationOutcome};
 use crate::domain::operation::OperationId;
@@ -19,6 +21,7 @@ use crate::domain::release::{
 };
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
+use crate::operation::after::AfterFailures;
 use crate::operation::run::{Operation, ResumeMode, find, refuse_other_kind};
 use crate::report;
 use crate::restore::{Rescue, Restore};
@@ -33,6 +36,9 @@ pub trait Operator {
 
     /// Asks for the confirmation: the operator types `name`.
     fn confirm(&self, name: &str) -> Result<()>;
+
+    /// Asks for what a rollback means for the systems outside.
+    fn tick(&self, systems: &[ExternalConfig]) -> Result<Vec<TickedExternal>>;
 }
 
 /// What an undo did.
@@ -178,11 +184,12 @@ fn roll_back(
         allow_drift: operator.allows_drift(),
         ..RollbackTarget::healthy(&before.tag)
     };
-    let planned = rollback::plan(ctx, &target)?;
+    let mut planned = rollback::plan(ctx, &target)?;
     operator.show(&planned);
     if !unfinished {
         operator.confirm(&before.tag)?;
     }
+    planned.ticked = operator.tick(&planned.plan.external)?;
     rollback::start(ctx, &planned, &reason)
 }
 
@@ -268,6 +275,15 @@ impl Revert<'_> {
         // First the data: what is live goes on writing until it is replaced, and code never goes back beside data that could not.
         let data = self.data()?;
         code.run()?;
+        let config = &self.ctx.config;
+        let of_restore = match data.data {
+            RevertedData::Kept => &[][..],
+            RevertedData::Restored { .. } | RevertedData::RenamedBack => &config.restore.after,
+        };
+        for commands in [of_restore, &config.rollback.after] {
+            AfterFailures::of(self.ctx, self.operation, Step::UndoAfter, commands)?
+                .require_none(self.operation)?;
+        }
         Ok(data)
     }
 

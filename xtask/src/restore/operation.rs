@@ -28,6 +28,7 @@ use crate::domain::step::Step;
 use crate::error::catalogue::restore as errors;
 use crate::error::{CliError, ExitKind};
 use crate::exec::with_signals_deferred;
+use crate::operation::after::AfterFailures;
 use crate::operation::ledger::Ledger;
 use crate::operation::run::Operation;
 use crate::operation::run::ResumeMode::{Continue, Revert};
@@ -127,6 +128,7 @@ fn undo_any(
             let (operation, _): (_, Value) = Operation::resume(ctx, id, KIND, Revert)?;
             let undo = || quiesced(ctx, options.quiesce, || Restore::of(ctx, &operation)?.undo());
             let done = live_step(&operation, Step::UndoDatabase, Verb::Undo, undo);
+            let done = after(ctx, &operation, Step::UndoAfter, done);
             let midway = is_midway(ctx, id);
             end(operation, Verb::Undo, OperationOutcome::Undone, midway, done)
         }
@@ -162,14 +164,22 @@ fn restore(
     if let Some(safety) = &safety {
         off_machine::require(ctx, safety)?;
     }
-    live_step(operation, Step::SwapDatabase, Verb::Resume, || {
+    let swapped = live_step(operation, Step::SwapDatabase, Verb::Resume, || {
         quiesced(ctx, options.quiesce, || match prepared {
             Some(prepared) => prepared.swap(),
             None => Restore::of(ctx, operation)?
                 .only(selection)
                 .resume_or_begin(&file),
         })
-    })
+    });
+    after(ctx, operation, Step::AfterRestore, swapped)
+}
+
+/// The commands of the team, where the data are changed.
+fn after<T>(ctx: &Context, operation: &Operation, step: Step, changed: Result<T>) -> Result<T> {
+    let changed = changed?;
+    AfterFailures::of(ctx, operation, step, &ctx.config.restore.after)?.require_none(operation)?;
+    Ok(changed)
 }
 
 fn safety_backup(ctx: &Context, operation: &Operation) -> Result<BackupRef> {
@@ -206,6 +216,7 @@ fn resume_earlier(
     };
     let done = announce(&operation, Step::RestoreResume, id)
         .and_then(|()| live_step(&operation, Step::SwapDatabase, Verb::Resume, resume));
+    let done = after(ctx, &operation, Step::AfterRestore, done);
     let midway = attempted || is_midway(ctx, id);
     end(operation, Verb::Resume, OperationOutcome::Done, midway, done)
 }
@@ -223,6 +234,7 @@ fn undo_earlier(
     };
     let done = announce(&operation, Step::RestoreUndo, id)
         .and_then(|()| live_step(&operation, Step::UndoDatabase, Verb::Undo, undo));
+    let done = after(ctx, &operation, Step::AfterRestore, done);
     let midway = attempted || is_midway(ctx, id);
     end(operation, Verb::Undo, OperationOutcome::Done, midway, done)
 }

@@ -179,8 +179,28 @@ fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
     seed(&env);
     let backup = env.backup();
     change(&env);
-    let restored = env.ok(&["restore", backup.to_str().unwrap(), "--quiesce"]);
+    // A command after it fails: what was restored stays, the other one runs, and a resume runs the missing one.
+    std::fs::write(env.root().join("cache-is-down"), "").unwrap();
+    let stopped = env.fails(4, &["restore", backup.to_str().unwrap(), "--quiesce"]);
+    assert!(
+        stopped.contains("commands after it failed: flush:") && stopped.contains("--resume"),
+        "{stopped}"
+    );
     assert!(env.root().join("writers-go-on").is_file());
+    std::fs::remove_file(env.root().join("cache-is-down")).unwrap();
+    let id = stopped
+        .split("--resume ")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    let restored = env.ok(&["restore", "--resume", id]);
+    let ran = |file: &str| std::fs::read_to_string(env.root().join(file)).unwrap_or_default();
+    assert_eq!(
+        (ran("flushed"), ran("noticed")),
+        ("flushed\n".into(), "restored\n".into())
+    );
     // 66 or 67 of 200 users changed and one was created, one payment was made; deleted ones are in the backup.
     let changed_users = (7..200).filter(|n| n % 3 == 0).count() as u64;
     assert_eq!(restored["rescue"]["documents"], changed_users + 2, "{restored}");

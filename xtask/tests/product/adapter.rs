@@ -17,8 +17,23 @@ require_ci = false
 [approval]
 required = 0
 
+[[rollback.after]]
+name = "purge"
+command = ["sh", "-c", "test -e {{state}}/cdn-is-up && echo \"$CDN_KEY\" >> {{state}}/purged"]
+env = ["CDN_KEY"]
+deadline_s = 10
+[[rollback.after]]
+name = "notice"
+command = ["sh", "-c", "echo back >> {{state}}/noticed"]
+deadline_s = 10
+
 [environments.production]
 tag_prefix = "prod"
+protected = true
+
+[[environments.production.external]]
+name = "Stripe"
+on_rollback = "deliver the webhooks of the last minutes again"
 
 [[environments.production.backends]]
 name = "api"
@@ -150,6 +165,7 @@ impl Team {
             .env("GIT_COMMITTER_NAME", "Ann")
             .env("GIT_COMMITTER_EMAIL", "ann@example.com")
             .env("DEPLOY_KEY", KEY)
+            .env("CDN_KEY", "key-of-the-cdn")
             .output()
             .unwrap()
     }
@@ -218,7 +234,43 @@ fn a_server_of_ones_own_is_deployed_and_rolled_back_by_programs_of_the_team() {
     let second = team.json(&["deploy", "--yes"]);
     assert_eq!(team.version(), "2");
     let tag = first["release"]["tag"].as_str().unwrap();
-    let back = team.json(&["rollback", tag, "--reason", "the second one is wrong", "--yes"]);
+    let plan = told(&team.xtask(&["rollback", tag, "--plan"]));
+    assert!(
+        plan.contains("Stripe: deliver the webhooks of the last minutes again"),
+        "{plan}"
+    );
+    // The purge fails: what is live stays, the other command runs, and a resume runs the missing one only.
+    let stopped = team.xtask(&["rollback", tag, "--reason", "the second one is wrong", "--yes"]);
+    let text = told(&stopped);
+    assert_eq!(
+        (stopped.status.code(), team.version()),
+        (Some(4), "1".to_owned()),
+        "{text}"
+    );
+    assert!(
+        text.contains("commands after it failed: purge:") && text.contains("nothing of that was undone"),
+        "{text}"
+    );
+    let id = text
+        .split("--resume ")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
+    std::fs::write(team.state().join("cdn-is-up"), "").unwrap();
+    let back = team.json(&["rollback", "--resume", &id]);
+    let ran = |file: &str| std::fs::read_to_string(team.state().join(file)).unwrap_or_default();
+    assert_eq!(
+        (ran("purged"), ran("noticed")),
+        ("key-of-the-cdn\n".into(), "back\n".into())
+    );
+    let external = &back["external"][0];
+    assert_eq!(
+        (&external["name"], &external["how"], &external["by"]),
+        (&"Stripe".into(), &"yes".into(), &"ann".into())
+    );
     assert_eq!(team.version(), "1");
     assert_eq!(back["release"]["restores"], tag);
     let image = |release: &Value| release["release"]["backends"]["api"]["image_digest"].clone();

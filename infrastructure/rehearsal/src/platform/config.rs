@@ -27,7 +27,7 @@ pub(super) struct Railway {
     pub(super) service: String,
     /// Other services of the project, with the same variables.
     #[serde(default)]
-    pub(super) more_services: Vec<String>,
+    pub(super) more_services: Vec<MoreService>,
     #[serde(default = "default_service_name")]
     pub(super) service_name: String,
     /// Project token of that environment.
@@ -66,12 +66,29 @@ impl Railway {
     /// Each service with the configuration that it has.
     pub(super) fn services(&self) -> Vec<Self> {
         let more = self.more_services.iter().map(|service| Self {
-            service: service.clone(),
-            service_name: service.clone(),
+            service: service.service.clone(),
+            service_name: service.service.clone(),
+            application: service
+                .application
+                .clone()
+                .unwrap_or_else(|| self.application.clone()),
+            healthcheck_path: service
+                .healthcheck_path
+                .clone()
+                .unwrap_or_else(|| self.healthcheck_path.clone()),
             ..self.clone()
         });
         std::iter::once(self.clone()).chain(more).collect()
     }
+}
+
+/// Another service of the project on Railway; it has what the first one has where it names nothing else.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MoreService {
+    service: String,
+    application: Option<Application>,
+    healthcheck_path: Option<String>,
 }
 
 /// Another project of the team on Vercel.

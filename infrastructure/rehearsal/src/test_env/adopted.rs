@@ -1,25 +1,29 @@
 //! A team's repository in a test environment: its own files, its own pipeline.toml and health.toml with the ids and
 //! addresses of the simulated platforms, and its own application where this machine can start it.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, value};
-use xtask::config::{BLANK, BackendConfig, Config, FrontendConfig, Schema};
+use xtask::config::{BLANK, BackendConfig, Config, Schema};
 use xtask::context::PIPELINE_FILE;
+use xtask::domain::parts::about;
 use xtask::health::HEALTH_FILE;
 use xtask::tools::git::Git;
 
 use super::platform::Addresses;
+use parts::{SimulatedBackend, SimulatedFrontend};
 
 /// Where backups are, in the clone.
 pub(super) const BACKUPS: &str = "backups";
 /// The database where pipeline.toml names none.
 const DATABASE: &str = "app";
 /// The file by which the frontend's releases are told apart.
-pub const MARKER: &str = "rehearsal.txt";
+const MARKER: &str = "rehearsal.txt";
 /// A page in the place of a frontend that cannot be built on this machine.
 const PAGE: &str = "<!doctype html>\n<html lang=\"en\"><head><title>Rehearsal</title></head><body><p>In the place of the frontend.</p></body></html>\n";
 /// Real status pages, and the simulated ones.
@@ -36,10 +40,8 @@ pub struct Adopted {
     pipeline: DocumentMut,
     health: String,
     config: Config,
-    /// The line of a shell that starts the backend, and its installed modules; why not, where it cannot be started.
-    backend: Result<(String, Option<PathBuf>), String>,
-    /// Why the frontend cannot be built here.
-    frontend: Result<(), String>,
+    backends: Vec<SimulatedBackend>,
+    frontends: Vec<SimulatedFrontend>,
 }
 
 impl Adopted {
@@ -62,30 +64,65 @@ impl Adopted {
                 .with_context(|| format!("{PIPELINE_FILE} is no TOML"))?,
             health,
             config,
-            backend: Err(String::new()),
-            frontend: Ok(()),
+            backends: Vec::new(),
+            frontends: Vec::new(),
         };
-        for source in [adopted.backend_dir()?, adopted.frontend_dir()?] {
-            let named = !source.to_string_lossy().contains(BLANK) && dir.join(&source).is_dir();
+        let environment = adopted.environment()?.clone();
+        for source in environment.folders() {
+            let named = !source.to_string_lossy().contains(BLANK) && dir.join(source).is_dir();
             ensure!(
                 named,
                 "{PIPELINE_FILE}: the folder {} is not there",
                 source.display()
             );
         }
-        adopted.backend = startable(&dir.join(adopted.backend_dir()?));
-        adopted.frontend = buildable(&dir.join(adopted.frontend_dir()?));
+        let backends = environment.backends.into_iter().enumerate();
+        adopted.backends = backends
+            .map(|(at, part)| SimulatedBackend::of(dir, at, part))
+            .collect();
+        let frontends = environment.frontends.into_iter().enumerate();
+        adopted.frontends = frontends
+            .map(|(at, part)| SimulatedFrontend::of(dir, at, part))
+            .collect();
         Ok(adopted)
     }
 
     /// What is not the team's own in this rehearsal, and why.
     pub fn replaced(&self) -> Vec<String> {
-        let backend = self.backend.as_ref().err();
-        let frontend = self.frontend.as_ref().err();
-        let backend =
-            backend.map(|why| format!("the backend is a program that answers that all is well: {why}"));
-        let frontend = frontend.map(|why| format!("the frontend is a page of the rehearsal: {why}"));
-        backend.into_iter().chain(frontend).collect()
+        let backends = self.backends.iter().filter_map(|backend| {
+            let why = backend.program.as_ref().err()?;
+            let what = about("the backend", &backend.config.name);
+            Some(format!(
+                "{what} is a program that answers that all is well: {why}"
+            ))
+        });
+        let frontends = self.frontends.iter().filter_map(|frontend| {
+            let why = frontend.page.as_ref().err()?;
+            let what = about("the frontend", &frontend.config.name);
+            Some(format!("{what} is a page of the rehearsal: {why}"))
+        });
+        let has_commands = !self.config.restore.after.is_empty() || !self.config.rollback.after.is_empty();
+        let commands = has_commands.then(|| "commands after a restore or a rollback are not run".to_owned());
+        backends.chain(frontends).chain(commands).collect()
+    }
+
+    /// The backends and the frontends, each with its id on the simulated platform.
+    pub fn parts(&self) -> [Vec<(&str, &str)>; 2] {
+        let backends = self
+            .backends
+            .iter()
+            .map(|one| (one.config.name.as_str(), one.service.as_str()));
+        let frontends = self
+            .frontends
+            .iter()
+            .map(|one| (one.config.name.as_str(), one.project.as_str()));
+        [backends.collect(), frontends.collect()]
+    }
+
+    /// Whether a database is part of it.
+    pub fn has_database(&self) -> bool {
+        self.environment()
+            .is_ok_and(|environment| environment.mongodb.is_some())
     }
 
     /// The database that is backed up and restored.
@@ -117,53 +154,19 @@ impl Adopted {
             })
     }
 
-    /// The one backend: the simulated platform has one service.
-    fn backend(&self) -> Result<&BackendConfig> {
-        let backends = &self.environment()?.backends;
-        ensure!(
-            backends.len() == 1,
-            "a rehearsal has one backend, and {PIPELINE_FILE} has {}",
-            backends.len()
-        );
-        backends.first().context("there is no backend")
-    }
-
-    fn frontend(&self) -> Result<&FrontendConfig> {
-        let frontends = &self.environment()?.frontends;
-        ensure!(
-            frontends.len() == 1,
-            "a rehearsal has one frontend, and {PIPELINE_FILE} has {}",
-            frontends.len()
-        );
-        frontends.first().context("there is no frontend")
-    }
-
-    fn backend_dir(&self) -> Result<PathBuf> {
-        Ok(self.backend()?.folder.clone())
-    }
-
-    fn frontend_dir(&self) -> Result<PathBuf> {
-        Ok(self.frontend()?.folder.clone())
-    }
-
     /// The secrets that the team's own names ask for, beside those that each rehearsal has.
     pub(super) fn add_secrets(&self, secrets: &mut BTreeMap<String, String>) -> Result<()> {
         let environment = self.environment()?;
-        let mut own = vec![
-            (
-                self.backend()?
-                    .railway()
-                    .context("the backend is not on Railway")?
-                    .token
-                    .clone(),
-                secrets["PROD_RAILWAY_TOKEN"].clone(),
-            ),
-            (
-                self.frontend()?.token.clone(),
-                secrets["PROD_VERCEL_TOKEN"].clone(),
-            ),
-            (self.uri_variable()?, secrets["PROD_MONGODB_URI"].clone()),
-        ];
+        let services = environment.backends.iter().filter_map(BackendConfig::railway);
+        let services = services.map(|service| (service.token.clone(), secrets["PROD_RAILWAY_TOKEN"].clone()));
+        let frontends = environment.frontends.iter();
+        let projects =
+            frontends.map(|frontend| (frontend.token.clone(), secrets["PROD_VERCEL_TOKEN"].clone()));
+        let mut own: Vec<(String, String)> = services.chain(projects).collect();
+        own.extend(
+            self.uri_variable()
+                .map(|name| (name, secrets["PROD_MONGODB_URI"].clone())),
+        );
         let identity = self.config.backup.identity.iter();
         own.extend(identity.map(|name| (name.clone(), secrets["BACKUP_AGE_IDENTITY"].clone())));
         let health = self.health.split("${secret:").skip(1);
@@ -180,50 +183,51 @@ impl Adopted {
     }
 
     /// The variable with the connection string.
-    fn uri_variable(&self) -> Result<String> {
-        let mongodb = self.environment()?.mongodb.as_ref();
-        let named = mongodb
-            .context("the pipeline has no database to rehearse with")?
-            .uri
-            .clone();
-        Ok(if named.contains(BLANK) {
+    fn uri_variable(&self) -> Option<String> {
+        let named = self.environment().ok()?.mongodb.as_ref()?.uri.clone();
+        Some(if named.contains(BLANK) {
             "PROD_MONGODB_URI".to_owned()
         } else {
             named
         })
     }
 
-    /// What the simulated Railway has beside its ids.
-    pub(super) fn railway(&self, secrets: &BTreeMap<String, String>) -> Result<Value> {
-        let uri = self.uri_variable()?;
-        let mut variables =
-            BTreeMap::from([(uri.trim_start_matches("PROD_").to_owned(), secrets[&uri].clone())]);
+    /// What the simulated platforms have beside their ids.
+    pub(super) fn platforms(&self, secrets: &BTreeMap<String, String>) -> Result<Value> {
+        let mut variables = BTreeMap::new();
+        if let Some(uri) = self.uri_variable() {
+            variables.insert(uri.trim_start_matches("PROD_").to_owned(), secrets[&uri].clone());
+        }
         for variable in &self.environment()?.variables {
             if let (Some(name), Some(value)) = (&variable.railway, secrets.get(&variable.secret)) {
                 variables.insert(name.clone(), value.clone());
             }
         }
-        let application = match &self.backend {
-            Ok((command, modules)) => json!({
-                "kind": "own", "command": command, "modules": modules,
-                "path": std::env::var("PATH").unwrap_or_default(),
-            }),
-            Err(_) => json!({"kind": "stand-in"}),
-        };
-        Ok(
-            json!({"variables": variables, "application": application, "healthcheck_path": self.health_route()}),
-        )
+        let mut services = self.backends.iter().enumerate().map(|(at, backend)| {
+            json!({
+                "service": backend.service, "application": backend.application(),
+                "healthcheck_path": self.health_route(&backend.config.name, at == 0),
+            })
+        });
+        let first = services.next().unwrap_or_else(|| json!({}));
+        let more_services: Vec<Value> = services.collect();
+        let more_projects = self.frontends.iter().skip(1);
+        let more_projects = more_projects.map(|one| json!({"project": one.project, "domain": one.domain}));
+        let mut railway = json!({"variables": variables, "more_services": more_services});
+        merge(&mut railway, &first);
+        Ok(json!({"railway": railway, "vercel": {"more_projects": more_projects.collect::<Vec<_>>()}}))
     }
 
-    /// The path that the first check of the backend asks for.
-    fn health_route(&self) -> String {
-        let path = self
-            .health
-            .split("\"${backend}")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next());
-        let path = path.filter(|path| path.starts_with('/') && !path.contains("${"));
-        path.unwrap_or("/").replace("$$", "$")
+    /// The path that the first check of this backend asks for.
+    fn health_route(&self, backend: &str, is_first: bool) -> String {
+        let named = format!("\"${{backend.{backend}}}");
+        let unnamed = is_first.then_some("\"${backend}");
+        let routes = [named.as_str()].into_iter().chain(unnamed);
+        let mut paths = routes.filter_map(|start| {
+            let path = self.health.split(start).nth(1)?.split('"').next()?;
+            (path.starts_with('/') && !path.contains("${")).then(|| path.replace("$$", "$"))
+        });
+        paths.next().unwrap_or_else(|| "/".to_owned())
     }
 
     /// Writes the team's files into the clone, with the names and addresses of this rehearsal.
@@ -257,8 +261,8 @@ impl Adopted {
             })
             .collect();
         std::fs::write(clone.join(HEALTH_FILE), health)?;
-        if self.frontend.is_err() {
-            write_page(&clone.join(self.frontend_dir()?))?;
+        for frontend in self.frontends.iter().filter(|frontend| frontend.page.is_err()) {
+            write_page(&clone.join(&frontend.config.folder))?;
         }
         Ok(())
     }
@@ -285,52 +289,66 @@ impl Adopted {
         storage.push(folder);
         document["backup"]["places"] = toml_edit::Item::ArrayOfTables(storage);
         document["restore"]["keep_old_hours"] = value(0);
+        for list in ["restore", "rollback"] {
+            document[list]
+                .as_table_like_mut()
+                .and_then(|table| table.remove("after"));
+        }
         let environment = &mut document["environments"][name];
-        let simulated_backend = [("service", "svc"), ("url", addresses.backend.as_str())];
-        let simulated_frontend = [
-            ("project", "prj_x"),
-            ("domain", "www.rehearsal.example"),
-            ("url", &addresses.frontend),
-            ("staged_url", "http://{host}"),
-        ];
-        for (part, key, text) in [
-            ("railway", "project", "prj"),
-            ("railway", "environment", "env"),
-            ("vercel", "org", "team_x"),
-            ("mongodb", "uri", &self.uri_variable()?),
-            ("mongodb", "database", &self.database()),
-        ] {
-            environment[part][key] = value(text);
+        let mut shared = Vec::new();
+        if !self.backends.is_empty() {
+            shared.extend([
+                ("railway", "project", "prj".to_owned()),
+                ("railway", "environment", "env".to_owned()),
+            ]);
+        }
+        if !self.frontends.is_empty() {
+            shared.push(("vercel", "org", "team_x".to_owned()));
+        }
+        if let Some(uri) = self.uri_variable() {
+            shared.extend([("mongodb", "uri", uri), ("mongodb", "database", self.database())]);
+        }
+        for (table, key, text) in shared {
+            environment[table][key] = value(text);
         }
         let is_list = self.config.schema == Schema::V2;
-        let backend = if is_list {
-            &mut environment["backends"][0]
-        } else {
-            &mut environment["railway"]
-        };
-        for (key, text) in simulated_backend {
-            backend[key] = value(text);
+        for backend in &self.backends {
+            let place = backend.config.listed;
+            if backend.config.railway().is_none() {
+                environment["railway"]["token"] = value("PROD_RAILWAY_TOKEN");
+            }
+            let part = if is_list {
+                &mut environment[place.list][place.at]
+            } else {
+                &mut environment["railway"]
+            };
+            backend.write(part, addresses);
         }
-        let frontend = if is_list {
-            &mut environment["frontends"][0]
-        } else {
-            &mut environment["vercel"]
-        };
-        for (key, text) in simulated_frontend {
-            frontend[key] = value(text);
-        }
-        if let Some(frontend) = frontend.as_table_like_mut() {
-            frontend.remove("protection_bypass");
+        for frontend in &self.frontends {
+            let place = frontend.config.listed;
+            let part = if is_list {
+                &mut environment[place.list][place.at]
+            } else {
+                &mut environment["vercel"]
+            };
+            frontend.write(part, addresses);
         }
         Ok(document.to_string())
     }
 
-    /// Makes the release of this number another one than that before, in both folders.
+    /// Makes the release of this number another one than that before, in the folder of each part.
     pub(super) fn mark(&self, clone: &Path, release: u32) -> Result<()> {
-        for source in [self.backend_dir()?, self.frontend_dir()?] {
+        for source in self.environment()?.folders() {
             std::fs::write(clone.join(source).join(MARKER), format!("{release}\n"))?;
         }
         Ok(())
+    }
+}
+
+/// Puts the keys of one object into another one.
+pub(super) fn merge(into: &mut Value, from: &Value) {
+    for (key, value) in from.as_object().into_iter().flatten() {
+        into[key] = value.clone();
     }
 }
 
@@ -346,47 +364,4 @@ fn write_page(folder: &Path) -> Result<()> {
         scripts.remove("build");
     }
     std::fs::write(&file, package.to_string()).context("cannot write package.json")
-}
-
-fn package(folder: &Path) -> Option<Value> {
-    let text = std::fs::read_to_string(folder.join("package.json")).ok()?;
-    serde_json::from_str(&text).ok()
-}
-
-fn has_dependencies(package: &Value, kinds: &[&str]) -> bool {
-    let some = |kind: &&str| package[*kind].as_object().is_some_and(|list| !list.is_empty());
-    kinds.iter().any(some)
-}
-
-/// How the backend in this folder is started here: by its own script, with what is installed beside it.
-fn startable(folder: &Path) -> Result<(String, Option<PathBuf>), String> {
-    let package =
-        package(folder).ok_or("it has no package.json, and only programs of Node are started here")?;
-    let script = package["scripts"]["start"]
-        .as_str()
-        .ok_or("its package.json has no script `start`")?;
-    which::which("node").map_err(|_| "there is no `node` on PATH")?;
-    let modules = folder.join("node_modules");
-    if modules.is_dir() {
-        return Ok((script.to_owned(), Some(modules)));
-    }
-    if has_dependencies(&package, &["dependencies"]) {
-        return Err("its dependencies are not installed: install them in your repository first".to_owned());
-    }
-    Ok((script.to_owned(), None))
-}
-
-/// Whether the frontend in this folder is built here: a page of its own, and no build that needs what has to be installed.
-fn buildable(folder: &Path) -> Result<(), String> {
-    if !folder.join("index.html").is_file() {
-        return Err("it has no index.html of its own before a build".to_owned());
-    }
-    let needs_more = |package: &Value| {
-        package["scripts"]["build"].is_string()
-            && has_dependencies(package, &["dependencies", "devDependencies"])
-    };
-    if package(folder).as_ref().is_some_and(needs_more) {
-        return Err("its build needs modules that a platform installs".to_owned());
-    }
-    Ok(())
 }

@@ -63,7 +63,7 @@ pub(super) fn platforms(uri: &str, secrets: &BTreeMap<String, String>) -> Value 
     json!({
         "railway": {
             "project": "prj", "environment": "env", "environment_name": "production", "service": "svc",
-            "more_services": ["svc-worker", "svc-mailer"],
+            "more_services": [{"service": "svc-worker"}, {"service": "svc-mailer"}],
             "token": secrets["PROD_RAILWAY_TOKEN"],
             "variables": {"MONGODB_URI": uri, "MONGODB_DATABASE": DATABASE, "JWT_SECRET": secrets["PROD_JWT_SECRET"]},
         },

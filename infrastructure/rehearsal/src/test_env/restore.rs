@@ -254,6 +254,14 @@ keep_old_hours = 0
 before = ["touch", "writers-stopped"]
 after = ["mv", "writers-stopped", "writers-go-on"]
 deadline_s = 20
+[[restore.after]]
+name = "flush"
+command = ["sh", "-c", "test ! -e cache-is-down && echo flushed >> flushed"]
+deadline_s = 20
+[[restore.after]]
+name = "notice"
+command = ["sh", "-c", "echo restored >> noticed"]
+deadline_s = 20
 [[backup.places]]
 kind = "directory"
 path = "backups"

@@ -102,7 +102,9 @@ fn a_repository_is_adopted_and_rehearsed_by_two_commands_with_no_file_edited_by_
     };
     let text = rehearsed.text();
     assert!(
-        text.contains("25 later documents are kept") && !text.contains("not your own"),
+        text.contains("25 later documents are kept")
+            && text.contains("1 backends and 1 frontends serve the first release")
+            && !text.contains("not your own"),
         "{text}"
     );
 }

@@ -5,5 +5,6 @@ mod approvals;
 mod checks;
 mod github;
 mod job_token;
+mod layouts;
 mod operation;
 mod reality;

@@ -99,7 +99,8 @@ pub(in crate::commands) fn rollback_text(done: &RolledBack) -> String {
     let written = written.map(|written| format!("written since the swap, and live: {}\n", written.text()));
     let rescue = done.rescue.iter();
     let rescue = rescue.map(|rescue| format!("only the previous collections had {}\n", rescue.text()));
-    let data: String = written.chain(rescue).collect();
+    let external = done.external.iter().map(|system| format!("{}\n", system.text()));
+    let data: String = written.chain(rescue).chain(external).collect();
     format!(
         "{} restores {} ({}); {}\n{data}{}",
         done.release.tag,

@@ -8,8 +8,9 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::{self, StrDeserializer};
 
 use super::{
-    AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, MongodbConfig,
-    PartPlace, RailwayConfig, UploadFrom, VariableConfig, default_deploy_s, default_staged_url,
+    AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig,
+    MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, default_deploy_s,
+    default_staged_url,
 };
 
 /// `[environments.NAME]` of `pipeline/2`.
@@ -30,6 +31,8 @@ pub(in crate::config) struct Lists {
     mongodb: Option<MongodbConfig>,
     #[serde(default)]
     variables: Vec<VariableConfig>,
+    #[serde(default)]
+    external: Vec<ExternalConfig>,
 }
 
 /// The project on Railway, which all backends are services of.
@@ -140,6 +143,7 @@ impl From<Lists> for EnvironmentConfig {
             frontends,
             mongodb: lists.mongodb,
             variables: lists.variables,
+            external: lists.external,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, MongodbConfig, PartPlace,
-    RailwayConfig, UploadFrom, VariableConfig, default_deploy_s, default_staged_url,
+    BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig, MongodbConfig,
+    PartPlace, RailwayConfig, UploadFrom, VariableConfig, default_deploy_s, default_staged_url,
 };
 use crate::domain::parts::{BACKEND, FRONTEND};
 
@@ -24,6 +24,8 @@ pub(in crate::config) struct OneOfEach {
     mongodb: MongodbConfig,
     #[serde(default)]
     variables: Vec<Variable>,
+    #[serde(default)]
+    external: Vec<ExternalConfig>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +83,7 @@ impl From<OneOfEach> for EnvironmentConfig {
             frontends: vec![one.vercel.into()],
             mongodb: Some(one.mongodb),
             variables: variables.collect(),
+            external: one.external,
         }
     }
 }

@@ -84,6 +84,7 @@ impl Rules<'_> {
         self.each_once(name, environment);
         self.order(name, &environment.backends);
         self.database(name, environment);
+        self.external(name, environment);
         self.variables(name, environment);
     }
 
@@ -281,6 +282,24 @@ impl Rules<'_> {
             &["environments", name, "mongodb", "database"],
             "is the name of a database",
         );
+    }
+
+    /// The name is typed by who confirms.
+    fn external(&mut self, name: &str, environment: &EnvironmentConfig) {
+        let mut names = BTreeSet::new();
+        for (at, external) in environment.external.iter().enumerate() {
+            let at = at.to_string();
+            let keys = |key| ["environments", name, "external", at.as_str(), key];
+            let is_line = |text: &str| !text.trim().is_empty() && !text.contains(char::is_control);
+            self.require(is_line(&external.name), &keys("name"), "is one line of text");
+            self.require(
+                is_line(&external.on_rollback),
+                &keys("on_rollback"),
+                "is one line of text",
+            );
+            let is_new = names.insert(external.name.trim());
+            self.require(is_new, &keys("name"), "is that of another system too");
+        }
     }
 
     fn variables(&mut self, name: &str, environment: &EnvironmentConfig) {

@@ -88,6 +88,12 @@ catalogue! {
         live "some steps of this operation are live, others are not; all of them are recorded",
         next "{advice}cargo xtask {kind} --resume {operation}   (or undo it: cargo xtask {kind} --undo {operation})";
 
+    /// Commands of `[[restore.after]]` or `[[rollback.after]]` failed.
+    after_failed(failed, again) Midway
+        "what was asked for is done, and commands after it failed: {failed}",
+        live "code and data are as they were asked for; nothing of that was undone",
+        next "{again}   (it runs the missing commands; one that is taken out of pipeline.toml is left out)";
+
     /// `recover` with nothing to recover.
     nothing_unfinished(environment) Usage
         "no operation of {environment} is unfinished",

@@ -9,6 +9,12 @@ pub fn is_taken_over(error: &anyhow::Error) -> bool {
     stop.is_some_and(|stop| stop.code == Some("lock_taken_over"))
 }
 
+/// Whether everything that was asked for is done, and what comes after it failed.
+pub(super) fn is_after_the_whole(error: &anyhow::Error) -> bool {
+    let stop = error.downcast_ref::<CliError>();
+    stop.is_some_and(|stop| stop.code == Some("after_failed"))
+}
+
 /// What must be done before it is of use to resume. What a part of the operation says about resuming itself does not hold for
 /// the whole.
 pub(super) fn advice(error: &anyhow::Error) -> String {

@@ -92,7 +92,7 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         }
         let settings = Settings::ask(&platforms, &mut preflight);
         if let Some(checkout) = &checkout {
-            settings.check_folders(checkout, &mut preflight);
+            notes.extend(settings.check_folders(checkout, &mut preflight));
         }
         notes.extend(settings.check(ctx, &mut preflight));
         if let Some(serving) = preflight.check("what serves now", platforms.serving()) {

@@ -12,7 +12,7 @@ use super::facts::{Facts, OfGit};
 use super::targets::{CheckedPlatforms, Targets, check_platforms};
 use super::{RequiredHealth, RollbackTarget};
 use crate::backup;
-use crate::config::BackendConfig;
+use crate::config::{BackendConfig, ExternalConfig};
 use crate::context::Context;
 use crate::database::{Digests, Live, backup_inventory};
 use crate::domain::migration::ChangedMigration;
@@ -52,6 +52,8 @@ pub struct RollbackPlan {
     pub stays: Option<ReleaseParts>,
     /// What later releases changed in the data, by their migrations; nothing where that is not known.
     pub migrations: Vec<ChangedMigration>,
+    /// Systems outside, which are not rolled back.
+    pub external: Vec<ExternalConfig>,
     pub notes: Vec<String>,
 }
 
@@ -155,6 +157,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
         frontends: parts.target.frontends,
         stays: parts.stays,
         migrations: migrations.unwrap_or_default(),
+        external: ctx.env().external.clone(),
         notes,
     };
     Ok(Made {
@@ -384,6 +387,12 @@ impl RollbackPlan {
         rows.extend(self.migrations.iter().map(|migration| {
             let because = migration.classified.because.join(", ");
             vec!["migration".to_owned(), format!("{}: {because}", migration.text())]
+        }));
+        rows.extend(self.external.iter().map(|system| {
+            vec![
+                "not rolled back".to_owned(),
+                format!("{}: {}", system.name, system.on_rollback),
+            ]
         }));
         rows.extend(
             self.notes

@@ -71,6 +71,7 @@ fn plan(backend: Backend, restores: bool) -> RollbackPlan {
         frontends: BTreeMap::from([(FRONTEND.to_owned(), vercel())]),
         stays: None,
         migrations: Vec::new(),
+        external: Vec::new(),
         notes: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::RollbackPlan;
+use crate::config::ExternalConfig;
 use crate::domain::migration::ChangedMigration;
 use crate::domain::parts::{BACKEND, FRONTEND, OnRailway, OnVercel, ReleaseParts};
 use crate::domain::release::{BackupRef, DatabaseAction};
@@ -34,6 +35,8 @@ pub(super) struct PlanForm {
     stays: Option<ReleaseParts>,
     #[serde(default)]
     migrations: Vec<ChangedMigration>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    external: Vec<ExternalConfig>,
     notes: Vec<String>,
 }
 
@@ -55,6 +58,7 @@ impl From<PlanForm> for RollbackPlan {
             frontends,
             stays: form.stays,
             migrations: form.migrations,
+            external: form.external,
             notes: form.notes,
         }
     }
@@ -78,6 +82,7 @@ impl From<RollbackPlan> for PlanForm {
             frontends,
             stays: plan.stays,
             migrations: plan.migrations,
+            external: plan.external,
             notes: plan.notes,
         }
     }
