@@ -23,7 +23,7 @@ mod tests;
 pub use file::PendingFile;
 pub use input::FileDigest;
 pub use reader::{ContainerReader, digest_file, verify_file};
-pub use segment::BaseArchive;
+pub use segment::{BaseArchive, StoredArchive};
 pub(super) use segment::{MAX_PREFIX_BYTES, SEGMENT_BYTES};
 pub use writer::{ContainerOptions, ContainerWriter};
 

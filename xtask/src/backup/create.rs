@@ -186,6 +186,7 @@ pub(super) fn seal(
 }
 
 /// What mongodump is asked for.
+#[derive(Clone, Copy)]
 struct Dumping<'a> {
     uri: &'a Secret,
     scope: Scope<'a>,

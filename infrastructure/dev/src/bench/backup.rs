@@ -8,9 +8,9 @@ use anyhow::{Result, ensure};
 use xshell::cmd;
 
 use super::contest::{Run, Side};
-use super::data::{DATABASE, record};
+use super::data::{DATABASE, record, record_changed};
 use super::ground::{Ground, URI_VARIABLE};
-use super::live::with_server;
+use super::live::{keep, with_server};
 use super::measure;
 use super::report::Row;
 use super::work::told;
@@ -27,6 +27,7 @@ const PIPELINE: &str = "tar czf backup.tar.gz dump
 
 pub(super) fn run(ground: &Ground) -> Result<Vec<Row>> {
     let mut rows = ground.at_each_scale(|scale| replayed(ground, scale))?;
+    rows.extend(ground.at_each_scale(|scale| upon_a_base(ground, scale))?);
     // A server copies for minutes what is replayed in seconds: the largest size would say nothing more.
     for scale in ground.scales_below_the_largest() {
         rows.extend(through_a_server(ground, scale)?);
@@ -68,6 +69,32 @@ fn replayed(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
     ];
     ground
         .grown("backup, replayed", recorded.text(), scale)
+        .run(&sides)
+}
+
+/// The same archive with 1 % of its documents changed, scattered: all of it, and what the full backup before has not.
+fn upon_a_base(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
+    let (folder, repository) = (ground.new_folder()?, ground.repository("http://127.0.0.1:1")?);
+    let bytes = SMALLEST_BYTES * u64::from(scale);
+    let base = &keep(&repository, &record(folder.path(), bytes)?.path)?;
+    let changed = record_changed(folder.path(), bytes, 100)?;
+    let (us, archive) = (&ground.us, &changed.path);
+    let stored = |upon: Option<&Path>| -> Result<Run> {
+        let folder = ground.new_folder()?;
+        let (sh, path) = (shell_in(folder.path())?, folder.path());
+        let command = match upon {
+            Some(base) => cmd!(sh, "{us} bench work store-upon {base} {archive} {path}"),
+            None => cmd!(sh, "{us} bench work store {archive} {path}"),
+        };
+        let (printed, cost) = measure::run(Exec::new(command))?;
+        Ok(Run::new(cost, printed).with("stored_bytes", stored_bytes(path)? as f64))
+    };
+    let sides = [
+        Side::new("full", || stored(None)),
+        Side::new("differential", || stored(Some(base))),
+    ];
+    ground
+        .grown("backup, differential", changed.text(), scale)
         .run(&sides)
 }
 

@@ -22,6 +22,8 @@ const DISTINCT: usize = 20_000;
 const ID_CHARS: usize = 24;
 /// Length of the document, then type and name of its first field, then the length of the text.
 const ID_OFFSET: usize = 4 + 1 + "_id\0".len() + 4;
+/// The last coordinate, before the ends of array, location and document.
+const NUMBER_FROM_END: usize = 8 + 3;
 const WORDS: [&str; 10] = [
     "garden",
     "terrace",
@@ -66,8 +68,17 @@ pub(super) fn id(number: u64) -> String {
 
 /// Writes an archive of about this size into the folder.
 pub(super) fn record(folder: &Path, bytes: u64) -> Result<Recorded> {
+    record_as(folder, "archive", bytes, None)
+}
+
+/// The same archive, where one of `one_of` documents has changed.
+pub(super) fn record_changed(folder: &Path, bytes: u64, one_of: u64) -> Result<Recorded> {
+    record_as(folder, "changed", bytes, Some(one_of))
+}
+
+fn record_as(folder: &Path, name: &str, bytes: u64, one_changed_of: Option<u64>) -> Result<Recorded> {
     report::progress(&format!("recording an archive of {}", report::bytes(bytes)));
-    let path = folder.join("archive");
+    let path = folder.join(name);
     let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
     let names: Vec<String> = (0..COLLECTIONS).map(collection).collect();
     let mut writer = ArchiveWriter::new(BufWriter::with_capacity(1 << 20, file), "8.0", DATABASE, &names)?;
@@ -81,8 +92,16 @@ pub(super) fn record(folder: &Path, bytes: u64) -> Result<Recorded> {
             let document = &mut distinct[next % DISTINCT];
             // Every `_id` of the archive is another one.
             document[ID_OFFSET..ID_OFFSET + ID_CHARS].copy_from_slice(id(documents).as_bytes());
+            let is_other = one_changed_of.is_some_and(|count| documents % count == 0);
+            let last_number = document.len() - NUMBER_FROM_END;
+            if is_other {
+                document[last_number] ^= 0x5a;
+            }
             writer.document(document)?;
             digest.add(document);
+            if is_other {
+                document[last_number] ^= 0x5a;
+            }
             written += document.len() as u64;
             documents += 1;
             next += 1;

@@ -13,8 +13,8 @@ use super::data::DATABASE;
 use super::ground::URI_VARIABLE;
 use xtask::archive::container::default_workers;
 use xtask::archive::{
-    self, ArchiveReader, Check, ContainerOptions, ContainerReader, ContentDigest, Event, Identities,
-    Recipients, scan, store, verify,
+    self, ArchiveReader, Base, BaseArchive, BaseIndex, Check, ContainerOptions, ContainerReader,
+    ContentDigest, Event, Identities, Recipients, scan, store, store_upon, verify,
 };
 use xtask::backup::BackupFile;
 use xtask::context::Context;
@@ -43,6 +43,12 @@ enum Work {
         #[arg(long)]
         encrypted: bool,
     },
+    /// The same as a differential backup upon the full one in a folder
+    StoreUpon {
+        base: PathBuf,
+        archive: PathBuf,
+        folder: PathBuf,
+    },
     /// Digests every collection of an archive, as backup and verification do
     Digest { archive: PathBuf },
     /// The same with one thread and one loop
@@ -60,8 +66,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
             folder,
             encrypted,
         } => store_and_verify(archive, folder, *encrypted),
+        Work::StoreUpon {
+            base,
+            archive,
+            folder,
+        } => store_upon_base(base, archive, folder),
         Work::Digest { archive } => {
-            let file = open(archive)?;
+            let file = open_file(archive)?;
             let found = scan(file, Check::Outline, default_workers(), &mut |_| {})?;
             tell(found.namespaces.iter().map(|namespace| namespace.content_digest));
             Ok(())
@@ -81,7 +92,7 @@ fn tell(digests: impl IntoIterator<Item = ContentDigest>) {
     print!("{}", told(digests));
 }
 
-fn open(path: &Path) -> Result<File> {
+fn open_file(path: &Path) -> Result<File> {
     File::open(path).with_context(|| format!("cannot open {}", path.display()))
 }
 
@@ -92,11 +103,8 @@ fn store_and_verify(archive: &Path, folder: &Path, encrypted: bool) -> Result<()
         .transpose()?;
     let identities = Identities::parse(key.to_string().expose_secret())?;
     let options = ContainerOptions::new(folder, ID, recipients);
-    let stored = store(open(archive)?, &options, Utc::now(), &mut |_| {})?;
-    let metadata = stored.metadata(Consistency {
-        kind: ConsistencyKind::PerCollection,
-        reason: "a recorded archive".to_owned(),
-    });
+    let stored = store(open_file(archive)?, &options, Utc::now(), &mut |_| {})?;
+    let metadata = stored.metadata(consistency());
     let path = stored.commit()?;
     let report = verify(
         &path,
@@ -115,8 +123,39 @@ fn store_and_verify(archive: &Path, folder: &Path, encrypted: bool) -> Result<()
     Ok(())
 }
 
+fn store_upon_base(base: &Path, archive: &Path, folder: &Path) -> Result<()> {
+    let full = BackupFile::at(base)?;
+    let open = || ContainerReader::open(&full.path, None, default_workers());
+    let of_base = || open().map(|archive| BaseArchive::new(archive, full.reference()));
+    let base = Base {
+        index: BaseIndex::read(open()?, &full.metadata.namespaces, &full.metadata.hash)?,
+        archive: of_base()?,
+    };
+    let options = ContainerOptions::new(folder, ID, None);
+    let stored = store_upon(Some(base), open_file(archive)?, &options, Utc::now(), &mut |_| {})?;
+    let metadata = stored.metadata(consistency());
+    let path = stored.commit()?;
+    let opened = ContainerReader::open(&path, None, default_workers())?.with_base(of_base()?);
+    let report = verify(&path, Ok(opened), Some(&metadata), Check::Outline, &mut |_| {})?;
+    ensure!(report.is_good(), "it is damaged: {}", report.problems.join("; "));
+    tell(
+        metadata
+            .namespaces
+            .iter()
+            .map(|namespace| namespace.content_digest),
+    );
+    Ok(())
+}
+
+fn consistency() -> Consistency {
+    Consistency {
+        kind: ConsistencyKind::PerCollection,
+        reason: "a recorded archive".to_owned(),
+    }
+}
+
 fn plain_digest(archive: &Path) -> Result<()> {
-    let mut reader = ArchiveReader::new(open(archive)?)?;
+    let mut reader = ArchiveReader::new(open_file(archive)?)?;
     let mut digests = vec![ContentDigest::default(); reader.prelude().namespaces.len()];
     each_document(&mut reader, |namespace, document| {
         digests[namespace].add(document);

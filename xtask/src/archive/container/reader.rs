@@ -12,7 +12,8 @@ use super::input::{FileDigest, HashedFile};
 use super::ordered::Drain;
 use super::tar_member::{self, BLOCK_BYTES};
 use super::{
-    BaseArchive, MANIFEST_NAME, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, chunk_name, decompress, segment,
+    BaseArchive, MANIFEST_NAME, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, StoredArchive, chunk_name, decompress,
+    segment,
 };
 use crate::archive::keys::{Identities, KeyError};
 use crate::domain::manifest::{MANIFEST_SCHEMA, Manifest, check_backup_id};
@@ -276,6 +277,12 @@ impl ContainerReader {
                 State::Failed => bail!("reading the backup failed before"),
             }
         }
+    }
+}
+
+impl StoredArchive for ContainerReader {
+    fn digest(self: Box<Self>) -> Result<FileDigest> {
+        self.finish()
     }
 }
 

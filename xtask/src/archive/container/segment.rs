@@ -3,13 +3,14 @@
 //! `diff/NUMBER.OFFSET.LENGTH.zst` is a zstd frame whose prefix is the LENGTH bytes from OFFSET on of the base's archive:
 //! `zstd -d --patch-from=RANGE diff/…` unpacks it.
 
-use std::io::Read as _;
+use std::fmt;
+use std::io::{self, Read as _};
 use std::ops::Range;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, SafeResult};
 
-use super::{ContainerReader, MAX_CHUNK_BYTES};
+use super::{FileDigest, MAX_CHUNK_BYTES};
 use crate::domain::release::BackupRef;
 
 /// Bytes of the archive in a segment; the last one is smaller, and one before a jump may be.
@@ -84,10 +85,16 @@ fn done(result: SafeResult) -> Result<usize> {
     result.map_err(|code| anyhow!("zstd: {}", zstd_safe::get_error_name(code)))
 }
 
+/// The archive of a backup, as [`super::ContainerReader`] gives it.
+pub trait StoredArchive: io::Read + Send + fmt::Debug {
+    /// Stops reading and returns the digest of the whole file as stored.
+    fn digest(self: Box<Self>) -> Result<FileDigest>;
+}
+
 /// The archive of a full backup, read once from its start on as the segments of a differential one need it.
 #[derive(Debug)]
 pub struct BaseArchive {
-    reader: Box<ContainerReader>,
+    reader: Box<dyn StoredArchive>,
     base: BackupRef,
     /// What was read from `start` on and may be needed again.
     window: Vec<u8>,
@@ -96,7 +103,7 @@ pub struct BaseArchive {
 
 impl BaseArchive {
     /// `reader` gives the archive of the backup that `base` names.
-    pub fn new(reader: ContainerReader, base: BackupRef) -> Self {
+    pub fn new(reader: impl StoredArchive + 'static, base: BackupRef) -> Self {
         Self {
             reader: Box::new(reader),
             base,
@@ -136,7 +143,7 @@ impl BaseArchive {
     pub(super) fn finish(self) -> Result<()> {
         let name = self.name();
         let Self { reader, base, .. } = self;
-        let digest = reader.finish().with_context(|| name.clone())?;
+        let digest = reader.digest().with_context(|| name.clone())?;
         ensure!(
             digest.sha256 == base.hash,
             "{name} was changed or damaged: its SHA-256 is {}, not {}",
@@ -155,7 +162,7 @@ impl BaseArchive {
         self.window.drain(..known);
         self.start += known as u64;
         let skipped = start - self.start;
-        let read = std::io::copy(&mut self.reader.by_ref().take(skipped), &mut std::io::sink())?;
+        let read = std::io::copy(&mut self.reader.by_ref().take(skipped), &mut io::sink())?;
         ensure!(read == skipped, "its archive ends at byte {}", self.start + read);
         self.start = start;
         Ok(())
@@ -206,7 +213,7 @@ mod tests {
         let noise = |seed: u64| -> Vec<u8> {
             let step = |x: &mut u64| {
                 *x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                Some((*x >> 33) as u8)
+                Some(x.to_be_bytes()[1])
             };
             (0..50_000).scan(seed, |x, _| step(x)).collect()
         };

@@ -49,7 +49,7 @@ impl BaseIndex {
             } = event
             {
                 common.each(namespace, documents, offset, |key, at| {
-                    index.places.push((key, at))
+                    index.places.push((key, at));
                 })?;
             }
         }

@@ -6,11 +6,12 @@ use super::Line;
 use crate::backup;
 use crate::config::{BackendConfig, FrontendConfig};
 use crate::context::Context;
-use crate::database::Live;
+use crate::database::{Digests, Live};
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::parts::about;
+use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
-use crate::restore::{self, Leftover};
+use crate::restore::{self, DataCapacity, Leftover};
 use crate::tools::backend::BackendService;
 use crate::tools::vercel::{Vercel, VercelProject};
 
@@ -135,10 +136,28 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
         )];
         lines.extend(restorable(&live)?);
         lines.extend(restore::leftovers(&live)?.iter().map(leftover));
+        lines.push(capacity(ctx, &live)?);
         Ok(lines)
     };
     let fix = format!("check {} and the network access of the cluster", place.uri);
     look().unwrap_or_else(|error| vec![Line::error("database", &error, &fix)])
+}
+
+/// Whether the time of a restore holds what is live, before one is needed.
+fn capacity(ctx: &Context, live: &Live) -> Result<Line> {
+    let inventory = live.inventory(Digests::None)?;
+    let bytes = inventory.collections.values().map(|facts| facts.bytes).sum();
+    // Without a ledger, which another line is about, the speed is assumed.
+    let ledger = Ledger::open(ctx).state().ok();
+    let budget_ms = ctx.config.budgets.limits().restore_ms;
+    let found = DataCapacity::of(ledger.as_ref(), budget_ms, bytes);
+    let fix =
+        "roll back and restore from a machine near the server; restore only what is needed (--collection)";
+    Ok(if found.has_bytes > found.holds_bytes {
+        Line::warning("capacity", found.text("a restore may be late"), fix)
+    } else {
+        Line::ok("capacity", found.text(""))
+    })
 }
 
 /// What is live and no restore can put back, before a backup is needed.
