@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::values::values;
 use super::{ComparedWorkflow, IDENTITY_CHARS, WorkflowState, read, template};
-use crate::config::Config;
+use crate::config::{Config, RailwayConfig};
 
 /// Where it lies, below the root of the repository.
 pub const GUIDE_FILE: &str = "docs/PRODUCTION-ROLLBACK-GUIDE.md";
@@ -77,9 +77,15 @@ fn generated(config: &Config) -> Result<String> {
     };
     let mut parts: Vec<String> = Vec::new();
     parts.extend(environment.backends.iter().map(|part| {
-        let place = format!(
-            "Railway, service `{}` of project `{}`",
-            part.service, part.project
+        let on_railway = |railway: &RailwayConfig| {
+            format!(
+                "Railway, service `{}` of project `{}`",
+                railway.service, railway.project
+            )
+        };
+        let place = part.railway().map_or_else(
+            || "elsewhere, by the programs of its adapter".to_owned(),
+            on_railway,
         );
         row(&part.name, &place, part.url.as_deref().unwrap_or("none"))
     }));
