@@ -111,6 +111,32 @@ impl RecordedMigrations {
     }
 }
 
+/// A note of a plan about which of its migrations the database has on record, where there are any.
+pub fn applied_note(ctx: &Context, migrations: &[ChangedMigration]) -> Option<String> {
+    if migrations.is_empty() || ctx.env().mongodb.is_none() {
+        return None;
+    }
+    let Ok(recorded) = recorded(ctx) else {
+        return Some("the database does not show which of these migrations are applied".to_owned());
+    };
+    let names = |wanted: bool| {
+        let some = migrations
+            .iter()
+            .filter(|one| recorded.contains(&one.path) == wanted);
+        let some: Vec<&str> = some.map(|one| one.path.as_str()).collect();
+        if some.is_empty() {
+            "none".to_owned()
+        } else {
+            some.join(", ")
+        }
+    };
+    Some(format!(
+        "on record in the database as applied: {}; not on record: {}",
+        names(true),
+        names(false)
+    ))
+}
+
 /// Reads the collections of `migrations.records`. migrate-mongo has the name of the file in `fileName`, others in `name` or `_id`:
 /// every text of a record counts.
 pub fn recorded(ctx: &Context) -> Result<RecordedMigrations> {

@@ -17,7 +17,7 @@ use xshell::cmd;
 use crate::config::AdapterConfig;
 use crate::context::Context;
 use crate::error::catalogue::tools as errors;
-use crate::exec::{Exec, shell_in};
+use crate::exec::{Exec, Finished, shell_in};
 use crate::secret::Secret;
 use crate::tools::deployment::{BackendDeployment, Phase, message_of};
 
@@ -293,7 +293,7 @@ impl Adapter {
             .iter()
             .fold(run, |run, (name, value)| run.secret_env(name, value));
         let failed = |why: String| errors::adapter_failed(&self.part, action, why);
-        let finished = run.output().and_then(|finished| finished.checked());
+        let finished = run.output().and_then(Finished::checked);
         let finished = finished.map_err(|error| failed(format!("{error:#}")))?;
         if finished.stdout.trim().is_empty() {
             return Err(errors::adapter_answer(&self.part, action, "it printed nothing").into());

@@ -166,3 +166,18 @@ fn each_secret_of_pipeline_and_health_checks_gets_to_the_steps_that_need_it() {
         ["SLACK_WEBHOOK_URL", "SMTP_PASSWORD", "SMTP_USER"]
     );
 }
+
+#[test]
+fn workflows_install_rclone_where_a_storage_needs_it() {
+    assert!(!deploy(&config("")).text.contains("rclone"));
+    let bucket = "[[backup.places]]\nkind = \"s3\"\nbucket = \"shop-backups\"\nprefix = \"prod\"\nregion = \"eu-central-1\"\nrequired = true\n";
+    let text = deploy(&config(bucket)).text;
+    let step = "\n      - name: Install rclone\n        run: |\n          sudo apt-get update --quiet\n          sudo apt-get install --yes --no-install-recommends rclone\n";
+    assert!(text.contains(step), "{text}");
+    let locked = format!("{bucket}object_lock = {{ mode = \"compliance\", days = 30 }}\n");
+    let text = deploy(&config(&locked)).text;
+    assert!(
+        text.contains("          go install github.com/rclone/rclone@v1.75"),
+        "{text}"
+    );
+}

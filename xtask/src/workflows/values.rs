@@ -78,7 +78,11 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     flags.insert("several_approvals", gates.len() > 1);
 
     let lists = &mut values.lists;
-    let setup = |with: &[&str]| setup(&config.workflows.setup, with);
+    let setup = |with: &[&str]| {
+        let mut lines = setup(&config.workflows.setup, with);
+        lines.extend(rclone(config));
+        lines
+    };
     lists.insert("setup", setup(&[]));
     lists.insert("setup_platforms", setup(&["platforms"]));
     lists.insert("setup_server", setup(&["server"]));
@@ -141,6 +145,28 @@ fn setup(action: &str, with: &[&str]) -> Vec<String> {
         lines.push("  with:".to_owned());
         lines.extend(with.iter().map(|name| format!("    {name}: \"true\"")));
     }
+    lines
+}
+
+/// The step that installs rclone, where a storage needs it: from the runner's distribution, and the version that knows object
+/// lock from the Go module proxy, which compares its checksum.
+fn rclone(config: &Config) -> Vec<String> {
+    let any = |wanted: fn(&StorageConfig) -> bool| config.backup.storage.iter().any(wanted);
+    let commands = if any(|one| matches!(one, StorageConfig::S3(s3) if s3.object_lock.is_some())) {
+        [
+            "go install github.com/rclone/rclone@v1.75.2",
+            "echo \"$(go env GOPATH)/bin\" >> \"$GITHUB_PATH\"",
+        ]
+    } else if any(|one| matches!(one, StorageConfig::S3(_) | StorageConfig::Rclone(_))) {
+        [
+            "sudo apt-get update --quiet",
+            "sudo apt-get install --yes --no-install-recommends rclone",
+        ]
+    } else {
+        return Vec::new();
+    };
+    let mut lines = vec!["- name: Install rclone".to_owned(), "  run: |".to_owned()];
+    lines.extend(commands.map(|command| format!("    {command}")));
     lines
 }
 

@@ -242,7 +242,7 @@ impl Adopted {
             }
             std::fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
         }
-        let pipeline = self.pipeline(addresses, recipient)?;
+        let pipeline = self.pipeline(addresses, recipient);
         std::fs::write(clone.join(PIPELINE_FILE), pipeline)?;
         let health = STATUS_PAGES
             .iter()
@@ -268,7 +268,7 @@ impl Adopted {
     }
 
     /// pipeline.toml with ids, addresses and names of the simulated platforms in the place of the real ones and of marks.
-    fn pipeline(&self, addresses: &Addresses, recipient: &str) -> Result<String> {
+    fn pipeline(&self, addresses: &Addresses, recipient: &str) -> String {
         let mut document = self.pipeline.clone();
         let name = self.config.default_environment.as_str();
         document["git"]["remote"] = value("origin");
@@ -333,7 +333,7 @@ impl Adopted {
             };
             frontend.write(part, addresses);
         }
-        Ok(document.to_string())
+        document.to_string()
     }
 
     /// Makes the release of this number another one than that before, in the folder of each part.

@@ -132,6 +132,7 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         Some(last) => {
             let since = git.resolve(&last.commit)?;
             let changed = migrations::since(ctx, &git, &since, &commit)?;
+            notes.extend(migrations::applied_note(ctx, &changed));
             changed.iter().map(ChangedMigration::text).collect()
         }
         None => Vec::new(),

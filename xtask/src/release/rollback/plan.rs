@@ -26,6 +26,7 @@ use crate::operation::job_limit::JobLimit;
 use crate::operation::preflight::Preflight;
 use crate::release::break_glass;
 use crate::release::checkout::Checkout;
+use crate::release::migrations::applied_note;
 use crate::release::others::absent;
 use crate::release::releases::{LaterChecks, Releases, tag_note};
 use crate::release::variables::Variables;
@@ -143,6 +144,11 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
         JobLimit::read(ctx).and_then(|limit| limit.require_all()),
     );
     notes.extend(costs(&releases, target, backup.as_ref()));
+    notes.extend(
+        migrations
+            .as_deref()
+            .and_then(|changed| applied_note(ctx, changed)),
+    );
     notes.extend(changed_variables(ctx, target, &backends, &mut preflight));
     notes.extend(tag_note(ctx, &target.commit));
     preflight.finish(&format!("the rollback to {tag}"))?;
