@@ -233,6 +233,18 @@ fn git_prints(folder: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The clone of somebody, on the branch that is released.
+fn belongs_to_ann(clone: &Path) {
+    git(clone, &["branch", "--move", "main"]);
+    git(clone, &["config", "user.name", "Ann"]);
+    git(clone, &["config", "user.email", "ann@example.com"]);
+}
+
+fn stage_a_note(clone: &Path) {
+    std::fs::write(clone.join("note.txt"), "mine").unwrap();
+    git(clone, &["add", "note.txt"]);
+}
+
 /// GitHub takes no pull request.
 fn no_pull_requests() -> Value {
     json!({"id": "down", "platform": "github", "operation": "POST /repos/{owner}/{repo}/pulls",
@@ -248,9 +260,7 @@ fn the_files_come_as_a_pull_request_and_nothing_half_done_is_left() {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_standin-gh"), bin.join("gh")).unwrap();
     let team = tempfile::tempdir().unwrap();
     repository(team.path());
-    git(team.path(), &["branch", "--move", "main"]);
-    git(team.path(), &["config", "user.name", "Ann"]);
-    git(team.path(), &["config", "user.email", "ann@example.com"]);
+    belongs_to_ann(team.path());
     let remotes = tempfile::tempdir().unwrap();
     let remote = remotes.path().join("github.com/o/r.git");
     git(
@@ -292,8 +302,7 @@ fn the_files_come_as_a_pull_request_and_nothing_half_done_is_left() {
         &["remote", "set-url", "origin", remote.to_str().unwrap()],
     );
     git(team.path(), &["push", "--quiet", "origin", "main"]);
-    std::fs::write(team.path().join("note.txt"), "mine").unwrap();
-    git(team.path(), &["add", "note.txt"]);
+    stage_a_note(team.path());
     refused("changes are staged: note.txt");
     git(team.path(), &["rm", "--quiet", "--cached", "note.txt"]);
     std::fs::remove_file(team.path().join("note.txt")).unwrap();
