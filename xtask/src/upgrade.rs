@@ -10,12 +10,10 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{BLANK, Config, version};
-use crate::context::{PIPELINE_FILE, ignores_itself};
+use crate::context::PIPELINE_FILE;
 use crate::tools::git::merge_texts;
 use crate::workflows::{self, WorkflowVersions};
 
-/// The folder for local state.
-const STATE_DIR: &str = ".xtask";
 /// Where proposals are, below the root of the repository.
 const PROPOSALS_DIR: &str = ".xtask/upgrade";
 /// The first line of a proposal, before the identity of what was merged.
@@ -237,9 +235,6 @@ pub fn write(root: &Path, upgrade: &Upgrade) -> Result<Vec<String>> {
         if let Some(folder) = target.parent() {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        }
-        if file.state == UpgradeState::Conflict {
-            ignores_itself(&root.join(STATE_DIR))?;
         }
         set_aside(&target, file.state)?;
         std::fs::write(&target, &file.text).with_context(|| format!("cannot write {}", target.display()))?;

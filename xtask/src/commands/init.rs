@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Common;
 use crate::config::{BLANK, Config, is_action};
-use crate::context::PIPELINE_FILE;
+use crate::context::{PIPELINE_FILE, ignores_itself};
 use crate::error::catalogue::setup as errors;
 use crate::health::HEALTH_FILE;
 use crate::init::files::{self, Draft};
@@ -306,8 +306,11 @@ fn ignored(root: &Path) -> Option<(String, String)> {
     (!is_ignored).then(|| ("backups/.gitignore".to_owned(), text.to_owned()))
 }
 
-/// Writes what keeps git from taking backups.
+/// Writes what keeps git from taking state and backups.
 pub(super) fn write_ignored(root: &Path) -> Result<()> {
+    let state = root.join(".xtask");
+    std::fs::create_dir_all(&state).with_context(|| format!("cannot make the folder {}", state.display()))?;
+    ignores_itself(&state)?;
     if let Some((path, text)) = ignored(root) {
         write(root, &path, &text, true)?;
     }

@@ -56,24 +56,24 @@ pub(super) fn ask(root: &Path, draft: &mut ToBeKnown<'_>) -> LiveFacts {
         let projects = listed_projects(root, team);
         (page.join(), services.join(), projects)
     });
-    let mut live = LiveFacts::default();
+    let mut facts = LiveFacts::default();
     if let Ok(Some(page)) = page {
         let line = answered("gh", page).map_or_else(|line| line, |page| github(page, draft));
-        live.asked.push(line);
+        facts.asked.push(line);
     }
     let mut chosen = 0;
     if let Ok(services) = services {
         let line = answered("railway", services)
-            .and_then(|services| railway(root, &services, draft, &mut live.findings));
+            .and_then(|services| railway(root, &services, draft, &mut facts.findings));
         chosen += usize::from(line.is_ok());
-        live.asked.push(line.unwrap_or_else(|line| line));
+        facts.asked.push(line.unwrap_or_else(|line| line));
     }
     let line =
-        answered("vercel", projects).and_then(|projects| vercel(root, &projects, draft, &mut live.findings));
+        answered("vercel", projects).and_then(|projects| vercel(root, &projects, draft, &mut facts.findings));
     chosen += usize::from(line.is_ok());
-    live.asked.push(line.unwrap_or_else(|line| line));
-    live.is_complete = chosen == 2;
-    live
+    facts.asked.push(line.unwrap_or_else(|line| line));
+    facts.is_complete = chosen == 2;
+    facts
 }
 
 /// The answer, or the line that reports why there is none.

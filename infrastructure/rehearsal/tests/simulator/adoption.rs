@@ -66,26 +66,19 @@ fn planned(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(output)))
 }
 
+/// The line of each program.
+fn asked(plan: &Value) -> Vec<&str> {
+    let lines = plan["asked"].as_array().unwrap().iter();
+    lines.map(|line| line.as_str().unwrap()).collect()
+}
+
 fn names(plan: &Value) -> Vec<&str> {
     let findings = plan["findings"].as_array().unwrap().iter();
     findings.map(|one| one["name"].as_str().unwrap()).collect()
 }
 
-#[test]
-fn where_the_team_is_logged_in_ids_addresses_and_a_health_route_that_answers_now_are_found() {
-    // The real `vercel` takes no token with a hyphen.
-    let env = SimulatorEnv::with(|config| config["vercel"]["token"] = json!(VERCEL_TOKEN));
-    env.seed(10);
-    assert_eq!(env.settled(&env.up("v1", "release=a sha=1")), "SUCCESS");
-    let team = tempfile::tempdir().unwrap();
-    repository(team.path());
-    let connected = json!({"repo": "o/r", "root_directory": "/backend"});
-    env.control("/railway/service", &connected);
-    let link = json!({"type": "github", "org": "o", "repo": "r", "productionBranch": "main"});
-    env.control("/vercel/project", &json!({"link": link, "rootDirectory": "web"}));
-
-    let plan = ["--plan", "--format", "json"];
-    let found = planned(&init(&env, team.path(), &plan, |_| {}));
+/// Everything that the platforms know is proposed, each with its origin.
+fn all_is_proposed(found: &Value) {
     let keys = found["keys"].as_array().unwrap().iter();
     let values: std::collections::BTreeMap<&str, (&Value, &str)> = keys
         .map(|key| {
@@ -147,6 +140,24 @@ fn where_the_team_is_logged_in_ids_addresses_and_a_health_route_that_answers_now
             "{key}: {found}"
         );
     }
+}
+
+#[test]
+fn where_the_team_is_logged_in_ids_addresses_and_a_health_route_that_answers_now_are_found() {
+    // The real `vercel` takes no token with a hyphen.
+    let env = SimulatorEnv::with(|config| config["vercel"]["token"] = json!(VERCEL_TOKEN));
+    env.seed(10);
+    assert_eq!(env.settled(&env.up("v1", "release=a sha=1")), "SUCCESS");
+    let team = tempfile::tempdir().unwrap();
+    repository(team.path());
+    let connected = json!({"repo": "o/r", "root_directory": "/backend"});
+    env.control("/railway/service", &connected);
+    let link = json!({"type": "github", "org": "o", "repo": "r", "productionBranch": "main"});
+    env.control("/vercel/project", &json!({"link": link, "rootDirectory": "web"}));
+
+    let plan = ["--plan", "--format", "json"];
+    let found = planned(&init(&env, team.path(), &plan, |_| {}));
+    all_is_proposed(&found);
     assert_eq!(
         names(&found),
         [
@@ -177,14 +188,10 @@ fn where_the_team_is_logged_in_ids_addresses_and_a_health_route_that_answers_now
     );
     let found = planned(&init(&env, team.path(), &plan, |_| {}));
     assert_eq!(names(&found), ["health-now"], "{}", found["findings"]);
-    let asked = found["asked"].as_array().unwrap();
-    assert_eq!(asked.len(), 3, "{found}");
+    let lines = asked(&found);
     assert!(
-        asked[0]
-            .as_str()
-            .unwrap()
-            .starts_with("gh: this account sees no such repository"),
-        "{found}"
+        lines.len() == 3 && lines[0].starts_with("gh: this account sees no such repository"),
+        "{lines:?}"
     );
 
     // A project's token is enough for Railway; the others are not logged in, and nothing fails.
@@ -195,14 +202,8 @@ fn where_the_team_is_logged_in_ids_addresses_and_a_health_route_that_answers_now
             .env_remove("VERCEL_TOKEN")
             .env_remove("GH_TOKEN");
     }));
-    let asked: Vec<&str> = found["asked"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|line| line.as_str().unwrap())
-        .collect();
     assert_eq!(
-        asked,
+        asked(&found),
         [
             "gh: nobody is logged in; files only",
             "railway: the service backend of sample",
@@ -212,17 +213,12 @@ fn where_the_team_is_logged_in_ids_addresses_and_a_health_route_that_answers_now
     let found = planned(&init(&env, team.path(), &plan, |command| {
         command.env("PATH", "/usr/bin:/bin");
     }));
-    let asked: Vec<&str> = found["asked"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|line| line.as_str().unwrap())
-        .collect();
+    let lines = asked(&found);
     assert!(
-        asked
+        lines
             .iter()
             .all(|line| line.ends_with("is not on PATH; files only")),
-        "{asked:?}"
+        "{lines:?}"
     );
     assert!(env.report()["unimplemented"].as_array().unwrap().is_empty());
 }
@@ -237,6 +233,24 @@ fn git_prints(folder: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The clone of somebody, on the branch that is released.
+fn belongs_to_ann(clone: &Path) {
+    git(clone, &["branch", "--move", "main"]);
+    git(clone, &["config", "user.name", "Ann"]);
+    git(clone, &["config", "user.email", "ann@example.com"]);
+}
+
+fn stage_a_note(clone: &Path) {
+    std::fs::write(clone.join("note.txt"), "mine").unwrap();
+    git(clone, &["add", "note.txt"]);
+}
+
+/// GitHub takes no pull request.
+fn no_pull_requests() -> Value {
+    json!({"id": "down", "platform": "github", "operation": "POST /repos/{owner}/{repo}/pulls",
+                       "kind": "status", "status": 503, "body": "{\"message\": \"No server is available\"}", "times": 0})
+}
+
 #[test]
 fn the_files_come_as_a_pull_request_and_nothing_half_done_is_left() {
     let env = SimulatorEnv::start();
@@ -246,9 +260,7 @@ fn the_files_come_as_a_pull_request_and_nothing_half_done_is_left() {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_standin-gh"), bin.join("gh")).unwrap();
     let team = tempfile::tempdir().unwrap();
     repository(team.path());
-    git(team.path(), &["branch", "--move", "main"]);
-    git(team.path(), &["config", "user.name", "Ann"]);
-    git(team.path(), &["config", "user.email", "ann@example.com"]);
+    belongs_to_ann(team.path());
     let remotes = tempfile::tempdir().unwrap();
     let remote = remotes.path().join("github.com/o/r.git");
     git(
@@ -290,8 +302,7 @@ fn the_files_come_as_a_pull_request_and_nothing_half_done_is_left() {
         &["remote", "set-url", "origin", remote.to_str().unwrap()],
     );
     git(team.path(), &["push", "--quiet", "origin", "main"]);
-    std::fs::write(team.path().join("note.txt"), "mine").unwrap();
-    git(team.path(), &["add", "note.txt"]);
+    stage_a_note(team.path());
     refused("changes are staged: note.txt");
     git(team.path(), &["rm", "--quiet", "--cached", "note.txt"]);
     std::fs::remove_file(team.path().join("note.txt")).unwrap();
@@ -310,9 +321,7 @@ fn the_files_come_as_a_pull_request_and_nothing_half_done_is_left() {
     assert!(is_untouched());
 
     // GitHub refuses after the push: the branch goes again.
-    let fault = json!({"id": "down", "platform": "github", "operation": "POST /repos/{owner}/{repo}/pulls",
-                       "kind": "status", "status": 503, "body": "{\"message\": \"No server is available\"}", "times": 0});
-    env.control("/faults", &fault);
+    env.control("/faults", &no_pull_requests());
     let (code, shown) = pull(&[]);
     assert!(
         code == Some(1)
