@@ -203,6 +203,8 @@ pub struct BackupConfig {
     pub recipients: Vec<String>,
     /// Environment variable that holds the age identity for reading encrypted backups.
     pub identity: Option<String>,
+    /// Environment variable with the connection string of a server for drills; one is started where a drill runs unless given.
+    pub drill_uri: Option<String>,
     /// What becomes of a backup that is not encrypted where others than the machine's user can read it.
     pub unencrypted: Unencrypted,
     /// Days a backup is kept.
@@ -220,6 +222,7 @@ impl Default for BackupConfig {
         Self {
             recipients: Vec::new(),
             identity: None,
+            drill_uri: None,
             unencrypted: Unencrypted::Refuse,
             retention_days: 90,
             oplog: Oplog::Auto,

@@ -11,14 +11,14 @@ use serde::Serialize;
 
 use super::list::verified;
 use super::{
-    BackupFile, clustered_expiry, compare, copy_archive, create_without_expiry, is_capped, resolve,
-    secondary_indexes, verify,
+    BackupFile, clustered_expiry, compare, copy_archive, create_without_expiry, fetch, find, is_capped,
+    recorded, resolve, secondary_indexes, verify,
 };
 use crate::archive::container::default_workers;
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::inventory::{Difference, Inventory};
-use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
+use crate::domain::manifest::{NamespaceKind, NamespaceRecord, check_backup_id};
 use crate::error::CliError;
 use crate::report;
 use crate::secret::Secret;
@@ -31,6 +31,8 @@ const MAX_PARALLEL: usize = 4;
 #[derive(Debug, Serialize)]
 pub struct DrillReport {
     pub backup: String,
+    /// The storage that delivered it, or the path of the file that was named.
+    pub from: String,
     pub good: bool,
     pub documents: u64,
     pub collections: usize,
@@ -46,8 +48,52 @@ pub struct DrillReport {
     pub within_budget: bool,
 }
 
-/// A verified backup of this environment: the newest, or any where `random` is set. Ends with exit 1 where there is none.
-pub fn choose(ctx: &Context, random: bool) -> Result<BackupFile> {
+/// What a drill restores.
+#[derive(Debug)]
+pub struct DrilledBackup {
+    pub backup: BackupFile,
+    from: String,
+    /// Holds the copy.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl DrilledBackup {
+    /// A file on this machine, as it is.
+    pub fn local(backup: BackupFile) -> Self {
+        Self {
+            from: backup.path.display().to_string(),
+            backup,
+            _folder: None,
+        }
+    }
+
+    /// The backup of this id as it comes back where this machine is gone: a copy that another storage than the local one delivers. Where
+    /// none has it, that is reported, and the local one is restored. The path of a file or folder is taken as it is.
+    pub fn named(ctx: &Context, named: &str) -> Result<Self> {
+        if check_backup_id(named).is_err() {
+            return resolve(ctx, named).map(Self::local);
+        }
+        let folder =
+            tempfile::tempdir_in(ctx.state_dir("tmp")?).context("cannot make a folder for the copy")?;
+        let recorded = recorded::hash(ctx, named);
+        let first = find::first_directory(ctx)?;
+        let copy = fetch::fresh_copy(ctx, named, recorded.as_deref(), first.path(), folder.path())?;
+        if let Some((from, backup)) = copy {
+            return Ok(Self {
+                backup,
+                from,
+                _folder: Some(folder),
+            });
+        }
+        report::progress(&format!(
+            "warning: only the local storage has {named}: nothing shows that a copy can be fetched where this machine is gone"
+        ));
+        find(ctx, named).map(Self::local)
+    }
+}
+
+/// The id of a verified backup of this environment: the newest, or any where `random` is set. Ends with exit 1 where there is none.
+pub fn choose(ctx: &Context, random: bool) -> Result<String> {
     let mut backups = verified(ctx)?;
     if random {
         backups = backups.choose(&mut rand::rng()).cloned().into_iter().collect();
@@ -57,16 +103,30 @@ pub fn choose(ctx: &Context, random: bool) -> Result<BackupFile> {
             .live("nothing was changed")
             .next("cargo xtask backup create")
     })?;
-    resolve(ctx, &backup.id)
+    Ok(backup.id)
 }
 
 /// The drill on a server that is started for it and gone afterwards.
-pub fn drill_on_scratch_server(ctx: &Context, backup: &BackupFile) -> Result<DrillReport> {
-    mongo_server::with_scratch(ctx, |uri| drill_on(ctx, backup, uri))
+pub fn drill_on_scratch_server(ctx: &Context, drilled: &DrilledBackup) -> Result<DrillReport> {
+    mongo_server::with_scratch(ctx, |uri| drill_on(ctx, drilled, uri))
+}
+
+/// The drill on a server that stays: what was restored is dropped again.
+///
+/// # Errors
+/// Refused (exit 3) where the server has one of the databases of the backup.
+pub fn drill_on_kept_server(ctx: &Context, drilled: &DrilledBackup, uri: &Secret) -> Result<DrillReport> {
+    let drill = drill_on(ctx, drilled, uri)?;
+    for name in databases_of(&drilled.backup)? {
+        let part = Part::of(&drilled.backup, Live::connect(uri, &name)?);
+        part.empty()?;
+    }
+    Ok(drill)
 }
 
 /// The drill on an empty server. Ends with exit 3 where the server has one of the databases of the backup.
-pub fn drill_on(ctx: &Context, backup: &BackupFile, uri: &Secret) -> Result<DrillReport> {
+fn drill_on(ctx: &Context, drilled: &DrilledBackup, uri: &Secret) -> Result<DrillReport> {
+    let backup = &drilled.backup;
     let databases = databases_of(backup)?;
     let first = databases.first().context("the backup holds no database")?;
     let live = Live::connect(uri, first)?;
@@ -114,6 +174,7 @@ pub fn drill_on(ctx: &Context, backup: &BackupFile, uri: &Secret) -> Result<Dril
     let total_ms = elapsed_ms(started);
     Ok(DrillReport {
         backup: backup.metadata.id.clone(),
+        from: drilled.from.clone(),
         good: differences.is_empty(),
         documents: backup.metadata.documents,
         collections: parts.iter().map(|part| part.expected.collections.len()).sum(),
@@ -158,8 +219,14 @@ impl Part {
         let (database, host) = (self.live.name(), self.live.host());
         Err(CliError::refused(format!("`{database}` on {host} is not empty"))
             .live("nothing was changed")
-            .next("name a server without this database: a drill must never meet live data")
+            .next("name a server without this database: a drill must never meet live data; what a drill that was cut off has left there is dropped by hand")
             .into())
+    }
+
+    /// Drops what the drill restored; the database was empty before it.
+    fn empty(&self) -> Result<()> {
+        let mut names = self.expected.collections.keys();
+        names.try_for_each(|name| self.live.drop_of_drill(name))
     }
 
     fn fill(&self, ctx: &Context, backup: &BackupFile, uri: &Secret) -> Result<()> {

@@ -24,12 +24,62 @@ const FETCH_PREFIX: &str = ".fetch-";
 /// where there is one; `None` where none has it.
 /// Storages that fail are reported, and the next one is asked.
 pub(super) fn from_afar(ctx: &Context, id: &str, recorded: Option<&str>) -> Result<Option<BackupFile>> {
+    let storages = ctx.config.backup.storage.iter();
+    let afar = storages.filter(|storage| !matches!(storage, StorageConfig::Directory { .. }));
+    let deliver = |store: &dyn BackupStore, metadata| download(ctx, store, metadata);
+    let artifact = || from_artifact(ctx, id, recorded);
+    first_that_delivers(ctx, id, recorded, afar, deliver, artifact)
+}
+
+/// A copy of its own in this folder, as it would be had where this machine is gone: downloaded whole from the first storage that is not
+/// the local one, with the name of that storage; `None` where no other storage has it.
+pub(super) fn fresh_copy(
+    ctx: &Context,
+    id: &str,
+    recorded: Option<&str>,
+    first: &Path,
+    folder: &Path,
+) -> Result<Option<(String, BackupFile)>> {
+    let is_local = |storage: &StorageConfig| match storage {
+        StorageConfig::Directory { path, .. } => ctx.root.join(path) == first,
+        _ => false,
+    };
+    let others = ctx
+        .config
+        .backup
+        .storage
+        .iter()
+        .filter(|storage| !is_local(storage));
+    let deliver = |store: &dyn BackupStore, metadata: BackupMetadata| {
+        let path = folder.join(&metadata.file);
+        let is_whole = transfer(store, &metadata, &path)?;
+        ensure!(
+            is_whole,
+            "what {} delivers is not the backup that was stored",
+            store.name()
+        );
+        write_metadata(folder, &metadata)?;
+        Ok((store.name(), BackupFile { path, metadata }))
+    };
+    let artifact = || {
+        let found = artifact_into(ctx, id, recorded, folder)?;
+        Ok(found.map(|backup| ("the artifacts of GitHub".to_owned(), backup)))
+    };
+    first_that_delivers(ctx, id, recorded, others, deliver, artifact)
+}
+
+/// What the first of these storages that has the backup delivers, or the artifact of a workflow.
+fn first_that_delivers<'a, T>(
+    ctx: &Context,
+    id: &str,
+    recorded: Option<&str>,
+    storages: impl Iterator<Item = &'a StorageConfig>,
+    deliver: impl Fn(&dyn BackupStore, BackupMetadata) -> Result<T>,
+    artifact: impl FnOnce() -> Result<Option<T>>,
+) -> Result<Option<T>> {
     check_backup_id(id)?;
     let mut failed = None;
-    for storage in &ctx.config.backup.storage {
-        if matches!(storage, StorageConfig::Directory { .. }) {
-            continue;
-        }
+    for storage in storages {
         check_interrupted()?;
         let fetched = storage::open(ctx, storage).and_then(|store| {
             let Some(metadata) = store.metadata(id)? else {
@@ -37,7 +87,7 @@ pub(super) fn from_afar(ctx: &Context, id: &str, recorded: Option<&str>) -> Resu
             };
             recorded::check(&metadata, recorded)?;
             report::progress(&format!("fetching {id} from {}", store.name()));
-            download(ctx, store.as_ref(), metadata).map(Some)
+            deliver(store.as_ref(), metadata).map(Some)
         });
         match fetched {
             Ok(None) => {}
@@ -50,9 +100,9 @@ pub(super) fn from_afar(ctx: &Context, id: &str, recorded: Option<&str>) -> Resu
     }
     // Whatever storages are configured: the workflows keep each of their backups as an artifact.
     if ctx.config.github.is_some()
-        && let Some(backup) = from_artifact(ctx, id, recorded)?
+        && let Some(found) = artifact()?
     {
-        return Ok(Some(backup));
+        return Ok(Some(found));
     }
     failed.map_or(Ok(None), Err)
 }
@@ -135,10 +185,22 @@ fn from_artifact(ctx: &Context, id: &str, recorded: Option<&str>) -> Result<Opti
         .prefix(FETCH_PREFIX)
         .tempdir_in(&local)
         .context("cannot make a folder for the download")?;
-    if !DraftReleases::open(ctx)?.download_artifact(id, folder.path())? {
+    match artifact_into(ctx, id, recorded, folder.path())? {
+        Some(backup) => expose(&local, &folder.keep(), backup.metadata).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn artifact_into(
+    ctx: &Context,
+    id: &str,
+    recorded: Option<&str>,
+    folder: &Path,
+) -> Result<Option<BackupFile>> {
+    if !DraftReleases::open(ctx)?.download_artifact(id, folder)? {
         return Ok(None);
     }
-    let backup = BackupFile::in_folder(folder.path()).context("the artifact holds no whole backup")?;
+    let backup = BackupFile::in_folder(folder).context("the artifact holds no whole backup")?;
     ensure!(
         backup.metadata.id == id,
         "the artifact holds backup {}",
@@ -146,7 +208,7 @@ fn from_artifact(ctx: &Context, id: &str, recorded: Option<&str>) -> Result<Opti
     );
     recorded::check(&backup.metadata, recorded)?;
     backup.check_digest()?;
-    expose(&local, &folder.keep(), backup.metadata).map(Some)
+    Ok(Some(backup))
 }
 
 fn expose(local: &Path, folder: &Path, metadata: BackupMetadata) -> Result<BackupFile> {

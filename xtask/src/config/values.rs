@@ -229,6 +229,9 @@ impl Rules<'_> {
         if let Some(identity) = &backup.identity {
             self.variable(&["backup", "identity"], identity);
         }
+        if let Some(uri) = &backup.drill_uri {
+            self.variable(&["backup", "drill_uri"], uri);
+        }
         let keys = &["backup", "places"];
         self.require(!backup.storage.is_empty(), keys, "needs one storage at least");
         for storage in &backup.storage {

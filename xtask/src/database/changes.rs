@@ -108,6 +108,11 @@ impl Live {
         self.drop_unchecked(collection)
     }
 
+    /// Drops a collection that a drill restored into a database that was empty before.
+    pub fn drop_of_drill(&self, collection: &str) -> Result<()> {
+        self.drop_unchecked(collection)
+    }
+
     /// The definition of a view; `None` where there is nothing of this name.
     pub fn view(&self, name: &str) -> Result<Option<ViewDefinition>> {
         let Some(listed) = self.listed()?.remove(name) else {

@@ -37,6 +37,8 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
         .map(|mongodb| mongodb.uri.clone())
         .collect();
     let backup = [uri, read.clone()].concat();
+    let drill_uri = config.backup.drill_uri.clone();
+    let drill = [read.clone(), drill_uri.iter().cloned().collect()].concat();
     let notify = config.optional_secret_names();
     let suite: Vec<String> = config
         .tests
@@ -68,6 +70,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     flags.insert("suite_secrets", !suite.is_empty());
     flags.insert("notify", !notify.is_empty());
     flags.insert("read", !read.is_empty());
+    flags.insert("drill", !drill.is_empty());
     let has_database = environment.mongodb.is_some();
     flags.insert("database", has_database);
     flags.insert("request_env", has_database || !notify.is_empty());
@@ -86,6 +89,8 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     lists.insert("setup", setup(&[]));
     lists.insert("setup_platforms", setup(&["platforms"]));
     lists.insert("setup_server", setup(&["server"]));
+    let server: &[&str] = if drill_uri.is_some() { &[] } else { &["server"] };
+    lists.insert("setup_drill", setup(server));
     lists.insert(
         "setup_pack",
         if is_source { setup(&["pack"]) } else { setup(&[]) },
@@ -103,6 +108,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
         ("release", release),
         ("backup", backup),
         ("read", read),
+        ("drill", drill),
         ("notify", notify),
         ("suite", suite),
     ] {

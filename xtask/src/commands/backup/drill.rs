@@ -2,8 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::backup;
-use crate::backup::drill::{self, DrillReport};
+use crate::backup::drill::{self, DrillReport, DrilledBackup};
 use crate::context::Context;
 use crate::domain::status_record::StatusResult;
 use crate::error::CliError;
@@ -13,12 +12,14 @@ use crate::report;
 /// Options of `backup drill`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The backup (id, file or folder); the newest of the environment unless given
+    /// The backup (id, file or folder); the newest of the environment unless given. Of an id, a copy is fetched from another storage than
+    /// the local one
     backup: Option<String>,
     /// Any backup of the environment instead of the newest
     #[arg(long, conflicts_with = "backup")]
     random: bool,
-    /// Environment variable with the connection string of an empty scratch server; one is started here unless given
+    /// Environment variable with the connection string of a server without the database, which is dropped again afterwards; the one of
+    /// `backup.drill_uri` unless given, else a server is started here
     #[arg(long, value_name = "VARIABLE")]
     uri_env: Option<String>,
     /// Keep the result in the history on the git remote, for `metrics`
@@ -27,13 +28,19 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
-    let backup = match &args.backup {
-        Some(named) => backup::resolve(ctx, named)?,
+    let named = match &args.backup {
+        Some(named) => named.clone(),
         None => drill::choose(ctx, args.random)?,
     };
-    let drill = match &args.uri_env {
-        Some(variable) => drill::drill_on(ctx, &backup, &ctx.connection_string(variable)?)?,
-        None => drill::drill_on_scratch_server(ctx, &backup)?,
+    // Before the download, which may take long.
+    let server = args.uri_env.as_ref().or(ctx.config.backup.drill_uri.as_ref());
+    let server = server
+        .map(|variable| ctx.connection_string(variable))
+        .transpose()?;
+    let drilled = DrilledBackup::named(ctx, &named)?;
+    let drill = match &server {
+        Some(uri) => drill::drill_on_kept_server(ctx, &drilled, uri)?,
+        None => drill::drill_on_scratch_server(ctx, &drilled)?,
     };
     report::step_summary(&markdown(&drill))?;
     report::emit(ctx.format, "backup-drill/1", &drill, || text(&drill))?;
@@ -66,8 +73,9 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
 
 fn text(drill: &DrillReport) -> String {
     let mut lines = vec![format!(
-        "drill of {}: {} documents of {} collections restored into a scratch server ({}): {}\n",
+        "drill of {} from {}: {} documents of {} collections restored into a scratch server ({}): {}\n",
         drill.backup,
+        drill.from,
         drill.documents,
         drill.collections,
         drill.server,

@@ -4,7 +4,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::archive::VerifyReport;
-use crate::backup::{self, drill};
+use crate::backup;
+use crate::backup::drill::{self, DrilledBackup};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::report;
@@ -86,7 +87,7 @@ fn examine(ctx: &Context, named: &str, deep: bool) -> Result<VerifyReport> {
     let backup = backup::resolve(ctx, named)?;
     let mut report = backup::verify(ctx, &backup)?;
     if deep && report.is_good() {
-        let drill = drill::drill_on_scratch_server(ctx, &backup)?;
+        let drill = drill::drill_on_scratch_server(ctx, &DrilledBackup::local(backup.clone()))?;
         report.checked.push(format!(
             "restored into a scratch server ({}): documents, indexes and options of {} collections",
             drill.server, drill.collections
