@@ -18,8 +18,8 @@ impl Live {
         let first = doc! { "$setOnInsert": { "token": token, "note": note } };
         let found = self.ask(move |_, database| {
             let locks = emergencies(database);
-            let taken = locks.find_one_and_update(ours.clone(), first.clone());
-            taken.upsert(true).return_document(ReturnDocument::After).run()
+            let asked = locks.find_one_and_update(ours.clone(), first.clone());
+            asked.upsert(true).return_document(ReturnDocument::After).run()
         });
         let found =
             found.with_context(|| format!("cannot write `{}.{EMERGENCY_COLLECTION}`", self.name()))?;

@@ -20,13 +20,13 @@ fn documents_are_put_back_only_where_they_came_from_with_the_indexes_that_they_h
 
     // What was not asked for is never done: these options are for a new restore.
     let operation = restored["operation"].as_str().unwrap();
-    let list: &[&str] = &["--list"];
+    let without: &[&str] = &["--list"];
     for verb in [
         &["--undo", operation],
         &["--resume", operation],
         &["--forget", operation],
         &["--reinsert", rescue],
-        list,
+        without,
     ] {
         for option in [
             &["--plan"][..],
