@@ -34,10 +34,16 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 const SILENCE_VARIABLE: &str = "XTASK_DATABASE_SILENCE_S";
 
 /// How long a server, or a tool that asks it, may be silent before it is given up: `usual`, unless the environment has another limit.
-pub fn longest_silence(usual: Duration) -> Duration {
-    let given = std::env::var(SILENCE_VARIABLE).ok();
-    let seconds = given.and_then(|text| text.trim().parse().ok()).filter(|s| *s > 0);
-    seconds.map_or(usual, Duration::from_secs)
+///
+/// # Errors
+/// Usage (exit 2) where the variable holds no number of seconds.
+pub fn longest_silence(usual: Duration) -> Result<Duration> {
+    let Some(text) = std::env::var_os(SILENCE_VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(usual);
+    };
+    let seconds = text.to_str().and_then(|text| text.trim().parse().ok()).filter(|seconds| *seconds > 0);
+    let seconds = seconds.ok_or_else(|| errors::silence_invalid(SILENCE_VARIABLE))?;
+    Ok(Duration::from_secs(seconds))
 }
 
 /// A connection string in its parts.

@@ -102,13 +102,17 @@ impl Live {
         let members = options.hosts.clone();
         let with_tls = matches!(options.tls, Some(Tls::Enabled(_)));
         let client = Client::with_options(options).map_err(errors::connection_string_unusable)?;
+        let answer = match at_most {
+            Some(patience) => patience.answer,
+            None => longest_silence(ANSWER_DEADLINE)?,
+        };
         Ok(Self {
             database: client.database(database),
             client,
             host: hosts.join(","),
             members,
             with_tls,
-            answer: at_most.map_or_else(|| longest_silence(ANSWER_DEADLINE), |patience| patience.answer),
+            answer,
             fence: None,
             claimed: None,
         })

@@ -160,7 +160,7 @@ impl Read for Stream<'_> {
         if count > 0 || buffer.is_empty() {
             return Ok(count);
         }
-        let silence = longest_silence(SILENCE);
+        let silence = longest_silence(SILENCE).map_err(std::io::Error::other)?;
         match self.arriving.recv_timeout(silence) {
             Ok(chunk) => {
                 self.chunk = Cursor::new(chunk?);

@@ -72,7 +72,7 @@ pub fn check_renaming(
     let seen = Arc::clone(&found);
     let exec = Exec::new(request.command(sh, &config, &["--dryRun", "-vv"])?)
         // It reads only the archive's beginning.
-        .deadline(longest_silence(SILENCE))
+        .deadline(longest_silence(SILENCE)?)
         .on_stderr(move |line| {
             if let Some((_, renaming)) = line.split_once("found collection ")
                 && renaming.contains(" bson to restore to ")
@@ -120,7 +120,7 @@ pub fn restore(
     let (sign, signs) = mpsc::channel();
     let (printed, written) = (sign.clone(), sign);
     let shown = Mutex::new(HashSet::new());
-    let exec = exec.progress(longest_silence(SILENCE), signs);
+    let exec = exec.progress(longest_silence(SILENCE)?, signs);
     let exec = exec.deadline(DEADLINE).on_stderr(move |line| {
         report::trace(line);
         // It prints how far it is all the time, also where it is no farther than before.

@@ -11,6 +11,12 @@ catalogue! {
         live "nothing was changed",
         next "check the connection string's host, user and network access, and run the command again";
 
+    /// The variable with the limit for a silent server holds something else.
+    silence_invalid(variable) Usage
+        "{variable} is not a number of seconds greater than 0",
+        live "nothing was changed",
+        next "correct {variable}, or leave it out for the usual limits, and run the command again";
+
     /// The connection string has TLS, and the server answers without.
     server_without_tls(host) Failed
         "the MongoDB server at {host} answers without TLS, and the connection string asks for it",

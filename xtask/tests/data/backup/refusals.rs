@@ -79,7 +79,7 @@ fn refusals_say_what_to_do_and_hide_the_password() {
 }
 
 #[test]
-fn white_space_around_a_connection_string_is_left_out_and_quotes_are_named() {
+fn white_space_around_a_connection_string_is_left_out_and_quotes_and_wrong_limits_are_named() {
     let server = Mongo::with_one_document();
     let mut repo = Repo::new("");
     let uri = server.uri();
@@ -92,6 +92,14 @@ fn white_space_around_a_connection_string_is_left_out_and_quotes_are_named() {
         repo.xtask(&["backup"])
             .code(2)
             .says("LOCAL_MONGODB_URI begins or ends with a quote")
+            .says("next: ");
+    }
+    repo.set("LOCAL_MONGODB_URI", &uri);
+    for value in ["2m", "0", "-1"] {
+        repo.set("XTASK_DATABASE_SILENCE_S", value);
+        repo.xtask(&["backup"])
+            .code(2)
+            .says("XTASK_DATABASE_SILENCE_S is not a number of seconds")
             .says("next: ");
     }
 }
