@@ -567,8 +567,15 @@ impl Config {
         names
     }
 
-    /// Environment variables with secrets that a release can do without: those of notifications.
+    /// Environment variables with secrets that a release can do without: those of notifications and of drills.
     pub fn optional_secret_names(&self) -> Vec<String> {
+        let mut names = self.notification_secret_names();
+        names.extend(self.backup.drill_uri.clone());
+        names
+    }
+
+    /// Environment variables with the secrets of notifications.
+    pub fn notification_secret_names(&self) -> Vec<String> {
         let email = self.notify.email.iter();
         let email = email.flat_map(|email| [&email.user, &email.password]);
         self.notify

@@ -61,7 +61,9 @@ pub fn changes(ctx: &Context, github: &GitHub) -> Result<Vec<SettingChange>> {
 fn secrets(ctx: &Context, github: &GitHub, changes: &mut Vec<SettingChange>) -> Result<()> {
     let known = github.environment_secrets(&ctx.env_name)?;
     let of_repository = github.repository_secrets()?.unwrap_or_default();
-    let required = required_secrets(ctx);
+    // The drill's workflow needs its server; a release does not.
+    let mut required = required_secrets(ctx);
+    required.extend(ctx.config.backup.drill_uri.clone());
     let set_here = |name: &str| ctx.secret_if_set(name).is_some();
     for name in all_secrets(ctx) {
         let exposed = of_repository.contains(&name);

@@ -115,7 +115,7 @@ fn notifications(ctx: &Context) -> Line {
     let notify = &ctx.config.notify;
     let missing: Vec<String> = ctx
         .config
-        .optional_secret_names()
+        .notification_secret_names()
         .into_iter()
         .filter(|name| ctx.secret_if_set(name).is_none())
         .collect();

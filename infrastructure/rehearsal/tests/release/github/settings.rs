@@ -68,14 +68,15 @@ fn setup_makes_what_doctor_misses_and_then_finds_nothing_to_do() {
 }
 
 #[test]
-fn the_secrets_of_the_health_checks_are_wanted_too() {
-    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+fn the_secrets_of_health_checks_and_drills_are_wanted_too() {
+    let drill = "[backup]\ndrill_uri = \"DRILL_MONGODB_URI\"\n";
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE).replace("[backup]\n", drill));
     let (_, text) = env.said(&["setup", "--plan"]);
     assert!(!text.contains("HEALTH_"), "{text}");
     let file = repository().join("infrastructure/health.toml");
     std::fs::copy(file, env.path("clone/infrastructure/health.toml")).unwrap();
     let (_, text) = env.said(&["setup", "--plan"]);
-    for name in ["HEALTH_EMAIL", "HEALTH_PASSWORD"] {
+    for name in ["HEALTH_EMAIL", "HEALTH_PASSWORD", "DRILL_MONGODB_URI"] {
         assert!(
             text.contains(&format!("would: set the secret {name}\n")),
             "{text}"
