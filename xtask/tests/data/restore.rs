@@ -238,6 +238,15 @@ fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
 }
 
 /// Every document that a writer was told is stored must be somewhere afterwards.
+/// Ends the writers where the test fails too: a scope waits for its threads.
+struct StopsAtEnd<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for StopsAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
     let env = RestoreEnv::start();
@@ -265,8 +274,9 @@ fn writers_go_on_throughout_and_no_acknowledged_write_is_lost() {
                 })
             })
             .collect();
+        let writing = StopsAtEnd(&stop);
         let restored = env.ok(&["restore", backup.to_str().unwrap()]);
-        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        drop(writing);
         let stored = writers.into_iter().flat_map(|writer| writer.join().unwrap());
         (restored, stored.collect())
     });
