@@ -41,7 +41,10 @@ pub fn longest_silence(usual: Duration) -> Result<Duration> {
     let Some(text) = std::env::var_os(SILENCE_VARIABLE).filter(|text| !text.is_empty()) else {
         return Ok(usual);
     };
-    let seconds = text.to_str().and_then(|text| text.trim().parse().ok()).filter(|seconds| *seconds > 0);
+    let seconds = text
+        .to_str()
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|seconds| *seconds > 0);
     let seconds = seconds.ok_or_else(|| errors::silence_invalid(SILENCE_VARIABLE))?;
     Ok(Duration::from_secs(seconds))
 }
