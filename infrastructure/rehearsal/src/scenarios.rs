@@ -221,8 +221,8 @@ impl<'a> Case<'a> {
         self.hold()?;
         let (env, arguments) = (self.env, self.rollback_arguments("the runner is lost"));
         self.kill_where_it_hangs(|| env.xtask("rollback-killed", &strs(&arguments)))?;
-        self.release()?;
-        let left = self.last_operation()?;
+        self.env.let_go()?;
+        let left = self.env.last_operation()?;
         let operation = text_at(&left, "/id")?;
         self.prove(
             left["ended"].is_null(),
@@ -248,7 +248,7 @@ impl<'a> Case<'a> {
             "the staged page was found out before anybody could see it",
         )?;
         self.prove_served(FIRST)?;
-        let (after, left) = (self.data()?, self.last_operation()?);
+        let (after, left) = (self.data()?, self.env.last_operation()?);
         self.prove(before == after, "the data are as they were")?;
         self.prove(
             left["ended"]["outcome"] == "failed",
@@ -269,7 +269,7 @@ impl<'a> Case<'a> {
             let second = self
                 .reached()
                 .and_then(|()| env.xtask_in(&clone, "bob", &strs(&arguments), &[("USER", "bob")]));
-            let released = self.release();
+            let released = self.env.let_go();
             let first = join(ann);
             second.and_then(|second| released.and(first).map(|first| (first, second)))
         })?;
@@ -357,40 +357,23 @@ impl<'a> Case<'a> {
 
     /// The platform does not begin the backend's rollback until it is released.
     fn hold(&self) -> Result<()> {
-        let fault = json!({
-            "id": "held", "platform": "railway", "operation": "deploymentRollback", "kind": "hold-before",
-        });
-        self.env.control("/faults", &fault)
+        self.env.hold("railway", "deploymentRollback")
     }
 
     /// Waits until a rollback hangs there.
     fn reached(&self) -> Result<()> {
-        wait::until(
-            "the rollback's call of the platform",
-            MOMENT,
-            |_| false,
-            || {
-                let report = self.env.platform_report()?;
-                let faults = report["faults"]
-                    .as_array()
-                    .context("the simulator lists no faults")?;
-                let hit = faults
-                    .iter()
-                    .any(|fault| fault["id"] == "held" && fault["hit"].as_u64() > Some(0));
-                Ok(hit.then_some(()))
-            },
-        )
-    }
-
-    fn release(&self) -> Result<()> {
-        self.env.control("/faults/release", &json!({ "id": "held" }))
+        let held = || self.env.held();
+        wait::until("the rollback's call of the platform", MOMENT, |_| false, held)
     }
 
     /// Runs a rollback, and kills it when it hangs there.
     fn kill_where_it_hangs(&self, run: impl FnOnce() -> Result<Finished> + Send) -> Result<()> {
         let killed = std::thread::scope(|scope| {
             let running = scope.spawn(run);
-            let killed = self.reached().and_then(|()| self.kill_holder());
+            let killed = self.reached().and_then(|()| {
+                say("the runner is killed");
+                self.env.kill_holder()
+            });
             let ended = join(running);
             killed.and(ended)
         })?;
@@ -400,23 +383,6 @@ impl<'a> Case<'a> {
             killed.error()
         );
         Ok(())
-    }
-
-    /// `kill -9` of the process that the ledger names as the holder of the lock.
-    fn kill_holder(&self) -> Result<()> {
-        let pid = self.last_operation()?["holder"]["pid"].as_i64();
-        let pid = pid.and_then(|pid| i32::try_from(pid).ok());
-        let pid = pid
-            .and_then(rustix::process::Pid::from_raw)
-            .context("the ledger names no process")?;
-        say("the runner is killed");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).context("cannot kill the holder")
-    }
-
-    fn last_operation(&self) -> Result<Value> {
-        let ledger = self.env.xtask_json("ledger", &["ledger"])?;
-        let last = ledger["operations"].as_array().and_then(|all| all.last());
-        last.cloned().context("the ledger is empty")
     }
 
     fn data(&self) -> Result<Inventory> {

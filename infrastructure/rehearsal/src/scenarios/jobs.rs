@@ -36,7 +36,7 @@ impl Case<'_> {
         self.hold()?;
         let resume = ["rollback", "--resume", &operation, "--yes"];
         self.kill_where_it_hangs(|| self.job(&runner, "rollback-killed", &resume))?;
-        self.release()?;
+        self.env.let_go()?;
         for lost in [&runner, &backups] {
             std::fs::remove_dir_all(lost).with_context(|| format!("cannot remove {}", lost.display()))?;
         }
@@ -63,10 +63,10 @@ impl Case<'_> {
         let (env, arguments) = (self.env, self.rollback_arguments("prices are wrong"));
         let (remote, away) = (env.folder.join("origin.git"), env.folder.join("away.git"));
         self.kill_where_it_hangs(|| env.xtask("rollback-cut-off", &strs(&arguments)))?;
-        let operation = text_at(&self.last_operation()?, "/id")?;
+        let operation = text_at(&self.env.last_operation()?, "/id")?;
         say("the git remote does not answer any more");
         std::fs::rename(&remote, &away).context("cannot take the remote away")?;
-        self.release()?;
+        self.env.let_go()?;
         let resume = ["rollback", "--resume", &operation, "--yes", "--format", "json"];
         let refused = env.xtask("resume-refused", &resume)?;
         ensure!(refused.code != Some(0), "it went on without a ledger");
@@ -96,7 +96,7 @@ impl Case<'_> {
         env.xtask("repair", &["ledger", "--repair", "--yes"])?.checked()?;
         proof.after(env, &backup, written, &[&tag])?;
         self.prove_all(&proof);
-        let last = self.last_operation()?;
+        let last = self.env.last_operation()?;
         self.prove(
             last["id"] == operation.as_str() && last["ended"]["outcome"] == "done",
             "the ledger has the rollback from its beginning to its end",

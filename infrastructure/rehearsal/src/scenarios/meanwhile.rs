@@ -24,7 +24,7 @@ impl Case<'_> {
             let written = self
                 .reached()
                 .and_then(|()| env.users_write(MEANWHILE, self.seed + 1));
-            let released = self.release();
+            let released = self.env.let_go();
             let ended = join(back);
             released
                 .and(written)

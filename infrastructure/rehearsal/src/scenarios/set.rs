@@ -199,7 +199,7 @@ impl Case<'_> {
             pages && untouched && self.worker_version()? == "1.0.1",
             "every part serves what it served before",
         )?;
-        let left = self.last_operation()?;
+        let left = self.env.last_operation()?;
         self.prove(
             left["ended"]["outcome"] == "undone",
             "the ledger has the deploy as undone, and is free",

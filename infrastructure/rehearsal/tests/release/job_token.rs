@@ -27,10 +27,7 @@ impl Case {
     }
 
     fn listed(&self) -> Vec<String> {
-        let listing = self.env.xtask_json("releases", &["releases"]).unwrap();
-        let releases = listing["releases"].as_array().unwrap();
-        let tag = |one: &Value| one["release"]["tag"].as_str().unwrap().to_owned();
-        releases.iter().map(tag).collect()
+        self.env.release_tags().unwrap()
     }
 }
 

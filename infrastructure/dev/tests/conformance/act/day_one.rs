@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use xtask::wait;
 
@@ -32,44 +32,25 @@ impl Runner {
 
     /// Begins a deploy; its machine vanishes with its disk when the backend is live and the promotion of the frontend was asked for.
     fn lose_in_the_middle(&self, run: u64) {
-        let held = json!({"id": "held", "platform": "vercel", "kind": "hold-before",
-                          "operation": "POST /v10/projects/{project}/promote/{deployment}"});
-        self.env.control("/faults", &held).unwrap();
+        let promotion = "POST /v10/projects/{project}/promote/{deployment}";
+        self.env.hold("vercel", promotion).unwrap();
         let (mut act, log) = self.begin("push", "production-deploy", run, &[]);
         wait::until(
             "the promotion",
             LIVE,
             |_| false,
             || {
-                let hit = |fault: &Value| fault["id"] == "held" && fault["hit"].as_u64() > Some(0);
-                let report = self.env.platform_report()?;
                 let ended = act.try_wait()?;
                 ensure!(ended.is_none(), "act ended: {}", std::fs::read_to_string(&log)?);
-                Ok(report["faults"].as_array().unwrap().iter().any(hit).then_some(()))
+                self.env.held()
             },
         )
         .unwrap();
-        let holder = self.last_operation()["holder"]["pid"].as_i64().unwrap();
-        kill_process(pid(holder), Signal::KILL).unwrap();
-        kill_process_group(pid(act.id().into()), Signal::KILL).unwrap();
+        self.env.kill_holder().unwrap();
+        kill_process_group(Pid::from_child(&act), Signal::KILL).unwrap();
         act.wait().unwrap();
-        self.env
-            .control("/faults/release", &json!({"id": "held"}))
-            .unwrap();
+        self.env.let_go().unwrap();
         std::fs::remove_dir_all(self.env.folder.join("home/.cache/act")).unwrap();
-    }
-
-    fn last_operation(&self) -> Value {
-        let ledger = self.env.xtask_json("ledger", &["ledger"]).unwrap();
-        ledger["operations"].as_array().unwrap().last().unwrap().clone()
-    }
-
-    fn newest_release(&self) -> String {
-        let releases = self.env.xtask_json("releases", &["releases"]).unwrap();
-        releases["releases"][0]["release"]["tag"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{releases}"))
-            .to_owned()
     }
 
     fn roll_back(&self, run: u64, tag: &str) -> Ran {
@@ -85,10 +66,6 @@ impl Runner {
     }
 }
 
-fn pid(number: i64) -> Pid {
-    Pid::from_raw(i32::try_from(number).unwrap()).unwrap()
-}
-
 #[test]
 #[ignore = "runs act for some minutes: cargo xtask ci --conformance"]
 fn jobs_pass_red_checks_lost_machines_a_late_hour_and_tags_that_are_refused() {
@@ -102,7 +79,7 @@ fn jobs_pass_red_checks_lost_machines_a_late_hour_and_tags_that_are_refused() {
     runner.approve(1, &commit);
     let first = runner.run("push", "production-deploy", 1, &[]);
     assert!(first.passed, "{:?}\n{}", first.jobs, first.tail());
-    let tag = runner.newest_release();
+    let tag = env.release_tags().unwrap().remove(0);
     let v1 = (env.served().unwrap(), inventory(env));
 
     // The next release changes a workflow, as real ones do: the token of a job may not push the tag of the first one any more.
@@ -112,12 +89,12 @@ fn jobs_pass_red_checks_lost_machines_a_late_hour_and_tags_that_are_refused() {
     let commit = env.commit_release("v3").unwrap();
     runner.approve(2, &commit);
     runner.lose_in_the_middle(2);
-    let lost = runner.last_operation();
+    let lost = env.last_operation().unwrap();
     assert_eq!(lost["ended"], Value::Null, "{lost}");
     let inputs = [("action", "resume"), ("reason", "the machine was lost")];
     let resumed = runner.run("workflow_dispatch", "production-rollback", 3, &inputs);
     assert!(resumed.passed, "{:?}\n{}", resumed.jobs, resumed.tail());
-    assert_eq!(runner.last_operation()["id"], lost["id"]);
+    assert_eq!(env.last_operation().unwrap()["id"], lost["id"]);
     let v3 = (env.served().unwrap(), inventory(env));
     assert_ne!(v3.0, v1.0);
 
@@ -133,7 +110,7 @@ fn jobs_pass_red_checks_lost_machines_a_late_hour_and_tags_that_are_refused() {
     let back = runner.roll_back(5, &tag);
     assert!(back.passed, "{:?}\n{}", back.jobs, back.tail());
     assert_eq!((env.served().unwrap(), inventory(env)), v1);
-    let released = runner.newest_release();
+    let released = env.release_tags().unwrap().remove(0);
     assert_ne!(released, tag);
     let tags = env.tags_of_remote().unwrap();
     assert!(tags.contains(&tag) && !tags.contains(&released), "{tags}");

@@ -159,9 +159,7 @@ impl Case {
 
     /// The last operation of the ledger.
     pub fn last_operation(&self) -> Value {
-        let shown = self.ok(&["ledger", "--format", "json"]);
-        let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
-        shown["operations"].as_array().unwrap().last().unwrap().clone()
+        self.env.last_operation().unwrap()
     }
 
     /// The journal of the newest operation in the clone.
