@@ -94,6 +94,7 @@ pub fn archive<T>(
     let seen = Arc::clone(&counts);
     let exec = Exec::new(cmd!(sh, "mongodump --config {path} {options...} --archive"));
     let ended = Cell::new(false);
+    let silence = longest_silence(SILENCE)?;
     let (consumed, finished) = exec
         .deadline(DEADLINE)
         .on_stderr(move |line| {
@@ -107,6 +108,7 @@ pub fn archive<T>(
                 arriving: pump(stdout),
                 chunk: Cursor::default(),
                 config: Some(config),
+                silence,
                 ended: &ended,
             })
         })?;
@@ -150,6 +152,7 @@ struct Stream<'a> {
     arriving: Receiver<std::io::Result<Vec<u8>>>,
     chunk: Cursor<Vec<u8>>,
     config: Option<ConfigFile>,
+    silence: Duration,
     /// Set when mongodump has closed its side.
     ended: &'a Cell<bool>,
 }
@@ -160,8 +163,7 @@ impl Read for Stream<'_> {
         if count > 0 || buffer.is_empty() {
             return Ok(count);
         }
-        let silence = longest_silence(SILENCE).map_err(std::io::Error::other)?;
-        match self.arriving.recv_timeout(silence) {
+        match self.arriving.recv_timeout(self.silence) {
             Ok(chunk) => {
                 self.chunk = Cursor::new(chunk?);
                 self.config = None;
@@ -172,7 +174,7 @@ impl Read for Stream<'_> {
                 Ok(0)
             }
             Err(RecvTimeoutError::Timeout) => {
-                let silent = format!("mongodump sent nothing for {} s", silence.as_secs());
+                let silent = format!("mongodump sent nothing for {} s", self.silence.as_secs());
                 Err(std::io::Error::new(ErrorKind::TimedOut, silent))
             }
         }
