@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use layouts::{LAYOUTS, Layout, RAILWAY};
-use rehearsal::test_env::git::git;
+use rehearsal::test_env::git::{git, write_files};
 use serde_json::Value;
 
 use crate::installed::xtask;
@@ -22,11 +22,7 @@ const OF_GIT: [(&str, &str); 3] = [
 /// The layout as a clone with one commit; links of platforms are ignored there, as the platforms' programs do it.
 fn made(layout: &Layout) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in layout.files {
-        let file = folder.path().join(path);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, text).unwrap();
-    }
+    write_files(folder.path(), layout.files.iter().copied());
     git(folder.path(), &["init", "--quiet", "--initial-branch=main"]);
     git(
         folder.path(),

@@ -1,5 +1,7 @@
 //! `upgrade`: what a team copied and edited of an earlier version gets today's form, and no edit is lost.
 
+use rehearsal::test_env::git::write_files;
+
 use crate::installed::xtask;
 
 const DEPLOY: &str = ".github/workflows/production-deploy.yml";
@@ -16,7 +18,7 @@ struct Copied(tempfile::TempDir);
 impl Copied {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for (path, text) in [
+        let files = [
             (
                 DEPLOY,
                 include_str!("upgrade/first/.github/workflows/production-deploy.yml"),
@@ -38,11 +40,8 @@ impl Copied {
                 include_str!("upgrade/first/infrastructure/pipeline.toml"),
             ),
             (HEALTH, include_str!("upgrade/first/infrastructure/health.toml")),
-        ] {
-            let file = folder.path().join(path);
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, text).unwrap();
-        }
+        ];
+        write_files(folder.path(), files);
         Self(folder)
     }
 

@@ -25,6 +25,23 @@ pub fn command(dir: &Path) -> Command {
     command
 }
 
+/// Writes files below a folder, with the folders that they are in.
+pub fn write_files<'a>(dir: &Path, files: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    for (path, text) in files {
+        let file = dir.join(path);
+        let folder = file.parent().expect("a file below a folder");
+        std::fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        std::fs::write(&file, text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+}
+
+/// Makes a folder a repository with all of its files in one commit.
+pub fn commit_first(dir: &Path, branch: &str) {
+    git(dir, &["init", "--quiet", &format!("--initial-branch={branch}")]);
+    git(dir, &["add", "--all"]);
+    git(dir, &["commit", "--quiet", "--message=all"]);
+}
+
 /// Makes an empty remote and a clone of it, both below `dir`.
 pub fn remote_and_clone(dir: &Path, remote: &str, clone: &str) {
     let branch = format!("--initial-branch={BRANCH}");

@@ -5,7 +5,7 @@ use std::process::Command;
 use rehearsal::scenarios::{Setting, adopted};
 use rehearsal::test_env::TestEnv;
 use rehearsal::test_env::adopted::Adopted;
-use rehearsal::test_env::git::git;
+use rehearsal::test_env::git::{commit_first, git, write_files};
 use rehearsal::test_env::programs::{PRODUCT, built, repository};
 
 /// A repository with backend, frontend and tests, as teams have it.
@@ -51,18 +51,12 @@ http.createServer((request, response) => {
 #[test]
 fn a_repository_is_adopted_and_rehearsed_by_two_commands_with_no_file_edited_by_hand() {
     let team = tempfile::tempdir().unwrap();
-    for (path, text) in FILES {
-        let file = team.path().join(path);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, text).unwrap();
-    }
-    git(team.path(), &["init", "--quiet", "--initial-branch=trunk"]);
+    write_files(team.path(), FILES.iter().copied());
+    commit_first(team.path(), "trunk");
     git(
         team.path(),
         &["remote", "add", "origin", "git@github.com:orchard/shop.git"],
     );
-    git(team.path(), &["add", "--all"]);
-    git(team.path(), &["commit", "--quiet", "--message=all"]);
 
     let init = Command::new(built(PRODUCT))
         .args(["init", "--offline"])
@@ -76,10 +70,6 @@ fn a_repository_is_adopted_and_rehearsed_by_two_commands_with_no_file_edited_by_
         String::from_utf8_lossy(&init.stderr)
     );
 
-    let folder = tempfile::Builder::new()
-        .prefix("xtask-adopted-")
-        .tempdir()
-        .unwrap();
     let team = Adopted::read(team.path()).unwrap();
     assert_eq!(
         team.replaced(),
@@ -90,21 +80,29 @@ fn a_repository_is_adopted_and_rehearsed_by_two_commands_with_no_file_edited_by_
         (team.database(), team.branch()),
         ("orchard".to_owned(), "trunk".to_owned())
     );
-    let env = TestEnv::start_adopted(repository(), folder.path(), team).unwrap();
-    let setting = Setting {
-        documents: 500,
-        seed: 1,
-        platform_s: 0,
-    };
-    let rehearsed = match adopted::play(setting, &env) {
-        Ok(rehearsed) => rehearsed,
-        Err(error) => panic!("{error:#}, see {}", folder.keep().display()),
-    };
-    let text = rehearsed.text();
+    let text = rehearsed(team, 500, "adopted");
     assert!(
         text.contains("25 later documents are kept")
             && text.contains("1 backends and 1 frontends serve the first release")
             && !text.contains("not your own"),
         "{text}"
     );
+}
+
+/// Plays the rehearsal of a team's repository, and gives its report.
+pub fn rehearsed(team: Adopted, documents: u32, name: &str) -> String {
+    let folder = tempfile::Builder::new()
+        .prefix("xtask-adopted-")
+        .tempdir()
+        .unwrap();
+    let env = TestEnv::start_adopted(repository(), folder.path(), team).unwrap();
+    let setting = Setting {
+        documents,
+        seed: 1,
+        platform_s: 0,
+    };
+    match adopted::play(setting, &env) {
+        Ok(rehearsed) => rehearsed.text(),
+        Err(error) => panic!("{name}: {error:#}, see {}", folder.keep().display()),
+    }
 }

@@ -5,18 +5,18 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use rehearsal::scenarios::{Setting, adopted};
-use rehearsal::test_env::TestEnv;
 use rehearsal::test_env::adopted::Adopted;
-use rehearsal::test_env::git::git;
-use rehearsal::test_env::programs::{PRODUCT, built, repository};
+use rehearsal::test_env::git::{commit_first, write_files};
+use rehearsal::test_env::programs::{PRODUCT, built};
 use rehearsal::test_env::sample::sampled;
+
+use crate::adopted::rehearsed;
 
 /// A layout: its files, the parts of its pipeline, and the checks of its pages.
 struct Layout {
     name: &'static str,
     files: &'static [(&'static str, &'static str)],
-    parts: &'static str,
+    parts: &'static [&'static str],
     /// By the variable of the address.
     pages: &'static [&'static str],
     routes: &'static [&'static str],
@@ -44,6 +44,34 @@ const RAILWAY: &str = "[environments.production.railway]\nproject = \"p-1\"\nenv
 const VERCEL: &str = "[environments.production.vercel]\norg = \"team_1\"\ntoken = \"PROD_VERCEL_TOKEN\"\n";
 const MONGODB: &str =
     "[environments.production.mongodb]\nuri = \"PROD_MONGODB_URI\"\ndatabase = \"orders\"\n";
+/// Pages in `frontend`.
+const FRONTEND: &str = r#"
+[[environments.production.frontends]]
+name = "frontend"
+platform = "vercel"
+project = "prj_1"
+folder = "frontend"
+domain = "www.orders.example"
+"#;
+/// The same under another name.
+const WEB: &str = r#"
+[[environments.production.frontends]]
+name = "web"
+platform = "vercel"
+project = "prj_1"
+folder = "frontend"
+domain = "www.orders.example"
+"#;
+/// A service that is uploaded from the root.
+const API_FROM_ROOT: &str = r#"
+[[environments.production.backends]]
+name = "api"
+platform = "railway"
+service = "s-1"
+folder = "backend"
+upload = "root"
+url = "https://api.orders.example"
+"#;
 const PAGE: &str =
     "<!doctype html><html lang=\"en\"><head><title>Orders</title></head><body>Hello</body></html>\n";
 const SERVER: &str = r"const http = require('node:http');
@@ -79,7 +107,9 @@ const LAYOUTS: [Layout; 12] = [
             ("apps/admin-app/index.html", PAGE),
             (".railwayignore", "apps\n"),
         ],
-        parts: r#"
+        parts: &[
+            MONGODB,
+            r#"
 [[environments.production.backends]]
 name = "orders"
 platform = "railway"
@@ -116,6 +146,7 @@ project = "prj_2"
 folder = "apps/admin-app"
 domain = "admin.orders.example"
 "#,
+        ],
         pages: &["frontend.shop", "frontend.admin"],
         routes: &["backend.orders", "backend.gateway"],
     },
@@ -127,7 +158,9 @@ domain = "admin.orders.example"
             ("frontend/index.html", PAGE),
             ("backend/migrations/20260101-first.js", "module.exports = {};\n"),
         ],
-        parts: r#"
+        parts: &[
+            MONGODB,
+            r#"
 [[environments.production.backends]]
 name = "application"
 platform = "railway"
@@ -135,6 +168,7 @@ service = "s-1"
 folder = "."
 url = "https://www.orders.example"
 "#,
+        ],
         pages: &[],
         routes: &["backend"],
     },
@@ -150,7 +184,9 @@ url = "https://www.orders.example"
             ("backend/server.js", SERVER),
             ("frontend/index.html", PAGE),
         ],
-        parts: r#"
+        parts: &[
+            MONGODB,
+            r#"
 [[environments.production.backends]]
 name = "backend"
 platform = "railway"
@@ -158,13 +194,9 @@ service = "s-1"
 folder = "backend"
 upload = "root"
 url = "https://api.orders.example"
-[[environments.production.frontends]]
-name = "frontend"
-platform = "vercel"
-project = "prj_1"
-folder = "frontend"
-domain = "www.orders.example"
 "#,
+            FRONTEND,
+        ],
         pages: &["frontend"],
         routes: &["backend"],
     },
@@ -175,19 +207,18 @@ domain = "www.orders.example"
             ("backend/server.js", SERVER),
             ("frontend/index.html", PAGE),
         ],
-        parts: r#"
+        parts: &[
+            MONGODB,
+            r#"
 [[environments.production.backends]]
 name = "backend"
 platform = "railway"
 service = "s-1"
 folder = "backend"
 url = "https://api.orders.example"
-[[environments.production.frontends]]
-name = "frontend"
-platform = "vercel"
-project = "prj_1"
-folder = "frontend"
-domain = "www.orders.example"
+"#,
+            FRONTEND,
+            r#"
 [[environments.production.variables]]
 secret = "JWT_SECRET"
 railway = "JWT_SECRET"
@@ -195,6 +226,7 @@ railway = "JWT_SECRET"
 secret = "API_URL"
 vercel = "VITE_API_URL"
 "#,
+        ],
         pages: &["frontend"],
         routes: &["backend"],
     },
@@ -212,24 +244,16 @@ vercel = "VITE_API_URL"
             ("backend/main.py", "app = None\n"),
             ("frontend/index.html", PAGE),
         ],
-        parts: r#"
-[[environments.production.backends]]
-name = "api"
-platform = "railway"
-service = "s-1"
-folder = "backend"
-upload = "root"
-url = "https://api.orders.example"
-[[environments.production.frontends]]
-name = "web"
-platform = "vercel"
-project = "prj_1"
-folder = "frontend"
-domain = "www.orders.example"
+        parts: &[
+            MONGODB,
+            API_FROM_ROOT,
+            WEB,
+            r#"
 [[environments.production.external]]
 name = "Postgres"
 on_rollback = "stays as it is: its migrations are rolled back by hand"
 "#,
+        ],
         pages: &["frontend"],
         routes: &["backend"],
     },
@@ -246,23 +270,23 @@ on_rollback = "stays as it is: its migrations are rolled back by hand"
                 r#"{"name":"web","scripts":{"build":"next build"},"dependencies":{"next":"16"}}"#,
             ),
         ],
-        parts: r#"
+        parts: &[
+            MONGODB,
+            r#"
 [[environments.production.backends]]
 name = "api"
 platform = "railway"
 service = "s-1"
 folder = "backend"
 url = "https://api.orders.example"
-[[environments.production.frontends]]
-name = "web"
-platform = "vercel"
-project = "prj_1"
-folder = "frontend"
-domain = "www.orders.example"
+"#,
+            WEB,
+            r#"
 [[environments.production.external]]
 name = "Postgres"
 on_rollback = "stays as it is"
 "#,
+        ],
         pages: &["frontend"],
         routes: &["backend"],
     },
@@ -275,7 +299,9 @@ on_rollback = "stays as it is"
             ),
             ("vercel.json", r#"{"crons":[]}"#),
         ],
-        parts: r#"
+        parts: &[
+            MONGODB,
+            r#"
 [[environments.production.backends]]
 name = "site"
 platform = "vercel"
@@ -283,6 +309,7 @@ project = "prj_1"
 folder = "."
 domain = "www.orders.example"
 "#,
+        ],
         pages: &["frontend.site"],
         routes: &[],
     },
@@ -297,21 +324,7 @@ domain = "www.orders.example"
             ("frontend/index.html", PAGE),
             ("frontend/vercel.json", "{}\n"),
         ],
-        parts: r#"
-[[environments.production.backends]]
-name = "api"
-platform = "railway"
-service = "s-1"
-folder = "backend"
-upload = "root"
-url = "https://api.orders.example"
-[[environments.production.frontends]]
-name = "web"
-platform = "vercel"
-project = "prj_1"
-folder = "frontend"
-domain = "www.orders.example"
-"#,
+        parts: &[MONGODB, API_FROM_ROOT, WEB],
         pages: &["frontend"],
         routes: &["backend"],
     },
@@ -325,7 +338,9 @@ domain = "www.orders.example"
             ("administration/index.html", PAGE),
             ("deploy/server", "#!/bin/sh\nexit 1\n"),
         ],
-        parts: r#"
+        parts: &[
+            MONGODB,
+            r#"
 [[environments.production.backends]]
 name = "server"
 platform = "command"
@@ -350,63 +365,61 @@ project = "prj_2"
 folder = "administration"
 domain = "admin.orders.example"
 "#,
+        ],
         pages: &["frontend.web", "frontend.administration"],
         routes: &["backend"],
     },
     Layout {
         name: "frontend only",
         files: &[("web/index.html", PAGE)],
-        parts: r#"
+        parts: &[r#"
 [[environments.production.frontends]]
 name = "web"
 platform = "vercel"
 project = "prj_1"
 folder = "web"
 domain = "www.orders.example"
-"#,
+"#],
         pages: &["frontend"],
         routes: &[],
     },
     Layout {
         name: "pages on Railway",
         files: &[("shop/package.json", START), ("shop/server.js", SERVER)],
-        parts: r#"
+        parts: &[r#"
 [[environments.production.frontends]]
 name = "shop"
 platform = "railway"
 service = "s-1"
 folder = "shop"
 url = "https://www.orders.example"
-"#,
+"#],
         pages: &[],
         routes: &["backend.shop"],
     },
     Layout {
         name: "database only",
         files: &[("notes/README.md", "The data of others.\n")],
-        parts: "",
+        parts: &[MONGODB],
         pages: &[],
         routes: &[],
     },
 ];
 
 impl Layout {
-    fn has_database(&self) -> bool {
-        !matches!(self.name, "frontend only" | "pages on Railway")
+    fn has(&self, what: &str) -> bool {
+        self.parts.iter().any(|part| part.contains(what))
     }
 
     fn pipeline(&self) -> String {
         let mut text = HEAD.to_owned();
-        if self.parts.contains("\"railway\"") {
+        if self.has("\"railway\"") {
             text += RAILWAY;
         }
-        if self.parts.contains("\"vercel\"") {
+        if self.has("\"vercel\"") {
             text += VERCEL;
         }
-        if self.has_database() {
-            text += MONGODB;
-        }
-        text + self.parts
+        text + &self.parts.concat()
     }
 
     fn health(&self) -> String {
@@ -435,15 +448,9 @@ impl Layout {
             ("infrastructure/health.toml", self.health()),
             (".gitignore", "node_modules\n.env\n.xtask/\nbackups/\n".to_owned()),
         ];
-        let files = self.files.iter().map(|(path, text)| (*path, (*text).to_owned()));
-        for (path, text) in files.chain(own) {
-            let file = dir.join(path);
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, text).unwrap();
-        }
-        git(dir, &["init", "--quiet", "--initial-branch=main"]);
-        git(dir, &["add", "--all"]);
-        git(dir, &["commit", "--quiet", "--message=all"]);
+        let own = own.iter().map(|(path, text)| (*path, text.as_str()));
+        write_files(dir, self.files.iter().copied().chain(own));
+        commit_first(dir, "main");
     }
 }
 
@@ -470,23 +477,9 @@ fn layouts_are_released_and_rolled_back_with_their_own_pipeline() {
         let began = Instant::now();
         let team = tempfile::tempdir().unwrap();
         layout.lay(team.path());
-        let folder = tempfile::Builder::new()
-            .prefix("xtask-layout-")
-            .tempdir()
-            .unwrap();
         let team = Adopted::read(team.path()).unwrap();
-        let env = TestEnv::start_adopted(repository(), folder.path(), team).unwrap();
-        let setting = Setting {
-            documents: 200,
-            seed: 1,
-            platform_s: 0,
-        };
-        let rehearsed = match adopted::play(setting, &env) {
-            Ok(rehearsed) => rehearsed,
-            Err(error) => panic!("{}: {error:#}, see {}", layout.name, folder.keep().display()),
-        };
-        let text = rehearsed.text();
-        let (has_code, has_data) = (!layout.parts.is_empty(), layout.has_database());
+        let text = rehearsed(team, 200, layout.name);
+        let (has_code, has_data) = (layout.has("[[environments"), layout.has(MONGODB));
         assert_eq!(
             text.contains("serve the first release"),
             has_code,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use rehearsal::test_env::git::git;
+use rehearsal::test_env::git::{commit_first, git, write_files};
 use rehearsal::test_env::programs::{PRODUCT, built};
 use serde_json::{Value, json};
 
@@ -28,15 +28,9 @@ const FILES: &[(&str, &str)] = &[
 
 /// The team's repository, which the simulated GitHub has under the name `o/r`.
 fn repository(folder: &Path) {
-    for (path, text) in FILES {
-        let file = folder.join(path);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, text).unwrap();
-    }
-    git(folder, &["init", "--quiet", "--initial-branch=work"]);
+    write_files(folder, FILES.iter().copied());
+    commit_first(folder, "work");
     git(folder, &["remote", "add", "origin", "git@github.com:o/r.git"]);
-    git(folder, &["add", "--all"]);
-    git(folder, &["commit", "--quiet", "--message=all"]);
 }
 
 /// `init` by somebody who is logged in everywhere, but for what `change` takes away.

@@ -2,8 +2,10 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, UploadFrom};
 
-/// Three backends and two frontends with one database.
-const SET: &str = r#"schema = "pipeline/2"
+/// An environment with both platforms, and no part yet.
+macro_rules! head {
+    () => {
+        r#"schema = "pipeline/2"
 default_environment = "production"
 
 [environments.production]
@@ -18,7 +20,14 @@ token = "RAILWAY_TOKEN"
 org = "team_x"
 token = "VERCEL_TOKEN"
 
-[[environments.production.backends]]
+"#
+    };
+}
+
+/// Three backends and two frontends with one database.
+const SET: &str = concat!(
+    head!(),
+    r#"[[environments.production.backends]]
 name = "api"
 platform = "railway"
 service = "s-api"
@@ -63,7 +72,8 @@ database = "shop"
 secret = "JWT_SECRET"
 railway = "JWT_SECRET"
 parts = ["api", "worker"]
-"#;
+"#
+);
 
 fn read(text: &str) -> Result<Config, String> {
     Config::parse(Path::new("pipeline.toml"), text).map_err(|error| error.to_string())
@@ -266,23 +276,10 @@ fn a_file_of_one_version_is_not_read_as_one_of_the_other() {
 }
 
 /// A backend elsewhere, API routes on Vercel, pages on Railway.
-const ELSEWHERE: &str = r#"
-schema = "pipeline/2"
-default_environment = "production"
-
-[environments.production]
-tag_prefix = "prod"
-
-[environments.production.railway]
-project = "prj"
-environment = "env"
-token = "RAILWAY_TOKEN"
-
-[environments.production.vercel]
-org = "team_x"
-token = "VERCEL_TOKEN"
-
-[[environments.production.backends]]
+const ELSEWHERE: &str = concat!(
+    "\n",
+    head!(),
+    r#"[[environments.production.backends]]
 name = "engine"
 platform = "command"
 folder = "engine"
@@ -307,7 +304,8 @@ platform = "railway"
 service = "svc-shop"
 folder = "shop"
 url = "https://www.example.com"
-"#;
+"#
+);
 
 #[test]
 fn the_platform_of_a_part_decides_how_it_is_released_and_not_the_list_that_it_stands_in() {
