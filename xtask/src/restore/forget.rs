@@ -65,7 +65,7 @@ fn refuse_young(ctx: &Context, known: &KnownRestore) -> Result<()> {
     let now = Utc::now();
     let age = (now - known.operation.began()).max(TimeDelta::zero());
     ensure!(
-        known.forgettable_from(kept).is_none_or(|from| from <= now),
+        known.forgettable_from(kept, now).is_none_or(|from| from <= now),
         errors::forget_too_young(&known.operation, age.num_hours(), kept.num_hours())
     );
     Ok(())

@@ -249,8 +249,9 @@ impl KnownRestore {
         } else {
             String::new()
         };
+        let now = Utc::now();
         Some(
-            match self.forgettable_from(kept).filter(|from| *from > Utc::now()) {
+            match self.forgettable_from(kept, now).filter(|from| *from > now) {
                 None => format!("{forget}{undo}"),
                 Some(from) if undo.is_empty() => format!("from {} UTC on: {forget}", from.format("%F %R")),
                 Some(from) => format!(
@@ -262,11 +263,11 @@ impl KnownRestore {
     }
 
     /// When what it keeps may be dropped; `None` where that is not needed by anybody.
-    pub(super) fn forgettable_from(&self, kept: TimeDelta) -> Option<DateTime<Utc>> {
+    pub(super) fn forgettable_from(&self, kept: TimeDelta, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // After an undo the shadow collections have what was written to them while they were live.
         let written = self.swapped_at.is_some() && !self.shadow.is_empty();
         let needed = written || !self.old.is_empty() || !self.late.is_empty();
         // Where the clock was set back since, it began just now.
-        needed.then(|| self.operation.began().min(Utc::now()) + kept)
+        needed.then(|| self.operation.began().min(now) + kept)
     }
 }
