@@ -24,7 +24,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use bson::{Documents, RawField, RawFields, elements, split_documents};
+pub use bson::{Documents, RawField, RawFields, elements, id_field, split_documents};
 pub use container::{BaseArchive, ContainerOptions, ContainerReader, FileDigest, verify_file};
 pub use differential::{Base, BaseIndex};
 pub use digest::{Check, ContentDigest, DigestPool};

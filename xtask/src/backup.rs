@@ -17,22 +17,26 @@ mod increment;
 mod indexes;
 mod masked_copy;
 mod midway;
+mod moment;
 pub mod off_machine;
 mod open;
 mod progress;
 mod recorded;
 mod restorable;
+mod rewrite;
+mod room;
 mod source;
 
 pub use crate::storage::backup_file::{
     BackupFile, parse_metadata, read_metadata, sync_folder, write_metadata,
 };
 pub use copies::keep;
-pub use create::{BackupTimings, CreateOptions, create, create_timed, room_bytes};
+pub use create::{BackupTimings, CreateOptions, create, create_timed};
 pub use find::{find, free_id, resolve};
 pub use indexes::{clustered_expiry, create_without_expiry, expiries, is_capped, secondary_indexes};
 pub use list::{BackupListing, last_verified, list};
 pub use masked_copy::{CopyTarget, MaskedCopy, Masks, copy_masked};
 pub use open::{base_of, copy_archive, identities, open_archive};
 pub use restorable::{Restorable, live_problem, restorable, restorable_live};
+pub use room::room_bytes;
 pub use verify::verify;

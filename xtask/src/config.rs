@@ -209,7 +209,7 @@ pub struct BackupConfig {
     pub unencrypted: Unencrypted,
     /// Days a backup is kept.
     pub retention_days: u32,
-    /// Whether the dump includes the oplog, and so is one point in time.
+    /// Whether a backup is of one point in time: by the oplog in the dump of all databases, by a change stream for one.
     pub oplog: Oplog,
     /// From which size of the database on a backup holds only what changed since the last full one.
     pub incremental_above: IncrementalAbove,
@@ -250,7 +250,7 @@ pub enum Unencrypted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Oplog {
-    /// With the oplog where the deployment allows it.
+    /// Where the deployment allows it.
     Auto,
     /// An error where the deployment does not allow it.
     Require,

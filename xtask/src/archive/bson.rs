@@ -94,6 +94,17 @@ pub struct RawFields<'a> {
     rest: &'a [u8],
 }
 
+/// The field `_id`, where there is one.
+pub fn id_field(document: &[u8]) -> Result<Option<RawField<'_>>> {
+    for field in elements(document).context("a document is damaged")? {
+        let field = field.context("a document is damaged")?;
+        if field.name == b"_id" {
+            return Ok(Some(field));
+        }
+    }
+    Ok(None)
+}
+
 /// Takes a document apart; a length that cannot be is an error, and the last item.
 pub fn elements(document: &[u8]) -> Result<RawFields<'_>> {
     let stated = length_at(document).context("a document without length")?;

@@ -35,6 +35,11 @@ impl StoredBackup {
         self.file.target()
     }
 
+    /// Where it lies until then.
+    pub fn partial_path(&self) -> &Path {
+        self.file.partial_path()
+    }
+
     /// Gives the file its final name.
     pub fn commit(self) -> Result<PathBuf> {
         self.file.commit()

@@ -10,17 +10,18 @@ use serde::Serialize;
 
 use super::crc::Crc64;
 use super::prelude::MAGIC;
-use super::{ContainerOptions, StoredBackup, store};
+use super::{Base, ContainerOptions, StoredBackup, store_upon};
 use crate::exec::is_broken_pipe;
 
 const TERMINATOR: [u8; 4] = [0xff; 4];
 const FORMAT_VERSION: &str = "0.1";
 
-/// Stores the archive that `write` writes; with it comes what `write` gives.
+/// Stores the archive that `write` writes, of a base only what it has not; with it comes what `write` gives.
 ///
 /// # Errors
 /// Whichever failed first.
 pub fn store_written<W: Send>(
+    base: Option<Base>,
     options: &ContainerOptions,
     created: DateTime<Utc>,
     write: impl FnOnce(PipeWriter) -> Result<W> + Send,
@@ -28,7 +29,7 @@ pub fn store_written<W: Send>(
     let (reader, writer) = std::io::pipe().context("cannot create a pipe")?;
     std::thread::scope(|scope| {
         let writing = scope.spawn(|| write(writer));
-        let stored = store(reader, options, created, &mut |_| ());
+        let stored = store_upon(base, reader, options, created, &mut |_| ());
         let written = writing
             .join()
             .map_err(|_| anyhow!("the thread that writes the archive panicked"));

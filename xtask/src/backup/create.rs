@@ -1,7 +1,6 @@
 //! Takes a backup: one pass from mongodump's pipe to a verified file, then copies to the other storages.
 
 use std::io::Read;
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -9,30 +8,26 @@ use chrono::Utc;
 use serde::Serialize;
 
 use super::find::first_directory;
+use super::moment::{Place, Watch};
 use super::progress::Meter;
+use super::room::require_room;
 use super::source::BackupSource;
 use super::{
     BackupFile, compare, encryption, error_hints, identities, increment, midway, open, restorable,
     write_metadata,
 };
 use crate::archive::{self, Base, Check, ContainerOptions, Identities, Recipients, StoredBackup};
-use crate::config::Oplog;
 use crate::context::Context;
-use crate::database::OplogAccess;
-use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, NamespaceRecord};
+use crate::domain::manifest::{BackupMetadata, NamespaceRecord};
 use crate::domain::operation::OperationId;
 use crate::domain::restore_name;
 use crate::error::CliError;
 use crate::exec::check_interrupted;
 use crate::report;
 use crate::secret::Secret;
-use crate::storage::directory::{self, Directory, Partial, free_bytes};
+use crate::storage::directory::{self, Directory, Partial};
 use crate::tools::mongodump::{self, DumpOrder, Scope};
 use crate::wait::elapsed_ms;
-
-/// Compressed documents are rarely larger than this part of themselves; and room that must stay in any case.
-const ESTIMATED_RATIO_PERCENT: u64 = 50;
-const SPARE_BYTES: u64 = 32 << 20;
 
 /// How a backup is taken.
 #[derive(Debug, Clone)]
@@ -92,7 +87,6 @@ fn take(
     let mongodb = ctx.mongodb()?;
     let uri = ctx.connection_string(&mongodb.uri)?;
     let source = BackupSource::connect(&uri, &mongodb.database, everything)?;
-    let consistency = consistency(ctx, &source)?;
     let before = source.list()?;
     let size_bytes = source.size_bytes();
     midway::require_none(&before)?;
@@ -102,6 +96,8 @@ fn take(
     require_room(first.path(), size_bytes)?;
     let partial = first.reserve(Utc::now())?;
     let keys = Keys::of(ctx)?;
+    let shadows = options.within.as_ref().map(restore_name::shadow_prefix);
+    let watch = Watch::begin(ctx, &source, &partial.id, shadows.as_deref())?;
 
     let increment::Choice {
         incremental,
@@ -117,9 +113,7 @@ fn take(
         partial.id
     ));
     let beside: Vec<String> = before.beside.iter().map(|(_, name)| name.clone()).collect();
-    let shadows = options.within.as_ref().map(restore_name::shadow_prefix);
-    let oplog = consistency.kind == ConsistencyKind::PointInTime;
-    let scope = source.scope(oplog, &beside, shadows.as_deref());
+    let scope = source.scope(watch.takes_oplog(), &beside, shadows.as_deref());
     let order = if incremental {
         DumpOrder::Same
     } else {
@@ -131,7 +125,14 @@ fn take(
         order,
         size_bytes,
     };
-    let stored = dump(ctx, dumping, base, &partial, keys.recipients)?;
+    let container = ContainerOptions::new(partial.path(), partial.id.as_str(), keys.recipients);
+    let stored = dump(ctx, dumping, base, &partial, &container)?;
+    let place = Place {
+        partial: &partial,
+        options: &container,
+        identities: &keys.identities,
+    };
+    let (stored, consistency) = watch.settle(ctx, &source, &place, stored)?;
     timings.dump_ms = elapsed_ms(step);
     let namespaces = &stored.manifest.namespaces;
     let only = (!everything).then_some(source.database());
@@ -200,7 +201,7 @@ fn dump(
     dumping: Dumping<'_>,
     base: Option<Base>,
     partial: &Partial,
-    recipients: Option<Recipients>,
+    options: &ContainerOptions,
 ) -> Result<StoredBackup> {
     let Dumping {
         uri,
@@ -208,10 +209,9 @@ fn dump(
         order,
         size_bytes,
     } = dumping;
-    let options = ContainerOptions::new(partial.path(), partial.id.as_str(), recipients);
     let mut meter = Meter::new("dump", size_bytes);
     let dumped = mongodump::archive(&ctx.shell()?, uri, scope, order, |stream: &mut dyn Read| {
-        archive::store_upon(base, stream, &options, partial.created, &mut |progress| {
+        archive::store_upon(base, stream, options, partial.created, &mut |progress| {
             meter.at(progress);
         })
     })?;
@@ -312,39 +312,6 @@ impl Keys {
     }
 }
 
-/// Whether the dump takes the oplog, and so which moment the data belongs to.
-fn consistency(ctx: &Context, source: &BackupSource) -> Result<Consistency> {
-    let wanted = ctx.config.backup.oplog;
-    let (kind, reason) = if wanted == Oplog::Never {
-        (
-            ConsistencyKind::PerCollection,
-            "pipeline.toml has backup.oplog = \"never\"".to_owned(),
-        )
-    } else if !source.is_everything() {
-        let why = format!(
-            "mongodump takes the oplog only with all databases, and this is `{}` alone",
-            source.database()
-        );
-        (ConsistencyKind::PerCollection, why)
-    } else {
-        match source.oplog()? {
-            OplogAccess::Readable(set) => (
-                ConsistencyKind::PointInTime,
-                format!(
-                    "the oplog of the replica set `{set}` during the dump is in the archive: `mongorestore --oplogReplay` applies it"
-                ),
-            ),
-            OplogAccess::No(why) => (ConsistencyKind::PerCollection, why),
-        }
-    };
-    if wanted == Oplog::Require && kind == ConsistencyKind::PerCollection {
-        return Err(CliError::usage(format!("backup.oplog = \"require\" cannot be had: {reason}"))
-            .next("add --all-databases where the server is a replica set; or set backup.oplog to \"auto\" in pipeline.toml, and stop the writers during the backup where one moment is needed")
-            .into());
-    }
-    Ok(Consistency { kind, reason })
-}
-
 fn nothing_there(source: &BackupSource) -> anyhow::Error {
     let others = source.others();
     let known = if others.is_empty() {
@@ -360,26 +327,4 @@ fn nothing_there(source: &BackupSource) -> anyhow::Error {
     CliError::failed(what)
         .next("correct `mongodb.database` in pipeline.toml, or the connection string; if it is meant to be empty, add --allow-empty")
         .into()
-}
-
-/// The room that a backup of so many bytes of documents needs, and what must stay free beside it.
-pub fn room_bytes(documents_bytes: u64) -> u64 {
-    documents_bytes / 100 * ESTIMATED_RATIO_PERCENT + SPARE_BYTES
-}
-
-/// A full disk is found while writing too, but then minutes are lost.
-pub(super) fn require_room(folder: &Path, size_bytes: u64) -> Result<()> {
-    let (needed, free) = (room_bytes(size_bytes), free_bytes(folder)?);
-    if free >= needed {
-        return Ok(());
-    }
-    Err(CliError::failed(format!(
-        "{} has {} free, and a backup of {} of documents needs about {}",
-        folder.display(),
-        report::bytes(free),
-        report::bytes(size_bytes),
-        report::bytes(needed)
-    ))
-    .next("make room (cargo xtask backup prune), or name another folder in the storages of pipeline.toml")
-    .into())
 }

@@ -8,8 +8,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
-use super::create::{Keys, not_restorable, require_room, seal};
+use super::create::{Keys, not_restorable, seal};
 use super::find::first_directory;
+use super::room::require_room;
 use super::{BackupFile, copies, encryption};
 use crate::archive::writer::{ArchiveWriter, DumpedCollection, store_written};
 use crate::archive::{ContainerOptions, GZIP, StoredBackup, store};
@@ -148,7 +149,7 @@ fn store_folder(
     let collections = collections(folder)?;
     ensure!(!collections.is_empty(), "{} has no collection", folder.display());
     let version = server_version(folder)?;
-    let written = store_written(options, created, |writer| {
+    let written = store_written(None, options, created, |writer| {
         write_archive(&collections, database, &version, writer)
     });
     written.map(|((), stored)| stored)

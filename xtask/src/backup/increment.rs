@@ -12,6 +12,7 @@ use crate::archive::{Base, BaseArchive, BaseIndex};
 use crate::config::IncrementalAbove;
 use crate::context::Context;
 use crate::domain::manifest::{BackupKind, BackupMetadata};
+use crate::domain::release::BackupRef;
 use crate::report;
 
 /// A base is not older.
@@ -120,6 +121,11 @@ fn recent(ctx: &Context, source: &BackupSource) -> Result<BTreeMap<String, Backu
         }
     }
     Ok(found)
+}
+
+/// The base of a backup that is written once more.
+pub(super) fn again(ctx: &Context, base: &BackupRef) -> Result<Base> {
+    read(ctx, &recorded_file(ctx, base, None)?.metadata)
 }
 
 /// Reads the whole base once for what a differential backup has in common with it, and opens it anew.

@@ -1,25 +1,25 @@
 //! A backup of one environment as a backup for another one: with masks, under the name of the other database. It is made in
 //! one pass from the archive to the new file, so that no original value of a masked field is anywhere else than in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufWriter, PipeWriter};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
 
-use super::create::{Keys, not_restorable, require_room, seal};
+use super::create::{Keys, not_restorable, seal};
 use super::find::first_directory;
 use super::open::open_archive;
+use super::rewrite::{Edit, rewrite};
+use super::room::require_room;
 use super::{BackupFile, copies, encryption};
 use crate::archive::mask::{CollectionMasks, MaskKey};
-use crate::archive::writer::{ArchiveWriter, DumpedCollection, store_written};
-use crate::archive::{ArchiveReader, ContainerOptions, Event, split_documents};
+use crate::archive::writer::store_written;
+use crate::archive::{ContainerOptions, split_documents};
 use crate::config::MaskRule;
 use crate::context::Context;
 use crate::database::document_of_json;
-use crate::domain::manifest::{Consistency, ConsistencyKind, NamespaceKind, NamespaceRecord};
+use crate::domain::manifest::{Consistency, ConsistencyKind, NamespaceRecord};
 use crate::error::catalogue::backup as errors;
-use crate::exec::check_interrupted;
 use crate::report;
 
 /// What the copy is made for.
@@ -98,6 +98,18 @@ impl Masks {
     }
 }
 
+impl Edit for Masks {
+    fn documents(&mut self, collection: &str, documents: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let masks = self.by_collection.get_mut(collection);
+        let (_, masks) = masks.context("a collection without record")?;
+        for document in split_documents(documents) {
+            let applied = masks.apply(document?, out);
+            applied.with_context(|| format!("a document of `{collection}`"))?;
+        }
+        Ok(())
+    }
+}
+
 /// The path of the field, where the mask is of this collection.
 fn path_within<'a>(mask: &'a str, collection: &str) -> Option<&'a str> {
     let path = mask.strip_prefix(collection)?.strip_prefix('.')?;
@@ -148,8 +160,9 @@ pub fn copy_masked(
     let keys = Keys::of(ctx)?;
     let options = ContainerOptions::new(partial.path(), partial.id.as_str(), keys.recipients);
     let ticker = report::Ticker::start(format!("copying backup {} with its masks", backup.metadata.id));
-    let written = store_written(&options, partial.created, |pipe| {
-        write_archive(ctx, backup, records, &mut masks, target.database, pipe)
+    let written = store_written(None, &options, partial.created, |pipe| {
+        let opened = open_archive(ctx, backup)?;
+        rewrite(backup, opened, records, target.database, &mut masks, pipe)
     });
     drop(ticker);
     let ((), stored) =
@@ -176,79 +189,6 @@ pub fn copy_masked(
         file,
         masked: masks.replaced(),
     })
-}
-
-fn write_archive(
-    ctx: &Context,
-    backup: &BackupFile,
-    records: &[&NamespaceRecord],
-    masks: &mut Masks,
-    database: &str,
-    pipe: PipeWriter,
-) -> Result<()> {
-    let mut reader = ArchiveReader::new(open_archive(ctx, backup)?)?;
-    let wanted: BTreeSet<(&str, &str)> = records
-        .iter()
-        .map(|record| (record.database.as_str(), record.collection.as_str()))
-        .collect();
-    // By their numbers in the archive; `None` is not copied.
-    let names: Vec<Option<String>> = reader
-        .prelude()
-        .namespaces
-        .iter()
-        .map(|n| {
-            let copied = wanted.contains(&(n.database.as_str(), n.collection.as_str()));
-            copied.then(|| n.collection.clone())
-        })
-        .collect();
-    let dumped: Vec<DumpedCollection> = records.iter().map(|record| dumped(record)).collect();
-    let version = &backup.metadata.server_version;
-    let mut archive = ArchiveWriter::of_dump(BufWriter::new(pipe), version, database, &dumped)?;
-    let mut out = Vec::new();
-    while let Some(event) = reader.next_event()? {
-        match event {
-            Event::Documents {
-                namespace, documents, ..
-            } => {
-                let Some(name) = names.get(namespace).and_then(Option::as_ref) else {
-                    continue;
-                };
-                let (_, masks) = masks
-                    .by_collection
-                    .get_mut(name)
-                    .context("a collection without record")?;
-                out.clear();
-                for document in split_documents(documents) {
-                    let applied = masks.apply(document?, &mut out);
-                    applied.with_context(|| format!("a document of `{name}`"))?;
-                }
-                archive.append(name, &out)?;
-            }
-            Event::End { namespace, .. } => {
-                if let Some(name) = names.get(namespace).and_then(Option::as_ref) {
-                    archive.end(name)?;
-                }
-            }
-        }
-        check_interrupted()?;
-    }
-    let (file, _, _) = reader.into_parts();
-    let read = file.finish()?.sha256;
-    ensure!(
-        read == backup.metadata.hash,
-        "the backup file is not the one that its metadata name"
-    );
-    archive.finish().map(drop)
-}
-
-/// As mongodump describes the collection, for its namesake in another database.
-fn dumped(record: &NamespaceRecord) -> DumpedCollection {
-    let kind = match record.kind {
-        NamespaceKind::Collection => "collection",
-        NamespaceKind::View => "view",
-        NamespaceKind::Timeseries => "timeseries",
-    };
-    DumpedCollection::of(&record.collection, kind, &record.options, &record.indexes)
 }
 
 #[cfg(test)]

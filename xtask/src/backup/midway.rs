@@ -56,9 +56,13 @@ pub(super) fn require_still(
     dumped: Option<&[NamespaceRecord]>,
 ) -> Result<()> {
     let renamed = |listing: &Listing| -> BTreeSet<(String, String)> {
-        let is_shadow =
-            |name: &str| matches!(restore_name::parse(name), Some((_, Role::Shadow | Role::Plan, _)));
-        let renamed = listing.beside.iter().filter(|(_, name)| !is_shadow(name));
+        let is_renamed = |name: &str| {
+            matches!(
+                restore_name::parse(name),
+                Some((_, Role::Previous | Role::Late, _))
+            )
+        };
+        let renamed = listing.beside.iter().filter(|(_, name)| is_renamed(name));
         renamed.cloned().collect()
     };
     let (was, is) = (renamed(before), renamed(after));

@@ -44,6 +44,10 @@ impl BackupSource {
         self.live.name()
     }
 
+    pub(super) const fn live(&self) -> &Live {
+        &self.live
+    }
+
     pub(super) fn host(&self) -> &str {
         self.live.host()
     }

@@ -35,13 +35,13 @@ impl Live {
             Ok(Some(_)) => OplogAccess::Readable(set.to_owned()),
             Ok(None) => OplogAccess::No("the oplog is empty".to_owned()),
             // Atlas's shared tiers, or a user without the role.
-            Err(error) => OplogAccess::No(format!("our user cannot read the oplog: {}", brief(&error))),
+            Err(error) => OplogAccess::No(format!("our user cannot read the oplog: {}", refusal(&error))),
         })
     }
 }
 
-/// The server's word for it, where it has one: all of its answer is a page.
-fn brief(error: &anyhow::Error) -> String {
+/// The server's word for why it refused, where it has one: all of its answer is a page.
+pub fn refusal(error: &anyhow::Error) -> String {
     let refused = error.downcast_ref::<mongodb::error::Error>();
     match refused.map(|error| error.kind.as_ref()) {
         Some(ErrorKind::Command(command)) => command.code_name.clone(),

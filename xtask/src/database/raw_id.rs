@@ -2,18 +2,18 @@
 //! object id, or refuses a text that is not UTF-8, would not find the document again.
 
 use anyhow::{Context as _, Result};
-use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, Utf8Lossy, doc};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, Utf8Lossy, doc};
 use mongodb::options::{ReadPreference, SelectionCriteria};
 
 use super::Live;
-use crate::archive::{RawField, elements};
+use crate::archive::{RawField, elements, id_field};
 
 const DOCUMENT: u8 = 0x03;
 const ARRAY: u8 = 0x04;
 const NULL: u8 = 0x0a;
 
 /// The value of an `_id`; null where the document has none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RawId {
     kind: u8,
     value: Vec<u8>,
@@ -27,6 +27,14 @@ impl RawId {
             kind,
             value: value.to_vec(),
         }
+    }
+
+    /// The `_id` of a document; null where it has none.
+    ///
+    /// # Errors
+    /// The document is damaged.
+    pub fn of_document(document: &[u8]) -> Result<Self> {
+        Ok(Self::of(id_field(document)?))
     }
 
     /// Its length in a command.
@@ -59,6 +67,28 @@ impl Live {
         ids: &[RawId],
         visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
+        self.find_ids(collection, ids, doc! { "level": "local" }, visit)
+    }
+
+    /// The same as of one moment, which the server keeps for some minutes (`minSnapshotHistoryWindowInSeconds`, 300 s).
+    pub fn scan_ids_at(
+        &self,
+        collection: &str,
+        ids: &[RawId],
+        at: Timestamp,
+        visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let concern = doc! { "level": "snapshot", "atClusterTime": at };
+        self.find_ids(collection, ids, concern, visit)
+    }
+
+    fn find_ids(
+        &self,
+        collection: &str,
+        ids: &[RawId],
+        concern: Document,
+        visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let reading = || format!("cannot read `{}.{collection}`", self.name());
         let numbered: Vec<String> = (0..ids.len()).map(|number| number.to_string()).collect();
         let listed = ids.iter().zip(&numbered);
@@ -66,7 +96,7 @@ impl Live {
         let wanted = document_of([(ARRAY, "$in", &listed[..])]);
         let filter = document_of([(DOCUMENT, "_id", &wanted[..])]);
         let mut command = RawDocumentBuf::try_from(&doc! {
-            "find": collection, "readConcern": { "level": "local" },
+            "find": collection, "readConcern": concern,
         })
         .with_context(reading)?;
         command.append(

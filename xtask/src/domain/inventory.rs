@@ -22,9 +22,13 @@ pub fn is_system_collection(collection: &str) -> bool {
 /// Holds the lock of an operation that runs without the ledger.
 pub const EMERGENCY_COLLECTION: &str = "__xtask_emergency";
 
-/// Whether the name is one that only an operation gives: it carries the id of a restore, or is that of the emergency lock.
+/// Has the marks by which a backup finds the end of what changed while it was taken. It exists for a moment only.
+pub const MARK_COLLECTION: &str = "__xtask_mark";
+
+/// Whether the name is one that only an operation gives: it carries the id of a restore, or is that of the emergency lock or
+/// of a backup's mark.
 pub fn is_reserved(collection: &str) -> bool {
-    collection == EMERGENCY_COLLECTION || restore_name::parse(collection).is_some()
+    [EMERGENCY_COLLECTION, MARK_COLLECTION].contains(&collection) || restore_name::parse(collection).is_some()
 }
 
 /// Whether a collection is data of the application: it neither belongs to the server nor was left by a restore.

@@ -80,7 +80,7 @@ impl Restore<'_> {
         let recipients = crate::backup::encryption::recipients(self.ctx)?;
         let id = backup::free_id(self.ctx)?;
         let options = ContainerOptions::new(&folder, &id, recipients);
-        let (collections, stored) = store_written(&options, Utc::now(), |writer| {
+        let (collections, stored) = store_written(None, &options, Utc::now(), |writer| {
             write_archive(self.ctx, &self.live, backup, &aside, &late, writer)
         })?;
         let documents = collections.values().sum();

@@ -5,6 +5,7 @@ mod differential;
 mod disk;
 mod drill;
 mod failures;
+mod moment;
 mod refusals;
 mod round_trip;
 mod schema;

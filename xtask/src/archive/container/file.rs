@@ -39,6 +39,11 @@ impl PendingFile {
         &self.target
     }
 
+    /// Where the file is until then.
+    pub fn partial_path(&self) -> &Path {
+        &self.partial
+    }
+
     /// Gives the file its final name; refuses to overwrite another.
     pub fn commit(self) -> Result<PathBuf> {
         let Self { partial, target } = self;

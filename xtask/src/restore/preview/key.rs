@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::sorter::{DIGEST_BYTES, Entry};
-use crate::archive::{RawField, elements};
+use crate::archive::id_field;
 use crate::database::RawId;
 
 const LENGTH_BYTES: usize = 4;
@@ -42,17 +42,6 @@ pub(super) fn key(collection: usize, document: &[u8]) -> Result<Vec<u8>> {
     Ok(key)
 }
 
-/// The field `_id`, where there is one.
-fn id_field(document: &[u8]) -> Result<Option<RawField<'_>>> {
-    for field in elements(document).context("a document is damaged")? {
-        let field = field.context("a document is damaged")?;
-        if field.name == b"_id" {
-            return Ok(Some(field));
-        }
-    }
-    Ok(None)
-}
-
 /// Which collection a key belongs to.
 pub(super) fn collection_of(key: &[u8]) -> Result<usize> {
     let number = key.first_chunk::<4>().context("a key without collection")?;
@@ -61,7 +50,7 @@ pub(super) fn collection_of(key: &[u8]) -> Result<usize> {
 
 /// The `_id` in a key; null where the document has none.
 pub(super) fn id_of(key: &[u8]) -> Result<RawId> {
-    Ok(RawId::of(id_field(key.get(4..).unwrap_or_default())?))
+    RawId::of_document(key.get(4..).unwrap_or_default())
 }
 
 #[cfg(test)]

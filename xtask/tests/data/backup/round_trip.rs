@@ -187,9 +187,11 @@ fn which_moment_a_backup_is_of_is_decided_and_told() {
             &replica_set,
             "auto",
             &[],
-            "per-collection",
-            "this is `shop` alone",
+            "point-in-time",
+            "nothing changed during the dump",
         ),
+        (&replica_set, "require", &[], "point-in-time", "as of "),
+        (&alone, "auto", &[], "per-collection", "cannot be followed"),
         (
             &alone,
             "auto",
@@ -207,10 +209,10 @@ fn which_moment_a_backup_is_of_is_decided_and_told() {
             .unwrap()
             .iter()
             .any(|n| n["database"] == "");
-        assert_eq!(has_oplog, kind == "point-in-time");
+        assert_eq!(has_oplog, kind == "point-in-time" && !args.is_empty());
     }
     for (server, args, why) in [
-        (&replica_set, &[][..], "this is `shop` alone"),
+        (&alone, &[][..], "cannot be followed"),
         (&alone, all, "no member of a replica set"),
     ] {
         taken(server, "require", args)
