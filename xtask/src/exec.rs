@@ -6,6 +6,7 @@
 //! group is ended; and what they print is read here, line by line, because `duct`'s captures have no bound.
 
 mod child;
+mod confined;
 mod finished;
 mod group;
 mod output;
@@ -13,6 +14,7 @@ mod output;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write as _};
 use std::process::Command;
 use std::sync::{Arc, mpsc};
@@ -78,6 +80,8 @@ pub struct Exec {
     deadline: Duration,
     on_stderr: Option<LineCallback>,
     progress: Option<(Duration, mpsc::Receiver<()>)>,
+    stdout: Option<File>,
+    is_foreign: bool,
 }
 
 impl std::fmt::Debug for Exec {
@@ -98,6 +102,8 @@ impl Exec {
             deadline: DEFAULT_DEADLINE,
             on_stderr: None,
             progress: None,
+            stdout: None,
+            is_foreign: false,
         }
     }
 
@@ -143,6 +149,19 @@ impl Exec {
     /// What the child reads on standard input (otherwise it reads nothing).
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// The file that the child has as its standard output, in place of one that is read here.
+    pub fn stdout_file(mut self, file: File) -> Self {
+        self.stdout = Some(file);
+        self
+    }
+
+    /// The child runs programs of others, as a build does: it and all that it starts can look into no process of ours, and get no
+    /// rights beyond those of the user (`sudo` refuses).
+    pub fn foreign(mut self) -> Self {
+        self.is_foreign = true;
         self
     }
 

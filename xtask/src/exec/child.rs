@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::confined;
 use super::finished::{Finished, indented};
 use super::group::{ProcessGroup, Watchdog, check_interrupted};
 use super::output::collect_stderr;
@@ -50,13 +51,16 @@ impl Child {
         let program = found_in_path(exec.command.get_program(), &environment);
         let mut expression = duct::cmd(program, exec.command.get_args())
             .unchecked()
-            .stdout_file(stdout_writer)
             .stderr_file(stderr_writer)
             .full_env(environment)
             .before_spawn(|command| {
                 command.process_group(0);
                 Ok(())
             });
+        expression = match exec.stdout {
+            Some(file) => expression.stdout_file(file),
+            None => expression.stdout_file(stdout_writer),
+        };
         let mut stdin = None;
         if with_stdin {
             let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
@@ -69,8 +73,7 @@ impl Child {
             expression = expression.dir(dir);
         }
         let started = Instant::now();
-        let handle = expression
-            .start()
+        let handle = confined::start(&expression, exec.is_foreign)
             .with_context(|| format!("cannot start `{command}`"))?;
         let group = ProcessGroup::of(&handle.pids());
         let on_stderr = exec.on_stderr;

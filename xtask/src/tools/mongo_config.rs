@@ -1,12 +1,11 @@
-//! The configuration file through which the MongoDB tools get the connection string, never by argument.
+//! The configuration through which the MongoDB tools get the connection string, never by argument.
 //!
-//! On Linux it is never on a disk: it lies in our memory, and the tool opens it through `/proc`. So not even a SIGKILL
-//! at a bad moment leaves a password behind. Elsewhere it is a file that only its owner reads, in a folder of its own.
-//! Either goes when this value is dropped: drop it as soon as the tool has read it.
+//! It is never in a file that has a name: not even a SIGKILL at a bad moment leaves a password behind, and nobody else can open it.
+//! A tool reads it from one of the three files that every child is given. Our own entry below `/proc` is closed to it, as to all
+//! others, where it is not run by root ([`crate::exec::hide_environment`]).
 
 use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::io::{Seek as _, Write as _};
 
 use anyhow::{Context as _, Result};
 
@@ -14,106 +13,64 @@ use crate::connection::ConnectionString;
 use crate::error::catalogue::database as errors;
 use crate::secret::Secret;
 
-/// A `--config` file; gone on drop.
-#[derive(Debug)]
-pub struct ConfigFile {
-    location: ConfigLocation,
+/// The value for `--config` of a tool that has the configuration as its standard input.
+pub const STDIN: &str = "/dev/stdin";
+/// The same of one whose standard input is an archive, and which prints nothing on standard output: that is the file then.
+pub const STDOUT: &str = "/dev/stdout";
+
+/// The configuration for a tool that is given `--db database`, or no database where it is empty.
+pub fn text(uri: &Secret, database: &str) -> Result<String> {
+    let uri = ConnectionString::read(uri).map_err(errors::connection_string_unusable)?;
+    let uri = uri.for_tool(database)?;
+    // A JSON string is a YAML string.
+    let value = serde_json::to_string(uri.expose()).context("cannot write the tool's configuration")?;
+    Ok(format!("uri: {value}\n"))
 }
 
-impl ConfigFile {
-    /// Writes the connection string for a tool that is given `--db database`, or no database where it is empty.
-    pub fn write(uri: &Secret, database: &str) -> Result<Self> {
-        let uri = ConnectionString::read(uri).map_err(errors::connection_string_unusable)?;
-        let uri = uri.for_tool(database)?;
-        let (location, mut file) = ConfigLocation::make().context("cannot make the tool's configuration")?;
-        // A JSON string is a YAML string.
-        let value = serde_json::to_string(uri.expose()).context("cannot write the tool's configuration")?;
-        writeln!(file, "uri: {value}")
-            .and_then(|()| file.flush())
-            .context("cannot write the tool's configuration")?;
-        Ok(Self { location })
-    }
-
-    /// The value for `--config`.
-    pub fn path(&self) -> &Path {
-        &self.location.path
-    }
+/// The same as a file without a name.
+pub fn file(uri: &Secret, database: &str) -> Result<File> {
+    let text = text(uri, database)?;
+    let write = || {
+        let mut file = nameless()?;
+        file.write_all(text.as_bytes())?;
+        file.rewind()?;
+        anyhow::Ok(file)
+    };
+    write().context("cannot make the tool's configuration")
 }
 
-/// Where the configuration is, and what must live as long as it is read.
-#[derive(Debug)]
-struct ConfigLocation {
-    path: PathBuf,
-    #[cfg(target_os = "linux")]
-    _memory: File,
-    #[cfg(not(target_os = "linux"))]
-    _folder: tempfile::TempDir,
+/// In memory; its mode keeps others out who find it open in a child.
+#[cfg(target_os = "linux")]
+fn nameless() -> Result<File> {
+    use rustix::fs::{MemfdFlags, Mode, fchmod, memfd_create};
+
+    let memory = File::from(memfd_create("mongo-tools.yaml", MemfdFlags::CLOEXEC)?);
+    fchmod(&memory, Mode::RUSR | Mode::WUSR)?;
+    Ok(memory)
 }
 
-impl ConfigLocation {
-    /// Not inherited by children: they open it by our process's entry, which only our own user may.
-    #[cfg(target_os = "linux")]
-    fn make() -> Result<(Self, File)> {
-        use std::os::fd::AsRawFd as _;
-
-        use rustix::fs::{MemfdFlags, Mode, fchmod, memfd_create};
-
-        let memory = File::from(memfd_create("mongo-tools.yaml", MemfdFlags::CLOEXEC)?);
-        fchmod(&memory, Mode::RUSR | Mode::WUSR)?;
-        let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), memory.as_raw_fd()));
-        let writer = memory.try_clone()?;
-        let location = Self {
-            path,
-            _memory: memory,
-        };
-        Ok((location, writer))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn make() -> Result<(Self, File)> {
-        use std::fs::Permissions;
-        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-
-        // tempfile makes folders as the umask allows.
-        let folder = tempfile::Builder::new()
-            .prefix("xtask-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()?;
-        let path = folder.path().join("mongo-tools.yaml");
-        let mut options = File::options();
-        let file = options.write(true).create_new(true).mode(0o600).open(&path)?;
-        let location = Self {
-            path,
-            _folder: folder,
-        };
-        Ok((location, file))
-    }
+#[cfg(not(target_os = "linux"))]
+fn nameless() -> Result<File> {
+    Ok(tempfile::tempfile()?)
 }
 
 #[cfg(test)]
 mod tests {
+    use xshell::{Shell, cmd};
+
     use super::*;
+    use crate::exec::Exec;
 
     #[test]
-    fn only_the_owner_reads_the_file_and_it_goes_away() {
-        use std::os::unix::fs::PermissionsExt as _;
-
-        let config = ConfigFile::write(&Secret::new("mongodb://u:quo\"te@h"), "shop").unwrap();
-        let path = config.path().to_owned();
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+    fn a_tool_reads_it_from_a_file_that_it_is_given() {
+        let uri = Secret::new("mongodb://u:quo\"te@h");
         let expected = "uri: \"mongodb://u:quo\\\"te@h/shop?authSource=admin\"\n";
-        // Another process reads it from its beginning, as often as it likes.
-        for _ in 0..2 {
-            let read = std::process::Command::new("cat").arg(&path).output().unwrap();
-            assert_eq!(String::from_utf8_lossy(&read.stdout), expected);
-        }
-        drop(config);
-        // The same number may already be that of another file.
-        let target = std::fs::read_link(&path).unwrap_or_default();
-        assert!(
-            !target.to_string_lossy().contains("mongo-tools.yaml"),
-            "{target:?}"
-        );
+        assert_eq!(text(&uri, "shop").unwrap(), expected);
+        let sh = Shell::new().unwrap();
+        let read = "read -r line < /dev/stdout; echo \"$line\" >&2";
+        let given = Exec::new(cmd!(sh, "sh -c {read}")).stdout_file(file(&uri, "shop").unwrap());
+        let (_, finished) = given.stream_in(|_| Ok(())).unwrap();
+        assert_eq!(finished.code, Some(0));
+        assert_eq!(finished.stderr_tail.join("\n").trim_end(), expected.trim_end());
     }
 }

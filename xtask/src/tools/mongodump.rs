@@ -22,7 +22,7 @@ use crate::exec::{Exec, Finished};
 use crate::report;
 use crate::secret::Secret;
 use crate::sync::lock;
-use crate::tools::mongo_config::ConfigFile;
+use crate::tools::mongo_config;
 
 /// A dump that takes longer is stopped.
 const DEADLINE: Duration = Duration::from_hours(6);
@@ -85,8 +85,8 @@ pub fn archive<T>(
     consume: impl FnOnce(&mut dyn Read) -> Result<T>,
 ) -> Result<Dumped<T>> {
     // A database in the connection string would narrow a dump of everything.
-    let config = ConfigFile::write(uri, scope.database())?;
-    let (path, mut options) = (config.path(), scope.options());
+    let config = mongo_config::text(uri, scope.database())?;
+    let (path, mut options) = (mongo_config::STDIN, scope.options());
     if order == DumpOrder::Same {
         options.push("--numParallelCollections=1".to_owned());
     }
@@ -96,6 +96,7 @@ pub fn archive<T>(
     let ended = Cell::new(false);
     let silence = longest_silence(SILENCE)?;
     let (consumed, finished) = exec
+        .stdin(config)
         .deadline(DEADLINE)
         .on_stderr(move |line| {
             report::trace(line);
@@ -107,7 +108,6 @@ pub fn archive<T>(
             consume(&mut Stream {
                 arriving: pump(stdout),
                 chunk: Cursor::default(),
-                config: Some(config),
                 silence,
                 ended: &ended,
             })
@@ -147,11 +147,10 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The archive as it comes; the configuration is removed with the first bytes.
+/// The archive as it comes.
 struct Stream<'a> {
     arriving: Receiver<std::io::Result<Vec<u8>>>,
     chunk: Cursor<Vec<u8>>,
-    config: Option<ConfigFile>,
     silence: Duration,
     /// Set when mongodump has closed its side.
     ended: &'a Cell<bool>,
@@ -166,7 +165,6 @@ impl Read for Stream<'_> {
         match self.arriving.recv_timeout(self.silence) {
             Ok(chunk) => {
                 self.chunk = Cursor::new(chunk?);
-                self.config = None;
                 self.chunk.read(buffer)
             }
             Err(RecvTimeoutError::Disconnected) => {

@@ -5,6 +5,7 @@
 //! last line, and an option `--nsInclude` that matches nothing is a success too.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::exec::{Exec, Finished, is_broken_pipe};
 use crate::report;
 use crate::secret::Secret;
 use crate::sync::lock;
-use crate::tools::mongo_config::ConfigFile;
+use crate::tools::mongo_config;
 use crate::tools::mongodump::SILENCE;
 
 /// A restore that takes longer is stopped.
@@ -67,10 +68,10 @@ pub fn check_renaming(
     request: &Request,
     feed: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
-    let config = ConfigFile::write(request.uri, request.to_database)?;
     let found = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = Arc::clone(&found);
-    let exec = Exec::new(request.command(sh, &config, &["--dryRun", "-vv"])?)
+    let exec = Exec::new(request.command(sh, &["--dryRun", "-vv"])?)
+        .stdout_file(request.config()?)
         // It reads only the archive's beginning.
         .deadline(longest_silence(SILENCE)?)
         .on_stderr(move |line| {
@@ -106,17 +107,9 @@ pub fn restore(
     request: &Request,
     feed: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<Restored> {
-    let config = Arc::new(Mutex::new(Some(ConfigFile::write(
-        request.uri,
-        request.to_database,
-    )?)));
     let last = Arc::new(Mutex::new(None));
-    let (read, seen) = (Arc::clone(&config), Arc::clone(&last));
-    let exec = {
-        let config = lock(&config);
-        let config = config.as_ref().context("the configuration is gone")?;
-        Exec::new(request.command(sh, config, &[])?)
-    };
+    let seen = Arc::clone(&last);
+    let exec = Exec::new(request.command(sh, &[])?).stdout_file(request.config()?);
     let (sign, signs) = mpsc::channel();
     let (printed, written) = (sign.clone(), sign);
     let shown = Mutex::new(HashSet::new());
@@ -128,8 +121,6 @@ pub fn restore(
         if lock(&shown).insert(text.to_owned()) {
             printed.send(()).ok();
         }
-        // Its first line comes after it has read its configuration: the file need not stay on the disk.
-        lock(&read).take();
         if let Some(counts) = parse_last_line(line) {
             *lock(&seen) = Some(counts);
         }
@@ -179,7 +170,11 @@ fn judge(written: Result<()>, finished: &Finished, counts: Option<(u64, u64)>) -
 }
 
 impl Request<'_> {
-    fn command<'sh>(&self, sh: &'sh Shell, config: &ConfigFile, more: &[&str]) -> Result<Cmd<'sh>> {
+    fn config(&self) -> Result<File> {
+        mongo_config::file(self.uri, self.to_database)
+    }
+
+    fn command<'sh>(&self, sh: &'sh Shell, more: &[&str]) -> Result<Cmd<'sh>> {
         ensure!(
             self.excluded.len() <= MAX_EXCLUDED,
             "{} collections and views are more than one run can leave out",
@@ -187,7 +182,7 @@ impl Request<'_> {
         );
         let (from, to) = (escaped(self.from_database), escaped(self.to_database));
         let prefix = self.prefix;
-        let path = config.path();
+        let path = mongo_config::STDOUT;
         let excluded = self.excluded.iter();
         let excluded: Vec<String> = excluded
             .map(|name| format!("--nsExclude={from}.{}", escaped(name)))

@@ -137,6 +137,7 @@ impl Vercel {
         // no token (vercel/vercel, packages/cli/src/index.ts, `subcommandsWithoutToken`).
         let build = self
             .without_token(cmd!(sh, "vercel build --prod --yes"))
+            .foreign()
             .deadline(left());
         self.of_build
             .iter()

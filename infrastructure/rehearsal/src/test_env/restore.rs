@@ -141,7 +141,7 @@ impl RestoreEnv {
 
     /// `xtask` with an environment that holds nothing but what a test knows of.
     pub fn xtask(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(built(PRODUCT));
+        let mut command = as_user(&built(PRODUCT));
         command
             .args(args)
             .env_clear()
@@ -235,6 +235,19 @@ impl RestoreEnv {
         stored.commit().unwrap();
         folder
     }
+}
+
+/// The program with no more rights over other processes than a user has: root may look into all of them, and a job's user may not.
+fn as_user(program: &Path) -> Command {
+    let is_root = cfg!(target_os = "linux") && rustix::process::geteuid().is_root();
+    let words: &[&str] = if is_root {
+        &["setpriv", "--bounding-set=-sys_ptrace", "--"]
+    } else {
+        &["env", "--"]
+    };
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(program);
+    command
 }
 
 /// As a program asks: for JSON, and without being asked back.
