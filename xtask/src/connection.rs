@@ -30,6 +30,35 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
+/// A member of a deployment under one name, however it is written: lower case, without the dot that ends a name of DNS, with its
+/// port; this machine has one name.
+pub fn member(host: &str) -> String {
+    let host = host.trim().to_ascii_lowercase();
+    let (name, port) = match host.rsplit_once(':') {
+        // An IPv6 address without a port has more than one colon, and no brackets.
+        Some((name, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit())
+                && !port.is_empty()
+                && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            (name, port)
+        }
+        _ => (host.as_str(), "27017"),
+    };
+    let name = match name.trim_matches(['[', ']']).trim_end_matches('.') {
+        "localhost" | "::1" => "127.0.0.1",
+        other => other,
+    };
+    format!("{name}:{port}")
+}
+
+/// The members of a list with commas, as backups have it. Two lists are of one deployment where one member is in both: DNS gives
+/// the members in any order, and single ones are exchanged.
+pub fn members_of(hosts: &str) -> BTreeSet<String> {
+    let named = hosts.split(',').filter(|host| !host.trim().is_empty());
+    named.map(member).collect()
+}
+
 /// Seconds that a server may be silent, where the usual limits do not fit it.
 const SILENCE_VARIABLE: &str = "XTASK_DATABASE_SILENCE_S";
 

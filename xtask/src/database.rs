@@ -21,7 +21,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::{ServerAddress, Tls};
 use mongodb::sync::{Client, Database};
 
-use crate::connection::{ConnectionString, longest_silence};
+use crate::connection::{ConnectionString, longest_silence, members_of};
 use crate::error::catalogue::database as errors;
 use crate::secret::Secret;
 
@@ -139,12 +139,9 @@ impl Live {
         &self.host
     }
 
-    /// Whether these hosts, from a backup, are of the same deployment. DNS gives the members in any order, and single ones are
-    /// exchanged: one that both have is enough.
+    /// Whether these hosts, from a backup, are of the same deployment: see [`members_of`].
     pub fn is_at(&self, hosts: &str) -> bool {
-        hosts
-            .split(',')
-            .any(|host| self.host.split(',').any(|own| own == host))
+        !members_of(hosts).is_disjoint(&members_of(&self.host))
     }
 
     /// The driver's handle of the database.
@@ -265,8 +262,18 @@ mod tests {
             // One member was exchanged.
             ("d.example:27017,c.example:27017,b.example:27017", true),
             ("a.example:27018,b.example:27018,c.example:27018", false),
+            ("A.example,B.Example.:27017", true),
             ("a.example.test:27017", false),
             ("", false),
+        ] {
+            assert_eq!(live.is_at(hosts), same, "{hosts}");
+        }
+        let live = Live::open(&Secret::new("mongodb://localhost/"), "shop", None).unwrap();
+        for (hosts, same) in [
+            ("127.0.0.1:27017", true),
+            ("[::1]:27017", true),
+            ("::1", true),
+            ("localhost:27018", false),
         ] {
             assert_eq!(live.is_at(hosts), same, "{hosts}");
         }

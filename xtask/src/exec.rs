@@ -10,6 +10,7 @@ mod confined;
 mod finished;
 mod group;
 mod output;
+mod passed_on;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use group::{
     check_interrupted, end_children, install_signal_handler, interrupted, with_signals_deferred,
 };
 use output::{LineCallback, collect_stdout};
+pub use passed_on::{OF_CARGO, OF_GITHUB, OF_NODE, OF_TEAM};
 
 use crate::secret::{Secret, scrub};
 
@@ -66,9 +68,6 @@ const PASSED_ON: &[&str] = &[
     "XDG_DATA_HOME",
     "XDG_RUNTIME_DIR",
 ];
-
-/// The certificates of a company's own authority, for programs that run on Node.
-pub const OF_NODE: &[&str] = &["NODE_EXTRA_CA_CERTS"];
 
 /// A command about to run.
 #[must_use]

@@ -34,6 +34,7 @@ mod selection;
 mod swap;
 mod swap_plan;
 mod target;
+mod time_series;
 mod undo;
 
 pub use capacity::DataCapacity;

@@ -108,7 +108,7 @@ fn recent(ctx: &Context, source: &BackupSource) -> Result<BTreeMap<String, Backu
                 continue;
             };
             let fits = metadata.environment == ctx.env_name
-                && metadata.host == source.host()
+                && source.is_at(&metadata.host)
                 && metadata.verified.is_some()
                 && metadata.timestamp >= since
                 && databases(&metadata);

@@ -140,8 +140,8 @@ impl Restorable {
             self.problem(why);
         }
         if kind == NamespaceKind::Timeseries {
-            self.problem(format!(
-                "`{name}` is a time-series collection, which cannot be renamed: \
+            self.left_alone.push(format!(
+                "`{name}` is a time-series collection, which no server renames: a restore and a rollback leave the live one as it is, \
                  see \"Time-series collections\" in docs/RESTORE.md"
             ));
         }
@@ -241,7 +241,6 @@ mod tests {
             ("a\u{7f}b", "collection", "control character"),
             ("a\nb", "collection", "control character"),
             (long.as_str(), "collection", "too long"),
-            ("metered", "timeseries", "time-series"),
             (
                 "__old_20260102-030405-ab12_users",
                 "collection",
@@ -255,6 +254,9 @@ mod tests {
         }
         let stored = found(&[("users", "collection"), ("system.js", "collection")]);
         assert_eq!((stored.problems.len(), stored.left_alone.len()), (0, 1));
+        let metered = found(&[("users", "collection"), ("metered", "timeseries")]);
+        assert_eq!((metered.problems.len(), metered.left_alone.len()), (0, 1));
+        assert!(metered.left_alone[0].contains("`metered` is a time-series"));
         assert_eq!(
             found(&[]).problems,
             ["the backup holds nothing of the database `shop`"]

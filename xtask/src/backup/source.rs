@@ -52,6 +52,11 @@ impl BackupSource {
         self.live.host()
     }
 
+    /// Whether a backup of these hosts is of the same deployment.
+    pub(super) fn is_at(&self, hosts: &str) -> bool {
+        self.live.is_at(hosts)
+    }
+
     /// What is backed up, for people.
     pub(super) fn name(&self) -> String {
         if self.everything {

@@ -10,7 +10,7 @@ use super::Common;
 use crate::config::TestSuiteConfig;
 use crate::context::Context;
 use crate::error::catalogue::configuration as errors;
-use crate::exec::{Exec, OF_NODE};
+use crate::exec::{Exec, OF_TEAM};
 use crate::report;
 use crate::wait;
 
@@ -83,7 +83,7 @@ fn run_suite(ctx: &Context, name: &str) -> Result<Passed> {
     let sh = ctx.shell()?;
     sh.change_dir(&suite.dir);
     let _ticker = report::Ticker::start(format!("{name}…"));
-    let command = Exec::new(cmd!(sh, "{program} {arguments...}")).inherit(OF_NODE);
+    let command = Exec::new(cmd!(sh, "{program} {arguments...}")).inherit(OF_TEAM);
     let command = suite.env.iter().try_fold(command, |command, variable| {
         Ok::<_, anyhow::Error>(command.secret_env(variable, &ctx.secret(variable)?))
     })?;

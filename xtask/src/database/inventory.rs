@@ -14,8 +14,11 @@ use crate::domain::manifest::NamespaceKind;
 
 /// Threads that hash while one reads: a second one gains nothing, the driver reads slower than one core hashes two.
 const HASHING_THREADS: usize = 2;
-/// `NamespaceNotFound`.
+/// `NamespaceNotFound`, `Unauthorized`.
 const NOT_FOUND: i32 = 26;
+const UNAUTHORIZED: i32 = 13;
+/// What servers put before the name of a time-series collection, for its buckets.
+const BUCKETS: &str = "system.buckets.";
 
 /// What an inventory asks about documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +119,9 @@ impl Live {
         }
         let indexes = self.indexes(name)?;
         facts.indexes = indexes.iter().filter_map(comparable_index).collect();
+        if listed.kind == NamespaceKind::Timeseries && digests == Digests::Full {
+            return self.facts_of_buckets(name, facts);
+        }
         if listed.kind == NamespaceKind::Collection && digests == Digests::Full {
             let mut pool = DigestPool::new(HASHING_THREADS, Check::Outline);
             let mut order = is_capped(&facts.options).then(Crc64::new);
@@ -132,6 +138,31 @@ impl Live {
             facts.order = order.map(|order| format!("{:016x}", order.value()));
         } else if digests != Digests::Structure {
             (facts.documents, facts.bytes) = self.stated_size(name)?;
+        }
+        Ok(facts)
+    }
+
+    /// A time-series collection is compared by its buckets, which mongodump reads too. Where this server has none (those of 8.3
+    /// and later keep them elsewhere), or this user may not read them, its documents are not known.
+    fn facts_of_buckets(&self, name: &str, mut facts: CollectionFacts) -> Result<CollectionFacts> {
+        let buckets = format!("{BUCKETS}{name}");
+        if !self.listed()?.contains_key(&buckets) {
+            return Ok(facts);
+        }
+        let mut pool = DigestPool::new(HASHING_THREADS, Check::Outline);
+        let (mut documents, mut bytes) = (0, 0);
+        let read = self.scan(&buckets, |document| {
+            documents += 1;
+            bytes += document.len() as u64;
+            pool.push(0, document)
+        });
+        match read {
+            Ok(()) => {
+                facts.content_digest = Some(pool.finish()?.get(&0).copied().unwrap_or_default());
+                (facts.documents, facts.bytes) = (documents, bytes);
+            }
+            Err(error) if server_code(&error) == Some(UNAUTHORIZED) => {}
+            Err(error) => return Err(error),
         }
         Ok(facts)
     }

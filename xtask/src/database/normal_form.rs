@@ -40,7 +40,7 @@ pub fn recorded_facts(record: &NamespaceRecord) -> CollectionFacts {
         bytes: record.bytes,
         indexes: indexes.collect(),
         options,
-        content_digest: (record.kind == NamespaceKind::Collection).then_some(record.content_digest),
+        content_digest: (record.kind != NamespaceKind::View).then_some(record.content_digest),
     }
 }
 

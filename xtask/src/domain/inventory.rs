@@ -104,18 +104,23 @@ impl Aspect {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: ", self.collection)?;
-        match &self.aspect {
-            Aspect::Missing => f.write_str("is missing"),
-            Aspect::Unexpected => f.write_str("is there and was not expected"),
-            Aspect::Kind => f.write_str("is of another type"),
-            Aspect::Documents { expected, found } => {
+        write!(f, "`{}`: {}", self.collection, self.aspect)
+    }
+}
+
+impl fmt::Display for Aspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing"),
+            Self::Unexpected => f.write_str("is there and was not expected"),
+            Self::Kind => f.write_str("is of another type"),
+            Self::Documents { expected, found } => {
                 write!(f, "{found} documents instead of {expected}")
             }
-            Aspect::Content => f.write_str("as many documents, but not the same ones"),
-            Aspect::Order => f.write_str("the same documents in another order"),
-            Aspect::Index { name } => write!(f, "index `{name}` differs"),
-            Aspect::Option { name } => write!(f, "option `{name}` differs"),
+            Self::Content => f.write_str("as many documents, but not the same ones"),
+            Self::Order => f.write_str("the same documents in another order"),
+            Self::Index { name } => write!(f, "index `{name}` differs"),
+            Self::Option { name } => write!(f, "option `{name}` differs"),
         }
     }
 }
@@ -180,7 +185,13 @@ impl CollectionFacts {
         }
         let mut aspects = Vec::new();
         let digests = self.content_digest.zip(found.content_digest);
-        if self.documents != found.documents && self.kind == NamespaceKind::Collection {
+        // Those of a time-series collection are buckets where its content is known, and measurements elsewhere.
+        let counted = match self.kind {
+            NamespaceKind::Collection => true,
+            NamespaceKind::Timeseries => digests.is_some(),
+            NamespaceKind::View => false,
+        };
+        if counted && self.documents != found.documents {
             aspects.push(Aspect::Documents {
                 expected: self.documents,
                 found: found.documents,

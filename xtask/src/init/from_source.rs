@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use xshell::cmd;
 
-use crate::exec::{Exec, shell_in};
+use crate::exec::{Exec, OF_CARGO, shell_in};
 
 /// The folder of the crate.
 pub const FOLDER: &str = "xtask";
@@ -30,14 +30,6 @@ const IN_FOLDER: [(&str, &str); 3] = [
         "--locked --package xtask\n",
         "--locked --manifest-path xtask/Cargo.toml\n",
     ),
-];
-/// Where cargo's own settings are, and how it reaches what it fetches.
-const OF_CARGO: &[&str] = &[
-    "CARGO_HOME",
-    "RUSTUP_HOME",
-    "CARGO_NET_OFFLINE",
-    "CARGO_NET_GIT_FETCH_WITH_CLI",
-    "SSH_AUTH_SOCK",
 ];
 /// Cargo may have to fetch the sources.
 const DEADLINE: Duration = Duration::from_mins(5);

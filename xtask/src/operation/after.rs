@@ -11,7 +11,7 @@ use crate::config::AfterConfig;
 use crate::context::Context;
 use crate::domain::step::Step;
 use crate::error::catalogue::operation as errors;
-use crate::exec::Exec;
+use crate::exec::{Exec, OF_TEAM};
 
 /// The names of the commands that failed, with why.
 #[derive(Debug, Default)]
@@ -57,8 +57,9 @@ fn run(ctx: &Context, command: &AfterConfig) -> Result<()> {
         return Ok(());
     };
     let sh = ctx.shell()?;
-    let run =
-        Exec::new(cmd!(sh, "{program} {arguments...}")).deadline(Duration::from_secs(command.deadline_s));
+    let run = Exec::new(cmd!(sh, "{program} {arguments...}"))
+        .inherit(OF_TEAM)
+        .deadline(Duration::from_secs(command.deadline_s));
     let mut secrets = command.env.iter();
     let run = secrets.try_fold(run, |run, name| {
         anyhow::Ok(run.secret_env(name, &ctx.secret(name)?))

@@ -21,6 +21,7 @@ use self::merge::{Merge, merge};
 use self::sorter::{Sorted, Sorter};
 use super::context::connect;
 use super::selection::Selection;
+use super::time_series;
 use crate::archive::{self, ArchiveReader, Event};
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
@@ -51,10 +52,10 @@ pub struct LossPreview {
     pub collections: Vec<CollectionLoss>,
     /// Collections, views, indexes and options that are not on both sides alike; with counts alone also numbers.
     pub structure: Vec<Difference>,
-    /// Whether every document was compared, but for those of the next.
+    /// Whether every document was compared.
     pub exact: bool,
-    /// Time-series collections of either side: their documents are not compared.
-    pub not_compared: Vec<String>,
+    /// Time-series collections of either side, in words: they stay as they are.
+    pub time_series: Vec<String>,
 }
 
 /// One collection.
@@ -140,6 +141,7 @@ pub(super) fn preview_of(
     expected.collections.retain(|name, _| selection.has(name));
     let taken = |name: &str| is_application(name) && selection.has(name);
     let inventory = |digests| live.inventory_of(digests, |name| taken(name).then(|| name.to_owned()));
+    let time_series = time_series::stay(&live, backup, selection, detail)?;
     if detail == LossDetail::Counts {
         // Nothing of it is read below.
         let is_own = backup.check_digest();
@@ -149,7 +151,7 @@ pub(super) fn preview_of(
             collections: Vec::new(),
             structure: expected.compare(&found),
             exact: false,
-            not_compared: timeseries(&expected, &found),
+            time_series,
         });
     }
     // Every document is read below: nobody has to count them before.
@@ -167,17 +169,8 @@ pub(super) fn preview_of(
         collections,
         structure,
         exact: true,
-        not_compared: timeseries(&expected, &found),
+        time_series,
     })
-}
-
-fn timeseries(expected: &Inventory, found: &Inventory) -> Vec<String> {
-    let all = expected.collections.iter().chain(&found.collections);
-    let names: BTreeSet<&String> = all
-        .filter(|(_, facts)| facts.kind == NamespaceKind::Timeseries)
-        .map(|(name, _)| name)
-        .collect();
-    names.into_iter().cloned().collect()
 }
 
 /// Every collection that holds documents on either side.

@@ -8,7 +8,7 @@ use xshell::cmd;
 use crate::config::QuiesceConfig;
 use crate::context::Context;
 use crate::error::catalogue::restore as errors;
-use crate::exec::Exec;
+use crate::exec::{Exec, OF_TEAM};
 use crate::report;
 
 /// Runs `swap`, where asked for between the two hooks of pipeline.toml. The second runs also where the swap failed: an error
@@ -42,6 +42,7 @@ fn hook(ctx: &Context, hooks: &QuiesceConfig, command: &[String]) -> Result<()> 
     report::progress(&format!("running {}", command.join(" ")));
     let sh = ctx.shell()?;
     Exec::new(cmd!(sh, "{program} {args...}"))
+        .inherit(OF_TEAM)
         .deadline(Duration::from_secs(hooks.deadline_s))
         .run()
 }

@@ -13,8 +13,8 @@ use super::journal::{Repaired, Rescue, RestoreRecord, RestoreStep, SwapPlan};
 use super::left_alone::LeftAlone;
 use super::names;
 use super::prepare::Prepared;
-use super::preview::{self, WrittenSince};
-use super::swap_plan;
+use super::preview::{self, LossDetail, WrittenSince};
+use super::{swap_plan, time_series};
 use crate::backup::BackupFile;
 use crate::database::Renamed;
 use crate::domain::inventory::Difference;
@@ -48,6 +48,9 @@ pub struct Swapped {
     /// What was not restored, where only named collections were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_alone: Option<LeftAlone>,
+    /// Time-series collections, which stay as they are, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub time_series: Vec<String>,
     /// What only the previous collections had, in a file of its own.
     pub rescue: Option<Rescue>,
     /// What the server had lost in a crash and was recreated.
@@ -269,6 +272,7 @@ impl<'a> Restore<'a> {
         let names = written.map(|difference| difference.collection.clone());
         let written_since = preview::written(self.ctx, backup, &self.live, names.collect())?;
         let left_alone = self.left_alone(&self.swap_plan()?)?;
+        let time_series = time_series::stay(&self.live, backup, &self.selection, LossDetail::Full)?;
         let rescue = self.rescue_after_swap(backup)?;
         let history = &self.journal.history;
         Ok(Swapped {
@@ -277,6 +281,7 @@ impl<'a> Restore<'a> {
             written_since,
             changed_since: history.changed_since.clone(),
             left_alone,
+            time_series,
             rescue,
             repaired: history.repaired.clone(),
             measured: RestoreMeasures {

@@ -13,11 +13,11 @@ use super::preview::DocumentCount;
 use super::selection::Selection;
 use super::swap::Swapped;
 use crate::backup::{self, BackupFile, CopyTarget, MaskedCopy, Masks};
-use crate::connection::ConnectionString;
+use crate::connection::{ConnectionString, member, members_of};
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::inventory::is_application;
-use crate::domain::manifest::NamespaceRecord;
+use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::release::hex;
 use crate::error::catalogue::restore as errors;
 use crate::secret::Secret;
@@ -180,7 +180,14 @@ fn records<'a>(
     let database = &ctx.mongodb()?.database;
     let taken: Vec<&NamespaceRecord> = selection.of(&backup.metadata.namespaces, database).collect();
     let owned: Vec<NamespaceRecord> = taken.iter().map(|record| (*record).clone()).collect();
-    let problems = backup::restorable(&owned, database).problems;
+    let mut problems = backup::restorable(&owned, database).problems;
+    let series = owned.iter().filter(|n| n.kind == NamespaceKind::Timeseries);
+    problems.extend(series.map(|n| {
+        format!(
+            "`{}` is a time-series collection, whose values cannot be masked: name the others with --collection",
+            n.collection
+        )
+    }));
     let listed = problems.iter().map(|problem| format!("\n    - {problem}"));
     ensure!(problems.is_empty(), errors::blocked(listed.collect::<String>()));
     Ok(taken)
@@ -213,7 +220,7 @@ fn require_other_database(
             let known = members(&ctx.connection_string(&mongodb.uri)?);
             known.map_err(|error| errors::target_unproved(name, &mongodb.uri, format!("{error:#}")))?
         } else if of_backup {
-            backup.metadata.host.split(',').map(normal).collect()
+            members_of(&backup.metadata.host)
         } else {
             return Err(errors::target_unproved(name, &mongodb.uri, "it is not set").into());
         };
@@ -231,7 +238,7 @@ fn members(uri: &Secret) -> Result<BTreeSet<String>> {
     Ok(client
         .hosts
         .iter()
-        .map(|host| normal(&host.to_string()))
+        .map(|host| member(&host.to_string()))
         .collect())
 }
 
@@ -240,28 +247,12 @@ fn reported_members(live: &Live) -> BTreeSet<String> {
     let hello = live.hello().unwrap_or_default();
     let lists = ["hosts", "passives", "arbiters"].into_iter();
     let listed = lists.filter_map(|list| hello.get_array(list).ok()).flatten();
-    let me = hello.get_str("me").ok().map(normal);
+    let me = hello.get_str("me").ok().map(member);
     listed
         .filter_map(|host| host.as_str())
-        .map(normal)
+        .map(member)
         .chain(me)
         .collect()
-}
-
-/// Lower case, with its port; this machine has one name.
-fn normal(host: &str) -> String {
-    let host = host.trim().to_ascii_lowercase();
-    let (name, port) = match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            (name, port)
-        }
-        _ => (host.as_str(), "27017"),
-    };
-    let name = match name {
-        "localhost" | "::1" | "[::1]" => "127.0.0.1",
-        other => other,
-    };
-    format!("{name}:{port}")
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use xshell::cmd;
 use crate::config::AdapterConfig;
 use crate::context::Context;
 use crate::error::catalogue::tools as errors;
-use crate::exec::{Exec, Finished, shell_in};
+use crate::exec::{Exec, Finished, OF_TEAM, shell_in};
 use crate::secret::Secret;
 use crate::tools::deployment::{BackendDeployment, Phase, message_of};
 
@@ -286,6 +286,7 @@ impl Adapter {
         }
         let sh = &shell_in(&self.root)?;
         let run = Exec::new(cmd!(sh, "{program} {arguments...}"))
+            .inherit(OF_TEAM)
             .stdin(asked.to_string())
             .deadline(deadline);
         let run = self

@@ -19,7 +19,7 @@ use xshell::cmd;
 
 use crate::context::{Context, PIPELINE_FILE};
 use crate::error::CliError;
-use crate::exec::{Exec, Finished};
+use crate::exec::{Exec, Finished, OF_GITHUB};
 use crate::wait;
 
 pub use issues::OpenIssue;
@@ -27,14 +27,6 @@ pub use runs::{RunReview, WorkflowRun};
 pub use settings::{ArtifactRetention, Protection, RepositoryPage, Ruleset};
 
 const QUERY_DEADLINE: Duration = Duration::from_mins(1);
-/// What `gh` needs of our environment to find its settings and its token.
-const GH_ENV: &[&str] = &[
-    "GH_TOKEN",
-    "GITHUB_TOKEN",
-    "GH_CONFIG_DIR",
-    "GH_HOST",
-    "GITHUB_API_URL",
-];
 
 /// The repository.
 #[derive(Debug, Clone)]
@@ -144,7 +136,8 @@ impl GitHub {
 /// A call of `gh` with its token and settings, without prompts.
 fn query(command: xshell::Cmd<'_>) -> Exec {
     Exec::new(command)
-        .inherit(GH_ENV)
+        .inherit(OF_GITHUB)
+        .inherit(&["GITHUB_API_URL"])
         .env("GH_PROMPT_DISABLED", "1")
         .env("GH_NO_UPDATE_NOTIFIER", "1")
         .deadline(QUERY_DEADLINE)

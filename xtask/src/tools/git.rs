@@ -32,7 +32,7 @@ pub use tree::{ChangedFile, Export};
 
 use crate::context::Context;
 use crate::domain::commit::CommitId;
-use crate::exec::{Exec, Finished, shell_in};
+use crate::exec::{Exec, Finished, OF_GITHUB, shell_in};
 
 /// For what reads and writes the repository on this machine.
 const LOCAL_DEADLINE: Duration = Duration::from_secs(30);
@@ -191,6 +191,8 @@ impl Git {
         let command = Exec::new(cmd!(sh, "git {settings...} {args...}"))
             .unshown(unshown)
             .inherit(settings::AUTHENTICATION)
+            // `gh auth git-credential` as a credential helper reads these.
+            .inherit(OF_GITHUB)
             .inherit(&settings::configuration());
         Ok(command
             .env("LC_ALL", "C")

@@ -280,6 +280,7 @@ impl Remote {
     fn query(&self, command: Cmd<'_>) -> Exec {
         let mut exec = Exec::new(command)
             .inherit(&self.inherited)
+            .inherit(&["RCLONE_CA_CERT"])
             .deadline(QUERY_DEADLINE);
         for (name, value) in BEHAVIOUR {
             exec = exec.env(name, value);

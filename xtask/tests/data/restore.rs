@@ -7,7 +7,7 @@ use mongodb::bson::{Bson, Document, deserialize_from_slice, doc};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use rehearsal::test_env::process::told;
-use rehearsal::test_env::restore::{RestoreEnv, change, seed};
+use rehearsal::test_env::restore::{CERTIFICATES, RestoreEnv, change, seed};
 
 #[test]
 fn a_restore_gives_back_the_backup_and_an_undo_what_was_live() {
@@ -187,6 +187,8 @@ fn what_only_live_had_is_in_the_rescue_file_and_can_be_put_back() {
         "{stopped}"
     );
     assert!(env.root().join("writers-go-on").is_file());
+    let passed_on = std::fs::read_to_string(env.root().join("certificates")).unwrap();
+    assert_eq!(passed_on.trim(), CERTIFICATES);
     std::fs::remove_file(env.root().join("cache-is-down")).unwrap();
     let id = stopped
         .split("--resume ")

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use mongodb::bson::{doc, serialize_to_vec};
+use mongodb::bson::{DateTime, doc, serialize_to_vec};
 use rehearsal::test_env::process::told;
 use rehearsal::test_env::restore::crash::CrashCase;
 use rehearsal::test_env::restore::{DATABASE, RestoreEnv, change, seed};
@@ -11,6 +11,7 @@ use serde_json::Value;
 use xtask::archive::ContainerOptions;
 use xtask::archive::container::ContainerWriter;
 use xtask::backup::read_metadata;
+use xtask::domain::inventory::Inventory;
 use xtask::domain::manifest::{
     BackupMetadata, Consistency, ConsistencyKind, MANIFEST_SCHEMA, METADATA_FILE, Manifest, NamespaceRecord,
 };
@@ -332,11 +333,8 @@ fn a_collection_that_became_a_time_series_stops_plan_restore_and_undo_before_any
         problems.contains("`users` is a time-series collection now"),
         "{problems}"
     );
-    assert_eq!(
-        plan["loss"]["not_compared"],
-        serde_json::json!(["users"]),
-        "{plan}"
-    );
+    let stays = plan["loss"]["time_series"].to_string();
+    assert!(stays.contains("`users` stays as it is"), "{plan}");
     env.fails(3, &["restore", backup]);
     assert_eq!(before.compare(&env.inventory()), []);
 
@@ -356,4 +354,63 @@ fn a_collection_that_became_a_time_series_stops_plan_restore_and_undo_before_any
     proxy.mend();
     env.ok(&["restore", "--undo", operation]);
     assert_eq!(before.compare(&env.inventory()), []);
+}
+
+#[test]
+fn a_time_series_collection_stays_and_is_compared_while_everything_else_is_restored_and_undone() {
+    let env = RestoreEnv::start();
+    seed(&env);
+    let measured =
+        |second: i64| doc! { "at": DateTime::from_millis(second * 1000), "from": "a", "value": second };
+    let options = doc! { "timeField": "at", "metaField": "from", "granularity": "seconds" };
+    env.command(doc! { "create": "metered", "timeseries": options });
+    let metered = env.collection("metered");
+    metered.insert_many((0..50).map(measured)).run().unwrap();
+    let created = env.ok(&["backup"]);
+    let warnings = created["metadata"]["warnings"].to_string();
+    assert!(
+        warnings.contains("`metered` is a time-series collection"),
+        "{created}"
+    );
+    let backup = created["metadata"]["id"].as_str().unwrap();
+    let then = env.inventory();
+    let without = |mut inventory: Inventory| {
+        inventory.collections.remove("metered").unwrap();
+        inventory
+    };
+    let plan = env.ok(&["restore", backup, "--plan"]);
+    let told = plan["loss"]["time_series"][0].as_str().unwrap();
+    assert!(told.ends_with("`metered` is as in the backup"), "{told}");
+
+    change(&env);
+    metered.insert_one(measured(86_400)).run().unwrap();
+    let changed = env.inventory();
+    let restored = env.ok(&["restore", backup]);
+    for told in [
+        &restored["time_series"],
+        &env.ok(&["restore", backup, "--plan"])["loss"]["time_series"],
+    ] {
+        let told = told[0].as_str().unwrap();
+        assert!(
+            told.ends_with("not as in the backup: 2 documents instead of 1"),
+            "{told}"
+        );
+    }
+    assert_eq!(without(then).compare(&without(env.inventory())), []);
+    assert_eq!(metered.count_documents(doc! {}).run().unwrap(), 51);
+
+    env.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
+    assert_eq!(changed.compare(&env.inventory()), []);
+    let copy = env.fails(
+        3,
+        &[
+            "restore",
+            backup,
+            "--to-uri-env",
+            "TEST_MONGODB_URI",
+            "--to-database",
+            "other",
+        ],
+    );
+    assert!(copy.contains("whose values cannot be masked"), "{copy}");
 }

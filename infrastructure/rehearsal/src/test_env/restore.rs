@@ -30,6 +30,8 @@ use super::server::Server;
 pub const DATABASE: &str = "shop";
 /// The variable that the configuration names.
 const URI_VARIABLE: &str = "TEST_MONGODB_URI";
+/// What a hook of the configuration gets and writes down: where a company keeps its certificates.
+pub const CERTIFICATES: &str = "/company.pem";
 /// One command.
 const DEADLINE: Duration = Duration::from_mins(5);
 
@@ -148,6 +150,7 @@ impl RestoreEnv {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.dir.path())
             .env(URI_VARIABLE, self.uri())
+            .env("NODE_EXTRA_CA_CERTS", CERTIFICATES)
             .current_dir(self.root())
             .stdin(Stdio::null());
         command
@@ -264,7 +267,7 @@ default_environment = "production"
 [restore]
 keep_old_hours = 0
 [restore.quiesce]
-before = ["touch", "writers-stopped"]
+before = ["sh", "-c", "echo $NODE_EXTRA_CA_CERTS > certificates && touch writers-stopped"]
 after = ["mv", "writers-stopped", "writers-go-on"]
 deadline_s = 20
 [[restore.after]]

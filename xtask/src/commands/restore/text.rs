@@ -73,6 +73,9 @@ pub(super) fn swapped(done: &Swapped) -> String {
         )
         .expect("writing to a string");
     }
+    for series in &done.time_series {
+        writeln!(text, "{series}").expect("writing to a string");
+    }
     if let Some(alone) = &done.left_alone {
         writeln!(text, "{}", alone.text()).expect("writing to a string");
     }
@@ -200,7 +203,7 @@ pub fn loss_text(loss: &LossPreview, text: &mut String) {
             "deleted since: back",
         ];
         text.push_str(&report::table(&header, &rows.collect::<Vec<_>>()));
-    } else if loss.exact && loss.not_compared.is_empty() {
+    } else if loss.exact && loss.time_series.is_empty() {
         text.push_str("  every document is live as it is in the backup\n");
     }
     for collection in &loss.collections {
@@ -208,8 +211,8 @@ pub fn loss_text(loss: &LossPreview, text: &mut String) {
             example_text(&collection.collection, example, text);
         }
     }
-    for name in &loss.not_compared {
-        writeln!(text, "  not compared: `{name}` is a time-series collection").expect("writing to a string");
+    for series in &loss.time_series {
+        writeln!(text, "  {series}").expect("writing to a string");
     }
     for difference in &loss.structure {
         writeln!(text, "  live now: {difference}").expect("writing to a string");

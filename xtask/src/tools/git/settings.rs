@@ -18,13 +18,6 @@ pub(super) const AUTHENTICATION: &[&str] = &[
     "GIT_SSL_CERT",
     "GIT_SSL_KEY",
     "GIT_SSL_NO_VERIFY",
-    // `gh auth git-credential` as a credential helper reads these.
-    "GH_TOKEN",
-    "GITHUB_TOKEN",
-    "GH_HOST",
-    "GH_ENTERPRISE_TOKEN",
-    "GITHUB_ENTERPRISE_TOKEN",
-    "GH_CONFIG_DIR",
 ];
 
 /// Configuration by the environment: `GIT_CONFIG_COUNT` with any number of keys and values, `GIT_CONFIG_PARAMETERS` (what

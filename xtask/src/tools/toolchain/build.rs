@@ -8,7 +8,7 @@ use serde::Deserialize;
 use xshell::cmd;
 
 use super::{Build, missing};
-use crate::exec::Exec;
+use crate::exec::{Exec, OF_CARGO, OF_NODE};
 
 /// A build from source may take this long on a slow machine.
 pub const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
@@ -23,8 +23,9 @@ pub const TOOLCHAIN_ENV: &[&str] = &[
     "GOTOOLCHAIN",
     "GOROOT",
     "GONOSUMDB",
-    "CARGO_HOME",
-    "RUSTUP_HOME",
+    "GOPRIVATE",
+    "GONOPROXY",
+    "GOINSECURE",
     "CC",
     "CXX",
     "CFLAGS",
@@ -36,7 +37,8 @@ pub const TOOLCHAIN_ENV: &[&str] = &[
     "NPM_CONFIG_REGISTRY",
     "npm_config_registry",
     "NPM_CONFIG_USERCONFIG",
-    "NODE_EXTRA_CA_CERTS",
+    "NPM_CONFIG_CAFILE",
+    "npm_config_cafile",
 ];
 /// What to install for a program that a build needs.
 const PREREQUISITES: &[(&str, &str)] = &[
@@ -94,6 +96,8 @@ impl GoBuild {
             "go build -trimpath -ldflags {ldflags} -o {output} {package}"
         ))
         .inherit(TOOLCHAIN_ENV)
+        .inherit(OF_CARGO)
+        .inherit(OF_NODE)
         .deadline(BUILD_DEADLINE)
         .run()
     }
@@ -113,6 +117,8 @@ impl CargoBuild {
         ))
         .env("CARGO_TARGET_DIR", &target)
         .inherit(TOOLCHAIN_ENV)
+        .inherit(OF_CARGO)
+        .inherit(OF_NODE)
         .deadline(BUILD_DEADLINE)
         .run()?;
         std::fs::remove_dir_all(&target).context("cannot remove the build's intermediate files")
