@@ -8,6 +8,7 @@
 mod child;
 mod finished;
 mod group;
+mod held;
 mod output;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ pub use finished::Finished;
 pub use group::{
     check_interrupted, end_children, install_signal_handler, interrupted, with_signals_deferred,
 };
+pub use held::Held;
 use output::{LineCallback, collect_stdout};
 
 use crate::secret::{Secret, scrub};

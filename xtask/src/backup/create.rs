@@ -28,6 +28,7 @@ use crate::report;
 use crate::secret::Secret;
 use crate::storage::directory::{self, Directory, Partial, free_bytes};
 use crate::tools::mongodump::{self, DumpOrder, Scope};
+use crate::tools::railway::database_uri;
 use crate::wait::elapsed_ms;
 
 /// Compressed documents are rarely larger than this part of themselves; and room that must stay in any case.
@@ -90,7 +91,7 @@ fn take(
 ) -> Result<(BackupFile, BackupTimings)> {
     let mut timings = BackupTimings::default();
     let mongodb = ctx.mongodb()?;
-    let uri = ctx.connection_string(&mongodb.uri)?;
+    let uri = database_uri(ctx)?;
     let source = BackupSource::connect(&uri, &mongodb.database, everything)?;
     let consistency = consistency(ctx, &source)?;
     let before = source.list()?;
