@@ -35,6 +35,7 @@ use crate::error::catalogue::configuration as errors;
 use crate::error::{exit_code, render, unchanged};
 use crate::report::{self, Format};
 use crate::tools::fault::explained;
+use crate::tools::railway::closed_tunnels;
 
 /// Version and commit of this program.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("XTASK_COMMIT"), ")");
@@ -157,6 +158,11 @@ pub fn run_program(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Shows an error with the state and the next command, whatever it is; gives the exit code. Errors after a live change have been told
 /// what is live by the operation that made it.
 pub fn report_error(error: &anyhow::Error) -> ExitCode {
+    for tunnel in closed_tunnels() {
+        report::progress(&format!(
+            "the tunnel to the database has closed ({tunnel}): what follows is a consequence, and the next command opens it again"
+        ));
+    }
     let explained = explained(error).map(anyhow::Error::from);
     let error = unchanged(explained.as_ref().unwrap_or(error));
     report::progress(&render(&error));

@@ -22,7 +22,7 @@ use environment::{Lists, OneOfEach};
 
 pub use environment::{
     AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig,
-    MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig,
+    MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, Via,
 };
 pub use incremental::IncrementalAbove;
 pub use mask::{FixedValue, MaskRule};

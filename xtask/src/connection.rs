@@ -8,7 +8,7 @@
 
 mod options;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
@@ -59,6 +59,17 @@ pub fn members_of(hosts: &str) -> BTreeSet<String> {
     named.map(member).collect()
 }
 
+/// Where tunnels begin.
+const LOOPBACK: &str = "127.0.0.1";
+/// What leads a driver from one server to others, which a tunnel does not lead to.
+const TO_OTHERS: [&str; 5] = [
+    "directConnection",
+    "loadBalanced",
+    "replicaSet",
+    "srvMaxHosts",
+    "srvServiceName",
+];
+
 /// Seconds that a server may be silent, where the usual limits do not fit it.
 const SILENCE_VARIABLE: &str = "XTASK_DATABASE_SILENCE_S";
 
@@ -76,6 +87,20 @@ pub fn longest_silence(usual: Duration) -> Result<Duration> {
         .filter(|seconds| *seconds > 0);
     let seconds = seconds.ok_or_else(|| errors::silence_invalid(SILENCE_VARIABLE))?;
     Ok(Duration::from_secs(seconds))
+}
+
+/// Tunnels that this process opened: the port of this machine, and what the server at the end is called.
+static TUNNELS: Mutex<BTreeMap<u16, String>> = Mutex::new(BTreeMap::new());
+
+/// What a server is called in messages and records. The beginning of a tunnel is another one each time: its end counts.
+pub fn host_name(address: &ServerAddress) -> String {
+    let name = match address {
+        ServerAddress::Tcp { host, port } if host == LOOPBACK => {
+            port.and_then(|port| lock(&TUNNELS).get(&port).cloned())
+        }
+        _ => None,
+    };
+    name.unwrap_or_else(|| address.to_string())
 }
 
 /// A connection string in its parts.
@@ -150,6 +175,21 @@ impl ConnectionString {
             self.database,
             query(options)
         ))
+    }
+
+    /// The same database at the end of a tunnel, which begins at this port of this machine: the one server there is asked, and
+    /// none that it names. It is called `name` from then on.
+    pub fn through_tunnel(&self, port: u16, name: &str) -> Result<Secret> {
+        if self.srv {
+            bail!("mongodb+srv:// names servers that are reached without a tunnel");
+        }
+        self.warn_once();
+        lock(&TUNNELS).insert(port, name.to_owned());
+        let mut there = self.clone();
+        there.hosts = format!("{LOOPBACK}:{port}");
+        there.options.retain(|(option, _)| !TO_OTHERS.contains(option));
+        there.options.push(("directConnection", "true".to_owned()));
+        Ok(there.for_driver())
     }
 
     /// What the driver makes of it; DNS is asked where the string names its records.

@@ -21,7 +21,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::{ServerAddress, Tls};
 use mongodb::sync::{Client, Database};
 
-use crate::connection::{ConnectionString, longest_silence, members_of};
+use crate::connection::{ConnectionString, host_name, longest_silence, members_of};
 use crate::error::catalogue::database as errors;
 use crate::secret::Secret;
 
@@ -100,7 +100,7 @@ impl Live {
         *selection = at_most_each.0.min(*selection);
         *connect = at_most_each.1.min(*connect);
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
-        let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+        let hosts: Vec<String> = options.hosts.iter().map(host_name).collect();
         let members = options.hosts.clone();
         let with_tls = matches!(options.tls, Some(Tls::Enabled(_)));
         let client = Client::with_options(options).map_err(errors::connection_string_unusable)?;

@@ -9,6 +9,7 @@ mod child;
 mod confined;
 mod finished;
 mod group;
+mod held;
 mod output;
 mod passed_on;
 
@@ -28,6 +29,7 @@ pub use finished::Finished;
 pub use group::{
     check_interrupted, end_children, install_signal_handler, interrupted, with_signals_deferred,
 };
+pub use held::Held;
 use output::{LineCallback, collect_stdout};
 pub use passed_on::{OF_CARGO, OF_GITHUB, OF_NODE, OF_TEAM};
 

@@ -13,5 +13,6 @@ pub mod process;
 pub mod proof;
 pub mod rehearse;
 pub mod scenarios;
+mod ssh_key;
 pub mod standins;
 pub mod test_env;

@@ -115,7 +115,7 @@ pub(crate) fn live(env: &TestEnv) -> Result<Live> {
 }
 
 /// The newest backup in the storage of the rehearsal.
-pub(crate) fn newest_backup(env: &TestEnv) -> Result<BackupMetadata> {
+pub fn newest_backup(env: &TestEnv) -> Result<BackupMetadata> {
     let place = &env.backups;
     let folders = std::fs::read_dir(place).with_context(|| format!("cannot list {}", place.display()))?;
     let newest = folders
@@ -126,7 +126,7 @@ pub(crate) fn newest_backup(env: &TestEnv) -> Result<BackupMetadata> {
 }
 
 /// Every difference between the backup and the live database, with the collection's name.
-pub(crate) fn differences(env: &TestEnv, backup: &BackupMetadata) -> Result<Vec<String>> {
+pub fn differences(env: &TestEnv, backup: &BackupMetadata) -> Result<Vec<String>> {
     let found = live(env)?.inventory(Digests::Full)?;
     let wanted = xtask::database::backup_inventory(&backup.namespaces, &env.database);
     Ok(wanted.compare(&found).iter().map(ToString::to_string).collect())

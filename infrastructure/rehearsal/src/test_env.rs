@@ -39,10 +39,14 @@ use platform::{Addresses, Platform};
 use programs::{PRODUCT, REHEARSAL};
 use server::Server;
 
+use crate::ssh_key;
+
 /// The database that the sample application keeps its data in.
 pub const DATABASE: &str = "sample";
 /// One command of the rehearsal: a whole rollback has 15 minutes.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(15 * 60);
+/// The variable with the address of the server itself, whatever way the product has to it.
+const SEEDED: &str = "SEEDED_MONGODB_URI";
 /// Tools that a rehearsal runs.
 const TOOLS: &[&str] = &["mongodump", "mongorestore", "mongodb-server", "git"];
 
@@ -112,7 +116,8 @@ impl TestEnv {
         let mark = rand::random::<u64>();
         let uri = format!("{}?directConnection=true&appName=a{mark:x}", server.uri());
         let mut secrets = secrets(&uri);
-        let mut contained = platforms(&uri, &secrets);
+        let key = ssh_key::random();
+        let mut contained = platforms(&uri, &secrets, &key);
         if let Some(adopted) = &adopted {
             adopted.add_secrets(&mut secrets)?;
             let own = adopted.platforms(&secrets)?;
@@ -127,7 +132,7 @@ impl TestEnv {
             &contained,
         )?;
         let addresses = platform.addresses.clone();
-        let env = environment(&tools, &programs, folder, &addresses, &secrets)?;
+        let env = environment(&tools, &programs, folder, &addresses, &secrets, &key)?;
         let test_env = Self {
             folder: folder.into(),
             program: programs.join(PRODUCT),
@@ -268,8 +273,9 @@ impl TestEnv {
         let (documents, seed, database) = (documents.to_string(), seed.to_string(), &self.database);
         self.in_env(cmd!(
             sh,
-            "{program} seed --uri-env PROD_MONGODB_URI --database {database} --documents {documents} --seed {seed}"
+            "{program} seed --uri-env {SEEDED} --database {database} --documents {documents} --seed {seed}"
         ))
+        .env(SEEDED, &self.uri)
         .run()
     }
 

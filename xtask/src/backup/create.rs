@@ -27,6 +27,7 @@ use crate::report;
 use crate::secret::Secret;
 use crate::storage::directory::{self, Directory, Partial};
 use crate::tools::mongodump::{self, DumpOrder, Scope};
+use crate::tools::railway::database_uri;
 use crate::wait::elapsed_ms;
 
 /// How a backup is taken.
@@ -85,7 +86,7 @@ fn take(
 ) -> Result<(BackupFile, BackupTimings)> {
     let mut timings = BackupTimings::default();
     let mongodb = ctx.mongodb()?;
-    let uri = ctx.connection_string(&mongodb.uri)?;
+    let uri = database_uri(ctx)?;
     let source = BackupSource::connect(&uri, &mongodb.database, everything)?;
     let before = source.list()?;
     let size_bytes = source.size_bytes();

@@ -191,8 +191,14 @@ impl EnvironmentConfig {
     /// The token of each platform, once.
     pub fn tokens(&self) -> Vec<&str> {
         let services = self.backends.iter().filter_map(BackendConfig::railway);
-        let backends = services.map(|service| service.token.as_str());
-        let all = backends.chain(self.frontends.iter().map(|frontend| frontend.token.as_str()));
+        let tunnel = self.mongodb.iter().filter_map(MongodbConfig::tunnel);
+        let own = self
+            .mongodb
+            .iter()
+            .filter_map(|mongodb| mongodb.via_token.as_deref());
+        let frontends = self.frontends.iter().map(|frontend| frontend.token.as_str());
+        let services = services.chain(tunnel).map(|service| service.token.as_str());
+        let all = services.chain(frontends).chain(own);
         let mut tokens: Vec<&str> = Vec::new();
         for token in all {
             if !tokens.contains(&token) {
@@ -211,6 +217,64 @@ pub struct MongodbConfig {
     pub uri: String,
     /// The one database that is backed up and restored.
     pub database: String,
+    /// How its server is reached from here.
+    #[serde(default)]
+    pub via: Via,
+    /// Environment variable with the token of an account or a workspace, where the project's may not open the tunnel.
+    pub via_token: Option<String>,
+}
+
+/// How the database's server is reached.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Via {
+    #[default]
+    Direct,
+    /// By a tunnel to this service, which has no address outside the project's private network; its id is its name.
+    RailwayTunnel(RailwayConfig),
+}
+
+impl TryFrom<String> for Via {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == "direct" {
+            return Ok(Self::Direct);
+        }
+        // The name becomes an argument of the program that opens the tunnel.
+        let is_name = |name: &&str| {
+            !name.is_empty()
+                && *name == name.trim()
+                && !name.starts_with('-')
+                && !name.contains(char::is_control)
+        };
+        let service = text.strip_prefix("railway-tunnel:").filter(is_name);
+        let service = service.ok_or("`via` is \"direct\" or \"railway-tunnel:SERVICE\"")?;
+        Ok(Self::RailwayTunnel(RailwayConfig {
+            service: service.to_owned(),
+            ..RailwayConfig::default()
+        }))
+    }
+}
+
+impl MongodbConfig {
+    /// The service at the end of the tunnel, where one leads to the server.
+    pub const fn tunnel(&self) -> Option<&RailwayConfig> {
+        match &self.via {
+            Via::Direct => None,
+            Via::RailwayTunnel(place) => Some(place),
+        }
+    }
+
+    /// The tunnel's service is one of this project.
+    fn in_project(mut self, project: &str, environment: &str, token: &str) -> Self {
+        if let Via::RailwayTunnel(place) = &mut self.via {
+            project.clone_into(&mut place.project);
+            environment.clone_into(&mut place.environment);
+            token.clone_into(&mut place.token);
+        }
+        self
+    }
 }
 
 /// One variable on the platforms whose value is a secret of ours.

@@ -290,3 +290,40 @@ fn options_that_do_not_count_are_named_without_their_values() {
     assert_eq!(names(&read.left_out), "keepAlive");
     assert_eq!(format!("{read:?}"), "ConnectionString { .. }");
 }
+
+#[test]
+fn at_the_end_of_a_tunnel_one_server_is_asked_by_the_name_of_the_tunnel() {
+    for (given, expected) in [
+        (
+            "mongodb://me:p%40ss@mongodb.railway.internal:27017/shop?authSource=admin&replicaSet=rs0",
+            "mongodb://me:p%40ss@127.0.0.1:4711/shop?authSource=admin&directConnection=true",
+        ),
+        (
+            "mongodb://a.internal,b.internal:1/?connect=direct&tls=true",
+            "mongodb://127.0.0.1:4711/?tls=true&directConnection=true",
+        ),
+        (
+            "mongodb://a.internal",
+            "mongodb://127.0.0.1:4711/?directConnection=true",
+        ),
+    ] {
+        let read = ConnectionString::read(&Secret::new(given)).unwrap();
+        let through = read.through_tunnel(4711, "tunnel:m").unwrap();
+        assert_eq!(through.expose(), expected);
+        let again = ConnectionString::read(&through).unwrap();
+        let tool = again.for_tool("shop").unwrap();
+        assert!(
+            tool.expose().contains("@127.0.0.1:4711/shop?")
+                || tool.expose().contains("//127.0.0.1:4711/shop?")
+        );
+        assert!(tool.expose().contains("directConnection=true"));
+        let hosts = again.for_client().unwrap().hosts;
+        assert_eq!(hosts.iter().map(host_name).collect::<Vec<_>>(), ["tunnel:m"]);
+    }
+    let srv = ConnectionString::read(&Secret::new("mongodb+srv://me:secret@a.example/")).unwrap();
+    let error = srv.through_tunnel(4711, "tunnel:m").unwrap_err().to_string();
+    assert!(
+        error.contains("without a tunnel") && !error.contains("secret"),
+        "{error}"
+    );
+}

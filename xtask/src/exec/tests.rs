@@ -1,4 +1,5 @@
-use std::time::Instant;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
@@ -90,4 +91,23 @@ fn input_reaches_the_child_and_a_failed_producer_ends_it() {
         .unwrap();
     assert_eq!(produced.unwrap_err().to_string(), "the source broke");
     assert_ne!(finished.code, Some(0));
+}
+
+#[test]
+fn a_held_command_is_asked_to_end_as_by_a_person_when_it_is_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let sh = shell_in(folder.path()).unwrap();
+    // As one that has something to end at SIGINT, which handles it whatever it came with.
+    let script = "trap 'echo ended >&2; exit 0' INT; echo ready >&2; while :; do sleep 0.05; done";
+    let (sender, lines) = mpsc::channel();
+    let exec = Exec::new(xshell::cmd!(sh, "env --default-signal=INT bash -c {script}"));
+    let held = exec
+        .on_stderr(move |line| drop(sender.send(line.to_owned())))
+        .hold()
+        .unwrap();
+    let next = || lines.recv_timeout(Duration::from_secs(30));
+    assert_eq!(next().unwrap(), "ready");
+    drop(held);
+    assert_eq!(next().unwrap(), "ended");
+    assert!(next().is_err(), "nothing of it is left");
 }

@@ -10,6 +10,7 @@ use crate::domain::commit::CommitId;
 use crate::domain::migration::{ChangedMigration, Classified, FileChange, classify};
 use crate::error::catalogue::configuration as errors;
 use crate::tools::git::{ChangedFile, Git};
+use crate::tools::railway::database_uri;
 
 /// Configured paths at which no commit up to this one has a file: they are misspelt, or not committed yet.
 pub fn unmatched(ctx: &Context, git: &Git, commit: &CommitId) -> Result<Vec<String>> {
@@ -141,7 +142,7 @@ pub fn applied_note(ctx: &Context, migrations: &[ChangedMigration]) -> Option<St
 /// every text of a record counts.
 pub fn recorded(ctx: &Context) -> Result<RecordedMigrations> {
     let place = ctx.mongodb()?;
-    let live = Live::connect(&ctx.connection_string(&place.uri)?, &place.database)?;
+    let live = Live::connect(&database_uri(ctx)?, &place.database)?;
     let listed = live.listed()?;
     let mut recorded = RecordedMigrations::default();
     for collection in ctx

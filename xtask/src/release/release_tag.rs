@@ -17,6 +17,7 @@ use crate::health::HealthReport;
 use crate::operation::run::Operation;
 use crate::secret::scrub_json;
 use crate::sync::lock;
+use crate::tools::railway::database_uri;
 
 /// What was found live.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ pub fn record(
 /// is no database.
 pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
     let place = ctx.env().mongodb.as_ref()?;
-    let inventory = Live::connect(&ctx.connection_string(&place.uri).ok()?, &place.database)
+    let inventory = Live::connect(&database_uri(ctx).ok()?, &place.database)
         .and_then(|live| live.inventory(Digests::Structure));
     inventory
         .ok()

@@ -12,6 +12,7 @@ use crate::database::Live;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
 use crate::operation::run::{LockProof, Operation, is_taken_over};
+use crate::tools::railway::database_uri;
 
 /// One restore: `prepare` fills the shadow, `swap` makes it live, `resume` and `undo` start wherever an earlier process
 /// stopped.
@@ -29,7 +30,7 @@ pub struct Restore<'a> {
 /// Connects to the environment's database.
 pub fn connect(ctx: &Context) -> Result<Live> {
     let mongodb = ctx.mongodb()?;
-    Live::connect(&ctx.connection_string(&mongodb.uri)?, &mongodb.database)
+    Live::connect(&database_uri(ctx)?, &mongodb.database)
 }
 
 impl<'a> Restore<'a> {

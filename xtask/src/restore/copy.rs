@@ -9,6 +9,7 @@ use crate::database::{Live, NEVER_S};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::report;
 use crate::tools::mongorestore;
+use crate::tools::railway::database_uri;
 
 const MAX_PARALLEL: usize = 4;
 
@@ -60,7 +61,7 @@ impl Copying<'_> {
             .filter(|n| n.database == live.name() && !self.is_chosen(n));
         let excluded: Vec<String> = others.map(|n| n.collection.clone()).collect();
         let validated = |n: &NamespaceRecord| n.options.get("validator").is_some();
-        let uri = ctx.connection_string(&ctx.mongodb()?.uri)?;
+        let uri = database_uri(ctx)?;
         let request = mongorestore::Request {
             uri: &uri,
             from_database: live.name(),

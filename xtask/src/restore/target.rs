@@ -13,6 +13,7 @@ use super::preview::DocumentCount;
 use super::selection::Selection;
 use super::swap::Swapped;
 use crate::backup::{self, BackupFile, CopyTarget, MaskedCopy, Masks};
+use crate::config::Via;
 use crate::connection::{ConnectionString, member, members_of};
 use crate::context::Context;
 use crate::database::{Digests, Live};
@@ -21,6 +22,7 @@ use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::release::hex;
 use crate::error::catalogue::restore as errors;
 use crate::secret::Secret;
+use crate::tools::railway::tunnel_name;
 
 /// Where a backup goes.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +87,7 @@ pub fn target_context(ctx: &Context, target: RestoreTarget<'_>) -> Result<Contex
             let mut environment = ctx.env().clone();
             let mut mongodb = ctx.mongodb()?.clone();
             variable.clone_into(&mut mongodb.uri);
+            (mongodb.via, mongodb.via_token) = (Via::Direct, None);
             if let Some(database) = database {
                 database.clone_into(&mut mongodb.database);
             }
@@ -113,7 +116,7 @@ pub fn plan_copy(
     selection: &Selection,
 ) -> Result<CopyPlan> {
     let live = connect(of_target)?;
-    require_other_database(ctx, of_target, &live, backup)?;
+    require_other_database(ctx, &live, backup)?;
     let records = records(ctx, backup, selection)?;
     Masks::of(ctx, backup, &records)?;
     let taken = |name: &str| is_application(name) && selection.has(name);
@@ -152,7 +155,7 @@ pub fn copy_into(
     options: RestoreOptions<'_>,
 ) -> Result<CopiedInto> {
     let live = connect(of_target)?;
-    require_other_database(ctx, of_target, &live, backup)?;
+    require_other_database(ctx, &live, backup)?;
     let records = records(ctx, backup, selection)?;
     let masks = Masks::of(ctx, backup, &records)?;
     let target = CopyTarget {
@@ -195,13 +198,8 @@ fn records<'a>(
 
 /// Refuses where the target is the database of a protected environment or of the chosen one, whatever its members are called
 /// and in whatever order they are named; and where nothing proves that it is not.
-fn require_other_database(
-    ctx: &Context,
-    of_target: &Context,
-    live: &Live,
-    backup: &BackupFile,
-) -> Result<()> {
-    let mut own: BTreeSet<String> = members(&of_target.connection_string(&of_target.mongodb()?.uri)?)?;
+fn require_other_database(ctx: &Context, live: &Live, backup: &BackupFile) -> Result<()> {
+    let mut own: BTreeSet<String> = members_of(live.host());
     own.extend(reported_members(live));
     let guarded = ctx
         .config
@@ -218,7 +216,10 @@ fn require_other_database(
         let of_backup = backup.metadata.environment == *name && !backup.metadata.host.is_empty();
         let theirs: BTreeSet<String> = if ctx.secret_if_set(&mongodb.uri).is_some() {
             let known = members(&ctx.connection_string(&mongodb.uri)?);
-            known.map_err(|error| errors::target_unproved(name, &mongodb.uri, format!("{error:#}")))?
+            let known =
+                known.map_err(|error| errors::target_unproved(name, &mongodb.uri, format!("{error:#}")))?;
+            let tunnel = mongodb.tunnel().map(|place| member(&tunnel_name(place)));
+            known.into_iter().chain(tunnel).collect()
         } else if of_backup {
             members_of(&backup.metadata.host)
         } else {

@@ -7,6 +7,7 @@
 
 mod account;
 mod service;
+mod tunnel;
 mod variables;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use crate::wait;
 
 pub use account::{ListedService, listed_services};
 pub use service::RailwayService;
+pub use tunnel::{closed_tunnels, database_uri, tunnel_name};
 
 const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 /// How many deployments are looked through for one of ours.
@@ -213,13 +215,17 @@ impl Railway {
     }
 
     fn prepared(&self, command: xshell::Cmd<'_>) -> Exec {
-        Exec::new(command)
+        without_questions(Exec::new(command))
             .secret_env("RAILWAY_TOKEN", &self.token)
-            .env("RAILWAY_NO_TELEMETRY", "1")
-            .env("RAILWAY_NO_AUTO_UPDATE", "1")
-            .env("CI", "1")
             .deadline(QUERY_DEADLINE)
     }
+}
+
+/// It neither asks, nor reports about us, nor replaces itself.
+fn without_questions(exec: Exec) -> Exec {
+    exec.env("RAILWAY_NO_TELEMETRY", "1")
+        .env("RAILWAY_NO_AUTO_UPDATE", "1")
+        .env("CI", "1")
 }
 
 /// The data of an answer to a GraphQL request.

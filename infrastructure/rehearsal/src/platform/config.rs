@@ -25,11 +25,17 @@ pub(super) struct Railway {
     pub(super) environment: String,
     pub(super) environment_name: String,
     pub(super) service: String,
-    /// Other services of the project, with the same variables.
+    /// Other services of the project, with the same variables unless it names its own.
     #[serde(default)]
     pub(super) more_services: Vec<MoreService>,
     #[serde(default = "default_service_name")]
     pub(super) service_name: String,
+    /// The image of a service that nobody uploads to, as a database.
+    #[serde(default)]
+    pub(super) image: Option<String>,
+    /// Public ssh keys that are registered with the account.
+    #[serde(default)]
+    pub(super) ssh_keys: Vec<String>,
     /// Project token of that environment.
     pub(super) token: String,
     /// Account token, where there is one.
@@ -67,7 +73,15 @@ impl Railway {
     pub(super) fn services(&self) -> Vec<Self> {
         let more = self.more_services.iter().map(|service| Self {
             service: service.service.clone(),
-            service_name: service.service.clone(),
+            service_name: service
+                .service_name
+                .clone()
+                .unwrap_or_else(|| service.service.clone()),
+            image: service.image.clone(),
+            variables: service
+                .variables
+                .clone()
+                .unwrap_or_else(|| self.variables.clone()),
             application: service
                 .application
                 .clone()
@@ -87,6 +101,9 @@ impl Railway {
 #[serde(deny_unknown_fields)]
 pub(super) struct MoreService {
     service: String,
+    service_name: Option<String>,
+    image: Option<String>,
+    variables: Option<BTreeMap<String, String>>,
     application: Option<Application>,
     healthcheck_path: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 pub mod gh;
 pub mod railway;
+pub mod ssh;
 pub mod vercel;
 
 use std::process::ExitCode;

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, value};
-use xtask::config::{BLANK, BackendConfig, Config, Schema};
+use xtask::config::{BLANK, BackendConfig, Config, MongodbConfig, RailwayConfig, Schema};
 use xtask::context::PIPELINE_FILE;
 use xtask::domain::parts::about;
 use xtask::health::HEALTH_FILE;
 use xtask::tools::git::Git;
 
+use super::parts::ACCOUNT_TOKEN;
 use super::platform::Addresses;
 use parts::{SimulatedBackend, SimulatedFrontend};
 
@@ -22,6 +23,8 @@ use parts::{SimulatedBackend, SimulatedFrontend};
 pub(super) const BACKUPS: &str = "backups";
 /// The database where pipeline.toml names none.
 const DATABASE: &str = "app";
+/// The password of a database on the platform, by which a tunnel would log in.
+const PLUGIN_PASSWORD: &str = "PLUGIN_MONGODB_PASSWORD";
 /// The file by which the frontend's releases are told apart.
 const MARKER: &str = "rehearsal.txt";
 /// A page in the place of a frontend that cannot be built on this machine.
@@ -158,7 +161,10 @@ impl Adopted {
     pub(super) fn add_secrets(&self, secrets: &mut BTreeMap<String, String>) -> Result<()> {
         let environment = self.environment()?;
         let services = environment.backends.iter().filter_map(BackendConfig::railway);
-        let services = services.map(|service| (service.token.clone(), secrets["PROD_RAILWAY_TOKEN"].clone()));
+        let tunnel = environment.mongodb.iter().filter_map(MongodbConfig::tunnel);
+        let services = services
+            .chain(tunnel)
+            .map(|service| (service.token.clone(), secrets["PROD_RAILWAY_TOKEN"].clone()));
         let frontends = environment.frontends.iter();
         let projects =
             frontends.map(|frontend| (frontend.token.clone(), secrets["PROD_VERCEL_TOKEN"].clone()));
@@ -167,6 +173,25 @@ impl Adopted {
             self.uri_variable()
                 .map(|name| (name, secrets["PROD_MONGODB_URI"].clone())),
         );
+        if let Some(tunnel) = environment
+            .mongodb
+            .as_ref()
+            .filter(|mongodb| mongodb.tunnel().is_some())
+        {
+            let server = secrets["PROD_MONGODB_URI"].clone();
+            secrets.insert(tunnel.uri.clone(), inside(&server, "")?);
+            secrets.insert(
+                PLUGIN_PASSWORD.to_owned(),
+                format!("{:032x}", rand::random::<u128>()),
+            );
+            let account = secrets[ACCOUNT_TOKEN].clone();
+            own.extend(
+                tunnel
+                    .via_token
+                    .iter()
+                    .map(|name| (name.clone(), account.clone())),
+            );
+        }
         let identity = self.config.backup.identity.iter();
         own.extend(identity.map(|name| (name.clone(), secrets["BACKUP_AGE_IDENTITY"].clone())));
         let health = self.health.split("${secret:").skip(1);
@@ -180,6 +205,11 @@ impl Adopted {
             }
         }
         Ok(())
+    }
+
+    /// The service at the end of a tunnel to the database.
+    fn tunnel(&self) -> Option<&RailwayConfig> {
+        self.environment().ok()?.mongodb.as_ref()?.tunnel()
     }
 
     /// The variable with the connection string.
@@ -210,7 +240,15 @@ impl Adopted {
             })
         });
         let first = services.next().unwrap_or_else(|| json!({}));
-        let more_services: Vec<Value> = services.collect();
+        let mut more_services: Vec<Value> = services.collect();
+        if let Some((place, uri)) = self.tunnel().zip(self.uri_variable()) {
+            let login = format!("mongo:{}@", secrets[PLUGIN_PASSWORD]);
+            let plugin = inside(&secrets[&uri], &login)?;
+            more_services.push(json!({
+                "service": "svc-of-the-database", "service_name": place.service, "image": "mongo:8",
+                "variables": {"MONGO_URL": plugin},
+            }));
+        }
         let more_projects = self.frontends.iter().skip(1);
         let more_projects = more_projects.map(|one| json!({"project": one.project, "domain": one.domain}));
         let mut railway = json!({"variables": variables, "more_services": more_services});
@@ -296,7 +334,7 @@ impl Adopted {
         }
         let environment = &mut document["environments"][name];
         let mut shared = Vec::new();
-        if !self.backends.is_empty() {
+        if !self.backends.is_empty() || self.tunnel().is_some() {
             shared.extend([
                 ("railway", "project", "prj".to_owned()),
                 ("railway", "environment", "env".to_owned()),
@@ -343,6 +381,18 @@ impl Adopted {
         }
         Ok(())
     }
+}
+
+/// The address of a server of this machine as the private network of the platform has it: nothing else resolves its name, and it names a
+/// replica set whose members are as far away.
+fn inside(uri: &str, login: &str) -> Result<String> {
+    let port = uri
+        .split(['/', '?'])
+        .find_map(|part| part.rsplit_once(':')?.1.parse::<u16>().ok());
+    let port = port.context("the address of the server has no port")?;
+    Ok(format!(
+        "mongodb://{login}mongodb.railway.internal:{port}/?replicaSet=inside&serverSelectionTimeoutMS=2000"
+    ))
 }
 
 /// Puts the keys of one object into another one.

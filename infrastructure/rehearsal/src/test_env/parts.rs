@@ -12,6 +12,8 @@ use xtask::tools::toolchain::{Tool, path_with};
 use super::DATABASE;
 use super::platform::Addresses;
 
+/// The variable with the token of the account on Railway.
+pub(super) const ACCOUNT_TOKEN: &str = "ACCOUNT_RAILWAY_TOKEN";
 /// Who logs in to the sample application.
 const TEST_USER: &str = "tester@rehearsal.example";
 
@@ -41,6 +43,7 @@ pub(super) fn secrets(uri: &str) -> BTreeMap<String, String> {
     let identity = age::x25519::Identity::generate();
     let made = [
         ("PROD_RAILWAY_TOKEN", random()),
+        (ACCOUNT_TOKEN, random()),
         ("PROD_VERCEL_TOKEN", random()),
         ("GH_TOKEN", random()),
         ("PROD_MONGODB_URI", uri.to_owned()),
@@ -59,12 +62,12 @@ pub(super) fn secrets(uri: &str) -> BTreeMap<String, String> {
 }
 
 /// What the simulated platforms contain.
-pub(super) fn platforms(uri: &str, secrets: &BTreeMap<String, String>) -> Value {
+pub(super) fn platforms(uri: &str, secrets: &BTreeMap<String, String>, ssh_key: &str) -> Value {
     json!({
         "railway": {
             "project": "prj", "environment": "env", "environment_name": "production", "service": "svc",
             "more_services": [{"service": "svc-worker"}, {"service": "svc-mailer"}],
-            "token": secrets["PROD_RAILWAY_TOKEN"],
+            "token": secrets["PROD_RAILWAY_TOKEN"], "account_token": secrets[ACCOUNT_TOKEN], "ssh_keys": [ssh_key],
             "variables": {"MONGODB_URI": uri, "MONGODB_DATABASE": DATABASE, "JWT_SECRET": secrets["PROD_JWT_SECRET"]},
         },
         "vercel": {
@@ -84,6 +87,7 @@ pub(super) fn environment(
     folder: &Path,
     addresses: &Addresses,
     secrets: &BTreeMap<String, String>,
+    ssh_key: &str,
 ) -> Result<BTreeMap<String, OsString>> {
     let (bin, home) = (folder.join("bin"), folder.join("home"));
     let vercel = home.join("data/com.vercel.cli");
@@ -91,7 +95,7 @@ pub(super) fn environment(
     for dir in [&bin, &vercel, &gh] {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
-    for name in ["railway", "vercel", "gh"] {
+    for name in ["railway", "vercel", "gh", "ssh"] {
         std::os::unix::fs::symlink(programs.join(format!("standin-{name}")), bin.join(name))
             .with_context(|| format!("cannot link the stand-in {name}"))?;
     }
@@ -107,6 +111,8 @@ pub(super) fn environment(
         ),
     )?;
     std::fs::write(home.join(".gitconfig"), GIT_SETTINGS)?;
+    std::fs::create_dir_all(home.join(".ssh"))?;
+    std::fs::write(home.join(".ssh/id_ed25519.pub"), ssh_key)?;
     let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path_with(tools)?)))
         .context("a folder of PATH has a colon in its name")?;
     let mut env: BTreeMap<String, OsString> = secrets

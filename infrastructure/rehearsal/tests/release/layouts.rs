@@ -160,6 +160,7 @@ domain = "admin.orders.example"
         ],
         parts: &[
             MONGODB,
+            "via = \"railway-tunnel:MongoDB\"\n",
             r#"
 [[environments.production.backends]]
 name = "application"

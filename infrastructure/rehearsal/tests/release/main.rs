@@ -8,3 +8,4 @@ mod job_token;
 mod layouts;
 mod operation;
 mod reality;
+mod tunnel;

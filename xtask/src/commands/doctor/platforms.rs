@@ -13,6 +13,7 @@ use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
 use crate::restore::{self, DataCapacity, Leftover};
 use crate::tools::backend::BackendService;
+use crate::tools::railway::database_uri;
 use crate::tools::vercel::{Vercel, VercelProject};
 
 /// More requests than these would make a page that nobody waits for.
@@ -128,7 +129,7 @@ pub(super) fn database(ctx: &Context) -> Vec<Line> {
         return vec![Line::ok("database", "the environment has none")];
     };
     let look = || -> Result<Vec<Line>> {
-        let live = Live::connect(&ctx.connection_string(&place.uri)?, &place.database)?;
+        let live = Live::connect(&database_uri(ctx)?, &place.database)?;
         let server = live.server()?;
         let mut lines = vec![Line::ok(
             "database",

@@ -141,7 +141,9 @@ impl From<Lists> for EnvironmentConfig {
             others_deploy: lists.others_deploy,
             backends,
             frontends,
-            mongodb: lists.mongodb,
+            mongodb: lists
+                .mongodb
+                .map(|mongodb| mongodb.in_project(&project.project, &project.environment, &project.token)),
             variables: lists.variables,
             external: lists.external,
         }

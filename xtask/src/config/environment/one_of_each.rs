@@ -75,13 +75,17 @@ impl From<OneOfEach> for EnvironmentConfig {
             vercel: variable.vercel,
             parts: Vec::new(),
         });
+        let railway = &one.railway;
+        let mongodb = one
+            .mongodb
+            .in_project(&railway.project, &railway.environment, &railway.token);
         Self {
             tag_prefix: one.tag_prefix,
             protected: one.protected,
             others_deploy: one.others_deploy,
             backends: vec![one.railway.into()],
             frontends: vec![one.vercel.into()],
-            mongodb: Some(one.mongodb),
+            mongodb: Some(mongodb),
             variables: variables.collect(),
             external: one.external,
         }

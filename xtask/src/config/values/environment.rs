@@ -7,7 +7,7 @@ use super::forms::{is_command, is_host, is_part_name, is_reference, is_word};
 use crate::config::Schema;
 use crate::config::environment::{
     AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, KEYS_OF_PARTS,
-    PartPlace, PartPlatform, RailwayConfig,
+    MongodbConfig, PartPlace, PartPlatform, RailwayConfig,
 };
 
 /// A name of MongoDB's databases is shorter (mongodb.com/docs, "MongoDB Limits and Thresholds").
@@ -282,6 +282,32 @@ impl Rules<'_> {
             &["environments", name, "mongodb", "database"],
             "is the name of a database",
         );
+        self.way(name, mongodb);
+    }
+
+    /// How the database is reached.
+    fn way(&mut self, name: &str, mongodb: &MongodbConfig) {
+        let keys = |key| ["environments", name, "mongodb", key];
+        if let Some(token) = &mongodb.via_token {
+            self.variable(&keys("via_token"), token);
+            self.require(
+                mongodb.tunnel().is_some(),
+                &keys("via_token"),
+                "opens a tunnel, and `via` has none",
+            );
+        }
+        let Some(place) = mongodb.tunnel() else { return };
+        if lacks_table(&[&place.project, &place.environment, &place.token]) {
+            let message = format!(
+                "a tunnel needs the table `[environments.{name}.railway]` with `project`, `environment` and `token`"
+            );
+            return self.mistake(&keys("via"), message);
+        }
+        for (key, value) in [("project", &place.project), ("environment", &place.environment)] {
+            let keys = ["environments", name, "railway", key];
+            self.require(is_word(value), &keys, "is an id of the platform");
+        }
+        self.variable(&["environments", name, "railway", "token"], &place.token);
     }
 
     /// The name is typed by who confirms.

@@ -40,6 +40,11 @@ catalogue! {
         "the MongoDB server at {host} took the connection and did not answer within {seconds} s",
         next "check the server and the proxies and firewalls before it, and run the command again";
 
+    /// The tunnel to the server does not open.
+    tunnel_not_open(service, cause) Failed
+        "the tunnel to the database, `railway connect {service} --tunnel-only`, did not open: {cause}",
+        next "check the name of the service, and that the ssh key of this machine is registered with the token's account (`railway ssh keys`), and run the command again";
+
     /// The connection string cannot be read.
     connection_string_unusable(cause) Usage
         "the MongoDB connection string is not usable: {cause}",

@@ -20,6 +20,7 @@ use crate::health::problem::Problem;
 use crate::health::report::{RequestTimings, ms};
 use crate::health::template::Missing;
 use crate::secret::Secret;
+use crate::tools::railway::database_uri;
 
 /// The one marker document: overwritten by each run, so that it never grows.
 const MARKER_ID: &str = "xtask-health";
@@ -41,7 +42,7 @@ impl DatabaseProbe {
         if run.ctx.secret_if_set(&mongodb.uri).is_none() {
             return ProbeResult::missing(Missing::Secret(mongodb.uri.clone()));
         }
-        let uri = match run.ctx.connection_string(&mongodb.uri) {
+        let uri = match database_uri(run.ctx) {
             Ok(uri) => uri,
             Err(error) => return ProbeResult::of(&Problem::Failed(format!("{error:#}"))),
         };

@@ -33,6 +33,7 @@ use crate::release::variables::Variables;
 use crate::report;
 use crate::restore;
 use crate::tools::railway::RailwayService;
+use crate::tools::railway::database_uri;
 
 /// The plan of a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,7 +256,7 @@ fn taken_away(ctx: &Context, releases: &Releases, tag: &str) -> Option<Vec<Strin
     let place = ctx.env().mongodb.as_ref()?;
     let backup = backup::find(ctx, &releases.backup_of(tag).ok()??.id).ok()?;
     let then = backup_inventory(&backup.metadata.namespaces, &place.database);
-    let live = Live::connect(&ctx.connection_string(&place.uri).ok()?, &place.database).ok()?;
+    let live = Live::connect(&database_uri(ctx).ok()?, &place.database).ok()?;
     let taken = then.taken_away(&live.inventory(Digests::Structure).ok()?);
     Some(taken.iter().map(ToString::to_string).collect())
 }

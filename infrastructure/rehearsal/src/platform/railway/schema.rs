@@ -9,7 +9,9 @@ use super::deployment::{Deployment, Status};
 use super::{Caller, PUBLIC, Railway};
 use crate::http::{Request, Response};
 use crate::platform::clock::iso;
+use crate::platform::config;
 use crate::platform::graphql::{self, Field, Operation};
+use crate::ssh_key;
 
 /// The operation of a request.
 pub(super) fn parse(request: &Request) -> Result<Operation> {
@@ -97,6 +99,7 @@ fn query(railway: &Arc<Railway>, caller: Caller, field: &Field) -> Result<Value,
             require(text(field, "id")?, &config.environment, "Environment not found")?;
             Ok(environment(railway))
         }
+        "sshPublicKeys" => Ok(edges(ssh_keys(config))),
         "deployment" => {
             let id = text(field, "id")?;
             Ok(deployment_value(railway, &railway.find(id)?))
@@ -206,6 +209,7 @@ fn instances(railway: &Railway) -> Vec<Value> {
         let mut instance = service_instance(railway);
         instance["serviceId"] = Value::from(service.service);
         instance["serviceName"] = Value::from(service.service_name);
+        instance["source"]["image"] = Value::from(service.image);
         if index > 0 {
             instance["domains"]["serviceDomains"] = json!([]);
         }
@@ -214,11 +218,24 @@ fn instances(railway: &Railway) -> Vec<Value> {
     instance.collect()
 }
 
+/// It is not documented whether a project token may ask for them: here it may.
+fn ssh_keys(config: &config::Railway) -> Vec<Value> {
+    let keys = config.ssh_keys.iter().filter_map(|key| {
+        let fingerprint = ssh_key::fingerprint(key)?;
+        Some(
+            json!({"id": fingerprint, "name": "rehearsal", "publicKey": key, "fingerprint": fingerprint,
+                    "userId": "user-id", "workspaceId": null}),
+        )
+    });
+    keys.collect()
+}
+
 fn environment(railway: &Railway) -> Value {
     let config = &railway.config;
     json!({
         "id": config.environment, "name": config.environment_name, "deletedAt": null, "canAccess": true,
         "isEphemeral": false, "unmergedChangesCount": 0, "serviceInstances": edges(instances(railway)),
+        "volumeInstances": edges(Vec::new()),
     })
 }
 
@@ -268,7 +285,11 @@ fn service_instance(railway: &Railway) -> Value {
         "healthcheckTimeout": 300,
         "overlapSeconds": null,
         "drainingSeconds": null,
-        "source": {"repo": settings.repo, "image": null},
+        "source": {"repo": settings.repo, "image": config.image},
+        "numReplicas": 1,
+        "nextCronRunAt": null,
+        "tracingEnabled": false,
+        "autoInstrumentationEnabled": false,
         "startCommand": null,
         "rootDirectory": settings.root_directory,
         "watchPatterns": settings.watch_patterns,
@@ -326,6 +347,7 @@ fn deployment_value(railway: &Railway, deployment: &Deployment) -> Value {
         "canRollback": can_roll_back,
         "canRedeploy": can_roll_back,
         "deploymentStopped": stopped,
+        "instances": [],
         "url": null,
         "staticUrl": PUBLIC,
         "projectId": config.project,

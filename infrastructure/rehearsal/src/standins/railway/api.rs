@@ -153,6 +153,52 @@ impl Api {
         Ok(edges.iter().map(|edge| shape(&edge["node"])).collect())
     }
 
+    /// The image of each service of the environment.
+    pub(super) fn images(&self, target: &Target) -> Result<Vec<(String, Option<String>)>> {
+        let document = "query EnvironmentInstances( $environmentId: String! $projectId: String! $serviceInstancesFirst: Int \
+                        $serviceInstancesAfter: String $volumeInstancesFirst: Int $volumeInstancesAfter: String ) { \
+                        environment(id: $environmentId, projectId: $projectId) { id name serviceInstances(first: \
+                        $serviceInstancesFirst, after: $serviceInstancesAfter) { edges { node { id serviceId serviceName \
+                        source { repo image } } } pageInfo { hasNextPage endCursor } } } }";
+        let variables = json!({"environmentId": target.environment, "projectId": target.project,
+                               "serviceInstancesFirst": 50, "volumeInstancesFirst": 50});
+        let data = self.ask("EnvironmentInstances", document, &variables)?;
+        let edges = data["environment"]["serviceInstances"]["edges"].as_array();
+        let nodes = edges.into_iter().flatten().map(|edge| &edge["node"]);
+        let image = |node: &Value| node["source"]["image"].as_str().map(str::to_owned);
+        Ok(nodes
+            .map(|node| {
+                (
+                    node["serviceId"].as_str().unwrap_or_default().to_owned(),
+                    image(node),
+                )
+            })
+            .collect())
+    }
+
+    /// Fingerprints of the ssh keys that are registered.
+    pub(super) fn registered_keys(&self) -> Result<Vec<String>> {
+        let document = "query SshPublicKeys($workspaceId: String) { sshPublicKeys(first: 100, workspaceId: $workspaceId) { \
+                        edges { node { id name publicKey fingerprint userId workspaceId } } } }";
+        let data = self.ask("SshPublicKeys", document, &json!({"workspaceId": null}))?;
+        let edges = data["sshPublicKeys"]["edges"].as_array();
+        let prints = edges
+            .into_iter()
+            .flatten()
+            .filter_map(|edge| edge["node"]["fingerprint"].as_str());
+        Ok(prints.map(str::to_owned).collect())
+    }
+
+    /// What the relay calls a service in an environment.
+    pub(super) fn instance(&self, target: &Target) -> Result<String> {
+        let document = "query ServiceInstance($environmentId: String!, $serviceId: String!) { \
+                        serviceInstance(environmentId: $environmentId, serviceId: $serviceId) { id } }";
+        let variables = json!({"environmentId": target.environment, "serviceId": target.service});
+        let data = self.ask("ServiceInstance", document, &variables)?;
+        let id = data["serviceInstance"]["id"].as_str();
+        id.map(str::to_owned).context("an unexpected answer")
+    }
+
     /// Sealed variables come without their value.
     pub(super) fn variables(&self, target: &Target) -> Result<Map<String, Value>> {
         let document = "query VariablesForServiceDeployment( $projectId: String! $environmentId: String! \

@@ -1,6 +1,7 @@
 //! `railway`, as of 5.71.0.
 
 mod api;
+mod connect;
 mod upload;
 
 use std::io::Read as _;
@@ -35,6 +36,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Connect to a database's shell
+    Connect(connect::Connect),
     /// Upload and deploy a folder
     Up(Up),
     /// Query the GraphQL API
@@ -154,6 +157,7 @@ pub fn main() -> ExitCode {
             }
         }
         Command::Api(query) => run_api(&query),
+        Command::Connect(connect) => connect::run(&connect),
         Command::Deployment {
             command: DeploymentCommand::List { place, limit, json },
         } => list_deployments(&place, limit, json),

@@ -250,6 +250,51 @@ fn a_part_that_would_be_taken_for_another_or_never_come_is_refused_with_its_line
 }
 
 #[test]
+fn a_tunnel_to_the_database_is_one_of_the_project_and_anything_else_is_refused_with_its_line() {
+    let with = |more: &str| SET.replacen("database = \"shop\"", &format!("database = \"shop\"\n{more}"), 1);
+    let tunnelled = read(&with(
+        "via = \"railway-tunnel:Mongo DB\"\nvia_token = \"OUR_TOKEN\"",
+    ))
+    .unwrap();
+    let environment = &tunnelled.environments["production"];
+    let place = environment.mongodb.as_ref().unwrap().tunnel().unwrap();
+    let given = [&place.project, &place.service, &place.token];
+    assert_eq!(given, ["prj", "Mongo DB", "RAILWAY_TOKEN"]);
+    assert!(environment.tokens().contains(&"OUR_TOKEN"));
+    let direct = read(&with("via = \"direct\"")).unwrap();
+    let direct = direct.environments["production"].mongodb.clone().unwrap();
+    assert!(direct.tunnel().is_none());
+    let form = "`via` is \"direct\" or \"railway-tunnel:SERVICE\"";
+    for (wrong, why) in [
+        ("via = \"railway-tunnel:\"", form),
+        ("via = \"railway-tunnel: \"", form),
+        ("via = \"railway-tunnel:--port\"", form),
+        ("via = \"railway-tunnel:a\\nb\"", form),
+        ("via = \"tunnel:mongodb\"", form),
+        ("via = \"Direct\"", form),
+        ("via = 1", "expected a string"),
+        ("via_token = \"OUR_TOKEN\"", "`via_token` opens a tunnel"),
+        (
+            "via = \"railway-tunnel:m\"\nvia_token = \"our token\"",
+            "`via_token` is the name of",
+        ),
+    ] {
+        let error = read(&with(wrong)).expect_err(wrong);
+        assert!(error.contains(why), "{wrong}: {error}");
+        assert!(error.contains("pipeline.toml:"), "{wrong}: {error}");
+    }
+    let head = SET.split("[environments").next().unwrap();
+    let alone = format!(
+        "{head}[environments.production]\ntag_prefix = \"prod\"\n[environments.production.mongodb]\nuri = \"M\"\ndatabase = \"d\"\nvia = \"railway-tunnel:m\"\n"
+    );
+    let error = read(&alone).unwrap_err();
+    assert!(
+        error.contains("a tunnel needs the table `[environments.production.railway]`"),
+        "{error}"
+    );
+}
+
+#[test]
 fn parts_without_the_table_of_their_platform_are_refused() {
     for (header, table) in [
         (

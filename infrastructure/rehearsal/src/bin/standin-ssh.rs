@@ -1,0 +1,5 @@
+//! Stands in for `ssh`.
+
+fn main() -> std::process::ExitCode {
+    rehearsal::standins::ssh::main()
+}
