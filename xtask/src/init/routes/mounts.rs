@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::pattern;
-use crate::init::tree::{SourceTree, folder};
+use crate::init::tree::{SourceTree, ends_in, folder};
 
 /// `import a, { b } from 'x'`.
 static IMPORT: LazyLock<Regex> =
@@ -201,7 +201,7 @@ fn imports(tree: &SourceTree, dir: &str, file: &str, text: &str) -> BTreeMap<Str
 
 /// The file that an import names.
 fn resolved(tree: &SourceTree, dir: &str, from: &str, spec: &str) -> Option<String> {
-    let wanted = if from.ends_with(".py") {
+    let wanted = if ends_in(from, &[".py"]) {
         let dots = spec.chars().take_while(|c| *c == '.').count();
         let path = spec.trim_start_matches('.').replace('.', "/");
         match dots {
