@@ -157,6 +157,12 @@ fn merged(root: &Path, versions: &WorkflowVersions) -> Result<UpgradedFile> {
         };
         return Ok(file(state, format!("{}{theirs}", versions.mark)));
     };
+    // Lines that end as on Windows do so afterwards too; the templates' do not.
+    let is_crlf = versions
+        .found
+        .as_ref()
+        .is_some_and(|found| found.contains("\r\n"));
+    let ours = &ours.replace("\r\n", "\n");
     let base_name = format!("version {}", versions.from);
     let now_name = format!("version {}", version::wanted());
     let merged = merge_texts(
@@ -176,7 +182,10 @@ fn merged(root: &Path, versions: &WorkflowVersions) -> Result<UpgradedFile> {
         return Ok(file(UpgradeState::Conflict, text));
     };
     let edits = workflows::differences_of(theirs, &text)?;
-    let text = format!("{}{text}", versions.mark);
+    let mut text = format!("{}{text}", versions.mark);
+    if is_crlf {
+        text = text.replace('\n', "\r\n");
+    }
     let state = if versions.found.as_deref() == Some(&text) {
         UpgradeState::Same
     } else {
@@ -335,6 +344,10 @@ mod tests {
             "{:?}",
             kept.edits
         );
+
+        let of_windows = upgraded(&ours.replace('\n', "\r\n"));
+        assert_eq!(of_windows.state, UpgradeState::Changed);
+        assert!(of_windows.text == kept.text.replace('\n', "\r\n"));
 
         let both = upgraded(&ours.replacen("timeout-minutes: 60", "timeout-minutes: 90", 1));
         assert_eq!(both.state, UpgradeState::Conflict);

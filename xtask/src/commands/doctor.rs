@@ -118,7 +118,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 
 fn page(ctx: &Context, config_only: bool) -> Page {
     let mut checks: Vec<fn(&Context) -> Vec<Line>> = vec![here::configuration, files::files];
-    if !config_only {
+    if config_only {
+        checks.push(files::ids);
+    } else {
         checks.extend([
             here::tools as fn(&Context) -> Vec<Line>,
             here::secrets,

@@ -86,6 +86,7 @@ pub fn findings(
     found.extend(committed(tree));
     found.extend(migrations_at_start(tree, packages, services));
     found.extend(cargo_manifest(tree, services));
+    found.extend(other_services(packages, services));
     found.extend(not_expressible(tree, services));
     found.extend(other_databases(database));
     found
@@ -287,27 +288,42 @@ fn cargo_manifest(tree: &SourceTree, services: &Services) -> Option<Finding> {
     })
 }
 
-/// What `pipeline/1` cannot express: it has one backend and one frontend.
-fn not_expressible(tree: &SourceTree, services: &Services) -> Vec<Finding> {
+/// What the proposal, with its one backend and one frontend, leaves out.
+fn other_services(packages: &[Package], services: &Services) -> Vec<Finding> {
+    const FIX: &str = "the proposal has one backend and one frontend, and nothing releases or rolls back the others: `cargo xtask upgrade` makes lists of both in pipeline.toml, add them there";
     let mut found = Vec::new();
     for (word, all) in [
         ("backends", &services.backends),
         ("frontends", &services.frontends),
     ] {
         if all.len() > 1 {
-            found.push(Finding::warning(
-                "several-services",
-                format!("{} {word}: {}", all.len(), shown(all)),
-                "a pipeline releases one backend and one frontend together; the others are not released or rolled back by it",
-            ));
+            let what = format!("{} {word}: {}", all.len(), shown(all));
+            found.push(Finding::warning("several-services", what, FIX));
         } else if all.is_empty() {
-            found.push(Finding::warning(
-                "no-service",
-                format!("no {word} found"),
-                "name its folder in pipeline.toml",
-            ));
+            let what = format!("no {word} found");
+            let fix = "name its folder in pipeline.toml";
+            found.push(Finding::warning("no-service", what, fix));
         }
     }
+    let is_other = |package: &&Package| {
+        let known = services.backends.contains(&package.dir) || services.frontends.contains(&package.dir);
+        package.is_started() && !package.dir.is_empty() && !known
+    };
+    let others: Vec<String> = packages
+        .iter()
+        .filter(is_other)
+        .map(|package| package.dir.clone())
+        .collect();
+    if !others.is_empty() {
+        let what = format!("started too, as workers are: {}", shown(&others));
+        found.push(Finding::warning("several-services", what, FIX));
+    }
+    found
+}
+
+/// What hints at other platforms.
+fn not_expressible(tree: &SourceTree, services: &Services) -> Vec<Finding> {
+    let mut found = Vec::new();
     let uses_vercel = tree
         .files
         .iter()

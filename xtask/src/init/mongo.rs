@@ -287,7 +287,14 @@ fn migrations(tree: &SourceTree, dir: &str) -> Vec<(String, String)> {
         if let Some(folder_name) =
             named.or_else(|| name(file).starts_with("migrate").then(|| "migrations".to_owned()))
         {
-            found.push((join(folder(file), &folder_name), file.clone()));
+            // Some programs read the path from where they are started.
+            let beside = join(folder(file), &folder_name);
+            let has_files = |dir: &str| tree.files.iter().any(|file| is_below(file, dir));
+            let from_start = [join(dir, &folder_name), folder_name];
+            let path = from_start
+                .into_iter()
+                .find(|path| !has_files(&beside) && has_files(path));
+            found.push((path.unwrap_or(beside), file.clone()));
         }
     }
     if found.is_empty() {
@@ -297,7 +304,8 @@ fn migrations(tree: &SourceTree, dir: &str) -> Vec<(String, String)> {
             .filter(|file| is_below(file, dir) && !super::tree::is_aside(file))
         {
             let above = folder(file);
-            let has_name = ["migrations", "migration", "mongo-migrations"].contains(&name(above));
+            let small = name(above).to_ascii_lowercase();
+            let has_name = small.contains("migration") || small == "migrate";
             let relational = ends_in(file, &[".sql"])
                 || file.ends_with("migration_lock.toml")
                 || above.contains("alembic")

@@ -75,6 +75,8 @@ const DRIVERS: &[&str] = &[
     "odmantic",
     "connect-mongo",
 ];
+/// The page of an application before it is built.
+const PAGE_FILES: &[&str] = &["index.html", "public/index.html", "src/index.html"];
 /// Applications that no web platform serves.
 const DEVICES: &[&str] = &["react-native", "expo", "electron", "@capacitor/core"];
 
@@ -114,12 +116,20 @@ impl Package {
         let is_run = || self.is_application() || self.has_page;
         let framework = self.uses(PAGES).or_else(|| bundled().filter(|_| is_run()));
         let can_be = !self.is_library && self.uses(DEVICES).is_none();
-        framework.filter(|_| can_be && self.scripts.contains_key("build"))
+        // The platform builds what it knows without a script.
+        let is_known = self.uses(PAGES).is_some() && self.uses(SERVERS).is_none() && self.is_application();
+        let is_built = self.scripts.contains_key("build") || self.has_page || is_known;
+        framework.filter(|_| can_be && is_built)
     }
 
     /// The driver of MongoDB.
     pub fn driver(&self) -> Option<String> {
         self.uses(DRIVERS)
+    }
+
+    /// Whether a script starts it.
+    pub fn is_started(&self) -> bool {
+        self.scripts.contains_key("start") && self.is_application()
     }
 
     fn is_application(&self) -> bool {
@@ -190,7 +200,7 @@ fn of_node(tree: &SourceTree, file: &str, text: &str) -> Option<Package> {
     let for_others = ["peerDependencies", "exports", "module", "types", "publishConfig"]
         .iter()
         .any(|key| !manifest[*key].is_null());
-    let has_page = tree.has(&join(dir, "index.html"));
+    let has_page = PAGE_FILES.iter().any(|page| tree.has(&join(dir, page)));
     let is_library = bundles_a_library
         || (dir.is_empty() && nx::has_projects(tree))
         || (for_others && !scripts.contains_key("start") && !has_page);

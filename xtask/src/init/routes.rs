@@ -1,13 +1,15 @@
 //! The health route of the backend: the platform's setting first, then the code with what its routers are mounted at.
 
-use std::collections::BTreeMap;
+mod mounts;
+
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::Known;
 use super::services::Services;
-use super::tree::{SourceTree, line_of, name};
+use super::tree::{SourceTree, line_of};
+use mounts::Mounts;
 
 const WORDS: &str =
     r"health|healthz|health-check|healthcheck|health_check|readyz|livez|ready|live|ping|status";
@@ -21,20 +23,6 @@ static ROUTE: LazyLock<Regex> = LazyLock::new(|| {
         r#"(@?[A-Za-z_][\w.]*)\.(?:get|all|route|use|add_api_route)\(\s*['"`]((?:/[\w:-]+)*/(?:{WORDS})(?:/[\w-]+)?)['"`]"#
     ))
 });
-static MOUNT: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r#"\.(?:use|register)\(\s*['"`](/[\w/.-]*)['"`]\s*,[^;\n]*?([A-Za-z_]\w*)(?:\.default|\(\))?\s*\)"#,
-    )
-});
-static INCLUDE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"include_router\(\s*([\w.]+)[^)]*?prefix\s*=\s*f?["'](/[\w/-]*)["']"#));
-static ROUTER_PREFIX: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"(?:APIRouter|Blueprint)\([^)]*?(?:url_)?prefix\s*=\s*["'](/[\w/-]*)["']"#));
-static IMPORT: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r#"(?:import\s+(?:\{\s*)?([A-Za-z_]\w*)[^;'"]*from\s*|(?:const|let|var)\s+(?:\{\s*)?([A-Za-z_]\w*)[^;'"=]*=\s*require\()['"]([^'"]+)['"]"#,
-    )
-});
 static CONTROLLER: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
         r#"@Controller\(\s*(?:\{{[^}}]*path:\s*)?['"`]/?((?:[\w-]+/)*(?:{WORDS}))['"`]"#
@@ -45,15 +33,13 @@ static METHOD: LazyLock<Regex> =
 static ANY_CONTROLLER: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"@Controller\(\s*(?:['"`]/?([\w/-]*)['"`])?"#));
 static GLOBAL_PREFIX: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"setGlobalPrefix\(\s*['"`]/?([\w/-]+)['"`]"#));
+    LazyLock::new(|| pattern(r#"setGlobalPrefix\(\s*(?:['"`]/?([\w/-]+)['"`]|([A-Za-z_]\w*))"#));
 /// Files of Next.js that answer a route.
 static FILE_ROUTE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
         r"(?:^|/)(?:app|pages)(?:/\([\w-]+\))*(/api(?:/[\w-]+)*/(?:{WORDS}))(?:/route|/index)?\.(?:ts|js|tsx|mjs)$"
     ))
 });
-/// Mounts in mounts: no application has more.
-const DEEPEST: usize = 3;
 
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is a constant")
@@ -90,7 +76,7 @@ pub fn health_route(tree: &SourceTree, services: &Services) -> Known {
 
 /// Routes in the code, with the prefixes of their routers.
 fn of_code(tree: &SourceTree, dir: &str) -> Vec<(String, String)> {
-    let mounts = mounts(tree, dir);
+    let mounts = Mounts::read(tree, dir);
     let mut found = Vec::new();
     for (file, text) in tree.code(dir) {
         if let Some(hit) = FILE_ROUTE.captures(file) {
@@ -98,88 +84,15 @@ fn of_code(tree: &SourceTree, dir: &str) -> Vec<(String, String)> {
         }
         for hit in ROUTE.captures_iter(text) {
             let (owner, route) = (&hit[1], &hit[2]);
-            let origin = format!(
-                "{file}:{}",
-                line_of(text, hit.get(2).expect("it is no option").start())
-            );
-            let is_root = [
-                "app",
-                "server",
-                "fastify",
-                "api",
-                "@app",
-                "this.app",
-                "application",
-                "instance",
-            ]
-            .contains(&owner.trim_start_matches('@'))
-                || owner == "@app";
-            let own = ROUTER_PREFIX
-                .captures(text)
-                .map(|hit| hit[1].to_owned())
-                .unwrap_or_default();
-            let prefix = if is_root && !(owner == "api" || owner == "@api") {
-                String::new()
-            } else {
-                format!("{}{own}", prefix_of(file, &mounts, 0))
-            };
-            found.push((format!("{}{route}", prefix.trim_end_matches('/')), origin));
+            let at = hit.get(2).expect("it is no option").start();
+            let origin = format!("{file}:{}", line_of(text, at));
+            // `@app` of Python, `this.app` of a class.
+            let router = owner.rsplit(['.', '@']).next().unwrap_or_default();
+            found.push((format!("{}{route}", mounts.prefix(file, router)), origin));
         }
     }
     found.extend(of_nest(tree, dir));
     found
-}
-
-/// File of a router (without its ending) → what it is mounted at, and the file that mounts it.
-fn mounts(tree: &SourceTree, dir: &str) -> BTreeMap<String, (String, String)> {
-    let mut found = BTreeMap::new();
-    for (file, text) in tree.code(dir) {
-        let imports: BTreeMap<&str, &str> = IMPORT
-            .captures_iter(text)
-            .filter_map(|hit| Some((hit.get(1).or_else(|| hit.get(2))?.as_str(), hit.get(3)?.as_str())))
-            .collect();
-        for hit in MOUNT.captures_iter(text) {
-            let router = hit.get(2).expect("it is no option").as_str();
-            if let Some(path) = imports.get(router) {
-                found.insert(stem(path), (hit[1].to_owned(), file.to_owned()));
-            }
-        }
-        for hit in INCLUDE.captures_iter(text) {
-            // `health.router` is of the module `health`; `health_router` was imported from one.
-            let router = hit[1]
-                .split('.')
-                .next()
-                .unwrap_or_default()
-                .trim_end_matches("_router")
-                .to_owned();
-            found.insert(router, (hit[2].to_owned(), file.to_owned()));
-        }
-    }
-    found
-}
-
-fn prefix_of(file: &str, mounts: &BTreeMap<String, (String, String)>, depth: usize) -> String {
-    let stem = stem(file);
-    match mounts.get(&stem) {
-        Some((prefix, by)) if depth < DEEPEST && by != file => format!(
-            "{}{}",
-            prefix_of(by, mounts, depth + 1),
-            prefix.trim_end_matches('/')
-        ),
-        _ => String::new(),
-    }
-}
-
-/// The last part of a path without its ending; the folder's for an index.
-fn stem(path: &str) -> String {
-    let mut last = name(path);
-    for end in [".js", ".ts", ".mjs", ".cjs", ".py"] {
-        last = last.strip_suffix(end).unwrap_or(last);
-    }
-    if last == "index" || last == "__init__" {
-        return name(super::tree::folder(path)).to_owned();
-    }
-    last.to_owned()
 }
 
 /// Controllers of `NestJS` with the global prefix.
@@ -190,7 +103,10 @@ fn of_nest(tree: &SourceTree, dir: &str) -> Vec<(String, String)> {
             .captures(text)
             .filter(|_| !text.contains("exclude:"))
         {
-            prefix = format!("/{}", &hit[1]);
+            prefix = hit
+                .get(1)
+                .map_or_else(|| constant(text, &hit[2]), |path| Some(path.as_str().to_owned()))
+                .map_or_else(String::new, |path| format!("/{path}"));
         }
     }
     let mut found = Vec::new();
@@ -225,3 +141,14 @@ fn of_nest(tree: &SourceTree, dir: &str) -> Vec<(String, String)> {
     }
     found
 }
+
+/// The path that a name stands for.
+fn constant(text: &str, name: &str) -> Option<String> {
+    let path = pattern(&format!(
+        r#"\b{name}\s*(?::\s*string\s*)?=\s*['"`]/?([\w/-]+)['"`]"#
+    ));
+    Some(path.captures(text)?[1].to_owned())
+}
+
+#[cfg(test)]
+mod tests;

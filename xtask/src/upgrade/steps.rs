@@ -5,7 +5,7 @@ mod lists;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, Value};
 
 use crate::config::version::{self, PROGRAM};
 use crate::context::PIPELINE_FILE;
@@ -56,6 +56,16 @@ const STEPS: &[Step] = &[("0.1", backups_are_encrypted), ("0.1", the_program_is_
 
 /// The text after all steps that its version lacks. An error where the file is meant for a later program.
 pub fn apply(text: &str, root: &Path, setup: Option<&str>) -> Result<SteppedConfig> {
+    apply_to((STEPS, version::wanted(), PROGRAM), text, root, setup)
+}
+
+/// The same for these steps, the version that a file gets, and the program's own.
+fn apply_to(
+    (steps, wanted, program): (&[Step], &str, &str),
+    text: &str,
+    root: &Path,
+    setup: Option<&str>,
+) -> Result<SteppedConfig> {
     let document: DocumentMut = text
         .parse()
         .with_context(|| format!("{PIPELINE_FILE} is no TOML"))?;
@@ -64,8 +74,8 @@ pub fn apply(text: &str, root: &Path, setup: Option<&str>) -> Result<SteppedConf
         .and_then(Item::as_str)
         .unwrap_or(FIRST)
         .to_owned();
-    if numbers(&from) > numbers(version::wanted()) && !version::is_meant_for(&from, PROGRAM) {
-        return Err(errors::version_other(PIPELINE_FILE, from, PROGRAM).into());
+    if numbers(&from) > numbers(wanted) && !version::is_meant_for(&from, program) {
+        return Err(errors::version_other(PIPELINE_FILE, from, program).into());
     }
     let mut stepping = Stepping {
         document,
@@ -74,7 +84,7 @@ pub fn apply(text: &str, root: &Path, setup: Option<&str>) -> Result<SteppedConf
         changes: Vec::new(),
         by_hand: Vec::new(),
     };
-    for (to, step) in STEPS {
+    for (to, step) in steps {
         if numbers(&from) < numbers(to) {
             step(&mut stepping)?;
         }
@@ -83,11 +93,9 @@ pub fn apply(text: &str, root: &Path, setup: Option<&str>) -> Result<SteppedConf
         lists::into_lists(&mut stepping)?;
     }
     stepping.setup_action()?;
-    if numbers(&from) < numbers(version::wanted()) {
-        stepping.document["version"] = value(version::wanted());
-        stepping
-            .changes
-            .push(format!("version = \"{}\"", version::wanted()));
+    if numbers(&from) < numbers(wanted) {
+        set(&mut stepping.document, "version", wanted);
+        stepping.changes.push(format!("version = \"{wanted}\""));
     }
     Ok(SteppedConfig {
         from,
@@ -101,6 +109,15 @@ pub fn apply(text: &str, root: &Path, setup: Option<&str>) -> Result<SteppedConf
 fn numbers(version: &str) -> (u32, u32) {
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(u32::MAX));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+/// Gives the key this value. What stands behind the value of before, a comment, stays.
+fn set(table: &mut Table, key: &str, text: &str) {
+    let mut new = Value::from(text);
+    if let Some(old) = table.get(key).and_then(Item::as_value) {
+        *new.decor_mut() = old.decor().clone();
+    }
+    table[key] = Item::Value(new);
 }
 
 impl Stepping<'_> {
@@ -127,7 +144,7 @@ impl Stepping<'_> {
         let Some(setup) = self.setup else { return Ok(()) };
         let workflows = self.table("workflows")?;
         if workflows.get("setup").and_then(Item::as_str) != Some(setup) {
-            workflows["setup"] = value(setup);
+            set(workflows, "setup", setup);
             self.changes.push(format!("[workflows] setup = \"{setup}\""));
         }
         Ok(())
@@ -140,7 +157,7 @@ fn backups_are_encrypted(stepping: &mut Stepping<'_>) -> Result<()> {
     if let Some(suffix) = backup
         .get_mut("recipients")
         .and_then(Item::as_value_mut)
-        .map(toml_edit::Value::decor_mut)
+        .map(Value::decor_mut)
     {
         let text = suffix.suffix().and_then(|raw| raw.as_str()).unwrap_or_default();
         if text.trim() == RECIPIENTS_BEFORE {
@@ -154,7 +171,7 @@ fn backups_are_encrypted(stepping: &mut Stepping<'_>) -> Result<()> {
     if has_recipients || backup.contains_key("identity") {
         return Ok(());
     }
-    backup["identity"] = value("BACKUP_AGE_IDENTITY");
+    set(backup, "identity", "BACKUP_AGE_IDENTITY");
     stepping.changes.push(
         "[backup] identity = \"BACKUP_AGE_IDENTITY\": backups in the clear are refused in workflows"
             .to_owned(),
@@ -192,7 +209,7 @@ fn the_program_is_installed(stepping: &mut Stepping<'_>) -> Result<()> {
     }
     let workflows = stepping.table("workflows")?;
     if !workflows.contains_key("setup") {
-        workflows["setup"] = value(SOURCE_ACTION);
+        set(workflows, "setup", SOURCE_ACTION);
         stepping
             .changes
             .push(format!("[workflows] setup = \"{SOURCE_ACTION}\""));
@@ -204,4 +221,59 @@ fn the_program_is_installed(stepping: &mut Stepping<'_>) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a step of the next version may do: a key gets another name.
+    fn a_key_is_renamed(stepping: &mut Stepping<'_>) -> Result<()> {
+        let backup = stepping.table("backup")?;
+        let (key, item) = backup.remove_entry("retention_days").context("a key")?;
+        let new = toml_edit::Key::new("keep_days").with_leaf_decor(key.leaf_decor().clone());
+        backup.insert_formatted(&new, item);
+        stepping.by_hand.push("tell everybody".to_owned());
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_gets_the_steps_of_later_versions_only_and_keeps_what_the_team_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = include_str!("../../../infrastructure/pipeline.toml");
+        let own = own.replace("pipeline/1\"", "pipeline/1\" # of May");
+        let text = apply(&own, folder.path(), None).unwrap().text.replace(
+            "retention_days = 90",
+            "# The auditors ask for it.\nretention_days = 400 # since May",
+        );
+        let next: &[Step] = &[STEPS[0], STEPS[1], ("0.2", a_key_is_renamed), ("0.2", |_| Ok(()))];
+        let to = |wanted, program, text: &str| apply_to((next, wanted, program), text, folder.path(), None);
+        let stepped = to("0.2", "0.2.3", &text).unwrap();
+        assert_eq!(stepped.from, "0.1");
+        assert_eq!(
+            (stepped.changes, stepped.by_hand),
+            (
+                vec!["version = \"0.2\"".to_owned()],
+                vec!["tell everybody".to_owned()]
+            )
+        );
+        let expected = text
+            .replace("retention_days = 400", "keep_days = 400")
+            .replace("version = \"0.1\"", "version = \"0.2\"");
+        assert!(
+            stepped
+                .text
+                .contains("# The auditors ask for it.\nkeep_days = 400 # since May")
+        );
+        let lines = |text: &str| {
+            text.lines()
+                .map(str::to_owned)
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(lines(&stepped.text), lines(&expected), "nothing else is another");
+        let again = to("0.2", "0.2.3", &stepped.text).unwrap();
+        assert!(again.changes.is_empty() && again.text == stepped.text);
+        let refused = to("0.1", "0.1.0", &stepped.text).unwrap_err();
+        assert!(refused.to_string().contains("0.2"), "{refused}");
+    }
 }

@@ -224,16 +224,26 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The text with the pins that the team chose: those that the file has and `base` has not.
+/// The text with the pins that the team chose: those that the file has and `base` has not. An action that the team pinned in
+/// some lines only is merged line by line.
 fn with_pins_of_team(text: &str, base: &str, ours: Option<&str>) -> String {
     let known: BTreeSet<(&str, &str)> = base.lines().filter_map(pinned).collect();
-    let chosen = ours.unwrap_or_default().lines().filter(|line| {
-        pinned(line).is_some_and(|(action, pin)| {
-            known.iter().any(|(other, _)| *other == action) && !known.contains(&(action, pin))
+    let ours = ours.unwrap_or_default();
+    let chosen: BTreeSet<&str> = ours
+        .lines()
+        .filter_map(pinned)
+        .filter(|(action, pin)| {
+            known.iter().any(|(other, _)| other == action) && !known.contains(&(*action, *pin))
         })
-    });
-    let chosen: String = chosen.map(|line| format!("{line}\n")).collect();
-    super::kept_pins(text, &chosen, "")
+        .map(|(action, _)| action)
+        .collect();
+    let is_chosen = |line: &&str| pinned(line).is_some_and(|(action, _)| chosen.contains(action));
+    let lines: String = ours
+        .lines()
+        .filter(is_chosen)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    super::kept_pins(text, &lines, "")
 }
 
 #[cfg(test)]
@@ -276,5 +286,7 @@ mod tests {
             with_pins_of_team(theirs, base, Some(ours)),
             "- uses: a/b@2\n- uses: c/d@main\n"
         );
+        let in_one_line = "- uses: c/d@1\n- uses: c/d@main\n";
+        assert_eq!(with_pins_of_team(theirs, base, Some(in_one_line)), theirs);
     }
 }

@@ -50,12 +50,21 @@ fn planned(folder: &Path) -> Value {
 }
 
 /// The file with something valid in the place of each mark.
+const A_UUID: &str = "11111111-2222-3333-4444-55555555abcd";
+
 fn filled(text: &str) -> String {
+    let mut is_of_vercel = false;
     let line = |line: &str| {
+        if line.starts_with('[') {
+            is_of_vercel = line.ends_with(".vercel]");
+        }
         let Some((key, _)) = line.split_once("\"<fill in:") else {
             return format!("{line}\n");
         };
         let value = match key.trim_end_matches([' ', '=']) {
+            "org" => "team_x",
+            "project" if is_of_vercel => "prj_x",
+            "project" | "environment" | "service" => A_UUID,
             "url" => "https://x.example.com",
             "domain" => "x.example.com",
             "uri" => "PROD_X",
@@ -139,9 +148,54 @@ fn marks_are_refused_until_they_are_filled_in_and_then_the_files_are_valid() {
     std::fs::write(&file, filled(&text)).unwrap();
     let (code, stdout, stderr) = xtask(folder.path(), &["doctor", "--config-only"]);
     assert!(
-        code == 0 && stdout.contains("ok       health.toml: valid"),
+        code == 0 && stdout.contains("ok       health.toml: valid") && !stdout.contains("ids: "),
         "{stdout}{stderr}"
     );
+    // What no platform gave as an id; the ids of accounts and projects of before there were beginnings are some.
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (table, key, id, line) in [
+        (
+            "railway",
+            "project",
+            "x",
+            "PROBLEM  ids: railway.project: x is no id",
+        ),
+        (
+            "railway",
+            "service",
+            "my-backend",
+            "warning  ids: railway.service: my-backend is no id",
+        ),
+        ("vercel", "org", "acme", "PROBLEM  ids: vercel.org: acme is no id"),
+        (
+            "vercel",
+            "project",
+            "my-site",
+            "PROBLEM  ids: vercel.project: my-site is no id",
+        ),
+        ("vercel", "org", "kTbqFh3XvN8aZr2LwP0sYd4C", ""),
+        (
+            "vercel",
+            "project",
+            "QmRyEWfjzNEvmVuJVwpVnQZxDyeHBB5VnTSKxKJhwNVBZp",
+            "",
+        ),
+    ] {
+        let (before, after) = text
+            .split_once(&format!("[environments.production.{table}]\n"))
+            .unwrap();
+        let at = after.find(&format!("{key} = ")).unwrap();
+        let (_, rest) = after[at..].split_once('\n').unwrap();
+        let changed = format!(
+            "{before}[environments.production.{table}]\n{}{key} = \"{id}\"\n{rest}",
+            &after[..at]
+        );
+        std::fs::write(&file, changed).unwrap();
+        let (code, stdout, stderr) = xtask(folder.path(), &["doctor", "--config-only"]);
+        assert_eq!(code, i32::from(line.starts_with("PROBLEM")), "{stdout}{stderr}");
+        assert_eq!(stdout.contains("ids: "), !line.is_empty(), "{stdout}");
+        assert!(stdout.contains(line), "{stdout}");
+    }
 }
 
 #[test]

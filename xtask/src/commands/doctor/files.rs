@@ -19,6 +19,12 @@ const TEMPLATE_VALUES: &[&str] = &[
     "https://api.example.com",
     "www.example.com",
 ];
+/// The id of a person, in .vercel/project.json of a personal account: letters and digits, 24 of them.
+const USER_ID_CHARS: usize = 20;
+/// Projects of before 2020 have `Qm` and 44 letters and digits as ids.
+const EARLIER_PROJECT_CHARS: usize = 40;
+/// No id of a platform, and none of its stand-ins, has fewer.
+const FEWEST_CHARS: usize = 3;
 const TEMPLATE_REPOSITORY: &str = "example/shop";
 
 pub(super) fn files(ctx: &Context) -> Vec<Line> {
@@ -41,8 +47,8 @@ pub(super) fn files(ctx: &Context) -> Vec<Line> {
     lines
 }
 
-/// Ids that no platform has.
-fn left_from_the_template(ctx: &Context) -> Option<Line> {
+/// What the environment has of its platforms: key and value.
+fn of_platforms(ctx: &Context) -> Vec<(&'static str, &String)> {
     let environment = ctx.env();
     let mut values = Vec::new();
     for backend in &environment.backends {
@@ -62,7 +68,57 @@ fn left_from_the_template(ctx: &Context) -> Option<Line> {
             ("vercel.domain", &frontend.domain),
         ]);
     }
-    let mut left: Vec<&str> = values
+    values.dedup();
+    values
+}
+
+/// Ids that the platforms cannot have given. Where they are asked, they answer for themselves.
+pub(super) fn ids(ctx: &Context) -> Vec<Line> {
+    let lines = of_platforms(ctx).into_iter().filter_map(|(key, id)| {
+        let is_sure = match key {
+            "vercel.org" if !is_vercel_id(id, "team_", USER_ID_CHARS) => true,
+            "vercel.project" if !is_vercel_id(id, "prj_", EARLIER_PROJECT_CHARS) => true,
+            "railway.project" | "railway.environment" | "railway.service" if !is_uuid(id) => {
+                id.len() < FEWEST_CHARS
+            }
+            _ => return None,
+        };
+        let form = match key {
+            "vercel.org" => "team_…, or the id of a person",
+            "vercel.project" => "prj_…",
+            _ => "a UUID, in the address of its page",
+        };
+        let found = format!("{key}: {id} is no id: it is {form}");
+        let fix = "write the id into infrastructure/pipeline.toml; `cargo xtask init --plan` shows those that it finds";
+        Some(if is_sure {
+            Line::problem("ids", found, fix)
+        } else {
+            Line::warning("ids", found, fix)
+        })
+    });
+    lines.collect()
+}
+
+fn is_uuid(id: &str) -> bool {
+    let parts: Vec<usize> = id.split('-').map(str::len).collect();
+    parts == [8, 4, 4, 4, 12] && id.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
+}
+
+/// With this beginning, or with none and as long as ids were before there was one.
+fn is_vercel_id(id: &str, start: &str, fewest_chars: usize) -> bool {
+    let is_plain = |text: &str| {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+    };
+    match id.strip_prefix(start) {
+        Some(rest) => !rest.is_empty() && is_plain(rest),
+        None => id.len() >= fewest_chars && id.chars().all(|c| c.is_ascii_alphanumeric()),
+    }
+}
+
+/// Values that the template has.
+fn left_from_the_template(ctx: &Context) -> Option<Line> {
+    let mut left: Vec<&str> = of_platforms(ctx)
         .iter()
         .filter(|(_, value)| TEMPLATE_VALUES.contains(&value.as_str()))
         .map(|(name, _)| *name)

@@ -20,6 +20,9 @@ const EXECUTORS: &[(&str, &str)] = &[
     ("@nx/vite", "vite"),
     ("@nx/angular", "@angular/core"),
     ("@angular-devkit", "@angular/core"),
+    ("@angular/build", "@angular/core"),
+    ("@nrwl/angular", "@angular/core"),
+    ("@nrwl/next", "next"),
     ("@nx/remix", "@remix-run/react"),
     ("@nx/nuxt", "nuxt"),
 ];

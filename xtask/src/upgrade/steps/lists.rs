@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result};
 use toml_edit::{ArrayOfTables, Item, Key, Table, value};
 
-use super::Stepping;
+use super::{Stepping, set};
 use crate::context::PIPELINE_FILE;
 use crate::domain::parts::{BACKEND, FRONTEND};
 
@@ -37,7 +37,7 @@ pub(super) fn into_lists(stepping: &mut Stepping<'_>) -> Result<()> {
                 .with_context(|| format!("the environment {} of {PIPELINE_FILE}", name.get()))?;
         }
     }
-    document["schema"] = value(SCHEMA);
+    set(document, "schema", SCHEMA);
     stepping.changes.push(format!(
         "schema = \"{SCHEMA}\": the backend and the frontend are the first of their lists; add others there"
     ));
