@@ -35,13 +35,16 @@ use crate::report;
 const EXAMPLES: usize = 3;
 
 /// How closely the two sides are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum LossDetail {
     /// Every document.
     #[default]
     Full,
     /// Only the numbers that the server states: for very large data.
     Counts,
+    /// Nothing: what the replaced data have alone is counted when it is kept in the rescue file.
+    None,
 }
 
 /// What would be lost, and what else would change.
@@ -51,6 +54,8 @@ pub struct LossPreview {
     pub collections: Vec<CollectionLoss>,
     /// Collections, views, indexes and options that are not on both sides alike; with counts alone also numbers.
     pub structure: Vec<Difference>,
+    /// How closely it was compared.
+    pub delta: LossDetail,
     /// Whether every document was compared, but for those of the next.
     pub exact: bool,
     /// Time-series collections of either side: their documents are not compared.
@@ -135,6 +140,15 @@ pub(super) fn preview_of(
     detail: LossDetail,
     show_values: bool,
 ) -> Result<LossPreview> {
+    if detail == LossDetail::None {
+        return Ok(LossPreview {
+            collections: Vec::new(),
+            structure: Vec::new(),
+            delta: detail,
+            exact: false,
+            not_compared: Vec::new(),
+        });
+    }
     let live = connect(ctx)?;
     let mut expected = backup_inventory(&backup.metadata.namespaces, live.name());
     expected.collections.retain(|name, _| selection.has(name));
@@ -148,6 +162,7 @@ pub(super) fn preview_of(
         return Ok(LossPreview {
             collections: Vec::new(),
             structure: expected.compare(&found),
+            delta: detail,
             exact: false,
             not_compared: timeseries(&expected, &found),
         });
@@ -166,6 +181,7 @@ pub(super) fn preview_of(
     Ok(LossPreview {
         collections,
         structure,
+        delta: detail,
         exact: true,
         not_compared: timeseries(&expected, &found),
     })
