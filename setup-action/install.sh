@@ -42,13 +42,6 @@ install() {
 mkdir -p "$folder"
 install cargo-xtask
 if [ "${SERVER:-}" = true ]; then install mongodb-server; fi
-echo "$folder/bin" >> "$GITHUB_PATH"
-
-# The version that the adapter was tried with, and all below it, by the hashes of the lock file; no package runs a script.
 # A runner of your own may have it already.
-if [ "${PLATFORMS:-}" = true ] && ! command -v vercel; then
-  mkdir -p "$RUNNER_TEMP/vercel"
-  cp "$here/../infrastructure/tools/vercel/package.json" "$here/../infrastructure/tools/vercel/package-lock.json" "$RUNNER_TEMP/vercel"
-  npm ci --ignore-scripts --no-fund --no-audit --prefix "$RUNNER_TEMP/vercel"
-  echo "$RUNNER_TEMP/vercel/node_modules/.bin" >> "$GITHUB_PATH"
-fi
+if [ "${PLATFORMS:-}" = true ] && ! command -v vercel; then install vercel; fi
+echo "$folder/bin" >> "$GITHUB_PATH"

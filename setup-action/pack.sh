@@ -35,7 +35,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 pack() {
-  tar -czf "$folder/$1-$version-$target.tar.gz" -C "$work/$1" bin
+  tar -czf "$folder/$1-$version-$target.tar.gz" -C "$work/$1" "${@:2}"
 }
 copy_tools() {
   local to=$1 path
@@ -55,7 +55,7 @@ copy_tools "$work/cargo-xtask/bin" mongodump mongorestore age age-keygen
 # The version that the adapter was tried with.
 cargo install railwayapp --version 5.71.0 --locked --root "$work/railway"
 cp "$work/railway/bin/railway" "$work/cargo-xtask/bin"
-pack cargo-xtask
+pack cargo-xtask bin
 
 "$program" xtask tools --paths mongodb-server > "$work/paths"
 while IFS= read -r path; do
@@ -63,4 +63,12 @@ while IFS= read -r path; do
     if [ -x "$path/$tool" ]; then cp "$path/$tool" "$work/mongodb-server/bin"; fi
   done
 done < "$work/paths"
-pack mongodb-server
+pack mongodb-server bin
+
+# The version that the adapter was tried with, and all below it, by the hashes of the lock file; no package runs a script. A rollback
+# does not wait for the registry.
+mkdir -p "$work/vercel/bin" "$work/vercel/lib"
+cp infrastructure/tools/vercel/package.json infrastructure/tools/vercel/package-lock.json "$work/vercel/lib"
+npm ci --ignore-scripts --no-fund --no-audit --prefix "$work/vercel/lib"
+ln -s ../lib/node_modules/.bin/vercel "$work/vercel/bin/vercel"
+pack vercel bin lib

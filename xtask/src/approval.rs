@@ -18,6 +18,7 @@ pub use later::{ask_later, asked_later};
 use crate::config::{ApprovalConfig, ApprovalMethod};
 use crate::context::Context;
 use crate::domain::approval::{ApprovalRequest, REQUEST_SCHEMA, Review, Rules, judge};
+use crate::domain::checks::is_own;
 use crate::domain::release::Release;
 use crate::error::CliError;
 use crate::error::catalogue::approval as errors;
@@ -134,8 +135,8 @@ pub fn sweep(ctx: &Context) -> Result<Vec<WorkflowRun>> {
     let oldest = Utc::now() - demanded(&ctx.config.approval).max_age;
     let mut cancelled = Vec::new();
     for run in github.waiting_runs()? {
-        // Checked again: it may have been approved since the list was made.
-        if run.created_at < oldest && github.run(run.id)?.status == "waiting" {
+        // Other workflows have gates of their own. Checked again: it may have been approved since the list was made.
+        if is_own(&run.path) && run.created_at < oldest && github.run(run.id)?.status == "waiting" {
             github.cancel(run.id)?;
             cancelled.push(run);
         }
@@ -350,6 +351,9 @@ fn next(approval: &ApprovalConfig) -> String {
 pub struct Planned {
     pub plan: serde_json::Value,
     pub plan_sha256: String,
+    /// What it stands on; a deploy's is not kept.
+    #[serde(default)]
+    pub basis: serde_json::Value,
 }
 
 /// Reads a plan; its hash is computed again, so that what people see and what they approve agree.

@@ -159,7 +159,7 @@ impl Exec {
         self
     }
 
-    /// The child runs programs of others, as a build does: it and all that it starts can look into no process of ours, and get no
+    /// The child runs programs of others, as a build does: it and all that it starts can inspect no process of ours, and get no
     /// rights beyond those of the user (`sudo` refuses).
     pub fn foreign(mut self) -> Self {
         self.is_foreign = true;

@@ -3,6 +3,7 @@
 
 pub mod after;
 pub mod append;
+pub mod basis;
 pub mod budget;
 pub mod job_limit;
 pub mod journal;

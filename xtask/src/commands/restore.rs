@@ -18,6 +18,7 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::tag_time;
 use crate::error::catalogue::restore as errors;
 use crate::error::unchanged;
+use crate::operation::basis::DataBasis;
 use crate::release::releases::Releases;
 use crate::report;
 use crate::restore::{
@@ -89,7 +90,7 @@ pub struct Args {
     /// Show whole documents as examples of what would be lost, not only ids and field names
     #[arg(long, conflicts_with_all = EARLIER, conflicts_with_all = ["to", "to_uri_env"])]
     show_values: bool,
-    /// Compare every document with the backup, or only counts
+    /// Compare every document with the backup, only counts, or nothing
     #[arg(long, value_enum, default_value_t, conflicts_with_all = EARLIER)]
     delta: LossDetail,
     /// Accept a backup or rescue file that was taken on another host: a new cluster
@@ -115,10 +116,10 @@ fn dispatch(args: &Args, ctx: &Context) -> Result<()> {
 /// All that is done to restores which were made before.
 fn dispatch_earlier(args: &Args, ctx: &Context) -> Result<()> {
     if let Some(operation) = &args.undo {
-        return undo(ctx, operation, args.options());
+        return undo(ctx, operation, &args.reason, args.quiesce);
     }
     if let Some(operation) = &args.resume {
-        return resume(ctx, operation, args.options());
+        return resume(ctx, operation, &args.reason, args.quiesce);
     }
     if let Some(operation) = &args.forget {
         return forget(ctx, operation, &args.reason);
@@ -131,22 +132,30 @@ fn dispatch_earlier(args: &Args, ctx: &Context) -> Result<()> {
 
 /// Finishes or undoes a restore that stopped midway.
 pub(super) fn recover(ctx: &Context, operation: &OperationId, is_undo: bool) -> Result<()> {
-    let options = RestoreOptions {
-        reason: "recover",
-        quiesce: false,
-    };
     let act = if is_undo { undo } else { resume };
-    act(ctx, operation, options).map_err(|error| unchanged(&error))
+    act(ctx, operation, "recover", false).map_err(|error| unchanged(&error))
 }
 
-fn undo(ctx: &Context, operation: &OperationId, options: RestoreOptions<'_>) -> Result<()> {
+fn undo(ctx: &Context, operation: &OperationId, reason: &str, quiesce: bool) -> Result<()> {
+    let basis = &DataBasis::read(ctx)?;
     confirm_change(ctx, &format!("undo of restore {operation}"))?;
+    let options = RestoreOptions {
+        reason,
+        quiesce,
+        basis,
+    };
     print_undone(ctx, &restore::undo(ctx, operation, options)?);
     Ok(())
 }
 
-fn resume(ctx: &Context, operation: &OperationId, options: RestoreOptions<'_>) -> Result<()> {
+fn resume(ctx: &Context, operation: &OperationId, reason: &str, quiesce: bool) -> Result<()> {
+    let basis = &DataBasis::read(ctx)?;
     confirm_change(ctx, &format!("resuming restore {operation}"))?;
+    let options = RestoreOptions {
+        reason,
+        quiesce,
+        basis,
+    };
     match restore::resume(ctx, operation, options)? {
         Resumed::Restored(done) => print_swapped(ctx, &done),
         Resumed::Undone(done) => print_undone(ctx, &done),
@@ -155,10 +164,11 @@ fn resume(ctx: &Context, operation: &OperationId, options: RestoreOptions<'_>) -
 }
 
 impl Args {
-    fn options(&self) -> RestoreOptions<'_> {
+    fn options<'a>(&'a self, basis: &'a DataBasis) -> RestoreOptions<'a> {
         RestoreOptions {
             reason: &self.reason,
             quiesce: self.quiesce,
+            basis,
         }
     }
 }
@@ -191,7 +201,7 @@ fn restore_backup(args: &Args, ctx: &Context, name: &str) -> Result<()> {
         ),
     )?;
     let loss = plan.loss.totals().map(|count| count.documents);
-    let done = restore::start(ctx, &backup, &selection, loss, args.options())?;
+    let done = restore::start(ctx, &backup, &selection, loss, args.options(&plan.basis))?;
     print_swapped(ctx, &done);
     Ok(())
 }
@@ -221,12 +231,14 @@ fn find_backup(ctx: &Context, name: &str) -> Result<BackupFile> {
 
 fn reinsert(args: &Args, ctx: &Context, rescue: &str) -> Result<()> {
     let file = backup::resolve(ctx, rescue)?;
+    let basis = &DataBasis::read(ctx)?;
     confirm_change(ctx, &format!("inserting documents of {}", file.path.display()))?;
     let selection = Selection::named(&file, &ctx.mongodb()?.database, &args.collection)?;
     let options = ReinsertOptions {
         only: &selection,
         other_host: args.other_host,
         reason: &args.reason,
+        basis,
     };
     let done = restore::reinsert(ctx, &file, options)?;
     report::emit_done(ctx.format, "restore-reinsert/1", &done, || {
@@ -248,8 +260,9 @@ fn print_undone(ctx: &Context, done: &RestoreUndone) {
 }
 
 fn forget(ctx: &Context, operation: &OperationId, reason: &str) -> Result<()> {
+    let basis = DataBasis::read(ctx)?;
     confirm_change(ctx, &format!("dropping what restore {operation} kept"))?;
-    let forgotten = restore::forget(ctx, operation, reason)?;
+    let forgotten = restore::forget(ctx, operation, reason, &basis)?;
     report::emit_done(ctx.format, "restore-forget/1", &forgotten, || {
         text::forgotten(&forgotten)
     });

@@ -15,13 +15,14 @@ use crate::context::Context;
 use crate::domain::operation::OperationId;
 use crate::domain::release::DatabaseChoice;
 use crate::error::catalogue::release as errors;
-use crate::operation::run::plan_sha256;
 use crate::release::break_glass;
 use crate::release::releases::Releases;
-use crate::release::rollback::plan::{RollbackPlan, offered};
-use crate::release::rollback::{self, KIND, RequiredHealth, RollbackEstimate, RollbackTarget, RolledBack};
+use crate::release::rollback::plan::offered;
+use crate::release::rollback::{
+    self, CheckedPlan, KIND, RequiredHealth, RollbackEstimate, RollbackTarget, RolledBack,
+};
 use crate::report;
-use crate::restore::{DataCapacity, LossPreview};
+use crate::restore::{DataCapacity, LossDetail, LossPreview};
 
 /// The end of `--help`.
 pub const AFTER_HELP: &str = "\
@@ -63,6 +64,13 @@ pub struct Args {
     /// A copy of the records in place of this clone's: a mirror of the remote, or a bundle of all its references
     #[arg(long, value_name = "PATH", requires = "break_glass")]
     records: Option<PathBuf>,
+    /// Compare every document with the backup to show what would be lost, only counts, or nothing [default: full, with
+    /// --planned none]
+    #[arg(long, value_enum, conflicts_with_all = ["resume", "undo"])]
+    delta: Option<LossDetail>,
+    /// Only as planned before: a file of what --plan --format json printed. Refused where anything of it has changed since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "resume", "undo"])]
+    planned: Option<PathBuf>,
     /// Show what would be done, what would be lost, and every problem; change nothing
     #[arg(long)]
     plan: bool,
@@ -76,6 +84,18 @@ pub struct Args {
     /// Undo a rollback: revert an interrupted one; after a finished one, roll back to the release that was live before it
     #[arg(long, value_name = "OPERATION", conflicts_with_all = ["tag", "plan", "prepare"])]
     undo: Option<OperationId>,
+}
+
+impl Args {
+    /// What was compared when the plan was checked is not compared again.
+    fn delta(&self) -> LossDetail {
+        let usual = if self.planned.is_some() {
+            LossDetail::None
+        } else {
+            LossDetail::Full
+        };
+        self.delta.unwrap_or(usual)
+    }
 }
 
 /// `--database`.
@@ -101,8 +121,8 @@ impl From<DatabaseOption> for DatabaseChoice {
 /// The plan with its identity, what would be lost, and how long it will take.
 #[derive(Serialize)]
 struct RollbackPreview<'a> {
-    plan: &'a RollbackPlan,
-    plan_sha256: String,
+    #[serde(flatten)]
+    checked: CheckedPlan<'a>,
     loss: Option<&'a LossPreview>,
     estimate: &'a RollbackEstimate,
     capacity: Option<&'a DataCapacity>,
@@ -133,17 +153,21 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         },
         allow_drift: args.allow_drift,
         over_migrations: args.over_migrations,
+        delta: args.delta(),
     };
     let mut planned = rollback::plan(ctx, &target)?;
     if args.plan {
+        report::step_output("plan", &serde_json::to_string(&CheckedPlan::of(&planned)?)?)?;
         let preview = RollbackPreview {
-            plan: &planned.plan,
-            plan_sha256: plan_sha256(&planned.plan)?,
+            checked: CheckedPlan::of(&planned)?,
             loss: planned.loss.as_ref(),
             estimate: &planned.estimate,
             capacity: planned.capacity.as_ref(),
         };
         return report::emit(ctx.format, "rollback-plan/1", &preview, || plan_text(&planned));
+    }
+    if let Some(file) = &args.planned {
+        rollback::keep_to(&mut planned, file)?;
     }
     print_plan(&planned);
     let reason = reason(args)?;

@@ -162,7 +162,8 @@ impl CommitChecks {
 }
 
 /// The path may end in `@` and a reference.
-fn is_own(path: &str) -> bool {
+/// Whether this is the file of a workflow of the pipeline's own.
+pub fn is_own(path: &str) -> bool {
     let path = path.split('@').next().unwrap_or(path);
     OWN_WORKFLOWS.contains(&path.rsplit('/').next().unwrap_or(path))
 }

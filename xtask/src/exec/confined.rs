@@ -35,12 +35,12 @@ fn give_up() {
     match domain {
         Ok(status) if status.ruleset == landlock::RulesetStatus::NotEnforced => {
             crate::report::trace(
-                "the kernel has no Landlock: a build can look into other processes of this user",
+                "the kernel has no Landlock: a build can inspect other processes of this user",
             );
         }
         Ok(_) => {}
         Err(error) => crate::report::trace(&format!(
-            "a build can look into other processes of this user: {error}"
+            "a build can inspect other processes of this user: {error}"
         )),
     }
 }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_build_reads_the_environment_of_no_other_process_whoever_started_that() {
         let sh = Shell::new().unwrap();
-        // Root may look into everything by other rights: it does without them here.
+        // Root may inspect everything by other rights: it does without them here.
         let is_root = rustix::process::geteuid().is_root();
         let rights = "--bounding-set=-sys_ptrace,-sys_admin,-perfmon";
         let as_user: &[&str] = if is_root { &["setpriv", rights] } else { &["env"] };

@@ -20,7 +20,7 @@ const ALIAS: &str =
 const TESTED: &str = include_str!("../../../Cargo.lock");
 /// How our own workflows build the program, and what is different where it is in a folder.
 const OWN_ACTION: &str = include_str!("../../../.github/actions/xtask/action.yml");
-const IN_FOLDER: [(&str, &str); 3] = [
+const IN_FOLDER: [(&str, &str); 4] = [
     (
         "hashFiles('Cargo.lock', 'Cargo.toml', 'xtask/Cargo.toml', 'xtask/src/**', 'infrastructure/tools/**')",
         "hashFiles('xtask/Cargo.lock', 'xtask/Cargo.toml', 'xtask/src/**')",
@@ -29,6 +29,18 @@ const IN_FOLDER: [(&str, &str); 3] = [
     (
         "--locked --package xtask\n",
         "--locked --manifest-path xtask/Cargo.toml\n",
+    ),
+    ("infrastructure/tools/vercel/", ".github/actions/xtask/"),
+];
+/// What the action installs Vercel's program from.
+const VERCEL: [(&str, &str); 2] = [
+    (
+        "package.json",
+        include_str!("../../../infrastructure/tools/vercel/package.json"),
+    ),
+    (
+        "package-lock.json",
+        include_str!("../../../infrastructure/tools/vercel/package-lock.json"),
     ),
 ];
 /// Cargo may have to fetch the sources.
@@ -54,15 +66,17 @@ pub fn files(source: &str) -> Vec<(String, String)> {
     let action = IN_FOLDER
         .iter()
         .fold(OWN_ACTION.to_owned(), |text, (from, to)| text.replace(from, to));
-    [
+    let of_action = |(name, text): (&str, &str)| (format!(".github/actions/xtask/{name}"), text.to_owned());
+    let mut files = vec![
         (format!("{FOLDER}/Cargo.toml"), manifest),
         (format!("{FOLDER}/Cargo.lock"), TESTED.to_owned()),
         (format!("{FOLDER}/src/main.rs"), MAIN.to_owned()),
         (format!("{FOLDER}/.gitignore"), "/target/\n".to_owned()),
         (".cargo/config.toml".to_owned(), ALIAS.to_owned()),
-        (".github/actions/xtask/action.yml".to_owned(), action),
-    ]
-    .into()
+        of_action(("action.yml", &action)),
+    ];
+    files.extend(VERCEL.map(of_action));
+    files
 }
 
 /// Lets cargo bring the lock file to what the crate needs, from the tested versions.

@@ -35,10 +35,16 @@ impl AfterFailures {
         Ok(Self(failed))
     }
 
-    /// Both.
-    pub fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
-        self
+    /// Runs each of these lists as its step: what fails in one keeps no other from running.
+    ///
+    /// # Errors
+    /// Where another process holds the operation now.
+    pub fn of_all(ctx: &Context, operation: &Operation, lists: &[(Step, &[AfterConfig])]) -> Result<Self> {
+        let mut failed = Vec::new();
+        for (step, commands) in lists {
+            failed.extend(Self::of(ctx, operation, *step, commands)?.0);
+        }
+        Ok(Self(failed))
     }
 
     /// # Errors

@@ -7,12 +7,12 @@ use anyhow::Result;
 
 use super::deploy::plan::DeployPlan;
 use super::platforms::Platforms;
-use super::release_tag::schema_fingerprint;
 use super::releases::Releases;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
 use crate::domain::release::Release;
 use crate::exec::interrupted;
+use crate::operation::basis::schema_fingerprint;
 
 /// An upload whose answer was lost may arrive after the call that made it has failed.
 const APPEARS: Duration = Duration::from_secs(10);

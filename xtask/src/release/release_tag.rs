@@ -8,16 +8,15 @@ use serde_json::Value;
 
 use super::releases::{Releases, publish, push_missing_tags};
 use crate::context::Context;
-use crate::database::{Digests, Live};
 use crate::domain::parts::ReleaseParts;
 use crate::domain::release::{Health, RELEASE_SCHEMA, Release};
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::health::HealthReport;
+use crate::operation::basis::schema_fingerprint;
 use crate::operation::run::Operation;
 use crate::secret::scrub_json;
 use crate::sync::lock;
-use crate::tools::railway::database_uri;
 
 /// What was found live.
 #[derive(Debug)]
@@ -94,15 +93,4 @@ pub fn record(
         publish(ctx, &release)?;
         Ok(release)
     })
-}
-
-/// Fingerprint of the live schema, or `None` where the database could not be read: a rollback then restores. Also where there
-/// is no database.
-pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
-    let place = ctx.env().mongodb.as_ref()?;
-    let inventory = Live::connect(&database_uri(ctx).ok()?, &place.database)
-        .and_then(|live| live.inventory(Digests::Structure));
-    inventory
-        .ok()
-        .and_then(|inventory| inventory.schema_fingerprint().ok())
 }

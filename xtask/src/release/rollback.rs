@@ -3,6 +3,7 @@
 //! never goes back beside data that could not. What the replaced release wrote in between is found by the proof at the end.
 
 pub mod backend;
+mod checked;
 mod estimate;
 mod facts;
 pub mod plan;
@@ -14,6 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use self::backend::{Backend, BackendBack, slowest};
+pub use self::checked::{CheckedPlan, keep_to};
 pub use self::estimate::RollbackEstimate;
 use self::plan::{Made, RollbackPlan};
 use super::basis::PlanBasis;
@@ -26,7 +28,6 @@ use super::steps::{
     backend_back, backend_up, backup_step, check_release, require_off_machine, require_storage,
 };
 use crate::backup::{self, BackupFile};
-use crate::config::AfterConfig;
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
@@ -67,6 +68,8 @@ pub struct RollbackTarget<'a> {
     pub allow_drift: bool,
     /// Whether the target's code may run on data that later migrations changed.
     pub over_migrations: bool,
+    /// How closely the backup is compared with the live data, to show what would be lost.
+    pub delta: LossDetail,
 }
 
 impl<'a> RollbackTarget<'a> {
@@ -78,6 +81,7 @@ impl<'a> RollbackTarget<'a> {
             health: RequiredHealth::Healthy,
             allow_drift: false,
             over_migrations: false,
+            delta: LossDetail::Full,
         }
     }
 }
@@ -94,7 +98,7 @@ pub struct PlannedRollback {
     pub capacity: Option<DataCapacity>,
     /// What was confirmed of the systems outside.
     pub ticked: Vec<TickedExternal>,
-    basis: PlanBasis,
+    pub basis: PlanBasis,
 }
 
 /// What a rollback did.
@@ -129,7 +133,7 @@ impl RolledBack {
     }
 }
 
-/// Plans the rollback, with every problem, and compares each document of the backup with the live data.
+/// Plans the rollback, with every problem, and compares the backup with the live data as closely as it is asked for.
 ///
 /// # Errors
 /// Exit 2 or 3 where the rollback is not possible. Nothing is changed.
@@ -146,7 +150,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
         Some(wanted) => {
             let backup = backup::find(ctx, &wanted.id)?;
             data_bytes = Some(backup.metadata.archive_bytes);
-            let loss = restore::preview(ctx, &backup, LossDetail::Full, false);
+            let loss = restore::preview(ctx, &backup, target.delta, false);
             Some(loss.context("cannot determine what would be lost")?)
         }
     };
@@ -462,10 +466,12 @@ impl<'a> Rollback<'a> {
         } else {
             &[]
         };
-        let run =
-            |step, commands: &[AfterConfig]| AfterFailures::of(self.ctx, self.operation, step, commands);
-        let of_restore = run(Step::AfterRestore, of_restore)?;
-        Ok(of_restore.and(run(Step::AfterRollback, &config.rollback.after)?))
+        let of_rollback = config.rollback.after.as_slice();
+        let lists = [
+            (Step::AfterRestore, of_restore),
+            (Step::AfterRollback, of_rollback),
+        ];
+        AfterFailures::of_all(self.ctx, self.operation, &lists)
     }
 
     fn prove_database(&self, in_place: InPlace) -> Result<Swapped> {

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::external::TickedExternal;
 use super::platforms::Platforms;
-use super::release_tag::schema_fingerprint;
 use super::releases::Releases;
 use super::revert::CodeUndo;
 use super::rollback::{PlannedRollback, RequiredHealth, RollbackTarget, RolledBack};
@@ -22,6 +21,7 @@ use crate::domain::release::{
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::after::AfterFailures;
+use crate::operation::basis::schema_fingerprint;
 use crate::operation::run::{Operation, ResumeMode, find, refuse_other_kind};
 use crate::report;
 use crate::restore::{Rescue, Restore};
@@ -280,10 +280,8 @@ impl Revert<'_> {
             RevertedData::Kept => &[][..],
             RevertedData::Restored { .. } | RevertedData::RenamedBack => &config.restore.after,
         };
-        for commands in [of_restore, &config.rollback.after] {
-            AfterFailures::of(self.ctx, self.operation, Step::UndoAfter, commands)?
-                .require_none(self.operation)?;
-        }
+        let lists = [of_restore, &config.rollback.after].map(|commands| (Step::UndoAfter, commands));
+        AfterFailures::of_all(self.ctx, self.operation, &lists)?.require_none(self.operation)?;
         Ok(data)
     }
 

@@ -21,6 +21,7 @@ use crate::domain::ledger::{FORGET, OperationOutcome};
 use crate::domain::manifest::METADATA_FILE;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
+use crate::operation::basis::DataBasis;
 use crate::operation::journal::operation_dir;
 use crate::operation::ledger::Ledger;
 use crate::operation::run::Operation;
@@ -35,19 +36,20 @@ pub struct Forgotten {
     pub rescue: Option<Rescue>,
 }
 
-/// Drops what a restore has left. Refused while it is midway, younger than pipeline.toml says, or where a document of it is
+/// Drops what a restore has left. `basis` is what it was confirmed on. Refused while it is midway, younger than pipeline.toml says, or where a document of it is
 /// not proved to be elsewhere.
 ///
 /// # Errors
 /// Refused (exit 3) with nothing dropped; failed (exit 1) where it stopped: the same command goes on.
-pub fn forget(ctx: &Context, id: &OperationId, reason: &str) -> Result<Forgotten> {
+pub fn forget(ctx: &Context, id: &OperationId, reason: &str, basis: &DataBasis) -> Result<Forgotten> {
     let ledger = Ledger::open(ctx).state()?;
     let known = known::find(ctx, &connect(ctx)?, &ledger, id)?;
     let known = known.ok_or_else(|| errors::unknown_restore(id))?;
     admit(&known, Verb::Forget)?;
     refuse_young(ctx, &known)?;
     let operation = Operation::begin(ctx, FORGET, id.as_str(), reason, &json!({ "forget": id }))?;
-    match drop_kept(ctx, &operation, &known) {
+    let unchanged = basis.require_unchanged(ctx, &operation.id);
+    match unchanged.and_then(|()| drop_kept(ctx, &operation, &known)) {
         Ok(forgotten) => {
             let facts = json!({ "dropped": forgotten.dropped, "rescue": forgotten.rescue });
             operation.finish(OperationOutcome::Done, facts)?;

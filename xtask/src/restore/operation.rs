@@ -29,6 +29,7 @@ use crate::error::catalogue::restore as errors;
 use crate::error::{CliError, ExitKind};
 use crate::exec::with_signals_deferred;
 use crate::operation::after::AfterFailures;
+use crate::operation::basis::DataBasis;
 use crate::operation::ledger::Ledger;
 use crate::operation::run::Operation;
 use crate::operation::run::ResumeMode::{Continue, Revert};
@@ -41,6 +42,8 @@ pub struct RestoreOptions<'a> {
     pub reason: &'a str,
     /// Whether the hooks of pipeline.toml keep writers away during the swap.
     pub quiesce: bool,
+    /// What it was confirmed on; looked at again under the lock.
+    pub basis: &'a DataBasis,
 }
 
 /// How an operation ended that was resumed.
@@ -70,7 +73,8 @@ pub fn start(
         created_changed_deleted: loss,
     };
     let operation = Operation::begin(ctx, KIND, &file.metadata.id, options.reason, &request)?;
-    let done = restore(ctx, &operation, selection, || Ok(file.clone()), options);
+    let unchanged = options.basis.require_unchanged(ctx, &operation.id);
+    let done = unchanged.and_then(|()| restore(ctx, &operation, selection, || Ok(file.clone()), options));
     let midway = is_midway(ctx, &operation.id);
     end(operation, Verb::Resume, OperationOutcome::Done, midway, done)
 }
@@ -260,7 +264,18 @@ fn begin_earlier(
     };
     let attempted = over.is_some();
     let operation = Operation::begin_over(ctx, KIND, id.as_str(), options.reason, &request, over)?;
-    Ok((operation, attempted))
+    match options.basis.require_unchanged(ctx, &operation.id) {
+        Ok(()) => Ok((operation, attempted)),
+        Err(error) => {
+            let outcome = if attempted {
+                OperationOutcome::Stopped
+            } else {
+                OperationOutcome::Failed
+            };
+            operation.record_end(outcome, &error)?;
+            Err(error)
+        }
+    }
 }
 
 /// What is recorded in the ledger keeps other operations away, should this process be killed.

@@ -15,6 +15,7 @@ use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Digests;
 use crate::domain::manifest::NamespaceKind;
+use crate::operation::basis::DataBasis;
 use crate::operation::ledger::Ledger;
 use crate::operation::new_operation_id;
 use crate::wait::elapsed_ms;
@@ -51,6 +52,9 @@ pub struct RestorePlan {
     pub estimate: RestoreEstimate,
     /// How much data the time of `budgets.restore_s` holds.
     pub capacity: DataCapacity,
+    /// What it stands on.
+    #[serde(skip)]
+    pub basis: DataBasis,
     /// What happens to writes during the restore.
     pub writers: &'static str,
     #[serde(flatten)]
@@ -109,6 +113,7 @@ impl RestorePlan {
                 bytes.max(replaced_bytes),
             ),
             estimate: estimate(&live, &sizes, reading, &ledger)?,
+            basis: DataBasis::of(Some(&ledger), now.schema_fingerprint().ok()),
             writers: if options.quiesce { QUIESCED } else { WRITING_ON },
             preflight,
         })

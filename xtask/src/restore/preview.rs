@@ -36,13 +36,16 @@ use crate::report;
 const EXAMPLES: usize = 3;
 
 /// How closely the two sides are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum LossDetail {
     /// Every document.
     #[default]
     Full,
     /// Only the numbers that the server states: for very large data.
     Counts,
+    /// Nothing: what the replaced data have alone is counted when it is kept in the rescue file.
+    None,
 }
 
 /// What would be lost, and what else would change.
@@ -52,7 +55,9 @@ pub struct LossPreview {
     pub collections: Vec<CollectionLoss>,
     /// Collections, views, indexes and options that are not on both sides alike; with counts alone also numbers.
     pub structure: Vec<Difference>,
-    /// Whether every document was compared.
+    /// How closely it was compared.
+    pub delta: LossDetail,
+    /// Whether every document was compared, but for those of time-series collections.
     pub exact: bool,
     /// Time-series collections of either side, in words: they stay as they are.
     pub time_series: Vec<String>,
@@ -136,6 +141,15 @@ pub(super) fn preview_of(
     detail: LossDetail,
     show_values: bool,
 ) -> Result<LossPreview> {
+    if detail == LossDetail::None {
+        return Ok(LossPreview {
+            collections: Vec::new(),
+            structure: Vec::new(),
+            delta: detail,
+            exact: false,
+            not_compared: Vec::new(),
+        });
+    }
     let live = connect(ctx)?;
     let mut expected = backup_inventory(&backup.metadata.namespaces, live.name());
     expected.collections.retain(|name, _| selection.has(name));
@@ -150,6 +164,7 @@ pub(super) fn preview_of(
         return Ok(LossPreview {
             collections: Vec::new(),
             structure: expected.compare(&found),
+            delta: detail,
             exact: false,
             time_series,
         });
@@ -168,6 +183,7 @@ pub(super) fn preview_of(
     Ok(LossPreview {
         collections,
         structure,
+        delta: detail,
         exact: true,
         time_series,
     })

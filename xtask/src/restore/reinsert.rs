@@ -17,6 +17,7 @@ use crate::database::{Live, document_of_json};
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
+use crate::operation::basis::DataBasis;
 use crate::operation::run::Operation;
 
 /// The kind, in the ledger, of an operation that puts documents back.
@@ -36,6 +37,8 @@ pub struct ReinsertOptions<'a> {
     pub other_host: bool,
     /// Kept in the ledger.
     pub reason: &'a str,
+    /// What it was confirmed on; looked at again under the lock.
+    pub basis: &'a DataBasis,
 }
 
 /// What became of the documents of a rescue file.
@@ -77,8 +80,9 @@ pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> R
         json!({ "reinsert": file.metadata.id, "sha256": file.metadata.hash, "collections": options.only });
     let operation = Operation::begin(ctx, REINSERT, &file.metadata.id, options.reason, &request)?;
     let mut done = Reinserted::default();
-    let outcome = operation
-        .check()
+    let unchanged = options.basis.require_unchanged(ctx, &operation.id);
+    let outcome = unchanged
+        .and_then(|()| operation.check())
         .and_then(|()| put_back(ctx, &live, file, &chosen, &mut done));
     let inserted: u64 = done.inserted.values().sum();
     match outcome {

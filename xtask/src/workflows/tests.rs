@@ -181,3 +181,49 @@ fn workflows_install_rclone_where_a_storage_needs_it() {
         "{text}"
     );
 }
+
+#[test]
+fn a_plan_is_made_by_a_job_that_sees_drafts_where_backups_are_in_them() {
+    let contents = |config: &Config| {
+        let rollback = generate(config, &[]).unwrap().remove(1);
+        let meaning = meaning(&rollback.text).unwrap();
+        meaning["jobs"]["validate"]["permissions"]["contents"].clone()
+    };
+    assert_eq!(contents(&config("")), "read");
+    let drafts = "[[backup.places]]\nkind = \"github\"\nrequired = true\n";
+    assert_eq!(contents(&config(drafts)), "write");
+}
+
+#[test]
+fn what_a_rollback_of_normal_urgency_showed_is_bound_to_what_it_runs() {
+    let rollback = generate(&config(""), &[]).unwrap().remove(1);
+    let meaning = meaning(&rollback.text).unwrap();
+    let jobs = &meaning["jobs"];
+    let step = |job: &str, id: &str| {
+        let steps = jobs[job]["steps"].as_array().unwrap();
+        steps.iter().find(|step| step["id"] == id).unwrap().clone()
+    };
+    assert!(
+        step("validate", "plan")["run"]
+            .as_str()
+            .unwrap()
+            .ends_with(" --plan")
+    );
+    assert_eq!(
+        jobs["validate"]["outputs"]["plan"],
+        "${{ steps.plan.outputs.plan }}"
+    );
+    let prepare = step("rollback", "prepare");
+    let run = prepare["run"].as_str().unwrap();
+    assert!(
+        run.contains("${PLANNED:+--planned ") && run.contains("${COMPARE:+--delta "),
+        "{run}"
+    );
+    assert_eq!(prepare["env"]["PLANNED"], "${{ needs.validate.outputs.plan }}");
+    let asked = &meaning["on"]["workflow_dispatch"]["inputs"]["compare"];
+    assert_eq!(asked["options"], serde_json::json!(["counts", "none"]));
+    assert_eq!(
+        prepare["env"]["COMPARE"],
+        "${{ inputs.urgency == 'critical' && inputs.compare || '' }}"
+    );
+}

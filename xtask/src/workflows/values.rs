@@ -73,6 +73,8 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     flags.insert("drill", !drill.is_empty());
     let has_database = environment.mongodb.is_some();
     flags.insert("database", has_database);
+    let is_drafts = |one: &StorageConfig| matches!(one, StorageConfig::Github { .. });
+    flags.insert("drafts", config.backup.storage.iter().any(is_drafts));
     flags.insert("request_env", has_database || !notify.is_empty());
     flags.insert("review", review.is_some());
     flags.insert("approval", config.approval.required > 0);
@@ -88,6 +90,12 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     };
     lists.insert("setup", setup(&[]));
     lists.insert("setup_platforms", setup(&["platforms"]));
+    let rollback: &[&str] = if is_source {
+        &["platforms", "earlier"]
+    } else {
+        &["platforms"]
+    };
+    lists.insert("setup_rollback", setup(rollback));
     lists.insert("setup_server", setup(&["server"]));
     let server: &[&str] = if drill_uri.is_some() { &[] } else { &["server"] };
     lists.insert("setup_drill", setup(server));

@@ -1,9 +1,9 @@
 //! Ended is ended, midway stays midway, and nothing is dropped that is nowhere else: every command, asked at every moment.
 
 use mongodb::bson::doc;
-use rehearsal::test_env::process::told as told_of;
+use rehearsal::test_env::process::{confirmed_late, told as told_of};
 use rehearsal::test_env::restore::crash::CrashCase;
-use rehearsal::test_env::restore::{RestoreEnv, change, seed};
+use rehearsal::test_env::restore::{DATABASE, RestoreEnv, change, seed};
 
 /// Another machine has the storages, and neither journals nor the rescue files beside them.
 fn on_another_machine(env: &RestoreEnv) {
@@ -349,4 +349,45 @@ fn what_was_found_before_a_kill_is_reported_by_the_one_that_resumes() {
         resumed["changed_since"][0], "`users`: index `email` differs",
         "{resumed}"
     );
+}
+
+#[test]
+fn what_changed_while_a_verb_waited_for_its_confirmation_is_named_and_refused() {
+    let env = RestoreEnv::start();
+    seed(&env);
+    let backup = env.backup();
+    let backup = backup.to_str().unwrap();
+    change(&env);
+    let late = |args: &[&str], change: &dyn Fn()| {
+        let (code, shown) = confirmed_late(&env.xtask(args), change, DATABASE);
+        assert_eq!(code, Some(3), "{args:?}: {shown}");
+        assert!(
+            shown.contains("this changed after the plan was made"),
+            "{args:?}: {shown}"
+        );
+        shown
+    };
+    let index = |name: &str| {
+        let index = doc! { "key": { name: 1 }, "name": name };
+        env.command(doc! { "createIndexes": "users", "indexes": [index] });
+    };
+    let shown = late(&["restore", backup], &|| index("while_planned"));
+    assert!(shown.contains("the schema of the data"), "{shown}");
+    let restored = env.ok(&["restore", backup]);
+    let operation = restored["operation"].as_str().unwrap();
+    let rescue = restored["rescue"]["id"].as_str().unwrap();
+    // Another operation ends: it puts the documents back that only the replaced collections had.
+    let another = || drop(env.ok(&["restore", "--reinsert", rescue]));
+    for args in [
+        ["restore", "--undo", operation],
+        ["restore", "--forget", operation],
+        ["restore", "--reinsert", rescue],
+    ] {
+        let before = env.ok(&["restore", "--list"]);
+        let shown = late(&args, &another);
+        assert!(shown.contains("the last operation of the ledger is "), "{shown}");
+        assert_eq!(before, env.ok(&["restore", "--list"]), "{args:?}");
+    }
+    // Nothing of that is in the way of the next one.
+    env.ok(&["restore", "--undo", operation]);
 }

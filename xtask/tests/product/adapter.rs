@@ -4,9 +4,16 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use rehearsal::test_env::git::{command, git, remote_and_clone};
 use serde_json::Value;
+use xtask::config::{AfterConfig, Config};
+use xtask::context::Context;
+use xtask::domain::step::Step;
+use xtask::operation::after::AfterFailures;
+use xtask::operation::run::Operation;
+use xtask::report::Format;
 
 const PIPELINE: &str = r#"schema = "pipeline/2"
 default_environment = "production"
@@ -239,8 +246,20 @@ fn a_server_of_ones_own_is_deployed_and_rolled_back_by_programs_of_the_team() {
         plan.contains("Stripe: deliver the webhooks of the last minutes again"),
         "{plan}"
     );
+    let planned = team.dir.path().join("planned.json");
+    let plan = team.json(&["rollback", tag, "--plan"]);
+    std::fs::write(&planned, plan.to_string()).unwrap();
+    let planned = planned.to_str().unwrap();
     // The purge fails: what is live stays, the other command runs, and a resume runs the missing one only.
-    let stopped = team.xtask(&["rollback", tag, "--reason", "the second one is wrong", "--yes"]);
+    let stopped = team.xtask(&[
+        "rollback",
+        tag,
+        "--reason",
+        "the second one is wrong",
+        "--planned",
+        planned,
+        "--yes",
+    ]);
     let text = told(&stopped);
     assert_eq!(
         (stopped.status.code(), team.version()),
@@ -280,6 +299,32 @@ fn a_server_of_ones_own_is_deployed_and_rolled_back_by_programs_of_the_team() {
         "the program of the first release runs again: {back:#}"
     );
     assert_ne!(image(&second), image(&first));
+
+    // What was shown and checked is what runs, or nothing.
+    let of_second = second["release"]["tag"].as_str().unwrap();
+    let late = [
+        "rollback",
+        of_second,
+        "--reason",
+        "late",
+        "--planned",
+        planned,
+        "--yes",
+    ];
+    let late = team.xtask(&late);
+    let text = told(&late);
+    assert_eq!(
+        (late.status.code(), team.version()),
+        (Some(3), "1".to_owned()),
+        "{text}"
+    );
+    let newest = back["release"]["tag"].as_str().unwrap();
+    for changed in [
+        format!("the newest release is {newest}, it was {of_second}"),
+        format!("`target` of the plan is \"{of_second}\", it was \"{tag}\""),
+    ] {
+        assert!(text.contains(&changed), "{changed}: {text}");
+    }
 
     // Somebody starts another release past the program: that is drift, and refused.
     let state = team.deployments();
@@ -364,4 +409,35 @@ fn the_conformance_check_asks_what_can_be_asked_and_finds_programs_that_do_not_k
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&tags.stdout), "", "nothing was recorded");
+}
+
+#[test]
+fn a_command_that_fails_keeps_those_of_no_other_list_from_running() {
+    let team = Team::new();
+    std::fs::create_dir(team.state()).unwrap();
+    team.commit("1");
+    let ctx = Context {
+        config: Config::read(&team.clone().join("infrastructure/pipeline.toml")).unwrap(),
+        root: team.clone(),
+        env_name: "production".into(),
+        format: Format::Text,
+        yes: true,
+        started: Instant::now(),
+    };
+    let target = "prod-20260102-030405";
+    let operation = Operation::begin(&ctx, "rollback", target, "test", &target).unwrap();
+    let ran = team.state().join("ran");
+    let after = |name: &str, program: &str| AfterConfig {
+        name: name.into(),
+        command: vec![program.into(), ran.to_str().unwrap().into()],
+        env: Vec::new(),
+        deadline_s: 10,
+    };
+    let of_restore = [after("flush", "false")];
+    let of_rollback = [after("purge", "touch")];
+    let lists = [&of_restore[..], &of_rollback[..]].map(|commands| (Step::UndoAfter, commands));
+    let failed = AfterFailures::of_all(&ctx, &operation, &lists).unwrap();
+    assert!(ran.exists(), "the list after the one that failed");
+    let error = failed.require_none(&operation).unwrap_err().to_string();
+    assert!(error.contains("flush") && !error.contains("purge"), "{error}");
 }

@@ -489,6 +489,13 @@ fn a_thin_crate_builds_the_program_from_its_sources_and_no_manifest_comes_into_t
             && !action.contains("'Cargo.lock'"),
         "{action}"
     );
+    for name in ["package.json", "package-lock.json"] {
+        let file = format!(".github/actions/xtask/{name}");
+        assert!(
+            action.contains(&file) && folder.path().join(&file).is_file(),
+            "{action}"
+        );
+    }
     // The lock file is what the crate needs, with the versions of this repository.
     let mut resolve = Command::new("cargo");
     resolve.args([

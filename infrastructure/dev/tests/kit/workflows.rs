@@ -269,11 +269,11 @@ fn a_signal_to_the_step_reaches_the_program() {
 #[test]
 fn what_npm_installs_is_pinned_and_runs_nothing() {
     let action = std::fs::read_to_string(repository().join(".github/actions/xtask/action.yml")).unwrap();
-    let install = std::fs::read_to_string(repository().join("setup-action/install.sh")).unwrap();
+    let pack = std::fs::read_to_string(repository().join("setup-action/pack.sh")).unwrap();
     let texts = workflows()
         .into_iter()
         .map(|(_, text)| text)
-        .chain([action, install]);
+        .chain([action, pack]);
     let mut count = 0;
     for line in texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()) {
         assert!(!line.contains("npm install"), "{line}");
@@ -290,4 +290,70 @@ fn what_npm_installs_is_pinned_and_runs_nothing() {
     for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
         assert!(package["integrity"].is_string(), "{name} has no hash");
     }
+}
+
+/// In place of gh: artifacts of runs 7 and 6, the newest first; what they hold writes other workflows, and the same.
+const GH: &str = r#"#!/usr/bin/env bash
+set -eu
+case "$1 $2" in
+  "api --paginate")
+    # None of exactly these sources.
+    case $3 in *name=*) ;; *) printf '%s xtask-of-%s true\n' 7 7 6 6 ;; esac ;;
+  "run download")
+    mkdir -p "$9" packed/target/release
+    printf '#!/bin/sh\necho program of %s\nexit %s\n' "$3" $(($3 - 6)) > packed/target/release/xtask
+    chmod +x packed/target/release/xtask
+    tar -czf "$9/xtask.tar.gz" --transform "s|^packed|${PWD#/}|" packed ;;
+esac
+"#;
+
+#[test]
+fn a_rollback_takes_an_earlier_program_that_writes_the_same_workflows_rather_than_a_compiler() {
+    let action = std::fs::read_to_string(repository().join(".github/actions/xtask/action.yml")).unwrap();
+    let (_, step) = action.split_once("      id: prebuilt\n").unwrap();
+    let (step, _) = step.split_once("\n    - name: ").unwrap();
+    let (_, script) = step.split_once("      run: |\n").unwrap();
+    assert!(
+        step.contains("KIND: xtask-ledger-event-1-"),
+        "the form of the ledger"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("step.sh"), script).unwrap();
+    std::fs::write(file("gh"), GH).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(file("gh"), mode).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let outputs = |earlier: &str| {
+        std::fs::write(file("outputs"), "").unwrap();
+        let ended = Command::new("bash")
+            .args(["--noprofile", "--norc", "-eo", "pipefail", "step.sh"])
+            .current_dir(folder.path())
+            .env("PATH", &path)
+            .env("RUNNER_TEMP", file("temp"))
+            .env("GITHUB_OUTPUT", file("outputs"))
+            .env("GITHUB_REPOSITORY", "team/shop")
+            .envs([
+                ("KIND", "xtask"),
+                ("SOURCES", "new"),
+                ("BRANCH", "main"),
+                ("EARLIER", earlier),
+            ])
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        std::fs::read_to_string(file("outputs")).unwrap()
+    };
+    assert_eq!(
+        outputs("false"),
+        "name=xtask-new\n",
+        "a deploy runs its own sources"
+    );
+    assert_eq!(outputs("true"), "name=xtask-new\nfound=true\n");
+    let taken = std::fs::read_to_string(file("target/release/xtask")).unwrap();
+    assert!(taken.contains("program of 6"), "{taken}");
+    let asked = workflow(ROLLBACK)
+        .matches("          earlier: \"true\"\n")
+        .count();
+    assert_eq!(asked, 2, "both jobs of a rollback ask for it");
 }

@@ -1,7 +1,7 @@
 //! Processes of a test environment: none outlives its owner.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -16,6 +16,41 @@ const START_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a process has to end once its standard input is closed, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
+
+/// Runs the command on a terminal, where `change` happens while it asks for a confirmation, before `name` is typed. Gives the exit
+/// code and what was shown after that.
+pub fn confirmed_late(command: &Command, change: impl FnOnce(), name: &str) -> (Option<i32>, String) {
+    const PROMPT: &str = "to confirm: ";
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted: Vec<String> = words.map(|word| format!("'{}'", word.display())).collect();
+    let environment = command
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let mut terminal = Command::new(program(&["script"]))
+        .args(["--quiet", "--return", "--command", &quoted.join(" "), "/dev/null"])
+        .current_dir(command.get_current_dir().expect("a folder"))
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a terminal");
+    let mut shown = Vec::new();
+    let mut screen = terminal.stdout.take().expect("a screen");
+    let mut part = [0; 4096];
+    while !String::from_utf8_lossy(&shown).ends_with(PROMPT) {
+        let count = screen.read(&mut part).expect("the screen is read");
+        assert!(count > 0, "no prompt: {}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&part[..count]);
+    }
+    change();
+    let mut keyboard = terminal.stdin.take().expect("a keyboard");
+    writeln!(keyboard, "{name}").expect("the name is typed");
+    shown.clear();
+    screen.read_to_end(&mut shown).expect("the screen is read");
+    let code = terminal.wait().expect("the terminal ends").code();
+    (code, String::from_utf8_lossy(&shown).into_owned())
+}
 
 /// A process that ends, with all that it started, when this value goes.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use super::Args;
 use crate::backup::BackupFile;
 use crate::commands::confirm::confirm_always;
 use crate::context::Context;
+use crate::operation::basis::DataBasis;
 use crate::report;
 use crate::restore::{self, CopiedInto, CopyPlan, RestoreTarget, Selection};
 
@@ -32,6 +33,7 @@ pub(super) fn copy(
     target: RestoreTarget<'_>,
 ) -> Result<()> {
     let of_target = restore::target_context(ctx, target)?;
+    let basis = DataBasis::read(&of_target)?;
     let plan = restore::plan_copy(ctx, &of_target, backup, selection)?;
     if args.plan {
         return report::emit(ctx.format, "restore-copy-plan/1", &plan, || plan_text(&plan));
@@ -41,7 +43,7 @@ pub(super) fn copy(
         let what = format!("replacing what `{}` on {} has", plan.database, plan.host);
         confirm_always(ctx, &what, &plan.database)?;
     }
-    let done = restore::copy_into(ctx, &of_target, backup, selection, args.options())?;
+    let done = restore::copy_into(ctx, &of_target, backup, selection, args.options(&basis))?;
     report::emit_done(ctx.format, "restore-copy/1", &done, || {
         copied(&done, &address(args, &of_target))
     });

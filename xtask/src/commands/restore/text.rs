@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::report;
 use crate::restore::{
-    DocumentCount, Forgotten, KnownRestore, LossExample, LossPreview, Reinserted, Repaired, RestorePhase,
-    RestorePlan, RestoreUndone, RowLoss, Swapped,
+    DocumentCount, Forgotten, KnownRestore, LossDetail, LossExample, LossPreview, Reinserted, Repaired,
+    RestorePhase, RestorePlan, RestoreUndone, RowLoss, Swapped,
 };
 
 const CAPACITY_HELP: &str = "restore only what is needed (--collection), on a machine near the server";
@@ -205,6 +205,9 @@ pub fn loss_text(loss: &LossPreview, text: &mut String) {
         text.push_str(&report::table(&header, &rows.collect::<Vec<_>>()));
     } else if loss.exact && loss.time_series.is_empty() {
         text.push_str("  every document is live as it is in the backup\n");
+    }
+    if loss.delta == LossDetail::None {
+        text.push_str("  not compared with what is live: what would be lost is counted when it is kept in the rescue file\n");
     }
     for collection in &loss.collections {
         for example in &collection.examples {

@@ -1,47 +1,27 @@
 //! A confirmation waits on a terminal while others act: what the plan stands on is looked at again under the lock.
 
-use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use mongodb::bson::doc;
 use mongodb::sync::Client;
 use rehearsal::test_env::DATABASE;
-use rehearsal::test_env::process::program;
+use rehearsal::test_env::process::confirmed_late;
 use serde_json::Value;
 
 use super::disturbed::Disturbed;
-
-const PROMPT: &str = "to confirm: ";
 
 impl Disturbed {
     /// Runs the command on a terminal, where `change` happens before `name` is typed. Gives what was shown.
     fn confirmed_late(&self, args: &[&str], change: impl FnOnce(), name: &str) -> String {
         let env = &self.case.env;
-        let command = format!("'{}' {}", env.program().display(), args.join(" "));
-        let mut terminal = Command::new(program(&["script"]))
-            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        let mut command = Command::new(env.program());
+        command
+            .args(args)
             .current_dir(env.clone_dir())
             .env_clear()
-            .envs(env.environment())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut shown = Vec::new();
-        let mut screen = terminal.stdout.take().unwrap();
-        let mut part = [0; 4096];
-        while !String::from_utf8_lossy(&shown).ends_with(PROMPT) {
-            let count = screen.read(&mut part).unwrap();
-            assert!(count > 0, "no prompt: {}", String::from_utf8_lossy(&shown));
-            shown.extend_from_slice(&part[..count]);
-        }
-        change();
-        let mut keyboard = terminal.stdin.take().unwrap();
-        writeln!(keyboard, "{name}").unwrap();
-        shown.clear();
-        screen.read_to_end(&mut shown).unwrap();
-        let shown = String::from_utf8_lossy(&shown).into_owned();
-        assert_eq!(terminal.wait().unwrap().code(), Some(3), "{args:?}: {shown}");
+            .envs(env.environment());
+        let (code, shown) = confirmed_late(&command, change, name);
+        assert_eq!(code, Some(3), "{args:?}: {shown}");
         assert!(
             shown.contains("this changed after the plan was made"),
             "{args:?}: {shown}"
