@@ -37,6 +37,8 @@ pub use indexes::{clustered_expiry, create_without_expiry, expiries, is_capped, 
 pub use list::{BackupListing, last_verified, list};
 pub use masked_copy::{CopyTarget, MaskedCopy, Masks, copy_masked};
 pub use open::{base_of, copy_archive, identities, open_archive};
-pub use restorable::{Restorable, live_problem, restorable, restorable_live};
+pub use restorable::{
+    Restorable, live_problem, missing_rights, needed_bytes, restorable, restorable_live, room_problem,
+};
 pub use room::room_bytes;
 pub use verify::verify;

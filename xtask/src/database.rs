@@ -11,6 +11,7 @@ mod normal_form;
 mod oplog;
 mod raw_id;
 mod scan;
+mod search_indexes;
 mod stream;
 mod unreachable;
 
@@ -33,6 +34,7 @@ pub use inventory::{Digests, Listed};
 pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::{OplogAccess, refusal};
 pub use raw_id::{RawId, shown_document};
+pub use search_indexes::SearchIndex;
 pub use stream::{ChangesDuring, Following};
 
 /// How long a server may take to be found, where the connection string has no time for it.

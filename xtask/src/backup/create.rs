@@ -143,6 +143,12 @@ fn take(
     ensure_not_empty(&stored, options)?;
     if let Some(database) = only {
         warnings.extend(not_restorable(namespaces, database));
+        let bytes = namespaces.iter().map(|n| n.bytes).sum();
+        for why in source.server_problems(bytes)? {
+            let warning = format!("`cargo xtask restore` cannot restore this backup now: {why}");
+            report::progress(&format!("warning: {warning}"));
+            warnings.push(warning);
+        }
     }
     let documents: u64 = namespaces.iter().map(|n| n.documents).sum();
     report::progress(&format!(
@@ -159,6 +165,7 @@ fn take(
     metadata.recipients = keys.configured;
     metadata.kind_reason = reason;
     metadata.warnings.append(&mut warnings);
+    metadata.search_indexes = source.search_indexes(&after)?;
     let backup = seal(ctx, first, partial, stored, metadata, &keys.identities)?;
     timings.verify_ms = elapsed_ms(step);
     Ok((backup, timings))

@@ -3,15 +3,35 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use mongodb::bson::Document;
 
 use super::indexes::clustered_expiry;
 use crate::archive::names::{STORED_FUNCTIONS, restore_problems};
-use crate::database::{Buildable, backup_inventory, document_of_json, index_problems};
+use crate::database::{
+    Buildable, Digests, Live, Privileges, Space, backup_inventory, document_of_json, index_problems,
+};
 use crate::domain::inventory::{is_application, is_reserved};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::restore_name;
+use crate::report;
 use crate::tools::mongorestore::MAX_EXCLUDED;
+
+/// What a restore does with the database, as the server's roles name it.
+const NEEDED_ACTIONS: [&str; 8] = [
+    "find",
+    "insert",
+    "createCollection",
+    "createIndex",
+    "dropCollection",
+    "renameCollectionSameDB",
+    "collMod",
+    "listCollections",
+];
+/// The second copy needs room for its documents and indexes; the server compresses, so this is generous.
+const SPACE_FACTOR_PERCENT: u64 = 130;
+/// The option of a collection with Queryable Encryption.
+const ENCRYPTED: &str = "encryptedFields";
 
 /// What a backup holds that a restore does not restore.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +59,9 @@ pub fn restorable(namespaces: &[NamespaceRecord], database: &str) -> Restorable 
             let (from, name) = (&namespace.database, &namespace.collection);
             found.namespace(from, name, namespace.kind, database);
             found.recorded_indexes(namespace, database);
+            if namespace.options.get(ENCRYPTED).is_some() {
+                found.encrypted(name);
+            }
         }
     }
     let left_out = namespaces
@@ -53,19 +76,72 @@ pub fn restorable(namespaces: &[NamespaceRecord], database: &str) -> Restorable 
     found
 }
 
-/// Checks what is live, before there is a backup of it. What restores left, and what the server keeps, is no part of one.
-pub fn restorable_live(
-    database: &str,
-    collections: impl Iterator<Item = (String, NamespaceKind, Vec<Document>)>,
-) -> Restorable {
+/// Checks what is live, before there is a backup of it, and the server itself. What restores left, and what the server keeps, is no
+/// part of a backup.
+pub fn restorable_live(live: &Live) -> Result<Restorable> {
     let mut found = Restorable::default();
-    for (name, kind, indexes) in collections {
-        if is_application(&name) || name == STORED_FUNCTIONS {
-            found.namespace(database, &name, kind, database);
-            found.indexes(&name, &indexes);
+    let database = live.name();
+    let by_router = live.is_router()?;
+    for (name, listed) in live.listed()? {
+        if !is_application(&name) && name != STORED_FUNCTIONS {
+            continue;
+        }
+        found.namespace(database, &name, listed.kind, database);
+        if listed.options.contains_key(ENCRYPTED) {
+            found.encrypted(&name);
+        }
+        if listed.kind == NamespaceKind::Collection {
+            found.indexes(&name, &live.indexes(&name)?);
+            if by_router && live.is_sharded(&name)? {
+                found.sharded(&name);
+            }
         }
     }
-    found
+    let facts = live.inventory(Digests::None)?.collections;
+    let bytes = facts.values().map(|facts| facts.bytes).sum();
+    for why in server_problems(live, bytes)? {
+        found.problem(why);
+    }
+    Ok(found)
+}
+
+/// What the server, or the rights of this user, lack for a restore of so many bytes of documents.
+pub fn server_problems(live: &Live, bytes: u64) -> Result<Vec<String>> {
+    let room = room_problem(live.space()?, needed_bytes(bytes));
+    Ok(missing_rights(live).into_iter().chain(room).collect())
+}
+
+/// Room that the second copy needs.
+pub const fn needed_bytes(bytes: u64) -> u64 {
+    bytes.saturating_mul(SPACE_FACTOR_PERCENT) / 100
+}
+
+/// Why the second copy has no room, where the server reports its own.
+pub fn room_problem(space: Option<Space>, needed_bytes: u64) -> Option<String> {
+    let free_bytes = space?.free_bytes;
+    (free_bytes < needed_bytes).then(|| {
+        format!(
+            "the second copy needs about {}, the server has {}",
+            report::bytes(needed_bytes),
+            report::bytes(free_bytes)
+        )
+    })
+}
+
+/// What this user may not do, and a restore does.
+pub fn missing_rights(live: &Live) -> Option<String> {
+    let Privileges::Actions(actions) = live.privileges() else {
+        return None;
+    };
+    let missing = NEEDED_ACTIONS.iter().filter(|action| !actions.contains(**action));
+    let missing: Vec<&str> = missing.copied().collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "the database user may not {} on `{}` (Atlas: give it `readWriteAnyDatabase` and `dbAdmin`)",
+            missing.join(", "),
+            live.name()
+        )
+    })
 }
 
 /// Why a collection of this name cannot be moved aside.
@@ -80,6 +156,20 @@ impl Restorable {
         if !self.problems.contains(&text) {
             self.problems.push(text);
         }
+    }
+
+    fn encrypted(&mut self, collection: &str) {
+        self.problem(format!(
+            "`{}` has Queryable Encryption: its collections of metadata belong to its own number, which a restored one has not",
+            collection.escape_debug()
+        ));
+    }
+
+    fn sharded(&mut self, collection: &str) {
+        self.problem(format!(
+            "`{}` is sharded, and a restored one would not be",
+            collection.escape_debug()
+        ));
     }
 
     /// What a backup has of the indexes of a collection, and of the expiry of one that is itself an index.
@@ -186,6 +276,7 @@ mod tests {
         ];
         assert_eq!(of_before.altered, named);
         let clustered = json!({ "clusteredIndex": true, "expireAfterSeconds": nan });
+        let encrypted = json!({ "encryptedFields": { "fields": [] } });
         for (options, list, why) in [
             (
                 json!({}),
@@ -202,6 +293,7 @@ mod tests {
                 json!([{ "key": { "a": { "$oid": 7 } }, "name": "a" }]),
                 "not readable",
             ),
+            (encrypted, json!([]), "has Queryable Encryption"),
             (clustered, json!([]), "no server takes the expiry NaN of `shop.c`"),
         ] {
             let found = indexes(&options, &list);

@@ -53,6 +53,17 @@ impl Live {
         self.command(&doc! { "hello": 1 })
     }
 
+    /// Whether it is a router of a sharded cluster.
+    pub fn is_router(&self) -> Result<bool> {
+        Ok(self.hello()?.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"))
+    }
+
+    /// Whether a router has this collection on several shards.
+    pub fn is_sharded(&self, collection: &str) -> Result<bool> {
+        let stats = self.command(&doc! { "collStats": collection })?;
+        Ok(stats.get_bool("sharded").unwrap_or(false))
+    }
+
     /// Names of the databases that our user may see.
     pub fn databases(&self) -> Result<Vec<String>> {
         let names = self.ask(|client, _| client.list_database_names().run());

@@ -70,7 +70,7 @@ impl Live {
     }
 
     /// All that a command with a cursor lists: a few answers, each small.
-    fn all_of(&self, command: &Document) -> Result<Vec<Document>> {
+    pub(super) fn all_of(&self, command: &Document) -> Result<Vec<Document>> {
         let command = command.clone();
         let listed = self.ask(move |_, database| {
             let mut cursor = database.run_cursor_command(command.clone()).run()?;

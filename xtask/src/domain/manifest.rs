@@ -1,8 +1,11 @@
 //! What is known about a backup: `manifest.json` inside it, `backup-metadata.json` beside it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::content_digest::ContentDigest;
@@ -78,9 +81,9 @@ pub struct NamespaceRecord {
     pub crc: String,
     pub content_digest: ContentDigest,
     /// Collection options as mongodump wrote them (canonical extended JSON).
-    pub options: serde_json::Value,
+    pub options: Value,
     /// Indexes as mongodump wrote them (canonical extended JSON).
-    pub indexes: Vec<serde_json::Value>,
+    pub indexes: Vec<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
 }
@@ -151,6 +154,9 @@ pub struct BackupMetadata {
     pub archive_bytes: u64,
     pub documents: u64,
     pub namespaces: Vec<NamespaceRecord>,
+    /// Search indexes of Atlas by collection, as the server listed them: no dump has them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub search_indexes: BTreeMap<String, Vec<Value>>,
     /// Last successful check of the whole file; a backup without one does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<DateTime<Utc>>,
@@ -240,6 +246,7 @@ impl BackupMetadata {
             archive_bytes: manifest.archive_bytes,
             documents: manifest.namespaces.iter().map(|n| n.documents).sum(),
             namespaces: manifest.namespaces.clone(),
+            search_indexes: BTreeMap::new(),
             verified: None,
             storage: Vec::new(),
             warnings: Vec::new(),

@@ -20,6 +20,8 @@ use crate::operation::ledger::Ledger;
 use crate::operation::new_operation_id;
 use crate::wait::elapsed_ms;
 
+/// A renaming ends them (MongoDB manual, "Change Events": `invalidate`).
+const STREAMS: &str = "end where they watch a collection that is restored, and so do triggers of Atlas: start them again afterwards";
 const QUIESCED: &str = "kept away by the hooks of pipeline.toml during the swap; what they write before it is kept in __old_ \
                         collections and in the rescue file";
 const WRITING_ON: &str = "continue; what they write before the swap is kept in __old_ collections and in the rescue file, \
@@ -57,6 +59,7 @@ pub struct RestorePlan {
     pub basis: DataBasis,
     /// What happens to writes during the restore.
     pub writers: &'static str,
+    pub change_streams: &'static str,
     #[serde(flatten)]
     pub preflight: RestorePreflight,
 }
@@ -115,6 +118,7 @@ impl RestorePlan {
             estimate: estimate(&live, &sizes, reading, &ledger)?,
             basis: DataBasis::of(Some(&ledger), now.schema_fingerprint().ok()),
             writers: if options.quiesce { QUIESCED } else { WRITING_ON },
+            change_streams: STREAMS,
             preflight,
         })
     }

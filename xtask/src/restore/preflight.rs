@@ -9,12 +9,14 @@ use serde::Serialize;
 use super::context::connect;
 use super::left_alone::dependent_views;
 use super::leftovers::leftovers;
+use super::prepare::search_indexes;
 use super::preview::LossPreview;
 use super::rescue::is_rescue;
 use super::selection::Selection;
-use crate::backup::{self, BackupFile, live_problem, restorable};
+use crate::backup::{self, BackupFile, live_problem, missing_rights, needed_bytes, restorable, room_problem};
 use crate::context::Context;
-use crate::database::{Listed, Live, Privileges, Space};
+use crate::database::{Listed, Live, Space};
+use crate::domain::inventory::is_application;
 use crate::domain::ledger::LedgerState;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::domain::operation::OperationId;
@@ -22,20 +24,6 @@ use crate::error::catalogue::restore as errors;
 use crate::operation::new_operation_id;
 use crate::storage::directory::free_bytes;
 use crate::tools::mongorestore::MAX_EXCLUDED;
-
-/// What a restore does with the database, as the server's roles name it.
-const NEEDED_ACTIONS: [&str; 8] = [
-    "find",
-    "insert",
-    "createCollection",
-    "createIndex",
-    "dropCollection",
-    "renameCollectionSameDB",
-    "collMod",
-    "listCollections",
-];
-/// The second copy needs room for its documents and indexes; the server compresses, so this is generous.
-const SPACE_FACTOR_PERCENT: u64 = 130;
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -68,7 +56,9 @@ pub fn preflight(
     let listed = live.listed()?;
     found.backup(live, &listed, backup, selection);
     found.timeseries(&listed, live.name(), &backup.metadata.namespaces, selection);
+    found.sharded(live, &listed, selection)?;
     found.dependent_views(&listed, selection);
+    found.search_indexes(live, backup, selection)?;
     found.versions(live, backup)?;
     found.leftovers(live, operation)?;
     found.roles(live);
@@ -226,6 +216,23 @@ impl RestorePreflight {
         }
     }
 
+    /// What Atlas builds beside the collections, and what ends with a collection that is replaced.
+    fn search_indexes(&mut self, live: &Live, backup: &BackupFile, selection: &Selection) -> Result<()> {
+        let own = selection.of(&backup.metadata.namespaces, live.name());
+        let names: Vec<String> = own
+            .filter(|n| n.kind == NamespaceKind::Collection)
+            .map(|n| n.collection.clone())
+            .collect();
+        for (collection, indexes) in search_indexes(live, backup, &names)? {
+            let indexes: Vec<String> = indexes.into_iter().map(|index| index.name).collect();
+            self.warn(format!(
+                "search indexes of `{collection}` ({}) are built on the restored collection, and waited for, before it is live",
+                indexes.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     /// The server can rename no time-series collection: one that has the name of a collection of the backup cannot make room.
     fn timeseries(
         &mut self,
@@ -274,21 +281,7 @@ impl RestorePreflight {
     }
 
     fn roles(&mut self, live: &Live) {
-        let Privileges::Actions(actions) = live.privileges() else {
-            return;
-        };
-        let missing: Vec<&str> = NEEDED_ACTIONS
-            .iter()
-            .filter(|action| !actions.contains(**action))
-            .copied()
-            .collect();
-        if !missing.is_empty() {
-            self.problem(format!(
-                "the database user may not {} on `{}` (Atlas: give it `readWriteAnyDatabase` and `dbAdmin`)",
-                missing.join(", "),
-                live.name()
-            ));
-        }
+        missing_rights(live).into_iter().for_each(|why| self.problem(why));
     }
 
     fn index_builds(&mut self, builds: Option<Vec<String>>) {
@@ -306,21 +299,39 @@ impl RestorePreflight {
         let records = backup.metadata.namespaces.iter();
         let restored = records.filter(|n| selection.has(&n.collection));
         let bytes: u64 = restored.map(|n| n.bytes).sum();
-        let needed_bytes = bytes.saturating_mul(SPACE_FACTOR_PERCENT) / 100;
+        let needed_bytes = needed_bytes(bytes);
         let free_bytes = space.map(|space| space.free_bytes);
         self.storage = StorageNeed {
             needed_bytes,
             free_bytes,
         };
-        match free_bytes {
-            None => self.warn("the server does not report its free space for the second copy".into()),
-            Some(free) if free < needed_bytes => self.problem(format!(
-                "the second copy needs about {}, the server has {}",
-                crate::report::bytes(needed_bytes),
-                crate::report::bytes(free)
-            )),
-            Some(_) => {}
+        if free_bytes.is_none() {
+            self.warn("the server does not report its free space for the second copy".into());
         }
+        room_problem(space, needed_bytes)
+            .into_iter()
+            .for_each(|why| self.problem(why));
+    }
+
+    /// A restored collection would be on one shard.
+    fn sharded(
+        &mut self,
+        live: &Live,
+        listed: &BTreeMap<String, Listed>,
+        selection: &Selection,
+    ) -> Result<()> {
+        if !live.is_router()? {
+            return Ok(());
+        }
+        let own = listed.iter().filter(|(name, listed)| {
+            listed.kind == NamespaceKind::Collection && is_application(name) && selection.has(name)
+        });
+        for (name, _) in own {
+            if live.is_sharded(name)? {
+                self.problem(format!("`{name}` is sharded, and a restored one would not be"));
+            }
+        }
+        Ok(())
     }
 }
 

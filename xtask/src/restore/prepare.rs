@@ -1,5 +1,6 @@
 //! Everything before the swap: the backup is restored beside the live collections and proved equal. Nothing live changes.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,6 +14,7 @@ use super::journal::{PlannedRestore, RestoreRecord};
 use super::names::{self, Role};
 use super::preflight::preflight;
 use crate::backup::BackupFile;
+use crate::database::{Live, SearchIndex};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
 use crate::report;
@@ -75,6 +77,29 @@ impl<'a> Restore<'a> {
     }
 }
 
+/// The search indexes that these collections must have: those of the backup, and where it has none on record (earlier versions
+/// had not) those that are live.
+pub(super) fn search_indexes(
+    live: &Live,
+    backup: &BackupFile,
+    collections: &[String],
+) -> Result<BTreeMap<String, Vec<SearchIndex>>> {
+    let recorded = &backup.metadata.search_indexes;
+    if recorded.is_empty() {
+        return live.search_indexes(collections.iter().map(String::as_str));
+    }
+    let wanted = recorded.iter().filter(|(name, _)| collections.contains(name));
+    let wanted = wanted.map(|(name, indexes)| {
+        let indexes = indexes.iter().cloned().map(serde_json::from_value);
+        let indexes: Result<Vec<SearchIndex>, _> = indexes.collect();
+        Ok((
+            name.clone(),
+            indexes.context("a search index of the backup is not readable")?,
+        ))
+    });
+    wanted.collect()
+}
+
 impl Prepared<'_> {
     /// What an operation records of the shadow.
     pub fn facts(&self) -> ShadowFacts {
@@ -86,7 +111,7 @@ impl Prepared<'_> {
     fn fill_shadow(&mut self) -> Result<()> {
         self.restore.journal.write(&RestoreRecord::ShadowBegun)?;
         if self.stands()? {
-            return Ok(());
+            return self.make_search_indexes();
         }
         self.restore
             .drop_shadow()
@@ -116,7 +141,21 @@ impl Prepared<'_> {
         );
         self.restore.journal.write(&RestoreRecord::ShadowCompared {
             ms: elapsed_ms(started),
-        })
+        })?;
+        self.make_search_indexes()
+    }
+
+    /// Search indexes hang on the collection and not on its name: the restored ones get theirs before they are live, and each can
+    /// be queried by then.
+    fn make_search_indexes(&self) -> Result<()> {
+        let restore = &self.restore;
+        let names: Vec<String> = self.collections().collect();
+        for (collection, indexes) in search_indexes(&restore.live, &self.backup, &names)? {
+            let _ticker = report::Ticker::start(format!("building the search indexes of `{collection}`"));
+            let shadow = names::shadow(&restore.operation, &collection);
+            restore.live.make_search_indexes(&shadow, &indexes)?;
+        }
+        Ok(())
     }
 
     /// Whether an earlier process of the operation, on whichever machine, has filled the shadow collections: where they are

@@ -336,10 +336,65 @@ fn a_small_tier_that_refuses_options_is_backed_up_restored_and_undone() {
     ];
     env.command(doc! { "createIndexes": "users", "indexes": indexes.to_vec() });
     env.proxy.as_ref().unwrap().become_small_tier();
+    let backup = env.backup();
+    let backup = backup.to_str().unwrap();
+    env.ok(&["backup", "verify", backup]);
+    let plan = env.ok(&["restore", backup, "--plan"]);
+    assert_eq!(plan["problems"], serde_json::json!([]), "{plan}");
+    let unknown = plan["warnings"].to_string();
+    assert!(
+        unknown.contains("free space") && unknown.contains("index is being built"),
+        "{unknown}"
+    );
     there_and_back(&env, || {
         env.collection("users")
             .insert_one(doc! { "_id": 2 })
             .run()
             .unwrap();
     });
+}
+
+/// A local server has no search.
+#[test]
+fn search_indexes_are_recorded_and_made_on_the_restored_collection_before_it_is_live() {
+    let env = RestoreEnv::behind_proxy();
+    let insert = |id: i32| {
+        env.collection("users")
+            .insert_one(doc! { "_id": id })
+            .run()
+            .unwrap()
+    };
+    insert(1);
+    let proxy = env.proxy.as_ref().unwrap();
+    let definition = doc! { "mappings": { "dynamic": true } };
+    proxy.become_searchable(
+        "users",
+        doc! { "name": "by text", "type": "search", "definition": definition },
+    );
+    let created = env.ok(&["backup"]);
+    let recorded = &created["metadata"]["search_indexes"]["users"][0];
+    assert_eq!(recorded["definition"]["mappings"]["dynamic"], true, "{created}");
+    let backup = created["metadata"]["id"].as_str().unwrap();
+    insert(2);
+    let plan = env.ok(&["restore", backup, "--plan"]);
+    assert!(
+        plan["warnings"]
+            .to_string()
+            .contains("search indexes of `users` (by text)"),
+        "{plan}"
+    );
+    assert!(
+        plan["change_streams"].as_str().unwrap().starts_with("end where"),
+        "{plan}"
+    );
+
+    let restored = env.ok(&["restore", backup]);
+    let operation = restored["operation"].as_str().unwrap();
+    let kept = format!("__old_{operation}_users");
+    let both = std::collections::BTreeMap::from(
+        ["users".to_owned(), kept].map(|name| (name, vec!["by text".to_owned()])),
+    );
+    assert_eq!(proxy.searchable(), both);
+    env.ok(&["restore", "--undo", operation]);
+    assert_eq!(proxy.searchable()["users"], ["by text"]);
 }

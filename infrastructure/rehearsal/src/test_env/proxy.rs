@@ -3,12 +3,13 @@
 //!
 //! It knows so much of the protocol that a fault hits a command of ours, and not the driver's own "are you there?".
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Document, doc, serialize_to_vec};
+use mongodb::bson::{Document, deserialize_from_slice, doc, serialize_to_vec};
 
 /// Header of every message: its length, two numbers, and its kind.
 const HEADER_BYTES: usize = 16;
@@ -26,11 +27,13 @@ const OF_THE_DRIVER: [&str; 6] = [
     "killCursors",
 ];
 /// What Atlas's small tiers refuse: the command, and the bytes in it (a field of BSON) that they refuse it for.
-const OF_SMALL_TIERS: [(&str, &[u8]); 4] = [
+const OF_SMALL_TIERS: [(&str, &[u8]); 6] = [
     ("find", b"\x08noCursorTimeout\0"),
     ("createIndexes", b"\x10v\0"),
     ("createIndexes", b"\x10w\0"),
     ("dbStats", b"\x10dbStats\0"),
+    ("aggregate", b"$currentOp\0"),
+    ("find", b"find\0\x09\0\0\0oplog.rs\0"),
 ];
 /// How long a connection that breaks stays broken.
 pub const BROKEN: Duration = Duration::from_secs(5);
@@ -78,6 +81,8 @@ struct State {
     small_tier: bool,
     /// The collection that is listed as a time-series collection.
     timeseries: Option<String>,
+    /// The search indexes by collection, where the server is one of Atlas's; how often each was listed.
+    search: Option<BTreeMap<String, Vec<(Document, u32)>>>,
     fault: Option<Fault>,
     /// When a connection that breaks stands again.
     until: Option<Instant>,
@@ -140,6 +145,22 @@ impl Proxy {
     /// From here on the server is one of Atlas's small tiers.
     pub fn become_small_tier(&self) {
         lock(&self.state).small_tier = true;
+    }
+
+    /// From here on the server has search indexes: this one of this collection.
+    pub fn become_searchable(&self, collection: &str, index: Document) {
+        let indexes = BTreeMap::from([(collection.to_owned(), vec![(index, 1)])]);
+        lock(&self.state).search = Some(indexes);
+    }
+
+    /// The names of the search indexes by collection.
+    pub fn searchable(&self) -> BTreeMap<String, Vec<String>> {
+        let state = lock(&self.state);
+        let named = |(index, _): &(Document, u32)| index.get_str("name").expect("a name").to_owned();
+        let search = state.search.iter().flatten();
+        search
+            .map(|(name, indexes)| (name.clone(), indexes.iter().map(named).collect()))
+            .collect()
     }
 
     /// From here on this collection is listed as a time-series collection, of which a local server has none.
@@ -232,6 +253,14 @@ impl Connection {
                 (&self.client).write_all(&answer)?;
                 continue;
             }
+            let answer = lock(state)
+                .search
+                .as_mut()
+                .and_then(|search| search_answer(search, &message));
+            if let Some(answer) = answer {
+                (&self.client).write_all(&answer_to(&message, &answer))?;
+                continue;
+            }
             if is_ours(&message) {
                 let mut state = lock(state);
                 let once = state.fault.take_if(|fault| fault.is_once());
@@ -297,6 +326,47 @@ fn refusal(message: &[u8]) -> Option<Vec<u8>> {
         message,
         &doc! { "ok": 0, "errmsg": what, "code": 8000, "codeName": "AtlasError" },
     ))
+}
+
+/// What Atlas answers about search indexes. They belong to the collection: a renaming takes them along, a drop ends them. A new one
+/// can be queried from the second time on that it is listed.
+fn search_answer(search: &mut BTreeMap<String, Vec<(Document, u32)>>, message: &[u8]) -> Option<Document> {
+    let command: Document = deserialize_from_slice(message.get(NAME_AT - 5..)?).ok()?;
+    let (name, value) = command.iter().next()?;
+    let collection = value.as_str()?.to_owned();
+    match name.as_str() {
+        "renameCollection" => {
+            let without_database = |name: &str| name.split_once('.').map(|(_, name)| name.to_owned());
+            let indexes = search.remove(&without_database(&collection)?)?;
+            search.insert(without_database(command.get_str("to").ok()?)?, indexes);
+            None
+        }
+        "drop" => search.remove(&collection).and(None),
+        "createSearchIndexes" => {
+            let indexes = command.get_array("indexes").ok()?.iter();
+            let indexes = indexes.filter_map(|index| Some((index.as_document()?.clone(), 0)));
+            search.entry(collection).or_default().extend(indexes);
+            Some(doc! { "ok": 1, "indexesCreated": [] })
+        }
+        "aggregate" => {
+            let stage = command.get_array("pipeline").ok()?.first()?.as_document()?;
+            stage.get_document("$listSearchIndexes").ok()?;
+            let listed = search.entry(collection.clone()).or_default().iter_mut();
+            let listed: Vec<Document> = listed
+                .map(|(index, times)| {
+                    *times += 1;
+                    doc! {
+                        "name": index.get_str("name").expect("a name"), "type": index.get_str("type").expect("a type"),
+                        "latestDefinition": index.get_document("definition").expect("a definition"),
+                        "queryable": *times > 1, "status": if *times > 1 { "READY" } else { "PENDING" },
+                    }
+                })
+                .collect();
+            let of = format!("{}.{collection}", command.get_str("$db").ok()?);
+            Some(doc! { "ok": 1, "cursor": { "id": 0_i64, "ns": of, "firstBatch": listed } })
+        }
+        _ => None,
+    }
 }
 
 /// Names the type of this collection in the answer to `listCollections`; both words have as many letters.

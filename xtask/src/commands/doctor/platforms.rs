@@ -7,7 +7,6 @@ use crate::backup;
 use crate::config::{BackendConfig, FrontendConfig};
 use crate::context::Context;
 use crate::database::{Digests, Live};
-use crate::domain::manifest::NamespaceKind;
 use crate::domain::parts::about;
 use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
@@ -163,15 +162,7 @@ fn capacity(ctx: &Context, live: &Live) -> Result<Line> {
 
 /// What is live and no restore can put back, before a backup is needed.
 fn restorable(live: &Live) -> Result<Vec<Line>> {
-    let mut collections = Vec::new();
-    for (name, listed) in live.listed()? {
-        let indexes = match listed.kind {
-            NamespaceKind::Collection => live.indexes(&name)?,
-            _ => Vec::new(),
-        };
-        collections.push((name, listed.kind, indexes));
-    }
-    let found = backup::restorable_live(live.name(), collections.into_iter());
+    let found = backup::restorable_live(live)?;
     let fix = "rename or move the collection, or recreate the index; `mongorestore` restores what it can of such a backup";
     let lines = found.problems.into_iter().chain(found.left_alone);
     let mut lines: Vec<Line> = lines.map(|why| Line::warning("restorable", why, fix)).collect();

@@ -22,6 +22,7 @@ pub(super) fn plan(plan: &RestorePlan) -> String {
     );
     loss_text(&plan.loss, &mut text);
     writeln!(text, "  writers: {}", plan.writers).expect("writing to a string");
+    writeln!(text, "  change streams: {}", plan.change_streams).expect("writing to a string");
     let storage = plan.preflight.storage;
     let free = storage.free_bytes.map_or_else(
         || "does not report its free space".into(),

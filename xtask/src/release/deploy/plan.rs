@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kept;
 use crate::approval;
-use crate::backup::{encryption, off_machine};
+use crate::backup::{self, encryption, off_machine};
 use crate::config::OnUnhealthy;
 use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::migration::ChangedMigration;
@@ -26,6 +26,7 @@ use crate::release::platforms::Platforms;
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
+use crate::restore;
 use crate::setup::protection;
 use crate::tools::git::Git;
 
@@ -115,6 +116,7 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     if let Some(mongodb) = &ctx.env().mongodb {
         preflight.check("the database's secret", ctx.connection_string(&mongodb.uri));
         preflight.check("the backup's keys", encryption::check(ctx));
+        notes.extend(not_restorable(ctx));
     }
     preflight.check("the health checks", health::check_for_release(ctx));
     preflight.check("the migrations", migrations::require(ctx, &git, &commit));
@@ -161,6 +163,25 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         notes,
     };
     Ok((plan, releases))
+}
+
+/// What is live and no rollback could put back, before the release: the same check as `doctor`'s. A database that cannot be asked
+/// stops the backup of the deploy, which reports it.
+fn not_restorable(ctx: &Context) -> Vec<String> {
+    let found = restore::connect(ctx).and_then(|live| backup::restorable_live(&live));
+    match found {
+        Ok(found) => {
+            let problems = found.problems.into_iter();
+            let problems = problems.map(|why| format!("a rollback could not restore the data: {why}"));
+            problems.chain(found.left_alone).collect()
+        }
+        Err(error) => {
+            report::progress(&format!(
+                "note: whether the data could be restored is not known: {error:#}"
+            ));
+            Vec::new()
+        }
+    }
 }
 
 fn check_repository(ctx: &Context, git: &Git, preflight: &mut Preflight) {
