@@ -147,7 +147,7 @@ pub(super) fn preview_of(
             structure: Vec::new(),
             delta: detail,
             exact: false,
-            not_compared: Vec::new(),
+            time_series: Vec::new(),
         });
     }
     let live = connect(ctx)?;

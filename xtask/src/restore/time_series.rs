@@ -29,7 +29,7 @@ pub(super) fn stay(
         .collect();
     let digests = match detail {
         LossDetail::Full => Digests::Full,
-        LossDetail::Counts => Digests::Structure,
+        LossDetail::Counts | LossDetail::None => Digests::Structure,
     };
     let found = live.inventory_of(digests, |name| {
         let is_series = listed
