@@ -5,7 +5,7 @@ pub mod adopted;
 mod jobs;
 mod meanwhile;
 pub mod release_and_rollback;
-mod set;
+pub mod set;
 
 use std::time::{Duration, Instant};
 

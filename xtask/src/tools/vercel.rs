@@ -22,6 +22,7 @@ use crate::config;
 use crate::context::Context;
 use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, OF_NODE, shell_in};
+use crate::report;
 use crate::secret::Secret;
 use crate::tools::fault;
 use crate::wait;
@@ -145,6 +146,9 @@ impl Vercel {
             .run()
             .context("cannot build the frontend")?;
         build::check_output(folder)?;
+        if let Some(note) = build::size_note(folder)? {
+            report::progress(&note);
+        }
         let (ours, sha) = (format!("release={release}"), format!("gitSha={commit}"));
         let answer: Value = run(cmd!(
             sh,

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::{Case, say, tag_of};
+use crate::test_env::platform::Addresses;
 
 /// What takes the place of the environment's platforms in pipeline.toml.
 const PARTS: &str = r#"
@@ -65,8 +66,8 @@ database = "sample"
 secret = "PROD_JWT_SECRET"
 railway = "JWT_SECRET"
 "#;
-/// The second frontend's page is checked too.
-const CHECK: &str = r#"
+/// The second frontend's page is checked too, in health.toml.
+pub const CHECK: &str = r#"
 [check.admin-page]
 group = "performance"
 retry = { for_s = 10 }
@@ -133,19 +134,10 @@ impl Case<'_> {
     }
 
     fn configure(&self, folder: &Path) -> Result<()> {
-        let addresses = &self.env.addresses;
         let pipeline = folder.join("pipeline.toml");
         let text = std::fs::read_to_string(&pipeline)?;
-        let (head, _) = text
-            .split_once("[environments.production.railway]")
-            .context("the pipeline has no platform")?;
-        let head = head.replace("pipeline/1", "pipeline/2");
-        let head = head.replace("backend/migrations", "apps/api/migrations");
-        let parts = PARTS
-            .replace("{{backend}}", &addresses.backend)
-            .replace("{{frontend}}", &addresses.frontend)
-            .replace("{{admin}}", &addresses.others["prj_admin"]);
-        std::fs::write(&pipeline, format!("{head}{parts}"))?;
+        let text = pipeline_of_set(&text, &self.env.addresses)?;
+        std::fs::write(&pipeline, text)?;
         let health = folder.join("health.toml");
         let text = std::fs::read_to_string(&health)?;
         std::fs::write(&health, format!("{text}{CHECK}"))?;
@@ -265,6 +257,20 @@ impl Case<'_> {
             .read_json()?;
         Ok(health["version"].as_str().unwrap_or_default().to_owned())
     }
+}
+
+/// The pipeline of the sample application with three backends and two frontends in the place of one of each.
+pub fn pipeline_of_set(one_of_each: &str, addresses: &Addresses) -> Result<String> {
+    let (head, _) = one_of_each
+        .split_once("[environments.production.railway]")
+        .context("the pipeline has no platform")?;
+    let head = head.replace("pipeline/1", "pipeline/2");
+    let head = head.replace("backend/migrations", "apps/api/migrations");
+    let parts = PARTS
+        .replace("{{backend}}", &addresses.backend)
+        .replace("{{frontend}}", &addresses.frontend)
+        .replace("{{admin}}", &addresses.others["prj_admin"]);
+    Ok(format!("{head}{parts}"))
 }
 
 /// The recorded deployment of each part.

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::error::catalogue::tools as errors;
+use crate::report;
 use crate::secret::Secret;
 
 /// The variables that `vercel pull` writes and `vercel build` reads.
@@ -15,6 +16,9 @@ const UNREADABLE: &str = "[SENSITIVE]";
 const OUTPUT: &str = ".vercel/output";
 /// What an output consists of; one that has none of them serves nothing.
 const PARTS: [&str; 3] = ["static", "functions", "services"];
+/// What an upload by the command line program may be, before compression (vercel.com/docs/limits, "Static file uploads"); other plans
+/// have no limit.
+const LIMITS: [(u64, &str); 2] = [(100_000_000, "Hobby"), (1_000_000_000, "Pro")];
 /// Variables whose names begin so are written into the pages at the build.
 const PUBLIC: [&str; 9] = [
     "NEXT_PUBLIC_",
@@ -87,6 +91,31 @@ pub(super) fn check_output(folder: &Path) -> Result<()> {
     }
 }
 
+/// How much is uploaded, where the platform may refuse it by its plan. The number of files does not count: they go as one archive.
+pub(super) fn size_note(folder: &Path) -> Result<Option<String>> {
+    let bytes = bytes_below(&folder.join(OUTPUT))?;
+    let limit = LIMITS.iter().rev().find(|(limit, _)| bytes > *limit);
+    Ok(limit.map(|(limit, plan)| {
+        let (bytes, limit) = (report::bytes(bytes), report::bytes(*limit));
+        format!("the built frontend is {bytes}, and Vercel takes {limit} on its plan {plan}: nothing is live yet if it refuses the upload")
+    }))
+}
+
+/// The size of all files below a folder; links are not followed, as they are not by the upload.
+fn bytes_below(folder: &Path) -> Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder).context("cannot list the output of the build")? {
+        let entry = entry.context("cannot list the output of the build")?;
+        let metadata = entry.metadata().context("cannot list the output of the build")?;
+        sum += if metadata.is_dir() {
+            bytes_below(&entry.path())?
+        } else {
+            metadata.len()
+        };
+    }
+    Ok(sum)
+}
+
 /// The first file below the folder that has the placeholder.
 fn placeholder_in(folder: &Path) -> Result<Option<String>> {
     let Ok(entries) = std::fs::read_dir(folder) else {
@@ -150,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_serves_nothing_or_a_placeholder_is_refused() {
+    fn an_output_that_serves_nothing_or_a_placeholder_is_refused_and_a_large_one_named() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join(OUTPUT);
         std::fs::create_dir_all(output.join("static/assets")).unwrap();
@@ -169,6 +198,21 @@ mod tests {
             std::fs::remove_dir_all(output.join(part)).unwrap();
         }
         std::fs::create_dir_all(output.join("static/assets")).unwrap();
+        for (bytes, plan) in [
+            (99_000_000, None),
+            (101_000_000, Some("Hobby")),
+            (1_100_000_000, Some("Pro")),
+        ] {
+            // Without its blocks on the disk.
+            let film = std::fs::File::create(output.join("static/assets/film")).unwrap();
+            film.set_len(bytes).unwrap();
+            let note = size_note(folder.path()).unwrap();
+            let named = note
+                .as_ref()
+                .map(|note| plan.is_some_and(|plan| note.contains(plan)));
+            assert_eq!(named, plan.map(|_| true), "{note:?}");
+        }
+        std::fs::remove_file(output.join("static/assets/film")).unwrap();
         std::fs::write(output.join("static/assets/app.js"), "key:\"[SENSITIVE]\"").unwrap();
         assert_eq!(code(check_output(folder.path())), Some("vercel_placeholder"));
     }

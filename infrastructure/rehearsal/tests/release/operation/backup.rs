@@ -249,6 +249,7 @@ fn every_step_of_a_backup_is_disturbed() {
         columns: COLUMNS.to_vec(),
         one_of: SAMPLE,
         offset: 0,
+        is_of_parts: false,
     };
     let rows = |_: &Kept| STEPS.iter().map(|(step, _, _)| (*step).to_owned()).collect();
     table.run(Kept::new, rows, Kept::disturb);

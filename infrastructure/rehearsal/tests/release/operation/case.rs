@@ -1,8 +1,11 @@
 //! A rehearsed test environment for operations that are disturbed: small data, two releases, and what an onlooker sees of them.
 
+use std::collections::BTreeMap;
+use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 use rehearsal::proof::without_record_of_migrations;
+use rehearsal::scenarios::set::{CHECK, pipeline_of_set};
 use rehearsal::test_env::programs::repository;
 use rehearsal::test_env::{DATABASE, Served, TestEnv};
 use serde_json::Value;
@@ -32,6 +35,7 @@ pub struct Case {
     pub old_tag: String,
     /// What the old release has in the database.
     pub old_data: Inventory,
+    old_others: BTreeMap<String, String>,
     // Last: the test environment ends before its folder goes.
     _folder: TempDir,
 }
@@ -40,6 +44,8 @@ pub struct Case {
 #[derive(Debug, PartialEq)]
 pub struct Seen {
     pub served: Served,
+    /// Versions of the parts of a set beside these two, by their address.
+    pub others: BTreeMap<String, String>,
     pub data: Inventory,
     /// Version in the newest release record's commit.
     pub recorded: String,
@@ -52,10 +58,37 @@ impl Case {
 
     /// With another pipeline.toml.
     pub fn with(configure: impl Fn(&str) -> String) -> Self {
-        let mut case = Self::without_release(configure);
+        Self::without_release(configure).released()
+    }
+
+    /// Three backends and two frontends in the place of one of each, from the same folders.
+    pub fn of_set() -> Self {
+        let case = Self::without_release(str::to_owned);
+        let folder = case.env.clone_dir().join("infrastructure");
+        let (pipeline, health) = (folder.join("pipeline.toml"), folder.join("health.toml"));
+        let text = read_to_string(&pipeline).unwrap();
+        let mut text = pipeline_of_set(&text, &case.env.addresses).unwrap();
+        for (part, folder) in [
+            ("apps/api", "backend"),
+            ("apps/worker", "backend"),
+            ("apps/mailer", "backend"),
+            ("apps/web", "frontend"),
+            ("apps/admin", "frontend"),
+        ] {
+            text = text.replace(part, folder);
+        }
+        std::fs::write(&pipeline, text).unwrap();
+        std::fs::write(&health, read_to_string(&health).unwrap() + CHECK).unwrap();
+        case.env.commit_release("v1").unwrap();
+        case.released()
+    }
+
+    fn released(self) -> Self {
+        let mut case = self;
         let first = case.ok(&["deploy", "--format", "json"]);
         case.old_tag = tag_of(&serde_json::from_str(&first.stdout).unwrap());
         case.old_data = case.data();
+        case.old_others = case.others();
         case
     }
 
@@ -73,6 +106,7 @@ impl Case {
             proxy: Proxy::start(port_of(&env.uri)),
             old_tag: String::new(),
             old_data: Inventory::default(),
+            old_others: BTreeMap::new(),
             env,
             _folder: folder,
         }
@@ -117,6 +151,7 @@ impl Case {
     pub fn seen(&self) -> Seen {
         Seen {
             served: self.env.served().unwrap(),
+            others: self.others(),
             data: self.data(),
             recorded: self.recorded_version(),
         }
@@ -126,9 +161,29 @@ impl Case {
     pub fn old(&self) -> Seen {
         Seen {
             served: Served::both(OLD),
+            others: self.old_others.clone(),
             data: self.old_data.clone(),
             recorded: OLD.into(),
         }
+    }
+
+    /// What the other parts serve; nothing where they are no parts.
+    fn others(&self) -> BTreeMap<String, String> {
+        let text = |url: &str| Some(ureq::get(url).call().ok()?.body_mut().read_to_string().ok()?);
+        let version = |address: &str| {
+            let health: Option<Value> =
+                text(&format!("{address}/api/health")).and_then(|answer| serde_json::from_str(&answer).ok());
+            if let Some(version) = health.as_ref().and_then(|health| health["version"].as_str()) {
+                return Some(version.to_owned());
+            }
+            let page = text(address)?;
+            let (_, rest) = page.split_once("name=\"release\" content=\"")?;
+            Some(rest.split('"').next()?.to_owned())
+        };
+        let others = self.env.addresses.others.iter();
+        others
+            .filter_map(|(id, address)| Some((id.clone(), version(address)?)))
+            .collect()
     }
 
     pub fn newest_record(&self) -> Release {

@@ -52,6 +52,7 @@ fn all_calls(kind: Kind, offset: usize) {
         columns: FAULTS.iter().map(|(name, _, _)| *name).collect(),
         one_of: SAMPLE,
         offset,
+        is_of_parts: false,
     };
     let rows = std::cell::OnceCell::new();
     table.run(

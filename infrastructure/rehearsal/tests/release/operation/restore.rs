@@ -180,6 +180,7 @@ fn every_step_of_a_restore_is_disturbed() {
         columns: COLUMNS.to_vec(),
         one_of: SAMPLE,
         offset: 4,
+        is_of_parts: false,
     };
     let rows = |_: &Restored| STEPS.iter().map(|(step, _, _)| (*step).to_owned()).collect();
     table.run(Restored::new, rows, Restored::disturb);
