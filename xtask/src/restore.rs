@@ -30,6 +30,7 @@ mod reinsert;
 mod repair;
 mod request;
 mod rescue;
+mod search_indexes;
 mod selection;
 mod swap;
 mod swap_plan;

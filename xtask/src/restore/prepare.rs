@@ -1,6 +1,5 @@
 //! Everything before the swap: the backup is restored beside the live collections and proved equal. Nothing live changes.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,8 +12,8 @@ use super::copy::{Copying, Expiry};
 use super::journal::{PlannedRestore, RestoreRecord};
 use super::names::{self, Role};
 use super::preflight::preflight;
+use super::search_indexes::search_indexes;
 use crate::backup::BackupFile;
-use crate::database::{Live, SearchIndex};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
 use crate::report;
@@ -75,29 +74,6 @@ impl<'a> Restore<'a> {
         }
         Ok(())
     }
-}
-
-/// The search indexes that these collections must have: those of the backup, and where it has none on record (earlier versions
-/// had not) those that are live.
-pub(super) fn search_indexes(
-    live: &Live,
-    backup: &BackupFile,
-    collections: &[String],
-) -> Result<BTreeMap<String, Vec<SearchIndex>>> {
-    let recorded = &backup.metadata.search_indexes;
-    if recorded.is_empty() {
-        return live.search_indexes(collections.iter().map(String::as_str));
-    }
-    let wanted = recorded.iter().filter(|(name, _)| collections.contains(name));
-    let wanted = wanted.map(|(name, indexes)| {
-        let indexes = indexes.iter().cloned().map(serde_json::from_value);
-        let indexes: Result<Vec<SearchIndex>, _> = indexes.collect();
-        Ok((
-            name.clone(),
-            indexes.context("a search index of the backup is not readable")?,
-        ))
-    });
-    wanted.collect()
 }
 
 impl Prepared<'_> {

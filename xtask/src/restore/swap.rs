@@ -13,10 +13,10 @@ use super::journal::{Repaired, Rescue, RestoreRecord, RestoreStep, SwapPlan};
 use super::left_alone::LeftAlone;
 use super::names;
 use super::prepare::Prepared;
-use super::preview::{self, LossDetail, WrittenSince};
+use super::preview::{self, WrittenSince};
 use super::{swap_plan, time_series};
 use crate::backup::BackupFile;
-use crate::database::Renamed;
+use crate::database::{Digests, Renamed};
 use crate::domain::inventory::Difference;
 use crate::domain::manifest::NamespaceKind;
 use crate::domain::operation::OperationId;
@@ -272,7 +272,7 @@ impl<'a> Restore<'a> {
         let names = written.map(|difference| difference.collection.clone());
         let written_since = preview::written(self.ctx, backup, &self.live, names.collect())?;
         let left_alone = self.left_alone(&self.swap_plan()?)?;
-        let time_series = time_series::stay(&self.live, backup, &self.selection, LossDetail::Full)?;
+        let time_series = time_series::stay(&self.live, backup, &self.selection, Digests::Full)?;
         let rescue = self.rescue_after_swap(backup)?;
         let history = &self.journal.history;
         Ok(Swapped {

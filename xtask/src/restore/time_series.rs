@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::preview::LossDetail;
 use super::selection::Selection;
 use crate::backup::BackupFile;
 use crate::database::{Digests, Live, backup_inventory};
@@ -16,7 +15,7 @@ pub(super) fn stay(
     live: &Live,
     backup: &BackupFile,
     selection: &Selection,
-    detail: LossDetail,
+    digests: Digests,
 ) -> Result<Vec<String>> {
     let expected = backup_inventory(&backup.metadata.namespaces, live.name());
     let listed = live.listed()?;
@@ -27,10 +26,6 @@ pub(super) fn stay(
         .chain(of_backup.map(|(name, _)| name))
         .filter(|name| is_application(name) && selection.has(name))
         .collect();
-    let digests = match detail {
-        LossDetail::Full => Digests::Full,
-        LossDetail::Counts | LossDetail::None => Digests::Structure,
-    };
     let found = live.inventory_of(digests, |name| {
         let is_series = listed
             .get(name)
