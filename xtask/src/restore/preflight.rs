@@ -281,7 +281,9 @@ impl RestorePreflight {
     }
 
     fn roles(&mut self, live: &Live) {
-        missing_rights(live).into_iter().for_each(|why| self.problem(why));
+        for why in missing_rights(live) {
+            self.problem(why);
+        }
     }
 
     fn index_builds(&mut self, builds: Option<Vec<String>>) {
@@ -308,9 +310,9 @@ impl RestorePreflight {
         if free_bytes.is_none() {
             self.warn("the server does not report its free space for the second copy".into());
         }
-        room_problem(space, needed_bytes)
-            .into_iter()
-            .for_each(|why| self.problem(why));
+        if let Some(why) = room_problem(space, needed_bytes) {
+            self.problem(why);
+        }
     }
 
     /// A restored collection would be on one shard.

@@ -155,9 +155,10 @@ pub(super) fn preview_of(
     expected.collections.retain(|name, _| selection.has(name));
     let taken = |name: &str| is_application(name) && selection.has(name);
     let inventory = |digests| live.inventory_of(digests, |name| taken(name).then(|| name.to_owned()));
-    let digests = match detail {
-        LossDetail::Full => Digests::Full,
-        LossDetail::Counts => Digests::Structure,
+    let digests = if detail == LossDetail::Full {
+        Digests::Full
+    } else {
+        Digests::Structure
     };
     let time_series = time_series::stay(&live, backup, selection, digests)?;
     if detail == LossDetail::Counts {
