@@ -1,5 +1,7 @@
 //! What pipeline.toml has for the templates of the workflows.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use super::template::TemplateValues;
@@ -83,26 +85,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     flags.insert("several_approvals", gates.len() > 1);
 
     let lists = &mut values.lists;
-    let setup = |with: &[&str]| {
-        let mut lines = setup(&config.workflows.setup, with);
-        lines.extend(rclone(config));
-        lines
-    };
-    lists.insert("setup", setup(&[]));
-    lists.insert("setup_platforms", setup(&["platforms"]));
-    let rollback: &[&str] = if is_source {
-        &["platforms", "earlier"]
-    } else {
-        &["platforms"]
-    };
-    lists.insert("setup_rollback", setup(rollback));
-    lists.insert("setup_server", setup(&["server"]));
-    let server: &[&str] = if drill_uri.is_some() { &[] } else { &["server"] };
-    lists.insert("setup_drill", setup(server));
-    lists.insert(
-        "setup_pack",
-        if is_source { setup(&["pack"]) } else { setup(&[]) },
-    );
+    setups(config, lists);
     let needs = match (has_suites, is_source) {
         (true, _) => vec!["needs: test".to_owned()],
         (false, true) => vec!["needs: prepare".to_owned()],
@@ -147,6 +130,29 @@ fn passed_on(names: Vec<String>) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The steps that put the program on PATH, for the jobs that differ in what they need beside it.
+fn setups(config: &Config, lists: &mut BTreeMap<&'static str, Vec<String>>) {
+    let is_source = config.workflows.setup.starts_with("./");
+    let setup = |with: &[&str]| {
+        let mut lines = setup(&config.workflows.setup, with);
+        lines.extend(rclone(config));
+        lines
+    };
+    let of_source = |with: &'static str| is_source.then_some(with);
+    let rollback = ["platforms"].into_iter().chain(of_source("earlier"));
+    let drill = config.backup.drill_uri.is_none().then_some("server");
+    for (name, with) in [
+        ("setup", Vec::new()),
+        ("setup_platforms", vec!["platforms"]),
+        ("setup_rollback", rollback.collect()),
+        ("setup_server", vec!["server"]),
+        ("setup_drill", drill.into_iter().collect()),
+        ("setup_pack", of_source("pack").into_iter().collect()),
+    ] {
+        lists.insert(name, setup(&with));
+    }
 }
 
 /// The step that puts the program on PATH.
