@@ -281,7 +281,7 @@ impl RestorePreflight {
     }
 
     fn roles(&mut self, live: &Live) {
-        for why in missing_rights(live) {
+        if let Some(why) = missing_rights(live) {
             self.problem(why);
         }
     }

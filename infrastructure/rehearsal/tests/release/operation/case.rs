@@ -169,7 +169,7 @@ impl Case {
 
     /// What the other parts serve; nothing where they are no parts.
     fn others(&self) -> BTreeMap<String, String> {
-        let text = |url: &str| Some(ureq::get(url).call().ok()?.body_mut().read_to_string().ok()?);
+        let text = |url: &str| ureq::get(url).call().ok()?.body_mut().read_to_string().ok();
         let version = |address: &str| {
             let health: Option<Value> =
                 text(&format!("{address}/api/health")).and_then(|answer| serde_json::from_str(&answer).ok());
