@@ -16,18 +16,19 @@ fn route_of(files: &[(&str, &str)]) -> Option<String> {
     health_route(&tree, &services).value
 }
 
+/// With the one dependency `uses`.
+fn node(uses: &str, files: &[(&str, &str)]) -> Option<String> {
+    let manifest =
+        format!(r#"{{"private":true,"scripts":{{"start":"node ."}},"dependencies":{{"{uses}":"1"}}}}"#);
+    route_of(&[&[("api/package.json", manifest.as_str())], files].concat())
+}
+
+fn python(files: &[(&str, &str)]) -> Option<String> {
+    route_of(&[&[("api/requirements.txt", "fastapi\nflask\npymongo\n")], files].concat())
+}
+
 #[test]
 fn a_health_route_has_the_prefixes_of_all_routers_above_it() {
-    let manifest = |uses: &str| {
-        format!(r#"{{"private":true,"scripts":{{"start":"node ."}},"dependencies":{{"{uses}":"1"}}}}"#)
-    };
-    let node = |uses: &str, files: &[(&str, &str)]| {
-        let manifest = manifest(uses);
-        route_of(&[&[("api/package.json", manifest.as_str())], files].concat())
-    };
-    let python = |files: &[(&str, &str)]| {
-        route_of(&[&[("api/requirements.txt", "fastapi\nflask\npymongo\n")], files].concat())
-    };
     let express = &[
         (
             "api/src/app.js",
@@ -89,6 +90,20 @@ fn a_health_route_has_the_prefixes_of_all_routers_above_it() {
         ),
     ];
     assert_eq!(node("@nestjs/core", nest).as_deref(), Some("/api/v3/health"));
+    // Two files of one name are two routers.
+    let twice = &[
+        (
+            "api/src/index.ts",
+            "import a from './a/routes'\nimport b from './b/routes'\napp.use('/a', a)\napp.use('/b', b)\n",
+        ),
+        ("api/src/a/routes.ts", "router.get('/things', ok)\n"),
+        ("api/src/b/routes.ts", "router.get('/health', ok)\n"),
+    ];
+    assert_eq!(node("express", twice).as_deref(), Some("/b/health"));
+}
+
+#[test]
+fn routers_of_python_have_prefixes_too() {
     let fastapi = &[
         (
             "api/app/main.py",
@@ -116,14 +131,4 @@ fn a_health_route_has_the_prefixes_of_all_routers_above_it() {
         ),
     ];
     assert_eq!(python(flask).as_deref(), Some("/ops/health"));
-    // Two files of one name are two routers.
-    let twice = &[
-        (
-            "api/src/index.ts",
-            "import a from './a/routes'\nimport b from './b/routes'\napp.use('/a', a)\napp.use('/b', b)\n",
-        ),
-        ("api/src/a/routes.ts", "router.get('/things', ok)\n"),
-        ("api/src/b/routes.ts", "router.get('/health', ok)\n"),
-    ];
-    assert_eq!(node("express", twice).as_deref(), Some("/b/health"));
 }
