@@ -50,6 +50,8 @@ fn give_up() {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::io::Read as _;
+
     use xshell::{Shell, cmd};
 
     use crate::exec::Exec;
@@ -63,10 +65,13 @@ mod tests {
         let as_user: &[&str] = if is_root { &["setpriv", rights] } else { &["env"] };
         let mut other = std::process::Command::new(as_user[0])
             .args(&as_user[1..])
-            .args(["sleep", "60"])
+            .args(["sh", "-c", "echo; exec sleep 60"])
             .env("OF_ANOTHER_STEP", "token-5d1b")
+            .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        // Until then it has the rights that it gives up.
+        other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         // As a program does that has left its group, and outlives the build.
         let look = format!("{} setsid cat /proc/{}/environ", as_user.join(" "), other.id());
         let read = |exec: Exec| exec.output().unwrap();
