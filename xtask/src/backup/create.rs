@@ -145,9 +145,9 @@ fn take(
         warnings.extend(not_restorable(namespaces, database));
         let bytes = namespaces.iter().map(|n| n.bytes).sum();
         for why in source.server_problems(bytes)? {
-            let warning = format!("`cargo xtask restore` cannot restore this backup now: {why}");
-            report::progress(&format!("warning: {warning}"));
-            warnings.push(warning);
+            warnings.push(shown(format!(
+                "`cargo xtask restore` cannot restore this backup now: {why}"
+            )));
         }
     }
     let documents: u64 = namespaces.iter().map(|n| n.documents).sum();
@@ -246,17 +246,20 @@ pub(super) fn not_restorable(namespaces: &[NamespaceRecord], database: &str) -> 
     }
     let found = restorable(namespaces, database);
     let cannot = |why| format!("`cargo xtask restore` cannot restore this backup: {why}");
-    let warnings: Vec<String> = found
+    found
         .problems
         .into_iter()
         .map(cannot)
         .chain(found.left_alone)
         .chain(found.altered)
-        .collect();
-    for warning in &warnings {
-        report::progress(&format!("warning: {warning}"));
-    }
-    warnings
+        .map(shown)
+        .collect()
+}
+
+/// A warning that goes into the metadata is shown too.
+fn shown(warning: String) -> String {
+    report::progress(&format!("warning: {warning}"));
+    warning
 }
 
 /// Reads the whole file as it is on the disk, through decryption and decompression, to the last digest.

@@ -22,7 +22,8 @@ struct Layout {
     routes: &'static [&'static str],
 }
 
-const HEAD: &str = r#"schema = "pipeline/2"
+/// The beginning of each pipeline.toml: no approvals, and backups in a folder.
+pub const HEAD: &str = r#"schema = "pipeline/2"
 default_environment = "production"
 [git]
 require_ci = false
@@ -40,7 +41,8 @@ required = 0
 tag_prefix = "prod"
 protected = true
 "#;
-const RAILWAY: &str = "[environments.production.railway]\nproject = \"p-1\"\nenvironment = \"e-1\"\ntoken = \"PROD_RAILWAY_TOKEN\"\n";
+/// The place of the services.
+pub const RAILWAY: &str = "[environments.production.railway]\nproject = \"p-1\"\nenvironment = \"e-1\"\ntoken = \"PROD_RAILWAY_TOKEN\"\n";
 const VERCEL: &str = "[environments.production.vercel]\norg = \"team_1\"\ntoken = \"PROD_VERCEL_TOKEN\"\n";
 const MONGODB: &str =
     "[environments.production.mongodb]\nuri = \"PROD_MONGODB_URI\"\ndatabase = \"orders\"\n";

@@ -18,28 +18,10 @@ use xtask::database::Live;
 use xtask::exec::Finished;
 use xtask::secret::Secret;
 
-const PIPELINE: &str = r#"schema = "pipeline/2"
-default_environment = "production"
-[git]
-require_ci = false
-[github]
-repository = "team/repository"
-[backup]
-identity = "BACKUP_AGE_IDENTITY"
-[[backup.places]]
-kind = "directory"
-path = "backups"
-required = true
-[approval]
-required = 0
-[environments.production]
-tag_prefix = "prod"
-protected = true
-[environments.production.railway]
-project = "p-1"
-environment = "e-1"
-token = "PROD_RAILWAY_TOKEN"
-[environments.production.mongodb]
+use crate::layouts::{HEAD, RAILWAY};
+
+/// What the environment has of its database.
+const BY_TUNNEL: &str = r#"[environments.production.mongodb]
 uri = "MONGO_URL"
 database = "orders"
 via = "railway-tunnel:Mongo DB"
@@ -55,8 +37,9 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let team = tempfile::tempdir().unwrap();
+        let pipeline = format!("{HEAD}{RAILWAY}{BY_TUNNEL}");
         let files = [
-            ("infrastructure/pipeline.toml", PIPELINE),
+            ("infrastructure/pipeline.toml", pipeline.as_str()),
             ("infrastructure/health.toml", HEALTH),
             (".gitignore", ".xtask/\nbackups/\n"),
         ];

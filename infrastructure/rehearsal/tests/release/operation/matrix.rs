@@ -12,7 +12,11 @@ use super::table::Table;
 const SAMPLE: usize = 8;
 
 /// The steps in the order in which they began.
-fn steps(journal: &[Value]) -> Vec<String> {
+fn steps(disturbed: &Disturbed, kind: Kind) -> Vec<String> {
+    let journal: &[Value] = match kind {
+        Kind::Deploy => &disturbed.deploy,
+        Kind::Rollback => &disturbed.rollback,
+    };
     let begun = journal.iter().filter(|line| line["entry"] == "begun");
     begun
         .map(|line| line["step"].as_str().unwrap().to_owned())
@@ -27,18 +31,18 @@ fn all_steps(kind: Kind, offset: usize) {
         offset,
         is_of_parts: false,
     };
-    let journal = |disturbed: &Disturbed| match kind {
-        Kind::Deploy => steps(&disturbed.deploy),
-        Kind::Rollback => steps(&disturbed.rollback),
-    };
-    table.run(Disturbed::new, journal, |disturbed, cell| {
-        disturbed.set(kind);
-        let step = &journal(disturbed)[cell.row];
-        let at = format!("text:\"entry\":\"begun\",\"step\":\"{step}\"");
-        let how = how(cell.column, Asks::Command, &disturbed.case.proxy);
-        let ended = disturbed.run(kind, &disturbed.library.env("/steps.jsonl", &at, &how));
-        disturbed.settle(kind, &ended, Then::of(cell), &cell.told)
-    });
+    table.run(
+        Disturbed::new,
+        |disturbed| steps(disturbed, kind),
+        |disturbed, cell| {
+            disturbed.set(kind);
+            let step = &steps(disturbed, kind)[cell.row];
+            let at = format!("text:\"entry\":\"begun\",\"step\":\"{step}\"");
+            let how = how(cell.column, Asks::Command, &disturbed.case.proxy);
+            let ended = disturbed.run(kind, &disturbed.library.env("/steps.jsonl", &at, &how));
+            disturbed.settle(kind, &ended, Then::of(cell), &cell.told)
+        },
+    );
 }
 
 #[test]
@@ -75,18 +79,18 @@ fn all_lines_of_set(kind: Kind, offset: usize) {
         assert_eq!(disturbed.new.others.len(), 3, "the other parts answer");
         disturbed
     };
-    let journal = |disturbed: &Disturbed| match kind {
-        Kind::Deploy => steps(&disturbed.deploy),
-        Kind::Rollback => steps(&disturbed.rollback),
-    };
-    table.run(start, journal, |disturbed, cell| {
-        disturbed.set(kind);
-        let (step, entry) = (&journal(disturbed)[cell.row], LINES[cell.column].1);
-        let at = format!("text:\"entry\":\"{entry}\",\"step\":\"{step}\"");
-        let ended = disturbed.run(kind, &disturbed.library.env("/steps.jsonl", &at, "after"));
-        assert_eq!(ended.code, None, "{}: {}", cell.told, ended.error());
-        disturbed.settle(kind, &ended, Then::of(cell), &cell.told)
-    });
+    table.run(
+        start,
+        |disturbed| steps(disturbed, kind),
+        |disturbed, cell| {
+            disturbed.set(kind);
+            let (step, entry) = (&steps(disturbed, kind)[cell.row], LINES[cell.column].1);
+            let at = format!("text:\"entry\":\"{entry}\",\"step\":\"{step}\"");
+            let ended = disturbed.run(kind, &disturbed.library.env("/steps.jsonl", &at, "after"));
+            assert_eq!(ended.code, None, "{}: {}", cell.told, ended.error());
+            disturbed.settle(kind, &ended, Then::of(cell), &cell.told)
+        },
+    );
 }
 
 #[test]
