@@ -32,7 +32,16 @@ const TEST_THREADS: &str = "4";
 /// Documents of the short rehearsal.
 const REHEARSAL_DOCUMENTS: &str = "2000";
 const SCENARIO_DOCUMENTS: &str = "300";
+// Tests, tables of faults and stories wait for servers and platforms more than they compute: one after the other they use
+// half of two cores.
 const SCENARIOS_AT_ONCE: usize = 3;
+const STAGES_AT_ONCE: usize = 2;
+const TESTS_AT_ONCE: usize = 2;
+/// The halves of the tests. Together they are all packages.
+const TESTS: [&[&str]; 2] = [
+    &["--package", "rehearsal"],
+    &["--workspace", "--exclude", "rehearsal"],
+];
 /// What cargo and rustup need of our environment.
 const CARGO_ENV: &[&str] = &[
     "CARGO_HOME",
@@ -72,7 +81,7 @@ impl Args {
     }
 }
 
-/// In the order in which they run.
+/// In the order in which they run; those that need the machine for themselves come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Stage {
@@ -109,47 +118,75 @@ struct Ended {
 /// Runs the stages to the first that fails; one line each.
 pub fn run(args: &Args, format: Format) -> Result<()> {
     let root = xtask::context::repository_root()?;
-    let sh = Shell::new()?;
-    sh.change_dir(&root);
-    let mut report = Report { stages: Vec::new() };
-    let wanted = Stage::value_variants().iter().filter(|stage| args.wants(**stage));
-    let mut failure = None;
-    for &stage in wanted {
-        let began = Instant::now();
-        if let Some(why) = stage.cannot_run(&root)? {
-            report::progress(&format!("{:<9} NOT RUN: {why}", stage.name()));
-            report.stages.push(Ended {
-                stage,
-                passed: false,
-                not_run: Some(why),
-                duration_ms: 0,
-            });
-            continue;
-        }
-        let outcome = stage.run(&sh, &root, args);
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let word = if outcome.is_ok() { "passed" } else { "FAILED" };
-        report::progress(&format!(
-            "{:<9} {word} in {}",
-            stage.name(),
-            report::duration_ms(duration_ms)
-        ));
-        report.stages.push(Ended {
-            stage,
-            passed: outcome.is_ok(),
-            not_run: None,
-            duration_ms,
-        });
-        if let Err(error) = outcome {
-            failure = Some(error.context(format!("the stage `{}` failed", stage.name())));
-            break;
-        }
-    }
+    let wanted: Vec<Stage> = Stage::value_variants()
+        .iter()
+        .copied()
+        .filter(|stage| args.wants(*stage))
+        .collect();
+    let (alone, waiting): (Vec<Stage>, Vec<Stage>) = wanted.into_iter().partition(|stage| stage.is_alone());
+    let ended = Mutex::new(Vec::new());
+    let play = |stage: &Stage| -> Result<()> {
+        let (entry, outcome) = played(*stage, &root, args)?;
+        ended.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        outcome
+    };
+    let failure = at_once(&alone, 1, play)
+        .and_then(|()| at_once(&waiting, STAGES_AT_ONCE, play))
+        .err();
+    let report = Report {
+        stages: ended.into_inner().unwrap_or_else(PoisonError::into_inner),
+    };
     report::emit(format, "ci/1", &report, || report.text())?;
     failure.map_or(Ok(()), |error| {
         Err(CliError::failed(format!("{error:#}"))
             .next("mend it and run `cargo xtask ci` again")
             .into())
+    })
+}
+
+/// How a stage ended, and why it failed. One line each for who reads the log.
+fn played(stage: Stage, root: &Path, args: &Args) -> Result<(Ended, Result<()>)> {
+    let mut entry = Ended {
+        stage,
+        passed: false,
+        not_run: stage.cannot_run(root)?,
+        duration_ms: 0,
+    };
+    if let Some(why) = &entry.not_run {
+        report::progress(&format!("{:<9} NOT RUN: {why}", stage.name()));
+        return Ok((entry, Ok(())));
+    }
+    let began = Instant::now();
+    let outcome = stage.run(root, args);
+    entry.passed = outcome.is_ok();
+    entry.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let word = if entry.passed { "passed" } else { "FAILED" };
+    report::progress(&format!(
+        "{:<9} {word} in {}",
+        stage.name(),
+        report::duration_ms(entry.duration_ms)
+    ));
+    let outcome = outcome.with_context(|| format!("the stage `{}` failed", stage.name()));
+    Ok((entry, outcome))
+}
+
+/// Runs something for each of these, some at once, in their order; after the first that fails, no other one begins.
+fn at_once<T: Sync>(each: &[T], at_most: usize, run: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let open = Mutex::new(each.iter());
+    let take = || open.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> Result<()> {
+        while let Some(one) = take() {
+            if let Err(error) = run(one) {
+                *open.lock().unwrap_or_else(PoisonError::into_inner) = [].iter();
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_most).map(|_| scope.spawn(work)).collect();
+        let ended: Vec<Result<()>> = workers.into_iter().map(join).collect();
+        ended.into_iter().collect()
     })
 }
 
@@ -192,7 +229,22 @@ impl Stage {
         }
     }
 
-    fn run(self, sh: &Shell, root: &Path, args: &Args) -> Result<()> {
+    /// Whether it runs before the others, or needs the machine for itself.
+    fn is_alone(self) -> bool {
+        match self {
+            Self::Tools
+            | Self::Format
+            | Self::Lint
+            | Self::Clippy
+            | Self::Build
+            | Self::Fuzz
+            | Self::Conformance => true,
+            Self::Test | Self::Faults | Self::Dns | Self::Pages | Self::Rehearse | Self::Scenarios => false,
+        }
+    }
+
+    fn run(self, root: &Path, args: &Args) -> Result<()> {
+        let sh = &shell(root)?;
         let command = match self {
             Self::Tools => return resolve(root, &[]).map(drop),
             Self::Lint => return lint::run(sh, root),
@@ -202,10 +254,18 @@ impl Stage {
                 "cargo clippy --workspace --all-targets --locked -- --deny warnings"
             ),
             Self::Build => cmd!(sh, "cargo build --workspace --all-targets --locked"),
-            Self::Test => cmd!(
-                sh,
-                "cargo test --workspace --locked -- --test-threads {TEST_THREADS}"
-            ),
+            Self::Test => {
+                return at_once(&TESTS, TESTS_AT_ONCE, |packages| {
+                    let (sh, packages) = (shell(root)?, *packages);
+                    self.run_command(
+                        cmd!(
+                            sh,
+                            "cargo test {packages...} --locked -- --test-threads {TEST_THREADS}"
+                        ),
+                        root,
+                    )
+                });
+            }
             Self::Dns => cmd!(
                 sh,
                 "cargo test --package xtask --locked --test data backup::srv::strings -- --ignored"
@@ -220,7 +280,11 @@ impl Stage {
                 sh,
                 "cargo xtask rehearse --documents {REHEARSAL_DOCUMENTS} --platform-s 0"
             ),
-            Self::Scenarios => return scenarios(root),
+            Self::Scenarios => {
+                return at_once(Scenario::value_variants(), SCENARIOS_AT_ONCE, |one| {
+                    scenario(root, *one)
+                });
+            }
             Self::Conformance => cmd!(
                 sh,
                 "cargo test --package dev --locked --test conformance -- --ignored --skip pages::"
@@ -257,10 +321,15 @@ impl Stage {
     }
 }
 
-/// Whether the test of connection strings may have a name server of its own, as its user or as the administrator.
-fn has_namespaces(root: &Path) -> Result<bool> {
+fn shell(root: &Path) -> Result<Shell> {
     let sh = Shell::new()?;
     sh.change_dir(root);
+    Ok(sh)
+}
+
+/// Whether the test of connection strings may have a name server of its own, as its user or as the administrator.
+fn has_namespaces(root: &Path) -> Result<bool> {
+    let sh = shell(root)?;
     let ways = [
         cmd!(sh, "unshare -rmn ip link set lo up"),
         cmd!(sh, "sudo --non-interactive unshare -mn ip link set lo up"),
@@ -306,31 +375,9 @@ fn every_fault(tests: xshell::Cmd<'_>, root: &Path) -> Result<()> {
         .run()
 }
 
-/// Every story beside the whole one. They mostly wait for servers and platforms, so some run at once.
-fn scenarios(root: &Path) -> Result<()> {
-    let open = Mutex::new(Scenario::value_variants().iter());
-    let take = || {
-        open.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next()
-            .copied()
-    };
-    let play = || -> Result<()> {
-        while let Some(scenario) = take() {
-            self::scenario(root, scenario)?;
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let players: Vec<_> = (0..SCENARIOS_AT_ONCE).map(|_| scope.spawn(play)).collect();
-        let played: Vec<Result<()>> = players.into_iter().map(join).collect();
-        played.into_iter().collect()
-    })
-}
-
+/// One story beside the whole one.
 fn scenario(root: &Path, scenario: Scenario) -> Result<()> {
-    let sh = Shell::new()?;
-    sh.change_dir(root);
+    let sh = shell(root)?;
     let name = scenario.to_possible_value().context("a scenario has a name")?;
     let name = name.get_name();
     let command = cmd!(
