@@ -39,6 +39,7 @@ pub use masked_copy::{CopyTarget, MaskedCopy, Masks, copy_masked};
 pub use open::{base_of, copy_archive, identities, open_archive};
 pub use restorable::{
     Restorable, live_problem, missing_rights, needed_bytes, restorable, restorable_live, room_problem,
+    sharded,
 };
 pub use room::room_bytes;
 pub use verify::verify;

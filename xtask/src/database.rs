@@ -34,7 +34,7 @@ pub use inventory::{Digests, Listed};
 pub use normal_form::{backup_inventory, document_of_json, listed_options, recorded_facts};
 pub use oplog::{OplogAccess, refusal};
 pub use raw_id::{RawId, shown_document};
-pub use search_indexes::SearchIndex;
+pub use search_indexes::{SearchIndex, SearchIndexes};
 pub use stream::{ChangesDuring, Following};
 
 /// How long a server may take to be found, where the connection string has no time for it.

@@ -47,7 +47,7 @@ pub use left_alone::LeftAlone;
 pub use leftovers::{Leftover, leftovers};
 pub use operation::{RestoreOptions, Resumed, is_untouched, resume, start, undo};
 pub use plan::{PlanOptions, RestorePlan};
-pub use preflight::blocking;
+pub use preflight::{RestorePart, as_part};
 pub use prepare::{Prepared, ShadowFacts};
 pub use preview::{DocumentCount, LossDetail, LossExample, LossPreview, RowLoss, WrittenSince, preview};
 pub use reinsert::{ReinsertOptions, Reinserted, reinsert};

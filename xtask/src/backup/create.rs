@@ -98,7 +98,7 @@ fn take(
     let partial = first.reserve(Utc::now())?;
     let keys = Keys::of(ctx)?;
     let shadows = options.within.as_ref().map(restore_name::shadow_prefix);
-    let watch = Watch::begin(ctx, &source, &partial.id, shadows.as_deref())?;
+    let watch = Watch::begin(ctx, &source, &before.own, &partial.id, shadows.as_deref())?;
 
     let increment::Choice {
         incremental,
@@ -144,7 +144,7 @@ fn take(
     if let Some(database) = only {
         warnings.extend(not_restorable(namespaces, database));
         let bytes = namespaces.iter().map(|n| n.bytes).sum();
-        for why in source.server_problems(bytes)? {
+        for why in source.server_problems(&after, bytes)? {
             warnings.push(shown(format!(
                 "`cargo xtask restore` cannot restore this backup now: {why}"
             )));
@@ -164,8 +164,10 @@ fn take(
     metadata.purpose.clone_from(&options.purpose);
     metadata.recipients = keys.configured;
     metadata.kind_reason = reason;
+    let search = source.search_indexes(&after)?;
+    metadata.search_indexes = search.recorded()?;
+    warnings.extend(search.hidden_text().map(shown));
     metadata.warnings.append(&mut warnings);
-    metadata.search_indexes = source.search_indexes(&after)?;
     let backup = seal(ctx, first, partial, stored, metadata, &keys.identities)?;
     timings.verify_ms = elapsed_ms(step);
     Ok((backup, timings))

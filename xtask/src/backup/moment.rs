@@ -11,7 +11,7 @@ use mongodb::bson::Timestamp;
 use super::open::open_with;
 use super::rewrite::{Edit, rewrite};
 use super::room::require_room;
-use super::source::BackupSource;
+use super::source::{BackupSource, NamespaceList};
 use super::{BackupFile, increment, is_capped};
 use crate::archive::writer::store_written;
 use crate::archive::{ContainerOptions, Identities, StoredBackup, split_documents};
@@ -19,15 +19,12 @@ use crate::config::Oplog;
 use crate::context::Context;
 use crate::database::{ChangesDuring, Following, Live, OplogAccess, RawId, refusal};
 use crate::domain::inventory::is_system_collection;
-use crate::domain::manifest::{Consistency, ConsistencyKind, NamespaceKind, NamespaceRecord};
+use crate::domain::manifest::{Consistency, ConsistencyKind, NamespaceKind, NamespaceRecord, namespace_name};
 use crate::error::CliError;
 use crate::exec::check_interrupted;
 use crate::report;
 use crate::storage::directory::Partial;
 
-/// Documents per question and bytes of their ids: 16 MB fit into one command.
-const BATCH: usize = 1_000;
-const BATCH_BYTES: usize = 8 << 20;
 /// So many bytes of documents are handed over at once.
 const PORTION_BYTES: usize = 256 << 10;
 
@@ -49,13 +46,14 @@ pub(super) struct Place<'a> {
 }
 
 impl Watch {
-    /// `shadows` is how the names of collections begin that are not dumped.
+    /// `before` is what will be dumped, and `shadows` how the names of collections begin that will not.
     ///
     /// # Errors
     /// Usage (exit 2) where `backup.oplog` is `require`, and it cannot be had.
     pub(super) fn begin(
         ctx: &Context,
         source: &BackupSource,
+        before: &NamespaceList,
         id: &str,
         shadows: Option<&str>,
     ) -> Result<Self> {
@@ -67,6 +65,10 @@ impl Watch {
                 OplogAccess::Readable(set) => Self::Oplog(set),
                 OplogAccess::No(why) => Self::Not(why),
             }
+        } else if let Some(((database, name), _)) =
+            before.iter().find(|((_, name), kind)| is_blind(name, **kind))
+        {
+            Self::Not(not_followed(&namespace_name(database, name)))
         } else {
             match source.live().follow(id, shadows) {
                 Ok(following) => Self::Stream(Box::new(following)),
@@ -172,14 +174,20 @@ fn at_one_moment(
     }
 }
 
+/// Whether a change stream has not all that happens in it.
+fn is_blind(collection: &str, kind: NamespaceKind) -> bool {
+    kind == NamespaceKind::Timeseries
+        || (kind == NamespaceKind::Collection && is_system_collection(collection))
+}
+
+fn not_followed(name: &str) -> String {
+    format!("changes of `{name}` cannot be followed")
+}
+
 /// What changed during the dump, where that is known of all that is in it.
 fn changes(namespaces: &[NamespaceRecord], following: Following) -> Result<ChangesDuring, String> {
-    let blind = namespaces.iter().find(|n| {
-        n.kind == NamespaceKind::Timeseries
-            || (n.kind == NamespaceKind::Collection && is_system_collection(&n.collection))
-    });
-    if let Some(blind) = blind {
-        return Err(format!("changes of `{}` cannot be followed", blind.name()));
+    if let Some(blind) = namespaces.iter().find(|n| is_blind(&n.collection, n.kind)) {
+        return Err(not_followed(&blind.name()));
     }
     let any = namespaces.iter().find(|n| n.kind == NamespaceKind::Collection);
     let any = any.ok_or_else(|| "it has no collection with documents".to_owned())?;
@@ -257,51 +265,32 @@ impl Edit for Put<'_> {
         let Some(mut missing) = self.documents.remove(collection) else {
             return Ok(());
         };
-        for ids in batches(&missing) {
-            let mut portion = Vec::new();
-            let mut is_read = true;
-            let read = self.live.scan_ids_at(collection, &ids, self.at, |raw| {
-                // One document may be found by two ids: 1 and 1.0 are the same to the server.
-                if missing.remove(&RawId::of_document(raw)?) {
-                    portion.extend_from_slice(raw);
-                }
-                if portion.len() >= PORTION_BYTES {
-                    is_read = false;
-                    add(&std::mem::take(&mut portion))?;
-                    is_read = true;
-                }
-                Ok(())
-            });
-            if let Err(error) = read {
-                let why = || {
-                    format!(
-                        "the server does not give `{collection}` as of then: {}",
-                        refusal(&error)
-                    )
-                };
-                self.unread = is_read.then(why);
-                return Err(error);
+        let ids = missing.clone().into_iter().map(Ok);
+        let (mut portion, mut is_read) = (Vec::new(), true);
+        let read = self.live.scan_ids_at(collection, ids, self.at, |raw| {
+            // One document may be found by two ids: 1 and 1.0 are the same to the server.
+            if missing.remove(&RawId::of_document(raw)?) {
+                portion.extend_from_slice(raw);
             }
-            add(&portion)?;
+            if portion.len() >= PORTION_BYTES {
+                is_read = false;
+                add(&std::mem::take(&mut portion))?;
+                is_read = true;
+            }
+            Ok(())
+        });
+        if let Err(error) = read {
+            let why = || {
+                format!(
+                    "the server does not give `{collection}` as of then: {}",
+                    refusal(&error)
+                )
+            };
+            self.unread = is_read.then(why);
+            return Err(error);
         }
-        Ok(())
+        add(&portion)
     }
-}
-
-fn batches(ids: &HashSet<RawId>) -> Vec<Vec<RawId>> {
-    let (mut batches, mut bytes) = (Vec::<Vec<RawId>>::new(), 0);
-    for id in ids {
-        bytes += id.len_bytes();
-        let is_full = batches.last().is_none_or(|batch| batch.len() == BATCH);
-        if is_full || bytes > BATCH_BYTES {
-            batches.push(Vec::new());
-            bytes = id.len_bytes();
-        }
-        if let Some(batch) = batches.last_mut() {
-            batch.push(id.clone());
-        }
-    }
-    batches
 }
 
 /// A moment of the server, for people.

@@ -81,7 +81,7 @@ pub fn restorable(namespaces: &[NamespaceRecord], database: &str) -> Restorable 
 pub fn restorable_live(live: &Live) -> Result<Restorable> {
     let mut found = Restorable::default();
     let database = live.name();
-    let by_router = live.is_router()?;
+    let mut collections = Vec::new();
     for (name, listed) in live.listed()? {
         if !is_application(&name) && name != STORED_FUNCTIONS {
             continue;
@@ -92,23 +92,44 @@ pub fn restorable_live(live: &Live) -> Result<Restorable> {
         }
         if listed.kind == NamespaceKind::Collection {
             found.indexes(&name, &live.indexes(&name)?);
-            if by_router && live.is_sharded(&name)? {
-                found.sharded(&name);
-            }
+            collections.push(name);
         }
     }
+    let names = || collections.iter().map(String::as_str);
+    let search = live.search_indexes(names())?;
+    found.left_alone.extend(search.hidden_text());
     let facts = live.inventory(Digests::None)?.collections;
     let bytes = facts.values().map(|facts| facts.bytes).sum();
-    for why in server_problems(live, bytes)? {
+    for why in server_problems(live, names(), bytes)? {
         found.problem(why);
     }
     Ok(found)
 }
 
-/// What the server, or the rights of this user, lack for a restore of so many bytes of documents.
-pub fn server_problems(live: &Live, bytes: u64) -> Result<Vec<String>> {
-    let room = room_problem(live.space()?, needed_bytes(bytes));
-    Ok(missing_rights(live).into_iter().chain(room).collect())
+/// What the server, or the rights of this user, lack for a restore of so many bytes of documents of these collections.
+pub(super) fn server_problems<'a>(
+    live: &Live,
+    collections: impl Iterator<Item = &'a str>,
+    bytes: u64,
+) -> Result<Vec<String>> {
+    let mut found = sharded(live, collections)?;
+    found.extend(missing_rights(live));
+    found.extend(room_problem(live.space()?, needed_bytes(bytes)));
+    Ok(found)
+}
+
+/// Those of these collections that are on several shards: a restored one would be on one.
+pub fn sharded<'a>(live: &Live, collections: impl Iterator<Item = &'a str>) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    if live.is_router()? {
+        for name in collections {
+            if live.is_sharded(name)? {
+                let name = name.escape_debug();
+                found.push(format!("`{name}` is sharded, and a restored one would not be"));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Room that the second copy needs.
@@ -161,13 +182,6 @@ impl Restorable {
     fn encrypted(&mut self, collection: &str) {
         self.problem(format!(
             "`{}` has Queryable Encryption: its collections of metadata belong to its own number, which a restored one has not",
-            collection.escape_debug()
-        ));
-    }
-
-    fn sharded(&mut self, collection: &str) {
-        self.problem(format!(
-            "`{}` is sharded, and a restored one would not be",
             collection.escape_debug()
         ));
     }

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use serde_json::Value;
 
 use super::error_hints;
 use super::restorable::server_problems;
-use crate::database::{Digests, Live, OplogAccess};
+use crate::database::{Digests, Live, OplogAccess, SearchIndexes};
 use crate::domain::inventory::{is_application, is_reserved};
 use crate::domain::manifest::NamespaceKind;
 use crate::secret::Secret;
@@ -60,23 +59,21 @@ impl BackupSource {
     }
 
     /// The search indexes of these collections of the environment's database, which no dump has.
-    pub(super) fn search_indexes(&self, listing: &Listing) -> Result<BTreeMap<String, Vec<Value>>> {
+    pub(super) fn search_indexes(&self, listing: &Listing) -> Result<SearchIndexes> {
+        self.live.search_indexes(self.collections(listing))
+    }
+
+    /// What the server, or the rights of the user, lack for a restore of so many bytes of these collections.
+    pub(super) fn server_problems(&self, listing: &Listing, bytes: u64) -> Result<Vec<String>> {
+        server_problems(&self.live, self.collections(listing), bytes)
+    }
+
+    /// The collections of the environment's database.
+    fn collections<'a>(&'a self, listing: &'a Listing) -> impl Iterator<Item = &'a str> {
         let own = listing.own.iter().filter(|((database, _), kind)| {
             database == self.live.name() && **kind == NamespaceKind::Collection
         });
-        let found = self
-            .live
-            .search_indexes(own.map(|((_, name), _)| name.as_str()))?;
-        let found = found.into_iter().map(|(name, indexes)| {
-            let indexes = indexes.iter().map(serde_json::to_value);
-            Ok((name, indexes.collect::<Result<_, _>>()?))
-        });
-        found.collect()
-    }
-
-    /// What the server, or the rights of the user, lack for a restore of so many bytes.
-    pub(super) fn server_problems(&self, bytes: u64) -> Result<Vec<String>> {
-        server_problems(&self.live, bytes)
+        own.map(|((_, name), _)| name.as_str())
     }
 
     /// What is backed up, for people.

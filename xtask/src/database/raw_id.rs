@@ -1,6 +1,8 @@
 //! An `_id` as the bytes that a document has it in. No decoder stands between: one that takes `{"$oid": "short"}` for an
 //! object id, or refuses a text that is not UTF-8, would not find the document again.
 
+use std::iter::Peekable;
+
 use anyhow::{Context as _, Result};
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, Utf8Lossy, doc};
 use mongodb::options::{ReadPreference, SelectionCriteria};
@@ -11,6 +13,9 @@ use crate::archive::{RawField, elements, id_field};
 const DOCUMENT: u8 = 0x03;
 const ARRAY: u8 = 0x04;
 const NULL: u8 = 0x0a;
+/// The most ids of one command, and their bytes: a command may have 16 MB, and one `_id` nearly as many.
+const BATCH_IDS: usize = 1_000;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// The value of an `_id`; null where the document has none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,7 +42,7 @@ impl RawId {
         Ok(Self::of(id_field(document)?))
     }
 
-    /// Its length in a command.
+    /// Its length in a command and in memory.
     pub fn len_bytes(&self) -> usize {
         self.value.len()
     }
@@ -53,33 +58,50 @@ impl Live {
     /// The document with this `_id`, as raw bytes.
     pub fn raw_by_id(&self, collection: &str, id: &RawId) -> Result<Option<Vec<u8>>> {
         let mut found = None;
-        self.scan_ids(collection, std::slice::from_ref(id), |raw| {
+        self.scan_ids(collection, [Ok(id.clone())], |raw| {
             found = Some(raw.to_vec());
             Ok(())
         })?;
         Ok(found)
     }
 
-    /// Gives the documents with these ids to `visit`. The ids must fit into one command: 16 MB.
+    /// Gives the documents with these ids to `visit`, however many there are.
     pub fn scan_ids(
         &self,
         collection: &str,
-        ids: &[RawId],
+        ids: impl IntoIterator<Item = Result<RawId>>,
         visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        self.find_ids(collection, ids, doc! { "level": "local" }, visit)
+        self.find_batches(collection, ids, &doc! { "level": "local" }, visit)
     }
 
     /// The same as of one moment, which the server keeps for some minutes (`minSnapshotHistoryWindowInSeconds`, 300 s).
     pub fn scan_ids_at(
         &self,
         collection: &str,
-        ids: &[RawId],
+        ids: impl IntoIterator<Item = Result<RawId>>,
         at: Timestamp,
         visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let concern = doc! { "level": "snapshot", "atClusterTime": at };
-        self.find_ids(collection, ids, concern, visit)
+        self.find_batches(collection, ids, &concern, visit)
+    }
+
+    fn find_batches(
+        &self,
+        collection: &str,
+        ids: impl IntoIterator<Item = Result<RawId>>,
+        concern: &Document,
+        mut visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut ids = ids.into_iter().peekable();
+        loop {
+            let batch = next_batch(&mut ids)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.find_ids(collection, &batch, concern.clone(), &mut visit)?;
+        }
     }
 
     fn find_ids(
@@ -110,6 +132,21 @@ impl Live {
         });
         self.read_out(cursor.with_context(reading)?, reading, visit)
     }
+}
+
+/// The ids of the next command; one that alone has more than its bytes is alone.
+fn next_batch(ids: &mut Peekable<impl Iterator<Item = Result<RawId>>>) -> Result<Vec<RawId>> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    let has_room = |count: usize, bytes: usize, next: &Result<RawId>| {
+        let next_bytes = next.as_ref().map_or(0, RawId::len_bytes);
+        count == 0 || (count < BATCH_IDS && bytes + next_bytes <= BATCH_BYTES)
+    };
+    while let Some(id) = ids.next_if(|id| has_room(batch.len(), bytes, id)) {
+        let id = id?;
+        bytes += id.len_bytes();
+        batch.push(id);
+    }
+    Ok(batch)
 }
 
 /// A document as people read it: its types as they are, names and texts that are not UTF-8 with replacements.
@@ -154,4 +191,31 @@ fn document_of<'a>(fields: impl IntoIterator<Item = (u8, &'a str, &'a [u8])>) ->
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     bytes[..4].copy_from_slice(&length.to_le_bytes());
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_ids_is_bounded_in_number_and_bytes_and_none_is_lost() {
+        let id = |bytes: usize| {
+            Ok(RawId {
+                kind: 0x05,
+                value: vec![0; bytes],
+            })
+        };
+        let lengths = |ids: Vec<usize>| -> Vec<usize> {
+            let mut ids = ids.into_iter().map(id).peekable();
+            let batches = std::iter::from_fn(|| {
+                let batch = next_batch(&mut ids).unwrap();
+                (!batch.is_empty()).then_some(batch.len())
+            });
+            batches.collect()
+        };
+        assert_eq!(lengths(vec![]), [0; 0]);
+        assert_eq!(lengths(vec![12; 2_500]), [1_000, 1_000, 500]);
+        assert_eq!(lengths(vec![15 << 20, 1, 15 << 20, 15 << 20]), [1, 1, 1, 1]);
+        assert_eq!(lengths(vec![4 << 20, 4 << 20, 1, 1]), [2, 2]);
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use mongodb::bson::{Bson, Document, doc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,9 +12,12 @@ use super::normal_form::document_of_json;
 use super::{BUILD_DEADLINE, Live, server_code};
 use crate::wait;
 
-/// Servers that have none answer: `CommandNotSupported`, `SearchNotEnabled`, an unknown stage, `AtlasError`; and `Unauthorized`
-/// those that look at the rights first.
-const WITHOUT: [i32; 5] = [115, 31_082, 40_324, 8_000, 13];
+/// Servers that have no search answer: `CommandNotSupported`, `SearchNotEnabled`, an unknown stage, `AtlasError`.
+const WITHOUT: [i32; 4] = [115, 31_082, 40_324, ATLAS];
+/// `Unauthorized`: the user may not ask. Atlas's small tiers have a text for it instead.
+const UNAUTHORIZED: i32 = 13;
+const ATLAS: i32 = 8_000;
+const NOT_ALLOWED: &str = "not allowed to do action";
 
 /// A search or vector index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,28 +36,72 @@ struct ListedIndex {
     failed: bool,
 }
 
+/// What the server answers about the search indexes of a collection.
+enum Listing {
+    /// The server has no search.
+    NoSearch,
+    /// The user may not ask.
+    Hidden,
+    Indexes(Vec<ListedIndex>),
+}
+
+/// What is known of the search indexes of some collections.
+#[derive(Debug, Default)]
+pub struct SearchIndexes {
+    /// Of the collections that have some.
+    pub found: BTreeMap<String, Vec<SearchIndex>>,
+    /// The collections of which this user may not list them.
+    pub hidden: Vec<String>,
+    /// The server has no search at all.
+    pub no_search: bool,
+}
+
+impl SearchIndexes {
+    /// As the metadata of a backup have them.
+    pub fn recorded(&self) -> Result<BTreeMap<String, Vec<Value>>> {
+        let found = self.found.iter().map(|(name, indexes)| {
+            let indexes = indexes.iter().map(serde_json::to_value);
+            Ok((name.clone(), indexes.collect::<Result<_, _>>()?))
+        });
+        found.collect()
+    }
+
+    /// What the user lacks, in words.
+    pub fn hidden_text(&self) -> Option<String> {
+        (!self.hidden.is_empty()).then(|| {
+            format!(
+                "whether `{}` have search indexes is not known: the database user may not list them (`listSearchIndexes`, as `readWrite` \
+                 on the whole database has it). A restored collection would have none",
+                self.hidden.join("`, `")
+            )
+        })
+    }
+}
+
 impl Live {
     /// The search indexes of these collections, of those that have some. Where the server has no search it is asked once.
-    pub fn search_indexes<'a>(
-        &self,
-        collections: impl Iterator<Item = &'a str>,
-    ) -> Result<BTreeMap<String, Vec<SearchIndex>>> {
-        let mut found = BTreeMap::new();
+    pub fn search_indexes<'a>(&self, collections: impl Iterator<Item = &'a str>) -> Result<SearchIndexes> {
+        let mut known = SearchIndexes::default();
         for collection in collections {
-            let Some(listed) = self.listed_search_indexes(collection)? else {
-                break;
-            };
-            let indexes: Vec<SearchIndex> = listed.into_iter().map(|listed| listed.index).collect();
-            if !indexes.is_empty() {
-                found.insert(collection.to_owned(), indexes);
+            match self.listed_search_indexes(collection)? {
+                Listing::NoSearch => {
+                    known.no_search = true;
+                    break;
+                }
+                Listing::Hidden => known.hidden.push(collection.to_owned()),
+                Listing::Indexes(listed) if listed.is_empty() => {}
+                Listing::Indexes(listed) => {
+                    let indexes = listed.into_iter().map(|listed| listed.index);
+                    known.found.insert(collection.to_owned(), indexes.collect());
+                }
             }
         }
-        Ok(found)
+        Ok(known)
     }
 
     /// Makes those that are missing, and waits until all of them can be queried.
     pub fn make_search_indexes(&self, collection: &str, indexes: &[SearchIndex]) -> Result<()> {
-        let there = self.listed_search_indexes(collection)?.unwrap_or_default();
+        let there = self.required_search_indexes(collection)?;
         let missing = indexes
             .iter()
             .filter(|index| !there.iter().any(|listed| listed.index.name == index.name));
@@ -69,7 +116,7 @@ impl Live {
             BUILD_DEADLINE,
             |_| false,
             || {
-                let listed = self.listed_search_indexes(collection)?.unwrap_or_default();
+                let listed = self.required_search_indexes(collection)?;
                 let mut all = true;
                 for index in indexes {
                     let listed = listed.iter().find(|listed| listed.index.name == index.name);
@@ -85,19 +132,36 @@ impl Live {
         )
     }
 
-    /// `None` where the server has no search.
-    fn listed_search_indexes(&self, collection: &str) -> Result<Option<Vec<ListedIndex>>> {
+    fn required_search_indexes(&self, collection: &str) -> Result<Vec<ListedIndex>> {
+        match self.listed_search_indexes(collection)? {
+            Listing::Indexes(listed) => Ok(listed),
+            Listing::NoSearch => {
+                bail!("the server has no search: `{collection}` cannot get its search indexes")
+            }
+            Listing::Hidden => bail!("the database user may not list the search indexes of `{collection}`"),
+        }
+    }
+
+    fn listed_search_indexes(&self, collection: &str) -> Result<Listing> {
         let stages = vec![doc! { "$listSearchIndexes": {} }];
         let command = doc! { "aggregate": collection, "pipeline": stages, "cursor": {} };
         let listed = match self.all_of(&command) {
-            Err(error) if server_code(&error).is_some_and(|code| WITHOUT.contains(&code)) => return Ok(None),
+            Err(error) if is_hidden(&error) => return Ok(Listing::Hidden),
+            Err(error) if server_code(&error).is_some_and(|code| WITHOUT.contains(&code)) => {
+                return Ok(Listing::NoSearch);
+            }
             listed => listed.with_context(|| format!("cannot list the search indexes of `{collection}`"))?,
         };
-        listed
-            .iter()
-            .map(ListedIndex::of)
-            .collect::<Result<_>>()
-            .map(Some)
+        let listed = listed.iter().map(ListedIndex::of);
+        Ok(Listing::Indexes(listed.collect::<Result<_>>()?))
+    }
+}
+
+fn is_hidden(error: &anyhow::Error) -> bool {
+    match server_code(error) {
+        Some(UNAUTHORIZED) => true,
+        Some(ATLAS) => format!("{error:#}").contains(NOT_ALLOWED),
+        _ => false,
     }
 }
 

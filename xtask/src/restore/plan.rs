@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::capacity::DataCapacity;
 use super::context::connect;
 use super::estimate::{MeasuredReading, RestoreEstimate, RestoreSizes, estimate};
-use super::preflight::{RestorePreflight, preflight};
+use super::preflight::{CHANGE_STREAMS, RestorePreflight, preflight};
 use super::preview::{LossDetail, LossPreview, preview_of};
 use super::selection::Selection;
 use crate::backup::BackupFile;
@@ -20,8 +20,6 @@ use crate::operation::ledger::Ledger;
 use crate::operation::new_operation_id;
 use crate::wait::elapsed_ms;
 
-/// A renaming ends them (MongoDB manual, "Change Events": `invalidate`).
-const STREAMS: &str = "end where they watch a collection that is restored, and so do triggers of Atlas: start them again afterwards";
 const QUIESCED: &str = "kept away by the hooks of pipeline.toml during the swap; what they write before it is kept in __old_ \
                         collections and in the rescue file";
 const WRITING_ON: &str = "continue; what they write before the swap is kept in __old_ collections and in the rescue file, \
@@ -118,7 +116,7 @@ impl RestorePlan {
             estimate: estimate(&live, &sizes, reading, &ledger)?,
             basis: DataBasis::of(Some(&ledger), now.schema_fingerprint().ok()),
             writers: if options.quiesce { QUIESCED } else { WRITING_ON },
-            change_streams: STREAMS,
+            change_streams: CHANGE_STREAMS,
             preflight,
         })
     }

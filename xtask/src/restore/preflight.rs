@@ -13,7 +13,9 @@ use super::preview::LossPreview;
 use super::rescue::is_rescue;
 use super::search_indexes::search_indexes;
 use super::selection::Selection;
-use crate::backup::{self, BackupFile, live_problem, missing_rights, needed_bytes, restorable, room_problem};
+use crate::backup::{
+    self, BackupFile, live_problem, missing_rights, needed_bytes, restorable, room_problem, sharded,
+};
 use crate::context::Context;
 use crate::database::{Listed, Live, Space};
 use crate::domain::inventory::is_application;
@@ -25,6 +27,9 @@ use crate::operation::new_operation_id;
 use crate::storage::directory::free_bytes;
 use crate::tools::mongorestore::MAX_EXCLUDED;
 
+/// A renaming ends them (MongoDB manual, "Change Events": `invalidate`).
+pub(super) const CHANGE_STREAMS: &str = "end where they watch a collection that is restored, and so do triggers of Atlas: start them again afterwards";
+
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RestorePreflight {
@@ -33,6 +38,17 @@ pub struct RestorePreflight {
     /// What could not be determined, and what the operator should know.
     pub warnings: Vec<String>,
     pub storage: StorageNeed,
+    /// Those of the warnings that are about the data, and the same whenever it is asked.
+    #[serde(skip)]
+    notes: Vec<String>,
+}
+
+/// What the plan of an operation has of the restore that is a part of it.
+#[derive(Debug)]
+pub struct RestorePart {
+    /// Each of them forbids it.
+    pub problems: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// Room for the second copy: both exist until the previous one is forgotten.
@@ -67,10 +83,10 @@ pub fn preflight(
     Ok(found)
 }
 
-/// Everything that would block the restore of this backup now, for the plan of what it is a part of. An unfinished operation of
+/// Everything that would block the restore of this backup now, and what it changes, for the plan of what it is a part of. An unfinished operation of
 /// the ledger is named itself, not by what its restore has beside the live collections: that is resumed with the operation.
 /// One that somebody holds is left to the lock, which says who and since when.
-pub fn blocking(ctx: &Context, backup: &BackupFile, ledger: &LedgerState) -> Result<Vec<String>> {
+pub fn as_part(ctx: &Context, backup: &BackupFile, ledger: &LedgerState) -> Result<RestorePart> {
     let live = connect(ctx)?;
     let other = ledger.unfinished().map(|other| other.id.clone());
     let operation = other.unwrap_or_else(new_operation_id);
@@ -78,7 +94,11 @@ pub fn blocking(ctx: &Context, backup: &BackupFile, ledger: &LedgerState) -> Res
     if ledger.held().is_none() {
         found.other_operations(ledger);
     }
-    Ok(found.problems)
+    found.note(format!("change streams {CHANGE_STREAMS}"));
+    Ok(RestorePart {
+        problems: found.problems,
+        notes: found.notes,
+    })
 }
 
 impl RestorePreflight {
@@ -150,6 +170,11 @@ impl RestorePreflight {
         self.warnings.push(text);
     }
 
+    fn note(&mut self, text: String) {
+        self.notes.push(text.clone());
+        self.warn(text);
+    }
+
     fn environment(&mut self, ctx: &Context, backup: &BackupFile) {
         let from = &backup.metadata.environment;
         if from.is_empty() {
@@ -193,8 +218,8 @@ impl RestorePreflight {
                  restore all of the backup"
             ));
         }
-        found.left_alone.into_iter().for_each(|what| self.warn(what));
-        found.altered.into_iter().for_each(|what| self.warn(what));
+        let notes = found.left_alone.into_iter().chain(found.altered);
+        notes.for_each(|what| self.note(what));
         for (name, listed) in listed.iter().filter(|(name, _)| selection.has(name)) {
             if listed.kind == NamespaceKind::Collection
                 && let Some(why) = live_problem(live.name(), name)
@@ -223,13 +248,9 @@ impl RestorePreflight {
             .filter(|n| n.kind == NamespaceKind::Collection)
             .map(|n| n.collection.clone())
             .collect();
-        for (collection, indexes) in search_indexes(live, backup, &names)? {
-            let indexes: Vec<String> = indexes.into_iter().map(|index| index.name).collect();
-            self.warn(format!(
-                "search indexes of `{collection}` ({}) are built on the restored collection, and waited for, before it is live",
-                indexes.join(", ")
-            ));
-        }
+        let search = search_indexes(live, backup, &names)?;
+        search.problems.into_iter().for_each(|why| self.problem(why));
+        search.warnings.into_iter().for_each(|what| self.note(what));
         Ok(())
     }
 
@@ -322,16 +343,11 @@ impl RestorePreflight {
         listed: &BTreeMap<String, Listed>,
         selection: &Selection,
     ) -> Result<()> {
-        if !live.is_router()? {
-            return Ok(());
-        }
         let own = listed.iter().filter(|(name, listed)| {
             listed.kind == NamespaceKind::Collection && is_application(name) && selection.has(name)
         });
-        for (name, _) in own {
-            if live.is_sharded(name)? {
-                self.problem(format!("`{name}` is sharded, and a restored one would not be"));
-            }
+        for why in sharded(live, own.map(|(name, _)| name.as_str()))? {
+            self.problem(why);
         }
         Ok(())
     }

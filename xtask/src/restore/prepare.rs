@@ -126,7 +126,7 @@ impl Prepared<'_> {
     fn make_search_indexes(&self) -> Result<()> {
         let restore = &self.restore;
         let names: Vec<String> = self.collections().collect();
-        for (collection, indexes) in search_indexes(&restore.live, &self.backup, &names)? {
+        for (collection, indexes) in search_indexes(&restore.live, &self.backup, &names)?.built {
             let _ticker = report::Ticker::start(format!("building the search indexes of `{collection}`"));
             let shadow = names::shadow(&restore.operation, &collection);
             restore.live.make_search_indexes(&shadow, &indexes)?;

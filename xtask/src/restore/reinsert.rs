@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::backup_file;
 use super::context::connect;
 use super::preview::each_document;
+use super::rescue::is_rescue;
 use super::selection::Selection;
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
@@ -120,6 +121,12 @@ fn problems(
 ) -> Result<Vec<String>> {
     let metadata = &file.metadata;
     let mut problems = Vec::new();
+    if !is_rescue(metadata) {
+        problems.push(
+            "it is a backup and no rescue file: it has documents too that were deleted since on purpose"
+                .into(),
+        );
+    }
     if metadata.environment != ctx.env_name {
         problems.push(format!(
             "it is of the environment `{}`, and this is `{}`",

@@ -16,14 +16,11 @@ use crate::archive::ContainerOptions;
 use crate::archive::writer::{ArchiveWriter, CollectionShape, store_written};
 use crate::backup::{self, BackupFile, off_machine};
 use crate::context::Context;
-use crate::database::{Live, RawId};
+use crate::database::Live;
 use crate::domain::manifest::{BackupMetadata, Consistency, ConsistencyKind, METADATA_FILE};
 use crate::operation::journal::operation_dir;
 use crate::report;
 
-/// Documents asked for at once, and the bytes of their ids: an `_id` may have megabytes, a command may not.
-const BATCH: usize = 500;
-const BATCH_BYTES: usize = 4 << 20;
 /// What tells a rescue file from a backup, in every version.
 const RESCUE_REASON: &str = "documents that were not in the backup which was restored";
 
@@ -172,23 +169,20 @@ fn write_archive(
             .find(|(_, n)| n == name)
             .map(|(full, _)| full.as_str());
         let mut documents = 0;
-        let mut ids: Vec<RawId> = Vec::new();
-        let mut id_bytes = 0;
-        while let Some(next) =
-            differing.next_if(|next| next.as_ref().map_or(true, |d| d.collection == number))
-        {
-            let next = next?;
-            if next.loss == RowLoss::Deleted {
-                continue;
-            }
-            id_bytes += next.id.len_bytes();
-            if ids.len() == BATCH || id_bytes > BATCH_BYTES {
-                documents += fetch(live, full_name, &mut ids, &mut archive)?;
-                id_bytes = next.id.len_bytes();
-            }
-            ids.push(next.id);
+        let mut own = std::iter::from_fn(|| {
+            differing.next_if(|next| next.as_ref().map_or(true, |found| found.collection == number))
+        });
+        if let Some(full_name) = full_name {
+            let kept = own.filter(|next| next.as_ref().map_or(true, |found| found.loss != RowLoss::Deleted));
+            let ids = kept.map(|next| next.map(|found| found.id));
+            live.scan_ids(full_name, ids, |raw| {
+                documents += 1;
+                archive.document(raw)
+            })?;
+        } else {
+            // What only the backup has.
+            own.try_for_each(|next| next.map(drop))?;
         }
-        documents += fetch(live, full_name, &mut ids, &mut archive)?;
         for (full, _) in late.iter().filter(|(_, n)| n == name) {
             live.scan(full, |raw| {
                 documents += 1;
@@ -223,22 +217,4 @@ fn shapes(
         shapes.push((name.clone(), shape));
     }
     Ok(shapes)
-}
-
-/// Exports the documents with these ids, and empties the list.
-fn fetch(
-    live: &Live,
-    collection: Option<&str>,
-    ids: &mut Vec<RawId>,
-    archive: &mut ArchiveWriter<BufWriter<PipeWriter>>,
-) -> Result<u64> {
-    let mut count = 0;
-    if let Some(collection) = collection.filter(|_| !ids.is_empty()) {
-        live.scan_ids(collection, ids, |raw| {
-            count += 1;
-            archive.document(raw)
-        })?;
-    }
-    ids.clear();
-    Ok(count)
 }

@@ -16,3 +16,4 @@ mod restore_sequences;
 mod restore_shapes;
 mod restore_states;
 mod restore_verbs;
+mod server_limits;

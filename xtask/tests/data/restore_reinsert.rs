@@ -43,6 +43,9 @@ fn documents_are_put_back_only_where_they_came_from_with_the_indexes_that_they_h
     }
     assert_eq!(before.compare(&env.inventory()), []);
 
+    // A whole backup has documents that the application has deleted since.
+    let told = env.fails(3, &["restore", "--reinsert", backup.to_str().unwrap()]);
+    assert!(told.contains("it is a backup and no rescue file"), "{told}");
     let told = env.fails(2, &["restore", "--reinsert", rescue, "--collection", "paymnts"]);
     assert!(told.contains("`payments`"), "{told}");
     env.configure(|text| text.replace("production", "staging"));

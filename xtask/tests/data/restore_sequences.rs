@@ -4,24 +4,22 @@
 //! `XTASK_SEQUENCES=N` runs more of them, `XTASK_SEED=S` begins with another one; a failure prints the seed and the steps.
 
 mod application;
+mod checks;
+mod commands;
 mod places;
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 
-use mongodb::bson::doc;
 use rehearsal::data::random::Random;
 use rehearsal::test_env::git::git;
-use rehearsal::test_env::process::{told, wait_until};
 use rehearsal::test_env::restore::RestoreEnv;
 use rehearsal::test_env::restore::shapes::generate;
-use serde_json::Value;
 use xtask::domain::inventory::Inventory;
 
-use places::{Documents, Files, documents_of, in_database, rescue_files};
+use checks::differences;
+use commands::json;
+use places::{Documents, Files, documents_of, in_database, measurements, rescue_files};
 
 /// Sequences of a run of all tests, and steps of each.
 const SEQUENCES: u64 = 2;
@@ -52,6 +50,8 @@ struct Sequence {
     restores: Vec<Made>,
     /// What must be somewhere.
     acknowledged: Documents,
+    /// What was measured: a time-series collection has it, and nothing takes it away.
+    measured: u64,
     files: Files,
     writes: u64,
     told: Steps,
@@ -72,8 +72,15 @@ impl Drop for Steps {
 }
 
 impl Sequence {
+    /// Each third one is on a small tier of Atlas.
     fn new(seed: u64) -> Self {
-        let env = RestoreEnv::start();
+        let env = if seed.is_multiple_of(3) {
+            let env = RestoreEnv::behind_proxy();
+            env.proxy.as_ref().unwrap().become_small_tier();
+            env
+        } else {
+            RestoreEnv::start()
+        };
         let (first, second) = (env.root(), env.dir.path().join("second"));
         git(env.dir.path(), &["init", "--quiet", "second"]);
         git(&second, &["remote", "add", "origin", "../remote.git"]);
@@ -86,6 +93,7 @@ impl Sequence {
         let made = generate(&env, &mut random);
         let acknowledged = in_database(&env).0;
         Self {
+            measured: measurements(&env),
             env,
             random,
             machines: [first, second],
@@ -118,29 +126,29 @@ impl Sequence {
         // No migration runs while a restore stands midway.
         let midway = self.advised().iter().any(|next| !next.contains("--forget"));
         let done = self.by_intention(|env, random| application::change(env, random, midway));
-        // Of a restore that is midway, nobody can tell what an undo gives back.
+        self.expect_no_undo();
+        self.told.done.push(format!("change: {done}"));
+    }
+
+    /// The application wrote: of a restore that has something in the database, nobody can tell what an undo gives back.
+    fn expect_no_undo(&mut self) {
+        let listed = self.env.live().listed().unwrap();
         for made in &mut self.restores {
-            if self
-                .env
-                .live()
-                .listed()
-                .unwrap()
-                .keys()
-                .any(|name| name.contains(&made.operation))
-            {
+            if listed.keys().any(|name| name.contains(&made.operation)) {
                 made.before = None;
             }
         }
-        self.told.done.push(format!("change: {done}"));
     }
 
     /// What the application deletes is gone by intention.
     fn by_intention<T>(&mut self, act: impl FnOnce(&RestoreEnv, &mut Random) -> T) -> T {
         let before = in_database(&self.env).0;
+        let measured = measurements(&self.env);
         let done = act(&self.env, &mut self.random);
         let after = in_database(&self.env).0;
         self.acknowledged
             .retain(|stored, _| after.contains_key(stored) || !before.contains_key(stored));
+        self.measured += measurements(&self.env) - measured;
         done
     }
 
@@ -195,7 +203,10 @@ impl Sequence {
         );
         let is_whole = operation.is_some() && !writes;
         if is_whole {
-            assert_eq!(self.backups[at].inventory.compare(&self.env.inventory()), []);
+            assert_eq!(
+                differences(&self.backups[at].inventory, &self.env.inventory()),
+                []
+            );
         }
         let known = |id: &String| self.restores.iter().any(|made| made.operation == *id);
         if let Some(operation) =
@@ -242,7 +253,7 @@ impl Sequence {
             && done
         {
             let found = self.env.inventory();
-            let mut wrong = before.compare(&found);
+            let mut wrong = differences(&before, &found);
             // What was made since has no name from before.
             wrong.retain(|difference| before.collections.contains_key(&difference.collection));
             assert_eq!(wrong, [], "undone");
@@ -270,231 +281,6 @@ impl Sequence {
         self.acknowledged.retain(|stored, _| places.contains(stored));
         self.told.done.push(format!("lost {}", lost.display()));
     }
-
-    /// Runs a command on one of the machines; sometimes it is killed, then there is no output.
-    fn run(&mut self, args: &[&str]) -> Option<Output> {
-        let lines =
-            (self.random.range(0, 3) == 0).then(|| usize::try_from(self.random.range(0, 45)).unwrap());
-        let machine = self.random.pick(&self.machines).clone();
-        self.run_on(&machine, args, lines)
-    }
-
-    fn run_on(&mut self, machine: &Path, args: &[&str], lines: Option<usize>) -> Option<Output> {
-        let before = in_database(&self.env);
-        let (shown, output) = self.ended(machine, args, lines);
-        match output.status.code() {
-            Some(0) => Some(output),
-            Some(3) => {
-                assert!(
-                    before == in_database(&self.env),
-                    "refused, and something is changed: {}",
-                    told(&output)
-                );
-                let words = String::from_utf8_lossy(&output.stderr).into_owned();
-                self.told.done.push(format!("    {words}"));
-                Some(output)
-            }
-            None => None,
-            Some(_) => panic!("{shown}: {}", told(&output)),
-        }
-    }
-
-    /// Runs a command to its end, or kills it after so many lines; with it comes how it is named.
-    fn ended(&mut self, machine: &Path, args: &[&str], lines: Option<usize>) -> (String, Output) {
-        let child = self.command(machine, args).spawn().unwrap();
-        let output = end_of(child, machine, lines);
-        let shown = format!("{} in {}, killed {lines:?}", args.join(" "), machine.display());
-        self.told.done.push(format!("{shown}: {}", output.status));
-        (shown, output)
-    }
-
-    fn command(&self, machine: &Path, args: &[&str]) -> Command {
-        let mut command = self.env.xtask(&[args, &["--format", "json", "--yes"]].concat());
-        command
-            .current_dir(machine)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    /// The same while the application inserts, into a collection that it may have to make anew.
-    fn while_written(&mut self, args: &[&str]) -> Option<Output> {
-        let collections = application::collections(&self.env);
-        let name = collections.first().map_or("users", String::as_str).to_owned();
-        let collection = self.env.collection(&name);
-        let (stop, first) = (AtomicBool::new(false), self.writes);
-        let (output, written) = std::thread::scope(|scope| {
-            let writer = scope.spawn(|| {
-                let mut written = Vec::new();
-                for number in first.. {
-                    if stop.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    let document =
-                        doc! { "_id": format!("w{number}"), "email": format!("w{number}"), "a": 5 };
-                    if collection.insert_one(&document).run().is_ok() {
-                        written.push(document);
-                    }
-                }
-                written
-            });
-            // A panic must not leave the writer behind.
-            let output = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.run_writing(args)));
-            stop.store(true, Ordering::SeqCst);
-            (output, writer.join().unwrap())
-        });
-        self.writes += 100_000;
-        self.told.done.push(format!(
-            "    {} were written into {name:?} meanwhile",
-            written.len()
-        ));
-        for document in written {
-            let raw = mongodb::bson::serialize_to_vec(&document).unwrap();
-            places::add(&mut self.acknowledged, &name, &raw);
-        }
-        output.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-
-    fn run_writing(&mut self, args: &[&str]) -> Option<Output> {
-        let machine = self.random.pick(&self.machines).clone();
-        let lines =
-            (self.random.range(0, 3) == 0).then(|| usize::try_from(self.random.range(0, 45)).unwrap());
-        let (shown, output) = self.ended(&machine, args, lines);
-        let code = output.status.code()?;
-        // Whoever inserts without a pause may be faster than a hundred renames: the restore then stops midway, and is resumed.
-        if code == 4 && told(&output).contains("faster than it can be replaced: stop them") {
-            return None;
-        }
-        assert!([0, 3].contains(&code), "{shown}: {}", told(&output));
-        Some(output)
-    }
-
-    /// All places but the safety backups: a restore promises more than that they are there.
-    fn places(&mut self) -> BTreeSet<places::Stored> {
-        let (live, beside) = in_database(&self.env);
-        let mut found: BTreeSet<_> = live.into_keys().chain(beside.into_keys()).collect();
-        let rescued = self.machines.iter().flat_map(|machine| rescue_files(machine));
-        let backups = self.backups.iter().map(|taken| taken.path.clone());
-        for path in rescued.chain(backups).collect::<Vec<_>>() {
-            found.extend(self.files.read(&path).iter().cloned());
-        }
-        found
-    }
-
-    fn check(&mut self) {
-        let live = in_database(&self.env).0;
-        self.acknowledged.extend(live);
-        let places = self.places();
-        let lost: Vec<_> = self
-            .acknowledged
-            .iter()
-            .filter(|(stored, _)| !places.contains(*stored))
-            .collect();
-        assert!(
-            lost.is_empty(),
-            "{} documents are in no place: {:#?}",
-            lost.len(),
-            &lost[..lost.len().min(5)]
-        );
-    }
-
-    /// Whatever happened: the advice of `restore --list` is never refused, and leads to where a backup can be restored.
-    fn settle(&mut self) {
-        let machine = self.random.pick(&self.machines).clone();
-        for _ in 0..MAX_ADVICE {
-            let listed = self
-                .run_on(&machine, &["restore", "--list"], None)
-                .and_then(|output| json(&output))
-                .unwrap();
-            let advised = listed["restores"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter_map(|known| known["next"].as_str());
-            let advised: Vec<&str> = advised.collect();
-            // What is under way comes first.
-            let midway = advised
-                .iter()
-                .find(|next| !next.contains("--forget"))
-                .or_else(|| advised.last());
-            let Some(next) = midway.map(|next| (*next).to_owned()) else {
-                break;
-            };
-            let words: Vec<&str> = next.split_whitespace().skip(2).take(3).collect();
-            let output = self.run_on(&machine, &words, None).unwrap();
-            assert!(output.status.success(), "{next}: {}", told(&output));
-            self.check();
-        }
-        let names = self.env.database().list_collection_names().run().unwrap();
-        let left: Vec<&String> = names
-            .iter()
-            .filter(|name| xtask::domain::inventory::is_reserved(name))
-            .collect();
-        assert!(left.is_empty(), "the advice leaves {left:?}");
-        self.by_intention(|env, _| application::drop_not_restored(env));
-        let Some(at) = self.backups.iter().rposition(|taken| taken.is_restorable) else {
-            return;
-        };
-        let last = self.backups.remove(at);
-        let output = self
-            .run_on(&machine, &["restore", &last.path.display().to_string()], None)
-            .unwrap();
-        assert!(output.status.success(), "{}", told(&output));
-        assert_eq!(last.inventory.compare(&self.env.inventory()), []);
-        self.backups.push(last);
-        self.check();
-    }
-}
-
-/// Its end, or that of being killed after so many lines. What it prints is read all the time: a full pipe would stop it.
-fn end_of(mut child: Child, machine: &Path, lines: Option<usize>) -> Output {
-    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    std::thread::scope(|scope| {
-        let stdout = scope.spawn(|| all_of(stdout));
-        let stderr = scope.spawn(|| all_of(stderr));
-        if let Some(lines) = lines {
-            kill_after(&mut child, machine, lines);
-        }
-        Output {
-            status: child.wait().unwrap(),
-            stdout: stdout.join().unwrap(),
-            stderr: stderr.join().unwrap(),
-        }
-    })
-}
-
-fn all_of(mut pipe: impl Read) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    pipe.read_to_end(&mut bytes).unwrap();
-    bytes
-}
-
-/// SIGKILL as soon as the journals of the machine have so many more lines; it may have ended before.
-fn kill_after(child: &mut Child, machine: &Path, more: usize) {
-    let lines = || -> usize {
-        let folders = machine
-            .join(".xtask/operations")
-            .read_dir()
-            .into_iter()
-            .flatten()
-            .flatten();
-        let journals = folders.filter_map(|entry| std::fs::read(entry.path().join("steps.jsonl")).ok());
-        journals
-            .map(|text| text.split(|byte| *byte == b'\n').count() - 1)
-            .sum()
-    };
-    let enough = lines() + more;
-    wait_until("enough lines", || {
-        child.try_wait().unwrap().is_some() || lines() >= enough
-    });
-    child.kill().ok();
-}
-
-fn json(output: &Output) -> Option<Value> {
-    output
-        .status
-        .success()
-        .then(|| serde_json::from_slice(&output.stdout).unwrap())
 }
 
 /// Documents of 95 levels are read here too.

@@ -1,7 +1,9 @@
-//! A TCP proxy before a MongoDB server: it cuts connections, loses a request or an answer, answers with other bytes, or refuses
-//! what one of Atlas's small tiers refuses.
+//! A TCP proxy before a MongoDB server: it cuts connections, loses a request or an answer, answers with other bytes, or is
+//! another server than the local one ([`guise`]).
 //!
 //! It knows so much of the protocol that a fault hits a command of ours, and not the driver's own "are you there?".
+
+mod guise;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -9,7 +11,9 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Document, deserialize_from_slice, doc, serialize_to_vec};
+use mongodb::bson::{Document, serialize_to_vec};
+
+use guise::Guise;
 
 /// Header of every message: its length, two numbers, and its kind.
 const HEADER_BYTES: usize = 16;
@@ -25,15 +29,6 @@ const OF_THE_DRIVER: [&str; 6] = [
     "ping",
     "endSessions",
     "killCursors",
-];
-/// What Atlas's small tiers refuse: the command, and the bytes in it (a field of BSON) that they refuse it for.
-const OF_SMALL_TIERS: [(&str, &[u8]); 6] = [
-    ("find", b"\x08noCursorTimeout\0"),
-    ("createIndexes", b"\x10v\0"),
-    ("createIndexes", b"\x10w\0"),
-    ("dbStats", b"\x10dbStats\0"),
-    ("aggregate", b"$currentOp\0"),
-    ("find", b"find\0\x09\0\0\0oplog.rs\0"),
 ];
 /// How long a connection that breaks stays broken.
 pub const BROKEN: Duration = Duration::from_secs(5);
@@ -78,11 +73,7 @@ impl Fault {
 
 #[derive(Debug, Default)]
 struct State {
-    small_tier: bool,
-    /// The collection that is listed as a time-series collection.
-    timeseries: Option<String>,
-    /// The search indexes by collection, where the server is one of Atlas's; how often each was listed.
-    search: Option<BTreeMap<String, Vec<(Document, u32)>>>,
+    guise: Guise,
     fault: Option<Fault>,
     /// When a connection that breaks stands again.
     until: Option<Instant>,
@@ -144,20 +135,40 @@ impl Proxy {
 
     /// From here on the server is one of Atlas's small tiers.
     pub fn become_small_tier(&self) {
-        lock(&self.state).small_tier = true;
+        lock(&self.state).guise.small_tier = true;
     }
 
     /// From here on the server has search indexes: this one of this collection.
     pub fn become_searchable(&self, collection: &str, index: Document) {
         let indexes = BTreeMap::from([(collection.to_owned(), vec![(index, 1)])]);
-        lock(&self.state).search = Some(indexes);
+        lock(&self.state).guise.search = Some(indexes);
+    }
+
+    /// From here on nobody may list search indexes: `Unauthorized`, or as a small tier answers.
+    pub fn hide_search(&self, by_small_tier: bool) {
+        lock(&self.state).guise.hidden_search = Some(by_small_tier);
+    }
+
+    /// From here on the server is a router, and this collection is on several shards.
+    pub fn become_router_of(&self, collection: &str) {
+        lock(&self.state).guise.sharded = Some(collection.to_owned());
+    }
+
+    /// From here on the user has the role `read`, and no other.
+    pub fn become_reader(&self) {
+        lock(&self.state).guise.reader = true;
+    }
+
+    /// From here on the disk of the server is full.
+    pub fn fill_disk(&self) {
+        lock(&self.state).guise.full = true;
     }
 
     /// The names of the search indexes by collection.
     pub fn searchable(&self) -> BTreeMap<String, Vec<String>> {
         let state = lock(&self.state);
         let named = |(index, _): &(Document, u32)| index.get_str("name").expect("a name").to_owned();
-        let search = state.search.iter().flatten();
+        let search = state.guise.search.iter().flatten();
         search
             .map(|(name, indexes)| (name.clone(), indexes.iter().map(named).collect()))
             .collect()
@@ -165,14 +176,14 @@ impl Proxy {
 
     /// From here on this collection is listed as a time-series collection, of which a local server has none.
     pub fn becomes_timeseries(&self, collection: &str) {
-        lock(&self.state).timeseries = Some(collection.to_owned());
+        lock(&self.state).guise.timeseries = Some(collection.to_owned());
     }
 
     /// Everything passes again as it is.
     pub fn mend(&self) {
         let mut state = lock(&self.state);
         state.fault = None;
-        state.timeseries = None;
+        state.guise = Guise::default();
     }
 }
 
@@ -249,15 +260,7 @@ impl Connection {
             if lock(state).fault == Some(Fault::Silent) {
                 continue;
             }
-            if let Some(answer) = lock(state).small_tier.then(|| refusal(&message)).flatten() {
-                (&self.client).write_all(&answer)?;
-                continue;
-            }
-            let answer = lock(state)
-                .search
-                .as_mut()
-                .and_then(|search| search_answer(search, &message));
-            if let Some(answer) = answer {
+            if let Some(answer) = lock(state).guise.answer(&message) {
                 (&self.client).write_all(&answer_to(&message, &answer))?;
                 continue;
             }
@@ -280,9 +283,7 @@ impl Connection {
             if lock(state).fault == Some(Fault::Silent) {
                 continue;
             }
-            if let Some(collection) = &lock(state).timeseries {
-                list_as_timeseries(&mut message, collection);
-            }
+            lock(state).guise.change(&mut message);
             let fault = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
             match fault {
                 Some(Fault::AnswerLost) => return Ok(()),
@@ -312,75 +313,6 @@ fn read_message(mut from: &TcpStream) -> io::Result<Vec<u8>> {
 fn number(message: &[u8], at: usize) -> Option<i32> {
     let bytes = message.get(at..at + 4)?;
     Some(i32::from_le_bytes(bytes.try_into().ok()?))
-}
-
-/// The answer of one of Atlas's small tiers to what it refuses.
-fn refusal(message: &[u8]) -> Option<Vec<u8>> {
-    let name = command(message);
-    let refused = |(refused, bytes): &&(&str, &[u8])| {
-        refused.as_bytes() == name && message.windows(bytes.len()).any(|part| part == *bytes)
-    };
-    let (name, _) = OF_SMALL_TIERS.iter().find(refused)?;
-    let what = format!("{name}: this is not allowed in this Atlas tier");
-    Some(answer_to(
-        message,
-        &doc! { "ok": 0, "errmsg": what, "code": 8000, "codeName": "AtlasError" },
-    ))
-}
-
-/// What Atlas answers about search indexes. They belong to the collection: a renaming takes them along, a drop ends them. A new one
-/// can be queried from the second time on that it is listed.
-fn search_answer(search: &mut BTreeMap<String, Vec<(Document, u32)>>, message: &[u8]) -> Option<Document> {
-    let command: Document = deserialize_from_slice(message.get(NAME_AT - 5..)?).ok()?;
-    let (name, value) = command.iter().next()?;
-    let collection = value.as_str()?.to_owned();
-    match name.as_str() {
-        "renameCollection" => {
-            let without_database = |name: &str| name.split_once('.').map(|(_, name)| name.to_owned());
-            let indexes = search.remove(&without_database(&collection)?)?;
-            search.insert(without_database(command.get_str("to").ok()?)?, indexes);
-            None
-        }
-        "drop" => search.remove(&collection).and(None),
-        "createSearchIndexes" => {
-            let indexes = command.get_array("indexes").ok()?.iter();
-            let indexes = indexes.filter_map(|index| Some((index.as_document()?.clone(), 0)));
-            search.entry(collection).or_default().extend(indexes);
-            Some(doc! { "ok": 1, "indexesCreated": [] })
-        }
-        "aggregate" => {
-            let stage = command.get_array("pipeline").ok()?.first()?.as_document()?;
-            stage.get_document("$listSearchIndexes").ok()?;
-            let listed = search.entry(collection.clone()).or_default().iter_mut();
-            let listed: Vec<Document> = listed
-                .map(|(index, times)| {
-                    *times += 1;
-                    doc! {
-                        "name": index.get_str("name").expect("a name"), "type": index.get_str("type").expect("a type"),
-                        "latestDefinition": index.get_document("definition").expect("a definition"),
-                        "queryable": *times > 1, "status": if *times > 1 { "READY" } else { "PENDING" },
-                    }
-                })
-                .collect();
-            let of = format!("{}.{collection}", command.get_str("$db").ok()?);
-            Some(doc! { "ok": 1, "cursor": { "id": 0_i64, "ns": of, "firstBatch": listed } })
-        }
-        _ => None,
-    }
-}
-
-/// Names the type of this collection in the answer to `listCollections`; both words have as many letters.
-fn list_as_timeseries(message: &mut [u8], collection: &str) {
-    let length = u32::try_from(collection.len() + 1).expect("a short name");
-    let mut listed = b"\x02name\0".to_vec();
-    listed.extend(length.to_le_bytes());
-    listed.extend(collection.as_bytes());
-    listed.extend(b"\0\x02type\0\x0b\0\0\0");
-    let mut found = message.windows(listed.len() + 10);
-    let at = found.position(|part| part.starts_with(&listed) && part.ends_with(b"collection"));
-    if let Some(at) = at {
-        message[at + listed.len()..][..10].copy_from_slice(b"timeseries");
-    }
 }
 
 /// A message with this document, as the answer to another message.

@@ -16,6 +16,7 @@ mod prepared;
 mod records;
 mod refusals;
 mod rescue;
+mod restorable;
 mod restore;
 mod runner_lost;
 mod table;

@@ -132,7 +132,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
     }
     check_commit(ctx, target, facts.git, &mut preflight);
     let backup = match &database {
-        DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight),
+        DatabaseAction::Restore { .. } => check_backup(ctx, &releases, tag, &mut preflight, &mut notes),
         DatabaseAction::Keep { .. } => None,
     };
     check_files(ctx, target, &backends, &services, &mut preflight);
@@ -300,12 +300,13 @@ fn costs(releases: &Releases, target: &Release, backup: Option<&BackupRef>) -> V
     notes
 }
 
-/// The backup of the target must be there and be the one that was recorded.
+/// The backup of the target must be there and be the one that was recorded, and can be restored.
 fn check_backup(
     ctx: &Context,
     releases: &Releases,
     tag: &str,
     preflight: &mut Preflight,
+    notes: &mut Vec<String>,
 ) -> Option<BackupRef> {
     // In doubt, the record that names it is a problem of its own.
     let Some(backup) = releases.backup_of(tag).ok()? else {
@@ -328,9 +329,11 @@ fn check_backup(
             format!("the backup {} was never verified", backup.id)
         });
         let ledger = releases.ledger.clone().unwrap_or_default();
-        let blocking = preflight.check("the restore", restore::blocking(ctx, &found, &ledger));
-        for problem in blocking.unwrap_or_default() {
-            preflight.require(false, || format!("the restore: {problem}"));
+        if let Some(part) = preflight.check("the restore", restore::as_part(ctx, &found, &ledger)) {
+            for problem in part.problems {
+                preflight.require(false, || format!("the restore: {problem}"));
+            }
+            notes.extend(part.notes);
         }
     }
     Some(backup.clone())

@@ -178,6 +178,14 @@ fn what_no_stream_can_tell_is_told_and_the_backup_is_taken_all_the_same() {
     let (kind, reason) = consistency(&created);
     assert_eq!(kind, "per-collection");
     assert!(reason.contains("cannot be followed"), "{reason}");
+    // What the server lists before the dump rules it out: nothing is followed.
+    let options = doc! { "create": "metered", "timeseries": { "timeField": "at" } };
+    alone.database().run_command(options).run().unwrap();
+    let created = repo.backup();
+    assert_eq!(
+        consistency(&created),
+        ("per-collection", "changes of `shop.metered` cannot be followed")
+    );
     repo.configure("oplog = \"require\"");
     repo.xtask(&["backup"])
         .code(2)

@@ -1,9 +1,9 @@
 //! What an application and its migrations do between the commands of an operator.
 
-use mongodb::bson::{Bson, doc};
+use mongodb::bson::{Bson, DateTime, doc};
 use rehearsal::data::random::Random;
 use rehearsal::test_env::restore::RestoreEnv;
-use rehearsal::test_env::restore::shapes::{NAMES, NOT_RESTORED, SHAPES, document, id};
+use rehearsal::test_env::restore::shapes::{METERED, NAMES, NOT_RESTORED, SHAPES, document, id};
 use xtask::domain::inventory::is_application;
 use xtask::domain::manifest::NamespaceKind;
 
@@ -19,7 +19,7 @@ pub fn collections(env: &RestoreEnv) -> Vec<String> {
 /// (a unique key, a validator) is not done.
 pub fn change(env: &RestoreEnv, random: &mut Random, documents_only: bool) -> String {
     let count = random.range(1, 4);
-    let kinds = if documents_only { 6 } else { 14 };
+    let kinds = if documents_only { 7 } else { 15 };
     let done: Vec<String> = (0..count).map(|_| change_once(env, random, kinds)).collect();
     done.join(", ")
 }
@@ -56,6 +56,15 @@ fn change_once(env: &RestoreEnv, random: &mut Random, kinds: i64) -> String {
             format!("delete of {name:?}: {ok}")
         }
         6 => {
+            let at = DateTime::from_millis(random.range(0, 1_000_000_000));
+            let measured = doc! { "at": at, "from": "b", "value": 1 };
+            // Where there is none, it would be made as another kind of collection.
+            let listed = env.live().listed().unwrap();
+            let is_there = listed.contains_key(METERED);
+            let ok = is_there && env.collection(METERED).insert_one(measured).run().is_ok();
+            format!("measure: {ok}")
+        }
+        7 => {
             let fresh = *random.pick(&NAMES);
             let (shape, make) = random.pick(&SHAPES);
             if names.iter().any(|name| name == fresh) {
@@ -64,11 +73,11 @@ fn change_once(env: &RestoreEnv, random: &mut Random, kinds: i64) -> String {
             make(env, fresh, random);
             format!("make {fresh:?}: {shape}")
         }
-        7 => {
+        8 => {
             env.database().run_command(doc! { "drop": &name }).run().ok();
             format!("drop {name:?}")
         }
-        8 => {
+        9 => {
             let other = *random.pick(&NAMES);
             let rename = doc! { "renameCollection": format!("shop.{name}"), "to": format!("shop.{other}") };
             let ok = env
@@ -80,25 +89,25 @@ fn change_once(env: &RestoreEnv, random: &mut Random, kinds: i64) -> String {
                 .is_ok();
             format!("rename {name:?} to {other:?}: {ok}")
         }
-        9 => {
+        10 => {
             let index = doc! { "key": { "changed": 1, "n": -1 }, "name": "by change" };
             let made = doc! { "createIndexes": &name, "indexes": [index] };
             let ok = env.database().run_command(made).run().is_ok();
             format!("index on {name:?}: {ok}")
         }
-        10 => {
+        11 => {
             let view = *random.pick(&["a view", "another view", "users"]);
             let made = doc! { "create": view, "viewOn": &name, "pipeline": Bson::Array(Vec::new()) };
             let ok = env.database().run_command(made).run().is_ok();
             format!("view {view:?} on {name:?}: {ok}")
         }
-        12 => {
+        13 => {
             let fresh = *random.pick(&NOT_RESTORED);
             let written = document(random, 1);
             let ok = env.collection(fresh).insert_one(written).run().is_ok();
             format!("make {fresh:?}, which no restore takes: {ok}")
         }
-        13 => {
+        14 => {
             drop_not_restored(env);
             "drop what no restore takes".to_owned()
         }

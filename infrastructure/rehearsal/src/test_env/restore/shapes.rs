@@ -63,7 +63,7 @@ const TOO_LONG: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddd
                         dddddddddddddddddddddddddddddddddddddddddddddddd";
 
 /// Every shape by its name.
-pub const SHAPES: [(&str, Shape); 18] = [
+pub const SHAPES: [(&str, Shape); 19] = [
     ("ids of every type", ids),
     ("values of every type", values),
     ("documents that look like extended JSON", lookalikes),
@@ -82,7 +82,11 @@ pub const SHAPES: [(&str, Shape); 18] = [
     ("stored functions", stored_functions),
     ("indexes of servers of before", old_indexes),
     ("strings that are not UTF-8", not_utf8),
+    ("a time series", time_series),
 ];
+
+/// The name of the time-series collection: where a collection of a backup had it, no restore could make room for that.
+pub const METERED: &str = "metered";
 
 /// Fills the database with some collections of random shapes and names; gives what was made.
 pub fn generate(env: &RestoreEnv, random: &mut Random) -> Vec<String> {
@@ -395,6 +399,17 @@ fn places(env: &RestoreEnv, name: &str, random: &mut Random) {
             doc! { "key": { "flat": "2d" }, "name": "flat", "bits": 20, "min": -500.0, "max": 500.0 },
         ],
     );
+}
+
+/// Beside an ordinary collection. Where it is there already, it stays.
+fn time_series(env: &RestoreEnv, name: &str, random: &mut Random) {
+    insert(env, name, numbered(random, 3));
+    let options = doc! { "timeField": "at", "metaField": "from", "granularity": "seconds" };
+    let made = doc! { "create": METERED, "timeseries": options };
+    if env.database().run_command(made).run().is_ok() {
+        let measured = |n: i64| doc! { "at": DateTime::from_millis(n * 1_000), "from": "a", "value": n };
+        insert(env, METERED, (0..20).map(measured));
+    }
 }
 
 fn empty(env: &RestoreEnv, name: &str, _: &mut Random) {
