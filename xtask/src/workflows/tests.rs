@@ -234,7 +234,11 @@ fn what_a_rollback_of_normal_urgency_showed_is_bound_to_what_it_runs() {
         run.contains("${PLANNED:+--planned ") && run.contains("${COMPARE:+--delta "),
         "{run}"
     );
-    assert_eq!(prepare["env"]["PLANNED"], "${{ needs.validate.outputs.plan }}");
+    // A job that was left out has no outputs, and act gives those of one as they stand in the file.
+    assert_eq!(
+        prepare["env"]["PLANNED"],
+        "${{ inputs.urgency != 'critical' && needs.validate.outputs.plan || '' }}"
+    );
     let asked = &meaning["on"]["workflow_dispatch"]["inputs"]["compare"];
     assert_eq!(asked["options"], serde_json::json!(["counts", "none"]));
     assert_eq!(
