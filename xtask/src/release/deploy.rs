@@ -82,7 +82,7 @@ pub fn prepare(
     let staged = basis
         .require_unchanged(ctx, &operation.id)
         .and_then(|releases| Deploy::open(ctx, plan, &operation)?.stage(&releases, Some(approvers)));
-    operation.pause_after(basis.data(), staged.map(drop))
+    operation.pause_after(Some(basis.data()), staged.map(drop))
 }
 
 /// Finishes a deploy that stopped midway.

@@ -194,7 +194,10 @@ pub fn prepare(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result
         external_step(plan, &operation, &planned.ticked)?;
         Rollback::open(ctx, plan, &operation)?.prepare().map(drop)
     });
-    operation.pause_after(planned.basis.data(), prepared)
+    // Restored data have the schema of the backup, and what the faulty release made since is kept beside them: a release that makes
+    // collections all the time must not keep its own rollback away. Where the data stay, the verdict was about this schema.
+    let basis = (!plan.restores()).then(|| planned.basis.data());
+    operation.pause_after(basis, prepared)
 }
 
 /// Finishes a rollback that stopped midway.

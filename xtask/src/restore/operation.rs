@@ -90,7 +90,7 @@ pub fn prepare(
     let operation = begin(ctx, file, selection, loss, options)?;
     let unchanged = options.basis.require_unchanged(ctx, &operation.id);
     let prepared = unchanged.and_then(|()| stage(ctx, &operation, selection, || Ok(file.clone())).map(drop));
-    operation.pause_after(options.basis, prepared)
+    operation.pause_after(Some(options.basis), prepared)
 }
 
 fn begin(

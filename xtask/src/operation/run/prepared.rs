@@ -25,16 +25,20 @@ impl Operation {
     }
 
     /// Lets go of the operation before anything of it is live, where what was to be prepared is; else it has failed. Nobody
-    /// holds the lock then: the operation can be resumed while the schema is that of `basis`, and another one may take its place.
+    /// holds the lock then: the operation can be resumed, where `basis` is given only while the schema is that one, and another one
+    /// may take its place.
     ///
     /// # Errors
     /// Why it could not be prepared; nothing live was changed.
-    pub fn pause_after(self, basis: &DataBasis, prepared: Result<()>) -> Result<OperationId> {
+    pub fn pause_after(self, basis: Option<&DataBasis>, prepared: Result<()>) -> Result<OperationId> {
         if let Err(error) = prepared {
             return Err(self.fail(error));
         }
         let id = self.id.clone();
-        let facts = json!({ PREPARED: true, SCHEMA: basis.schema() });
+        let mut facts = json!({ PREPARED: true });
+        if let Some(basis) = basis {
+            facts[SCHEMA] = json!(basis.schema());
+        }
         self.finish(OperationOutcome::Stopped, facts)?;
         Ok(id)
     }
