@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod migrations;
 pub mod notify;
+mod prepared;
 pub mod recover;
 pub mod releases;
 pub mod restore;

@@ -7,6 +7,7 @@ mod error;
 mod incremental;
 mod mask;
 mod storage;
+mod suite;
 mod values;
 pub mod version;
 
@@ -27,6 +28,7 @@ pub use environment::{
 pub use incremental::IncrementalAbove;
 pub use mask::{FixedValue, MaskRule};
 pub use storage::{ObjectLock, ObjectLockMode, RcloneConfig, S3Config, StorageConfig};
+pub use suite::{ServiceConfig, TestSuiteConfig};
 
 /// The largest configuration that is read.
 const LIMIT_BYTES: usize = 1 << 20;
@@ -125,24 +127,6 @@ impl<E: Into<EnvironmentConfig>> Config<E> {
                 .collect(),
         }
     }
-}
-
-/// One test suite: program and arguments, no shell.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TestSuiteConfig {
-    /// Folder it runs in, relative to the root.
-    pub dir: PathBuf,
-    pub command: Vec<String>,
-    /// Environment variables with secrets that it needs, as tokens of package registries.
-    #[serde(default)]
-    pub env: Vec<String>,
-    #[serde(default = "default_suite_s")]
-    pub deadline_s: u64,
-}
-
-fn default_suite_s() -> u64 {
-    1_800
 }
 
 /// Where releases and the ledger are recorded.

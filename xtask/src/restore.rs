@@ -45,7 +45,7 @@ pub use journal::{Repaired, Rescue, RestorePhase};
 pub use known::{KnownRestore, list};
 pub use left_alone::LeftAlone;
 pub use leftovers::{Leftover, leftovers};
-pub use operation::{RestoreOptions, Resumed, is_untouched, resume, start, undo};
+pub use operation::{RestoreOptions, Resumed, is_untouched, prepare, resume, start, undo};
 pub use plan::{PlanOptions, RestorePlan};
 pub use preflight::{RestorePart, as_part};
 pub use prepare::{Prepared, ShadowFacts};

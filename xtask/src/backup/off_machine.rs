@@ -34,6 +34,18 @@ pub fn is_configured(ctx: &Context) -> bool {
     ctx.config.backup.storage.iter().any(is_off_machine)
 }
 
+/// Refuses to begin what cannot become live here: nothing would have the backup when the machine is gone.
+///
+/// # Errors
+/// Exit 3, in a workflow's job without a storage that outlives it.
+pub fn require_configured(ctx: &Context, kind: &str) -> Result<()> {
+    ensure!(
+        ctx.env().mongodb.is_none() || !machine_vanishes() || is_configured(ctx),
+        errors::no_storage_off_machine(kind)
+    );
+    Ok(())
+}
+
 /// Keeps in mind that this storage has just taken the backup and read it back.
 pub(super) fn note_proved(storage: &StorageConfig, metadata: &BackupMetadata) {
     if is_off_machine(storage) {

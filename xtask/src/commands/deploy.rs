@@ -3,7 +3,8 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::rollback::text::{print_plan, print_prepared, rollback_text};
+use super::prepared::print_prepared;
+use super::rollback::text::{print_plan, rollback_text};
 use super::{Common, generate, undo};
 use crate::approval;
 use crate::commands::confirm::confirm;

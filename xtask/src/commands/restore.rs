@@ -13,7 +13,9 @@ use serde::Serialize;
 
 use crate::backup::{self, BackupFile};
 use crate::commands::confirm::confirm;
+use crate::commands::prepared::print_prepared;
 use crate::context::Context;
+use crate::domain::ledger::RESTORE;
 use crate::domain::operation::OperationId;
 use crate::domain::release::tag_time;
 use crate::error::catalogue::restore as errors;
@@ -53,7 +55,7 @@ pub struct Args {
     /// Undo a restore: what was live before becomes live again
     #[arg(long, value_name = "OPERATION", group = "what")]
     undo: Option<OperationId>,
-    /// Resume a restore that stopped midway
+    /// Resume a restore that stopped midway, or that was prepared
     #[arg(long, value_name = "OPERATION", group = "what")]
     resume: Option<OperationId>,
     /// Drop what was live before a restore
@@ -87,6 +89,10 @@ pub struct Args {
     /// Show what would be done and lost; change nothing
     #[arg(long, conflicts_with_all = EARLIER)]
     plan: bool,
+    /// Take the lock and the safety backup, restore beside the live data, and stop before the first live change: --resume
+    /// finishes
+    #[arg(long, conflicts_with_all = EARLIER, conflicts_with_all = ["plan", "quiesce", "to", "to_uri_env"])]
+    prepare: bool,
     /// Show whole documents as examples of what would be lost, not only ids and field names
     #[arg(long, conflicts_with_all = EARLIER, conflicts_with_all = ["to", "to_uri_env"])]
     show_values: bool,
@@ -201,6 +207,10 @@ fn restore_backup(args: &Args, ctx: &Context, name: &str) -> Result<()> {
         ),
     )?;
     let loss = plan.loss.totals().map(|count| count.documents);
+    if args.prepare {
+        let prepared = restore::prepare(ctx, &backup, &selection, loss, args.options(&plan.basis))?;
+        return print_prepared(ctx, RESTORE, &prepared);
+    }
     let done = restore::start(ctx, &backup, &selection, loss, args.options(&plan.basis))?;
     print_swapped(ctx, &done);
     Ok(())

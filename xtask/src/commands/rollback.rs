@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use text::{plan_text, print_plan, print_prepared, print_result};
+use text::{plan_text, print_plan, print_result};
 
+use super::prepared::print_prepared;
 use super::{Common, undo};
 use crate::commands::confirm::{confirm, tick};
 use crate::context::Context;

@@ -3,6 +3,7 @@
 mod environment;
 mod forms;
 mod masks;
+mod suites;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,6 +29,7 @@ pub(super) fn mistakes(config: &Config, text: &str) -> Vec<(usize, String)> {
         found: Vec::new(),
     };
     rules.whole(config);
+    rules.suites(config);
     rules.approval(config);
     rules.backup(config);
     rules.notify(config);
@@ -158,18 +160,6 @@ impl Rules<'_> {
                 for variable in &after.env {
                     self.variable(&keys("env"), variable);
                 }
-            }
-        }
-        for (name, suite) in &config.tests {
-            self.folder(&["tests", name, "dir"], &suite.dir);
-            self.require(
-                is_command(&suite.command),
-                &["tests", name, "command"],
-                "needs a program",
-            );
-            self.seconds(&["tests", name, "deadline_s"], suite.deadline_s);
-            for variable in &suite.env {
-                self.variable(&["tests", name, "env"], variable);
             }
         }
     }

@@ -55,6 +55,11 @@ impl DataBasis {
         }
     }
 
+    /// Fingerprint of the schema; `None` where it could not be read.
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
     /// Reads both again, under the lock that the operation `own` holds.
     ///
     /// # Errors

@@ -164,7 +164,7 @@ impl Operation {
         }
         let prepared = recorded.is_prepared();
         if prepared && direction == ResumeMode::Continue {
-            prepared::refuse_stale(&recorded)?;
+            prepared::refuse_stale(ctx, &recorded)?;
         }
         let plan = serde_json::from_value(recorded.started.plan.clone())
             .context("the ledger's plan is not readable")?;

@@ -30,6 +30,11 @@ impl PlanBasis {
         }
     }
 
+    /// What every operation stands on.
+    pub const fn data(&self) -> &DataBasis {
+        &self.data
+    }
+
     /// Reads all of it again, under the lock that the operation `own` holds.
     ///
     /// # Errors

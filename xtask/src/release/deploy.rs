@@ -17,9 +17,10 @@ use super::never_live;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
-use super::steps::{backend_up, backup_step, check_release, require_off_machine, require_storage};
+use super::steps::{backend_up, backup_step, check_release, require_off_machine};
 use super::variables::Variables;
 use crate::approval;
+use crate::backup::off_machine;
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
@@ -56,7 +57,7 @@ pub fn start(
     basis: &PlanBasis,
     approvers: Vec<String>,
 ) -> Result<Deployed> {
-    require_storage(ctx, KIND)?;
+    off_machine::require_configured(ctx, KIND)?;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.commit, "deploy", plan)?;
     match basis.require_unchanged(ctx, &operation.id) {
@@ -81,7 +82,7 @@ pub fn prepare(
     let staged = basis
         .require_unchanged(ctx, &operation.id)
         .and_then(|releases| Deploy::open(ctx, plan, &operation)?.stage(&releases, Some(approvers)));
-    operation.pause_after(staged.map(drop))
+    operation.pause_after(Some(basis.data()), staged.map(drop))
 }
 
 /// Finishes a deploy that stopped midway.

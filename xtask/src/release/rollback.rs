@@ -24,10 +24,8 @@ use super::external::{TickedExternal, TickedHow};
 use super::platforms::{Platforms, each_at_once, frontend_back, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
-use super::steps::{
-    backend_back, backend_up, backup_step, check_release, require_off_machine, require_storage,
-};
-use crate::backup::{self, BackupFile};
+use super::steps::{backend_back, backend_up, backup_step, check_release, require_off_machine};
+use crate::backup::{self, BackupFile, off_machine};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
@@ -174,7 +172,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
 /// Exit 1 where nothing live was changed, exit 4 where the rollback stopped midway.
 pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<RolledBack> {
     let plan = &planned.plan;
-    require_storage(ctx, KIND)?;
+    off_machine::require_configured(ctx, KIND)?;
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
     match planned.basis.require_unchanged(ctx, &operation.id) {
@@ -196,7 +194,10 @@ pub fn prepare(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result
         external_step(plan, &operation, &planned.ticked)?;
         Rollback::open(ctx, plan, &operation)?.prepare().map(drop)
     });
-    operation.pause_after(prepared)
+    // Restored data have the schema of the backup, and what the faulty release made since is kept beside them: a release that makes
+    // collections all the time must not keep its own rollback away. Where the data stay, the verdict was about this schema.
+    let basis = (!plan.restores()).then(|| planned.basis.data());
+    operation.pause_after(basis, prepared)
 }
 
 /// Finishes a rollback that stopped midway.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::checkout::Checkout;
 use super::platforms::{self, on_railway};
@@ -14,7 +14,7 @@ use crate::domain::release::{BackupRef, Health};
 use crate::domain::step::Step;
 use crate::domain::verdict::{CheckResult, HealthStatus, Severity};
 use crate::error::CliError;
-use crate::error::catalogue::{backup as backup_errors, tools as errors};
+use crate::error::catalogue::tools as errors;
 use crate::exec::check_interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease, HealthReport};
 use crate::operation::run::Operation;
@@ -44,18 +44,6 @@ pub fn backup_step(
         Ok(backup.reference())
     });
     taken.map(Some)
-}
-
-/// Refuses to begin what cannot become live here: nothing would have the backup when the machine is gone.
-///
-/// # Errors
-/// Exit 3, in a workflow's job without a storage that outlives it.
-pub fn require_storage(ctx: &Context, kind: &str) -> Result<()> {
-    ensure!(
-        ctx.env().mongodb.is_none() || !off_machine::machine_vanishes() || off_machine::is_configured(ctx),
-        backup_errors::no_storage_off_machine(kind)
-    );
-    Ok(())
 }
 
 /// Right before the first live change: what is live must not be lost with this machine.

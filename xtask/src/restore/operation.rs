@@ -1,7 +1,10 @@
 //! A restore as an operation: the lock, the ledger, the journal and the steps of every operation; resumed and undone like a
 //! deploy or a rollback.
 
+mod end;
+
 use anyhow::{Context as _, Result, ensure};
+use end::end;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -11,7 +14,7 @@ use super::backup_file;
 use super::context::{Restore, connect};
 use super::journal::{RestorePhase, RestoreState};
 use super::known;
-use super::prepare::ShadowFacts;
+use super::prepare::{Prepared, ShadowFacts};
 use super::quiesce::quiesced;
 use super::recorded::recorded;
 use super::reinsert::REINSERT;
@@ -27,7 +30,6 @@ use crate::domain::release::BackupRef;
 use crate::domain::step::Step;
 use crate::error::catalogue::restore as errors;
 use crate::error::{CliError, ExitKind};
-use crate::exec::with_signals_deferred;
 use crate::operation::after::AfterFailures;
 use crate::operation::basis::DataBasis;
 use crate::operation::ledger::Ledger;
@@ -65,6 +67,39 @@ pub fn start(
     loss: [u64; 3],
     options: RestoreOptions,
 ) -> Result<Swapped> {
+    off_machine::require_configured(ctx, KIND)?;
+    let operation = begin(ctx, file, selection, loss, options)?;
+    let unchanged = options.basis.require_unchanged(ctx, &operation.id);
+    let done = unchanged.and_then(|()| restore(ctx, &operation, selection, || Ok(file.clone()), options));
+    let midway = is_midway(ctx, &operation.id);
+    end(operation, Verb::Resume, OperationOutcome::Done, midway, done)
+}
+
+/// Takes the lock, takes a safety backup and fills the shadow, then lets go before the first live change: the backup can be
+/// taken off this machine, and [`resume`] finishes. Gives the operation.
+///
+/// # Errors
+/// Nothing live was changed.
+pub fn prepare(
+    ctx: &Context,
+    file: &BackupFile,
+    selection: &Selection,
+    loss: [u64; 3],
+    options: RestoreOptions,
+) -> Result<OperationId> {
+    let operation = begin(ctx, file, selection, loss, options)?;
+    let unchanged = options.basis.require_unchanged(ctx, &operation.id);
+    let prepared = unchanged.and_then(|()| stage(ctx, &operation, selection, || Ok(file.clone())).map(drop));
+    operation.pause_after(Some(options.basis), prepared)
+}
+
+fn begin(
+    ctx: &Context,
+    file: &BackupFile,
+    selection: &Selection,
+    loss: [u64; 3],
+    options: RestoreOptions,
+) -> Result<Operation> {
     let request = RestoreRequest::Backup {
         backup: file.metadata.id.clone(),
         file: Some(std::path::absolute(&file.path).context("cannot determine the current folder")?),
@@ -72,11 +107,7 @@ pub fn start(
         collections: selection.clone(),
         created_changed_deleted: loss,
     };
-    let operation = Operation::begin(ctx, KIND, &file.metadata.id, options.reason, &request)?;
-    let unchanged = options.basis.require_unchanged(ctx, &operation.id);
-    let done = unchanged.and_then(|()| restore(ctx, &operation, selection, || Ok(file.clone()), options));
-    let midway = is_midway(ctx, &operation.id);
-    end(operation, Verb::Resume, OperationOutcome::Done, midway, done)
+    Operation::begin(ctx, KIND, &file.metadata.id, options.reason, &request)
 }
 
 /// Resumes a restore, or the resume or undo of an earlier one, that stopped midway.
@@ -140,6 +171,35 @@ fn undo_any(
     }
 }
 
+/// The steps before the first live change, from the first that is not done: the shadow where this process has filled it, and the
+/// safety backup.
+fn stage<'a>(
+    ctx: &'a Context,
+    operation: &Operation,
+    selection: &Selection,
+    file: impl Fn() -> Result<BackupFile>,
+) -> Result<(Option<Prepared<'a>>, Option<BackupRef>)> {
+    report::progress(&format!("operation {}", operation.id));
+    let restore = Restore::of(ctx, operation)?.only(selection);
+    // Earlier versions did not record the steps before the swap.
+    if restore.swap_begun() {
+        return Ok((None, None));
+    }
+    let safety = match operation.done(&Step::SafetyBackup.into()) {
+        Some(taken) => Some(serde_json::from_value(taken.clone())?),
+        None if restore.begun() => None,
+        None => Some(safety_backup(ctx, operation)?),
+    };
+    let mut prepared = None;
+    let _: ShadowFacts = operation.step(Step::PrepareShadow, || {
+        let shadow = restore.prepare(&file()?)?;
+        let facts = shadow.facts();
+        prepared = Some(shadow);
+        Ok(facts)
+    })?;
+    Ok((prepared, safety))
+}
+
 /// The steps of a restore, from the first that is not done.
 fn restore(
     ctx: &Context,
@@ -148,23 +208,7 @@ fn restore(
     file: impl Fn() -> Result<BackupFile>,
     options: RestoreOptions,
 ) -> Result<Swapped> {
-    report::progress(&format!("operation {}", operation.id));
-    let restore = Restore::of(ctx, operation)?.only(selection);
-    let (mut prepared, mut safety): (_, Option<BackupRef>) = (None, None);
-    // Earlier versions did not record the steps before the swap.
-    if !restore.swap_begun() {
-        safety = match operation.done(&Step::SafetyBackup.into()) {
-            Some(taken) => Some(serde_json::from_value(taken.clone())?),
-            None if restore.begun() => None,
-            None => Some(safety_backup(ctx, operation)?),
-        };
-        let _: ShadowFacts = operation.step(Step::PrepareShadow, || {
-            let shadow = restore.prepare(&file()?)?;
-            let facts = shadow.facts();
-            prepared = Some(shadow);
-            Ok(facts)
-        })?;
-    }
+    let (prepared, safety) = stage(ctx, operation, selection, &file)?;
     if let Some(safety) = &safety {
         off_machine::require(ctx, safety)?;
     }
@@ -306,23 +350,6 @@ fn live_step<T: Serialize + DeserializeOwned>(
     })
 }
 
-/// What the ledger keeps of how an operation went.
-trait EndFacts {
-    fn facts(&self) -> Value;
-}
-
-impl EndFacts for Swapped {
-    fn facts(&self) -> Value {
-        json!({ "backup": self.backup_id, "measured": self.measured, "repaired": self.repaired, "rescue": self.rescue })
-    }
-}
-
-impl EndFacts for RestoreUndone {
-    fn facts(&self) -> Value {
-        json!({ "repaired": self.repaired, "rescue": self.rescue })
-    }
-}
-
 /// Whether the journal here shows collections of the backup and of before mixed. Where it cannot be read, nothing proves that
 /// they are not.
 fn is_midway(ctx: &Context, id: &OperationId) -> bool {
@@ -345,7 +372,8 @@ fn guarded<T>(
     let mut unfinished = false;
     let done = Ledger::open(ctx).state().and_then(|state| {
         let recorded = recorded(&state);
-        unfinished = recorded.get(id).is_some_and(|known| known.unfinished.is_some());
+        let prepared = state.unfinished().is_some_and(LedgerOperation::is_prepared);
+        unfinished = !prepared && recorded.get(id).is_some_and(|known| known.unfinished.is_some());
         act(&state)
     });
     done.map_err(|error| {
@@ -356,39 +384,6 @@ fn guarded<T>(
         }
         errors::still_midway(id, format!("{error:#}"), verb.command(id)).into()
     })
-}
-
-/// Records how an operation ended, also after a signal. What is midway stays unfinished until a proof shows otherwise: nothing
-/// else may begin over it.
-fn end<T: EndFacts>(
-    operation: Operation,
-    verb: Verb,
-    outcome: OperationOutcome,
-    midway: bool,
-    done: Result<T>,
-) -> Result<T> {
-    let command = verb.command(&operation.id);
-    match done {
-        Ok(value) => {
-            let finished = with_signals_deferred(|| operation.finish(outcome, value.facts()));
-            finished.map_err(|error| errors::end_not_recorded(format!("{error:#}"), command))?;
-            Ok(value)
-        }
-        Err(error) if exit_of(&error) == Some(ExitKind::Midway) => {
-            operation.record_end(OperationOutcome::Stopped, &error)?;
-            Err(error)
-        }
-        Err(error) if midway => Err(operation.stop(error)),
-        Err(error) if operation.was_resumed() => Err(operation.fail(error)),
-        Err(error) => {
-            operation.record_end(OperationOutcome::Failed, &error)?;
-            Err(error)
-        }
-    }
-}
-
-fn exit_of(error: &anyhow::Error) -> Option<ExitKind> {
-    error.downcast_ref::<CliError>().map(|error| error.exit)
 }
 
 /// The operation of this id where it is unfinished; refused where the restored data are a part of another operation.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::template::TemplateValues;
-use crate::config::{ApprovalMethod, Config, StorageConfig};
+use crate::config::{ApprovalMethod, Config, ServiceConfig, StorageConfig};
 use crate::error::catalogue::configuration as errors;
 
 /// Words that YAML 1.1 does not read as text; GitHub's parser and linters differ in which they take.
@@ -70,6 +70,8 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     flags.insert("suites", has_suites);
     flags.insert("prepare", is_source || has_suites);
     flags.insert("suite_secrets", !suite.is_empty());
+    let services = services(config);
+    flags.insert("services", !services.is_empty());
     flags.insert("notify", !notify.is_empty());
     flags.insert("read", !read.is_empty());
     flags.insert("drill", !drill.is_empty());
@@ -92,6 +94,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
         (false, false) => Vec::new(),
     };
     lists.insert("request_needs", needs);
+    lists.insert("services", services);
     lists.insert("approvals", approvals(&gates));
     lists.insert("first_approvals", first_approvals(&gates));
     let release = [config.secret_names(environment), health_secrets.to_vec()].concat();
@@ -106,6 +109,33 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
         lists.insert(name, passed_on(secrets));
     }
     Ok(values)
+}
+
+/// The containers of all suites: a job cannot start those of one of its suites only.
+fn services(config: &Config) -> Vec<String> {
+    let suites = config.tests.values();
+    let all: BTreeMap<&String, &ServiceConfig> = suites.flat_map(|suite| &suite.services).collect();
+    let mut lines = Vec::new();
+    for (name, service) in all {
+        lines.push(format!("{name}:"));
+        lines.push(format!("  image: {}", quoted(&service.image)));
+        lines.push("  ports:".to_owned());
+        let ports = service.ports.iter();
+        lines.extend(ports.map(|port| format!("    - {}", quoted(&format!("{port}:{port}")))));
+        if !service.env.is_empty() {
+            lines.push("  env:".to_owned());
+            let values = service.env.iter();
+            lines.extend(values.map(|(name, value)| format!("    {name}: {}", quoted(value))));
+        }
+        // Without it the steps begin while the container does.
+        if let Some(ready) = &service.ready {
+            let options = format!(
+                "--health-cmd \"{ready}\" --health-interval 2s --health-timeout 5s --health-retries 60"
+            );
+            lines.push(format!("  options: {}", quoted(&options)));
+        }
+    }
+    lines
 }
 
 /// Environments whose reviewers approve: as many as approvals are required.
@@ -241,9 +271,9 @@ fn scalar(text: &str) -> String {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "-_/".contains(c))
         && !NOT_TEXT.contains(&text.to_ascii_lowercase().as_str());
-    if is_plain {
-        text.to_owned()
-    } else {
-        serde_json::Value::String(text.to_owned()).to_string()
-    }
+    if is_plain { text.to_owned() } else { quoted(text) }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::String(text.to_owned()).to_string()
 }

@@ -22,8 +22,10 @@ const PARTS: &[&[(&str, &str)]] = &[
         ("no-tests", ""),
         ("tests", "[tests.all]\ndir = \".\"\ncommand = [\"true\"]\n"),
         (
-            "tests-with-token",
-            "[tests.all]\ndir = \".\"\ncommand = [\"true\"]\nenv = [\"NPM_TOKEN\"]\n",
+            "tests-with-token-and-services",
+            "[tests.all]\ndir = \".\"\ncommand = [\"true\"]\nenv = [\"NPM_TOKEN\"]\n\
+             [tests.all.services.mongodb]\nimage = \"mongo:8.0\"\nports = [27017]\nready = \"mongosh --eval 'db.hello()'\"\n\
+             [tests.all.services.postgres]\nimage = \"postgres:17\"\nports = [5432]\nenv = { POSTGRES_PASSWORD = \"of tests: #1\" }\n",
         ),
     ],
     &[

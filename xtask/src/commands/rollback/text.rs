@@ -1,10 +1,8 @@
 //! What `rollback`, and the undo of one, print.
 
 use anyhow::Result;
-use serde::Serialize;
 
 use crate::context::Context;
-use crate::domain::operation::OperationId;
 use crate::domain::release::Health;
 use crate::error::catalogue::release as errors;
 use crate::release::rollback::{PlannedRollback, RollbackEstimate, RolledBack};
@@ -51,28 +49,6 @@ fn estimate_text(estimate: &RollbackEstimate) -> String {
         report::duration_ms(estimate.total_ms),
         report::duration_ms(estimate.budget_ms)
     )
-}
-
-/// An operation that waits for its live changes.
-#[derive(Serialize)]
-struct PreparedOperation<'a> {
-    operation: &'a OperationId,
-    next: String,
-}
-
-/// Prints what is prepared, and gives the operation to the next step of a workflow.
-pub(in crate::commands) fn print_prepared(ctx: &Context, kind: &str, operation: &OperationId) -> Result<()> {
-    report::step_output("operation", operation.as_str())?;
-    let prepared = PreparedOperation {
-        operation,
-        next: format!("cargo xtask {kind} --resume {operation}"),
-    };
-    report::emit(ctx.format, "prepared/1", &prepared, || {
-        format!(
-            "{operation} is prepared, nothing live was changed; next: {}\n",
-            prepared.next
-        )
-    })
 }
 
 /// Prints the result; a release that is still unhealthy is an error.

@@ -13,6 +13,8 @@ vercel = { org = "o", project = "p", token = "T", source = "frontend", domain = 
 mongodb = { uri = "U", database = "shop" }
 "#;
 
+const SUITE: &str = "[tests.frontend]";
+
 /// What stands in the file, and what is refused in its place.
 const CASES: &[(&str, &str)] = &[
     (
@@ -97,6 +99,42 @@ const CASES: &[(&str, &str)] = &[
     (
         "slack = \"SLACK_WEBHOOK_URL\"",
         "slack = \"https://hooks.example/T0/B0\"",
+    ),
+    (
+        SUITE,
+        "[tests.backend.services.mongodb]\nimage = \"mongo\"\nports = [27017]\n[tests.frontend]",
+    ),
+    (
+        SUITE,
+        "[tests.backend.services.mongodb]\nimage = \"mongo:latest\"\nports = [27017]\n[tests.frontend]",
+    ),
+    (
+        SUITE,
+        "[tests.backend.services.mongodb]\nimage = \"${{ x }}:8\"\nports = [27017]\n[tests.frontend]",
+    ),
+    (
+        SUITE,
+        "[tests.backend.services.Mongo]\nimage = \"mongo:8.0\"\nports = [27017]\n[tests.frontend]",
+    ),
+    (
+        SUITE,
+        "[tests.backend.services.mongodb]\nimage = \"mongo:8.0\"\nports = []\n[tests.frontend]",
+    ),
+    (
+        SUITE,
+        "[tests.backend.services.mongodb]\nimage = \"mongo:8.0\"\nports = [1]\nready = \"$(x)\"\n[tests.frontend]",
+    ),
+    (
+        SUITE,
+        "[tests.backend.services.mongodb]\nimage = \"mongo:8.0\"\nports = [1]\nenv = { A = \"${{ secrets.X }}\" }\n[tests.frontend]",
+    ),
+    (
+        SUITE,
+        "[tests.backend.services.a]\nimage = \"mongo:8.0\"\nports = [1]\n[tests.backend.services.b]\nimage = \"mongo:7.0\"\nports = [1]\n[tests.frontend]",
+    ),
+    (
+        SUITE,
+        "[tests.backend.services.a]\nimage = \"mongo:8.0\"\nports = [1]\n[tests.frontend.services.a]\nimage = \"mongo:7.0\"\nports = [1]\n[tests.frontend]",
     ),
     ("tag_prefix = \"prod\"", "tag_prefix = \"\""),
     ("tag_prefix = \"prod\"", "tag_prefix = \"prod*\""),

@@ -70,6 +70,12 @@ catalogue! {
         live "nothing live was changed by it",
         next "run cargo xtask {kind} again: a new one takes the place of one that was only prepared";
 
+    /// `--resume` of an operation that was prepared for data of another schema.
+    schema_changed_since_prepared(operation, kind) Refused
+        "the schema of the data (collections, options or indexes) has changed since {operation} was planned",
+        live "nothing live was changed by it",
+        next "run cargo xtask {kind} again: a new one takes the place of one that was only prepared";
+
     /// `--resume` after an undo has begun.
     undo_has_begun(operation, kind) Refused
         "the undo of {operation} has begun: it cannot be resumed",

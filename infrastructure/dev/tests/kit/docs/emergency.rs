@@ -132,6 +132,28 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
     );
     assert!(!newest.stdout.contains("SHA-256"), "{}", newest.stdout);
 
+    // Without the remote the same release has the same backup, where this clone has read the records.
+    env.xtask_json("read", &["releases"]).unwrap();
+    let (remote, away) = (folder.path().join("origin.git"), folder.path().join("away.git"));
+    std::fs::rename(&remote, &away).unwrap();
+    let forget = "git for-each-ref --format='delete %(refname)' refs/emergency | git update-ref --stdin\n";
+    let alone = in_shell(
+        first["release"]["tag"].as_str().unwrap(),
+        &format!("{forget}{choose}"),
+    );
+    std::fs::rename(&away, &remote).unwrap();
+    let named = format!("backup {backup}, SHA-256 ");
+    assert!(
+        alone.stdout.contains("origin does not answer"),
+        "{}",
+        alone.stdout
+    );
+    assert!(
+        alone.stdout.contains(&named),
+        "{}\n{}",
+        alone.stdout,
+        alone.error()
+    );
     let ran = in_shell(first["release"]["tag"].as_str().unwrap(), &typed);
     assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.error());
     assert!(ran.stdout.contains("the shell is still there"), "{}", ran.stdout);

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rehearsal::test_env::zipped;
+use mongodb::IndexModel;
+use mongodb::bson::{Document, doc};
+use mongodb::sync::{Client, Collection};
+use rehearsal::test_env::{DATABASE, zipped};
 use serde_json::{Value, json};
 use xtask::exec::Finished;
 
@@ -100,6 +103,8 @@ fn nothing_is_live_in_a_job_before_its_backup_is_elsewhere_and_was_read_back() {
     let (rollback, safety) = prepare(&case, &["rollback", &case.old_tag, "--reason", "test"]);
     upload(&case, name_of(&safety), &safety);
     upload(&case, name_of(&folder), &folder);
+    // The faulty release goes on making collections: its rollback is not refused for them.
+    notes(&case).insert_one(doc! { "_id": 1 }).run().unwrap();
     std::fs::remove_dir_all(case.env.folder.join("backups")).unwrap();
     let next = case.env.clone_of("next-job").unwrap();
     let back = case.run_in(&next, &["rollback", "--resume", &rollback], &job());
@@ -107,4 +112,57 @@ fn nothing_is_live_in_a_job_before_its_backup_is_elsewhere_and_was_read_back() {
     let told = back.stderr_tail.join("\n");
     assert!(told.contains("of an earlier process are the backup's"), "{told}");
     assert_eq!(case.seen(), before);
+}
+
+fn notes(case: &Case) -> Collection<Document> {
+    let client = Client::with_uri_str(&case.env.uri).unwrap();
+    client.database(DATABASE).collection("notes")
+}
+
+#[test]
+fn a_restore_that_was_prepared_is_finished_by_another_job_and_not_over_another_schema() {
+    let case = Case::new();
+    notes(&case).insert_one(doc! { "_id": 1 }).run().unwrap();
+    let (before, backup) = (case.data(), case.ok(&["backup", "create", "--format", "json"]));
+    let backup: Value = serde_json::from_str(&backup.stdout).unwrap();
+    let backup = PathBuf::from(backup["path"].as_str().unwrap());
+    let backup = backup.parent().unwrap();
+    let id = name_of(backup).to_owned();
+    notes(&case).insert_one(doc! { "_id": 2 }).run().unwrap();
+    let changed = case.data();
+    refused(
+        &case.run(&["restore", &id], &job()),
+        "no storage of pipeline.toml outlives it",
+    );
+
+    let (first, _) = prepare(&case, &["restore", &id]);
+    refused(
+        &case.run(&["restore", "--resume", &first], &job()),
+        "is only on this machine",
+    );
+    assert_eq!(case.last_operation()["ended"]["outcome"], "failed");
+    assert_eq!(case.data(), changed);
+
+    // Between the two jobs the application makes an index: nobody was shown that it would be lost.
+    let (second, safety) = prepare(&case, &["restore", &id]);
+    upload(&case, name_of(&safety), &safety);
+    upload(&case, &id, backup);
+    let index = IndexModel::builder().keys(doc! { "by": 1 }).build();
+    let made = notes(&case).create_index(index).run().unwrap();
+    refused(
+        &case.run(&["restore", "--resume", &second], &job()),
+        "the schema of the data (collections, options or indexes) has changed",
+    );
+    notes(&case).drop_index(made.index_name).run().unwrap();
+    assert_eq!(case.data(), changed);
+
+    // The next job has neither the clone of the one that prepared it nor its folder of backups.
+    std::fs::remove_dir_all(case.env.folder.join("backups")).unwrap();
+    let next = case.env.clone_of("next-job").unwrap();
+    let done = case.run_in(&next, &["recover", "--resume"], &job());
+    assert_eq!(done.code, Some(0), "{}", done.error());
+    let told = done.stderr_tail.join("\n");
+    assert!(told.contains("of an earlier process are the backup's"), "{told}");
+    assert_eq!(case.last_operation()["id"], second.as_str());
+    assert_eq!(case.data(), before);
 }
