@@ -23,7 +23,7 @@ use environment::{Lists, OneOfEach};
 
 pub use environment::{
     AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig,
-    MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, Via,
+    FrontendPlatform, MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, VercelConfig, Via,
 };
 pub use incremental::IncrementalAbove;
 pub use mask::{FixedValue, MaskRule};
@@ -537,16 +537,16 @@ impl Config {
         names.extend(variables.map(|variable| variable.secret.clone()));
         names.extend(self.backup.identity.clone());
         names.extend(self.backup.storage.iter().flat_map(StorageConfig::secret_names));
-        for backend in &environment.backends {
-            if let BackendPlatform::Command(adapter) = &backend.platform {
-                names.extend(adapter.env.clone());
-            }
-        }
+        names.extend(
+            environment
+                .adapters()
+                .flat_map(|(.., adapter)| adapter.env.clone()),
+        );
         let after = self.restore.after.iter().chain(&self.rollback.after);
         names.extend(after.flat_map(|command| command.env.clone()));
-        for frontend in &environment.frontends {
-            names.extend(frontend.protection_bypass.clone());
-            names.extend(frontend.build_env.clone());
+        for project in environment.frontends.iter().filter_map(FrontendConfig::vercel) {
+            names.extend(project.protection_bypass.clone());
+            names.extend(project.build_env.clone());
         }
         names
     }

@@ -79,9 +79,18 @@ pub fn check_for_release(ctx: &Context) -> Result<()> {
     };
     let mut features = read_plan(&ctx.root)?;
     features.only(|check| check.group == CheckGroup::Features);
-    if !ctx.env().backends.is_empty() && !is_critical(&features) {
+    // A worker has no address, and so no feature that could be asked for: the platform's word that it runs is what there is.
+    let mut addresses = ctx
+        .env()
+        .backends
+        .iter()
+        .filter_map(|backend| backend.url.as_ref());
+    if addresses.next().is_some() && !is_critical(&features) {
         let group = format!("in the group `{}`", CheckGroup::Features.word());
         return Err(errors::release_unchecked(HEALTH_FILE, group).into());
+    }
+    if !is_critical(&read_plan(&ctx.root)?) {
+        return Err(errors::release_unchecked(HEALTH_FILE, "at all").into());
     }
     for frontend in &ctx.env().frontends {
         let mut of_frontend = read_plan(&ctx.root)?;
@@ -92,6 +101,13 @@ pub fn check_for_release(ctx: &Context) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a check asks for a feature of the backends.
+pub fn has_features(ctx: &Context) -> Result<bool> {
+    let mut features = read_plan(&ctx.root)?;
+    features.only(|check| check.group == CheckGroup::Features);
+    Ok(!features.checks.is_empty())
 }
 
 /// Whether a check loads a page of this frontend.
@@ -227,7 +243,7 @@ fn staged_address(ctx: &Context, staged: &StagedFrontend) -> StagedAddress {
         .iter()
         .find(|frontend| frontend.name == staged.part);
     let secret = frontend
-        .and_then(|frontend| frontend.protection_bypass.as_ref())
+        .and_then(|frontend| frontend.vercel()?.protection_bypass.as_ref())
         .and_then(|name| ctx.secret_if_set(name));
     StagedAddress {
         url: plain(&staged.url),

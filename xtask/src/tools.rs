@@ -5,6 +5,7 @@ pub mod az;
 pub mod backend;
 pub mod deployment;
 pub mod fault;
+pub mod frontend;
 pub mod gh;
 pub mod git;
 pub mod mongo_config;

@@ -87,10 +87,18 @@ pub struct RailwayConfig {
 pub struct AdapterConfig {
     /// What serves, and which deployments there are.
     pub current: Vec<String>,
-    /// Starts a deployment of a folder.
+    /// Starts a deployment of a folder: it is live as soon as it is up.
+    #[serde(default)]
     pub deploy: Vec<String>,
     /// Starts an earlier deployment again.
+    #[serde(default)]
     pub rollback: Vec<String>,
+    /// In the place of `deploy`: makes a deployment of a folder that no user sees.
+    #[serde(default)]
+    pub stage: Vec<String>,
+    /// In the place of `rollback`: shows users a deployment, a staged one or an earlier one.
+    #[serde(default)]
+    pub promote: Vec<String>,
     /// Waits for the end of a deployment.
     pub wait: Vec<String>,
     /// Environment variables with secrets that the programs need.
@@ -105,34 +113,50 @@ pub struct PartPlace {
     pub at: usize,
 }
 
-/// A part that is staged before users see it: a project on Vercel.
+/// A part that is staged before users see it: a project on Vercel, or what programs of the team stage and promote.
 #[derive(Debug, Clone)]
 pub struct FrontendConfig {
     /// Its name in plans, records, journals and messages.
     pub name: String,
+    pub platform: FrontendPlatform,
     /// Where it stands in the file.
     pub listed: PartPlace,
+    /// Its folder, relative to the root.
+    pub folder: PathBuf,
+    /// What the programs of the team get; the project on Vercel has a setting for it.
+    pub upload: UploadFrom,
+    /// Folders beside its own that it is built from.
+    pub shares: Vec<PathBuf>,
+    /// The address that users reach; on Vercel `https://<domain>` unless set.
+    pub url: Option<String>,
+    /// How long one deployment may take.
+    pub deploy_s: u64,
+}
+
+/// Where a frontend is.
+#[derive(Debug, Clone)]
+pub enum FrontendPlatform {
+    Vercel(VercelConfig),
+    /// Elsewhere: programs of the team stage and promote it.
+    Command(AdapterConfig),
+}
+
+/// A project on Vercel.
+#[derive(Debug, Clone)]
+pub struct VercelConfig {
     /// Team id (`team_…`): the CLI ignores `VERCEL_ORG_ID` for promote, rollback and inspect.
     pub org: String,
     pub project: String,
     /// Environment variable with the token.
     pub token: String,
-    /// Its folder, relative to the root.
-    pub folder: PathBuf,
-    /// Folders beside its own that it is built from.
-    pub shares: Vec<PathBuf>,
     /// The production domain, as Vercel knows it.
     pub domain: String,
-    /// The address that users reach; `https://<domain>` unless set.
-    pub url: Option<String>,
     /// The address of a staged deployment, with `{host}` for its host name.
     pub staged_url: String,
     /// Environment variable with the protection bypass secret for staged deployments.
     pub protection_bypass: Option<String>,
     /// Environment variables with secrets that a build needs, as tokens of package registries: nothing else gets them.
     pub build_env: Vec<String>,
-    /// How long one deployment may take.
-    pub deploy_s: u64,
 }
 
 impl BackendConfig {
@@ -144,13 +168,39 @@ impl BackendConfig {
         }
     }
 
+    /// The programs of the team, where these deploy it.
+    pub const fn adapter(&self) -> Option<&AdapterConfig> {
+        match &self.platform {
+            BackendPlatform::Railway(_) => None,
+            BackendPlatform::Command(adapter) => Some(adapter),
+        }
+    }
+
     /// Whether all of the repository is uploaded.
     pub fn is_uploaded_whole(&self) -> bool {
         self.upload == UploadFrom::Root
     }
 }
 
-/// What is uploaded for a backend.
+impl AdapterConfig {
+    /// Whether what it deploys is staged before users see it.
+    pub const fn is_staged(&self) -> bool {
+        !self.stage.is_empty() || !self.promote.is_empty()
+    }
+
+    /// Each program by its action, as far as this kind of part needs it.
+    pub fn commands(&self) -> [(&'static str, &[String]); 4] {
+        let [make, show] = if self.is_staged() {
+            [("stage", &self.stage), ("promote", &self.promote)]
+        } else {
+            [("deploy", &self.deploy), ("rollback", &self.rollback)]
+        };
+        [("current", &self.current), make, show, ("wait", &self.wait)]
+            .map(|(action, command)| (action, command.as_slice()))
+    }
+}
+
+/// What is uploaded of the repository.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UploadFrom {
@@ -162,13 +212,30 @@ pub enum UploadFrom {
 }
 
 impl FrontendConfig {
-    /// The address that users reach.
-    pub fn public_url(&self) -> String {
-        self.url
-            .clone()
-            .unwrap_or_else(|| format!("https://{}", self.domain))
+    /// The project, where it is on Vercel.
+    pub const fn vercel(&self) -> Option<&VercelConfig> {
+        match &self.platform {
+            FrontendPlatform::Vercel(vercel) => Some(vercel),
+            FrontendPlatform::Command(_) => None,
+        }
     }
 
+    /// The programs of the team, where these stage and promote it.
+    pub const fn adapter(&self) -> Option<&AdapterConfig> {
+        match &self.platform {
+            FrontendPlatform::Vercel(_) => None,
+            FrontendPlatform::Command(adapter) => Some(adapter),
+        }
+    }
+
+    /// The address that users reach.
+    pub fn public_url(&self) -> String {
+        let on_vercel = || self.vercel().map(|vercel| format!("https://{}", vercel.domain));
+        self.url.clone().or_else(on_vercel).unwrap_or_default()
+    }
+}
+
+impl VercelConfig {
     /// The address of a staged deployment.
     pub fn staged_url(&self, host: &str) -> String {
         self.staged_url.replace("{host}", host)
@@ -188,6 +255,16 @@ impl EnvironmentConfig {
         backends.chain(self.frontends.iter().map(|frontend| frontend.folder.as_path()))
     }
 
+    /// The programs of the team, with the name of the part that they deploy, and how long a deployment may take.
+    pub fn adapters(&self) -> impl Iterator<Item = (&str, u64, &AdapterConfig)> {
+        let backends = self.backends.iter();
+        let backends = backends.filter_map(|part| Some((part.name.as_str(), part.deploy_s, part.adapter()?)));
+        let frontends = self.frontends.iter();
+        let frontends =
+            frontends.filter_map(|part| Some((part.name.as_str(), part.deploy_s, part.adapter()?)));
+        backends.chain(frontends)
+    }
+
     /// The token of each platform, once.
     pub fn tokens(&self) -> Vec<&str> {
         let services = self.backends.iter().filter_map(BackendConfig::railway);
@@ -196,9 +273,10 @@ impl EnvironmentConfig {
             .mongodb
             .iter()
             .filter_map(|mongodb| mongodb.via_token.as_deref());
-        let frontends = self.frontends.iter().map(|frontend| frontend.token.as_str());
+        let projects = self.frontends.iter().filter_map(FrontendConfig::vercel);
+        let projects = projects.map(|project| project.token.as_str());
         let services = services.chain(tunnel).map(|service| service.token.as_str());
-        let all = services.chain(frontends).chain(own);
+        let all = services.chain(projects).chain(own);
         let mut tokens: Vec<&str> = Vec::new();
         for token in all {
             if !tokens.contains(&token) {

@@ -116,7 +116,10 @@ impl Checkout {
     /// # Errors
     /// Refused (exit 3) where the project would not find its Root Directory.
     pub fn frontend(&self, frontend: &FrontendConfig, project: &VercelProject) -> Result<PathBuf> {
-        let source = &frontend.folder;
+        let source = match frontend.upload {
+            UploadFrom::Folder => frontend.folder.as_path(),
+            UploadFrom::Root => Path::new("."),
+        };
         let root = project.root_directory.as_deref();
         let folder = folder_for(source, root, |path| self.path(path).is_dir());
         let folder = folder

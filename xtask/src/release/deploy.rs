@@ -29,7 +29,7 @@ use crate::domain::release::{BackupRef, Health, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
 use crate::exec::interrupted;
-use crate::health::{CheckGroup, ExpectedRelease};
+use crate::health::{self, CheckGroup, ExpectedRelease};
 use crate::operation::run::{Operation, ResumeMode, is_taken_over, plan_sha256};
 use crate::report;
 use crate::tools::backend::BackendService;
@@ -202,7 +202,7 @@ fn execute(
     let backends = deploy.backends_up()?;
     let is_uploaded = !backends.is_empty();
     parts.backends.extend(backends);
-    let seen = if is_uploaded {
+    let seen = if is_uploaded && health::has_features(ctx)? {
         deploy.check_backend(&parts)?
     } else {
         Health::Healthy
@@ -259,9 +259,9 @@ impl<'a> Deploy<'a> {
             )
         })?;
         let (backup, staged) = self.prepare()?;
-        for vercel in &self.platforms.frontends {
-            if let Some(staged) = staged.get(vercel.name()) {
-                self.check_staged(vercel, staged)?;
+        for frontend in &self.platforms.frontends {
+            if let Some(staged) = staged.get(frontend.name()) {
+                self.check_staged(frontend, staged)?;
             }
         }
         Ok((approvers, backup, staged))

@@ -28,12 +28,12 @@ impl Settings {
                 .services
                 .extend(service.map(|service| (railway.backend().clone(), service)));
         }
-        for vercel in &platforms.frontends {
-            let what = about("the project on Vercel", vercel.name());
-            let project = preflight.check(&what, vercel.project());
+        for service in &platforms.frontends {
+            let what = about("the project on Vercel", service.name());
+            let project = preflight.check(&what, service.project());
             settings
                 .projects
-                .extend(project.map(|project| (vercel.frontend().clone(), project)));
+                .extend(project.map(|project| (service.frontend().clone(), project)));
         }
         settings
     }
@@ -137,7 +137,7 @@ fn check_project(
          Settings, Build and Deployment)"
             .into()
     });
-    match &frontend.protection_bypass {
+    match frontend.vercel().and_then(|vercel| vercel.protection_bypass.as_ref()) {
         Some(name) => drop(preflight.check("the protection bypass", ctx.secret(name))),
         None => preflight.require(!project.protects_staged(), || {
             "the addresses of Vercel's deployments ask for a login: a staged frontend cannot be checked (make a secret for \

@@ -11,21 +11,21 @@ use crate::domain::parts::{OnRailway, OnVercel, about};
 use crate::domain::release_chain::ExpectedLive;
 use crate::error::catalogue::release as errors;
 use crate::tools::backend::BackendService;
-use crate::tools::deployment::BackendDeployment;
-use crate::tools::vercel::{self, Vercel};
+use crate::tools::deployment::{BackendDeployment, FrontendDeployment};
+use crate::tools::frontend::FrontendService;
 
 /// The parts of one environment, each with its platform, in the order of the configuration.
 #[derive(Debug, Clone)]
 pub struct Platforms {
     pub backends: Vec<BackendService>,
-    pub frontends: Vec<Vercel>,
+    pub frontends: Vec<FrontendService>,
 }
 
 /// What serves users, by part; `None` where nothing does.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Serving {
     pub backends: BTreeMap<String, Option<BackendDeployment>>,
-    pub frontends: BTreeMap<String, Option<vercel::VercelDeployment>>,
+    pub frontends: BTreeMap<String, Option<FrontendDeployment>>,
 }
 
 impl Serving {
@@ -90,7 +90,9 @@ impl Platforms {
     pub fn open(ctx: &Context) -> Result<Self> {
         let (backends, frontends) = (&ctx.env().backends, &ctx.env().frontends);
         let backends = backends.iter().map(|backend| BackendService::open(ctx, backend));
-        let frontends = frontends.iter().map(|frontend| Vercel::open(ctx, frontend));
+        let frontends = frontends
+            .iter()
+            .map(|frontend| FrontendService::open(ctx, frontend));
         Ok(Self {
             backends: backends.collect::<Result<_>>()?,
             frontends: frontends.collect::<Result<_>>()?,
@@ -110,7 +112,7 @@ impl Platforms {
     ///
     /// # Errors
     /// Exit 3 where the configuration has none.
-    pub fn frontend(&self, name: &str) -> Result<&Vercel> {
+    pub fn frontend(&self, name: &str) -> Result<&FrontendService> {
         let found = self.frontends.iter().find(|frontend| frontend.name() == name);
         found.ok_or_else(|| errors::part_unknown("frontend", name).into())
     }
@@ -213,10 +215,10 @@ fn built_as(to: &OnRailway, now: OnRailway) -> OnRailway {
     }
 }
 
-/// Gives the production domain back to an earlier frontend.
-pub fn frontend_back(vercel: &Vercel, to: &OnVercel) -> Result<OnVercel> {
+/// Shows users an earlier frontend again.
+pub fn frontend_back(frontend: &FrontendService, to: &OnVercel) -> Result<OnVercel> {
     Ok(OnVercel {
-        deployment: vercel.roll_back(&to.deployment)?.id,
+        deployment: frontend.roll_back(&to.deployment)?.id,
         commit: to.commit.clone(),
     })
 }

@@ -10,7 +10,7 @@ use crate::domain::release::Release;
 use crate::domain::step::Step;
 use crate::operation::run::Operation;
 use crate::tools::backend::BackendService;
-use crate::tools::vercel::Vercel;
+use crate::tools::frontend::FrontendService;
 
 /// The code of an operation that is undone.
 #[derive(Debug)]
@@ -57,12 +57,12 @@ impl CodeUndo<'_> {
 
     fn frontends(&self) -> Result<()> {
         let frontends = self.platforms.frontends.iter();
-        let of_before: Vec<(&Vercel, &OnVercel)> = frontends
-            .filter_map(|vercel| Some((vercel, self.before.parts.frontends.get(vercel.name())?)))
+        let of_before: Vec<(&FrontendService, &OnVercel)> = frontends
+            .filter_map(|frontend| Some((frontend, self.before.parts.frontends.get(frontend.name())?)))
             .collect();
-        let back = each_at_once(&of_before, |(vercel, to)| {
-            let step = Step::UndoFrontend.of(vercel.name());
-            self.operation.step(step, || frontend_back(vercel, to))
+        let back = each_at_once(&of_before, |(frontend, to)| {
+            let step = Step::UndoFrontend.of(frontend.name());
+            self.operation.step(step, || frontend_back(frontend, to))
         });
         back.map(drop)
     }

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::domain::release::{Release, VariableFingerprint, hex};
 use crate::secret::Secret;
 use crate::tools::backend::BackendService;
-use crate::tools::vercel::Vercel;
+use crate::tools::frontend::FrontendService;
 
 /// Digits of a fingerprint that are recorded: enough to tell values apart, too few to be worth attacking.
 const FINGERPRINT_BYTES: usize = 8;
@@ -67,7 +67,8 @@ impl Variables {
         for railway in services.filter(|one| one.backend().railway().is_some()) {
             to_set.insert(railway.name().to_owned(), self.different_on(railway)?);
         }
-        for frontend in &platforms.frontends {
+        let projects = platforms.frontends.iter();
+        for frontend in projects.filter(|one| one.frontend().vercel().is_some()) {
             to_set.insert(
                 frontend.name().to_owned(),
                 self.names_of_frontend(frontend.name()),
@@ -127,10 +128,10 @@ impl Variables {
     }
 
     /// Sets the named variables of a frontend for its next build.
-    pub fn set_on_vercel(&self, vercel: &Vercel, names: &[String]) -> Result<()> {
-        for (name, value) in self.of_frontend(vercel.name()) {
+    pub fn set_on_vercel(&self, frontend: &FrontendService, names: &[String]) -> Result<()> {
+        for (name, value) in self.of_frontend(frontend.name()) {
             if names.contains(&name) {
-                vercel.set_variable(&name, &value)?;
+                frontend.set_variable(&name, &value)?;
             }
         }
         Ok(())

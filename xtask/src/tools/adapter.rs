@@ -1,4 +1,4 @@
-//! The programs of a team that deploy a backend elsewhere: on a server of its own, on another platform.
+//! The programs of a team that deploy a backend or a frontend elsewhere: on a server of its own, on another platform.
 //!
 //! Each reads one JSON object and prints one (`infrastructure/schemas/adapter.schema.json`). Exit code 0 proves nothing: what
 //! `current` prints decides what serves. An answer with an unknown key, or none, is an error: half an answer would be taken
@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::de::DeserializeOwned;
@@ -19,17 +19,20 @@ use crate::context::Context;
 use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, Finished, OF_TEAM, shell_in};
 use crate::secret::Secret;
-use crate::tools::deployment::{BackendDeployment, Phase, message_of};
+use crate::tools::deployment::{BackendDeployment, FrontendDeployment, PRODUCTION, Phase, READY, message_of};
+use crate::wait;
 
 /// The form of questions and answers.
 const SCHEMA: &str = "adapter/1";
 const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 /// What the longest id may be: it stands in records, and is given to programs.
 const ID_CHARS: usize = 200;
+/// How long `current` may take to show what was promoted.
+const APPEARS_DEADLINE: Duration = Duration::from_secs(60);
 /// An id that no deployment has.
 const UNKNOWN: &str = "no-such-deployment";
 
-/// The programs of one backend.
+/// The programs of one part.
 #[derive(Debug, Clone)]
 pub struct Adapter {
     root: PathBuf,
@@ -52,6 +55,14 @@ enum Question<'a> {
     Rollback {
         deployment: &'a str,
     },
+    Stage {
+        folder: &'a Path,
+        release: &'a str,
+        commit: &'a str,
+    },
+    Promote {
+        deployment: &'a str,
+    },
     Wait {
         deployment: &'a str,
     },
@@ -68,7 +79,7 @@ struct Current {
     deployments: Vec<AdapterDeployment>,
 }
 
-/// The answer of `deploy` and `rollback`.
+/// The answer of `deploy`, `rollback`, `stage` and `promote`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Started {
@@ -92,22 +103,26 @@ struct AdapterDeployment {
     commit: Option<String>,
     /// What is the same for two deployments that run the same program.
     image: Option<String>,
-    /// Whether `rollback` can still start it.
+    /// Whether `rollback` can still start it, or `promote` show it.
     #[serde(default = "yes")]
     can_roll_back: bool,
+    /// Where a staged deployment is reached itself.
+    url: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum AdapterStatus {
     Pending,
+    /// Ready, and not shown to users yet.
+    Staged,
     Serves,
     Failed,
     Replaced,
 }
 
 impl Adapter {
-    /// The programs of the backend `part`.
+    /// The programs of the part `part`.
     ///
     /// # Errors
     /// Usage (exit 2) where a secret of theirs is not set.
@@ -160,15 +175,88 @@ impl Adapter {
         self.started("rollback", &Question::Rollback { deployment: id })
     }
 
+    /// The deployment that users see now, if there is one.
+    pub fn shown(&self) -> Result<Option<FrontendDeployment>> {
+        let Current { serves, deployments } = self.current()?;
+        let mut all = deployments.into_iter();
+        Ok(serves.and_then(|id| all.find(|one| one.id == id)).map(Into::into))
+    }
+
+    /// One deployment of a frontend.
+    pub fn inspect(&self, id: &str) -> Result<FrontendDeployment> {
+        let mut all = self.current()?.deployments.into_iter();
+        let found = all.find(|one| one.id == id);
+        let found = found.with_context(|| format!("the adapter of {} has no deployment {id}", self.part))?;
+        Ok(found.into())
+    }
+
+    /// Makes a deployment of the folder that no user sees, and waits until it is ready. Asked again for one release, it is the
+    /// same one.
+    pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<FrontendDeployment> {
+        let began = Instant::now();
+        let id = self.started(
+            "stage",
+            &Question::Stage {
+                folder,
+                release,
+                commit,
+            },
+        )?;
+        let left = || Duration::from_secs(self.deploy_s).saturating_sub(began.elapsed());
+        let what = format!("the end of the deployment {id}");
+        let ended = wait::until(
+            &what,
+            left(),
+            |_| false,
+            || {
+                let deployment = self.waited(&id, left())?;
+                let is_final = !matches!(deployment.status, AdapterStatus::Pending);
+                Ok(is_final.then_some(deployment))
+            },
+        )?;
+        let is_staged = matches!(ended.status, AdapterStatus::Staged);
+        self.require(is_staged, "wait", || {
+            let status = json!(ended.status);
+            format!("the deployment {id} that `stage` began is not `staged`: it is {status}")
+        })?;
+        let is_reached = ended.url.as_deref().is_some_and(|url| url.starts_with("http"));
+        self.require(is_reached, "wait", || {
+            format!(
+                "the staged deployment {id} needs a `url`, where its pages are checked before users see it"
+            )
+        })?;
+        let shown = self.shown()?;
+        self.require(shown.is_none_or(|shown| shown.id != id), "current", || {
+            format!("users see {id}, which was only staged")
+        })?;
+        Ok(ended.into())
+    }
+
+    /// Shows users a deployment, and proves it by asking what they see.
+    pub fn promote(&self, id: &str) -> Result<FrontendDeployment> {
+        let is_shown = || Ok(self.shown()?.filter(|shown| shown.id == id));
+        if let Some(shown) = is_shown()? {
+            return Ok(shown);
+        }
+        let asked = self.started("promote", &Question::Promote { deployment: id });
+        let shown = wait::until("what users see", APPEARS_DEADLINE, |_| false, is_shown);
+        // The answer may have got lost: what users see decides.
+        shown.map_err(|absent| asked.err().unwrap_or(absent))
+    }
+
     /// Waits for the end of a deployment: the program may answer at once that it is under way, or when it has ended.
     pub fn wait(&self, id: &str, left: Duration) -> Result<BackendDeployment> {
+        Ok(self.waited(id, left)?.into())
+    }
+
+    fn waited(&self, id: &str, left: Duration) -> Result<AdapterDeployment> {
         let asked = Question::Wait { deployment: id };
         let answer: Waited = self.ask("wait", &asked, left.max(QUERY_DEADLINE))?;
         let deployment = answer.deployment;
         self.require(deployment.id == id, "wait", || {
             format!("it was asked for {id} and answered for {}", deployment.id)
         })?;
-        Ok(deployment.into())
+        Ok(deployment)
     }
 
     /// What can be asked without a change: each property with what was found.
@@ -207,13 +295,7 @@ impl Adapter {
     }
 
     fn programs_are_there(&self) -> Result<String> {
-        let programs = &self.programs;
-        for command in [
-            &programs.current,
-            &programs.deploy,
-            &programs.rollback,
-            &programs.wait,
-        ] {
+        for (_, command) in self.programs.commands() {
             let program = self.program_of(command);
             which::which(&program).with_context(|| format!("{} is no program", program.display()))?;
         }
@@ -277,6 +359,8 @@ impl Adapter {
             Question::Current => &self.programs.current,
             Question::Deploy { .. } => &self.programs.deploy,
             Question::Rollback { .. } => &self.programs.rollback,
+            Question::Stage { .. } => &self.programs.stage,
+            Question::Promote { .. } => &self.programs.promote,
             Question::Wait { .. } => &self.programs.wait,
         };
         let (program, arguments) = (self.program_of(command), command.get(1..).unwrap_or_default());
@@ -310,7 +394,8 @@ impl From<AdapterDeployment> for BackendDeployment {
             AdapterStatus::Pending => "DEPLOYING",
             AdapterStatus::Serves => "SUCCESS",
             AdapterStatus::Failed => "FAILED",
-            AdapterStatus::Replaced => "REMOVED",
+            // A backend is live when it is up: nothing of it is staged.
+            AdapterStatus::Replaced | AdapterStatus::Staged => "REMOVED",
         };
         let message = deployment.release.zip(deployment.commit);
         let message = message.map(|(release, commit)| message_of(&release, &commit));
@@ -319,6 +404,23 @@ impl From<AdapterDeployment> for BackendDeployment {
             status: status.to_owned(),
             meta: json!({ "imageDigest": deployment.image, "cliMessage": message }),
             can_rollback: Some(deployment.can_roll_back),
+        }
+    }
+}
+
+impl From<AdapterDeployment> for FrontendDeployment {
+    fn from(deployment: AdapterDeployment) -> Self {
+        let state = match deployment.status {
+            AdapterStatus::Pending => "BUILDING",
+            AdapterStatus::Failed => "ERROR",
+            _ if !deployment.can_roll_back => "DELETED",
+            AdapterStatus::Staged | AdapterStatus::Serves | AdapterStatus::Replaced => READY,
+        };
+        Self {
+            id: deployment.id,
+            url: deployment.url.unwrap_or_default(),
+            ready_state: state.to_owned(),
+            target: Some(PRODUCTION.to_owned()),
         }
     }
 }

@@ -69,7 +69,11 @@ impl BackendService {
     /// The deployment that serves now, if there is one.
     pub fn active(&self) -> Result<Option<BackendDeployment>> {
         match &self.platform {
-            Platform::Railway(railway) => railway.active(),
+            // What has no address may have ended well: a cron has, between its runs.
+            Platform::Railway(railway) => match railway.active()? {
+                None if self.config.url.is_none() => railway.completed(),
+                active => Ok(active),
+            },
             Platform::Command(adapter) => adapter.active(),
         }
     }

@@ -1,5 +1,5 @@
-//! A deployment of a backend, and what each status of one means. Every one that Railway's API has is named here; those that
-//! come later are unknown, which is a decision too.
+//! A deployment of a backend or a frontend, and what each status of one means. Every one that Railway's API has for a backend is
+//! named here; those that come later are unknown, which is a decision too.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +31,29 @@ impl BackendDeployment {
     /// What its status means.
     pub fn phase(&self) -> Phase {
         Phase::of(&self.status)
+    }
+}
+
+/// The state of a frontend that can be shown to users.
+pub const READY: &str = "READY";
+/// A frontend that no preview is.
+pub const PRODUCTION: &str = "production";
+
+/// One deployment of a frontend. Its words are Vercel's, as journals have them; those of other platforms are put into them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontendDeployment {
+    pub id: String,
+    /// Where it is reached itself: its host name on Vercel, elsewhere its address.
+    pub url: String,
+    pub ready_state: String,
+    pub target: Option<String>,
+}
+
+impl FrontendDeployment {
+    /// Whether users can be shown it: anything else Vercel's `promote` would build again.
+    pub fn is_promotable(&self) -> bool {
+        self.ready_state == READY && self.target.as_deref() == Some(PRODUCTION)
     }
 }
 

@@ -103,6 +103,14 @@ impl Railway {
             .find(|deployment| deployment.phase() == Phase::Good))
     }
 
+    /// The deployment that took its predecessor's place, whether its process still runs or has ended well. Such a one is
+    /// "Completed" on its page, and `SUCCESS` in the API, which has no other word for it; one that was replaced is `REMOVED`
+    /// (docs.railway.com, "Deployments").
+    pub fn completed(&self) -> Result<Option<BackendDeployment>> {
+        let mut all = self.deployments()?.into_iter();
+        Ok(all.find(|deployment| deployment.phase() == Phase::Good))
+    }
+
     /// One deployment.
     pub fn deployment(&self, id: &str) -> Result<BackendDeployment> {
         let answer = self.query(

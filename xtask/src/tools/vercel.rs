@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xshell::cmd;
 
@@ -24,13 +23,13 @@ use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, OF_NODE, shell_in};
 use crate::report;
 use crate::secret::Secret;
+use crate::tools::deployment::{FrontendDeployment, READY};
 use crate::tools::fault;
 use crate::wait;
 
 pub use account::{ListedProject, listed_projects, production_domain};
 pub use project::VercelProject;
 
-const READY: &str = "READY";
 /// States that a deployment does not leave by itself. `BLOCKED` needs somebody on the platform.
 const FINAL: &[&str] = &[READY, "ERROR", "CANCELED", "CANCELLED", "DELETED", "BLOCKED"];
 const QUERY_DEADLINE: Duration = Duration::from_secs(60);
@@ -41,63 +40,36 @@ const APPEARS_DEADLINE: Duration = Duration::from_secs(60);
 /// The same after the CLI failed: the request may have been heard.
 const FAILED_APPEARS_DEADLINE: Duration = Duration::from_secs(10);
 
-/// One deployment of the project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VercelDeployment {
-    pub id: String,
-    /// Host name of its own address.
-    pub url: String,
-    pub ready_state: String,
-    pub target: Option<String>,
-}
-
-impl VercelDeployment {
-    /// Whether it can be given the production domain: anything else would be built anew by `promote`.
-    pub fn is_promotable(&self) -> bool {
-        self.ready_state == READY && self.target.as_deref() == Some("production")
-    }
-}
-
 /// The project of one frontend.
 #[derive(Debug, Clone)]
 pub struct Vercel {
     root: PathBuf,
-    place: config::FrontendConfig,
+    place: config::VercelConfig,
+    deploy_s: u64,
     token: Secret,
     /// What only a build is given: tokens of package registries.
     of_build: Vec<(String, Secret)>,
 }
 
 impl Vercel {
-    /// The project of this frontend.
+    /// This project; a deployment of it may take `deploy_s`.
     ///
     /// # Errors
     /// Usage (exit 2) where the token, or a secret of its build, is not set.
-    pub fn open(ctx: &Context, frontend: &config::FrontendConfig) -> Result<Self> {
-        let place = frontend.clone();
+    pub fn open(ctx: &Context, place: &config::VercelConfig, deploy_s: u64) -> Result<Self> {
         let of_build = place.build_env.iter();
         let of_build = of_build.map(|name| Ok((name.clone(), ctx.secret(name)?)));
         Ok(Self {
             of_build: of_build.collect::<Result<_>>()?,
             root: ctx.root.clone(),
             token: ctx.secret(&place.token)?,
-            place,
+            place: place.clone(),
+            deploy_s,
         })
     }
 
-    /// The frontend as it is configured.
-    pub const fn frontend(&self) -> &config::FrontendConfig {
-        &self.place
-    }
-
-    /// The name of the frontend.
-    pub fn name(&self) -> &str {
-        &self.place.name
-    }
-
     /// The deployment that the production domain serves now; `None` where it serves none yet.
-    pub fn serving(&self) -> Result<Option<VercelDeployment>> {
+    pub fn serving(&self) -> Result<Option<FrontendDeployment>> {
         match self.inspect(&self.place.domain) {
             Ok(deployment) => Ok(Some(deployment)),
             Err(error) if is_unknown(&error) => Ok(None),
@@ -106,11 +78,11 @@ impl Vercel {
     }
 
     /// A deployment by its id or host name.
-    pub fn inspect(&self, name: &str) -> Result<VercelDeployment> {
+    pub fn inspect(&self, name: &str) -> Result<FrontendDeployment> {
         let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
         wait::retry(is_transient, || {
             self.prepared(cmd!(sh, "vercel inspect {name} --json --scope {org}"))
-                .json::<VercelDeployment>()
+                .json::<FrontendDeployment>()
         })
     }
 
@@ -122,10 +94,10 @@ impl Vercel {
         known: &BTreeMap<String, Secret>,
         release: &str,
         commit: &str,
-    ) -> Result<VercelDeployment> {
+    ) -> Result<FrontendDeployment> {
         // One time for all four parts.
         let began = Instant::now();
-        let left = || Duration::from_secs(self.place.deploy_s).saturating_sub(began.elapsed());
+        let left = || Duration::from_secs(self.deploy_s).saturating_sub(began.elapsed());
         let (sh, org) = (&shell_in(folder)?, &self.place.org);
         let run = |command| self.prepared(command).deadline(left());
         run(cmd!(
@@ -165,7 +137,7 @@ impl Vercel {
     }
 
     /// Waits until a deployment is ready.
-    fn ready(&self, id: &str, deadline: Duration) -> Result<VercelDeployment> {
+    fn ready(&self, id: &str, deadline: Duration) -> Result<FrontendDeployment> {
         let what = format!("the end of the Vercel deployment {id}");
         let ended = wait::until(&what, deadline, is_transient, || {
             let deployment = self.inspect(id)?;
@@ -182,7 +154,7 @@ impl Vercel {
     }
 
     /// Gives the production domain to a staged deployment, and proves it by asking the domain.
-    pub fn promote(&self, id: &str) -> Result<VercelDeployment> {
+    pub fn promote(&self, id: &str) -> Result<FrontendDeployment> {
         let assigned_before = self.project()?.auto_assign_custom_domains;
         let promoted = self.point_domain_at(id, "promote")?;
         if assigned_before == Some(false) {
@@ -193,11 +165,11 @@ impl Vercel {
 
     /// Gives the production domain back to an earlier deployment, and proves it. Vercel then stops assigning the
     /// domain to new deployments until the next promotion.
-    pub fn roll_back(&self, id: &str) -> Result<VercelDeployment> {
+    pub fn roll_back(&self, id: &str) -> Result<FrontendDeployment> {
         self.point_domain_at(id, "rollback")
     }
 
-    fn point_domain_at(&self, id: &str, verb: &str) -> Result<VercelDeployment> {
+    fn point_domain_at(&self, id: &str, verb: &str) -> Result<FrontendDeployment> {
         // Already done? The platform answers 409 to a second request.
         if let Some(serving) = self.serving()?.filter(|serving| serving.id == id) {
             return Ok(serving);

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::values::values;
 use super::{ComparedWorkflow, IDENTITY_CHARS, WorkflowState, read, template};
-use crate::config::{Config, RailwayConfig};
+use crate::config::{Config, RailwayConfig, VercelConfig};
 
 /// Where it lies, below the root of the repository.
 pub const GUIDE_FILE: &str = "docs/PRODUCTION-ROLLBACK-GUIDE.md";
@@ -76,6 +76,7 @@ fn generated(config: &Config) -> Result<String> {
         format!("| {} | {} | {} |", cell(name), cell(place), cell(address))
     };
     let mut parts: Vec<String> = Vec::new();
+    let elsewhere = || "elsewhere, by the programs of its adapter".to_owned();
     parts.extend(environment.backends.iter().map(|part| {
         let on_railway = |railway: &RailwayConfig| {
             format!(
@@ -83,14 +84,13 @@ fn generated(config: &Config) -> Result<String> {
                 railway.service, railway.project
             )
         };
-        let place = part.railway().map_or_else(
-            || "elsewhere, by the programs of its adapter".to_owned(),
-            on_railway,
-        );
+        let place = part.railway().map_or_else(elsewhere, on_railway);
         row(&part.name, &place, part.url.as_deref().unwrap_or("none"))
     }));
     parts.extend(environment.frontends.iter().map(|part| {
-        let place = format!("Vercel, project `{}` of `{}`", part.project, part.org);
+        let on_vercel =
+            |vercel: &VercelConfig| format!("Vercel, project `{}` of `{}`", vercel.project, vercel.org);
+        let place = part.vercel().map_or_else(elsewhere, on_vercel);
         row(&part.name, &place, &part.public_url())
     }));
     parts.extend(database.map(|database| {

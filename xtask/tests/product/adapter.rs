@@ -1,12 +1,12 @@
 //! A backend that programs of the team deploy: a small server that runs, and the example adapter.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+mod pages;
+mod team;
+
 use std::process::{Command, Output};
-use std::sync::LazyLock;
 use std::time::Instant;
 
-use rehearsal::test_env::git::{command, git, remote_and_clone};
+use rehearsal::test_env::git::command;
 use serde_json::Value;
 use xtask::config::{AfterConfig, Config};
 use xtask::context::Context;
@@ -14,6 +14,8 @@ use xtask::domain::step::Step;
 use xtask::operation::after::AfterFailures;
 use xtask::operation::run::Operation;
 use xtask::report::Format;
+
+use team::{KEY, Team, example, python, told};
 
 const PIPELINE: &str = r#"schema = "pipeline/2"
 default_environment = "production"
@@ -81,66 +83,20 @@ class Handler(BaseHTTPRequestHandler):
         pass
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 "#;
-const KEY: &str = "key-of-the-server-5d1b";
+/// The server that runs, beside the team's repository.
+struct Server(Team);
 
-/// The interpreter itself: what finds it on PATH may take longer than the program that it runs.
-fn python() -> &'static str {
-    static PYTHON: LazyLock<String> = LazyLock::new(|| {
-        let find = ["-c", "import sys; print(sys.executable, end='')"];
-        let output = Command::new("python3").args(find).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    });
-    &PYTHON
+impl std::ops::Deref for Server {
+    type Target = Team;
+
+    fn deref(&self) -> &Team {
+        &self.0
+    }
 }
 
-/// A repository, a server's folder, and a free port.
-struct Team {
-    dir: tempfile::TempDir,
-    port: u16,
-}
-
-impl Team {
+impl Server {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        remote_and_clone(dir.path(), "remote.git", "clone");
-        let team = Self { dir, port };
-        let adapter =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../infrastructure/adapter-example/server.py");
-        team.configure(&adapter);
-        team.write("infrastructure/health.toml", HEALTH);
-        team.write(".gitignore", ".xtask/\nbackups/\n");
-        team
-    }
-
-    fn configure(&self, adapter: &Path) {
-        let text = PIPELINE
-            .replace("{{port}}", &self.port.to_string())
-            .replace("{{state}}", self.state().to_str().unwrap())
-            .replace("python3", python())
-            .replace("{{adapter}}", adapter.to_str().unwrap());
-        self.write("infrastructure/pipeline.toml", &text);
-    }
-
-    fn clone(&self) -> PathBuf {
-        self.dir.path().join("clone")
-    }
-
-    fn state(&self) -> PathBuf {
-        self.dir.path().join("server")
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        use std::os::unix::fs::PermissionsExt as _;
-        let file = self.clone().join(name);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, text).unwrap();
-        let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        Self(Team::new(PIPELINE, HEALTH, "server.py"))
     }
 
     fn commit(&self, version: &str) {
@@ -151,36 +107,6 @@ impl Team {
                 .replace("{{version}}", version),
         );
         self.push();
-    }
-
-    fn push(&self) {
-        git(&self.clone(), &["add", "--all"]);
-        git(&self.clone(), &["commit", "--quiet", "--message=Release"]);
-        git(&self.clone(), &["push", "--quiet", "origin", "HEAD:main"]);
-    }
-
-    fn xtask(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_xtask"))
-            .args(args)
-            .current_dir(self.clone())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.dir.path())
-            .env("USER", "ann")
-            .env("GIT_AUTHOR_NAME", "Ann")
-            .env("GIT_AUTHOR_EMAIL", "ann@example.com")
-            .env("GIT_COMMITTER_NAME", "Ann")
-            .env("GIT_COMMITTER_EMAIL", "ann@example.com")
-            .env("DEPLOY_KEY", KEY)
-            .env("CDN_KEY", "key-of-the-cdn")
-            .output()
-            .unwrap()
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let output = self.xtask(&[args, &["--format", "json"]].concat());
-        assert!(output.status.success(), "{args:?}: {}", told(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// A rollback that does what the plan in this file showed.
@@ -210,7 +136,7 @@ impl Team {
     }
 }
 
-impl Drop for Team {
+impl Drop for Server {
     fn drop(&mut self) {
         for deployment in self.deployments() {
             if let Some(pid) = deployment["pid"].as_i64() {
@@ -224,13 +150,9 @@ impl Drop for Team {
     }
 }
 
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
 #[test]
 fn a_server_of_ones_own_is_deployed_and_rolled_back_by_programs_of_the_team() {
-    let team = Team::new();
+    let team = Server::new();
     team.commit("1");
     let plan = told(&team.xtask(&["deploy", "--plan"]));
     assert!(
@@ -316,8 +238,7 @@ fn a_server_of_ones_own_is_deployed_and_rolled_back_by_programs_of_the_team() {
     let port = team.port.to_string();
     let past = |action: &str| {
         let question = serde_json::json!({"schema": "adapter/1", "part": "api", "action": action, "deployment": of_second});
-        let adapter =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../infrastructure/adapter-example/server.py");
+        let adapter = example("server.py");
         let script = format!(
             "echo '{question}' | {} {} {action} {} {port}",
             python(),
@@ -338,7 +259,7 @@ fn a_server_of_ones_own_is_deployed_and_rolled_back_by_programs_of_the_team() {
 
 #[test]
 fn the_conformance_check_asks_what_can_be_asked_and_finds_programs_that_do_not_keep_to_the_form() {
-    let team = Team::new();
+    let team = Server::new();
     team.commit("1");
     let checked = team.xtask(&["doctor", "--adapter", "api"]);
     assert!(checked.status.success(), "{}", told(&checked));
@@ -394,7 +315,7 @@ fn the_conformance_check_asks_what_can_be_asked_and_finds_programs_that_do_not_k
 
 #[test]
 fn a_command_that_fails_keeps_those_of_no_other_list_from_running() {
-    let team = Team::new();
+    let team = Server::new();
     std::fs::create_dir(team.state()).unwrap();
     team.commit("1");
     let ctx = Context {

@@ -1,10 +1,11 @@
 //! `ssh` as the tunnels of `railway` run it: one port of this machine that leads to one of the other side, which is this machine too.
 //!
-//! It has neither keys nor a connection of its own. It ends by signals only, and writes its number where a test finds it.
+//! It has neither keys nor a connection of its own. It ends by signals, and writes its number where a test finds it; and where a test has
+//! written what breaks it.
 
-use std::io::copy;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,6 +15,9 @@ use super::{finish, variable};
 
 /// The process of the tunnel, below the home.
 pub const PID_FILE: &str = ".ssh/standin.pid";
+/// What is led on breaks it, where all words of this file are in it: below the home. It breaks once.
+pub const BREAKS_AT: &str = ".ssh/standin-breaks-at";
+const CHUNK_BYTES: usize = 64 * 1024;
 const RELAY: &str = "@ssh.railway.com";
 
 #[derive(Debug, Parser)]
@@ -71,21 +75,39 @@ fn run(arguments: &Arguments) -> Result<u8> {
     for client in listener.incoming().flatten() {
         // Where nothing listens there, the connection is closed and the tunnel stays.
         if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, end)) {
-            lead(&client, &server)?;
-            lead(&server, &client)?;
+            let breaks_at = home.join(BREAKS_AT);
+            lead(&client, &server, breaks_at.clone())?;
+            lead(&server, &client, breaks_at)?;
         }
     }
     Ok(0)
 }
 
 /// Copies one direction until it ends, and ends it on the other side.
-fn lead(from: &TcpStream, to: &TcpStream) -> Result<()> {
+fn lead(from: &TcpStream, to: &TcpStream, breaks_at: PathBuf) -> Result<()> {
     let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
     std::thread::spawn(move || {
-        copy(&mut from, &mut to).ok();
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while let Ok(read @ 1..) = from.read(&mut chunk) {
+            break_at(&chunk[..read], &breaks_at);
+            if to.write_all(&chunk[..read]).is_err() {
+                break;
+            }
+        }
         to.shutdown(Shutdown::Write).ok();
     });
     Ok(())
+}
+
+fn break_at(chunk: &[u8], file: &Path) {
+    let Ok(words) = std::fs::read_to_string(file) else {
+        return;
+    };
+    let has = |word: &str| chunk.windows(word.len()).any(|part| part == word.as_bytes());
+    if words.split_whitespace().all(has) {
+        std::fs::remove_file(file).ok();
+        std::process::exit(1);
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, value};
-use xtask::config::{BLANK, BackendConfig, Config, MongodbConfig, RailwayConfig, Schema};
+use xtask::config::{BLANK, BackendConfig, Config, FrontendConfig, MongodbConfig, RailwayConfig, Schema};
 use xtask::context::PIPELINE_FILE;
 use xtask::domain::parts::about;
 use xtask::health::HEALTH_FILE;
@@ -165,9 +165,8 @@ impl Adopted {
         let services = services
             .chain(tunnel)
             .map(|service| (service.token.clone(), secrets["PROD_RAILWAY_TOKEN"].clone()));
-        let frontends = environment.frontends.iter();
-        let projects =
-            frontends.map(|frontend| (frontend.token.clone(), secrets["PROD_VERCEL_TOKEN"].clone()));
+        let projects = environment.frontends.iter().filter_map(FrontendConfig::vercel);
+        let projects = projects.map(|project| (project.token.clone(), secrets["PROD_VERCEL_TOKEN"].clone()));
         let mut own: Vec<(String, String)> = services.chain(projects).collect();
         own.extend(
             self.uri_variable()
@@ -236,7 +235,10 @@ impl Adopted {
         let mut services = self.backends.iter().enumerate().map(|(at, backend)| {
             json!({
                 "service": backend.service, "application": backend.application(),
-                "healthcheck_path": self.health_route(&backend.config.name, at == 0),
+                "healthcheck_path": match backend.config.url {
+                    Some(_) => self.health_route(&backend.config.name, at == 0),
+                    None => String::new(),
+                },
             })
         });
         let first = services.next().unwrap_or_else(|| json!({}));
@@ -364,6 +366,9 @@ impl Adopted {
         }
         for frontend in &self.frontends {
             let place = frontend.config.listed;
+            if frontend.config.vercel().is_none() {
+                environment["vercel"]["token"] = value("PROD_VERCEL_TOKEN");
+            }
             let part = if is_list {
                 &mut environment[place.list][place.at]
             } else {

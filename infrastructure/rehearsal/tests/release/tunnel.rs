@@ -8,7 +8,7 @@ use std::path::Path;
 
 use mongodb::bson::{Document, doc};
 use rehearsal::proof::{differences, newest_backup};
-use rehearsal::standins::ssh::PID_FILE;
+use rehearsal::standins::ssh::{BREAKS_AT, PID_FILE};
 use rehearsal::test_env::TestEnv;
 use rehearsal::test_env::adopted::Adopted;
 use rehearsal::test_env::git::{commit_first, write_files};
@@ -29,6 +29,18 @@ via_token = "OUR_RAILWAY_TOKEN"
 "#;
 const HEALTH: &str = "schema = \"health/1\"\n[check.database]\ngroup = \"database\"\n[check.database.database]\ncollection = \"properties\"\nfilter = {}\n";
 
+/// A worker beside it, so that there is something to release.
+const WORKER: &str = r#"
+[[environments.production.backends]]
+name = "worker"
+platform = "railway"
+service = "s-1"
+folder = "worker"
+"#;
+
+/// The words of a question that only comes after the swap.
+const READS_PREVIOUS: &str = "find __old_";
+
 struct Case {
     env: TestEnv,
     _folder: tempfile::TempDir,
@@ -37,8 +49,13 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let team = tempfile::tempdir().unwrap();
-        let pipeline = format!("{HEAD}{RAILWAY}{BY_TUNNEL}");
+        let pipeline = format!("{HEAD}{RAILWAY}{BY_TUNNEL}{WORKER}");
         let files = [
+            (
+                "worker/package.json",
+                r#"{"name":"worker","scripts":{"start":"node worker.js"}}"#,
+            ),
+            ("worker/worker.js", "setInterval(() => {}, 1000);\n"),
             ("infrastructure/pipeline.toml", pipeline.as_str()),
             ("infrastructure/health.toml", HEALTH),
             (".gitignore", ".xtask/\nbackups/\n"),
@@ -70,6 +87,32 @@ impl Case {
         let process = Path::new("/proc").join(&pid);
         wait_until("the process of the tunnel ends", || !process.exists());
         pid
+    }
+
+    /// The tunnel breaks, once, when all these words are in a question to the database.
+    fn break_tunnel_at(&self, words: &str) {
+        write(self.env.folder.join("home").join(BREAKS_AT), words).unwrap();
+    }
+
+    /// The documents of the backup are gone.
+    fn delete(&self) {
+        let live = Live::connect(&Secret::new(self.env.uri.clone()), &self.env.database).unwrap();
+        let properties = live.database().collection::<Document>("properties");
+        assert!(properties.delete_many(doc! {}).run().unwrap().deleted_count > 0);
+    }
+
+    /// Stopped midway by the end of its tunnel; the command that its message names finishes it.
+    fn resumed(&self, name: &str, stopped: &Finished) {
+        let text = self.log(name);
+        assert_eq!(stopped.code, Some(4), "{text}");
+        assert!(text.contains("the tunnel to the database has closed"), "{text}");
+        let rest = text.split("next: cargo xtask ").nth(1).unwrap();
+        let next: Vec<&str> = rest.lines().next().unwrap().split_whitespace().take(3).collect();
+        assert_eq!(next[1], "--resume", "{text}");
+        let resumed = format!("{name}-resumed");
+        let finished = self.run(&resumed, &[&next[..], &["--yes"]].concat());
+        assert_eq!(finished.code, Some(0), "{}", self.log(&resumed));
+        self.tunnel_is_gone();
     }
 
     /// A program in the place of the real one; `""` takes it away.
@@ -122,9 +165,7 @@ fn a_database_of_a_private_network_is_backed_up_and_restored_by_a_tunnel_that_en
     assert_eq!(backup.host, "railway-tunnel:Mongo DB@env");
 
     // The tunnel closes while documents are restored: nothing was changed, and the same command succeeds then.
-    let live = Live::connect(&Secret::new(case.env.uri.clone()), &case.env.database).unwrap();
-    let properties = live.database().collection::<Document>("properties");
-    assert!(properties.delete_many(doc! {}).run().unwrap().deleted_count > 0);
+    case.delete();
     let restore = ["restore", backup.id.as_str(), "--yes"];
     case.stand_before("mongorestore", "kill -9 \"$(cat PID)\"; exit 1");
     let broken = case.run("broken", &restore);
@@ -161,4 +202,28 @@ fn a_database_of_a_private_network_is_backed_up_and_restored_by_a_tunnel_that_en
     }
     let password = &case.env.secrets()["PLUGIN_MONGODB_PASSWORD"];
     assert_eq!(case.files_with(password), Vec::<String>::new());
+}
+
+#[test]
+fn a_rollback_and_a_restore_whose_tunnel_breaks_after_the_swap_are_resumed() {
+    let case = Case::new();
+    let deployed = case.env.xtask_json("deploy-1", &["deploy", "--yes"]).unwrap();
+    let first = deployed["release"]["tag"].as_str().unwrap();
+    case.env.commit_adopted(2).unwrap();
+    case.env.xtask_json("deploy-2", &["deploy", "--yes"]).unwrap();
+    let backup = newest_backup(&case.env).unwrap();
+
+    // The documents that only the previous collections have are read: all is swapped then, and the worker of the first release serves.
+    case.delete();
+    case.break_tunnel_at(READS_PREVIOUS);
+    let why = ["--database", "restore", "--reason", "a test", "--yes"];
+    let stopped = case.run("rollback", &[&["rollback", first][..], &why].concat());
+    case.resumed("rollback", &stopped);
+    assert_eq!(differences(&case.env, &backup).unwrap(), Vec::<String>::new());
+
+    case.delete();
+    case.break_tunnel_at(READS_PREVIOUS);
+    let stopped = case.run("restore", &["restore", backup.id.as_str(), "--yes"]);
+    case.resumed("restore", &stopped);
+    assert_eq!(differences(&case.env, &backup).unwrap(), Vec::<String>::new());
 }

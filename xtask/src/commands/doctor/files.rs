@@ -31,6 +31,7 @@ pub(super) fn files(ctx: &Context) -> Vec<Line> {
     let mut lines = Vec::new();
     lines.extend(left_from_the_template(ctx));
     lines.extend(folders(ctx));
+    lines.extend(programs(ctx));
     lines.extend(paths_of_migrations(ctx));
     lines.extend(migrate_mongo(ctx));
     lines.extend(
@@ -62,13 +63,21 @@ fn of_platforms(ctx: &Context) -> Vec<(&'static str, &String)> {
         values.extend(backend.url.as_ref().map(|url| ("railway.url", url)));
     }
     for frontend in &environment.frontends {
-        values.extend([
-            ("vercel.org", &frontend.org),
-            ("vercel.project", &frontend.project),
-            ("vercel.domain", &frontend.domain),
-        ]);
+        if let Some(vercel) = frontend.vercel() {
+            values.extend([
+                ("vercel.org", &vercel.org),
+                ("vercel.project", &vercel.project),
+                ("vercel.domain", &vercel.domain),
+            ]);
+        }
     }
-    values.dedup();
+    // Those of a project stand at each of its services.
+    let mut known = Vec::new();
+    values.retain(|value| {
+        let is_new = !known.contains(value);
+        known.push(*value);
+        is_new
+    });
     values
 }
 
@@ -176,6 +185,23 @@ fn folders(ctx: &Context) -> Vec<Line> {
             Line::problem("folders", found, "correct the path in pipeline.toml")
         })
         .collect()
+}
+
+/// Programs of the team that are files of the repository; others are found where they run.
+fn programs(ctx: &Context) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (part, _, adapter) in ctx.env().adapters() {
+        for (action, command) in adapter.commands() {
+            let missing = command
+                .first()
+                .filter(|program| program.contains('/') && !ctx.root.join(program).is_file());
+            lines.extend(missing.map(|program| {
+                let found = format!("{action} of {part}: there is no program {program}");
+                Line::problem("programs", found, "correct the path in pipeline.toml")
+            }));
+        }
+    }
+    lines
 }
 
 fn paths_of_migrations(ctx: &Context) -> Option<Line> {

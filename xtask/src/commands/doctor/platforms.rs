@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Line;
 use crate::backup;
-use crate::config::{BackendConfig, FrontendConfig};
+use crate::config::{BackendConfig, FrontendConfig, VercelConfig};
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::parts::about;
@@ -12,8 +12,9 @@ use crate::operation::ledger::Ledger;
 use crate::release::releases::Releases;
 use crate::restore::{self, DataCapacity, Leftover};
 use crate::tools::backend::BackendService;
+use crate::tools::frontend::FrontendService;
 use crate::tools::railway::database_uri;
-use crate::tools::vercel::{Vercel, VercelProject};
+use crate::tools::vercel::VercelProject;
 
 /// More requests than these would make a page that nobody waits for.
 const IMAGES_LOOKED_AT: usize = 5;
@@ -25,7 +26,8 @@ pub(super) fn railway(ctx: &Context) -> Vec<Line> {
 
 fn of_backend(ctx: &Context, backend: &BackendConfig) -> Vec<Line> {
     let Some(place) = backend.railway() else {
-        return vec![of_adapter(ctx, backend)];
+        let active = BackendService::open(ctx, backend).and_then(|backend| backend.active());
+        return vec![of_adapter(&backend.name, active.map(|active| Some(active?.id)))];
     };
     let subject = about("railway", &backend.name);
     let look = || -> Result<Vec<Line>> {
@@ -62,10 +64,10 @@ fn of_backend(ctx: &Context, backend: &BackendConfig) -> Vec<Line> {
 }
 
 /// What the programs of a team answer; `doctor --adapter` asks more.
-fn of_adapter(ctx: &Context, backend: &BackendConfig) -> Line {
-    let subject = about("adapter", &backend.name);
-    match BackendService::open(ctx, backend).and_then(|adapter| adapter.active()) {
-        Ok(Some(deployment)) => Line::ok(subject, format!("{} serves", deployment.id)),
+fn of_adapter(part: &str, serves: Result<Option<String>>) -> Line {
+    let subject = about("adapter", part);
+    match serves {
+        Ok(Some(id)) => Line::ok(subject, format!("{id} serves")),
         Ok(None) => Line::warning(subject, "nothing is deployed", "cargo xtask deploy"),
         Err(error) => Line::error(subject, &error, "cargo xtask doctor --adapter NAME"),
     }
@@ -79,9 +81,13 @@ pub(super) fn vercel(ctx: &Context) -> Vec<Line> {
 }
 
 fn of_frontend(ctx: &Context, frontend: &FrontendConfig) -> Vec<Line> {
+    let Some(place) = frontend.vercel() else {
+        let shown = FrontendService::open(ctx, frontend).and_then(|frontend| frontend.serving());
+        return vec![of_adapter(&frontend.name, shown.map(|shown| Some(shown?.id)))];
+    };
     let subject = about("vercel", &frontend.name);
     let look = || -> Result<Vec<Line>> {
-        let vercel = Vercel::open(ctx, frontend)?;
+        let vercel = FrontendService::open(ctx, frontend)?;
         let mut lines = vec![match vercel.serving()? {
             Some(deployment) => Line::ok(subject.as_str(), format!("{} serves", deployment.id)),
             None => Line::warning(
@@ -90,32 +96,32 @@ fn of_frontend(ctx: &Context, frontend: &FrontendConfig) -> Vec<Line> {
                 "cargo xtask deploy",
             ),
         }];
-        lines.extend(vercel_settings(frontend, &vercel.project()?));
+        lines.extend(vercel_settings(&frontend.name, place, &vercel.project()?));
         Ok(lines)
     };
-    let fix = format!("check {} and the ids in pipeline.toml", frontend.token);
+    let fix = format!("check {} and the ids in pipeline.toml", place.token);
     look().unwrap_or_else(|error| vec![Line::error(subject.as_str(), &error, &fix)])
 }
 
-fn vercel_settings(frontend: &FrontendConfig, project: &VercelProject) -> Vec<Line> {
+fn vercel_settings(part: &str, place: &VercelConfig, project: &VercelProject) -> Vec<Line> {
     let pushes = project.git_deploys().map(|repository| {
         let found = format!("each push to {repository} goes to the production domain, over a rollback too");
         let fix = "disconnect the repository, or switch off \"Auto-assign Custom Production Domains\"";
-        Line::warning(about("vercel pushes", &frontend.name), found, fix)
+        Line::warning(about("vercel pushes", part), found, fix)
     });
     let rolls_out = project.rolls_out().then(|| {
         let found = "rolling releases: a promotion would move a part of the users only";
         Line::warning(
-            about("vercel rollout", &frontend.name),
+            about("vercel rollout", part),
             found,
             "disable rolling releases on Vercel",
         )
     });
-    let closed = project.protects_staged() && frontend.protection_bypass.is_none();
+    let closed = project.protects_staged() && place.protection_bypass.is_none();
     let closed = closed.then(|| {
         let found = "the addresses of deployments ask for a login: a staged frontend cannot be checked";
         Line::warning(
-            about("vercel protection", &frontend.name),
+            about("vercel protection", part),
             found,
             "set `protection_bypass` in pipeline.toml",
         )

@@ -14,7 +14,7 @@ use crate::domain::release::Release;
 use crate::exec;
 use crate::release::platforms::Serving;
 use crate::tools::backend::BackendService;
-use crate::tools::vercel::Vercel;
+use crate::tools::frontend::FrontendService;
 
 /// The list is there within ten seconds.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -54,7 +54,7 @@ pub(super) fn ask(ctx: &Context, offered: Vec<Release>, backups: Vec<String>) ->
         .map(|frontend| {
             (
                 frontend.name.clone(),
-                in_background(ctx, move |ctx| Vercel::open(&ctx, &frontend)?.serving()),
+                in_background(ctx, move |ctx| FrontendService::open(&ctx, &frontend)?.serving()),
             )
         })
         .collect();

@@ -9,8 +9,8 @@ use serde::de::value::{self, StrDeserializer};
 
 use super::{
     AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig,
-    MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, default_deploy_s,
-    default_staged_url,
+    FrontendPlatform, MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, VercelConfig,
+    default_deploy_s, default_staged_url,
 };
 
 /// `[environments.NAME]` of `pipeline/2`.
@@ -127,11 +127,10 @@ impl From<Lists> for EnvironmentConfig {
         for (list, parts) in [("backends", lists.backends), ("frontends", lists.frontends)] {
             for (at, part) in parts.into_iter().enumerate() {
                 let listed = PartPlace { list, at };
-                match part.platform {
-                    PartPlatform::Vercel => frontends.push(part.staged(&team, listed)),
-                    PartPlatform::Railway | PartPlatform::Command => {
-                        backends.push(part.uploaded(&project, listed));
-                    }
+                if part.platform == PartPlatform::Vercel || part.command.is_staged() {
+                    frontends.push(part.staged(&team, listed));
+                } else {
+                    backends.push(part.uploaded(&project, listed));
                 }
             }
         }
@@ -176,19 +175,27 @@ impl Part {
     }
 
     fn staged(self, team: &SharedByFrontends, listed: PartPlace) -> FrontendConfig {
+        let platform = if self.platform == PartPlatform::Command {
+            FrontendPlatform::Command(self.command)
+        } else {
+            FrontendPlatform::Vercel(VercelConfig {
+                org: team.org.clone(),
+                project: self.project,
+                token: team.token.clone(),
+                domain: self.domain,
+                staged_url: self.staged_url,
+                protection_bypass: self.protection_bypass,
+                build_env: self.build_env,
+            })
+        };
         FrontendConfig {
             name: self.name,
+            platform,
             listed,
-            org: team.org.clone(),
-            project: self.project,
-            token: team.token.clone(),
             folder: self.folder,
+            upload: self.upload,
             shares: self.shares,
-            domain: self.domain,
             url: self.url,
-            staged_url: self.staged_url,
-            protection_bypass: self.protection_bypass,
-            build_env: self.build_env,
             deploy_s: self.deploy_s,
         }
     }

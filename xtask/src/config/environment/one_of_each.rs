@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig, MongodbConfig,
-    PartPlace, RailwayConfig, UploadFrom, VariableConfig, default_deploy_s, default_staged_url,
+    BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig, FrontendPlatform,
+    MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, VercelConfig, default_deploy_s,
+    default_staged_url,
 };
 use crate::domain::parts::{BACKEND, FRONTEND};
 
@@ -117,17 +118,20 @@ impl From<Vercel> for FrontendConfig {
     fn from(vercel: Vercel) -> Self {
         Self {
             name: FRONTEND.to_owned(),
+            platform: FrontendPlatform::Vercel(VercelConfig {
+                org: vercel.org,
+                project: vercel.project,
+                token: vercel.token,
+                domain: vercel.domain,
+                staged_url: vercel.staged_url,
+                protection_bypass: vercel.protection_bypass,
+                build_env: vercel.build_env,
+            }),
             listed: PartPlace::default(),
-            org: vercel.org,
-            project: vercel.project,
-            token: vercel.token,
             folder: vercel.source,
+            upload: UploadFrom::Folder,
             shares: Vec::new(),
-            domain: vercel.domain,
             url: vercel.url,
-            staged_url: vercel.staged_url,
-            protection_bypass: vercel.protection_bypass,
-            build_env: vercel.build_env,
             deploy_s: vercel.deploy_s,
         }
     }

@@ -6,8 +6,8 @@ use super::Rules;
 use super::forms::{is_command, is_host, is_part_name, is_reference, is_word};
 use crate::config::Schema;
 use crate::config::environment::{
-    AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, KEYS_OF_PARTS,
-    MongodbConfig, PartPlace, PartPlatform, RailwayConfig,
+    AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, FrontendPlatform,
+    KEYS_OF_PARTS, MongodbConfig, PartPlace, PartPlatform, RailwayConfig, VercelConfig,
 };
 
 /// A name of MongoDB's databases is shorter (mongodb.com/docs, "MongoDB Limits and Thresholds").
@@ -117,12 +117,12 @@ impl Rules<'_> {
 
     fn adapter(&mut self, keys: PartKeys<'_>, adapter: &AdapterConfig) {
         let within = |key| [keys.own("command"), vec![key]].concat();
-        for (action, command) in [
-            ("current", &adapter.current),
-            ("deploy", &adapter.deploy),
-            ("rollback", &adapter.rollback),
-            ("wait", &adapter.wait),
-        ] {
+        let unused = [("deploy", &adapter.deploy), ("rollback", &adapter.rollback)];
+        for (action, command) in unused.into_iter().filter(|_| adapter.is_staged()) {
+            let message = "is for a part that is live when it is uploaded: it has `stage` and `promote` in the place of both";
+            self.require(command.is_empty(), &within(action), message);
+        }
+        for (action, command) in adapter.commands() {
             let message = "is a program and its arguments, each a text";
             self.require(is_command(command), &within(action), message);
         }
@@ -148,9 +148,17 @@ impl Rules<'_> {
                 .and_then(|platform| platform.get_ref().as_str());
             let Some(platform) = platform else { continue };
             let keys = PartPlatform::named(platform).map_or(&[][..], PartPlatform::keys);
+            let command = table
+                .get("command")
+                .and_then(|command| command.get_ref().as_table());
+            let is_staged = command.is_some_and(|command| command.contains_key("stage"));
             for key in table.keys() {
                 let key = key.get_ref().as_ref();
-                if !KEYS_OF_PARTS.contains(&key) && !keys.contains(&key) {
+                if key == "after" && is_staged {
+                    let message =
+                        "`after` is no key of a part that is staged: it is promoted when all backends serve";
+                    found.push((at, key.to_owned(), message.to_owned()));
+                } else if !KEYS_OF_PARTS.contains(&key) && !keys.contains(&key) {
                     let message = format!("`{key}` is no key of a part with platform = \"{platform}\"");
                     found.push((at, key.to_owned(), message));
                 }
@@ -163,11 +171,13 @@ impl Rules<'_> {
 
     fn frontend(&mut self, keys: PartKeys<'_>, frontend: &FrontendConfig) {
         self.part_name(&keys.own("name"), &frontend.name);
-        let message = "is an id of the platform";
-        self.require(is_word(&frontend.project), &keys.own("project"), message);
-        if !lacks_table(&[&frontend.org, &frontend.token]) {
-            self.require(is_word(&frontend.org), &keys.shared("org"), message);
-            self.variable(&keys.shared("token"), &frontend.token);
+        match &frontend.platform {
+            FrontendPlatform::Vercel(project) => self.project(keys, project),
+            FrontendPlatform::Command(adapter) => {
+                self.adapter(keys, adapter);
+                let message = "is the address that users reach, which no platform knows here";
+                self.require(frontend.url.is_some(), &keys.own("url"), message);
+            }
         }
         self.folder(&keys.own("folder"), &frontend.folder);
         for folder in &frontend.shares {
@@ -177,18 +187,27 @@ impl Rules<'_> {
         if let Some(url) = &frontend.url {
             self.address(&keys.own("url"), url);
         }
+    }
+
+    fn project(&mut self, keys: PartKeys<'_>, vercel: &VercelConfig) {
+        let message = "is an id of the platform";
+        self.require(is_word(&vercel.project), &keys.own("project"), message);
+        if !lacks_table(&[&vercel.org, &vercel.token]) {
+            self.require(is_word(&vercel.org), &keys.shared("org"), message);
+            self.variable(&keys.shared("token"), &vercel.token);
+        }
         let staged = keys.own("staged_url");
-        self.address(&staged, &frontend.staged_url("host.example"));
-        self.require(frontend.staged_url.contains("{host}"), &staged, "needs `{host}`");
+        self.address(&staged, &vercel.staged_url("host.example"));
+        self.require(vercel.staged_url.contains("{host}"), &staged, "needs `{host}`");
         self.require(
-            is_host(&frontend.domain),
+            is_host(&vercel.domain),
             &keys.own("domain"),
             "is a host name, without https:// and path",
         );
-        for variable in &frontend.build_env {
+        for variable in &vercel.build_env {
             self.variable(&keys.own("build_env"), variable);
         }
-        if let Some(variable) = &frontend.protection_bypass {
+        if let Some(variable) = &vercel.protection_bypass {
             self.variable(&keys.own("protection_bypass"), variable);
         }
     }
@@ -202,11 +221,8 @@ impl Rules<'_> {
             );
             self.mistake(&["environments", name, "backends"], message);
         }
-        if environment
-            .frontends
-            .iter()
-            .any(|one| lacks_table(&[&one.org, &one.token]))
-        {
+        let mut projects = environment.frontends.iter().filter_map(FrontendConfig::vercel);
+        if projects.any(|one| lacks_table(&[&one.org, &one.token])) {
             let message = format!(
                 "parts on Vercel need the table `[environments.{name}.vercel]` with `org` and `token`"
             );
@@ -227,8 +243,13 @@ impl Rules<'_> {
         let services = backends
             .iter()
             .filter_map(|part| Some((part.listed, &*part.railway()?.service)));
-        let projects = frontends.iter().map(|part| (part.listed, part.project.as_str()));
-        let domains = frontends.iter().map(|part| (part.listed, part.domain.as_str()));
+        let projects = frontends
+            .iter()
+            .filter_map(|part| Some((part.listed, part.vercel()?)));
+        let domains = projects
+            .clone()
+            .map(|(listed, project)| (listed, project.domain.as_str()));
+        let projects = projects.map(|(listed, project)| (listed, project.project.as_str()));
         for (what, values) in [
             ("name", names.collect::<Vec<_>>()),
             ("service", services.collect()),
@@ -340,6 +361,7 @@ impl Rules<'_> {
         let frontends: Vec<&str> = environment
             .frontends
             .iter()
+            .filter(|part| part.vercel().is_some())
             .map(|part| part.name.as_str())
             .collect();
         let mut known = BTreeSet::new();

@@ -47,9 +47,9 @@ catalogue! {
         live "nothing was changed",
         next "choose one of: {known}";
 
-    /// `doctor --adapter` with a name that no backend with programs of the team has.
+    /// `doctor --adapter` with a name that no part with programs of the team has.
     no_such_adapter(name, environment, file) Usage
-        "the environment {environment} has no backend {name} with `platform = \"command\"` in {file}",
+        "the environment {environment} has no part {name} with `platform = \"command\"` in {file}",
         live "nothing was changed",
         next "cargo xtask doctor --config-only";
 

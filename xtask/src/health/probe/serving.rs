@@ -16,7 +16,7 @@ use crate::health::problem::Problem;
 use crate::health::report::ExpectedRelease;
 use crate::health::template::Missing;
 use crate::tools::backend::BackendService;
-use crate::tools::vercel::Vercel;
+use crate::tools::frontend::FrontendService;
 
 #[derive(Debug)]
 pub(in crate::health) struct ServingProbe {
@@ -130,6 +130,6 @@ fn on_railway(ctx: &Context, backend: &BackendConfig) -> Result<Option<String>> 
 }
 
 fn on_vercel(ctx: &Context, frontend: &FrontendConfig) -> Result<Option<String>> {
-    let serving = Vercel::open(ctx, frontend)?.serving()?;
+    let serving = FrontendService::open(ctx, frontend)?.serving()?;
     Ok(serving.map(|deployment| deployment.id))
 }

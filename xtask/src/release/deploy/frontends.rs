@@ -14,43 +14,43 @@ use crate::release::checkout::Checkout;
 use crate::release::releases::Releases;
 use crate::release::steps::failures;
 use crate::release::variables::Variables;
-use crate::tools::vercel::Vercel;
+use crate::tools::frontend::FrontendService;
 
 impl Deploy<'_> {
     /// One after another: a build takes all cores of the machine.
     pub(super) fn stage_frontends(&self) -> Result<AllStaged> {
         let mut staged = BTreeMap::new();
-        for vercel in &self.platforms.frontends {
-            if self.plan.keeps_frontend(vercel.name()) {
+        for frontend in &self.platforms.frontends {
+            if self.plan.keeps_frontend(frontend.name()) {
                 continue;
             }
-            self.set_frontend_variables(vercel)?;
-            staged.insert(vercel.name().to_owned(), self.stage_frontend(vercel)?);
+            self.set_frontend_variables(frontend)?;
+            staged.insert(frontend.name().to_owned(), self.stage_frontend(frontend)?);
         }
         Ok(staged)
     }
 
     /// The build takes them in.
-    fn set_frontend_variables(&self, vercel: &Vercel) -> Result<()> {
-        let names = self.plan.variables_of(vercel.name());
+    fn set_frontend_variables(&self, frontend: &FrontendService) -> Result<()> {
+        let names = self.plan.variables_of(frontend.name());
         if names.is_empty() {
             return Ok(());
         }
-        let step = Step::SetFrontendVariables.of(vercel.name());
+        let step = Step::SetFrontendVariables.of(frontend.name());
         self.operation
-            .step(step, || Variables::read(self.ctx)?.set_on_vercel(vercel, names))
+            .step(step, || Variables::read(self.ctx)?.set_on_vercel(frontend, names))
     }
 
     /// A build leaves files in its checkout: each frontend has its own.
-    fn stage_frontend(&self, vercel: &Vercel) -> Result<Staged> {
-        self.operation.step(Step::StageFrontend.of(vercel.name()), || {
+    fn stage_frontend(&self, frontend: &FrontendService) -> Result<Staged> {
+        self.operation.step(Step::StageFrontend.of(frontend.name()), || {
             let checkout = Checkout::of(self.ctx, &self.plan.commit)?;
-            let folder = checkout.frontend(vercel.frontend(), &vercel.project()?)?;
+            let folder = checkout.frontend(frontend.frontend(), &frontend.project()?)?;
             let (id, known) = (
                 self.operation.id.as_str(),
-                Variables::read(self.ctx)?.of_frontend(vercel.name()),
+                Variables::read(self.ctx)?.of_frontend(frontend.name()),
             );
-            let staged = vercel.stage(&folder, &known, id, &self.plan.commit)?;
+            let staged = frontend.stage(&folder, &known, id, &self.plan.commit)?;
             Ok(Staged {
                 deployment: staged.id,
                 host: staged.url,
@@ -59,25 +59,27 @@ impl Deploy<'_> {
     }
 
     /// A page that does not load is found while nobody sees it.
-    pub(super) fn check_staged(&self, vercel: &Vercel, staged: &Staged) -> Result<()> {
+    pub(super) fn check_staged(&self, frontend: &FrontendService, staged: &Staged) -> Result<()> {
         self.operation
-            .step(Step::CheckStagedFrontend.of(vercel.name()), || {
+            .step(Step::CheckStagedFrontend.of(frontend.name()), || {
                 let request = health::HealthOptions {
                     staged: Some(StagedFrontend {
-                        part: vercel.name().to_owned(),
-                        url: vercel.frontend().staged_url(&staged.host),
+                        part: frontend.name().to_owned(),
+                        url: frontend.staged_url(&staged.host),
                     }),
                     ..Default::default()
                 };
                 let report = health::run(self.ctx, &request)?;
                 match report.verdict {
                     HealthStatus::Healthy => Ok(()),
-                    _ if failures(&report).iter().any(|failure| failure.contains("401")) => {
+                    _ if frontend.frontend().vercel().is_some()
+                        && failures(&report).iter().any(|failure| failure.contains("401")) =>
+                    {
                         Err(errors::vercel_staged_protected(&staged.host).into())
                     }
                     verdict => bail!(
                         "{} is {}: {}",
-                        about("the staged frontend", vercel.name()),
+                        about("the staged frontend", frontend.name()),
                         verdict.word(),
                         failures(&report).join("; ")
                     ),
@@ -86,11 +88,12 @@ impl Deploy<'_> {
     }
 
     pub(super) fn promote(&self, staged: &AllStaged) -> Result<()> {
-        for vercel in &self.platforms.frontends {
-            if let Some(staged) = staged.get(vercel.name()) {
-                self.operation.step(Step::PromoteFrontend.of(vercel.name()), || {
-                    vercel.promote(&staged.deployment).map(drop)
-                })?;
+        for frontend in &self.platforms.frontends {
+            if let Some(staged) = staged.get(frontend.name()) {
+                self.operation
+                    .step(Step::PromoteFrontend.of(frontend.name()), || {
+                        frontend.promote(&staged.deployment).map(drop)
+                    })?;
             }
         }
         Ok(())
@@ -105,19 +108,19 @@ impl Deploy<'_> {
         let before = self.plan.replaces.as_deref().and_then(|tag| releases.find(tag));
         let before = before.map(|before| before.parts.clone().built_from(&before.commit));
         let mut live = BTreeMap::new();
-        for vercel in &self.platforms.frontends {
-            if !staged.contains_key(vercel.name()) {
+        for frontend in &self.platforms.frontends {
+            if !staged.contains_key(frontend.name()) {
                 continue;
             }
-            let serving = vercel.serving()?;
+            let serving = frontend.serving()?;
             let deployment = serving.map(|deployment| deployment.id).unwrap_or_default();
             let recorded = before
                 .as_ref()
-                .and_then(|parts| parts.frontends.get(vercel.name()));
+                .and_then(|parts| parts.frontends.get(frontend.name()));
             let recorded = recorded.filter(|recorded| recorded.deployment == deployment);
             let commit = recorded.and_then(|recorded| recorded.commit.clone());
             let commit = Some(commit.unwrap_or_else(|| UNKNOWN_COMMIT.to_owned()));
-            live.insert(vercel.name().to_owned(), OnVercel { deployment, commit });
+            live.insert(frontend.name().to_owned(), OnVercel { deployment, commit });
         }
         Ok(live)
     }

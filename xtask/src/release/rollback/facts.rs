@@ -17,9 +17,9 @@ use crate::release::others::others_who_deploy;
 use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::releases::Releases;
 use crate::tools::backend::BackendService;
+use crate::tools::deployment::FrontendDeployment;
 use crate::tools::git::Git;
 use crate::tools::railway::RailwayService;
-use crate::tools::vercel;
 
 /// The answers; one that is an error is a problem of the plan's preflight.
 pub(super) struct Facts {
@@ -41,7 +41,7 @@ pub(super) struct OfGit {
 pub(super) struct OfPlatforms {
     pub serving: Result<Serving>,
     /// Those of the target, by part.
-    pub frontends: Vec<(String, Result<vercel::VercelDeployment>)>,
+    pub frontends: Vec<(String, Result<FrontendDeployment>)>,
     pub backends: Vec<OfBackend>,
     /// Who else deploys; what could not be asked stops no rollback.
     pub others: Vec<String>,

@@ -60,6 +60,14 @@ impl Targets {
                 .chain(stays.frontends.keys())
                 .map(|name| format!("{} has no part {name}: it stays as it is", target.tag)),
         );
+        let mut projects = environment
+            .frontends
+            .iter()
+            .filter(|part| part.vercel().is_some());
+        if projects.any(|part| parts.frontends.contains_key(&part.name)) {
+            let note = "after this, Vercel assigns the domain to no new deployment until the next deploy";
+            notes.push(note.to_owned());
+        }
         Self {
             target: parts,
             stays: Some(stays).filter(|stays| !stays.is_empty()),
@@ -97,10 +105,6 @@ pub(super) fn check_platforms(
     };
     let backends = parts.target.backends.iter();
     checked.backends = backends.map(|(name, to)| (name.clone(), image(to))).collect();
-    if !parts.target.frontends.is_empty() {
-        let note = "after this, Vercel assigns the domain to no new deployment until the next deploy";
-        checked.notes.push(note.to_owned());
-    }
     let Some(platforms) = preflight.check("the platforms", platforms) else {
         return checked;
     };

@@ -90,6 +90,8 @@ pub(super) struct Deployment {
     pub(super) variables: BTreeMap<String, String>,
     /// When its image began to age.
     pub(super) removed_ms: Option<i64>,
+    /// Whether its process ended well by itself. Whether the platform counts such a one as active is documented nowhere: here it does not.
+    pub(super) is_completed: bool,
     /// Each state and when it began.
     pub(super) history: Vec<(i64, Status)>,
 }
@@ -153,6 +155,7 @@ mod tests {
             image: folder.path().to_owned(),
             variables: BTreeMap::new(),
             removed_ms: None,
+            is_completed: false,
             history: Vec::new(),
         };
         assert_eq!(deployment.commit(), Some("abc"));

@@ -62,6 +62,7 @@ impl Railway {
             image,
             variables,
             removed_ms: None,
+            is_completed: false,
             history: Vec::new(),
         };
         let digest = format!("sha256:{}", hex(&Sha256::digest(archive)));
@@ -131,6 +132,7 @@ impl Railway {
             reason,
             image_digest: None,
             removed_ms: None,
+            is_completed: false,
             history: Vec::new(),
             ..source.clone()
         };
@@ -248,14 +250,19 @@ impl Railway {
             .with_context(|| format!("not an address: {address}"))
     }
 
+    /// Without a path nothing is asked: the deployment is active when its container has started (docs.railway.com,
+    /// "Deployments", "Active").
     fn wait_until_healthy(&self, id: &str, address: SocketAddr) -> Result<()> {
+        if self.config.healthcheck_path.is_empty() {
+            return Ok(());
+        }
         let deadline = Instant::now() + Duration::from_millis(self.config.healthcheck_timeout_ms);
         let client = Client::new(Route::Direct(address.to_string())).timeout(Duration::from_secs(5));
         while Instant::now() < deadline {
             if matches!(client.get(&self.config.healthcheck_path), Ok(response) if response.status == 200) {
                 return Ok(());
             }
-            if self.has_exited(id) {
+            if self.exit_of(id).is_some() {
                 return Err(Exited.into());
             }
             thread::sleep(HEALTHCHECK_INTERVAL);
@@ -291,7 +298,8 @@ impl Railway {
         process::end_group(&mut before, DRAIN).map(drop)
     }
 
-    /// A live process that ends without being told has crashed.
+    /// A live process that ends without being told has crashed. One that nothing is asked of, and that ended well, as a cron does, has
+    /// completed: that is no status of its own.
     fn watch(self: &Arc<Self>, id: String) {
         let railway = Arc::clone(self);
         thread::spawn(move || {
@@ -299,13 +307,17 @@ impl Railway {
                 .find(&id)
                 .is_ok_and(|deployment| deployment.status == Status::Success)
             {
-                if railway.has_exited(&id) {
+                if let Some(ended_well) = railway.exit_of(&id) {
                     railway.stop_child(&id);
-                    if railway
+                    let is_live = railway
                         .find(&id)
-                        .is_ok_and(|deployment| deployment.status == Status::Success)
-                    {
+                        .is_ok_and(|deployment| deployment.status == Status::Success);
+                    if is_live && ended_well && railway.config.healthcheck_path.is_empty() {
+                        railway.change(&id, |deployment| deployment.is_completed = true);
+                    } else if is_live {
                         railway.enter(&id, Status::Crashed);
+                    }
+                    if is_live {
                         railway.proxy.switch(None);
                     }
                     return;
@@ -315,11 +327,12 @@ impl Railway {
         });
     }
 
-    fn has_exited(&self, id: &str) -> bool {
-        self.state()
-            .children
-            .get_mut(id)
-            .is_some_and(|child| !matches!(child.try_wait(), Ok(None)))
+    /// Whether the process ended well; `None` while it runs.
+    fn exit_of(&self, id: &str) -> Option<bool> {
+        match self.state().children.get_mut(id)?.try_wait() {
+            Ok(None) => None,
+            ended => Some(ended.ok().flatten().is_some_and(|status| status.success())),
+        }
     }
 
     fn stop_child(&self, id: &str) {

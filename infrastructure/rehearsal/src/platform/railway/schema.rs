@@ -271,6 +271,7 @@ fn service_instance(railway: &Railway) -> Value {
             .deployments
             .iter()
             .filter(|deployment| matches!(deployment.status, Status::Success | Status::Crashed))
+            .filter(|deployment| !deployment.is_completed)
             .filter(|deployment| Some(&deployment.id) == state.live.as_ref())
             .cloned()
             .collect();
@@ -330,10 +331,11 @@ fn deployments(railway: &Railway, field: &Field) -> Result<Value> {
 fn deployment_value(railway: &Railway, deployment: &Deployment) -> Value {
     let config = &railway.config;
     let can_roll_back = deployment.can_roll_back(railway.shared.clock.now_ms(), config.image_retention_ms);
-    let stopped = matches!(
+    let has_ended = matches!(
         deployment.status,
         Status::Removed | Status::Crashed | Status::Failed
     );
+    let stopped = has_ended || deployment.is_completed;
     let updated_ms = deployment
         .history
         .last()

@@ -23,7 +23,7 @@ pub(super) struct SimulatedFrontend {
     pub config: FrontendConfig,
     pub project: String,
     pub domain: String,
-    /// Why it cannot be built here.
+    /// Why it is not the team's own here.
     pub page: Result<(), String>,
 }
 
@@ -85,16 +85,27 @@ impl SimulatedFrontend {
                 format!("{}.rehearsal.example", config.name),
             )
         };
+        let page = if config.vercel().is_none() {
+            Err("programs of your own stage it, and a simulated project is in their place".to_owned())
+        } else {
+            buildable(&dir.join(&config.folder))
+        };
         Self {
-            page: buildable(&dir.join(&config.folder)),
             config,
             project,
             domain,
+            page,
         }
     }
 
     /// Its keys in pipeline.toml.
     pub(super) fn write(&self, part: &mut Item, addresses: &Addresses) {
+        if self.config.vercel().is_none() {
+            part["platform"] = value("vercel");
+            for key in ["command", "upload"] {
+                part.as_table_like_mut().and_then(|table| table.remove(key));
+            }
+        }
         let other = addresses.others.get(&self.project);
         for (key, text) in [
             ("project", self.project.as_str()),

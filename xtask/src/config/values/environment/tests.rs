@@ -105,7 +105,7 @@ fn the_lists_of_a_set_are_read_with_what_their_parts_share() {
     );
     assert_eq!((&worker.url, &worker.after), (&None, &vec!["api".to_owned()]));
     assert_eq!(api.shares, [PathBuf::from("packages/common")]);
-    assert_eq!(environment.frontends[1].org, "team_x");
+    assert_eq!(environment.frontends[1].vercel().unwrap().org, "team_x");
     assert_eq!(
         config.secret_names(environment),
         ["RAILWAY_TOKEN", "VERCEL_TOKEN", "MONGODB_URI", "JWT_SECRET"]
@@ -349,6 +349,18 @@ platform = "railway"
 service = "svc-shop"
 folder = "shop"
 url = "https://www.example.com"
+
+[[environments.production.frontends]]
+name = "help"
+platform = "command"
+folder = "help"
+url = "https://help.example.com"
+[environments.production.frontends.command]
+current = ["deploy/help", "current"]
+stage = ["deploy/help", "stage"]
+promote = ["deploy/help", "promote"]
+wait = ["deploy/help", "wait"]
+env = ["HELP_KEY"]
 "#
 );
 
@@ -366,10 +378,13 @@ fn the_platform_of_a_part_decides_how_it_is_released_and_not_the_list_that_it_st
         .iter()
         .map(|part| part.name.as_str())
         .collect();
-    assert_eq!((uploaded, staged), (vec!["engine", "shop"], vec!["routes"]));
+    assert_eq!(
+        (uploaded, staged),
+        (vec!["engine", "shop"], vec!["routes", "help"])
+    );
     assert_eq!(
         config.secret_names(environment),
-        ["RAILWAY_TOKEN", "VERCEL_TOKEN", "ENGINE_KEY"]
+        ["RAILWAY_TOKEN", "VERCEL_TOKEN", "ENGINE_KEY", "HELP_KEY"]
     );
 }
 
@@ -419,6 +434,36 @@ fn a_key_of_another_platform_is_refused_at_its_place() {
             "`service` is no key of a part with platform = \"command\"",
         ),
         (
+            "url = \"https://help.example.com\"\n",
+            "",
+            "",
+            "`url` is the address that users reach",
+        ),
+        (
+            "url = \"https://help.example.com\"",
+            "url = \"https://help.example.com\"\nafter = [\"engine\"]",
+            "",
+            "`after` is no key of a part that is staged",
+        ),
+        (
+            "stage = [\"deploy/help\", \"stage\"]",
+            "deploy = [\"deploy/help\", \"deploy\"]",
+            "",
+            "`deploy` is for a part that is live when it is uploaded",
+        ),
+        (
+            "promote = [\"deploy/help\", \"promote\"]\n",
+            "",
+            "",
+            "`promote` is a program and its arguments",
+        ),
+        (
+            "deploy = [\"deploy/engine\", \"deploy\"]\n",
+            "",
+            "",
+            "`deploy` is a program and its arguments",
+        ),
+        (
             "platform = \"command\"",
             "platform = \"fly\"",
             "",
@@ -430,7 +475,11 @@ fn a_key_of_another_platform_is_refused_at_its_place() {
         let error = read(&ELSEWHERE.replacen(from, to, 1)).unwrap_err();
         assert!(error.contains(expected) && error.contains(place), "{to}: {error}");
     }
-    let variable = "\n[[environments.production.variables]]\nsecret = \"KEY\"\nrailway = \"KEY\"\nparts = [\"engine\"]\n";
-    let error = read(&format!("{ELSEWHERE}{variable}")).unwrap_err();
-    assert!(error.contains("`parts` has `engine`"), "{error}");
+    for (platform, part) in [("railway", "engine"), ("vercel", "help")] {
+        let variable = format!(
+            "\n[[environments.production.variables]]\nsecret = \"KEY\"\n{platform} = \"KEY\"\nparts = [\"{part}\"]\n"
+        );
+        let error = read(&format!("{ELSEWHERE}{variable}")).unwrap_err();
+        assert!(error.contains(&format!("`parts` has `{part}`")), "{error}");
+    }
 }
