@@ -9,8 +9,7 @@ use serde::Serialize;
 use super::mongo::Database;
 use super::package::Package;
 use super::services::{Services, railway_text, root_directories, shown};
-use super::tree::{SourceTree, is_below, join, line_of, name, read_text};
-use super::variables::is_public;
+use super::tree::{SourceTree, is_below, is_public, join, line_of, name, read_text};
 use crate::tools::git::Git;
 
 static DEPLOYS: LazyLock<Regex> = LazyLock::new(|| {

@@ -82,6 +82,18 @@ const LOCK_FILES: &[&str] = &["package-lock.json", "pnpm-lock.yaml", "npm-shrink
 /// Links of the platforms: ignored by git, so each is asked for by its name.
 const LINK: &str = ".vercel/project.json";
 
+/// Names with these beginnings end in pages that everybody can read.
+const PUBLIC: &[&str] = &[
+    "VITE_",
+    "NEXT_PUBLIC_",
+    "REACT_APP_",
+    "NUXT_PUBLIC_",
+    "PUBLIC_",
+    "GATSBY_",
+    "VUE_APP_",
+    "NG_APP_",
+];
+
 /// The files of a repository and the texts of those that matter.
 #[derive(Debug)]
 pub struct SourceTree {
@@ -274,9 +286,14 @@ pub fn is_env(name: &str) -> bool {
     name == ".env" || name.starts_with(".env.") && !is_env_example(name)
 }
 
+/// Whether its value ends in pages that everybody can read.
+pub fn is_public(name: &str) -> bool {
+    PUBLIC.iter().any(|start| name.starts_with(start))
+}
+
 /// Lines of variables that everybody may read: the values of the others are never kept.
 fn public_lines(text: &str) -> String {
-    let is_public = |line: &&str| super::variables::is_public(line.trim().trim_start_matches("export "));
+    let is_public = |line: &&str| is_public(line.trim().trim_start_matches("export "));
     text.lines()
         .filter(is_public)
         .map(|line| format!("{line}\n"))

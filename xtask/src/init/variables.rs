@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::services::Services;
-use super::tree::{SourceTree, is_aside, is_below, is_env, is_env_example, line_of, matched, name};
+use super::tree::{
+    SourceTree, is_aside, is_below, is_env, is_env_example, is_public, line_of, matched, name,
+};
 
 /// `process.env.NAME`, `os.getenv("NAME")`, `env("NAME")`, `config.get('NAME')`, `NAME: z.string()`.
 pub static READ_IN_CODE: LazyLock<Regex> = LazyLock::new(|| {
@@ -22,17 +24,6 @@ static SECRET: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"SECRET|TOKEN|PASSWORD|PASSWD|_PASS$|PRIVATE|CREDENTIAL|API_?KEY|ACCESS_?KEY|_KEY$|^KEY_|SALT|PEPPER|_DSN$|WEBHOOK|CLIENT_ID$")
         .expect("the pattern is a constant")
 });
-/// Names with these beginnings end in pages that everybody can read.
-const PUBLIC: &[&str] = &[
-    "VITE_",
-    "NEXT_PUBLIC_",
-    "REACT_APP_",
-    "NUXT_PUBLIC_",
-    "PUBLIC_",
-    "GATSBY_",
-    "VUE_APP_",
-    "NG_APP_",
-];
 /// What the platforms set themselves, or what differs only on a developer's machine.
 const OF_THE_PLATFORM: &[&str] = &[
     "RAILWAY_",
@@ -194,11 +185,6 @@ pub fn is_secret(name: &str) -> bool {
         && !name.ends_with("_EXPIRES_IN")
         && !name.contains("EXPIR")
         && !name.contains("PUBLISHABLE")
-}
-
-/// Whether its value ends in pages that everybody can read.
-pub fn is_public(name: &str) -> bool {
-    PUBLIC.iter().any(|start| name.starts_with(start))
 }
 
 /// Addresses of databases: the platform has them.
