@@ -128,7 +128,7 @@ pub enum Command {
     Upgrade(upgrade::Args),
     /// Configure the GitHub repository
     Setup(setup::Args),
-    /// Run the product's own tests
+    /// Run the test suites of pipeline.toml
     Test(test::Args),
     /// Request, verify and expire approvals
     Gate(gate::Args),

@@ -22,7 +22,7 @@ use crate::tools::git::Git;
 use findings::Finding;
 use mongo::Database;
 use platforms::PlatformFacts;
-use services::Services;
+use services::{Part, Services};
 use tree::SourceTree;
 use variables::AppVariable;
 
@@ -122,21 +122,27 @@ pub fn inspect(root: &Path, asks: bool) -> Result<RepositoryFacts> {
     let mut findings = live.findings;
     findings.extend(findings::findings(&tree, &packages, &services, &database));
     findings.retain(|finding| !live.is_complete || finding.name != "git-deployments");
+    for part in services
+        .backend_parts
+        .iter_mut()
+        .chain(&mut services.frontend_parts)
+    {
+        part.route = routes::health_route(&tree, Some(&part.dir));
+    }
+    let is_one_of_each = services.is_one_of_each();
     let sides = [
-        (Side::Backend, &services.backend),
-        (Side::Frontend, &services.frontend),
+        (Side::Backend, &services.backend_parts),
+        (Side::Frontend, &services.frontend_parts),
     ];
-    let suites = sides.into_iter().filter_map(|(side, dir)| {
-        let dir = dir.as_ref()?;
+    let parts = sides
+        .into_iter()
+        .flat_map(|(side, parts)| parts.iter().map(move |part| (side, part)));
+    let suites = parts.filter_map(|(side, Part { dir, name, .. })| {
+        let name = if is_one_of_each { side.word() } else { name };
         let package = packages.iter().find(|package| package.dir == *dir)?;
         let command = package::test_command(&tree, package)?;
         let shown = if dir.is_empty() { "." } else { dir };
-        Some((
-            side.word().to_owned(),
-            shown.to_owned(),
-            command,
-            package.file.clone(),
-        ))
+        Some((name.to_owned(), shown.to_owned(), command, package.file.clone()))
     });
     let mut suites: Vec<_> = suites.collect();
     // One application is tested once.
@@ -150,7 +156,7 @@ pub fn inspect(root: &Path, asks: bool) -> Result<RepositoryFacts> {
         reads_health: true,
         variables: variables::variables(&tree, &services, database.connection.value.as_deref()),
         setup: setup(&tree),
-        health_route: routes::health_route(&tree, &services),
+        health_route: routes::health_route(&tree, services.backend.as_deref()),
         suites,
         services,
         database,

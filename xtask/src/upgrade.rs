@@ -107,8 +107,14 @@ pub fn plan(root: &Path, setup: Option<&str>) -> Result<Upgrade> {
         edits: Vec::new(),
         text: stepped.text,
     }];
-    for versions in workflows::versions(root, &before, &after, &health)? {
-        files.push(merged(root, &versions)?);
+    if workflows::is_decided(&after) {
+        for versions in workflows::versions(root, &before, &after, &health)? {
+            files.push(merged(root, &versions)?);
+        }
+    } else {
+        stepped.by_hand.push(format!(
+            "fill in the marks `{BLANK} …>` of {PIPELINE_FILE}, then cargo xtask upgrade again: a mark belongs to the workflows"
+        ));
     }
     for file in files.iter().filter(|file| file.state == UpgradeState::NotNeeded) {
         stepped.by_hand.push(format!(

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::config::Config;
+use crate::config::{BLANK, Config};
 use crate::error::catalogue::setup as errors;
 use difference::{differences, kept_pins, meaning, unpinned};
 pub use earlier::{WorkflowVersions, versions, versions_between};
@@ -84,6 +84,16 @@ pub struct ComparedWorkflow {
     /// What `generate` writes: with the pins of the file that is there.
     #[serde(skip)]
     pub text: String,
+}
+
+/// Whether nothing that workflows have is a mark.
+pub fn is_decided(config: &Config) -> bool {
+    let Some(environment) = config.environments.get(&config.default_environment) else {
+        return false;
+    };
+    let mut names = config.secret_names(environment);
+    names.extend([config.git.branch.clone(), config.workflows.setup.clone()]);
+    names.iter().all(|name| !name.contains(BLANK))
 }
 
 /// The workflows of the default environment. `health_secrets` are the variables that health.toml names.

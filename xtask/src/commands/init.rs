@@ -276,23 +276,13 @@ fn workflows(root: &Path, config: Option<Config>) -> Result<Option<Vec<(String, 
     } else {
         Vec::new()
     };
-    let Some(config) = config.filter(is_decided) else {
+    let Some(config) = config.filter(workflows::is_decided) else {
         return Ok(None);
     };
     let files = workflows::generate(&config, &health)?.into_iter();
     Ok(Some(
         files.map(|workflow| (workflow.path, workflow.text)).collect(),
     ))
-}
-
-/// Whether nothing that workflows have is a mark.
-fn is_decided(config: &Config) -> bool {
-    let Some(environment) = config.environments.get(&config.default_environment) else {
-        return false;
-    };
-    let mut names = config.secret_names(environment);
-    names.extend([config.git.branch.clone(), config.workflows.setup.clone()]);
-    names.iter().all(|name| !name.contains(BLANK))
 }
 
 /// What keeps git from taking backups, where no .gitignore of the root has it: a file in the folder, so that none of the

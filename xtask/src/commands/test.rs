@@ -1,4 +1,4 @@
-//! `cargo xtask test NAME`: the product's own tests, as pipeline.toml names them.
+//! `cargo xtask test NAME`: the test suites that pipeline.toml names.
 
 use std::time::Duration;
 

@@ -1,5 +1,9 @@
 //! The texts of the proposed files: each value with its origin as a comment, what was not found marked.
 
+mod lists;
+
+use super::platforms::PlatformFacts;
+use super::services::Services;
 use super::{Known, ProposedKey, RepositoryFacts};
 use crate::report::one_line;
 
@@ -63,7 +67,8 @@ pub fn pipeline(facts: &RepositoryFacts) -> Draft {
     let mut draft = Draft::default();
     draft.raw("# Written by `cargo xtask init`: behind each value, where it was found. Check them all, and replace each mark.");
     draft.raw("# Secrets are never here: the file names the environment variables that hold them.");
-    draft.raw("schema = \"pipeline/1\"");
+    let lists = if facts.services.is_one_of_each() { 1 } else { 2 };
+    draft.raw(&format!("schema = \"pipeline/{lists}\""));
     draft.commented(
         &format!("version = {}", quoted(crate::config::version::wanted())),
         "of this program: another one deploys nothing",
@@ -129,6 +134,27 @@ fn environment(draft: &mut Draft, facts: &RepositoryFacts) {
     let (services, platforms) = (&facts.services, &facts.platforms);
     draft.section("environments.production");
     draft.raw("tag_prefix = \"prod\"\nprotected = true");
+    if services.is_one_of_each() {
+        one_of_each(draft, services, platforms);
+    } else {
+        lists::tables(draft, services, platforms);
+    }
+    draft.section("environments.production.mongodb");
+    let connection = &facts.database.connection;
+    let uri = Known {
+        value: connection.value.as_ref().map(|name| secret_of(name)),
+        origin: connection.value.as_ref().map_or_else(
+            || connection.origin.clone(),
+            |name| format!("the application reads {name}: {}", connection.origin),
+        ),
+    };
+    draft.known("uri", &uri);
+    draft.known("database", &facts.database.name);
+    variables(draft, facts);
+}
+
+/// The tables of `pipeline/1`.
+fn one_of_each(draft: &mut Draft, services: &Services, platforms: &PlatformFacts) {
     draft.section("environments.production.railway");
     draft.known("project", &platforms.railway_project);
     draft.known("environment", &platforms.railway_environment);
@@ -145,18 +171,6 @@ fn environment(draft: &mut Draft, facts: &RepositoryFacts) {
     if let Some(bypass) = &platforms.protection_bypass {
         draft.known("protection_bypass", bypass);
     }
-    draft.section("environments.production.mongodb");
-    let connection = &facts.database.connection;
-    let uri = Known {
-        value: connection.value.as_ref().map(|name| secret_of(name)),
-        origin: connection.value.as_ref().map_or_else(
-            || connection.origin.clone(),
-            |name| format!("the application reads {name}: {}", connection.origin),
-        ),
-    };
-    draft.known("uri", &uri);
-    draft.known("database", &facts.database.name);
-    variables(draft, facts);
 }
 
 /// The secret of the pipeline for a variable of the application.
@@ -203,36 +217,18 @@ pub fn health(facts: &RepositoryFacts) -> Draft {
         "# must never be broken. `cargo xtask health` runs them; a mistake is shown with line and column.",
     );
     draft.raw("schema = \"health/1\"");
-    draft.section("check.api-health");
-    draft.commented(
-        "group = \"features\"",
-        "a deploy needs a critical check of this group; add those of your own",
-    );
-    draft.raw("retry = { for_s = 30 }");
-    draft.section("check.api-health.http");
-    let route = Known {
-        value: facts.health_route.value.as_ref().map(|route| {
-            format!(
-                "${{backend}}/{}",
-                route.trim_start_matches('/').replace('$', "$$")
-            )
-        }),
-        origin: facts.health_route.origin.clone(),
-    };
-    draft.known("url", &route);
-    draft.section("check.api-health.http.expect");
-    if facts.reads_health {
-        draft.commented(
-            "healthy = true",
-            "what health routes usually answer: {\"status\":\"ok\"}, a line of text, or nothing",
+    if facts.services.is_one_of_each() {
+        api_check(
+            &mut draft,
+            "api-health",
+            "${backend}",
+            &facts.health_route,
+            facts.reads_health,
         );
+        page_check(&mut draft, "frontend", "${frontend}");
     } else {
-        draft.commented("status = 200", "its body does not report whether all is well");
+        lists::checks(&mut draft, facts);
     }
-    draft.section("check.frontend");
-    draft.raw("group = \"performance\"\nretry = { for_s = 10 }");
-    draft.section("check.frontend.frontend");
-    draft.raw("url = \"${frontend}/\"\nload_ms = 3000");
     draft.section("check.vercel-status");
     draft.raw("group = \"external\"");
     draft.section("check.vercel-status.status_page");
@@ -246,4 +242,38 @@ pub fn health(facts: &RepositoryFacts) -> Draft {
     draft.section("check.serving.serving");
     draft.raw("timeout_ms = 60_000");
     draft
+}
+
+/// The check of the health route below an address.
+fn api_check(draft: &mut Draft, name: &str, address: &str, route: &Known, reads_body: bool) {
+    draft.section(&format!("check.{name}"));
+    draft.commented(
+        "group = \"features\"",
+        "a deploy needs a critical check of this group; add those of your own",
+    );
+    draft.raw("retry = { for_s = 30 }");
+    draft.section(&format!("check.{name}.http"));
+    let path = |route: &String| format!("{address}/{}", route.trim_start_matches('/').replace('$', "$$"));
+    let url = Known {
+        value: route.value.as_ref().map(path),
+        origin: route.origin.clone(),
+    };
+    draft.known("url", &url);
+    draft.section(&format!("check.{name}.http.expect"));
+    if reads_body {
+        draft.commented(
+            "healthy = true",
+            "what health routes usually answer: {\"status\":\"ok\"}, a line of text, or nothing",
+        );
+    } else {
+        draft.commented("status = 200", "its body does not report whether all is well");
+    }
+}
+
+/// The check of a frontend's page.
+fn page_check(draft: &mut Draft, name: &str, address: &str) {
+    draft.section(&format!("check.{name}"));
+    draft.raw("group = \"performance\"\nretry = { for_s = 10 }");
+    draft.section(&format!("check.{name}.frontend"));
+    draft.raw(&format!("url = \"{address}/\"\nload_ms = 3000"));
 }

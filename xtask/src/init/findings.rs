@@ -1,5 +1,6 @@
 //! What would hurt a release or its rollback, as far as files have it.
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -8,12 +9,12 @@ use serde::Serialize;
 use super::mongo::Database;
 use super::package::Package;
 use super::services::{Services, railway_text, root_directories, shown};
-use super::tree::{SourceTree, is_below, join, line_of, name};
+use super::tree::{SourceTree, is_below, is_public, join, line_of, name, read_text};
 use crate::tools::git::Git;
 
 static DEPLOYS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?m)^[^#\n]*(railway(?:@\S+)?\s+(?:up|redeploy)\b|vercel(?:@\S+)?\s[^\n#]*--prod|vercel-action|railway-deploy|railway-github-action|vercel(?:@\S+)?\s+(?:promote|alias)\b|api\.vercel\.com/v1/integrations/deploy|backboard\.railway)",
+        r"(?m)^[^#\n]*((?:railway|@railway/cli)(?:@\S+)?\s+(?:up|redeploy)\b|vercel(?:@\S+)?\s[^\n#]*--prod|vercel-action|railway-deploy|railway-github-action|vercel(?:@\S+)?\s+(?:promote|alias)\b|api\.vercel\.com/v1/integrations/deploy|backboard\.railway)",
     )
 });
 static BY_ITSELF: LazyLock<Regex> = LazyLock::new(|| {
@@ -86,7 +87,7 @@ pub fn findings(
     found.extend(committed(tree));
     found.extend(migrations_at_start(tree, packages, services));
     found.extend(cargo_manifest(tree, services));
-    found.extend(other_services(packages, services));
+    found.extend(missing_sides(services));
     found.extend(not_expressible(tree, services));
     found.extend(other_databases(database));
     found
@@ -126,7 +127,11 @@ fn automatic_deploys(tree: &SourceTree) -> Vec<Finding> {
             "disconnect the repository from the service on Railway (Settings, Source), and remove watchPatterns",
         ));
     }
-    let uses_railway = railway_text(tree, "").is_some();
+    let uses_railway = railway_text(tree, "").is_some()
+        || tree
+            .named(|name| ["railway.json", "railway.toml"].contains(&name))
+            .next()
+            .is_some();
     if found.is_empty() && (uses_railway || !configs.is_empty()) {
         let files = if configs.is_empty() {
             "the files of Railway".to_owned()
@@ -144,7 +149,10 @@ fn automatic_deploys(tree: &SourceTree) -> Vec<Finding> {
 
 fn is_disabled(vercel: &str) -> bool {
     let config: serde_json::Value = serde_json::from_str(vercel).unwrap_or_default();
-    config["git"]["deploymentEnabled"] == false
+    match &config["git"]["deploymentEnabled"] {
+        serde_json::Value::Object(branches) => branches.values().all(|is_enabled| is_enabled == false),
+        is_enabled => is_enabled == false,
+    }
 }
 
 fn root_directory(tree: &SourceTree, services: &Services) -> Vec<Finding> {
@@ -183,6 +191,7 @@ fn committed(tree: &SourceTree) -> Vec<Finding> {
         .unwrap_or_default()
         .into_iter()
         .filter(|file| [".env", ".env.production", ".env.prod", ".env.local"].contains(&name(file)))
+        .filter(|file| has_secrets(&tree.root.join(file)))
         .collect();
     if !env_files.is_empty() {
         found.push(Finding::warning(
@@ -192,6 +201,15 @@ fn committed(tree: &SourceTree) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// Whether a file has variables that do not end in pages.
+fn has_secrets(file: &Path) -> bool {
+    let is_secret = |line: &str| {
+        let name = line.split_once('=').map(|(name, _)| name.trim());
+        name.is_some_and(|name| !name.starts_with('#') && !is_public(name.trim_start_matches("export ")))
+    };
+    read_text(file).is_some_and(|text| text.lines().any(is_secret))
 }
 
 fn some(files: &[String]) -> String {
@@ -288,37 +306,19 @@ fn cargo_manifest(tree: &SourceTree, services: &Services) -> Option<Finding> {
     })
 }
 
-/// What the proposal, with its one backend and one frontend, leaves out.
-fn other_services(packages: &[Package], services: &Services) -> Vec<Finding> {
-    const FIX: &str = "the proposal has one backend and one frontend, and nothing releases or rolls back the others: `cargo xtask upgrade` makes lists of both in pipeline.toml, add them there";
-    let mut found = Vec::new();
-    for (word, all) in [
+/// A side of which nothing was found.
+fn missing_sides(services: &Services) -> Vec<Finding> {
+    let sides = [
         ("backends", &services.backends),
         ("frontends", &services.frontends),
-    ] {
-        if all.len() > 1 {
-            let what = format!("{} {word}: {}", all.len(), shown(all));
-            found.push(Finding::warning("several-services", what, FIX));
-        } else if all.is_empty() {
-            let what = format!("no {word} found");
-            let fix = "name its folder in pipeline.toml";
-            found.push(Finding::warning("no-service", what, fix));
-        }
-    }
-    let is_other = |package: &&Package| {
-        let known = services.backends.contains(&package.dir) || services.frontends.contains(&package.dir);
-        package.is_started() && !package.dir.is_empty() && !known
-    };
-    let others: Vec<String> = packages
-        .iter()
-        .filter(is_other)
-        .map(|package| package.dir.clone())
-        .collect();
-    if !others.is_empty() {
-        let what = format!("started too, as workers are: {}", shown(&others));
-        found.push(Finding::warning("several-services", what, FIX));
-    }
-    found
+    ];
+    let missing = sides.into_iter().filter(|(_, all)| all.is_empty());
+    missing
+        .map(|(word, _)| {
+            let fix = "name its folder in pipeline.toml, where there is one";
+            Finding::warning("no-service", format!("no {word} found"), fix)
+        })
+        .collect()
 }
 
 /// What hints at other platforms.

@@ -29,12 +29,23 @@ static DB_NAME: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 static DB_VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^(?:MONGO|MONGODB|DATABASE|DB)(?:_DB|_DATABASE|DB)?(?:_?NAME|_DB|_DATABASE)$")
+    pattern(r"^(?:[A-Z0-9]+_)*(?:MONGO|MONGODB|DATABASE|DB)(?:_DB|_DATABASE|DB)?(?:_?NAME|_DB|_DATABASE)$")
 });
+/// What stands in the place of a variable that is not set, behind its name.
+static DEFAULT: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r#"^['"`\]]*\s*(?:\|\||\?\?|,|:[^'"`]*?default\s*[:=])\s*['"`]([A-Za-z0-9_-]+)['"`]"#)
+});
+/// A setting of pydantic with a value.
+static SETTING: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"(?m)^\s+([a-z_]+)\s*:\s*str\s*=\s*["']([A-Za-z0-9_-]+)["']"#));
 static MIGRATIONS_DIR: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r#"(?:migrationsDir|migrationDir|migrationsPath)["']?\s*[:=]\s*(?:path\.\w+\([^)'"]*)?['"`]([^'"`]+)['"`]"#,
     )
+});
+/// What a line calls the value that it reads, or has in its place: `MONGO_URI = environ["X"]`, `env.X || 'mongodb://…'`.
+static NAMED_MONGO: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r#"(?i)mongo\w*?_?(?:ur[il]|dsn|conn\w*)['"]?\s*[:=]|['"`]mongodb(?:\+srv)?://"#)
 });
 /// Names that stand for the reader's own.
 const STAND_INS: &[&str] = &[
@@ -119,9 +130,11 @@ fn connection(tree: &SourceTree, dir: &str, lines: &[EnvLine]) -> Known {
             let line = line_of(text, name.start());
             let near = connects.iter().any(|at| line.abs_diff(*at) <= 4);
             let usual = USUAL.is_match(name.as_str());
+            let is_named = || NAMED_MONGO.is_match(whole_line(text, name.start()));
             let points = match (near, is_mongo_schema, usual) {
                 (_, true, _) => 30,
                 (true, _, true) => 15,
+                (_, _, false) if is_named() => 12,
                 (false, _, true) if name.as_str().contains("MONGO") => 8,
                 (false, _, true) if !connects.is_empty() => 8,
                 (false, _, true) => 2,
@@ -156,6 +169,12 @@ fn connection(tree: &SourceTree, dir: &str, lines: &[EnvLine]) -> Known {
         || Known::missing("the variable with the connection string of MongoDB"),
         |(name, (_, origin))| Known::found(&name, origin),
     )
+}
+
+/// The line of a byte.
+fn whole_line(text: &str, at: usize) -> &str {
+    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    text[start..].lines().next().unwrap_or_default()
 }
 
 static COMPOSED: LazyLock<Regex> =
@@ -236,6 +255,9 @@ fn database_name(tree: &SourceTree, dir: &str, lines: &[EnvLine]) -> Known {
             ));
         }
     }
+    for (file, text) in tree.code(dir) {
+        levels[2].extend(defaults(file, text));
+    }
     for line in lines {
         if DB_VARIABLE.is_match(&line.name) && !line.value.is_empty() {
             levels[1].push((line.value.clone(), line.origin.clone()));
@@ -264,6 +286,27 @@ fn database_name(tree: &SourceTree, dir: &str, lines: &[EnvLine]) -> Known {
     } else {
         format!("the name of the database, one of {}", several.join(", "))
     })
+}
+
+/// Names that the code takes where the variable with the name is not set.
+fn defaults(file: &str, text: &str) -> Vec<(String, String)> {
+    let read = READ_IN_CODE.captures_iter(text).filter_map(|hit| {
+        let variable = matched(&hit);
+        let is_name = DB_VARIABLE.is_match(variable.as_str());
+        let default = is_name
+            .then(|| DEFAULT.captures(&text[variable.end()..]))
+            .flatten()?;
+        Some((default[1].to_owned(), variable.start()))
+    });
+    let settings = SETTING.captures_iter(text).filter_map(|hit| {
+        let variable = hit.get(1).expect("it is no option");
+        let is_name =
+            text.contains("BaseSettings") && DB_VARIABLE.is_match(&variable.as_str().to_ascii_uppercase());
+        is_name.then(|| (hit[2].to_owned(), variable.start()))
+    });
+    let all = read.chain(settings);
+    all.map(|(name, at)| (name, format!("{file}:{}", line_of(text, at))))
+        .collect()
 }
 
 fn is_stand_in(name: &str) -> bool {

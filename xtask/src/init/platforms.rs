@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Known;
 use super::services::Services;
-use super::tree::{SourceTree, is_aside, join};
+use super::tree::{SourceTree, is_aside, join, name};
 use super::variables::example_lines;
 
 const UUID: &str = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
@@ -71,7 +71,7 @@ pub fn platforms(tree: &SourceTree, services: &Services) -> PlatformFacts {
         railway_project: railway("project", 1),
         railway_environment: railway("environment", 3),
         railway_service: railway("service", 2),
-        backend_url: backend_url(tree),
+        backend_url: backend_url(tree, services),
         vercel_org: vercel(
             "orgId",
             "VERCEL_ORG_ID",
@@ -146,7 +146,7 @@ fn is_stand_in(host: &str) -> bool {
     words.iter().any(|word| host.contains(word))
 }
 
-fn backend_url(tree: &SourceTree) -> Known {
+fn backend_url(tree: &SourceTree, services: &Services) -> Known {
     let found = hosts(tree, &RAILWAY_HOST);
     let several: Vec<String> = found.keys().map(|host| format!("https://{host}")).collect();
     if let Some(one) = only(found) {
@@ -184,11 +184,17 @@ fn backend_url(tree: &SourceTree) -> Known {
         });
         return rewritten
             .or_else(|| {
-                from_examples(
-                    tree,
-                    &["API_URL", "BACKEND_URL", "API_BASE_URL", "SERVER_URL", "API_BASE"],
-                )
-                .map(|(host, origin)| Known::found(&format!("https://{host}"), origin))
+                // `CMS_URL` where the folder is `cms`.
+                let folder = services
+                    .backend
+                    .as_deref()
+                    .map(name)
+                    .filter(|name| !name.is_empty());
+                let own = folder.map(|name| format!("{}_URL", name.to_ascii_uppercase().replace('-', "_")));
+                let usual = ["API_URL", "BACKEND_URL", "API_BASE_URL", "SERVER_URL", "API_BASE"];
+                let ends: Vec<&str> = usual.into_iter().chain(own.as_deref()).collect();
+                from_examples(tree, &ends)
+                    .map(|(host, origin)| Known::found(&format!("https://{host}"), origin))
             })
             .unwrap_or_else(|| Known::missing(what));
     }

@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::Known;
-use super::services::Services;
-use super::tree::{SourceTree, line_of};
+use super::tree::{SourceTree, line_of, matched};
 use mounts::Mounts;
 
 const WORDS: &str =
@@ -37,17 +36,19 @@ static GLOBAL_PREFIX: LazyLock<Regex> =
 /// Files of Next.js that answer a route.
 static FILE_ROUTE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
-        r"(?:^|/)(?:app|pages)(?:/\([\w-]+\))*(/api(?:/[\w-]+)*/(?:{WORDS}))(?:/route|/index)?\.(?:ts|js|tsx|mjs)$"
+        r"(?:^|/)(?:app|pages)(?:/\([\w-]+\))*(/api(?:/[\w-]+)*/(?:{WORDS}))(?:/route|/index)?\.(?:ts|js|tsx|mjs)$|(?:^|/)app((?:/(?:\([\w-]+\)|[\w-]+))*/(?:{WORDS}))/route\.(?:ts|js|mjs)$"
     ))
 });
+/// A folder whose name is no part of the route.
+static GROUP: LazyLock<Regex> = LazyLock::new(|| pattern(r"/\([\w-]+\)"));
 
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is a constant")
 }
 
 /// The health route, from the surest source.
-pub fn health_route(tree: &SourceTree, services: &Services) -> Known {
-    let Some(dir) = services.backend.as_deref() else {
+pub fn health_route(tree: &SourceTree, dir: Option<&str>) -> Known {
+    let Some(dir) = dir else {
         return Known::missing("the health route of the backend");
     };
     let configured = [dir, ""]
@@ -80,7 +81,8 @@ fn of_code(tree: &SourceTree, dir: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (file, text) in tree.code(dir) {
         if let Some(hit) = FILE_ROUTE.captures(file) {
-            found.push((hit[1].to_owned(), file.to_owned()));
+            let route = GROUP.replace_all(matched(&hit).as_str(), "").into_owned();
+            found.push((route, file.to_owned()));
         }
         for hit in ROUTE.captures_iter(text) {
             let (owner, route) = (&hit[1], &hit[2]);

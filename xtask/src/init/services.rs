@@ -33,16 +33,51 @@ const RUNNING: &[&str] = &[
 ];
 const RAILWAY_FILES: &[&str] = &["railway.json", "railway.toml", "nixpacks.toml", "Procfile"];
 
+/// One application that a release has.
+#[derive(Debug)]
+pub struct Part {
+    /// Its folder; empty for the root.
+    pub dir: String,
+    /// Its name in the proposal.
+    pub name: String,
+    /// What is uploaded for it, as the only one of its side.
+    pub source: Known,
+    /// Folders of the repository that it is built from.
+    pub shares: Vec<String>,
+    /// Whether people or other parts reach it; a worker waits for work.
+    pub is_reached: bool,
+    /// Its health route.
+    pub route: Known,
+}
+
 /// The applications that were found, and the choice among them.
 #[derive(Debug)]
 pub struct Services {
     pub backends: Vec<String>,
     pub frontends: Vec<String>,
+    /// What is started too, and is neither.
+    pub workers: Vec<String>,
+    /// All of them, workers behind the other backends.
+    pub backend_parts: Vec<Part>,
+    pub frontend_parts: Vec<Part>,
     /// Folders; empty for the root.
     pub backend: Option<String>,
     pub frontend: Option<String>,
     pub backend_source: Known,
     pub frontend_source: Known,
+}
+
+impl Services {
+    /// Whether there is one backend, one frontend and nothing else, or nothing was found: a file without lists has them.
+    pub fn is_one_of_each(&self) -> bool {
+        let found = (self.backends.len(), self.frontends.len(), self.workers.len());
+        found == (1, 1, 0) || found.0 + found.1 == 0
+    }
+
+    /// Folders of all that runs on a server.
+    pub fn running(&self) -> impl Iterator<Item = &String> {
+        self.backends.iter().chain(&self.workers)
+    }
 }
 
 /// Finds both sides.
@@ -62,6 +97,10 @@ pub fn services(tree: &SourceTree, packages: &[Package]) -> Services {
         backends = dirs(&|package| package.driver().is_some() && railway_file(tree, &package.dir).is_some());
     }
     let mut frontends = dirs(&|package| package.pages().is_some());
+    if frontends.iter().any(|dir| !backends.contains(dir)) {
+        // One with pages of its own is the backend of the others.
+        frontends.retain(|dir| !backends.contains(dir));
+    }
     if frontends.is_empty() {
         frontends = static_folders(tree, packages, &backends);
     }
@@ -86,7 +125,30 @@ pub fn services(tree: &SourceTree, packages: &[Package]) -> Services {
     let frontend_source = source(Side::Frontend, &frontends, frontend.as_deref(), |dir| {
         vercel_source(tree, packages, dir)
     });
+    let workers: Vec<String> = dirs(&|package| package.is_started() && !package.dir.is_empty())
+        .into_iter()
+        .filter(|dir| !backends.contains(dir) && !frontends.contains(dir))
+        .collect();
+    let part = |dir: &String, side: Side, is_reached| Part {
+        name: part_name(dir, side, &[&backends[..], &frontends, &workers].concat()),
+        source: match side {
+            Side::Backend => railway_source(tree, packages, dir),
+            Side::Frontend => vercel_source(tree, packages, dir),
+        },
+        shares: shares(packages, dir),
+        is_reached,
+        route: Known::missing("the health route"),
+        dir: dir.clone(),
+    };
+    let reached = backends.iter().map(|dir| part(dir, Side::Backend, true));
+    let working = workers.iter().map(|dir| part(dir, Side::Backend, false));
     Services {
+        backend_parts: reached.chain(working).collect(),
+        frontend_parts: frontends
+            .iter()
+            .map(|dir| part(dir, Side::Frontend, true))
+            .collect(),
+        workers,
         backends,
         frontends,
         backend,
@@ -94,6 +156,43 @@ pub fn services(tree: &SourceTree, packages: &[Package]) -> Services {
         backend_source,
         frontend_source,
     }
+}
+
+/// The last part of the path, in the letters that names have; more of it where that is the name of another one too.
+fn part_name(dir: &str, side: Side, all: &[String]) -> String {
+    let is_shared = all.iter().filter(|other| name(other) == name(dir)).count() > 1;
+    let path = match (dir.is_empty(), is_shared) {
+        (true, _) => side.word(),
+        (false, true) => dir,
+        (false, false) => name(dir),
+    };
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = path.to_ascii_lowercase().chars().map(letter).collect();
+    name.trim_matches('-').to_owned()
+}
+
+/// Folders of packages of this repository that one of them uses, also through others.
+fn shares(packages: &[Package], dir: &str) -> Vec<String> {
+    let mut found: Vec<&Package> = packages.iter().filter(|package| package.dir == dir).collect();
+    let mut at = 0;
+    while let Some(package) = found.get(at) {
+        let used = |other: &&Package| {
+            other
+                .name
+                .as_ref()
+                .is_some_and(|name| package.dependencies.contains(name))
+        };
+        let new: Vec<&Package> = packages
+            .iter()
+            .filter(used)
+            .filter(|other| !other.dir.is_empty() && found.iter().all(|known| known.dir != other.dir))
+            .collect();
+        found.extend(new);
+        at += 1;
+    }
+    let mut dirs: Vec<String> = found.iter().skip(1).map(|package| package.dir.clone()).collect();
+    dirs.sort();
+    dirs
 }
 
 /// Folders without a framework that the platform of frontends serves, by its files or by their names: pages as they are, or

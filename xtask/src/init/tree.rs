@@ -82,6 +82,18 @@ const LOCK_FILES: &[&str] = &["package-lock.json", "pnpm-lock.yaml", "npm-shrink
 /// Links of the platforms: ignored by git, so each is asked for by its name.
 const LINK: &str = ".vercel/project.json";
 
+/// Names with these beginnings end in pages that everybody can read.
+const PUBLIC: &[&str] = &[
+    "VITE_",
+    "NEXT_PUBLIC_",
+    "REACT_APP_",
+    "NUXT_PUBLIC_",
+    "PUBLIC_",
+    "GATSBY_",
+    "VUE_APP_",
+    "NG_APP_",
+];
+
 /// The files of a repository and the texts of those that matter.
 #[derive(Debug)]
 pub struct SourceTree {
@@ -106,7 +118,13 @@ impl SourceTree {
         let mut texts = BTreeMap::new();
         let mut left = TOTAL_LIMIT_BYTES;
         for file in files.iter().filter(|file| is_read(file)).chain(&links) {
-            if let Some(text) = read_text(&root.join(file)).filter(|text| text.len() <= left) {
+            let text = read_text(&root.join(file));
+            let text = if is_env(name(file)) {
+                text.map(|text| public_lines(&text))
+            } else {
+                text
+            };
+            if let Some(text) = text.filter(|text| text.len() <= left) {
                 left -= text.len();
                 texts.insert(file.clone(), text);
             }
@@ -260,6 +278,26 @@ fn is_read(file: &str) -> bool {
                 || small.ends_with(&format!(".{start}"))
         })
         || is_env_example(name)
+        || is_env(name)
+}
+
+/// A file with the values of variables, which some teams commit.
+pub fn is_env(name: &str) -> bool {
+    name == ".env" || name.starts_with(".env.") && !is_env_example(name)
+}
+
+/// Whether its value ends in pages that everybody can read.
+pub fn is_public(name: &str) -> bool {
+    PUBLIC.iter().any(|start| name.starts_with(start))
+}
+
+/// Lines of variables that everybody may read: the values of the others are never kept.
+fn public_lines(text: &str) -> String {
+    let is_public = |line: &&str| is_public(line.trim().trim_start_matches("export "));
+    text.lines()
+        .filter(is_public)
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// A file that names variables without their values: never `.env` itself.
@@ -282,7 +320,8 @@ fn folders(files: &[String]) -> Vec<String> {
     folders
 }
 
-fn read_text(path: &Path) -> Option<String> {
+/// A text that is neither a link nor larger than what configuration is.
+pub fn read_text(path: &Path) -> Option<String> {
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|data| data.is_file());
     let file = is_file.then(|| std::fs::File::open(path).ok()).flatten()?;
     String::from_utf8(crate::exec::read_bounded(file, FILE_LIMIT_BYTES).ok()?).ok()

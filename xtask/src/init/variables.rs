@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::services::Services;
-use super::tree::{SourceTree, is_aside, is_below, is_env_example, line_of, matched, name};
+use super::tree::{
+    SourceTree, is_aside, is_below, is_env, is_env_example, is_public, line_of, matched, name,
+};
 
 /// `process.env.NAME`, `os.getenv("NAME")`, `env("NAME")`, `config.get('NAME')`, `NAME: z.string()`.
 pub static READ_IN_CODE: LazyLock<Regex> = LazyLock::new(|| {
@@ -22,17 +24,6 @@ static SECRET: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"SECRET|TOKEN|PASSWORD|PASSWD|_PASS$|PRIVATE|CREDENTIAL|API_?KEY|ACCESS_?KEY|_KEY$|^KEY_|SALT|PEPPER|_DSN$|WEBHOOK|CLIENT_ID$")
         .expect("the pattern is a constant")
 });
-/// Names with these beginnings end in pages that everybody can read.
-const PUBLIC: &[&str] = &[
-    "VITE_",
-    "NEXT_PUBLIC_",
-    "REACT_APP_",
-    "NUXT_PUBLIC_",
-    "PUBLIC_",
-    "GATSBY_",
-    "VUE_APP_",
-    "NG_APP_",
-];
 /// What the platforms set themselves, or what differs only on a developer's machine.
 const OF_THE_PLATFORM: &[&str] = &[
     "RAILWAY_",
@@ -73,7 +64,7 @@ pub struct AppVariable {
 pub fn example_lines(tree: &SourceTree) -> Vec<EnvLine> {
     let mut lines = Vec::new();
     for (file, text) in &tree.texts {
-        if !is_env_example(name(file)) || is_aside(file) {
+        if !(is_env_example(name(file)) || is_env(name(file))) || is_aside(file) {
             continue;
         }
         for (at, line) in text.lines().enumerate() {
@@ -125,8 +116,8 @@ pub fn code_lines(tree: &SourceTree, dir: &str) -> Vec<EnvLine> {
 /// The variables of both sides, without the connection string and what the platform sets.
 pub fn variables(tree: &SourceTree, services: &Services, connection: Option<&str>) -> Vec<AppVariable> {
     let mut lines = example_lines(tree);
-    if lines.is_empty() {
-        for dir in [&services.backend, &services.frontend].into_iter().flatten() {
+    if lines.iter().all(|line| is_public(&line.name)) {
+        for dir in services.running().chain(&services.frontends) {
             lines.extend(
                 code_lines(tree, dir)
                     .into_iter()
@@ -163,39 +154,29 @@ pub fn variables(tree: &SourceTree, services: &Services, connection: Option<&str
         .collect()
 }
 
-/// Which sides a line belongs to: those whose folder has the file; a file of the root by the code that reads the name.
+/// Which sides a line belongs to: those with a folder that has the file; a file of the root by the code that reads the name.
 fn sides(tree: &SourceTree, services: &Services, line: &EnvLine) -> (bool, bool) {
+    let backends: Vec<&String> = services.running().collect();
+    let frontends: Vec<&String> = services.frontends.iter().collect();
     if is_public(&line.name) {
-        return (false, services.frontend.is_some());
+        return (false, !frontends.is_empty());
     }
-    let below = |dir: &Option<String>| {
-        dir.as_ref()
-            .is_some_and(|dir| !dir.is_empty() && is_below(&line.file, dir))
+    let below = |dirs: &[&String]| {
+        dirs.iter()
+            .any(|dir| !dir.is_empty() && is_below(&line.file, dir))
     };
-    let (backend, frontend) = (below(&services.backend), below(&services.frontend));
-    if backend || frontend {
-        return (backend, frontend);
+    let of_folder = (below(&backends), below(&frontends));
+    if of_folder != (false, false) {
+        return of_folder;
     }
-    let others = services.backends.iter().chain(&services.frontends);
-    if others
-        .into_iter()
-        .any(|dir| !dir.is_empty() && is_below(&line.file, dir))
-    {
-        // Of an application that was not chosen.
-        return (false, false);
-    }
-    let reads = |dir: &Option<String>| {
-        dir.as_ref()
-            .is_some_and(|dir| tree.code(dir).any(|(_, text)| text.contains(&line.name)))
+    let reads = |dirs: &[&String]| {
+        let mut code = dirs.iter().flat_map(|dir| tree.code(dir));
+        code.any(|(_, text)| text.contains(&line.name))
     };
-    // Where the backend is still to be chosen, it is one of those that were found.
-    let backend = !services.backends.is_empty();
-    let frontend = services.frontend.is_some()
-        && (!backend || services.frontend != services.backend && reads(&services.frontend));
-    (
-        backend && (!frontend || services.backend.is_none() || reads(&services.backend)),
-        frontend,
-    )
+    let has_backend = !backends.is_empty();
+    let is_one = backends == frontends;
+    let frontend = !frontends.is_empty() && (!has_backend || !is_one && reads(&frontends));
+    (has_backend && (!frontend || reads(&backends)), frontend)
 }
 
 pub fn is_secret(name: &str) -> bool {
@@ -204,10 +185,6 @@ pub fn is_secret(name: &str) -> bool {
         && !name.ends_with("_EXPIRES_IN")
         && !name.contains("EXPIR")
         && !name.contains("PUBLISHABLE")
-}
-
-fn is_public(name: &str) -> bool {
-    PUBLIC.iter().any(|start| name.starts_with(start))
 }
 
 /// Addresses of databases: the platform has them.

@@ -32,6 +32,9 @@ fn chosen(services: &[ListedService], backend: Option<&str>) -> Result<String, S
         services: &mut Services {
             backends: Vec::new(),
             frontends: Vec::new(),
+            workers: Vec::new(),
+            backend_parts: Vec::new(),
+            frontend_parts: Vec::new(),
             backend: backend.map(str::to_owned),
             frontend: Some("web".into()),
             backend_source: missing(),

@@ -83,6 +83,8 @@ pub(super) struct Mounts {
     of: BTreeMap<(String, String), Mount>,
     /// Prefixes that routers have by themselves.
     own: BTreeMap<(String, String), String>,
+    /// Names of a file that are those of another one: routes may stand in another file than their router.
+    imported: BTreeMap<(String, String), String>,
 }
 
 impl Mounts {
@@ -102,6 +104,10 @@ impl Mounts {
     fn mounted_by(&mut self, tree: &SourceTree, dir: &str, file: &str, text: &str) {
         let imports = imports(tree, dir, file, text);
         let local = |name: &str| (file.to_owned(), name.to_owned());
+        let homes = imports
+            .iter()
+            .map(|(name, (home, _))| (local(name), home.clone()));
+        self.imported.extend(homes);
         let named = |name: &str| imports.get(name).cloned().unwrap_or_else(|| local(name));
         let at = |spec: &str| Some((resolved(tree, dir, file, spec)?, String::new()));
         let mut note = |router: Option<(String, String)>, prefix: &str, by: &str, replaces| {
@@ -144,7 +150,9 @@ impl Mounts {
 
     /// Everything before the routes of a router.
     pub(super) fn prefix(&self, file: &str, router: &str) -> String {
-        self.prefix_at(file, router, 0)
+        let key = (file.to_owned(), router.to_owned());
+        let home = self.imported.get(&key).map_or(file, String::as_str);
+        self.prefix_at(home, router, 0)
     }
 
     fn prefix_at(&self, file: &str, router: &str, depth: usize) -> String {

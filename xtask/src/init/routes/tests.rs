@@ -13,7 +13,7 @@ fn route_of(files: &[(&str, &str)]) -> Option<String> {
     };
     tree.files.sort();
     let services = super::super::services::services(&tree, &super::super::package::packages(&tree));
-    health_route(&tree, &services).value
+    health_route(&tree, services.backend.as_deref()).value
 }
 
 /// With the one dependency `uses`.
