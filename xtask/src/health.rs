@@ -53,6 +53,8 @@ pub struct HealthOptions {
     pub release: Option<ExpectedRelease>,
     /// A staged frontend, in place of what users see: only its page is looked at.
     pub staged: Option<StagedFrontend>,
+    /// Whether frontends are not promoted yet: what is asked of them would be what served before.
+    pub before_promotion: bool,
     /// The longest that all checks may take, where less than the file says.
     pub deadline: Option<Duration>,
 }
@@ -103,11 +105,14 @@ pub fn check_for_release(ctx: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Whether a check asks for a feature of the backends.
+/// Whether a critical check asks for a feature before frontends are promoted.
 pub fn has_features(ctx: &Context) -> Result<bool> {
-    let mut features = read_plan(&ctx.root)?;
-    features.only(|check| check.group == CheckGroup::Features);
-    Ok(!features.checks.is_empty())
+    let plan = read_plan(&ctx.root)?;
+    let mut features = plan
+        .checks
+        .iter()
+        .filter(|check| check.group == CheckGroup::Features && !check.probe.asks_frontend());
+    Ok(features.any(|check| check.severity == Severity::Critical))
 }
 
 /// Whether a check loads a page of this frontend.
@@ -162,6 +167,9 @@ fn run_plan(ctx: &Context, mut plan: HealthPlan, request: &HealthOptions) -> Res
         if plan.checks.is_empty() {
             return Err(errors::group_empty(HEALTH_FILE, group.word()).into());
         }
+    }
+    if request.before_promotion {
+        plan.only(|check| !check.probe.asks_frontend());
     }
     if let Some(staged) = &request.staged {
         // The backends that belong to a staged page are not up yet.

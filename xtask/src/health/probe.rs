@@ -37,6 +37,17 @@ pub(super) enum Probe {
     Serving(ServingProbe),
 }
 
+impl Probe {
+    /// Whether it asks for the address of a frontend.
+    pub(super) fn asks_frontend(&self) -> bool {
+        match self {
+            Self::Http(probe) => probe.url.frontends().next().is_some(),
+            Self::Frontend(probe) => probe.url.frontends().next().is_some(),
+            _ => false,
+        }
+    }
+}
+
 /// What a probe works with.
 #[derive(Debug)]
 pub(super) struct RunContext<'a> {

@@ -120,6 +120,8 @@ pub fn check_release(
 ) -> Result<Health> {
     let request = health::HealthOptions {
         only,
+        // Only the new backends are live where not all is checked.
+        before_promotion: only.is_some(),
         release: Some(release),
         ..Default::default()
     };

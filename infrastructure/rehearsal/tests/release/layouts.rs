@@ -85,6 +85,10 @@ impl Layout {
             );
         }
         for (at, part) in self.pages.iter().enumerate() {
+            // A feature of pages: before the first promotion nothing answers there.
+            text += &format!(
+                "[check.answer-{at}]\ngroup = \"features\"\n[check.answer-{at}.http]\nurl = \"${{{part}}}/\"\n"
+            );
             text += &format!(
                 "[check.page-{at}]\ngroup = \"performance\"\nretry = {{ for_s = 10 }}\n[check.page-{at}.frontend]\nurl = \"${{{part}}}/\"\ntitle = \"\\\\S\"\nload_ms = 30000\n"
             );
