@@ -273,10 +273,18 @@ fn a_rescue_file_is_in_the_storages_and_any_machine_puts_its_documents_back() {
     let refused = env.finished(&["restore", backup.to_str().unwrap()], &job);
     let told = refused.stderr_tail.join("\n");
     assert_eq!(refused.code, Some(3), "{told}");
+    assert!(told.contains("no storage of pipeline.toml outlives it"), "{told}");
+    // What was prepared there neither, before its backup is elsewhere.
+    let prepared = env.finished(&["restore", backup.to_str().unwrap(), "--prepare"], &job);
+    assert_eq!(prepared.code, Some(0), "{}", prepared.error());
+    let begun = env.ok(&["restore", "--list"])["restores"][0]["operation"].clone();
+    let begun = begun.as_str().unwrap();
+    let refused = env.finished(&["restore", "--resume", begun], &job);
+    let told = refused.stderr_tail.join("\n");
+    assert_eq!(refused.code, Some(3), "{told}");
     assert!(told.contains("is only on this machine"), "{told}");
     assert_eq!(before.compare(&env.inventory()), []);
-    let begun = env.ok(&["restore", "--list"])["restores"][0]["operation"].clone();
-    env.ok(&["restore", "--forget", begun.as_str().unwrap()]);
+    env.ok(&["restore", "--undo", begun]);
 
     env.storage_elsewhere(true);
     let restored = env.finished(&["restore", backup.to_str().unwrap()], &job);
