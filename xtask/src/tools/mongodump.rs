@@ -34,9 +34,14 @@ pub(super) const SILENCE: Duration = Duration::from_mins(5);
 const PIPE_BYTES: usize = 64 << 10;
 const CHUNKS_AHEAD: usize = 16;
 
+/// How a `done dumping` line begins, behind its time.
+const DONE_BEGINS: &str = "\tdone dumping ";
+/// A name has at most 255 bytes.
+const LONGEST_DONE_BYTES: usize = 1 << 10;
 /// `done dumping` lines: with backticks since 100.16, without before.
 static DONE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"done dumping (?:`(.+)`|(\S.*)) \((\d+) documents?\)$").expect("the pattern is a constant")
+    Regex::new(r"(?s)done dumping (?:`(.+)`|(\S.*)) \((\d+) documents?\)$")
+        .expect("the pattern is a constant")
 });
 
 /// The line about the oplog, which has no `done dumping` line.
@@ -90,7 +95,7 @@ pub fn archive<T>(
     if order == DumpOrder::Same {
         options.push("--numParallelCollections=1".to_owned());
     }
-    let counts = Arc::new(Mutex::new(BTreeMap::new()));
+    let counts = Arc::new(Mutex::new(Counts::default()));
     let seen = Arc::clone(&counts);
     let exec = Exec::new(cmd!(sh, "mongodump --config {path} {options...} --archive"));
     let ended = Cell::new(false);
@@ -100,9 +105,7 @@ pub fn archive<T>(
         .deadline(DEADLINE)
         .on_stderr(move |line| {
             report::trace(line);
-            if let Some((namespace, documents)) = parse_done(line) {
-                lock(&seen).insert(namespace, documents);
-            }
+            lock(&seen).add(line);
         })
         .stream_out(|stdout| {
             consume(&mut Stream {
@@ -113,7 +116,7 @@ pub fn archive<T>(
             })
         })?;
     let value = judge(consumed, &finished, ended.get())?;
-    let counts = std::mem::take(&mut *lock(&counts));
+    let counts = std::mem::take(&mut lock(&counts).documents);
     Ok(Dumped {
         value,
         counts,
@@ -213,6 +216,30 @@ fn judge<T>(consumed: Result<T>, finished: &Finished, ended: bool) -> Result<T> 
     }
 }
 
+/// What mongodump's lines amount to.
+#[derive(Debug, Default)]
+struct Counts {
+    documents: BTreeMap<String, u64>,
+    /// The `done dumping` line that has begun: the name of a collection may have line breaks, which mongodump prints as they are.
+    begun: Option<String>,
+}
+
+impl Counts {
+    fn add(&mut self, line: &str) {
+        let text = match self.begun.take() {
+            Some(begun) if !line.contains(DONE_BEGINS) => format!("{begun}\n{line}"),
+            _ => line.to_owned(),
+        };
+        match parse_done(&text) {
+            Some((namespace, documents)) => {
+                self.documents.insert(namespace, documents);
+            }
+            None if text.contains(DONE_BEGINS) && text.len() < LONGEST_DONE_BYTES => self.begun = Some(text),
+            None => {}
+        }
+    }
+}
+
 fn parse_done(line: &str) -> Option<(String, u64)> {
     if let Some(found) = OPLOG.captures(line) {
         return Some((OPLOG_COLLECTION.to_owned(), found[1].parse().ok()?));
@@ -225,6 +252,24 @@ fn parse_done(line: &str) -> Option<(String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_with_line_breaks_are_read_over_several_lines() {
+        let mut counts = Counts::default();
+        for line in [
+            "t\tdone dumping `shop.a",
+            "b",
+            "",
+            "c` (3 documents)",
+            "t\tdone dumping `shop.cut",
+            "t\tdone dumping shop.users (1 document)",
+            "t\twriting `shop.other` to an archive",
+        ] {
+            counts.add(line);
+        }
+        let expected = [("shop.a\nb\n\nc".to_owned(), 3), ("shop.users".to_owned(), 1)];
+        assert_eq!(counts.documents, BTreeMap::from(expected));
+    }
 
     #[test]
     fn both_forms_of_the_done_line_are_read() {
