@@ -4,7 +4,7 @@ mod fuzz;
 mod lint;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -17,6 +17,7 @@ use xtask::error::CliError;
 use xtask::exec::Exec;
 use xtask::release::platforms::join;
 use xtask::report::{self, Format};
+use xtask::sync::lock;
 use xtask::tools::toolchain::{path_with, resolve};
 
 use crate::tools::{self, ToolStage};
@@ -127,14 +128,14 @@ pub fn run(args: &Args, format: Format) -> Result<()> {
     let ended = Mutex::new(Vec::new());
     let play = |stage: &Stage| -> Result<()> {
         let (entry, outcome) = played(*stage, &root, args)?;
-        ended.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        lock(&ended).push(entry);
         outcome
     };
     let failure = at_once(&alone, 1, play)
         .and_then(|()| at_once(&waiting, STAGES_AT_ONCE, play))
         .err();
     let report = Report {
-        stages: ended.into_inner().unwrap_or_else(PoisonError::into_inner),
+        stages: std::mem::take(&mut *lock(&ended)),
     };
     report::emit(format, "ci/1", &report, || report.text())?;
     failure.map_or(Ok(()), |error| {
@@ -173,11 +174,11 @@ fn played(stage: Stage, root: &Path, args: &Args) -> Result<(Ended, Result<()>)>
 /// Runs something for each of these, some at once, in their order; after the first that fails, no other one begins.
 fn at_once<T: Sync>(each: &[T], at_most: usize, run: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let open = Mutex::new(each.iter());
-    let take = || open.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take = || lock(&open).next();
     let work = || -> Result<()> {
         while let Some(one) = take() {
             if let Err(error) = run(one) {
-                *open.lock().unwrap_or_else(PoisonError::into_inner) = [].iter();
+                *lock(&open) = [].iter();
                 return Err(error);
             }
         }
