@@ -7,3 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// What a lock guards, once nobody else has it; as with [`lock`], also after a panic.
+pub fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}

@@ -42,7 +42,7 @@ pub(super) fn run(plan: &HealthPlan, run: &RunContext<'_>, started: Instant) -> 
             });
         }
     });
-    let done = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let done = sync::into_inner(progress);
     done.into_iter()
         .filter_map(|progress| match progress {
             Progress::Done(report) => Some(*report),

@@ -1,20 +1,22 @@
 //! One operation under way: the ledger holds the lock, the local journal has every step, the clock runs.
 
 mod attempts;
+mod end;
 mod failure;
 mod prepared;
 mod proof;
+mod resume;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use attempts::Attempts;
 use chrono::{DateTime, Utc};
 pub use failure::is_taken_over;
-use failure::{advice, is_after_the_whole, untouched};
 pub use proof::LockProof;
+pub use resume::{find, refuse_other_kind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,17 +24,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
 use crate::database::Fence;
-use crate::domain::ledger::{LedgerOperation, LedgerState, OperationOutcome};
 use crate::domain::operation::OperationId;
 use crate::domain::release::hex;
 use crate::domain::step::{Budgets, Impact, PartStep, Step};
 use crate::domain::timeline::{Timing, mark_critical};
-use crate::error::catalogue::operation as errors;
-use crate::error::catalogue::restore as ended;
-use crate::exec::{check_interrupted, with_signals_deferred};
+use crate::exec::check_interrupted;
 use crate::operation::budget::{self, BudgetClock, Watched};
 use crate::operation::job_limit::JobLimit;
-use crate::operation::journal::{self, Journal, STEP_TAG};
+use crate::operation::journal::Journal;
 use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::sync::lock;
 use crate::wait::millis;
@@ -140,53 +139,6 @@ impl Operation {
             critical: false,
         });
         Ok(operation)
-    }
-
-    /// Resumes an operation that stopped midway. Gives its plan; the steps that are done are not repeated.
-    pub fn resume<P: DeserializeOwned>(
-        ctx: &Context,
-        id: &OperationId,
-        kind: &str,
-        direction: ResumeMode,
-    ) -> Result<(Self, P)> {
-        let mut ledger = Ledger::open(ctx);
-        let recorded = find(&ledger.state()?, &ctx.env_name, id)?.clone();
-        refuse_other_kind(&recorded, kind)?;
-        if !recorded.unfinished() {
-            return Err(errors::nothing_to_resume(id).into());
-        }
-        let reverting = recorded
-            .steps
-            .iter()
-            .any(|step| step.name == Step::Reverting.name());
-        if reverting && direction == ResumeMode::Continue {
-            return Err(errors::undo_has_begun(id, kind).into());
-        }
-        let prepared = recorded.is_prepared();
-        if prepared && direction == ResumeMode::Continue {
-            prepared::refuse_stale(ctx, &recorded)?;
-        }
-        let plan = serde_json::from_value(recorded.started.plan.clone())
-            .context("the ledger's plan is not readable")?;
-        let journal: Vec<Entry> = journal::read(ctx, &recorded.id, STEP_TAG)?;
-        let attempts = Attempts::of(&journal, &recorded, &ctx.config.budgets.limits());
-        let facts = facts_of(&recorded, journal);
-        let held = ledger.resume(id, "resumed")?;
-        if direction == ResumeMode::Revert && !reverting {
-            held.step(Step::Reverting.name(), Value::Null)?;
-        }
-        // A process that resumed it and was killed may have begun a live step without a record of it.
-        let touched = !facts.is_empty() && !prepared;
-        let began = (Utc::now() - recorded.started_at).num_milliseconds();
-        let earlier_ms = u64::try_from(began)
-            .unwrap_or(0)
-            .saturating_sub(millis(ctx.started.elapsed()));
-        let mut operation = Self::holding(ctx, kind, &recorded.started.reason, held, facts, earlier_ms)?;
-        operation.touched = Mutex::new(touched);
-        operation.reverting = direction == ResumeMode::Revert;
-        operation.timings = Mutex::new(attempts.done.clone());
-        operation.attempts = attempts;
-        Ok((operation, plan))
     }
 
     fn holding(
@@ -353,59 +305,6 @@ impl Operation {
         &self.reason
     }
 
-    /// Ends the operation in the ledger.
-    pub fn finish(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
-        let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
-        held.finish(outcome, facts)
-    }
-
-    /// Ends an operation whose changes are live and proved.
-    ///
-    /// # Errors
-    /// Exit 4 where the ledger could not be written: what was asked for is live, and resuming records it.
-    pub fn conclude(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
-        let command = self.again();
-        with_signals_deferred(|| self.finish(outcome, facts)).map_err(|error| {
-            if is_taken_over(&error) {
-                return error;
-            }
-            ended::end_not_recorded(format!("{error:#}"), command).into()
-        })
-    }
-
-    /// The command that finishes it.
-    pub fn again(&self) -> String {
-        let verb = if self.reverting { "--undo" } else { "--resume" };
-        format!("cargo xtask {} {verb} {}", self.kind, self.id)
-    }
-
-    /// Ends the operation after an error: nothing live changed (exit 1), or stopped midway (exit 4).
-    pub fn fail(self, error: anyhow::Error) -> anyhow::Error {
-        if is_taken_over(&error) {
-            return error;
-        }
-        let touched = *lock(&self.touched);
-        if touched {
-            return self.stop(error);
-        }
-        self.fail_unchanged(&error)
-    }
-
-    /// Ends the operation midway (exit 4) after an error: it stays unfinished, whatever this process has done itself.
-    pub fn stop(self, error: anyhow::Error) -> anyhow::Error {
-        let (id, kind) = (self.id.clone(), self.kind.clone());
-        if is_taken_over(&error) {
-            return error;
-        }
-        if let Err(taken_over) = self.record_end(OperationOutcome::Stopped, &error) {
-            return taken_over;
-        }
-        if is_after_the_whole(&error) {
-            return error;
-        }
-        errors::operation_stopped(format!("{error:#}"), advice(&error), kind, id).into()
-    }
-
     /// The newest commit of the ledger that is known here.
     pub fn ledger_head(&self) -> Option<String> {
         lock(&self.held).head()
@@ -419,48 +318,6 @@ impl Operation {
     /// Whether nothing live was begun, by us or by an earlier process.
     pub fn is_untouched(&self) -> bool {
         !*lock(&self.touched)
-    }
-
-    /// Ends the operation after an error, where it is proved that nothing of it is live (exit 1).
-    pub fn fail_unchanged(self, error: &anyhow::Error) -> anyhow::Error {
-        match self.record_end(OperationOutcome::Failed, error) {
-            Ok(()) => untouched(error),
-            Err(taken_over) => taken_over,
-        }
-    }
-
-    /// Ends the operation after an error, where everything that it made live was undone (exit 1).
-    pub fn fail_undone(self, error: &anyhow::Error) -> anyhow::Error {
-        match self.record_end(OperationOutcome::Undone, error) {
-            Ok(()) => errors::operation_undone(format!("{error:#}")).into(),
-            Err(taken_over) => taken_over,
-        }
-    }
-
-    /// Records in the ledger how the operation ended after an error, also after a signal: a lock that is not released keeps
-    /// others waiting for its lease. The operator must see the error, so that the record fails only with a warning.
-    ///
-    /// # Errors
-    /// Another process holds the operation now: what failed may have failed for that, and the end is not ours to report.
-    pub fn record_end(self, outcome: OperationOutcome, error: &anyhow::Error) -> Result<()> {
-        if is_taken_over(error) {
-            return Ok(());
-        }
-        let facts =
-            serde_json::json!({ "error": secret::scrub(&crate::error::brief(&format!("{error:#}"))) });
-        match with_signals_deferred(|| self.finish(outcome, facts)) {
-            Ok(()) => Ok(()),
-            Err(taken_over) if is_taken_over(&taken_over) => {
-                report::progress(&format!("  {error:#}"));
-                Err(taken_over)
-            }
-            Err(unrecorded) => {
-                report::progress(&format!(
-                    "warning: the ledger could not be written: {unrecorded:#}"
-                ));
-                Ok(())
-            }
-        }
     }
 
     /// Whether an earlier process of this operation has done a step.
@@ -505,38 +362,4 @@ impl Operation {
             critical: false,
         });
     }
-}
-
-/// An operation of the ledger.
-pub fn find<'a>(state: &'a LedgerState, environment: &str, id: &OperationId) -> Result<&'a LedgerOperation> {
-    let known = state.operations.iter().find(|known| known.id == *id);
-    known.ok_or_else(|| errors::unknown_operation(environment, id).into())
-}
-
-/// A deploy is not resumed as a rollback, nor the other way round.
-pub fn refuse_other_kind(recorded: &LedgerOperation, kind: &str) -> Result<()> {
-    let (id, its) = (&recorded.id, &recorded.started.kind);
-    if its == kind {
-        return Ok(());
-    }
-    Err(errors::other_kind(id, its, kind).into())
-}
-
-/// The steps that are done, from the ledger and, where this machine has it, the journal: its last step may not have
-/// reached the ledger.
-fn facts_of(recorded: &LedgerOperation, journal: Vec<Entry>) -> BTreeMap<String, Value> {
-    let mut facts: BTreeMap<String, Value> = recorded
-        .steps
-        .iter()
-        .map(|step| (step.name.clone(), step.facts.clone()))
-        .collect();
-    for entry in journal {
-        if let Entry::Done {
-            step, facts: done, ..
-        } = entry
-        {
-            facts.insert(step, done);
-        }
-    }
-    facts
 }

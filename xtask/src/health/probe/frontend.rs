@@ -1,7 +1,7 @@
 //! The page as a browser loads it: the document, then every asset that it names, side by side.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use regex::Regex;
@@ -138,7 +138,7 @@ impl FrontendProbe {
                 });
             }
         });
-        let mut loaded = loaded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = sync::into_inner(loaded);
         // Which of several broken assets is named must not depend on which answered first.
         loaded.sort_by(|a, b| a.address.cmp(&b.address));
         loaded
