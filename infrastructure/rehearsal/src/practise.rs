@@ -57,6 +57,7 @@ pub fn practise(setting: Setting, format: Format, env: &TestEnv) -> Result<()> {
         shell: env.write_shell()?,
     };
     report::emit(format, "practice/1", &practice, || practice.text())?;
+    let _of_the_person = report::question();
     let began = Instant::now();
     while !interrupted() && began.elapsed() < LIMIT {
         std::thread::sleep(POLL);

@@ -2,9 +2,9 @@
 
 pub(super) mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use text::{plan_text, print_plan, print_result};
@@ -20,10 +20,12 @@ use crate::release::break_glass;
 use crate::release::releases::Releases;
 use crate::release::rollback::plan::offered;
 use crate::release::rollback::{
-    self, CheckedPlan, KIND, RequiredHealth, RollbackEstimate, RollbackTarget, RolledBack,
+    self, CheckedPlan, KIND, PlannedRollback, RequiredHealth, RollbackEstimate, RollbackTarget, RolledBack,
 };
 use crate::report;
 use crate::restore::{DataCapacity, LossDetail, LossPreview};
+
+const PLAN_SCHEMA: &str = "rollback-plan/1";
 
 /// The end of `--help`.
 pub const AFTER_HELP: &str = "\
@@ -69,7 +71,10 @@ pub struct Args {
     /// --planned none]
     #[arg(long, value_enum, conflicts_with_all = ["resume", "undo"])]
     delta: Option<LossDetail>,
-    /// Only as planned before: a file of what --plan --format json printed. Refused where anything of it has changed since
+    /// With --plan: also write it to this file as JSON, for --planned in another job
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    plan_file: Option<PathBuf>,
+    /// Only as planned before: the file of --plan-file, or of what --plan --format json printed. Refused where anything of it has changed since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "resume", "undo"])]
     planned: Option<PathBuf>,
     /// Show what would be done, what would be lost, and every problem; change nothing
@@ -158,14 +163,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     };
     let mut planned = rollback::plan(ctx, &target)?;
     if args.plan {
-        report::step_output("plan", &serde_json::to_string(&CheckedPlan::of(&planned)?)?)?;
-        let preview = RollbackPreview {
-            checked: CheckedPlan::of(&planned)?,
-            loss: planned.loss.as_ref(),
-            estimate: &planned.estimate,
-            capacity: planned.capacity.as_ref(),
-        };
-        return report::emit(ctx.format, "rollback-plan/1", &preview, || plan_text(&planned));
+        return show_plan(ctx, &planned, args.plan_file.as_deref());
     }
     if let Some(file) = &args.planned {
         rollback::keep_to(&mut planned, file)?;
@@ -179,6 +177,22 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return print_prepared(ctx, KIND, &rollback::prepare(ctx, &planned, &reason)?);
     }
     finish(ctx, args, &rollback::start(ctx, &planned, &reason)?)
+}
+
+/// Prints the plan. A file of it is for another job: an output of the job would not do, because GitHub leaves one out that
+/// has the letters of any secret ("Skip output 'plan' since it may contain secret", actions/runner, `JobExtension.cs`).
+fn show_plan(ctx: &Context, planned: &PlannedRollback, file: Option<&Path>) -> Result<()> {
+    let preview = RollbackPreview {
+        checked: CheckedPlan::of(planned)?,
+        loss: planned.loss.as_ref(),
+        estimate: &planned.estimate,
+        capacity: planned.capacity.as_ref(),
+    };
+    if let Some(file) = file {
+        let text = report::to_json(PLAN_SCHEMA, &preview)?;
+        std::fs::write(file, text).with_context(|| format!("cannot write the plan to {}", file.display()))?;
+    }
+    report::emit(ctx.format, PLAN_SCHEMA, &preview, || plan_text(planned))
 }
 
 /// The remote's place is taken by a copy where the glass is broken.

@@ -19,6 +19,8 @@ static STATE: Mutex<Option<State>> = Mutex::new(None);
 #[derive(Debug)]
 struct State {
     last_line: Instant,
+    /// When the last line was printed that is not of this file.
+    last_news: Instant,
     /// Commands that run, the oldest first.
     running: Vec<(u64, String, Instant)>,
     /// Questions to a person: their answer may take its time.
@@ -57,13 +59,13 @@ impl Drop for Question {
     fn drop(&mut self) {
         change(|state| {
             state.questions -= 1;
-            state.last_line = Instant::now();
+            state.printed_at(Instant::now());
         });
     }
 }
 
 pub(super) fn line_printed() {
-    change(|state| state.last_line = Instant::now());
+    change(|state| state.printed_at(Instant::now()));
 }
 
 fn change(change: impl FnOnce(&mut State)) {
@@ -78,31 +80,43 @@ pub fn watch_silence() {
     if state.is_some() {
         return;
     }
-    *state = Some(State {
-        last_line: Instant::now(),
-        running: Vec::new(),
-        questions: 0,
-    });
+    *state = Some(State::new(Instant::now()));
     drop(state);
     std::thread::spawn(|| {
         loop {
             std::thread::sleep(POLL);
-            let line = lock(&STATE).as_ref().and_then(|state| state.line(Instant::now()));
-            if let Some(line) = line.filter(|_| !ticker::is_shown()) {
+            let due = lock(&STATE)
+                .as_ref()
+                .and_then(|state| Some((state.line(Instant::now())?, state.last_news)));
+            if let Some((line, last_news)) = due.filter(|_| !ticker::is_shown()) {
                 progress(&line);
+                change(|state| state.last_news = last_news);
             }
         }
     });
 }
 
 impl State {
+    fn new(now: Instant) -> Self {
+        Self {
+            last_line: now,
+            last_news: now,
+            running: Vec::new(),
+            questions: 0,
+        }
+    }
+
+    fn printed_at(&mut self, now: Instant) {
+        (self.last_line, self.last_news) = (now, now);
+    }
+
     /// The line that is due.
     fn line(&self, now: Instant) -> Option<String> {
         if self.questions > 0 || now.duration_since(self.last_line) < LIMIT {
             return None;
         }
         let Some((_, command, since)) = self.running.first() else {
-            let seconds = now.duration_since(self.last_line).as_secs();
+            let seconds = now.duration_since(self.last_news).as_secs();
             return Some(format!("  still working: no news for {seconds} s"));
         };
         let shown = shortened(command, SHOWN_CHARS);
@@ -119,16 +133,19 @@ mod tests {
     fn what_is_waited_for_is_named_before_ten_seconds_of_silence() {
         let began = Instant::now();
         let after = |seconds: u64| began + Duration::from_secs(seconds);
-        let mut state = State {
-            last_line: began,
-            running: Vec::new(),
-            questions: 0,
-        };
+        let mut state = State::new(began);
         assert_eq!(state.line(after(9)), None);
         assert_eq!(
             state.line(after(10)).unwrap(),
             "  still working: no news for 10 s"
         );
+        state.last_line = after(10);
+        assert_eq!(
+            state.line(after(20)).unwrap(),
+            "  still working: no news for 20 s",
+            "the line above is no news"
+        );
+        state.printed_at(began);
         state
             .running
             .push((1, format!("railway api {}", "x".repeat(90)), after(2)));

@@ -31,7 +31,12 @@ with zipfile.ZipFile(memory, "w") as archive:
             full = os.path.join(folder, one)
             archive.write(full, os.path.relpath(full, path))
     assert archive.namelist(), "no files found at " + path
+# As the service: a name stays taken for the run, in every attempt.
+taken = file + ".run-" + os.environ["GITHUB_RUN_ID"]
+if os.path.exists(taken) and os.environ["OVERWRITE"] != "true":
+    sys.exit("Failed to CreateArtifact: (409) Conflict: an artifact with this name already exists on the workflow run")
 os.makedirs(kept, exist_ok=True)
+open(taken, "w").close()
 with open(file, "wb") as out:
     out.write(memory.getvalue())
 body = {"name": name, "run": int(os.environ["GITHUB_RUN_ID"]), "zip": base64.b64encode(memory.getvalue()).decode()}
@@ -88,12 +93,12 @@ fn stubs(folder: &Path) -> Vec<String> {
     std::fs::write(folder.join("artifacts.py"), ARTIFACTS).unwrap();
     let composite = |step: &str, outputs: &str| {
         format!(
-            "name: stub\ninputs: {{name: {{}}, path: {{}}, key: {{}}}}\n{outputs}runs:\n  using: composite\n  steps:\n{step}"
+            "name: stub\ninputs: {{name: {{}}, path: {{}}, key: {{}}, overwrite: {{}}}}\n{outputs}runs:\n  using: composite\n  steps:\n{step}"
         )
     };
     let artifact = |what: &str| {
         format!(
-            "    - shell: bash\n      env:\n        NAME: ${{{{ inputs.name }}}}\n        WHERE: ${{{{ inputs.path }}}}\n      run: python3 \"$STUBS/artifacts.py\" {what}\n"
+            "    - shell: bash\n      env:\n        NAME: ${{{{ inputs.name }}}}\n        WHERE: ${{{{ inputs.path }}}}\n        OVERWRITE: ${{{{ inputs.overwrite }}}}\n      run: python3 \"$STUBS/artifacts.py\" {what}\n"
         )
     };
     let restore = "    - id: found\n      shell: bash\n      run: |\n        mkdir -p target/release ~/.cache/cargo-xtask\n        \
