@@ -395,12 +395,15 @@ pub struct WorkflowsConfig {
     /// The action that puts it on PATH: a folder of the repository (`./…`), which builds it, or
     /// `owner/repository/folder@commit`, which downloads it.
     pub setup: String,
+    /// Labels of the machine for the jobs that reach the database: one of one's own has a fixed address, which a firewall can name.
+    pub runs_on: Vec<String>,
 }
 
 impl Default for WorkflowsConfig {
     fn default() -> Self {
         Self {
             setup: "./.github/actions/xtask".into(),
+            runs_on: vec!["ubuntu-latest".into()],
         }
     }
 }

@@ -112,6 +112,14 @@ impl Rules<'_> {
             &["workflows", "setup"],
             message,
         );
+        let labels = &config.workflows.runs_on;
+        let is_label =
+            |label: &String| !label.is_empty() && label.chars().all(is_plain) && !label.contains('/');
+        self.require(
+            !labels.is_empty() && labels.iter().all(is_label),
+            &["workflows", "runs_on"],
+            "are labels of a runner, of letters, digits, `-`, `_` and `.`",
+        );
         for (key, name) in [("remote", &config.git.remote), ("branch", &config.git.branch)] {
             self.require(is_reference(name), &["git", key], "is no name that git takes");
         }

@@ -1,5 +1,5 @@
-//! Why a server cannot be used although its port answers: it has TLS and the connection string has not, or the reverse; or no
-//! member of its replica set is the primary. The driver waits, and then describes what it tried.
+//! Why a server cannot be used although its port answers: it has TLS and the connection string has not, or the reverse; it does
+//! not take the address of this machine; or no member of its replica set is the primary. The driver waits, and then describes what it tried.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -15,8 +15,15 @@ use crate::error::catalogue::database as errors;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// So many members are asked: one that answers is enough.
 const MEMBERS: usize = 3;
-/// What the driver calls a replica set of which no member is the primary.
+/// What the driver calls a replica set of which no member is the primary, and one of which it has reached no member: it has
+/// read the set's name in the connection string, or in the DNS.
 const NO_PRIMARY: &str = "ReplicaSetNoPrimary";
+/// What it writes for a member that has answered, whatever it is.
+const MEMBER: &str = "Type: RS";
+/// Alert 80 of TLS: how Atlas ends the handshake with an address that is not on the project's list (`mongodb-js/vscode` 600).
+const ALERT: &str = "received fatal alert: InternalError";
+/// The domain of every cluster of Atlas.
+const ATLAS: &str = ".mongodb.net";
 /// `OP_MSG`.
 const COMMAND: i32 = 2013;
 const HEADER_BYTES: usize = 16;
@@ -45,8 +52,14 @@ pub(super) fn why(host: &str, members: &[ServerAddress], with_tls: bool, error: 
         Some(Protection::Tls) if !with_tls => return errors::server_with_tls(host),
         _ => {}
     }
-    if cause.contains(NO_PRIMARY) {
+    if cause.contains(ALERT) {
+        return errors::address_refused(host);
+    }
+    if cause.contains(NO_PRIMARY) && cause.contains(MEMBER) {
         return errors::no_primary(host, cause);
+    }
+    if host.contains(ATLAS) {
+        return errors::no_atlas_server(host, cause);
     }
     errors::no_server(host, cause)
 }
@@ -106,6 +119,8 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+    use crate::database::Live;
+    use crate::secret::Secret;
 
     /// A server that answers whatever comes with these bytes.
     fn server(answer: &'static [u8]) -> ServerAddress {
@@ -121,6 +136,14 @@ mod tests {
         ServerAddress::Tcp {
             host: "127.0.0.1".into(),
             port: Some(port),
+        }
+    }
+
+    fn server_that_is_gone() -> ServerAddress {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        ServerAddress::Tcp {
+            host: "127.0.0.1".into(),
+            port: Some(listener.local_addr().unwrap().port()),
         }
     }
 
@@ -144,19 +167,32 @@ mod tests {
         ] {
             assert_eq!(code(std::slice::from_ref(member), with_tls, timeout), expected);
         }
-        let gone = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let gone = ServerAddress::Tcp {
-            host: "127.0.0.1".into(),
-            port: Some(gone),
-        };
+        let gone = server_that_is_gone();
         assert_eq!(code(&[gone.clone(), tls], false, timeout), "server_with_tls");
-        let topology =
-            "Server selection timeout: No available servers. Topology: { Type: ReplicaSetNoPrimary }";
+        let topology = "No available servers. Topology: { Type: ReplicaSetNoPrimary, Servers: [ { Type: RSSecondary } ] }";
         assert_eq!(code(&[gone], false, topology), "no_primary");
+        let atlas = why("a-00.x.mongodb.net:27017", &[], true, &anyhow!("{timeout}"));
+        assert_eq!(atlas.code, Some("no_atlas_server"));
+    }
+
+    /// The driver itself, against a member that nobody could reach or that ends each handshake: what Atlas does where the
+    /// address is not on the project's list. It takes every member of the set for unknown then.
+    #[test]
+    fn a_member_that_nobody_reaches_is_not_called_a_set_without_a_primary() {
+        let refused = server(&[0x15, 3, 3, 0, 2, 2, 80]);
+        let gone = server_that_is_gone();
+        for (member, tls, expected) in [
+            (&refused, true, "address_refused"),
+            (&gone, true, "no_server"),
+            (&gone, false, "no_server"),
+        ] {
+            let uri = format!(
+                "mongodb://{member}/?replicaSet=atlas-1&tls={tls}&serverSelectionTimeoutMS=1500&connectTimeoutMS=1000"
+            );
+            let error = Live::connect(&Secret::new(&uri), "shop").unwrap_err();
+            let found = error.downcast_ref::<CliError>().and_then(|error| error.code);
+            assert_eq!(found, Some(expected), "{error:#}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::exec::{Exec, Finished, OF_GITHUB};
 use crate::wait;
 
 pub use issues::OpenIssue;
-pub use runs::{RunReview, WorkflowRun};
+pub use runs::{RunReview, WorkflowFile, WorkflowRun};
 pub use settings::{ArtifactRetention, Protection, RepositoryPage, Ruleset};
 
 const QUERY_DEADLINE: Duration = Duration::from_mins(1);

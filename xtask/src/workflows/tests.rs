@@ -199,6 +199,29 @@ fn workflows_install_rclone_where_a_storage_needs_it() {
     );
 }
 
+/// Atlas takes only addresses of its list, and machines of GitHub have another one each time.
+#[test]
+fn each_job_that_reaches_the_database_runs_where_pipeline_toml_says() {
+    let mut config = config("");
+    for (labels, expected) in [
+        (vec!["ubuntu-latest"], json!("ubuntu-latest")),
+        (vec!["self-hosted", "on"], json!(["self-hosted", "on"])),
+    ] {
+        config.workflows.runs_on = labels.into_iter().map(str::to_owned).collect();
+        for workflow in generate(&config, &[]).unwrap() {
+            for (name, job) in meaning(&workflow.text).unwrap()["jobs"].as_object().unwrap() {
+                let reaches = job.to_string().contains("secrets.PROD_MONGODB_URI");
+                let machine = if reaches {
+                    &expected
+                } else {
+                    &json!("ubuntu-latest")
+                };
+                assert_eq!(&job["runs-on"], machine, "{} {name}", workflow.path);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_plan_is_made_by_a_job_that_sees_drafts_where_backups_are_in_them() {
     let contents = |config: &Config| {

@@ -52,6 +52,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     let mut values = TemplateValues::default();
     let words = &mut values.words;
     words.insert("branch", scalar(&config.git.branch));
+    words.insert("runs_on", one_or_list(&config.workflows.runs_on));
     words.insert("environment", scalar(name));
     words.insert("environment_name", name.clone());
     words.insert("tag_prefix", environment.tag_prefix.clone());
@@ -272,6 +273,14 @@ fn scalar(text: &str) -> String {
             .all(|c| c.is_ascii_alphanumeric() || "-_/".contains(c))
         && !NOT_TEXT.contains(&text.to_ascii_lowercase().as_str());
     if is_plain { text.to_owned() } else { quoted(text) }
+}
+
+fn one_or_list(texts: &[String]) -> String {
+    let items: Vec<String> = texts.iter().map(|text| scalar(text)).collect();
+    match items.as_slice() {
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    }
 }
 
 fn quoted(text: &str) -> String {

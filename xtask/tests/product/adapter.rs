@@ -264,6 +264,17 @@ fn the_conformance_check_asks_what_can_be_asked_and_finds_programs_that_do_not_k
     let checked = team.xtask(&["doctor", "--adapter", "api"]);
     assert!(checked.status.success(), "{}", told(&checked));
     assert_eq!(team.xtask(&["doctor", "--adapter", "web"]).status.code(), Some(2));
+    let page = told(&team.xtask(&["doctor"]));
+    for unused in [
+        "railway: ",
+        "vercel: ",
+        "mongodump: ",
+        "gh: ",
+        "last verified backup",
+        "last drill",
+    ] {
+        assert!(!page.contains(unused), "{unused} is of no use here: {page}");
+    }
 
     let cases = [
         ("print('{\"deployments\":[]}')", "missing field `serves`"),

@@ -15,7 +15,7 @@ const PARTS: &[&[(&str, &str)]] = &[
         ("source", ""),
         (
             "released",
-            "[workflows]\nsetup = \"owner/tool/setup-action@08c6903cd8c0fde910a37f88322edcfb5dd907a8\"\n",
+            "[workflows]\nsetup = \"owner/tool/setup-action@08c6903cd8c0fde910a37f88322edcfb5dd907a8\"\nruns_on = [\"self-hosted\", \"linux\"]\n",
         ),
     ],
     &[

@@ -246,15 +246,22 @@ fn no_secret_is_written_anywhere_and_none_is_in_a_process_list() {
         &format!("ok       images: Railway keeps those of the releases back to {tag} "),
         "ok       clock: ",
         "ok       last verified backup: ",
+        "warning  last drill: none is recorded\n         fix: cargo xtask backup drill --record",
         "ok       secrets: all are set here",
     ] {
         assert!(doctor.stdout.contains(wanted), "{wanted}: {}", doctor.stdout);
     }
+    assert_eq!(run("drill", &["backup", "drill", "--record"]).code, Some(0));
     let back = run("rollback", &["rollback", tag, "--reason", "prices are missing"]);
     assert_eq!(back.code, Some(0), "{}", said(&back));
     let doctor = run("doctor-after", &["doctor"]);
     let kept = "collections are kept beside the live ones for an undo";
     assert!(doctor.stdout.contains(kept), "{}", doctor.stdout);
+    assert!(
+        doctor.stdout.contains("ok       last drill: "),
+        "{}",
+        doctor.stdout
+    );
     // What fails says most: a platform that repeats our request in its error.
     let fault = json!({"id": "x", "platform": "railway", "operation": "*", "kind": "status", "status": 500, "times": 0});
     env.control("/faults", &fault).unwrap();

@@ -1,6 +1,6 @@
 //! GitHub: protection of the gate, settings, and the clock.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use chrono::{TimeDelta, Utc};
 
 use super::Line;
@@ -10,6 +10,7 @@ use crate::report::one_line;
 use crate::setup::protection;
 use crate::setup::settings::{self, SettingChange};
 use crate::tools::gh::GitHub;
+use crate::workflows::{TEMPLATES, WORKFLOWS_DIR};
 
 const FIX: &str = "cargo xtask setup";
 /// The ledger's leases and the age of approvals compare the clocks of different machines.
@@ -57,8 +58,69 @@ fn check(ctx: &Context) -> Result<Vec<Line>> {
     if ctx.config.approval.rollback.is_some() {
         lines.extend(reviews(&github));
     }
+    lines.extend(workflows(&github));
+    lines.extend(default_branch(ctx, &github)?);
     lines.push(clock(&github)?);
     Ok(lines)
+}
+
+/// Workflows that GitHub does not run any more. In a public repository where nothing happened for 60 days it ends schedules
+/// by itself (Actions "disabling and enabling a workflow"): then no drill is made, and nobody is notified.
+fn workflows(github: &GitHub) -> Vec<Line> {
+    let is_own = |path: &str| {
+        let file = path
+            .strip_prefix(WORKFLOWS_DIR)
+            .map(|path| path.trim_start_matches('/'));
+        file.filter(|file| TEMPLATES.iter().any(|(name, _)| name == file))
+            .map(str::to_owned)
+    };
+    let found = match github.workflows() {
+        Ok(found) => found,
+        Err(error) => {
+            return vec![Line::warning(
+                "workflows",
+                format!("{error:#}"),
+                "give the token `actions: read`",
+            )];
+        }
+    };
+    let ended = found.iter().filter(|workflow| !workflow.is_active());
+    let lines = ended.filter_map(|workflow| {
+        let file = is_own(&workflow.path)?;
+        Some(Line::problem(
+            "workflows",
+            format!("GitHub does not run {file} ({})", one_line(&workflow.state)),
+            format!("gh workflow enable {file}"),
+        ))
+    });
+    lines.collect()
+}
+
+/// Where releases come from another branch than the default one: GitHub starts by hand only what the default branch has
+/// ("Events that trigger workflows", `workflow_dispatch`), and runs schedules there.
+fn default_branch(ctx: &Context, github: &GitHub) -> Result<Option<Line>> {
+    const ROLLBACK: &str = "production-rollback.yml";
+    const SUBJECT: &str = "default branch";
+    let branch = &ctx.config.git.branch;
+    let page = github.page()?.context("GitHub has no such repository")?;
+    let default = one_line(&page.default_branch);
+    if default == *branch {
+        return Ok(None);
+    }
+    if github.has_file(&format!("{WORKFLOWS_DIR}/{ROLLBACK}"))? {
+        return Ok(Some(Line::warning(
+            SUBJECT,
+            format!(
+                "schedules run as {default} has them, and releases come from {branch}: the drill needs its environment there"
+            ),
+            format!("let {default} use the environments too, or make {branch} the default branch on GitHub"),
+        )));
+    }
+    Ok(Some(Line::problem(
+        SUBJECT,
+        format!("it is {default}, which has no {ROLLBACK}: GitHub starts no rollback by hand, and no drill"),
+        format!("make {branch} the default branch on GitHub, or merge the workflows into {default} too"),
+    )))
 }
 
 /// Rollbacks of critical urgency that nobody has reviewed yet.

@@ -6,29 +6,49 @@ use super::Line;
 use crate::backup::encryption;
 use crate::config::Unencrypted;
 use crate::context::Context;
+use crate::domain::status_record::StatusResult;
 use crate::operation::ledger::Ledger;
+use crate::operation::status_records;
 use crate::release::releases::Releases;
 use crate::report;
 use crate::setup;
 use crate::tools::git::Git;
 use crate::workflows::{GUIDE_BLANK, GUIDE_FILE};
 
-/// What the commands run, and how it comes onto a machine.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("git", "install git"),
-    ("gh", "install GitHub's gh"),
-    ("railway", "cargo install railwayapp --locked"),
-    ("vercel", "npm install --global vercel"),
-    ("mongodump", "cargo xtask tools"),
-    ("mongorestore", "cargo xtask tools"),
-];
-/// The same for storages that pipeline.toml has.
-const PROGRAMS_OF_STORAGES: &[(&str, &str)] = &[
-    ("az", "install the package azure-cli"),
-    ("rclone", "install the package rclone"),
+/// A program that commands run, how it comes onto a machine, and whether pipeline.toml needs it.
+type Program = (&'static str, &'static str, fn(&Context) -> bool);
+
+const PROGRAMS: &[Program] = &[
+    ("git", "install git", |_| true),
+    ("gh", "install GitHub's gh", |ctx| ctx.config.github.is_some()),
+    ("railway", "cargo install railwayapp --locked", |ctx| {
+        let tunnel = ctx.env().mongodb.iter().any(|mongodb| mongodb.tunnel().is_some());
+        tunnel
+            || ctx
+                .env()
+                .backends
+                .iter()
+                .any(|backend| backend.railway().is_some())
+    }),
+    ("vercel", "npm install --global vercel", |ctx| {
+        ctx.env()
+            .frontends
+            .iter()
+            .any(|frontend| frontend.vercel().is_some())
+    }),
+    ("mongodump", "cargo xtask tools", has_database),
+    ("mongorestore", "cargo xtask tools", has_database),
+    ("az", "install the package azure-cli", |ctx| {
+        has_storage(ctx, "az")
+    }),
+    ("rclone", "install the package rclone", |ctx| {
+        has_storage(ctx, "rclone")
+    }),
 ];
 /// A backup older than this deserves a word.
 const OLD_BACKUP: TimeDelta = TimeDelta::days(8);
+/// A drill is made each week: after this time two are missing.
+const OLD_DRILL: TimeDelta = TimeDelta::days(15);
 /// Free room that a warning starts at.
 const LITTLE_ROOM_BYTES: u64 = 2_000_000_000;
 
@@ -96,15 +116,19 @@ fn guide(ctx: &Context) -> Option<Line> {
     })
 }
 
+fn has_database(ctx: &Context) -> bool {
+    ctx.env().mongodb.is_some()
+}
+
+fn has_storage(ctx: &Context, program: &str) -> bool {
+    let mut storages = ctx.config.backup.storage.iter();
+    storages.any(|storage| storage.program() == Some(program))
+}
+
 pub(super) fn tools(ctx: &Context) -> Vec<Line> {
-    let storages = &ctx.config.backup.storage;
-    let of_storages = PROGRAMS_OF_STORAGES
-        .iter()
-        .filter(|(name, _)| storages.iter().any(|storage| storage.program() == Some(name)));
-    PROGRAMS
-        .iter()
-        .chain(of_storages)
-        .map(|(name, install)| match which::which(name) {
+    let needed = PROGRAMS.iter().filter(|(_, _, is_needed)| is_needed(ctx));
+    needed
+        .map(|(name, install, _)| match which::which(name) {
             Ok(path) => Line::ok(*name, path.display().to_string()),
             Err(_) => Line::problem(*name, "not on PATH", *install),
         })
@@ -233,6 +257,9 @@ fn room(ctx: &Context) -> Option<Line> {
 }
 
 pub(super) fn backups(ctx: &Context) -> Vec<Line> {
+    if !has_database(ctx) {
+        return Vec::new();
+    }
     let all = match crate::backup::list(ctx) {
         Ok(all) => all,
         Err(error) => {
@@ -248,7 +275,7 @@ pub(super) fn backups(ctx: &Context) -> Vec<Line> {
         .filter(|one| one.environment == ctx.env_name)
         .filter_map(|one| Some((one, one.verified?)))
         .max_by_key(|(one, _)| one.timestamp);
-    vec![match verified {
+    let last = match verified {
         None => Line::warning("last verified backup", "none", "cargo xtask backup"),
         Some((one, _)) if Utc::now() - one.timestamp > OLD_BACKUP => Line::warning(
             "last verified backup",
@@ -260,5 +287,33 @@ pub(super) fn backups(ctx: &Context) -> Vec<Line> {
             "cargo xtask backup",
         ),
         Some((one, _)) => Line::ok("last verified backup", one.id.clone()),
-    }]
+    };
+    vec![last, last_drill(ctx)]
+}
+
+/// Whether a backup was restored and compared lately: one that nobody ever restored is a hope.
+fn last_drill(ctx: &Context) -> Line {
+    const DRILL: &str = "cargo xtask backup drill --record";
+    let subject = "last drill";
+    let records = match status_records::read(ctx) {
+        Ok(records) => records,
+        Err(error) => return Line::error(subject, &error, "check the git remote and its credentials"),
+    };
+    let drills = records.iter().filter_map(|record| match &record.result {
+        StatusResult::Drill { backup, good, .. } => Some((record.at, backup, *good)),
+        StatusResult::Health { .. } => None,
+    });
+    match drills.max_by_key(|(at, ..)| *at) {
+        None => Line::warning(subject, "none is recorded", DRILL),
+        Some((_, backup, false)) => Line::problem(
+            subject,
+            format!("what was restored of {backup} is not what was backed up"),
+            "take a new backup and drill again; if it fails again, do not deploy",
+        ),
+        Some((at, backup, true)) if Utc::now() - at > OLD_DRILL => {
+            let days = (Utc::now() - at).num_days();
+            Line::warning(subject, format!("{backup}, {days} days ago"), DRILL)
+        }
+        Some((at, backup, true)) => Line::ok(subject, format!("{backup}, on {}", at.format("%F"))),
+    }
 }

@@ -62,6 +62,11 @@ const CASES: &[(&str, &str)] = &[
         "setup = \"./.github/actions/xtask\"",
         "setup = \"owner/tool@v1\\n      - run: id\"",
     ),
+    ("setup = \"./.github/actions/xtask\"", "runs_on = []"),
+    (
+        "setup = \"./.github/actions/xtask\"",
+        "runs_on = [\"${{ inputs.x }}\"]",
+    ),
     (
         "environments = [\"production-approval-1\"",
         "environments = [\"${{ github.actor }}\"",

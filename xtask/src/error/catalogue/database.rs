@@ -11,6 +11,18 @@ catalogue! {
         live "nothing was changed",
         next "check the connection string's host, user and network access, and run the command again";
 
+    /// A cluster of Atlas was not reached: it is paused, or drops what comes from an address that is not on its list.
+    no_atlas_server(host, cause) Failed
+        "no MongoDB server answers at {host}: {cause}",
+        live "nothing was changed",
+        next "check in Atlas that the cluster is not paused and that Network Access lists the address of this machine, and run the command again";
+
+    /// The server ends the TLS handshake, as Atlas does with an address that is not on its list.
+    address_refused(host) Failed
+        "the MongoDB server at {host} ends the TLS handshake: Atlas does so where the address of this machine is not on the project's access list",
+        live "nothing was changed",
+        next "add the address under Network Access in Atlas, and run the command again (a machine of GitHub has another one each time: docs/SETUP.md)";
+
     /// The variable with the limit for a silent server holds something else.
     silence_invalid(variable) Usage
         "{variable} is not a number of seconds greater than 0",

@@ -33,6 +33,20 @@ impl WorkflowRun {
     }
 }
 
+/// A file of the default branch that GitHub runs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct WorkflowFile {
+    pub path: String,
+    /// `active`, or why GitHub does not run it: `disabled_manually`, `disabled_inactivity`.
+    pub state: String,
+}
+
+impl WorkflowFile {
+    pub fn is_active(&self) -> bool {
+        self.state == "active"
+    }
+}
+
 /// One review of a waiting job. GitHub gives no time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RunReview {
@@ -76,7 +90,18 @@ struct Runs {
     workflow_runs: Vec<WorkflowRun>,
 }
 
+#[derive(Deserialize)]
+struct Workflows {
+    workflows: Vec<WorkflowFile>,
+}
+
 impl GitHub {
+    /// The workflows of the default branch.
+    pub fn workflows(&self) -> Result<Vec<WorkflowFile>> {
+        let pages: Vec<Workflows> = self.pages("actions/workflows?per_page=100")?;
+        Ok(pages.into_iter().flat_map(|page| page.workflows).collect())
+    }
+
     pub fn run(&self, id: u64) -> Result<WorkflowRun> {
         self.get(&format!("actions/runs/{id}"))?
             .with_context(|| format!("GitHub has no workflow run {id}"))

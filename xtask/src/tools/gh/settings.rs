@@ -122,6 +122,12 @@ impl GitHub {
         self.get("")
     }
 
+    /// Whether a file is on the default branch.
+    pub fn has_file(&self, path: &str) -> Result<bool> {
+        let found: Option<serde::de::IgnoredAny> = self.get(&format!("contents/{path}"))?;
+        Ok(found.is_some())
+    }
+
     pub fn is_private(&self) -> Result<bool> {
         let repository: Option<Repository> = self.get("")?;
         Ok(repository

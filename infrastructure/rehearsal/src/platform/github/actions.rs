@@ -17,6 +17,10 @@ pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("GET /repos/{owner}/{repo}/actions/runs", GitHub::list_runs),
     ("GET /repos/{owner}/{repo}/actions/runs/{run}", GitHub::run),
     (
+        "GET /repos/{owner}/{repo}/actions/workflows",
+        GitHub::list_workflows,
+    ),
+    (
         "GET /repos/{owner}/{repo}/actions/workflows/{workflow}",
         GitHub::workflow,
     ),
@@ -211,6 +215,29 @@ impl GitHub {
 
     #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
     #[expect(clippy::unused_self, reason = "an endpoint like the others")]
+    /// The workflows of the default branch. `disabled_inactivity` is what GitHub makes of a schedule in a public repository
+    /// where nothing happened for 60 days.
+    fn list_workflows(&self, request: &Request, _: &Captures) -> Result<Response> {
+        let state = self.state();
+        let files = state.default_branch.workflows.iter();
+        let workflows: Vec<Value> = files
+            .map(|file| {
+                let path = format!(".github/workflows/{file}");
+                let current = state.workflows.get(&path).map_or("active", String::as_str);
+                json!({"id": id_of(file), "name": file, "path": path, "state": current})
+            })
+            .collect();
+        Ok(counted(request, "workflows", &workflows))
+    }
+
+    pub(super) fn set_workflow(&self, body: &Value) -> Result<()> {
+        let text = |name: &str| body[name].as_str().map(str::to_owned);
+        let path = text("path").context("path is missing")?;
+        let state = text("state").context("state is missing")?;
+        self.state().workflows.insert(path, state);
+        Ok(())
+    }
+
     fn workflow(&self, _: &Request, captures: &Captures) -> Result<Response> {
         let path = ".github/workflows/production-deploy.yml";
         let id = captures[0].parse::<u64>().unwrap_or(1);

@@ -41,6 +41,9 @@ struct State {
     environments: BTreeMap<String, environments::Environment>,
     runs: BTreeMap<u64, actions::Run>,
     artifacts: Vec<actions::Artifact>,
+    default_branch: repository::DefaultBranch,
+    /// States of workflows by path; one without an entry is active.
+    workflows: BTreeMap<String, String>,
     releases: Vec<releases::Release>,
     secrets: BTreeMap<String, String>,
     rulesets: Vec<Value>,
@@ -234,6 +237,8 @@ impl GitHub {
             "runs" => self.set_run(body),
             "approvals" => self.approve(body),
             "artifacts" => self.add_artifact(body),
+            "workflows" => self.set_workflow(body),
+            "default-branch" => self.set_default_branch(body),
             "close-issue" => self.close_issue(body),
             other => bail!("there is no control github/{other}"),
         }

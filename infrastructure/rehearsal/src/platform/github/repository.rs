@@ -1,7 +1,8 @@
 //! The repository, its people, and its commits.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
+use xtask::workflows::TEMPLATES;
 
 use super::{Endpoint, GitHub, id_of, list, message, not_found, user_value};
 use crate::http::router::Captures;
@@ -25,7 +26,25 @@ pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
         GitHub::permission,
     ),
     ("GET /repos/{owner}/{repo}/commits/{commit}", GitHub::commit),
+    ("GET /repos/{owner}/{repo}/contents/{path*}", GitHub::contents),
 ];
+
+/// The branch that pages, schedules and "Run workflow" go by, and its workflows.
+#[derive(Debug, Clone)]
+pub(super) struct DefaultBranch {
+    name: String,
+    pub(super) workflows: Vec<String>,
+}
+
+impl Default for DefaultBranch {
+    fn default() -> Self {
+        let workflows = TEMPLATES.iter().map(|(file, _)| (*file).to_owned());
+        Self {
+            name: "main".into(),
+            workflows: workflows.collect(),
+        }
+    }
+}
 
 impl GitHub {
     /// Programs look here for what the token may do.
@@ -87,6 +106,40 @@ impl GitHub {
         ))
     }
 
+    pub(super) fn set_default_branch(&self, body: &Value) -> Result<()> {
+        let name = body["name"].as_str().context("name is missing")?.to_owned();
+        let workflows = body["workflows"].as_array().context("workflows is missing")?;
+        let workflows = workflows
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
+        self.state().default_branch = DefaultBranch { name, workflows };
+        Ok(())
+    }
+
+    /// A file of the default branch, of which only the workflows are known here.
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    fn contents(&self, request: &Request, captures: &Captures) -> Result<Response> {
+        if request.param("ref").is_some() {
+            return Ok(message(501, "not implemented"));
+        }
+        let file = captures[0].strip_prefix(".github/workflows/").unwrap_or_default();
+        if !self
+            .state()
+            .default_branch
+            .workflows
+            .iter()
+            .any(|known| known == file)
+        {
+            return Ok(not_found());
+        }
+        Ok(Response::json(
+            200,
+            &json!({"type": "file", "name": file, "path": captures[0]}),
+        ))
+    }
+
     #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
     fn repository(&self, _: &Request, _: &Captures) -> Result<Response> {
         let config = &self.config;
@@ -97,7 +150,7 @@ impl GitHub {
             &json!({
                 "id": id_of(&full_name), "node_id": "R_rehearsal", "name": config.repo, "full_name": full_name,
                 "owner": user_value(&config.owner), "private": config.private, "visibility": visibility,
-                "default_branch": "main", "archived": false, "disabled": false,
+                "default_branch": self.state().default_branch.name, "archived": false, "disabled": false,
                 "html_url": format!("https://github.com/{full_name}"),
                 "permissions": {"admin": true, "maintain": true, "push": true, "triage": true, "pull": true},
             }),

@@ -106,6 +106,42 @@ fn a_gate_with_holes_is_named() {
 }
 
 #[test]
+fn a_workflow_that_github_does_not_run_any_more_is_named() {
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    assert!(!env.said(&["doctor"]).1.contains("GitHub does not run"));
+    for (file, state) in [
+        ("restore-drill.yml", "disabled_inactivity"),
+        ("ci.yml", "disabled_manually"),
+    ] {
+        let path = format!(".github/workflows/{file}");
+        env.control("github/workflows", &json!({"path": path, "state": state}));
+    }
+    let (code, text) = env.said(&["doctor"]);
+    assert!(
+        code == 1
+            && text.contains("PROBLEM  workflows: GitHub does not run restore-drill.yml (disabled_inactivity)\n         fix: gh workflow enable restore-drill.yml"),
+        "{text}"
+    );
+    assert!(!text.contains("ci.yml"), "not of this program: {text}");
+}
+
+#[test]
+fn a_rollback_that_github_would_not_offer_is_named() {
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    assert!(!env.said(&["doctor"]).1.contains("default branch"));
+    let mut branch = json!({"name": "develop", "workflows": ["ci.yml"]});
+    env.control("github/default-branch", &branch);
+    let (code, text) = env.said(&["doctor"]);
+    let found = "PROBLEM  default branch: it is develop, which has no production-rollback.yml";
+    assert!(code == 1 && text.contains(found), "{text}");
+    branch["workflows"] = json!(["production-rollback.yml"]);
+    env.control("github/default-branch", &branch);
+    let (_, text) = env.said(&["doctor"]);
+    let found = "warning  default branch: schedules run as develop has them, and releases come from main";
+    assert!(text.contains(found), "{text}");
+}
+
+#[test]
 fn a_clock_that_is_wrong_is_named() {
     let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
     assert!(env.said(&["doctor"]).1.contains("ok       clock"));
