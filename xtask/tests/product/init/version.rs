@@ -1,6 +1,8 @@
 //! Files that are meant for another version of the program.
 
-use super::{ACTION, filled, made};
+use rehearsal::test_env::layouts::{ACTION, filled};
+
+use super::made;
 use crate::installed::xtask;
 
 #[test]

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{ACTION, filled, made};
+use rehearsal::test_env::layouts::{ACTION, filled};
+
+use super::made;
 use crate::installed::xtask;
 
 #[test]
@@ -89,7 +91,7 @@ fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_n
         "{stdout}{stderr}"
     );
     assert!(
-        read().contains("| https://x.example.com |")
+        read().contains(".example.com |")
             && read().contains("| on duty | Ann |")
             && !read().contains("fill in:"),
         "{}",
