@@ -201,6 +201,29 @@ fn a_job_gets_the_released_program_without_a_compiler_and_only_with_its_checksum
 }
 
 #[test]
+fn a_program_that_is_too_large_or_starts_too_slowly_is_not_packed() {
+    let job = Job::start();
+    let dist = job.path("dist").display().to_string();
+    let mark = "  chmod +x \"$1\"\n";
+    for (change, refusal) in [
+        ("  truncate -s 27M \"$1\"\n", "more than 26214400"),
+        (
+            "  sed -i '2i for ((i = 0; i < 40000; i++)); do :; done' \"$1\"\n",
+            "ms to start, more than 15",
+        ),
+    ] {
+        script(
+            &job.path("bin"),
+            "cargo",
+            &CARGO.replacen(mark, &format!("{change}{mark}"), 1),
+        );
+        let (passed, text) = job.run("pack.sh", &["x86_64-linux", "made-up", &dist]);
+        assert!(!passed && text.contains(refusal), "{text}");
+    }
+    assert_eq!(std::fs::read_dir(job.path("dist")).unwrap().count(), 0);
+}
+
+#[test]
 fn both_ways_to_install_have_the_same_pins() {
     let pin = |file: &str| {
         let text = std::fs::read_to_string(repository().join(file)).unwrap();
