@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use crate::config::{BLANK, Config};
 use crate::error::catalogue::setup as errors;
 use difference::{differences, kept_pins, meaning, unpinned};
-pub use earlier::{WorkflowVersions, versions, versions_between};
+pub use earlier::{EARLIER, WorkflowVersions, versions, versions_between};
 pub use guide::{GUIDE_BLANK, GUIDE_FILE, compare_guide, guide};
 use values::values;
 
@@ -101,7 +101,8 @@ pub fn generate(config: &Config, health_secrets: &[String]) -> Result<Vec<Workfl
     generate_from(TEMPLATES, config, health_secrets)
 }
 
-fn generate_from(
+/// The same from these templates.
+pub fn generate_from(
     templates: &[(&str, &str)],
     config: &Config,
     health_secrets: &[String],

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod git;
 pub mod github;
 pub mod history;
+pub mod layouts;
 mod midway;
 mod parts;
 pub mod platform;

@@ -140,7 +140,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         proposed.push(ProposedFile { path, state, text });
     }
     let found = keys.iter().filter(|key| key.value.is_some()).count();
-    let next = next(&keys, &facts.asked, has_workflows, args.pull_request);
+    let next = next(&root, args, goes_on, &keys, &facts.asked, has_workflows);
     let pull_request = if args.pull_request && stops.is_empty() {
         propose(&root, &facts, &mut proposed, &next, goes_on)?
     } else {
@@ -307,9 +307,17 @@ pub(super) fn write_ignored(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn next(keys: &[ProposedKey], asked: &[String], has_workflows: bool, is_pull_request: bool) -> Vec<String> {
+/// What a person does after it, in order.
+fn next(
+    root: &Path,
+    args: &Args,
+    goes_on: bool,
+    keys: &[ProposedKey],
+    asked: &[String],
+    has_workflows: bool,
+) -> Vec<String> {
     let mut next = Vec::new();
-    if is_pull_request {
+    if args.pull_request && goes_on {
         next.push(format!("git switch {}", pull_request::BRANCH));
     }
     let missing = keys.iter().filter(|key| key.value.is_none()).count();
@@ -321,11 +329,24 @@ fn next(keys: &[ProposedKey], asked: &[String], has_workflows: bool, is_pull_req
     };
     let is_left_out = asked.iter().any(|line| line.ends_with("files only"));
     if is_left_out && keys.iter().any(|key| is_of_platform(&key)) {
+        let remove = if goes_on {
+            format!("remove {PIPELINE_FILE} and {HEALTH_FILE}, ")
+        } else {
+            String::new()
+        };
         next.push(format!(
-            "railway login, vercel login, gh auth login; remove {PIPELINE_FILE} and {HEALTH_FILE}, and run init again: it asks the \
-             platforms for ids and addresses   (or leave this out)"
+            "railway login, vercel login, gh auth login; {remove}run init again: it asks the platforms for ids and addresses   (or \
+             leave this out)"
         ));
     }
+    if !goes_on {
+        next.push("cargo xtask init   (writes the files, and prints what follows)".to_owned());
+        return next;
+    }
+    next.push(format!(
+        "cargo xtask rehearse --repository {}   (in a clone of the program's repository; marks may be left)",
+        root.display()
+    ));
     if missing > 0 {
         next.push(format!(
             "fill in the {missing} marks `{BLANK} …>` of {PIPELINE_FILE} and {HEALTH_FILE}"

@@ -254,9 +254,9 @@ fn api_check(draft: &mut Draft, name: &str, address: &str, route: &Known, reads_
     draft.raw("retry = { for_s = 30 }");
     draft.section(&format!("check.{name}.http"));
     let path = |route: &String| format!("{address}/{}", route.trim_start_matches('/').replace('$', "$$"));
-    let url = Known {
-        value: route.value.as_ref().map(path),
-        origin: route.origin.clone(),
+    let url = match &route.value {
+        Some(route_found) => Known::found(&path(route_found), route.origin.as_str()),
+        None => Known::missing(format!("the health route, as {address}/health")),
     };
     draft.known("url", &url);
     draft.section(&format!("check.{name}.http.expect"));

@@ -140,7 +140,7 @@ fn automatic_deploys(tree: &SourceTree) -> Vec<Finding> {
         };
         found.push(Finding::warning(
             "git-deployments",
-            format!("no workflow deploys, and {files} do not turn deployments from git off: the platforms probably deploy each push"),
+            format!("no workflow deploys, and deployments from git are not turned off in {files}: the platforms probably deploy each push"),
             "disconnect the repository from the service on Railway and from the project on Vercel; `cargo xtask doctor` asks both",
         ));
     }

@@ -49,7 +49,7 @@ fn pattern(text: &str) -> Regex {
 /// The health route, from the surest source.
 pub fn health_route(tree: &SourceTree, dir: Option<&str>) -> Known {
     let Some(dir) = dir else {
-        return Known::missing("the health route of the backend");
+        return Known::missing("the health route");
     };
     let configured = [dir, ""]
         .into_iter()
@@ -70,7 +70,7 @@ pub fn health_route(tree: &SourceTree, dir: Option<&str>) -> Known {
         .filter(|(file, _)| super::tree::is_below(file, dir))
         .find_map(|(file, text)| Some((PROBE.captures(text)?[1].to_owned(), file)));
     probe.map_or_else(
-        || Known::missing("the health route of the backend"),
+        || Known::missing("the health route"),
         |(route, file)| Known::found(&route, file),
     )
 }

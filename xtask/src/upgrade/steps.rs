@@ -246,20 +246,20 @@ mod tests {
             "retention_days = 90",
             "# The auditors ask for it.\nretention_days = 400 # since May",
         );
-        let next: &[Step] = &[STEPS[0], STEPS[1], ("0.2", a_key_is_renamed), ("0.2", |_| Ok(()))];
+        let next: &[Step] = &[STEPS[0], STEPS[1], ("0.3", a_key_is_renamed), ("0.3", |_| Ok(()))];
         let to = |wanted, program, text: &str| apply_to((next, wanted, program), text, folder.path(), None);
-        let stepped = to("0.2", "0.2.3", &text).unwrap();
-        assert_eq!(stepped.from, "0.1");
+        let stepped = to("0.3", "0.3.3", &text).unwrap();
+        assert_eq!(stepped.from, "0.2");
         assert_eq!(
             (stepped.changes, stepped.by_hand),
             (
-                vec!["version = \"0.2\"".to_owned()],
+                vec!["version = \"0.3\"".to_owned()],
                 vec!["tell everybody".to_owned()]
             )
         );
         let expected = text
             .replace("retention_days = 400", "keep_days = 400")
-            .replace("version = \"0.1\"", "version = \"0.2\"");
+            .replace("version = \"0.2\"", "version = \"0.3\"");
         assert!(
             stepped
                 .text
@@ -271,9 +271,9 @@ mod tests {
                 .collect::<std::collections::BTreeSet<_>>()
         };
         assert_eq!(lines(&stepped.text), lines(&expected), "nothing else is another");
-        let again = to("0.2", "0.2.3", &stepped.text).unwrap();
+        let again = to("0.3", "0.3.3", &stepped.text).unwrap();
         assert!(again.changes.is_empty() && again.text == stepped.text);
-        let refused = to("0.1", "0.1.0", &stepped.text).unwrap_err();
-        assert!(refused.to_string().contains("0.2"), "{refused}");
+        let refused = to("0.2", "0.2.0", &stepped.text).unwrap_err();
+        assert!(refused.to_string().contains("0.3"), "{refused}");
     }
 }

@@ -14,30 +14,53 @@ use super::{MARK, TEMPLATES, WORKFLOWS_DIR, bodies, generate_from, read};
 use crate::config::{Config, version};
 
 /// Name of the file, and template.
-type Templates = [(&'static str, &'static str)];
+pub type Templates = [(&'static str, &'static str)];
 
 /// Version, and its templates; the oldest first.
-const EARLIER: &[(&str, &Templates)] = &[(
-    "0.0",
-    &[
-        (
-            "production-deploy.yml",
-            include_str!("templates/0.0/production-deploy.yml"),
-        ),
-        (
-            "production-rollback.yml",
-            include_str!("templates/0.0/production-rollback.yml"),
-        ),
-        (
-            "approval-sweeper.yml",
-            include_str!("templates/0.0/approval-sweeper.yml"),
-        ),
-        (
-            "restore-drill.yml",
-            include_str!("templates/0.0/restore-drill.yml"),
-        ),
-    ],
-)];
+pub const EARLIER: &[(&str, &Templates)] = &[
+    (
+        "0.0",
+        &[
+            (
+                "production-deploy.yml",
+                include_str!("templates/0.0/production-deploy.yml"),
+            ),
+            (
+                "production-rollback.yml",
+                include_str!("templates/0.0/production-rollback.yml"),
+            ),
+            (
+                "approval-sweeper.yml",
+                include_str!("templates/0.0/approval-sweeper.yml"),
+            ),
+            (
+                "restore-drill.yml",
+                include_str!("templates/0.0/restore-drill.yml"),
+            ),
+        ],
+    ),
+    (
+        "0.1",
+        &[
+            (
+                "production-deploy.yml",
+                include_str!("templates/0.1/production-deploy.yml"),
+            ),
+            (
+                "production-rollback.yml",
+                include_str!("templates/0.1/production-rollback.yml"),
+            ),
+            (
+                "approval-sweeper.yml",
+                include_str!("templates/0.1/approval-sweeper.yml"),
+            ),
+            (
+                "restore-drill.yml",
+                include_str!("templates/0.1/restore-drill.yml"),
+            ),
+        ],
+    ),
+];
 
 /// Secrets that the files of the first version had for everybody, whatever the configuration named.
 const FIRST_SECRETS: &[&str] = &[
@@ -120,7 +143,7 @@ pub fn versions_between(
             .iter()
             .filter_map(|(version, made)| Some((*version, made.get(&path)?)))
             .collect();
-        let Some((from, base)) = nearest(&made, ours.as_deref()) else {
+        let Some((from, base)) = nearest(&made, ours.as_deref(), before.version.as_deref()) else {
             continue;
         };
         let is_first = from == EARLIER[0].0;
@@ -149,17 +172,25 @@ fn without_mark(text: &str) -> (String, String) {
     }
 }
 
-/// The form that has most of its lines in common with the file; the newest of several, and where there is no file.
+/// The form that has most of its lines in common with the file; of several, the one of the version that pipeline.toml names, then the
+/// newest: where the team edited just the lines that two versions have otherwise, its file is as near to both.
 fn nearest<'a>(
     made: &[(&'static str, &'a String)],
     ours: Option<&str>,
+    named: Option<&str>,
 ) -> Option<(&'static str, &'a String)> {
     let lines: BTreeSet<&str> = ours.unwrap_or_default().lines().collect();
     let alike_permille = |text: &str| {
         let made: BTreeSet<&str> = text.lines().collect();
         made.intersection(&lines).count() * 1_000 / made.union(&lines).count().max(1)
     };
-    let nearest = made.iter().max_by_key(|(_, text)| alike_permille(text))?;
+    let is_named = |version: &str| {
+        let rest = named.and_then(|named| named.strip_prefix(version));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let nearest = made
+        .iter()
+        .max_by_key(|(version, text)| (alike_permille(text), ours.is_some() && is_named(version)))?;
     Some(*nearest)
 }
 
@@ -249,6 +280,27 @@ fn with_pins_of_team(text: &str, base: &str, ours: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::{Digest as _, Sha256};
+
+    /// The version that today's templates belong to, and the SHA-256 of their names and texts.
+    const TODAY: (&str, &str) = (
+        "0.2",
+        "3ab32f601a5df95a85fd06f3fd021536515c93e74eec6d56f9fff5f7dccce0d4",
+    );
+
+    #[test]
+    fn templates_change_only_with_the_version_that_they_belong_to() {
+        let mut sum = Sha256::new();
+        for (name, text) in TEMPLATES {
+            sum.update(format!("{name}\0{text}\0"));
+        }
+        assert_eq!(
+            (version::wanted(), hex::encode(sum.finalize()).as_str()),
+            TODAY,
+            "a template has changed: where its version was released, copy the ones of that release to templates/, enter them in EARLIER \
+             and raise the version (CONTRIBUTING.md); then enter version and sum in TODAY"
+        );
+    }
 
     #[test]
     fn each_version_before_this_one_has_its_templates() {

@@ -95,7 +95,7 @@ fn files_that_nobody_edited_become_those_that_generate_writes() {
 
     let (code, stdout, stderr) = copied.xtask(&["upgrade", "--setup", ACTION]);
     assert!(
-        code == 0 && stdout.contains("from 0.0 to 0.1"),
+        code == 0 && stdout.contains("from 0.0 to 0.2"),
         "{stdout}{stderr}"
     );
     assert_eq!(stdout.matches("written: ").count(), 5, "{stdout}");
@@ -109,7 +109,7 @@ fn files_that_nobody_edited_become_those_that_generate_writes() {
         assert!(pipeline.contains(kept), "{kept}: {pipeline}");
     }
     for new in [
-        "version = \"0.1\"",
+        "version = \"0.2\"",
         "identity = \"BACKUP_AGE_IDENTITY\"",
         "schema = \"pipeline/2\"",
         "[[environments.production.backends]]\nname = \"backend\"\nplatform = \"railway\"\nservice",
@@ -204,7 +204,7 @@ fn where_both_changed_the_same_lines_nothing_is_written_but_a_proposal_and_the_e
     let text = copied.read(proposal);
     let (before, rest) = text.split_once("<<<<<<< your file\n").unwrap();
     let (_, rest) = rest.split_once("=======\n").unwrap();
-    let (theirs, after) = rest.split_once(">>>>>>> version 0.1\n").unwrap();
+    let (theirs, after) = rest.split_once(">>>>>>> version 0.2\n").unwrap();
     let begun = format!("{before}<<<<<<< your file\n# mine\n{theirs}{after}");
     std::fs::write(copied.0.path().join(proposal), &begun).unwrap();
     let (code, ..) = copied.xtask(&["upgrade"]);
@@ -243,6 +243,6 @@ fn another_version_than_this_one_is_refused() {
             "schema = \"pipeline/1\"\nversion = \"7.2\"\n",
         )],
     );
-    let (code, _, stderr) = copied.xtask(&["upgrade", "--to", "0.1"]);
+    let (code, _, stderr) = copied.xtask(&["upgrade", "--to", "0.2"]);
     assert!(code == 3 && stderr.contains("error[version-other]"), "{stderr}");
 }

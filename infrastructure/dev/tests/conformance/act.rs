@@ -5,6 +5,7 @@
 
 mod day_one;
 mod runner;
+mod setup_action;
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What only exact versions of other programs can show: the real ones beside their stand-ins, and pages in a real browser.
+//! What only exact versions of other programs can show: the real ones beside their stand-ins, pages in a real browser, a build from nothing.
 //! All of it is run by stages of `cargo xtask ci`.
 
 mod act;
@@ -11,6 +11,7 @@ mod platforms;
 mod requests;
 mod s3;
 mod storages;
+mod thin_crate;
 
 use std::path::PathBuf;
 

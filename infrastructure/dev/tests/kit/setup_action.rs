@@ -1,11 +1,12 @@
 //! The action that puts a released program on PATH: what `pack.sh` packs is what `install.sh` installs, from a server on
 //! this machine and without a compiler; what has another checksum is not unpacked.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use rehearsal::http::message::{Request, Response};
+use rehearsal::http::server::serve_tcp;
 use rehearsal::test_env::programs::repository;
 use sha2::{Digest as _, Sha256};
 
@@ -52,26 +53,14 @@ fn script(folder: &Path, name: &str, text: &str) {
 
 /// Answers requests for the files of a folder, by their last part, until the process ends.
 fn served(folder: PathBuf) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut line = String::new();
-            BufReader::new(&stream).read_line(&mut line).unwrap();
-            let name = line.split(' ').nth(1).unwrap().rsplit('/').next().unwrap();
-            let (status, body) = match std::fs::read(folder.join(name)) {
-                Ok(body) => ("200 OK", body),
-                Err(_) => ("404 Not Found", Vec::new()),
-            };
-            let head = format!(
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                body.len()
-            );
-            stream.write_all(&[head.into_bytes(), body].concat()).unwrap();
-        }
-    });
-    address
+    let answer = move |request: &Request| {
+        let name = request.path.rsplit('/').next().unwrap();
+        std::fs::read(folder.join(name)).map_or_else(
+            |_| Response::empty(404),
+            |body| Response::bytes(200, "application/gzip", body),
+        )
+    };
+    format!("http://{}", serve_tcp(Arc::new(answer)).unwrap())
 }
 
 struct Job {
@@ -126,6 +115,7 @@ impl Job {
             .env("HOME", self.path("tmp"))
             .env("TMPDIR", self.path("tmp"))
             .env("RUNNER_TEMP", self.path("tmp"))
+            .env("RUNNER_TOOL_CACHE", self.path("kept"))
             .env("GITHUB_PATH", self.path("github-path"))
             .envs([
                 ("DOWNLOADS", self.downloads.as_str()),
@@ -190,21 +180,47 @@ fn a_job_gets_the_released_program_without_a_compiler_and_only_with_its_checksum
     assert!(npm.starts_with("ci --ignore-scripts "), "{npm}");
     assert_eq!(paths.lines().count(), 1, "{paths}");
 
-    // Somebody replaced the file on the server.
-    let file = std::fs::read_dir(job.path("dist"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let file = file
-        .into_iter()
-        .find(|file| file.to_string_lossy().contains("cargo-xtask-"))
-        .unwrap();
-    std::fs::write(file, "another").unwrap();
-    std::fs::remove_dir_all(&bin).unwrap();
-    let (passed, text) = job.run("install.sh", &[]);
+    // Somebody replaced the files on the server: a runner that has the right ones needs none of them, and unpacks no others.
+    for entry in std::fs::read_dir(job.path("dist")).unwrap() {
+        std::fs::write(entry.unwrap().path(), "another").unwrap();
+    }
+    let again = || {
+        std::fs::remove_dir_all(&bin).unwrap();
+        job.run("install.sh", &[])
+    };
+    let (passed, text) = again();
+    assert!(passed && bin.join("xtask").exists(), "{text}");
+    for entry in std::fs::read_dir(job.path("kept/cargo-xtask")).unwrap() {
+        std::fs::write(entry.unwrap().path(), "another").unwrap();
+    }
+    let (passed, text) = again();
     assert!(
         !passed && text.contains("has the checksum") && !bin.exists(),
         "{text}"
     );
+}
+
+#[test]
+fn a_program_that_is_too_large_or_starts_too_slowly_is_not_packed() {
+    let job = Job::start();
+    let dist = job.path("dist").display().to_string();
+    let mark = "  chmod +x \"$1\"\n";
+    for (change, refusal) in [
+        ("  truncate -s 27M \"$1\"\n", "more than 26214400"),
+        (
+            "  sed -i '2i for ((i = 0; i < 40000; i++)); do :; done' \"$1\"\n",
+            "ms to start, more than 15",
+        ),
+    ] {
+        script(
+            &job.path("bin"),
+            "cargo",
+            &CARGO.replacen(mark, &format!("{change}{mark}"), 1),
+        );
+        let (passed, text) = job.run("pack.sh", &["x86_64-linux", "made-up", &dist]);
+        assert!(!passed && text.contains(refusal), "{text}");
+    }
+    assert_eq!(std::fs::read_dir(job.path("dist")).unwrap().count(), 0);
 }
 
 #[test]

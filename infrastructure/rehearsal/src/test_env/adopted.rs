@@ -1,6 +1,7 @@
 //! A team's repository in a test environment: its own files, its own pipeline.toml and health.toml with the ids and
 //! addresses of the simulated platforms, and its own application where this machine can start it.
 
+mod pages;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use xtask::tools::git::Git;
 
 use super::parts::ACCOUNT_TOKEN;
 use super::platform::Addresses;
+use pages::{routes, write_page};
 use parts::{SimulatedBackend, SimulatedFrontend};
 
 /// Where backups are, in the clone.
@@ -27,8 +29,6 @@ const DATABASE: &str = "app";
 const PLUGIN_PASSWORD: &str = "PLUGIN_MONGODB_PASSWORD";
 /// The file by which the frontend's releases are told apart.
 const MARKER: &str = "rehearsal.txt";
-/// A page in the place of a frontend that cannot be built on this machine.
-const PAGE: &str = "<!doctype html>\n<html lang=\"en\"><head><title>Rehearsal</title></head><body><p>In the place of the frontend.</p></body></html>\n";
 /// Real status pages, and the simulated ones.
 const STATUS_PAGES: &[(&str, &str)] = &[
     ("https://www.vercel-status.com", "vercel"),
@@ -236,7 +236,10 @@ impl Adopted {
             json!({
                 "service": backend.service, "application": backend.application(),
                 "healthcheck_path": match backend.config.url {
-                    Some(_) => self.health_route(&backend.config.name, at == 0),
+                    Some(_) => routes(&self.health, "backend", &backend.config.name, at == 0)
+                        .into_iter()
+                        .next()
+                        .unwrap_or_else(|| "/".to_owned()),
                     None => String::new(),
                 },
             })
@@ -256,18 +259,6 @@ impl Adopted {
         let mut railway = json!({"variables": variables, "more_services": more_services});
         merge(&mut railway, &first);
         Ok(json!({"railway": railway, "vercel": {"more_projects": more_projects.collect::<Vec<_>>()}}))
-    }
-
-    /// The path that the first check of this backend asks for.
-    fn health_route(&self, backend: &str, is_first: bool) -> String {
-        let named = format!("\"${{backend.{backend}}}");
-        let unnamed = is_first.then_some("\"${backend}");
-        let routes = [named.as_str()].into_iter().chain(unnamed);
-        let mut paths = routes.filter_map(|start| {
-            let path = self.health.split(start).nth(1)?.split('"').next()?;
-            (path.starts_with('/') && !path.contains("${")).then(|| path.replace("$$", "$"))
-        });
-        paths.next().unwrap_or_else(|| "/".to_owned())
     }
 
     /// Writes the team's files into the clone, with the names and addresses of this rehearsal.
@@ -292,18 +283,31 @@ impl Adopted {
                     &format!("{}/status/{name}", addresses.services.trim_end_matches('/')),
                 )
             });
-        // Where no route was found the backend itself is asked.
+        // Where no route was found, the address that the mark names is asked.
         let health: String = health
             .lines()
             .map(|line| match line.split_once(&format!("\"{BLANK}")) {
-                Some((key, _)) => format!("{key}\"${{backend}}/\"\n"),
+                Some((key, mark)) => {
+                    let named = mark.split_once("${").and_then(|(_, rest)| rest.split_once('}'));
+                    let part = named.map_or("backend", |(part, _)| part);
+                    // A page that takes the place of a frontend does not report that all is well.
+                    let path = if part.starts_with("frontend") {
+                        "health"
+                    } else {
+                        ""
+                    };
+                    format!("{key}\"${{{part}}}/{path}\"\n")
+                }
                 None => format!("{line}\n"),
             })
             .collect();
-        std::fs::write(clone.join(HEALTH_FILE), health)?;
-        for frontend in self.frontends.iter().filter(|frontend| frontend.page.is_err()) {
-            write_page(&clone.join(&frontend.config.folder))?;
+        for (at, frontend) in self.frontends.iter().enumerate() {
+            if frontend.page.is_err() {
+                let routes = routes(&health, "frontend", &frontend.config.name, at == 0);
+                write_page(&clone.join(&frontend.config.folder), &routes)?;
+            }
         }
+        std::fs::write(clone.join(HEALTH_FILE), health)?;
         Ok(())
     }
 
@@ -405,18 +409,4 @@ pub(super) fn merge(into: &mut Value, from: &Value) {
     for (key, value) in from.as_object().into_iter().flatten() {
         into[key] = value.clone();
     }
-}
-
-/// A page in the place of the frontend; nothing is built.
-fn write_page(folder: &Path) -> Result<()> {
-    std::fs::write(folder.join("index.html"), PAGE)?;
-    let file = folder.join("package.json");
-    let Ok(text) = std::fs::read_to_string(&file) else {
-        return Ok(());
-    };
-    let mut package: Value = serde_json::from_str(&text).context("package.json is not valid")?;
-    if let Some(scripts) = package["scripts"].as_object_mut() {
-        scripts.remove("build");
-    }
-    std::fs::write(&file, package.to_string()).context("cannot write package.json")
 }

@@ -6,7 +6,9 @@ use rehearsal::scenarios::{Setting, adopted};
 use rehearsal::test_env::TestEnv;
 use rehearsal::test_env::adopted::Adopted;
 use rehearsal::test_env::git::{commit_first, git, write_files};
+use rehearsal::test_env::layouts::{self, filled};
 use rehearsal::test_env::programs::{PRODUCT, built, repository};
+use rehearsal::test_env::sample::sampled;
 
 /// A repository with backend, frontend and tests, as teams have it.
 const FILES: &[(&str, &str)] = &[
@@ -87,6 +89,45 @@ fn a_repository_is_adopted_and_rehearsed_by_two_commands_with_no_file_edited_by_
             && !text.contains("not your own"),
         "{text}"
     );
+}
+
+/// Layouts for which `init` proposes lists of parts, with how many backends and frontends they have.
+const LISTS: &[(&str, usize, usize)] = &[
+    ("workspaces-of-services", 2, 2),
+    ("next-alone", 0, 1),
+    ("two-frontends", 1, 2),
+    ("fastify-nuxt-worker", 2, 1),
+];
+
+#[test]
+fn proposed_lists_are_valid_once_their_marks_are_filled_in_and_can_be_rehearsed() {
+    for (layout, backends, frontends) in sampled(LISTS.iter().copied(), LISTS.len(), 0) {
+        let team = tempfile::tempdir().unwrap();
+        layouts::named(layout).clone_into(team.path());
+        let product = |arguments: &[&str]| {
+            let mut command = Command::new(built(PRODUCT));
+            let output = command.args(arguments).current_dir(team.path()).output().unwrap();
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(output.status.success(), "{layout}: {text}");
+        };
+        product(&["init", "--offline", "--accept", "automatic-deploys"]);
+        for name in ["pipeline.toml", "health.toml"] {
+            let file = team.path().join("infrastructure").join(name);
+            let text = std::fs::read_to_string(&file).unwrap();
+            let is_list = name == "health.toml" || text.contains("schema = \"pipeline/2\"");
+            assert!(is_list, "{layout}: {text}");
+            std::fs::write(&file, filled(&text)).unwrap();
+        }
+        product(&["doctor", "--config-only"]);
+        product(&["generate"]);
+        let text = rehearsed(Adopted::read(team.path()).unwrap(), 200, layout);
+        let served = format!("{backends} backends and {frontends} frontends serve the first release");
+        assert!(
+            text.contains(&served) && text.contains("25 later documents are kept"),
+            "{layout}: {text}"
+        );
+    }
 }
 
 /// Plays the rehearsal of a team's repository, and gives its report.

@@ -25,7 +25,7 @@ const CASES: &[(&str, &str)] = &[
         "default_environment = \"production\"",
         "default_environment = \"production\"\nstate_dir = \"a $(b)\"",
     ),
-    ("version = \"0.1\"", "version = \"0.1-next\""),
+    ("version = \"0.2\"", "version = \"0.2-next\""),
     ("[migrations]", "[mask]\n\"users\" = \"null\"\n[migrations]"),
     ("[migrations]", "[mask]\n\"users.email\" = \"hash\"\n[migrations]"),
     ("[migrations]", "[mask]\n\"users.email\" = \"hsah\"\n[migrations]"),

@@ -27,7 +27,7 @@ catalogue! {
     version_other(file, wanted, program) Refused
         "{file} is meant for version {wanted} of this program, and this is {program}",
         live "nothing was changed",
-        next "install version {wanted}; or, after reading CHANGELOG.md, write the version of this one to {file} and run `cargo xtask generate`";
+        next "install version {wanted}; or, where {file} is of an earlier one, run `cargo xtask upgrade`";
 
     /// `migrations.paths` is misspelt: a rollback would keep a database that a migration has changed.
     migrations_unmatched(paths) Usage

@@ -1,6 +1,8 @@
 //! Marks that stand for what no file has.
 
-use super::{filled, made};
+use rehearsal::test_env::layouts::filled;
+
+use super::made;
 use crate::installed::xtask;
 
 #[test]
@@ -101,7 +103,7 @@ fn a_mark_in_the_health_checks_is_refused_too() {
     std::fs::write(&file, filled(&text)).unwrap();
     let (code, stdout, _) = xtask(folder.path(), &["doctor", "--config-only"]);
     assert!(
-        code == 1 && stdout.contains("`url` is not filled in: the health route of the backend"),
+        code == 1 && stdout.contains("`url` is not filled in: the health route, as ${backend}/health"),
         "{stdout}"
     );
 }

@@ -1,6 +1,8 @@
 //! Files that are meant for another version of the program.
 
-use super::{ACTION, filled, made};
+use rehearsal::test_env::layouts::{ACTION, filled};
+
+use super::made;
 use crate::installed::xtask;
 
 #[test]
@@ -9,13 +11,13 @@ fn a_file_of_another_version_deploys_nothing_and_is_enough_for_a_rollback() {
     xtask(folder.path(), &["init", "--offline", "--setup", ACTION]);
     let file = folder.path().join("infrastructure/pipeline.toml");
     let text = filled(&std::fs::read_to_string(&file).unwrap());
-    let later = text.replace("version = \"0.1\"", "version = \"7.2\"");
+    let later = text.replace("version = \"0.2\"", "version = \"7.2\"");
     let later = later.replace(
         "[environments.production.railway]",
         "[environments.production.railway]\nregion = \"x\"",
     );
     std::fs::write(&file, format!("{later}\n[canary]\npercent = 5\n")).unwrap();
-    let refused = "is meant for version 7.2 of this program, and this is 0.1.0";
+    let refused = "is meant for version 7.2 of this program, and this is";
     for args in [&["deploy", "--plan"][..], &["generate"]] {
         let (code, _, stderr) = xtask(folder.path(), args);
         assert!(

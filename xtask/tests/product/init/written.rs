@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{ACTION, filled, made};
+use rehearsal::test_env::layouts::{ACTION, filled};
+
+use super::made;
 use crate::installed::xtask;
 
 #[test]
@@ -61,7 +63,14 @@ fn a_file_that_exists_is_left_alone_even_as_a_link_to_nowhere() {
 #[test]
 fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_none_is_edited_by_hand() {
     let folder = made("pnpm-folders");
+    // What follows is what can be done now.
+    let (_, planned, _) = xtask(folder.path(), &["init", "--offline", "--plan"]);
+    assert!(
+        planned.contains("  1. cargo xtask init   (writes the files") && !planned.contains("  2. "),
+        "{planned}"
+    );
     let (code, stdout, stderr) = xtask(folder.path(), &["init", "--offline", "--setup", ACTION]);
+    assert!(stdout.contains("cargo xtask rehearse --repository /"), "{stdout}");
     let written = stdout
         .lines()
         .filter(|line| line.starts_with("written: "))
@@ -89,7 +98,7 @@ fn a_repository_gets_all_that_a_pipeline_needs_in_at_most_eight_files_of_which_n
         "{stdout}{stderr}"
     );
     assert!(
-        read().contains("| https://x.example.com |")
+        read().contains(".example.com |")
             && read().contains("| on duty | Ann |")
             && !read().contains("fill in:"),
         "{}",

@@ -48,7 +48,7 @@ if os.path.exists(os.path.join(os.environ["STUBS"], "late")):
         job.write("XTASK_JOB_ENDS=%d\n" % (time.time() + 90))
 "#;
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(super) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -121,9 +121,18 @@ fn stubs(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// A workflow, run on this machine as it is.
+pub(super) fn act(event: &str, workflow: &str) -> Command {
+    let mut command = Command::new(real("act"));
+    command
+        .args([event, "-W", &format!(".github/workflows/{workflow}.yml")])
+        .args(["-P", "ubuntu-latest=-self-hosted", "--no-cache-server", "--json"])
+        .args(["--actor", "dev", "--concurrent-jobs", "2"]);
+    command
+}
+
 pub(super) struct Runner {
     pub(super) env: TestEnv,
-    act: PathBuf,
     stubs: Vec<String>,
 }
 
@@ -137,7 +146,6 @@ pub(super) struct Ran {
 impl Runner {
     pub(super) fn start(folder: &Path) -> Self {
         let env = TestEnv::start(repository(), folder).expect("the test environment starts");
-        let act = real("act");
         let stubs = stubs(&folder.join("stubs"));
         let clone = env.clone_dir();
         copy_folder(&repository().join(".github"), &clone.join(".github"));
@@ -163,7 +171,7 @@ impl Runner {
         for workflow in xtask::workflows::generate(&config, &health).unwrap() {
             std::fs::write(clone.join(&workflow.path), workflow.text).unwrap();
         }
-        Self { env, act, stubs }
+        Self { env, stubs }
     }
 
     /// The reviewers have said yes to whatever this run will ask. Its own job is a check of its commit that has not ended, as on GitHub.
@@ -228,11 +236,8 @@ impl Runner {
             .join("logs")
             .join(format!("act-{workflow}-{run}.log"));
         let log = File::create(&kept).unwrap();
-        let mut command = Command::new(&self.act);
+        let mut command = act(event, workflow);
         command
-            .args([event, "-W", &format!(".github/workflows/{workflow}.yml")])
-            .args(["-P", "ubuntu-latest=-self-hosted", "--no-cache-server", "--json"])
-            .args(["--actor", "dev", "--concurrent-jobs", "2"])
             .args(["--env", &format!("GITHUB_RUN_ID={run}")])
             .args(["--env", "GITHUB_REPOSITORY=rehearsal/sample"])
             .arg("--secret-file")
@@ -282,7 +287,7 @@ impl Runner {
 }
 
 impl Ran {
-    fn read(passed: bool, log: &str) -> Self {
+    pub(super) fn read(passed: bool, log: &str) -> Self {
         let mut jobs = BTreeMap::new();
         let mut text = String::new();
         for line in log.lines() {
