@@ -330,12 +330,12 @@ fn next(
     let is_left_out = asked.iter().any(|line| line.ends_with("files only"));
     if is_left_out && keys.iter().any(|key| is_of_platform(&key)) {
         let remove = if goes_on {
-            format!("remove {PIPELINE_FILE} and {HEALTH_FILE}, ")
+            format!("; remove {PIPELINE_FILE} and {HEALTH_FILE}")
         } else {
             String::new()
         };
         next.push(format!(
-            "railway login, vercel login, gh auth login; {remove}run init again: it asks the platforms for ids and addresses   (or \
+            "railway login, vercel login, gh auth login{remove}, and run init again: it asks the platforms for ids and addresses   (or \
              leave this out)"
         ));
     }

@@ -271,7 +271,7 @@ impl AdoptedRehearsal {
             None => "no database is part of it\n".to_owned(),
         };
         format!(
-            "\n{releases}{data}{replaced}{}rehearsed in {}\nnext: cargo xtask setup --plan in your repository\n",
+            "\n{releases}{data}{replaced}{}rehearsed in {}\nnext, in your repository: cargo xtask doctor --config-only, which names marks that are left; then cargo xtask setup --plan\n",
             report::timeline(&self.timeline),
             report::duration_ms(self.elapsed_ms),
         )
