@@ -5,7 +5,7 @@ const ROLLBACK: &str = ".github/workflows/production-rollback.yml";
 /// What the version before had in its rollback, and what this one has there.
 const PLANNED: (&str, &str) = (
     "PLANNED: ${{ needs.validate.outputs.plan }}",
-    "PLANNED: ${{ inputs.urgency != 'critical' && needs.validate.outputs.plan || '' }}",
+    "PLANNED: ${{ inputs.urgency != 'critical' && '.xtask/planned.json' || '' }}",
 );
 
 /// A repository as the version before this one left it.
