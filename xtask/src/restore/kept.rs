@@ -16,7 +16,9 @@ impl Restore<'_> {
         let history = &self.journal.history;
         let planned = history.planned.clone().map(RestoreRecord::Planned);
         let swap = history.swap.clone().map(RestoreRecord::SwapBegun);
-        for record in [planned, swap].into_iter().flatten() {
+        let rescued = history.rescued_before.clone();
+        let rescued = rescued.map(|rescue| RestoreRecord::RescuedBefore { rescue });
+        for record in [planned, rescued, swap].into_iter().flatten() {
             self.keep(&record)?;
         }
         Ok(())
@@ -69,7 +71,7 @@ fn records(live: &Live, operation: &OperationId) -> Result<Vec<RestoreRecord>> {
         .with_context(|| format!("the plan of restore {operation} kept in the database is damaged"))
 }
 
-/// The number of the line that keeps a record; the order is the one in which they are written. Earlier versions kept the first
+/// The number of the line that keeps a record; records of one machine are taken over in any order. Earlier versions kept the first
 /// two only.
 const fn number(record: &RestoreRecord) -> Option<i64> {
     match record {
@@ -79,6 +81,7 @@ const fn number(record: &RestoreRecord) -> Option<i64> {
         RestoreRecord::UndoBegun { .. } => Some(3),
         RestoreRecord::Undone { .. } => Some(4),
         RestoreRecord::ForgetBegun => Some(5),
+        RestoreRecord::RescuedBefore { .. } => Some(6),
         _ => None,
     }
 }
