@@ -8,6 +8,7 @@ use mongodb::bson::{Binary, Document, deserialize_from_slice, doc};
 use super::{Live, RawId};
 use crate::domain::release::hex;
 
+const MIDWAY_ID: &str = "midway";
 /// Bytes of one part.
 const PART_BYTES: usize = 8 << 20;
 
@@ -42,6 +43,21 @@ impl Live {
             "sha256": digest(&batch.bytes), "notes": &batch.notes,
         };
         self.keep_document(plan, id, header).with_context(writing)
+    }
+
+    /// Marks in a plan that documents of two moments are live, or takes the mark away.
+    pub fn mark_midway(&self, plan: &str, is_midway: bool) -> Result<()> {
+        if is_midway {
+            return self.keep_document(plan, MIDWAY_ID, doc! { "_id": MIDWAY_ID });
+        }
+        let removed = doc! { "q": { "_id": MIDWAY_ID }, "limit": 1 };
+        self.change(doc! { "delete": plan, "deletes": [removed] })
+            .map(drop)
+    }
+
+    /// Whether the plan has that mark.
+    pub fn is_marked_midway(&self, plan: &str) -> Result<bool> {
+        Ok(self.kept_document(plan, MIDWAY_ID)?.is_some())
     }
 
     fn keep_document(&self, plan: &str, id: &str, document: Document) -> Result<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 
 use super::context::Restore;
-use super::method::DeltaConflict;
+use super::delta_choice::DeltaConflict;
 use super::names;
 use crate::database::{DocumentChange, KeptBatch};
 use crate::report;

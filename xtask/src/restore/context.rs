@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::backup_file;
+use super::delta_choice::DeltaChoice;
 use super::journal::{RestoreJournal, RestorePhase};
-use super::method::DeltaChoice;
 use super::names::{self, Role};
 use super::selection::Selection;
 use crate::backup::BackupFile;

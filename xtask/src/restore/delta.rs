@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context as _, Result, ensure};
 
 use super::context::Restore;
+use super::delta_choice::DeltaCounts;
 use super::method::{
-    DeltaCounts, MAX_BYTES, MAX_DOCUMENTS, TRANSACTION_BYTES, TRANSACTION_DOCUMENTS, has_unique_index, unfit,
+    MAX_BYTES, MAX_DOCUMENTS, TRANSACTION_BYTES, TRANSACTION_DOCUMENTS, has_unique_index, unfit,
 };
 use super::preview::{RowLoss, differing, each_document};
 use crate::archive::elements;

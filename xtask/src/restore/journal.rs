@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::method::{DeltaChoice, DeltaPlan};
+use super::delta_choice::{DeltaChoice, DeltaPlan};
 use super::selection::Selection;
 use crate::context::Context;
 use crate::database::ViewDefinition;

@@ -21,13 +21,28 @@ impl Restore<'_> {
         for record in [planned, rescued, swap].into_iter().flatten() {
             self.keep(&record)?;
         }
-        Ok(())
+        self.mark(true)
+    }
+
+    /// No name shows that documents are being put back in place: a backup asks for the mark.
+    fn mark(&self, is_midway: bool) -> Result<()> {
+        let swap = self.journal.history.swap.as_ref();
+        if swap.is_none_or(|swap| swap.delta.is_none()) {
+            return Ok(());
+        }
+        self.live.mark_midway(&names::plan(&self.operation), is_midway)
     }
 
     /// Records how far the restore is: first in the database, so that no machine has less than this one.
     pub(super) fn write_kept(&mut self, record: &RestoreRecord) -> Result<()> {
         if self.swap_begun() {
-            self.keep(record)
+            let ends = matches!(
+                record,
+                RestoreRecord::Rescued { .. } | RestoreRecord::Undone { .. }
+            );
+            let marked = if ends { self.mark(false) } else { Ok(()) };
+            marked
+                .and_then(|()| self.keep(record))
                 .context("cannot keep the state in the database")?;
         }
         self.journal.write(record)

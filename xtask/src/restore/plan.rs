@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::capacity::DataCapacity;
 use super::context::connect;
+use super::delta_choice::{ConflictChoice, DeltaChoice};
 use super::estimate::{MeasuredReading, RestoreEstimate, RestoreSizes, estimate};
-use super::method::{self, CollectionMethod, ConflictChoice, DeltaChoice, RestoreMethod};
+use super::method::{self, CollectionMethod, RestoreMethod};
 use super::preflight::{CHANGE_STREAMS, RestorePreflight, preflight};
 use super::preview::{LossDetail, LossPreview, preview_of};
 use super::selection::Selection;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::method::DeltaChoice;
+use super::delta_choice::DeltaChoice;
 use super::selection::Selection;
 use crate::domain::ledger::RESTORE;
 use crate::domain::operation::OperationId;

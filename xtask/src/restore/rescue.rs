@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 
 use super::context::Restore;
+use super::delta_choice::ConflictOutcome;
 use super::journal::{Rescue, RestoreRecord};
-use super::method::ConflictOutcome;
 use super::names::Role;
 use super::preview::{RowLoss, differing};
 use crate::archive::ContainerOptions;

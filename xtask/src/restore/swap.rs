@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::{format_differences, split_written};
 use super::context::Restore;
+use super::delta_choice::{DeltaConflict, DeltaCounts};
 use super::estimate::RestoreMeasures;
 use super::journal::{Repaired, Rescue, RestoreRecord, RestoreStep, SwapPlan};
 use super::left_alone::LeftAlone;
-use super::method::{DeltaConflict, DeltaCounts};
 use super::names;
 use super::prepare::Prepared;
 use super::preview::{self, WrittenSince};

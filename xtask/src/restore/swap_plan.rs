@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
 use mongodb::bson::Document;
 
+use super::delta_choice::DeltaPlan;
 use super::journal::{RestoreStep, SwapPlan};
 use super::left_alone::identities;
-use super::method::DeltaPlan;
 use super::preflight::blocking_timeseries;
 use super::prepare::Prepared;
 use crate::backup::expiries;

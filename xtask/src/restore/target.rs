@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::context::connect;
-use super::method::DeltaChoice;
+use super::delta_choice::DeltaChoice;
 use super::operation::{RestoreChoice, RestoreOptions, start};
 use super::preview::DocumentCount;
 use super::selection::Selection;
