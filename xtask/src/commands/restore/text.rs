@@ -228,7 +228,9 @@ pub(super) fn row(known: &KnownRestore) -> (Vec<String>, Vec<String>) {
     });
     let only = known.collections.iter();
     let only = only.map(|names| format!("only: `{}`", names.join("`, `")));
-    (row, only.chain(rescues).chain([next]).collect())
+    let in_place = Some(&known.in_place).filter(|names| !names.is_empty());
+    let in_place = in_place.map(|names| format!("put back in place: `{}`", names.join("`, `")));
+    (row, only.chain(in_place).chain(rescues).chain([next]).collect())
 }
 
 /// What would be lost, for people.
