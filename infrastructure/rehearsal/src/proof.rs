@@ -132,7 +132,8 @@ pub fn differences(env: &TestEnv, backup: &BackupMetadata) -> Result<Vec<String>
     Ok(wanted.compare(&found).iter().map(ToString::to_string).collect())
 }
 
-/// Properties in all collections set aside that the backup has not: what users wrote after it.
+/// Properties in all collections set aside that the backup has not: what users wrote after it. Where documents were put back in
+/// place, the rescue file has them: here users only insert.
 pub(crate) fn kept(env: &TestEnv, backup: &BackupMetadata) -> Result<u64> {
     let database = live(env)?;
     let names = database
@@ -142,7 +143,15 @@ pub(crate) fn kept(env: &TestEnv, backup: &BackupMetadata) -> Result<u64> {
         .context("cannot list the collections")?;
     let is_aside = |name: &&String| name.starts_with("__old_") && name.ends_with("_properties");
     let aside: Vec<&String> = names.iter().filter(is_aside).collect();
-    ensure!(!aside.is_empty(), "no collection was set aside for `properties`");
+    if aside.is_empty() {
+        let rescue = newest_backup(env)?;
+        ensure!(
+            rescue.purpose.starts_with("overwritten in place"),
+            "no collection was set aside for `properties`, and there is no rescue file"
+        );
+        let own = rescue.namespaces.iter().find(|n| n.collection == "properties");
+        return Ok(own.map_or(0, |own| own.documents));
+    }
     let at_backup = backup
         .namespaces
         .iter()

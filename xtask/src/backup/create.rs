@@ -90,7 +90,7 @@ fn take(
     let source = BackupSource::connect(&uri, &mongodb.database, everything)?;
     let before = source.list()?;
     let size_bytes = source.size_bytes();
-    midway::require_none(&before)?;
+    midway::require_none(&source, &before)?;
     if before.own.is_empty() && !options.allow_empty {
         return Err(nothing_there(&source));
     }

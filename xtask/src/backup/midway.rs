@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail, ensure};
 
-use super::source::Listing;
+use super::source::{BackupSource, Listing};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceRecord;
 use crate::domain::operation::OperationId;
@@ -21,7 +21,18 @@ struct Beside<'a> {
 }
 
 /// Refuses where the names in a database are those of a swap or an undo that has not ended.
-pub(super) fn require_none(listing: &Listing) -> Result<()> {
+pub(super) fn require_none(source: &BackupSource, listing: &Listing) -> Result<()> {
+    require_names(listing)?;
+    for (database, name) in &listing.beside {
+        if let Some((operation, Role::Plan, _)) = restore_name::parse(name) {
+            let is_midway = source.live().with_database(database).is_marked_midway(name)?;
+            ensure!(!is_midway, errors::restore_midway(operation, database));
+        }
+    }
+    Ok(())
+}
+
+fn require_names(listing: &Listing) -> Result<()> {
     let mut restores: BTreeMap<(&str, OperationId), Beside> = BTreeMap::new();
     for (database, name) in &listing.beside {
         let Some((operation, role, collection)) = restore_name::parse(name) else {
@@ -128,7 +139,7 @@ mod tests {
             &["users", "__old_ID_users", "__new_20260103-030405-ab12_users"],
         ];
         for names in whole {
-            require_none(&listing(names)).unwrap_or_else(|error| panic!("{names:?}: {error}"));
+            require_names(&listing(names)).unwrap_or_else(|error| panic!("{names:?}: {error}"));
         }
         let midway: [&[&str]; 4] = [
             &["orders", "__old_ID_users", "__new_ID_users", "__new_ID_orders"],
@@ -137,7 +148,7 @@ mod tests {
             &["users", "__old_ID_users", "__new_ID_users", "__plan_ID"],
         ];
         for names in midway {
-            let error = require_none(&listing(names)).unwrap_err().to_string();
+            let error = require_names(&listing(names)).unwrap_err().to_string();
             assert!(error.contains("20260102-030405-ab12"), "{names:?}: {error}");
         }
     }

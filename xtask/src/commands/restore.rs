@@ -6,7 +6,7 @@
 mod target;
 mod text;
 
-pub use text::loss_text;
+pub use text::{loss_text, methods_text};
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -24,8 +24,8 @@ use crate::operation::basis::DataBasis;
 use crate::release::releases::Releases;
 use crate::report;
 use crate::restore::{
-    self, KnownRestore, LossDetail, PlanOptions, ReinsertOptions, RestoreOptions, RestorePlan, RestoreUndone,
-    Resumed, Selection, Swapped,
+    self, ConflictChoice, KnownRestore, LossDetail, PlanOptions, ReinsertOptions, RestoreChoice,
+    RestoreMethod, RestoreOptions, RestorePlan, RestoreUndone, Resumed, Selection, Swapped,
 };
 
 /// What concerns restores that were made before, where options of a new one mean nothing. `requires = "backup"` would not refuse
@@ -99,6 +99,12 @@ pub struct Args {
     /// Compare every document with the backup, only counts, or nothing
     #[arg(long, value_enum, default_value_t, conflicts_with_all = EARLIER)]
     delta: LossDetail,
+    /// How collections are restored: changed documents put back in place, or all of it beside the live one and swapped
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = EARLIER, conflicts_with_all = ["to", "to_uri_env"])]
+    method: RestoreMethod,
+    /// What becomes of a document that is changed after it was compared and before it is put back in place
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = EARLIER, conflicts_with_all = ["to", "to_uri_env"])]
+    conflicts: ConflictChoice,
     /// Accept a backup or rescue file that was taken on another host: a new cluster
     #[arg(long, conflicts_with_all = ["undo", "resume", "forget", "list", "to", "to_uri_env"])]
     other_host: bool,
@@ -190,6 +196,7 @@ fn restore_backup(args: &Args, ctx: &Context, name: &str) -> Result<()> {
         show_values: args.show_values,
         other_host: args.other_host,
         quiesce: args.quiesce,
+        method: args.method,
     };
     let plan = RestorePlan::make(ctx, &backup, &selection, options)?;
     if args.plan {
@@ -206,12 +213,16 @@ fn restore_backup(args: &Args, ctx: &Context, name: &str) -> Result<()> {
             plan.database
         ),
     )?;
+    let choice = RestoreChoice {
+        delta: plan.delta(args.conflicts),
+        selection,
+    };
     let loss = plan.loss.totals().map(|count| count.documents);
     if args.prepare {
-        let prepared = restore::prepare(ctx, &backup, &selection, loss, args.options(&plan.basis))?;
+        let prepared = restore::prepare(ctx, &backup, &choice, loss, args.options(&plan.basis))?;
         return print_prepared(ctx, RESTORE, &prepared);
     }
-    let done = restore::start(ctx, &backup, &selection, loss, args.options(&plan.basis))?;
+    let done = restore::start(ctx, &backup, &choice, loss, args.options(&plan.basis))?;
     print_swapped(ctx, &done);
     Ok(())
 }

@@ -23,7 +23,9 @@ use crate::release::rollback::{
     self, CheckedPlan, KIND, PlannedRollback, RequiredHealth, RollbackEstimate, RollbackTarget, RolledBack,
 };
 use crate::report;
-use crate::restore::{DataCapacity, LossDetail, LossPreview};
+use crate::restore::{
+    CollectionMethod, ConflictChoice, DataCapacity, LossDetail, LossPreview, RestoreMethod,
+};
 
 const PLAN_SCHEMA: &str = "rollback-plan/1";
 
@@ -71,6 +73,13 @@ pub struct Args {
     /// --planned none]
     #[arg(long, value_enum, conflicts_with_all = ["resume", "undo"])]
     delta: Option<LossDetail>,
+    /// How collections are restored: changed documents put back in place, or all of it beside the live one and swapped. With
+    /// --prepare and --planned all are swapped
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["resume", "undo"])]
+    method: RestoreMethod,
+    /// What becomes of a document that is changed after it was compared and before it is put back in place
+    #[arg(long, value_enum, default_value_t = ConflictChoice::Restore, conflicts_with_all = ["resume", "undo"])]
+    conflicts: ConflictChoice,
     /// With --plan: also write it to this file as JSON, for --planned in another job
     #[arg(long, value_name = "FILE", requires = "plan")]
     plan_file: Option<PathBuf>,
@@ -130,6 +139,8 @@ struct RollbackPreview<'a> {
     #[serde(flatten)]
     checked: CheckedPlan<'a>,
     loss: Option<&'a LossPreview>,
+    /// How each collection is restored.
+    methods: &'a [CollectionMethod],
     estimate: &'a RollbackEstimate,
     capacity: Option<&'a DataCapacity>,
 }
@@ -160,6 +171,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         allow_drift: args.allow_drift,
         over_migrations: args.over_migrations,
         delta: args.delta(),
+        method: args.method,
+        conflicts: args.conflicts,
     };
     let mut planned = rollback::plan(ctx, &target)?;
     if args.plan {
@@ -185,6 +198,7 @@ fn show_plan(ctx: &Context, planned: &PlannedRollback, file: Option<&Path>) -> R
     let preview = RollbackPreview {
         checked: CheckedPlan::of(planned)?,
         loss: planned.loss.as_ref(),
+        methods: &planned.methods,
         estimate: &planned.estimate,
         capacity: planned.capacity.as_ref(),
     };

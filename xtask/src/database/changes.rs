@@ -10,13 +10,14 @@ use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
 use super::deadline::{PAUSE, RIDE_OUT, is_broken, within};
-use super::fence::TOKEN_ID;
 use super::index_spec::{Buildable, NEVER_S};
-use super::{DUPLICATE_KEY, Live, OPTION_REFUSED, server_code};
+use super::{DUPLICATE_KEY, Live, OPTION_REFUSED, RawId, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
 use crate::{report, wait};
 
+/// More lines than any restore keeps.
+const MAX_LINES: i64 = 64;
 /// `NamespaceNotFound`, `NamespaceExists`.
 const NOT_FOUND: i32 = 26;
 const EXISTS: i32 = 48;
@@ -203,14 +204,12 @@ impl Live {
         Ok(())
     }
 
-    /// The lines that were kept, by number; none where there is no such collection.
+    /// The lines that were kept, by number; none where there is no such collection. What else it has is not read.
     pub fn kept_lines(&self, collection: &str) -> Result<Vec<String>> {
         let mut lines = std::collections::BTreeMap::new();
-        self.scan(collection, |raw| {
+        let numbers = (0..MAX_LINES).map(|number| Ok(RawId::of_number(number)));
+        self.scan_ids(collection, numbers, |raw| {
             let kept: Document = deserialize_from_slice(raw)?;
-            if kept.get_str("_id").is_ok_and(|id| id == TOKEN_ID) {
-                return Ok(());
-            }
             lines.insert(kept.get_i64("_id")?, kept.get_str("line")?.to_owned());
             Ok(())
         })?;
@@ -305,7 +304,7 @@ fn is_option_refused(error: &anyhow::Error) -> bool {
 }
 
 /// The server's words name the values of keys: only the index is told.
-fn refusal(code: i32, message: &str) -> String {
+pub(super) fn refusal(code: i32, message: &str) -> String {
     let index = message
         .split_once("index: ")
         .and_then(|(_, rest)| rest.split_whitespace().next());

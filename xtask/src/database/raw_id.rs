@@ -10,8 +10,10 @@ use mongodb::options::{ReadPreference, SelectionCriteria};
 use super::Live;
 use crate::archive::{RawField, elements, id_field};
 
-const DOCUMENT: u8 = 0x03;
-const ARRAY: u8 = 0x04;
+pub(super) const DOCUMENT: u8 = 0x03;
+pub(super) const ARRAY: u8 = 0x04;
+const INT64: u8 = 0x12;
+const TEXT: u8 = 0x02;
 const NULL: u8 = 0x0a;
 /// The most ids of one command, and their bytes: a command may have 16 MB, and one `_id` nearly as many.
 const BATCH_IDS: usize = 1_000;
@@ -40,6 +42,28 @@ impl RawId {
     /// The document is damaged.
     pub fn of_document(document: &[u8]) -> Result<Self> {
         Ok(Self::of(id_field(document)?))
+    }
+
+    /// A whole number.
+    pub fn of_number(number: i64) -> Self {
+        Self {
+            kind: INT64,
+            value: number.to_le_bytes().to_vec(),
+        }
+    }
+
+    /// A text.
+    pub(super) fn of_text(text: &str) -> Self {
+        let length = u32::try_from(text.len() + 1).unwrap_or(u32::MAX).to_le_bytes();
+        Self {
+            kind: TEXT,
+            value: [&length[..], text.as_bytes(), &[0]].concat(),
+        }
+    }
+
+    /// As a field of this name: type, name, value.
+    pub(super) fn field<'a>(&'a self, name: &'a str) -> (u8, &'a str, &'a [u8]) {
+        (self.kind, name, &self.value[..])
     }
 
     /// Its length in a command and in memory.
@@ -112,19 +136,8 @@ impl Live {
         visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let reading = || format!("cannot read `{}.{collection}`", self.name());
-        let numbered: Vec<String> = (0..ids.len()).map(|number| number.to_string()).collect();
-        let listed = ids.iter().zip(&numbered);
-        let listed = document_of(listed.map(|(id, number)| (id.kind, number.as_str(), &id.value[..])));
-        let wanted = document_of([(ARRAY, "$in", &listed[..])]);
-        let filter = document_of([(DOCUMENT, "_id", &wanted[..])]);
-        let mut command = RawDocumentBuf::try_from(&doc! {
-            "find": collection, "readConcern": concern,
-        })
-        .with_context(reading)?;
-        command.append(
-            mongodb::bson::cstr!("filter"),
-            RawDocumentBuf::from_bytes(filter).with_context(reading)?,
-        );
+        let ids: Vec<&RawId> = ids.iter().collect();
+        let command = find_by_ids(collection, &ids, Some(concern)).with_context(reading)?;
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
         let cursor = self.ask(move |_, database| {
             let cursor = database.run_raw_cursor_command(command.clone());
@@ -132,6 +145,29 @@ impl Live {
         });
         self.read_out(cursor.with_context(reading)?, reading, visit)
     }
+}
+
+/// The command that finds the documents with these ids.
+pub(super) fn find_by_ids(
+    collection: &str,
+    ids: &[&RawId],
+    concern: Option<Document>,
+) -> Result<RawDocumentBuf> {
+    let numbered: Vec<String> = (0..ids.len()).map(|number| number.to_string()).collect();
+    let listed = ids.iter().zip(&numbered);
+    let listed = document_of(listed.map(|(id, number)| id.field(number)));
+    let wanted = document_of([(ARRAY, "$in", &listed[..])]);
+    let filter = document_of([(DOCUMENT, "_id", &wanted[..])]);
+    let mut command = doc! { "find": collection };
+    if let Some(concern) = concern {
+        command.insert("readConcern", concern);
+    }
+    let mut command = RawDocumentBuf::try_from(&command)?;
+    command.append(
+        mongodb::bson::cstr!("filter"),
+        RawDocumentBuf::from_bytes(filter)?,
+    );
+    Ok(command)
 }
 
 /// The ids of the next command; one that alone has more than its bytes is alone.
@@ -179,7 +215,7 @@ fn shown_value(field: &RawField<'_>) -> Result<Bson> {
 }
 
 /// A raw document of these fields: type, name, value.
-fn document_of<'a>(fields: impl IntoIterator<Item = (u8, &'a str, &'a [u8])>) -> Vec<u8> {
+pub(super) fn document_of<'a>(fields: impl IntoIterator<Item = (u8, &'a str, &'a [u8])>) -> Vec<u8> {
     let mut bytes = vec![0; 4];
     for (kind, name, value) in fields {
         bytes.push(kind);

@@ -4,6 +4,7 @@
 
 pub mod backend;
 mod checked;
+mod data;
 mod estimate;
 mod facts;
 pub mod plan;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use self::backend::{Backend, BackendBack, slowest};
 pub use self::checked::{CheckedPlan, keep_to};
+pub use self::data::RestoredData;
 pub use self::estimate::RollbackEstimate;
 use self::plan::{Made, RollbackPlan};
 use super::basis::PlanBasis;
@@ -39,8 +41,8 @@ use crate::operation::after::AfterFailures;
 use crate::operation::run::{Operation, ResumeMode, is_taken_over};
 use crate::report;
 use crate::restore::{
-    self, DataCapacity, InPlace, LossDetail, LossPreview, Prepared, Rescue, Restore, ShadowFacts, Swapped,
-    WrittenSince,
+    self, CollectionMethod, ConflictChoice, DataCapacity, DeltaChoice, InPlace, LossDetail, LossPreview,
+    Prepared, Restore, RestoreMethod, ShadowFacts, Swapped,
 };
 use crate::tools::backend::BackendService;
 
@@ -68,6 +70,10 @@ pub struct RollbackTarget<'a> {
     pub over_migrations: bool,
     /// How closely the backup is compared with the live data, to show what would be lost.
     pub delta: LossDetail,
+    /// How collections are restored.
+    pub method: RestoreMethod,
+    /// What becomes of documents that are changed while they are put back in place.
+    pub conflicts: ConflictChoice,
 }
 
 impl<'a> RollbackTarget<'a> {
@@ -80,6 +86,8 @@ impl<'a> RollbackTarget<'a> {
             allow_drift: false,
             over_migrations: false,
             delta: LossDetail::Full,
+            method: RestoreMethod::Auto,
+            conflicts: ConflictChoice::Restore,
         }
     }
 }
@@ -90,6 +98,9 @@ pub struct PlannedRollback {
     pub plan: RollbackPlan,
     /// What would be lost; `None` where the database is kept.
     pub loss: Option<LossPreview>,
+    /// How each collection is restored; no part of the plan's identity.
+    pub methods: Vec<CollectionMethod>,
+    pub delta: DeltaChoice,
     /// How long it will take; no part of the plan's identity.
     pub estimate: RollbackEstimate,
     /// How much data the time holds that the platforms and the health checks leave; `None` where the database is kept.
@@ -103,8 +114,6 @@ pub struct PlannedRollback {
 #[derive(Debug, Serialize)]
 pub struct RolledBack {
     pub release: Release,
-    /// What only the previous collections had, where the database was restored.
-    pub rescue: Option<Rescue>,
     /// From the start of the command to the end of the checks.
     pub recovery_ms: u64,
     /// Of that, the time of mongorestore and then of the slower platform.
@@ -115,10 +124,8 @@ pub struct RolledBack {
     pub timeline: Vec<Timing>,
     /// What shows that the replaced release migrated the restored data before it ended; normally nothing.
     pub migrated: Vec<String>,
-    /// What was written to the restored collections before they were compared: it is live.
-    pub written_since: Vec<WrittenSince>,
-    /// The backup that was restored; `None` where the database was kept.
-    pub backup: Option<String>,
+    #[serde(flatten)]
+    pub data: RestoredData,
     /// Systems outside, which were not rolled back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<TickedExternal>,
@@ -142,14 +149,16 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
         live_schema,
     } = plan::make(ctx, target)?;
     let basis = PlanBasis::of(&releases, live_schema);
-    let mut data_bytes = None;
+    let (mut data_bytes, mut methods) = (None, Vec::new());
     let loss = match plan.backup.as_ref().filter(|_| plan.restores()) {
         None => None,
         Some(wanted) => {
             let backup = backup::find(ctx, &wanted.id)?;
             data_bytes = Some(backup.metadata.archive_bytes);
             let loss = restore::preview(ctx, &backup, target.delta, false);
-            Some(loss.context("cannot determine what would be lost")?)
+            let loss = loss.context("cannot determine what would be lost")?;
+            methods = restore::methods(ctx, &backup, target.method, &loss)?;
+            Some(loss)
         }
     };
     let budget_ms = ctx.config.budgets.limits().total_ms;
@@ -160,6 +169,8 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
         capacity: data_bytes.map(|bytes| DataCapacity::of(ledger, data_ms, bytes)),
         plan,
         loss,
+        delta: restore::delta_of(&methods, target.conflicts),
+        methods,
         estimate,
         ticked: TickedExternal::all(ctx, &ctx.env().external, TickedHow::NotAsked),
         basis,
@@ -176,7 +187,14 @@ pub fn start(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result<R
     checkout::sweep();
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
     match planned.basis.require_unchanged(ctx, &operation.id) {
-        Ok(releases) => run(ctx, plan, operation, &releases, &planned.ticked),
+        Ok(releases) => {
+            let wanted = Wanted {
+                plan,
+                delta: &planned.delta,
+                ticked: &planned.ticked,
+            };
+            run(ctx, &wanted, operation, &releases)
+        }
         Err(error) => Err(operation.fail(error)),
     }
 }
@@ -192,7 +210,9 @@ pub fn prepare(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result
     let operation = Operation::begin(ctx, KIND, &plan.target, reason, plan)?;
     let prepared = planned.basis.require_unchanged(ctx, &operation.id).and_then(|_| {
         external_step(plan, &operation, &planned.ticked)?;
-        Rollback::open(ctx, plan, &operation)?.prepare().map(drop)
+        // Another process makes it live, later: what would have been compared is not what it finds.
+        let whole = DeltaChoice::default();
+        Rollback::open(ctx, plan, &operation, &whole)?.prepare().map(drop)
     });
     // Restored data have the schema of the backup, and what the faulty release made since is kept beside them: a release that makes
     // collections all the time must not keep its own rollback away. Where the data stay, the verdict was about this schema.
@@ -206,8 +226,13 @@ pub fn prepare(ctx: &Context, planned: &PlannedRollback, reason: &str) -> Result
 /// As [`start`].
 pub fn resume(ctx: &Context, id: &OperationId) -> Result<RolledBack> {
     let (operation, plan): (_, RollbackPlan) = Operation::resume(ctx, id, KIND, ResumeMode::Continue)?;
-    let unasked = TickedExternal::all(ctx, &plan.external, TickedHow::NotAsked);
-    run(ctx, &plan, operation, &Releases::read(ctx)?, &unasked)
+    let wanted = Wanted {
+        plan: &plan,
+        // What an earlier process has begun is in the journal; otherwise all is swapped.
+        delta: &DeltaChoice::default(),
+        ticked: &TickedExternal::all(ctx, &plan.external, TickedHow::NotAsked),
+    };
+    run(ctx, &wanted, operation, &Releases::read(ctx)?)
 }
 
 /// Records what was confirmed of the systems outside; gives what was recorded first.
@@ -222,46 +247,45 @@ fn external_step(
     operation.step(Step::External, || Ok(ticked.to_vec()))
 }
 
-fn run(
-    ctx: &Context,
-    plan: &RollbackPlan,
-    operation: Operation,
-    releases: &Releases,
-    ticked: &[TickedExternal],
-) -> Result<RolledBack> {
+/// What is to be carried out.
+struct Wanted<'a> {
+    plan: &'a RollbackPlan,
+    /// What is put back in place.
+    delta: &'a DeltaChoice,
+    ticked: &'a [TickedExternal],
+}
+
+fn run(ctx: &Context, wanted: &Wanted<'_>, operation: Operation, releases: &Releases) -> Result<RolledBack> {
+    let plan = wanted.plan;
     let Executed {
         release,
         external,
         unavoidable_ms,
         migrated,
         database,
-    } = match execute(ctx, plan, &operation, releases, ticked) {
+    } = match execute(ctx, wanted, &operation, releases) {
         Ok(done) => done,
         Err(error) => return Err(end_of(ctx, plan, operation, error)),
     };
     let recovery_ms = operation.elapsed_ms();
     let unavoidable_ms = unavoidable_ms.min(recovery_ms);
-    let (rescue, written_since, backup) = match database {
-        Some(proved) => (proved.rescue, proved.written_since, Some(proved.backup_id)),
-        None => (None, Vec::new(), None),
-    };
+    let data = database.map_or_else(RestoredData::default, RestoredData::of);
     let done = RolledBack {
         release,
-        rescue,
         recovery_ms,
         unavoidable_ms,
         overhead_percent: report::overhead_percent(recovery_ms, unavoidable_ms),
         budget_ms: ctx.config.budgets.limits().total_ms,
         timeline: operation.timeline(),
         migrated,
-        written_since,
-        backup,
+        data,
         external,
     };
     let id = operation.id.clone();
     let facts = serde_json::json!({
         "tag": done.release.tag, "record_sha256": done.release.sha256()?, "health": done.release.health,
-        "recovery_ms": done.recovery_ms, "rescue": done.rescue,
+        "recovery_ms": done.recovery_ms, "rescue": done.data.rescue, "newer": done.data.newer,
+        "in_place": done.data.in_place, "conflicts": done.data.conflicts,
     });
     operation.conclude(OperationOutcome::Done, facts)?;
     if plan.restores() {
@@ -290,6 +314,7 @@ struct Rollback<'a> {
     ctx: &'a Context,
     plan: &'a RollbackPlan,
     operation: &'a Operation,
+    delta: &'a DeltaChoice,
     platforms: Platforms,
     snapshot: HealthSnapshot,
 }
@@ -322,13 +347,13 @@ struct Executed {
 /// Carries out the plan; a rollback is a release too and is recorded as one.
 fn execute(
     ctx: &Context,
-    plan: &RollbackPlan,
+    wanted: &Wanted<'_>,
     operation: &Operation,
     releases: &Releases,
-    ticked: &[TickedExternal],
 ) -> Result<Executed> {
-    let rollback = Rollback::open(ctx, plan, operation)?;
-    let external = external_step(plan, operation, ticked)?;
+    let plan = wanted.plan;
+    let rollback = Rollback::open(ctx, plan, operation, wanted.delta)?;
+    let external = external_step(plan, operation, wanted.ticked)?;
     let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
     require_off_machine(ctx, operation, safety.as_ref())?;
     let in_place = rollback.swap(shadow)?;
@@ -356,11 +381,17 @@ fn execute(
 }
 
 impl<'a> Rollback<'a> {
-    fn open(ctx: &'a Context, plan: &'a RollbackPlan, operation: &'a Operation) -> Result<Self> {
+    fn open(
+        ctx: &'a Context,
+        plan: &'a RollbackPlan,
+        operation: &'a Operation,
+        delta: &'a DeltaChoice,
+    ) -> Result<Self> {
         Ok(Self {
             ctx,
             plan,
             operation,
+            delta,
             platforms: Platforms::open(ctx)?,
             snapshot: HealthSnapshot::default(),
         })
@@ -383,7 +414,8 @@ impl<'a> Rollback<'a> {
         }
         let mut shadow = Shadow::Earlier;
         let filled: ShadowFacts = self.operation.step(Step::PrepareShadow, || {
-            let prepared = Restore::of(self.ctx, self.operation)?.prepare(&self.target_backup()?)?;
+            let restore = Restore::of(self.ctx, self.operation)?.in_place(self.delta);
+            let prepared = restore.prepare(&self.target_backup()?)?;
             let facts = prepared.facts();
             shadow = Shadow::Ready(Box::new(prepared));
             Ok(facts)

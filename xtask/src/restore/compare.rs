@@ -19,7 +19,7 @@ impl Restore<'_> {
         let mut expected = backup_inventory(&backup.metadata.namespaces, self.live.name());
         expected
             .collections
-            .retain(|name, facts| facts.kind == NamespaceKind::Collection && self.selection.has(name));
+            .retain(|name, facts| facts.kind == NamespaceKind::Collection && self.is_swapped(name));
         let mut found = self.inventory_of_role(Role::Shadow)?;
         for inventory in [&mut expected, &mut found] {
             for facts in inventory.collections.values_mut() {
@@ -28,6 +28,11 @@ impl Restore<'_> {
             }
         }
         Ok(expected.compare(&found))
+    }
+
+    /// Whether the collection is restored whole, and swapped.
+    pub(super) fn is_swapped(&self, name: &str) -> bool {
+        self.selection.has(name) && !self.delta.collections.contains(name)
     }
 
     /// Everything in which the live database differs from the backup; time-series collections are left out, as the swap

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::backup_file;
+use super::delta_choice::DeltaChoice;
 use super::journal::{RestoreJournal, RestorePhase};
 use super::names::{self, Role};
 use super::selection::Selection;
@@ -24,6 +25,8 @@ pub struct Restore<'a> {
     pub(super) journal: RestoreJournal,
     /// What of the backup is restored.
     pub(super) selection: Selection,
+    /// What of it is put back in place.
+    pub(super) delta: DeltaChoice,
     lock: LockProof,
 }
 
@@ -59,11 +62,17 @@ impl<'a> Restore<'a> {
             operation,
             journal,
             selection: Selection::default(),
+            delta: DeltaChoice::default(),
             lock: under_way.lock_proof(),
         };
         restore.adopt_kept()?;
         if let Some(planned) = &restore.journal.history.planned {
             restore.selection.clone_from(&planned.collections);
+            restore.delta.clone_from(&planned.delta);
+        }
+        // Some of it may have been left to the swap.
+        if let Some(swap) = &restore.journal.history.swap {
+            restore.delta.collections = swap.delta.collections.keys().cloned().collect();
         }
         Ok(restore)
     }
@@ -73,6 +82,15 @@ impl<'a> Restore<'a> {
     pub(super) fn only(mut self, selection: &Selection) -> Self {
         if !self.begun() {
             self.selection.clone_from(selection);
+        }
+        self
+    }
+
+    /// Puts these back in place, where that is still safe; what an earlier process has recorded stays.
+    #[must_use]
+    pub fn in_place(mut self, delta: &DeltaChoice) -> Self {
+        if !self.begun() {
+            self.delta.clone_from(delta);
         }
         self
     }

@@ -13,6 +13,9 @@ use crate::wait::elapsed_ms;
 /// Used where nothing was measured yet: mongorestore of 500-byte documents with two indexes on two cores, and reading them.
 pub(super) const ASSUMED_RESTORE_BYTES_PER_S: u64 = 8 << 20;
 pub(super) const ASSUMED_READ_BYTES_PER_S: u64 = 40 << 20;
+/// Two searches and a change of each document in a transaction, with room for a slow server.
+const IN_PLACE_US: u64 = 200;
+const IN_PLACE: &str = "documents put back in place";
 /// Renamings of each collection in a swap.
 const RENAMES: u64 = 2;
 
@@ -34,6 +37,8 @@ pub struct RestoreSizes {
     pub backup_bytes: u64,
     pub restored_bytes: u64,
     pub collections: u64,
+    /// What is put back in place.
+    pub in_place_documents: u64,
     /// What the safety backup has to read.
     pub live_bytes: u64,
     /// What is live now of the restored collections: the rescue file has to read it.
@@ -69,7 +74,9 @@ pub fn estimate(
     reading: Option<MeasuredReading>,
     ledger: &LedgerState,
 ) -> Result<RestoreEstimate> {
-    let earlier = measures(ledger).next().map(|(_, earlier)| earlier);
+    // One that restored nothing whole has measured nothing of that.
+    let earlier = measures(ledger).find(|(_, earlier)| earlier.bytes > 0);
+    let earlier = earlier.map(|(_, earlier)| earlier);
     let (bytes, collections) = (sizes.restored_bytes, sizes.collections);
     let (read_rate, read_from) = match reading {
         // Too little to tell a speed from counts as a second's work.
@@ -102,11 +109,16 @@ pub fn estimate(
         ),
     };
     let phase = |phase, ms, from| PhaseEstimate { phase, ms, from };
-    let phases = vec![
+    let mut phases = vec![
         phase("safety backup", 2 * read(sizes.live_bytes), read_from),
         phase("check of the backup", read(sizes.backup_bytes), read_from),
         phase("restore beside the live collections", restore_ms, restore_from),
         phase("comparison", read(bytes), read_from),
+        phase(
+            IN_PLACE,
+            sizes.in_place_documents * IN_PLACE_US / 1_000,
+            "an assumed 5,000 documents a second",
+        ),
         phase("swap (the time of readers without data)", swap_ms, swap_from),
         phase("comparison from outside", read(bytes), read_from),
         phase(
@@ -115,6 +127,7 @@ pub fn estimate(
             read_from,
         ),
     ];
+    phases.retain(|phase| phase.phase != IN_PLACE || sizes.in_place_documents > 0);
     let total_ms = phases.iter().map(|phase| phase.ms).sum();
     Ok(RestoreEstimate { phases, total_ms })
 }

@@ -1,5 +1,6 @@
 //! Drops what a restore kept beside the live collections, once every document of it is proved to be elsewhere.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
@@ -131,25 +132,31 @@ impl Restore<'_> {
         let role = if undone { Role::Shadow } else { Role::Previous };
         let mut aside = self.with_role(role)?;
         aside.extend(self.with_role(Role::Late)?);
-        if aside.is_empty() {
+        // After an undo they are live again.
+        let overwritten = if undone {
+            BTreeMap::new()
+        } else {
+            self.overwritten()?
+        };
+        if aside.is_empty() && overwritten.is_empty() {
             return Ok(None);
         }
         let _ticker = report::Ticker::start("proving that each document is elsewhere");
         let backup = self.planned_backup()?;
         let mut files = self.rescue_files()?;
         self.add_recorded(&mut files, recorded);
-        if self.missing(&backup, &files, &aside)? == 0 {
+        if self.missing(&backup, &files, &aside, &overwritten)? == 0 {
             self.require_kept(&mut files)?;
             return Ok(None);
         }
         let source = RescueSource {
-            role,
+            role: Some(role),
             folder: if undone { "rescue-of-undo" } else { "rescue" },
             purpose: format!("kept by restore {} until it was forgotten", self.operation),
         };
-        let rescue = self.export(&backup, &source)?;
+        let rescue = self.export(Some(&backup), &source, &overwritten)?;
         let mut files = self.rescue_files()?;
-        let missing = self.missing(&backup, &files, &aside)?;
+        let missing = self.missing(&backup, &files, &aside, &overwritten)?;
         ensure!(missing == 0, errors::not_elsewhere(&self.operation, missing));
         self.require_kept(&mut files)?;
         Ok(rescue)
@@ -161,9 +168,10 @@ impl Restore<'_> {
         backup: &BackupFile,
         rescues: &[BackupFile],
         aside: &[(String, String)],
+        overwritten: &BTreeMap<String, Vec<Vec<u8>>>,
     ) -> Result<u64> {
         let files = [std::slice::from_ref(backup), rescues].concat();
-        missing_elsewhere(self.ctx, &self.live, &files, aside)
+        missing_elsewhere(self.ctx, &self.live, &files, aside, overwritten)
     }
 
     /// Adds the rescue files that another machine wrote, from the storages that have them. One that cannot be had does not

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::delta_choice::{DeltaChoice, DeltaPlan};
 use super::selection::Selection;
 use crate::context::Context;
 use crate::database::ViewDefinition;
@@ -32,7 +33,11 @@ pub enum RestoreRecord {
     ShadowFilled { documents: u64, ms: u64 },
     /// Documents, indexes and options of the shadow are those of the backup.
     ShadowCompared { ms: u64 },
-    /// From here on live collections may have been renamed.
+    /// What is put back in place was exported as it is live.
+    RescuedBefore { rescue: Rescue },
+    /// Documents that are overwritten in place were changed since: what was written was exported.
+    RescuedNewer { rescue: Rescue },
+    /// From here on live collections may have been renamed, and documents put back in place.
     SwapBegun(SwapPlan),
     /// A step of the swap is about to be made.
     Before { step: RestoreStep },
@@ -120,6 +125,9 @@ pub struct PlannedRestore {
     /// What of the backup; earlier versions restored all of it.
     #[serde(default, skip_serializing_if = "Selection::is_all")]
     pub collections: Selection,
+    /// What of that was to be put back in place.
+    #[serde(default, skip_serializing_if = "DeltaChoice::is_none")]
+    pub delta: DeltaChoice,
 }
 
 /// Everything that the swap does, in order. It is written before the first step, and is enough for an undo.
@@ -134,6 +142,9 @@ pub struct SwapPlan {
     /// The server's own numbers of the collections that are not restored, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub identities: BTreeMap<String, String>,
+    /// What is put back in place.
+    #[serde(default, skip_serializing_if = "DeltaPlan::is_none")]
+    pub delta: DeltaPlan,
 }
 
 /// Something that a server lost when it was killed, and that was recreated.
@@ -150,6 +161,8 @@ pub struct Repaired {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum RestoreStep {
+    /// The documents of a batch are put back in place, in one transaction.
+    PutBack { batch: u32 },
     /// The live collection gets its `__old_` name.
     #[serde(rename = "aside")]
     RenameToPrevious { collection: String },
@@ -235,6 +248,10 @@ pub struct RestoreState {
     pub restore_ms: u64,
     pub compare_ms: u64,
     pub rescue: Option<Rescue>,
+    /// What was exported before documents were put back in place.
+    pub rescued_before: Option<Rescue>,
+    /// What was written to documents since, and overwritten in place.
+    pub rescued_newer: Vec<Rescue>,
     pub undo_before: Option<Inventory>,
     /// Where it was undone: what the application had written since.
     pub undone: Option<Vec<Difference>>,
@@ -271,6 +288,8 @@ impl RestoreState {
             restore_ms: 0,
             compare_ms: 0,
             rescue: None,
+            rescued_before: None,
+            rescued_newer: Vec::new(),
             undo_before: None,
             undone: None,
             begun: Vec::new(),
@@ -294,6 +313,8 @@ impl RestoreState {
                 self.compare_ms = *ms;
                 self.advance(RestorePhase::Prepared);
             }
+            RestoreRecord::RescuedNewer { rescue } => self.rescued_newer.push(rescue.clone()),
+            RestoreRecord::RescuedBefore { rescue } => self.rescued_before = Some(rescue.clone()),
             RestoreRecord::SwapBegun(plan) => {
                 self.swap = Some(plan.clone());
                 self.advance(RestorePhase::Swapping);
@@ -337,6 +358,7 @@ impl RestoreState {
         match record {
             RestoreRecord::Planned(_) => self.planned.is_some(),
             RestoreRecord::SwapBegun(_) => self.swap.is_some(),
+            RestoreRecord::RescuedBefore { .. } => self.rescued_before.is_some(),
             RestoreRecord::Rescued { .. } => self.rescued,
             RestoreRecord::UndoBegun { .. } => self.undo_before.is_some(),
             RestoreRecord::Undone { .. } => self.undone.is_some(),

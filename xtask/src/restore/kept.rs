@@ -16,16 +16,33 @@ impl Restore<'_> {
         let history = &self.journal.history;
         let planned = history.planned.clone().map(RestoreRecord::Planned);
         let swap = history.swap.clone().map(RestoreRecord::SwapBegun);
-        for record in [planned, swap].into_iter().flatten() {
+        let rescued = history.rescued_before.clone();
+        let rescued = rescued.map(|rescue| RestoreRecord::RescuedBefore { rescue });
+        for record in [planned, rescued, swap].into_iter().flatten() {
             self.keep(&record)?;
         }
-        Ok(())
+        self.mark(true)
+    }
+
+    /// No name shows that documents are being put back in place: a backup asks for the mark.
+    fn mark(&self, is_midway: bool) -> Result<()> {
+        let swap = self.journal.history.swap.as_ref();
+        if swap.is_none_or(|swap| swap.delta.is_none()) {
+            return Ok(());
+        }
+        self.live.mark_midway(&names::plan(&self.operation), is_midway)
     }
 
     /// Records how far the restore is: first in the database, so that no machine has less than this one.
     pub(super) fn write_kept(&mut self, record: &RestoreRecord) -> Result<()> {
         if self.swap_begun() {
-            self.keep(record)
+            let ends = matches!(
+                record,
+                RestoreRecord::Rescued { .. } | RestoreRecord::Undone { .. }
+            );
+            let marked = if ends { self.mark(false) } else { Ok(()) };
+            marked
+                .and_then(|()| self.keep(record))
                 .context("cannot keep the state in the database")?;
         }
         self.journal.write(record)
@@ -69,7 +86,7 @@ fn records(live: &Live, operation: &OperationId) -> Result<Vec<RestoreRecord>> {
         .with_context(|| format!("the plan of restore {operation} kept in the database is damaged"))
 }
 
-/// The number of the line that keeps a record; the order is the one in which they are written. Earlier versions kept the first
+/// The number of the line that keeps a record; records of one machine are taken over in any order. Earlier versions kept the first
 /// two only.
 const fn number(record: &RestoreRecord) -> Option<i64> {
     match record {
@@ -79,6 +96,7 @@ const fn number(record: &RestoreRecord) -> Option<i64> {
         RestoreRecord::UndoBegun { .. } => Some(3),
         RestoreRecord::Undone { .. } => Some(4),
         RestoreRecord::ForgetBegun => Some(5),
+        RestoreRecord::RescuedBefore { .. } => Some(6),
         _ => None,
     }
 }

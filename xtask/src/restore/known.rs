@@ -39,6 +39,9 @@ pub struct KnownRestore {
     pub late: Vec<String>,
     /// Whether its plan is still kept in the database.
     pub plan: bool,
+    /// Collections of which documents were put back in place, and not taken out again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub in_place: Vec<String>,
     /// Files of what it, its undo and its end took out of the live data; their machine may have been another one.
     pub rescues: Vec<Rescue>,
     /// A later restore whose data are live.
@@ -148,6 +151,7 @@ impl KnownRestore {
             shadow: Vec::new(),
             late: Vec::new(),
             plan: false,
+            in_place: Vec::new(),
             rescues: Vec::new(),
             newer: None,
             next: None,
@@ -159,7 +163,13 @@ impl KnownRestore {
     fn add_state(&mut self, history: RestoreState) {
         self.swapped_at = history.swap_began(&self.operation);
         self.undone = history.undone.is_some();
-        self.rescues.extend(history.rescue);
+        self.rescues.extend(history.rescue.or(history.rescued_before));
+        self.rescues.extend(history.rescued_newer);
+        let put_back = history
+            .swap
+            .filter(|_| !self.undone)
+            .map(|swap| swap.delta.collections);
+        self.in_place = put_back.into_iter().flat_map(BTreeMap::into_keys).collect();
         if let Some(planned) = history.planned {
             self.backup_id = Some(planned.backup_id);
             self.collections = planned.collections.names();
@@ -266,7 +276,8 @@ impl KnownRestore {
     pub(super) fn forgettable_from(&self, kept: TimeDelta, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // After an undo the shadow collections have what was written to them while they were live.
         let written = self.swapped_at.is_some() && !self.shadow.is_empty();
-        let needed = written || !self.old.is_empty() || !self.late.is_empty();
+        let in_place = self.plan && !self.in_place.is_empty();
+        let needed = written || in_place || !self.old.is_empty() || !self.late.is_empty();
         // Where the clock was set back since, it began just now.
         needed.then(|| self.operation.began().min(now) + kept)
     }

@@ -39,12 +39,15 @@ impl LeftAlone {
 impl Restore<'_> {
     /// Refuses a plan that has a step for a collection which is not to be restored.
     pub(super) fn require_selected(&self, plan: &SwapPlan) -> Result<()> {
-        for step in &plan.steps {
-            let (RestoreStep::RenameToPrevious { collection: name }
+        let named = plan.steps.iter().filter_map(|step| match step {
+            RestoreStep::RenameToPrevious { collection: name }
             | RestoreStep::PromoteShadow { collection: name }
             | RestoreStep::SetExpiry { collection: name, .. }
             | RestoreStep::DropView { view: name, .. }
-            | RestoreStep::CreateView { view: name, .. }) = step;
+            | RestoreStep::CreateView { view: name, .. } => Some(name),
+            RestoreStep::PutBack { .. } => None,
+        });
+        for name in named.chain(plan.delta.collections.keys()) {
             ensure!(
                 self.selection.has(name),
                 "the plan of the swap has a step for `{name}`, which is not among the named collections"

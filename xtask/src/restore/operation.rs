@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::admit::admit;
 use super::backup_file;
 use super::context::{Restore, connect};
+use super::delta_choice::DeltaChoice;
 use super::journal::{RestorePhase, RestoreState};
 use super::known;
 use super::prepare::{Prepared, ShadowFacts};
@@ -48,6 +49,14 @@ pub struct RestoreOptions<'a> {
     pub basis: &'a DataBasis,
 }
 
+/// What of a backup is restored, and how.
+#[derive(Debug, Clone, Default)]
+pub struct RestoreChoice {
+    pub selection: Selection,
+    /// What of that is put back in place.
+    pub delta: DeltaChoice,
+}
+
 /// How an operation ended that was resumed.
 #[derive(Debug)]
 pub enum Resumed {
@@ -63,14 +72,14 @@ pub enum Resumed {
 pub fn start(
     ctx: &Context,
     file: &BackupFile,
-    selection: &Selection,
+    choice: &RestoreChoice,
     loss: [u64; 3],
     options: RestoreOptions,
 ) -> Result<Swapped> {
     off_machine::require_configured(ctx, KIND)?;
-    let operation = begin(ctx, file, selection, loss, options)?;
+    let operation = begin(ctx, file, choice, loss, options)?;
     let unchanged = options.basis.require_unchanged(ctx, &operation.id);
-    let done = unchanged.and_then(|()| restore(ctx, &operation, selection, || Ok(file.clone()), options));
+    let done = unchanged.and_then(|()| restore(ctx, &operation, choice, || Ok(file.clone()), options));
     let midway = is_midway(ctx, &operation.id);
     end(operation, Verb::Resume, OperationOutcome::Done, midway, done)
 }
@@ -83,20 +92,20 @@ pub fn start(
 pub fn prepare(
     ctx: &Context,
     file: &BackupFile,
-    selection: &Selection,
+    choice: &RestoreChoice,
     loss: [u64; 3],
     options: RestoreOptions,
 ) -> Result<OperationId> {
-    let operation = begin(ctx, file, selection, loss, options)?;
+    let operation = begin(ctx, file, choice, loss, options)?;
     let unchanged = options.basis.require_unchanged(ctx, &operation.id);
-    let prepared = unchanged.and_then(|()| stage(ctx, &operation, selection, || Ok(file.clone())).map(drop));
+    let prepared = unchanged.and_then(|()| stage(ctx, &operation, choice, || Ok(file.clone())).map(drop));
     operation.pause_after(Some(options.basis), prepared)
 }
 
 fn begin(
     ctx: &Context,
     file: &BackupFile,
-    selection: &Selection,
+    choice: &RestoreChoice,
     loss: [u64; 3],
     options: RestoreOptions,
 ) -> Result<Operation> {
@@ -104,7 +113,8 @@ fn begin(
         backup: file.metadata.id.clone(),
         file: Some(std::path::absolute(&file.path).context("cannot determine the current folder")?),
         sha256: Some(file.metadata.hash.clone()),
-        collections: selection.clone(),
+        collections: choice.selection.clone(),
+        delta: choice.delta.clone(),
         created_changed_deleted: loss,
     };
     Operation::begin(ctx, KIND, &file.metadata.id, options.reason, &request)
@@ -134,8 +144,11 @@ fn resume_any(
         }
         Some(RestoreRequest::Backup { .. }) => {
             let (operation, request): (_, RestoreRequest) = Operation::resume(ctx, id, KIND, Continue)?;
-            let selection = request.selection();
-            let done = restore(ctx, &operation, &selection, || file_of(ctx, &request), options);
+            let choice = RestoreChoice {
+                selection: request.selection(),
+                delta: request.delta(),
+            };
+            let done = restore(ctx, &operation, &choice, || file_of(ctx, &request), options);
             let midway = is_midway(ctx, id);
             end(operation, Verb::Resume, OperationOutcome::Done, midway, done).map(Resumed::Restored)
         }
@@ -176,11 +189,12 @@ fn undo_any(
 fn stage<'a>(
     ctx: &'a Context,
     operation: &Operation,
-    selection: &Selection,
+    choice: &RestoreChoice,
     file: impl Fn() -> Result<BackupFile>,
 ) -> Result<(Option<Prepared<'a>>, Option<BackupRef>)> {
     report::progress(&format!("operation {}", operation.id));
-    let restore = Restore::of(ctx, operation)?.only(selection);
+    let restore = Restore::of(ctx, operation)?;
+    let restore = restore.only(&choice.selection).in_place(&choice.delta);
     // Earlier versions did not record the steps before the swap.
     if restore.swap_begun() {
         return Ok((None, None));
@@ -204,11 +218,11 @@ fn stage<'a>(
 fn restore(
     ctx: &Context,
     operation: &Operation,
-    selection: &Selection,
+    choice: &RestoreChoice,
     file: impl Fn() -> Result<BackupFile>,
     options: RestoreOptions,
 ) -> Result<Swapped> {
-    let (prepared, safety) = stage(ctx, operation, selection, &file)?;
+    let (prepared, safety) = stage(ctx, operation, choice, &file)?;
     if let Some(safety) = &safety {
         off_machine::require(ctx, safety)?;
     }
@@ -216,7 +230,8 @@ fn restore(
         quiesced(ctx, options.quiesce, || match prepared {
             Some(prepared) => prepared.swap(),
             None => Restore::of(ctx, operation)?
-                .only(selection)
+                .only(&choice.selection)
+                .in_place(&choice.delta)
                 .resume_or_begin(&file),
         })
     });

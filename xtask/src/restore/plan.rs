@@ -1,5 +1,6 @@
 //! What a restore would do: the loss preview, the time and the storage that it needs, and everything that blocks it.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -7,14 +8,16 @@ use serde::Serialize;
 
 use super::capacity::DataCapacity;
 use super::context::connect;
+use super::delta_choice::{ConflictChoice, DeltaChoice};
 use super::estimate::{MeasuredReading, RestoreEstimate, RestoreSizes, estimate};
+use super::method::{self, CollectionMethod, RestoreMethod};
 use super::preflight::{CHANGE_STREAMS, RestorePreflight, preflight};
 use super::preview::{LossDetail, LossPreview, preview_of};
 use super::selection::Selection;
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::database::Digests;
-use crate::domain::manifest::NamespaceKind;
+use crate::database::{Digests, Live, backup_inventory};
+use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::operation::basis::DataBasis;
 use crate::operation::ledger::Ledger;
 use crate::operation::new_operation_id;
@@ -34,6 +37,7 @@ pub struct PlanOptions {
     /// Whether the backup may be of another host.
     pub other_host: bool,
     pub quiesce: bool,
+    pub method: RestoreMethod,
 }
 
 /// What a restore would do.
@@ -48,6 +52,8 @@ pub struct RestorePlan {
     pub bytes: u64,
     /// What is live and would be lost.
     pub loss: LossPreview,
+    /// How each collection is restored, and why.
+    pub methods: Vec<CollectionMethod>,
     /// How long each phase will take.
     pub estimate: RestoreEstimate,
     /// How much data the time of `budgets.restore_s` holds.
@@ -87,17 +93,25 @@ impl RestorePlan {
         let started = Instant::now();
         let loss = preview_of(ctx, backup, selection, options.detail, options.show_values)?;
         preflight.rescue_room(ctx, &loss)?;
+        let methods = choose(&live, backup, selection, options.method, &loss)?;
+        let in_place = in_place(&methods);
         let reading = loss.exact.then(|| MeasuredReading {
             bytes: backup.metadata.archive_bytes + replaced_bytes,
             ms: elapsed_ms(started),
         });
         let collections = selection.of(records, live.name());
+        let whole = |n: &&NamespaceRecord| !in_place.contains(&n.collection);
+        let whole: Vec<&NamespaceRecord> = collections.filter(whole).collect();
+        let is_collection = |n: &&&NamespaceRecord| n.kind == NamespaceKind::Collection;
         let sizes = RestoreSizes {
             backup_bytes: backup.metadata.archive_bytes,
-            restored_bytes: bytes,
-            collections: collections
-                .filter(|n| n.kind == NamespaceKind::Collection)
-                .count() as u64,
+            restored_bytes: if in_place.is_empty() {
+                bytes
+            } else {
+                whole.iter().map(|record| record.bytes).sum()
+            },
+            in_place_documents: methods.iter().filter(|m| m.is_delta()).map(|m| m.documents).sum(),
+            collections: whole.iter().filter(is_collection).count() as u64,
             live_bytes,
             replaced_bytes,
         };
@@ -108,6 +122,7 @@ impl RestorePlan {
             documents,
             bytes,
             loss,
+            methods,
             capacity: DataCapacity::of(
                 Some(&ledger),
                 ctx.config.budgets.limits().restore_ms,
@@ -120,4 +135,55 @@ impl RestorePlan {
             preflight,
         })
     }
+}
+
+impl RestorePlan {
+    /// What is put back in place, with what becomes of documents that are changed before it is.
+    pub fn delta(&self, conflicts: ConflictChoice) -> DeltaChoice {
+        delta_of(&self.methods, conflicts)
+    }
+}
+
+/// What of these is put back in place.
+pub fn delta_of(methods: &[CollectionMethod], conflicts: ConflictChoice) -> DeltaChoice {
+    DeltaChoice {
+        collections: in_place(methods),
+        conflicts,
+    }
+}
+
+/// How each collection of a whole backup is restored. `loss` is the comparison with what is live.
+pub fn methods(
+    ctx: &Context,
+    backup: &BackupFile,
+    wanted: RestoreMethod,
+    loss: &LossPreview,
+) -> Result<Vec<CollectionMethod>> {
+    choose(&connect(ctx)?, backup, &Selection::default(), wanted, loss)
+}
+
+/// How each collection of the backup is restored.
+fn choose(
+    live: &Live,
+    backup: &BackupFile,
+    selection: &Selection,
+    wanted: RestoreMethod,
+    loss: &LossPreview,
+) -> Result<Vec<CollectionMethod>> {
+    let mut expected = backup_inventory(&backup.metadata.namespaces, live.name());
+    expected.collections.retain(|name, _| selection.has(name));
+    let own = |name: &str| expected.collections.contains_key(name).then(|| name.to_owned());
+    let found = live.inventory_of(Digests::Structure, own)?;
+    Ok(method::choose(
+        wanted,
+        &expected,
+        &found,
+        loss,
+        live.has_transactions()?,
+    ))
+}
+
+fn in_place(methods: &[CollectionMethod]) -> BTreeSet<String> {
+    let delta = methods.iter().filter(|method| method.is_delta());
+    delta.map(|method| method.collection.clone()).collect()
 }

@@ -9,6 +9,7 @@ use super::backup_file;
 use super::compare::format_differences;
 use super::context::Restore;
 use super::copy::{Copying, Expiry};
+use super::delta::Delta;
 use super::journal::{PlannedRestore, RestoreRecord};
 use super::names::{self, Role};
 use super::preflight::preflight;
@@ -16,6 +17,7 @@ use super::search_indexes::search_indexes;
 use crate::backup::BackupFile;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
+use crate::error::{CliError, ExitKind};
 use crate::report;
 use crate::wait::elapsed_ms;
 
@@ -24,6 +26,8 @@ use crate::wait::elapsed_ms;
 pub struct Prepared<'a> {
     pub(super) restore: Restore<'a>,
     pub(super) backup: BackupFile,
+    /// What is put back in place, and needs no shadow.
+    pub(super) delta: Delta,
     restore_ms: u64,
 }
 
@@ -52,14 +56,17 @@ impl<'a> Restore<'a> {
             database: self.live.name().to_owned(),
             host: self.live.host().to_owned(),
             collections: self.selection.clone(),
+            delta: self.delta.clone(),
         }))?;
         preflight(self.ctx, &self.live, backup, &self.selection, &self.operation)?.require_no_problem()?;
         report::progress(&format!("checking backup {}", backup.metadata.id));
         backup_file::require_undamaged(self.ctx, backup)?;
         self.journal.write(&RestoreRecord::Verified)?;
+        let delta = self.read_delta(backup)?;
         let mut prepared = Prepared {
             restore: self,
             backup: backup.clone(),
+            delta,
             restore_ms: 0,
         };
         prepared
@@ -152,6 +159,15 @@ impl Prepared<'_> {
         Ok(true)
     }
 
+    /// The shadow collections are dropped after a refusal: the next attempt takes other ones.
+    pub(super) fn refused(&self, error: anyhow::Error) -> anyhow::Error {
+        let is_refusal = |error: &CliError| error.exit == ExitKind::Refused;
+        if error.downcast_ref::<CliError>().is_some_and(is_refusal) {
+            self.restore.drop_shadow().ok();
+        }
+        error
+    }
+
     /// The shadow collections are of no use after an error; they are dropped where the server still answers.
     fn abandoned(&self, error: &anyhow::Error) -> anyhow::Error {
         match self.restore.drop_shadow() {
@@ -170,6 +186,7 @@ impl Prepared<'_> {
 
     fn collections(&self) -> impl Iterator<Item = String> {
         let collections = self.namespaces().filter(|n| n.kind == NamespaceKind::Collection);
-        collections.map(|n| n.collection.clone())
+        let whole = collections.filter(|n| !self.delta.collections.contains(&n.collection));
+        whole.map(|n| n.collection.clone())
     }
 }

@@ -102,7 +102,12 @@ pub(super) fn recorded(state: &LedgerState) -> BTreeMap<OperationId, Recorded> {
 fn rescues(operation: &LedgerOperation) -> impl Iterator<Item = Rescue> {
     let ended = operation.ended.iter().map(|end| &end.facts);
     let facts = operation.steps.iter().map(|step| &step.facts).chain(ended);
-    facts.filter_map(|facts| serde_json::from_value(facts.get("rescue")?.clone()).ok()?)
+    facts.flat_map(|facts| {
+        let of = |name: &str| facts.get(name).cloned().unwrap_or_default();
+        let rescue: Option<Rescue> = serde_json::from_value(of("rescue")).unwrap_or_default();
+        let newer: Vec<Rescue> = serde_json::from_value(of("newer")).unwrap_or_default();
+        rescue.into_iter().chain(newer)
+    })
 }
 
 fn selected(operation: &LedgerOperation) -> Option<Vec<String>> {

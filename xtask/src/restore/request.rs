@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::delta_choice::DeltaChoice;
 use super::selection::Selection;
 use crate::domain::ledger::RESTORE;
 use crate::domain::operation::OperationId;
@@ -29,6 +30,9 @@ pub(super) enum RestoreRequest {
         /// What of it; earlier versions restored all of it.
         #[serde(default, skip_serializing_if = "Selection::is_all")]
         collections: Selection,
+        /// What of that is put back in place.
+        #[serde(default, skip_serializing_if = "DeltaChoice::is_none")]
+        delta: DeltaChoice,
         created_changed_deleted: [u64; 3],
     },
 }
@@ -39,6 +43,14 @@ impl RestoreRequest {
         match self {
             Self::Backup { collections, .. } => collections.clone(),
             Self::Earlier { .. } => Selection::default(),
+        }
+    }
+
+    /// What of that is put back in place.
+    pub(super) fn delta(&self) -> DeltaChoice {
+        match self {
+            Self::Backup { delta, .. } => delta.clone(),
+            Self::Earlier { .. } => DeltaChoice::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 
 use super::context::Restore;
+use super::delta_choice::ConflictOutcome;
 use super::journal::{Rescue, RestoreRecord};
 use super::names::Role;
 use super::preview::{RowLoss, differing};
@@ -32,43 +33,73 @@ impl Restore<'_> {
         if history.rescued && self.still_has(history.rescue.as_ref())? {
             return Ok(history.rescue.clone());
         }
-        let source = RescueSource {
-            role: Role::Previous,
-            folder: "rescue",
-            purpose: format!("rescue of restore {}", self.operation),
-        };
-        let rescue = self
-            .export(backup, &source)
-            .context("cannot write the rescue file")?;
+        let rescue = self.all_rescued(backup).context("cannot write the rescue file")?;
         self.write_kept(&RestoreRecord::Rescued {
             rescue: rescue.clone(),
         })?;
         Ok(rescue)
     }
 
+    /// One file that has all of it. What was put back in place was exported before.
+    fn all_rescued(&self, backup: &BackupFile) -> Result<Option<Rescue>> {
+        let before = self.journal.history.rescued_before.as_ref();
+        let is_aside = |role| Ok::<_, anyhow::Error>(!self.with_role(role)?.is_empty());
+        let newer = self.conflicts()?;
+        let newer = newer
+            .iter()
+            .any(|conflict| conflict.outcome == ConflictOutcome::Restored);
+        if let Some(before) = before
+            && !newer
+            && !is_aside(Role::Previous)?
+            && !is_aside(Role::Late)?
+            && self.still_has(Some(before))?
+        {
+            return Ok(Some(before.clone()));
+        }
+        let source = RescueSource {
+            role: Some(Role::Previous),
+            folder: "rescue",
+            purpose: format!("rescue of restore {}", self.operation),
+        };
+        self.export(Some(backup), &source, &self.overwritten()?)
+    }
+
     /// Exports what was written to the restored collections while they were live. `None` where nothing was.
     pub(super) fn rescue_after_undo(&self) -> Result<Option<Rescue>> {
+        if self.with_role(Role::Shadow)?.is_empty() {
+            return Ok(None);
+        }
         let backup = self.planned_backup()?;
         let found = self.shadow_differences(&backup)?;
         if !found.iter().any(|difference| difference.aspect.is_data()) {
             return Ok(None);
         }
         let source = RescueSource {
-            role: Role::Shadow,
+            role: Some(Role::Shadow),
             folder: "rescue-of-undo",
             purpose: format!(
                 "written after the swap of restore {}, which was undone",
                 self.operation
             ),
         };
-        self.export(&backup, &source)
+        self.export(Some(&backup), &source, &BTreeMap::new())
             .context("cannot write the rescue file")
     }
 
-    pub(super) fn export(&self, backup: &BackupFile, source: &RescueSource) -> Result<Option<Rescue>> {
-        let aside = self.with_role(source.role)?;
-        let late = self.with_role(Role::Late)?;
-        if aside.is_empty() && late.is_empty() {
+    /// `documents` are exported as well, by collection.
+    pub(super) fn export(
+        &self,
+        backup: Option<&BackupFile>,
+        source: &RescueSource,
+        documents: &BTreeMap<String, Vec<Vec<u8>>>,
+    ) -> Result<Option<Rescue>> {
+        let role = |role: Option<Role>| role.map_or(Ok(Vec::new()), |role| self.with_role(role));
+        let exported = Exported {
+            aside: role(source.role)?,
+            late: role(source.role.map(|_| Role::Late))?,
+            documents,
+        };
+        if exported.names().is_empty() {
             return Ok(None);
         }
         let _ticker = report::Ticker::start("exporting what the backup has not");
@@ -78,7 +109,7 @@ impl Restore<'_> {
         let id = backup::free_id(self.ctx)?;
         let options = ContainerOptions::new(&folder, &id, recipients);
         let (collections, stored) = store_written(None, &options, Utc::now(), |writer| {
-            write_archive(self.ctx, &self.live, backup, &aside, &late, writer)
+            write_archive(self.ctx, &self.live, backup, &exported, writer)
         })?;
         let documents = collections.values().sum();
         if documents == 0 {
@@ -142,37 +173,56 @@ pub(super) fn is_rescue(metadata: &BackupMetadata) -> bool {
 
 /// The collections that are exported, and where to.
 pub(super) struct RescueSource {
-    pub(super) role: Role,
+    /// Those beside the live ones; none where single documents are exported.
+    pub(super) role: Option<Role>,
     pub(super) folder: &'static str,
     pub(super) purpose: String,
+}
+
+/// What is exported: of collections that stand aside what the backup has not, all of late ones, and single documents.
+struct Exported<'a> {
+    aside: Vec<(String, String)>,
+    late: Vec<(String, String)>,
+    documents: &'a BTreeMap<String, Vec<Vec<u8>>>,
+}
+
+impl Exported<'_> {
+    fn names(&self) -> Vec<String> {
+        let beside = self.aside.iter().chain(&self.late).map(|(_, name)| name);
+        let names: std::collections::BTreeSet<&String> = beside.chain(self.documents.keys()).collect();
+        names.into_iter().cloned().collect()
+    }
+
+    /// The collection whose options and indexes are those of this name.
+    fn full_name<'a>(&'a self, name: &'a str) -> &'a str {
+        let full = self.aside.iter().chain(&self.late).find(|(_, of)| of == name);
+        full.map_or(name, |(full, _)| full)
+    }
 }
 
 fn write_archive(
     ctx: &Context,
     live: &Live,
-    backup: &BackupFile,
-    aside: &[(String, String)],
-    late: &[(String, String)],
+    backup: Option<&BackupFile>,
+    exported: &Exported<'_>,
     pipe: PipeWriter,
 ) -> Result<BTreeMap<String, u64>> {
-    let names: std::collections::BTreeSet<&String> = aside.iter().chain(late).map(|(_, name)| name).collect();
-    let names: Vec<String> = names.into_iter().cloned().collect();
-    let mut differing = differing(ctx, backup, live, &names, aside)?.peekable();
+    let names = exported.names();
+    let backup = backup.filter(|_| !exported.aside.is_empty());
+    let differing = backup.map(|backup| differing(ctx, backup, live, &names, &exported.aside));
+    let mut differing = differing.transpose()?.into_iter().flatten().peekable();
     let version = live.server()?.version;
-    let shapes = shapes(live, &names, aside, late)?;
+    let shapes = shapes(live, &names, exported)?;
     let mut archive = ArchiveWriter::with_shapes(BufWriter::new(pipe), &version, live.name(), &shapes)?;
     let mut written = BTreeMap::new();
     for (number, name) in names.iter().enumerate() {
         archive.collection(name)?;
-        let full_name = aside
-            .iter()
-            .find(|(_, n)| n == name)
-            .map(|(full, _)| full.as_str());
+        let full_name = exported.aside.iter().find(|(_, n)| n == name);
         let mut documents = 0;
         let mut own = std::iter::from_fn(|| {
             differing.next_if(|next| next.as_ref().map_or(true, |found| found.collection == number))
         });
-        if let Some(full_name) = full_name {
+        if let Some((full_name, _)) = full_name {
             let kept = own.filter(|next| next.as_ref().map_or(true, |found| found.loss != RowLoss::Deleted));
             let ids = kept.map(|next| next.map(|found| found.id));
             live.scan_ids(full_name, ids, |raw| {
@@ -183,11 +233,15 @@ fn write_archive(
             // What only the backup has.
             own.try_for_each(|next| next.map(drop))?;
         }
-        for (full, _) in late.iter().filter(|(_, n)| n == name) {
+        for (full, _) in exported.late.iter().filter(|(_, n)| n == name) {
             live.scan(full, |raw| {
                 documents += 1;
                 archive.document(raw)
             })?;
+        }
+        for raw in exported.documents.get(name).into_iter().flatten() {
+            documents += 1;
+            archive.document(raw)?;
         }
         if documents > 0 {
             written.insert(name.clone(), documents);
@@ -198,17 +252,11 @@ fn write_archive(
 }
 
 /// Options and indexes of each collection: one that is gone when its documents are put back is made with them.
-fn shapes(
-    live: &Live,
-    names: &[String],
-    aside: &[(String, String)],
-    late: &[(String, String)],
-) -> Result<Vec<(String, CollectionShape)>> {
+fn shapes(live: &Live, names: &[String], exported: &Exported<'_>) -> Result<Vec<(String, CollectionShape)>> {
     let mut listed = live.listed()?;
     let mut shapes = Vec::new();
     for name in names {
-        let full = aside.iter().chain(late).find(|(_, of)| of == name);
-        let (full, _) = full.context("a collection that is neither aside nor late")?;
+        let full = exported.full_name(name);
         let options = listed.remove(full).map(|listed| listed.options);
         let shape = CollectionShape {
             options: options.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The swap: live → previous, shadow → live, collection by collection. Each step is recorded before and after, and can be
 //! repeated, because it asks the server what is there.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::{format_differences, split_written};
 use super::context::Restore;
+use super::delta_choice::{DeltaConflict, DeltaCounts};
 use super::estimate::RestoreMeasures;
 use super::journal::{Repaired, Rescue, RestoreRecord, RestoreStep, SwapPlan};
 use super::left_alone::LeftAlone;
@@ -51,8 +53,17 @@ pub struct Swapped {
     /// Time-series collections, which stay as they are, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub time_series: Vec<String>,
-    /// What only the previous collections had, in a file of its own.
+    /// What was put back in place: numbers of documents, by collection.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub in_place: BTreeMap<String, DeltaCounts>,
+    /// Documents that were changed before they were put back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<DeltaConflict>,
+    /// What only the live data had before, in a file of its own.
     pub rescue: Option<Rescue>,
+    /// What was written to documents before they were put back, in files of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newer: Vec<Rescue>,
     /// What the server had lost in a crash and was recreated.
     #[serde(alias = "mended")]
     pub repaired: Vec<Repaired>,
@@ -124,6 +135,9 @@ impl<'a> Prepared<'a> {
 
     fn begin_swap(mut self) -> Result<(Restore<'a>, BackupFile)> {
         let plan = swap_plan::make(&self)?;
+        let delta = std::mem::take(&mut self.delta);
+        let begun = self.restore.begin_delta(&self.backup, delta);
+        let plan = swap_plan::with_delta(plan, begun.map_err(|error| self.refused(error))?);
         self.restore.journal.write(&RestoreRecord::SwapBegun(plan))?;
         Ok((self.restore, self.backup))
     }
@@ -274,6 +288,8 @@ impl<'a> Restore<'a> {
         let left_alone = self.left_alone(&self.swap_plan()?)?;
         let time_series = time_series::stay(&self.live, backup, &self.selection, Digests::Full)?;
         let rescue = self.rescue_after_swap(backup)?;
+        let plan = self.swap_plan()?;
+        let conflicts = self.conflicts()?;
         let history = &self.journal.history;
         Ok(Swapped {
             operation: self.operation.clone(),
@@ -282,10 +298,13 @@ impl<'a> Restore<'a> {
             changed_since: history.changed_since.clone(),
             left_alone,
             time_series,
+            in_place: plan.delta.collections,
+            conflicts,
             rescue,
+            newer: history.rescued_newer.clone(),
             repaired: history.repaired.clone(),
             measured: RestoreMeasures {
-                bytes: self.selection.bytes(backup, self.live.name()),
+                bytes: self.swapped_bytes(backup),
                 collections: in_place.collections.len() as u64,
                 restore_ms: history.restore_ms,
                 compare_ms: history.compare_ms,
@@ -294,6 +313,16 @@ impl<'a> Restore<'a> {
             total_ms: in_place.total_ms,
             collections: in_place.collections,
         })
+    }
+
+    /// Bytes of what is restored whole.
+    fn swapped_bytes(&self, backup: &BackupFile) -> u64 {
+        if self.delta.is_none() {
+            return self.selection.bytes(backup, self.live.name());
+        }
+        let taken = self.selection.of(&backup.metadata.namespaces, self.live.name());
+        let whole = taken.filter(|record| self.is_swapped(&record.collection));
+        whole.map(|record| record.bytes).sum()
     }
 
     /// The plan that was recorded before the first step.
@@ -343,8 +372,9 @@ impl<'a> Restore<'a> {
         })
     }
 
-    fn apply_step(&self, step: &RestoreStep) -> Result<()> {
+    fn apply_step(&mut self, step: &RestoreStep) -> Result<()> {
         match step {
+            RestoreStep::PutBack { batch } => self.put_back(*batch),
             RestoreStep::RenameToPrevious { collection } => self.rename_to_previous(collection),
             RestoreStep::PromoteShadow { collection } => self.promote_shadow(collection),
             RestoreStep::DropView { view, .. } => match self.live.listed()?.get(view).map(|l| l.kind) {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
 use mongodb::bson::Document;
 
+use super::delta_choice::DeltaPlan;
 use super::journal::{RestoreStep, SwapPlan};
 use super::left_alone::identities;
 use super::preflight::blocking_timeseries;
@@ -43,6 +44,7 @@ pub(super) fn make(prepared: &Prepared) -> Result<SwapPlan> {
         } else {
             identities(&live, selection)
         },
+        delta: DeltaPlan::default(),
     };
     let selected = |name: &String| is_application(name) && selection.has(name);
     for (name, listed) in live.iter().filter(|(name, _)| selected(name)) {
@@ -72,7 +74,7 @@ pub(super) fn make(prepared: &Prepared) -> Result<SwapPlan> {
         }
     }
     for (name, record) in &backup {
-        if record.kind == NamespaceKind::Collection {
+        if record.kind == NamespaceKind::Collection && prepared.restore.is_swapped(name) {
             let collection = (*name).to_owned();
             if live
                 .get(*name)
@@ -94,7 +96,9 @@ pub(super) fn make(prepared: &Prepared) -> Result<SwapPlan> {
                 plan.steps.push(RestoreStep::CreateView { view, definition });
             }
         }
-        for (index, expire_after_s) in expiries(record)? {
+        // What stays in its place has its expiries.
+        let swapped = prepared.restore.is_swapped(name);
+        for (index, expire_after_s) in expiries(record)?.into_iter().filter(|_| swapped) {
             plan.steps.push(RestoreStep::SetExpiry {
                 collection: (*name).to_owned(),
                 index,
@@ -116,6 +120,14 @@ fn text(options: &BTreeMap<String, serde_json::Value>) -> String {
     options.iter().fold(String::new(), |text, (name, value)| {
         format!("{text}{name}:{value},")
     })
+}
+
+/// The plan with what is put back in place: that comes first, because it may still be refused as long as nothing is renamed.
+pub(super) fn with_delta(mut plan: SwapPlan, delta: DeltaPlan) -> SwapPlan {
+    let batches = (0..delta.batches).map(|batch| RestoreStep::PutBack { batch });
+    plan.steps.splice(0..0, batches);
+    plan.delta = delta;
+    plan
 }
 
 fn view_of(record: &NamespaceRecord) -> Result<ViewDefinition> {

@@ -8,7 +8,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::context::connect;
-use super::operation::{RestoreOptions, start};
+use super::delta_choice::DeltaChoice;
+use super::operation::{RestoreChoice, RestoreOptions, start};
 use super::preview::DocumentCount;
 use super::selection::Selection;
 use super::swap::Swapped;
@@ -164,7 +165,11 @@ pub fn copy_into(
         host: live.host(),
     };
     let MaskedCopy { file, masked } = backup::copy_masked(ctx, backup, &records, masks, &target)?;
-    let restored = start(of_target, &file, selection, [0; 3], options)?;
+    let choice = RestoreChoice {
+        selection: selection.clone(),
+        delta: DeltaChoice::default(),
+    };
+    let restored = start(of_target, &file, &choice, [0; 3], options)?;
     Ok(CopiedInto {
         environment: of_target.env_name.clone(),
         database: live.name().to_owned(),

@@ -30,6 +30,9 @@ pub struct RestoreUndone {
     pub written_since: Vec<Difference>,
     /// What was written to the restored collections while they were live, in a file of its own.
     pub rescue: Option<Rescue>,
+    /// What was written to documents that were put back in place, in files of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newer: Vec<Rescue>,
     /// What the server had lost in a crash and was recreated.
     pub repaired: Vec<Repaired>,
 }
@@ -128,6 +131,7 @@ impl Restore<'_> {
             collections,
             written_since,
             rescue,
+            newer: self.journal.history.rescued_newer.clone(),
             repaired: self.journal.history.repaired.clone(),
         }
     }
@@ -156,7 +160,8 @@ impl Restore<'_> {
             before
         } else {
             let _ticker = report::Ticker::start("reading the previous collections");
-            let before = self.inventory_of_role(Role::Previous)?;
+            let mut before = self.inventory_of_role(Role::Previous)?;
+            before.collections.extend(self.before_delta(&plan.delta)?);
             self.write_kept(&RestoreRecord::UndoBegun {
                 before: before.clone(),
             })?;
@@ -183,8 +188,9 @@ impl Restore<'_> {
         Ok((before.collections.into_keys().collect(), written_since))
     }
 
-    fn revert_step(&self, plan: &SwapPlan, step: &RestoreStep) -> Result<()> {
+    fn revert_step(&mut self, plan: &SwapPlan, step: &RestoreStep) -> Result<()> {
         match step {
+            RestoreStep::PutBack { batch } => self.revert_batch(*batch),
             // Belongs to the restored collection, which keeps it under its shadow name.
             RestoreStep::SetExpiry { .. } => Ok(()),
             RestoreStep::CreateView { view, .. } => self.drop_created_view(plan, view),

@@ -7,6 +7,7 @@ mod restore;
 mod restore_copy;
 mod restore_crash;
 mod restore_crash_outside;
+mod restore_delta;
 mod restore_fence;
 mod restore_guards;
 mod restore_names;

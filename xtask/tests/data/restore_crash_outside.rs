@@ -50,6 +50,21 @@ fn the_server_is_killed_at_every_line_of_an_undo() {
     case.forget_all();
 }
 
+/// Before, within and after the transaction that puts documents back in place.
+#[test]
+fn the_server_is_killed_around_and_within_a_transaction() {
+    let mut case = CrashCase::in_place(RestoreEnv::durable());
+    let of_batch = |lines: &[String], event: &str| {
+        let start = format!(r#"{{"event":"{event}","step":{{"do":"put-back""#);
+        lines.iter().position(|line| line.starts_with(&start)).unwrap()
+    };
+    let there = of_batch(&case.restore_lines, "before");
+    let back = of_batch(&case.undo_lines, "undoing");
+    case.stopped_at(there - 1..there + 3, server_killed_within);
+    case.undo_stopped_at(back..back + 3, server_killed_within_undo);
+    case.forget_all();
+}
+
 /// The local server copies when it renames, for about 50 µs a document: these are killed within the copy.
 #[test]
 fn the_server_is_killed_within_each_rename_of_a_larger_collection() {

@@ -189,10 +189,13 @@ impl Sequence {
         let path = self.backups[at].path.display().to_string();
         let before = self.env.inventory();
         let writes = self.random.range(0, 3) == 0;
+        let method = *self.random.pick(&["auto", "delta", "delta", "swap"]);
+        let conflicts = *self.random.pick(&["keep", "restore", "stop"]);
+        let args = ["restore", &path, "--method", method, "--conflicts", conflicts];
         let output = if writes {
-            self.while_written(&["restore", &path])
+            self.while_written(&args)
         } else {
-            self.run(&["restore", &path])
+            self.run(&args)
         };
         let operation = output
             .as_ref()

@@ -1,4 +1,5 @@
-//! `bench restore`: our restore beside `mongorestore --drop` of the same backup, and how long readers see missing or mixed data.
+//! `bench restore`: our restore beside `mongorestore --drop` of the same backup, whole and in place, and how long readers see missing or
+//! mixed data.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use xtask::exec::Exec;
 const COLLECTIONS: [&str; 3] = ["bookings", "properties", "users"];
 /// Documents of each collection of the smallest run, of about 370 bytes.
 const SMALLEST_DOCUMENTS: i32 = 1_000;
+/// Documents of each collection that are changed, where most are not: the same number at every size.
+const CHANGED: i32 = SMALLEST_DOCUMENTS / 100;
 const BATCH: i32 = 5_000;
 /// What the backup holds, and what is live when it is restored.
 const BACKED_UP: i32 = 1;
@@ -54,7 +57,20 @@ fn at(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
         ];
         let size = archive.metadata()?.len();
         let text = format!("{}, {} documents", xtask::report::bytes(size), 3 * documents);
-        ground.grown("restore", text, scale).run(&sides)
+        let mut rows = ground.grown("restore", text.clone(), scale).run(&sides)?;
+        let changed = |exec: Exec| data.changed_and_restored(server, &expected, exec);
+        let sides = [
+            Side::new("mongorestore --drop", || {
+                Ok(changed(server.mongorestore(&archive, &["--drop"])?)?.0)
+            }),
+            Side::new("ours", || {
+                let exec = repository.xtask(&["restore", &backup.to_string_lossy(), "--method", "delta"])?;
+                Ok(changed(server.reached_by(exec))?.0)
+            }),
+        ];
+        let few = format!("{text}, {} changed", 3 * CHANGED);
+        rows.extend(ground.grown("restore in place", few, scale).run(&sides)?);
+        Ok(rows)
     })
 }
 
@@ -95,9 +111,37 @@ impl Data {
         Ok(())
     }
 
-    /// Runs a restore over other data while somebody reads; the backup must be live afterwards.
+    /// Runs a restore over other data.
     fn restored(&self, server: &Server, expected: &Inventory, exec: Exec) -> Result<(Run, String)> {
         self.fill(LIVE)?;
+        self.read_while_restored(server, expected, exec)
+    }
+
+    /// Runs a restore over data of which few documents were changed.
+    fn changed_and_restored(
+        &self,
+        server: &Server,
+        expected: &Inventory,
+        exec: Exec,
+    ) -> Result<(Run, String)> {
+        self.fill(BACKED_UP)?;
+        for name in COLLECTIONS {
+            let collection = self.live.database().collection::<Document>(name);
+            let few = doc! { "_id": { "$lt": CHANGED } };
+            collection
+                .update_many(few, doc! { "$set": { "version": LIVE } })
+                .run()?;
+        }
+        self.read_while_restored(server, expected, exec)
+    }
+
+    /// Somebody reads while a restore runs; the backup must be live afterwards.
+    fn read_while_restored(
+        &self,
+        server: &Server,
+        expected: &Inventory,
+        exec: Exec,
+    ) -> Result<(Run, String)> {
         let reader = server.live()?;
         let stop = AtomicBool::new(false);
         let (outcome, unusable) = std::thread::scope(|scope| {

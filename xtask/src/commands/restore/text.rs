@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::report;
 use crate::restore::{
-    DocumentCount, Forgotten, KnownRestore, LossDetail, LossExample, LossPreview, Reinserted, Repaired,
-    RestorePhase, RestorePlan, RestoreUndone, RowLoss, Swapped,
+    CollectionMethod, DocumentCount, Forgotten, KnownRestore, LossDetail, LossExample, LossPreview,
+    Reinserted, Repaired, Rescue, RestorePhase, RestorePlan, RestoreUndone, RowLoss, Swapped,
 };
 
 const CAPACITY_HELP: &str = "restore only what is needed (--collection), on a machine near the server";
@@ -21,6 +21,7 @@ pub(super) fn plan(plan: &RestorePlan) -> String {
         plan.database
     );
     loss_text(&plan.loss, &mut text);
+    methods_text(&plan.methods, &mut text);
     writeln!(text, "  writers: {}", plan.writers).expect("writing to a string");
     writeln!(text, "  change streams: {}", plan.change_streams).expect("writing to a string");
     let storage = plan.preflight.storage;
@@ -57,14 +58,42 @@ pub(super) fn plan(plan: &RestorePlan) -> String {
     text
 }
 
+/// How each collection is restored; nothing where all are swapped, as the operator wanted.
+pub fn methods_text(methods: &[CollectionMethod], text: &mut String) {
+    let how = |method: &CollectionMethod| match method.method {
+        "delta" if method.documents == 0 => "stays as it is",
+        "delta" => "put back in place",
+        _ => "whole, swapped",
+    };
+    let rows = methods.iter();
+    let rows: Vec<Vec<String>> = rows
+        .map(|m| vec![m.collection.clone(), how(m).to_owned(), m.reason.clone()])
+        .collect();
+    if !rows.is_empty() {
+        text.push_str(&report::table(&["collection", "method", "because"], &rows));
+    }
+}
+
 /// What a restore did.
 pub(super) fn swapped(done: &Swapped) -> String {
+    let documents: u64 = done.in_place.values().map(|counts| counts.documents()).sum();
+    let in_place = if done.in_place.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "{documents} documents of {} collections put back in place, ",
+            done.in_place.len()
+        )
+    };
     let mut text = format!(
-        "restored backup {}: {} collections swapped in {}; documents, indexes and options are the backup's\n",
+        "restored backup {}: {in_place}{} collections swapped in {}; documents, indexes and options are the backup's\n",
         done.backup_id,
         done.collections.len(),
         report::duration_ms(done.total_ms)
     );
+    for conflict in &done.conflicts {
+        writeln!(text, "changed before it was put back: {}", conflict.text()).expect("writing to a string");
+    }
     if let Some(longest) = done.collections.iter().max_by_key(|c| c.unavailable_ms) {
         writeln!(
             text,
@@ -80,12 +109,13 @@ pub(super) fn swapped(done: &Swapped) -> String {
     if let Some(alone) = &done.left_alone {
         writeln!(text, "{}", alone.text()).expect("writing to a string");
     }
+    newer(&done.newer, &mut text);
     for written in &done.written_since {
         writeln!(text, "written since the swap, and live: {}", written.text()).expect("writing to a string");
     }
     repaired(&done.repaired, &mut text);
     if let Some(rescue) = &done.rescue {
-        writeln!(text, "only the previous collections had {}", rescue.text()).expect("writing to a string");
+        writeln!(text, "the backup has not {}", rescue.text()).expect("writing to a string");
     }
     writeln!(
         text,
@@ -103,6 +133,7 @@ pub(super) fn undone(done: &RestoreUndone) -> String {
         done.operation,
         done.collections.len()
     );
+    newer(&done.newer, &mut text);
     for difference in &done.written_since {
         writeln!(text, "written since: {difference}").expect("writing to a string");
     }
@@ -127,6 +158,17 @@ pub(super) fn forgotten(done: &Forgotten) -> String {
     )
     .expect("writing to a string");
     text
+}
+
+fn newer(newer: &[Rescue], text: &mut String) {
+    for rescue in newer {
+        writeln!(
+            text,
+            "written before it was overwritten in place: {}",
+            rescue.text()
+        )
+        .expect("writing to a string");
+    }
 }
 
 fn repaired(repaired: &[Repaired], text: &mut String) {
@@ -186,7 +228,9 @@ pub(super) fn row(known: &KnownRestore) -> (Vec<String>, Vec<String>) {
     });
     let only = known.collections.iter();
     let only = only.map(|names| format!("only: `{}`", names.join("`, `")));
-    (row, only.chain(rescues).chain([next]).collect())
+    let in_place = Some(&known.in_place).filter(|names| !names.is_empty());
+    let in_place = in_place.map(|names| format!("put back in place: `{}`", names.join("`, `")));
+    (row, only.chain(in_place).chain(rescues).chain([next]).collect())
 }
 
 /// What would be lost, for people.

@@ -20,7 +20,10 @@ pub(in crate::commands) fn print_plan(planned: &PlannedRollback) {
 pub(in crate::commands) fn plan_text(planned: &PlannedRollback) -> String {
     let mut text = planned.plan.text();
     match &planned.loss {
-        Some(loss) => crate::commands::restore::loss_text(loss, &mut text),
+        Some(loss) => {
+            crate::commands::restore::loss_text(loss, &mut text);
+            crate::commands::restore::methods_text(&planned.methods, &mut text);
+        }
         None => text.push_str("no data is touched\n"),
     }
     text.push_str(&estimate_text(&planned.estimate));
@@ -58,11 +61,16 @@ pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Res
         return Ok(());
     }
     let tag = &done.release.tag;
-    if let Some(backup) = done.backup.as_ref().filter(|_| !done.migrated.is_empty()) {
+    if let Some(backup) = done.data.backup.as_ref().filter(|_| !done.migrated.is_empty()) {
         return Err(errors::rollback_data_migrated(tag, done.migrated.join("; "), backup).into());
     }
-    if let Some(backup) = done.backup.as_ref().filter(|_| !done.written_since.is_empty()) {
-        let written: Vec<String> = done.written_since.iter().map(WrittenSince::text).collect();
+    if let Some(backup) = done
+        .data
+        .backup
+        .as_ref()
+        .filter(|_| !done.data.written_since.is_empty())
+    {
+        let written: Vec<String> = done.data.written_since.iter().map(WrittenSince::text).collect();
         return Err(errors::rollback_data_written(tag, written.join("; "), backup).into());
     }
     let from = done.release.rollback_of.as_deref().unwrap_or_default();
@@ -71,12 +79,27 @@ pub(in crate::commands) fn print_result(ctx: &Context, done: &RolledBack) -> Res
 
 /// The report for people.
 pub(in crate::commands) fn rollback_text(done: &RolledBack) -> String {
-    let written = done.written_since.iter();
+    let written = done.data.written_since.iter();
     let written = written.map(|written| format!("written since the swap, and live: {}\n", written.text()));
-    let rescue = done.rescue.iter();
-    let rescue = rescue.map(|rescue| format!("only the previous collections had {}\n", rescue.text()));
+    let rescue = done.data.rescue.iter();
+    let rescue = rescue.map(|rescue| format!("the backup has not {}\n", rescue.text()));
+    let in_place = done.data.in_place.iter();
+    let in_place = in_place.map(|(name, counts)| {
+        format!(
+            "put back in place: {} documents of `{name}`\n",
+            counts.documents()
+        )
+    });
+    let conflicts = done.data.conflicts.iter();
+    let conflicts =
+        conflicts.map(|conflict| format!("changed before it was put back: {}\n", conflict.text()));
     let external = done.external.iter().map(|system| format!("{}\n", system.text()));
-    let data: String = written.chain(rescue).chain(external).collect();
+    let data: String = in_place
+        .chain(conflicts)
+        .chain(written)
+        .chain(rescue)
+        .chain(external)
+        .collect();
     format!(
         "{} restores {} ({}); {}\n{data}{}",
         done.release.tag,

@@ -35,6 +35,12 @@ catalogue! {
         live "nothing live was changed",
         next "fix the cause and run the command again; `cargo xtask restore --forget {operation}` drops what is left";
 
+    /// Documents were changed after those that are put back in place were compared. They are listed one a line.
+    changed_since_planned(count, documents) Refused
+        "{count} documents that are put back in place were changed since they were compared, among them:{documents}",
+        live "nothing live was changed",
+        next "run the command again; with --conflicts keep they stay as they are, with --conflicts restore the backup's take their place";
+
     /// A migration made a time-series collection of the name that a collection must get.
     timeseries_blocks(names) Refused
         "`{names}` is a time-series collection now, which can neither be renamed nor replaced",

@@ -19,13 +19,16 @@ pub(super) trait EndFacts {
 
 impl EndFacts for Swapped {
     fn facts(&self) -> Value {
-        json!({ "backup": self.backup_id, "measured": self.measured, "repaired": self.repaired, "rescue": self.rescue })
+        json!({
+            "backup": self.backup_id, "measured": self.measured, "repaired": self.repaired, "rescue": self.rescue,
+            "newer": self.newer, "in_place": self.in_place, "conflicts": self.conflicts,
+        })
     }
 }
 
 impl EndFacts for RestoreUndone {
     fn facts(&self) -> Value {
-        json!({ "repaired": self.repaired, "rescue": self.rescue })
+        json!({ "repaired": self.repaired, "rescue": self.rescue, "newer": self.newer })
     }
 }
 

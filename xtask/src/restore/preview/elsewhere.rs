@@ -1,5 +1,7 @@
 //! Whether every document that stands aside is in one of some files, byte by byte.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use super::sorter::{DIGEST_BYTES, Entry, Sorted, Sorter};
@@ -8,14 +10,17 @@ use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Live;
 
-/// How many documents of these collections (their names, and the names they have in the files) are in none of the files.
+/// How many documents of these collections (their names, and the names they have in the files), and of these single ones by
+/// collection, are in none of the files.
 pub(in crate::restore) fn missing_elsewhere(
     ctx: &Context,
     live: &Live,
     files: &[BackupFile],
     aside: &[(String, String)],
+    documents: &BTreeMap<String, Vec<Vec<u8>>>,
 ) -> Result<u64> {
     let mut names: Vec<String> = aside.iter().map(|(_, name)| name.clone()).collect();
+    names.extend(documents.keys().cloned());
     names.sort();
     names.dedup();
     let folder = ctx.state_dir("tmp")?;
@@ -29,6 +34,13 @@ pub(in crate::restore) fn missing_elsewhere(
     for (full, name) in aside {
         if let Ok(number) = names.binary_search(name) {
             live.scan(full, |document| of_aside.push(&key::entry(number, document)?))?;
+        }
+    }
+    for (name, documents) in documents {
+        if let Ok(number) = names.binary_search(name) {
+            documents
+                .iter()
+                .try_for_each(|document| of_aside.push(&key::entry(number, document)?))?;
         }
     }
     count_missing(of_files.finish()?, of_aside.finish()?)

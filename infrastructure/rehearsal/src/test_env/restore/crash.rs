@@ -36,6 +36,8 @@ pub struct CrashCase {
     first_line: String,
     /// Only these collections are restored; all of them where none is named.
     only: &'static [&'static str],
+    method: &'static str,
+    conflicts: &'static str,
     operations: u16,
     /// The journal of a restore, and of its undo, line by line.
     pub restore_lines: Vec<String>,
@@ -53,6 +55,20 @@ impl CrashCase {
         let mut case = Self::prepared(env, users);
         case.reference();
         assert!(case.restore_lines.len() > 20 && case.undo_lines.len() > 6);
+        case
+    }
+
+    /// What can be is put back in place: the users; the others are swapped.
+    pub fn in_place(env: RestoreEnv) -> Self {
+        Self::in_place_with(env, "stop")
+    }
+
+    /// The same, with what becomes of documents that are changed meanwhile.
+    pub fn in_place_with(env: RestoreEnv, conflicts: &'static str) -> Self {
+        let mut case = Self::prepared(env, 20);
+        case.method = "delta";
+        case.conflicts = conflicts;
+        case.reference();
         case
     }
 
@@ -98,6 +114,8 @@ impl CrashCase {
             began,
             first_line: String::new(),
             only: &[],
+            method: "auto",
+            conflicts: "stop",
             operations: 0,
             restore_lines: Vec::new(),
             undo_lines: Vec::new(),
@@ -106,7 +124,8 @@ impl CrashCase {
 
     /// One restore from end to end and back: what its journal holds. Its safety backup is the one of all that follow.
     fn reference(&mut self) {
-        let mut args = vec!["restore", self.backup.to_str().unwrap()];
+        let mut args = vec!["restore", self.backup.to_str().unwrap(), "--method", self.method];
+        args.extend(["--conflicts", self.conflicts]);
         args.extend(self.only.iter().flat_map(|name| ["--collection", name]));
         let restored = self.env.ok(&args);
         let operation = restored["operation"].as_str().unwrap();
@@ -157,6 +176,9 @@ impl CrashCase {
         });
         if !self.only.is_empty() {
             plan["collections"] = self.only.into();
+        }
+        if self.method == "delta" {
+            plan["delta"] = serde_json::json!({ "collections": ["users"], "conflicts": self.conflicts });
         }
         let start = Start {
             kind: "restore".into(),
