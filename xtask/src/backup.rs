@@ -7,6 +7,7 @@ pub mod find;
 pub mod import;
 pub mod list;
 pub mod prune;
+pub mod snapshot;
 pub mod verify;
 
 mod compare;
