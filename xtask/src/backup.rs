@@ -8,6 +8,7 @@ pub mod import;
 pub mod list;
 pub mod prune;
 pub mod snapshot;
+pub mod snapshot_import;
 pub mod verify;
 
 mod compare;

@@ -1,7 +1,10 @@
 //! Snapshots that MongoDB Atlas takes of a cluster: what is recorded of one, and what its states mean.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::operation::OperationId;
 
@@ -16,6 +19,15 @@ pub struct SnapshotRef {
     pub cluster: String,
     /// Atlas deletes it then.
     pub expires: DateTime<Utc>,
+    /// What it has of the environment's database: Atlas lists the collections of no snapshot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<String>,
+    /// Views by name, as the server lists them: no restore of collections has them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub views: BTreeMap<String, Value>,
+    /// Time-series collections, which no restore of collections has, and what was made, changed or dropped while it was taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// How far a snapshot is.

@@ -1,4 +1,4 @@
-//! `atlas`: snapshots of a cluster on MongoDB Atlas.
+//! `atlas`: snapshots of a cluster on MongoDB Atlas, and restores of their collections.
 //!
 //! Its traps (`docs/REALITY.md`, "MongoDB Atlas"): `watch` ends well and without a word where the first question fails, so
 //! nothing here uses it; `snapshots create` keeps a snapshot for one day unless `--retention` is there; each failure is exit
@@ -6,6 +6,7 @@
 //! of its own.
 
 mod answers;
+mod restores;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use answers::SnapshotPage;
 pub use answers::{AtlasCluster, AtlasSnapshot};
+pub use restores::{COLLECTIONS, CollectionPair, CollectionRestore, RestoreEnd};
 
 use crate::config::AtlasConfig;
 use crate::context::Context;

@@ -2,14 +2,18 @@
 
 use std::path::Path;
 
-use rehearsal::test_env::TestEnv;
 use rehearsal::test_env::programs::repository;
+use rehearsal::test_env::{DATABASE, TestEnv};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use xtask::database::{Digests, Live};
+use xtask::domain::inventory::Inventory;
 use xtask::exec::Finished;
+use xtask::secret::Secret;
 
 const CREATE: &str = "POST /clusters/{clusterName}/backup/snapshots";
 const DESCRIBE: &str = "GET /clusters/{clusterName}/backup/snapshots/{snapshotId}";
+const CREATE_JOB: &str = "POST /clusters/{clusterName}/collectionRestoreJobs";
 const CLUSTER: &str = "GET /clusters/{clusterName}";
 
 const TABLE: &str = "
@@ -246,7 +250,7 @@ fn a_snapshot_is_asked_for_once_and_waited_for_whatever_happens_on_the_way() {
     assert_eq!(plan.code, Some(3), "{told}");
     assert!(told.contains(&text(&second["snapshot"]["id"])), "{told}");
     assert!(
-        told.contains("was not restored by us since") && told.contains("--database keep"),
+        told.contains("nothing of ours has read it back") && told.contains("--database keep"),
         "{told}"
     );
     let kept = case.run(&[
@@ -265,5 +269,75 @@ fn a_snapshot_is_asked_for_once_and_waited_for_whatever_happens_on_the_way() {
         case.snapshots().len(),
         4,
         "what the rollback replaced is not kept"
+    );
+}
+
+impl Case {
+    /// Every collection of the application, each document of it.
+    fn data(&self) -> Inventory {
+        let live = Live::connect(&Secret::new(&self.env.uri), DATABASE).unwrap();
+        live.inventory(Digests::Full).unwrap()
+    }
+
+    /// What an operation has beside the live collections.
+    fn beside(&self) -> Vec<String> {
+        let live = Live::connect(&Secret::new(&self.env.uri), DATABASE).unwrap();
+        let names = live.listed().unwrap().into_keys();
+        names.filter(|name| name.starts_with("__")).collect()
+    }
+}
+
+#[test]
+fn a_snapshot_becomes_a_verified_backup_that_is_restored_as_every_other_is() {
+    let case = Case::with("atlas");
+    // The snapshot is older than what the release does.
+    let then = case.data();
+    let release = case.released();
+    let id = text(&release["snapshot"]["id"]);
+    case.env.users_write(20, 3).unwrap();
+    let now = case.data();
+    assert_ne!(then, now);
+
+    // Atlas gives up, or somebody ends the job: nothing is left beside the live collections, and nothing is proved.
+    for state in ["FAILED", "CANCELED"] {
+        case.control(
+            "/atlas/next-job",
+            &json!({"states": ["INITIALIZING", "IN_PROGRESS", state]}),
+        );
+        let failed = case.run(&["backup", "import", "--snapshot", &id]);
+        let told = failed.stderr_tail.join("\n");
+        assert_eq!(failed.code, Some(1), "{told}");
+        assert!(told.contains("snapshot-not-restored"), "{told}");
+        assert_eq!(case.beside(), Vec::<String>::new(), "{state}");
+    }
+    let listed = case.run(&["backup", "list"]);
+    assert!(
+        listed.stdout.contains("not restored by us since"),
+        "{}",
+        listed.stdout
+    );
+    let unknown = case.run(&["backup", "import", "--snapshot", "6a79468a2c88faebffffffff"]);
+    assert_eq!(unknown.code, Some(2), "{}", unknown.error());
+
+    // The answer to the request is lost: the job is found by the names that it was asked for.
+    case.fault(CREATE_JOB, "done-then-close", 2, 1, 0);
+    let imported = case.run(&["backup", "import", "--snapshot", &id, "--format", "json"]);
+    assert_eq!(imported.code, Some(0), "{}", imported.error());
+    let imported: Value = serde_json::from_str(&imported.stdout).unwrap();
+    let backup = text(&imported["metadata"]["id"]);
+    assert!(imported["metadata"]["verified"].is_string(), "{imported}");
+    let jobs = case.env.platform_report().unwrap()["atlas"]["collection_restores"].clone();
+    assert_eq!(jobs.as_array().unwrap().len(), 3, "{jobs}");
+    assert_eq!(case.beside(), Vec::<String>::new());
+    assert_eq!(case.data(), now, "the live data were changed");
+    let listed = case.run(&["backup", "list"]);
+    assert!(listed.stdout.contains("read back by"), "{}", listed.stdout);
+
+    let restored = case.run(&["restore", &backup, "--yes"]);
+    assert_eq!(restored.code, Some(0), "{}", restored.error());
+    assert_eq!(
+        then.compare(&case.data()),
+        [],
+        "the data are not those of the snapshot"
     );
 }

@@ -53,6 +53,18 @@ catalogue! {
         live "nothing live was changed; Atlas continues with the snapshot",
         next "wait until it is completed (cargo xtask backup list), or raise `snapshot_s` of [environments.NAME.atlas], and run the command again";
 
+    /// Nothing is recorded of it.
+    snapshot_unknown(id) Usage
+        "{id} is no snapshot that an operation of this environment took: which collections it has is not known",
+        live "nothing live was changed",
+        next "cargo xtask backup list   (it has those that can be imported)";
+
+    /// Atlas could not restore it, or not all of it.
+    snapshot_not_restored(id, what, why) Failed
+        "the snapshot {id} was not restored beside the live collections ({what}): {why}",
+        live "nothing live was changed, and what was restored beside it is dropped",
+        next "see the activity feed of the project on Atlas, and run the command again; or import another snapshot (cargo xtask backup list)";
+
     /// Without `--retention` it would be kept for a day.
     snapshot_short_lived(id, expires, wanted) Failed
         "Atlas keeps the snapshot {id} until {expires}, and {wanted} was asked for",

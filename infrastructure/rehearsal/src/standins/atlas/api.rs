@@ -28,6 +28,10 @@ pub(super) enum Operation {
         #[arg(long)]
         file: Option<String>,
     },
+    ListCollectionRestoreJobs {
+        #[command(flatten)]
+        place: Place,
+    },
     GetCollectionRestoreJob {
         #[command(flatten)]
         place: Place,
@@ -60,6 +64,7 @@ pub(super) fn run(group: Group, client: &Client) -> Result<u8> {
         Operation::CreateCollectionRestoreJob { place, file } => {
             (place, String::new(), Some(body_of(file.as_deref())?))
         }
+        Operation::ListCollectionRestoreJobs { place } => (place, String::new(), None),
         Operation::GetCollectionRestoreJob { place, job } => (place, format!("/{job}"), None),
         Operation::ListRestoreJobCollections { place, job, items } => {
             let query = items.iter().map(|items| format!("?itemsPerPage={items}"));
