@@ -54,12 +54,12 @@ impl SnapshotListing {
 }
 
 /// The cluster of the environment, where its data are kept by snapshots.
-pub(super) struct Source<'a> {
+pub(super) struct SnapshotSource<'a> {
     pub(super) place: &'a AtlasConfig,
     pub(super) atlas: Atlas,
 }
 
-impl<'a> Source<'a> {
+impl<'a> SnapshotSource<'a> {
     pub(super) fn open(ctx: &'a Context) -> Result<Self> {
         let place = ctx.env().atlas.as_ref();
         let place = place.context("the environment names no cluster of Atlas")?;
@@ -74,7 +74,7 @@ impl<'a> Source<'a> {
 /// # Errors
 /// What speaks against it.
 pub fn check(ctx: &Context) -> Result<AtlasCluster> {
-    let source = Source::open(ctx)?;
+    let source = SnapshotSource::open(ctx)?;
     let cluster = source.atlas.cluster()?;
     require_live(ctx, ctx.mongodb()?, source.place, &cluster)?;
     ensure!(
@@ -138,7 +138,7 @@ pub fn way_back(snapshot: &SnapshotRef, tag: &str) -> String {
 /// Exit 1 where it failed or did not complete in time; exit 3 where it would be of another cluster.
 pub fn take(ctx: &Context, operation: &OperationId) -> Result<SnapshotRef> {
     check(ctx)?;
-    let source = Source::open(ctx)?;
+    let source = SnapshotSource::open(ctx)?;
     let live = Live::connect(&database_uri(ctx)?, &ctx.mongodb()?.database)?;
     let before = contents(&live)?;
     let asked = source.ask_for(ctx, &description_of(operation))?;
@@ -190,7 +190,7 @@ fn contents(live: &Live) -> Result<BTreeMap<String, Contents>> {
     own.collect()
 }
 
-impl Source<'_> {
+impl SnapshotSource<'_> {
     fn deadline(&self) -> Duration {
         Duration::from_secs(self.place.snapshot_s)
     }
@@ -291,7 +291,7 @@ pub fn list(ctx: &Context, ledger: Option<&LedgerState>) -> Result<Vec<SnapshotL
         });
         done.next_back().map(|one| one.id.to_string())
     };
-    let mut all: Vec<SnapshotListing> = Source::open(ctx)?
+    let mut all: Vec<SnapshotListing> = SnapshotSource::open(ctx)?
         .atlas
         .snapshots()?
         .into_iter()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::create::{Keys, not_restorable, seal};
 use super::find::first_directory;
-use super::snapshot::{Source, check};
+use super::snapshot::{SnapshotSource, check};
 use super::{BackupFile, copies, encryption};
 use crate::archive::writer::{ArchiveWriter, DumpedCollection, store_written};
 use crate::archive::{ContainerOptions, StoredBackup};
@@ -42,7 +42,7 @@ const DEADLINE: Duration = Duration::from_hours(3);
 pub fn import_snapshot(ctx: &Context, id: &str, purpose: &str) -> Result<BackupFile> {
     let wanted = recorded(&Ledger::open(ctx).state()?, id)?;
     check(ctx)?;
-    let source = Source::open(ctx)?;
+    let source = SnapshotSource::open(ctx)?;
     ensure!(
         wanted.cluster == source.place.cluster && wanted.project == source.place.project,
         errors::snapshot_unknown(id)
@@ -85,7 +85,7 @@ fn recorded(ledger: &LedgerState, id: &str) -> Result<SnapshotRef> {
 
 struct Import<'a> {
     ctx: &'a Context,
-    source: &'a Source<'a>,
+    source: &'a SnapshotSource<'a>,
     live: &'a Live,
     operation: &'a Operation,
     snapshot: &'a SnapshotRef,
@@ -212,7 +212,7 @@ impl Import<'_> {
                 errors::snapshot_not_restored(
                     &self.snapshot.id,
                     &one.name,
-                    format!("{count} documents are there, and Atlas says {}", one.documents)
+                    format!("{count} documents are there, and Atlas reports {}", one.documents)
                 )
             );
         }
@@ -249,7 +249,7 @@ fn write_archive(
     for one in restored {
         let found = listed.remove(&one.beside);
         let found =
-            found.with_context(|| format!("Atlas says that `{}` is there, and it is not", one.beside))?;
+            found.with_context(|| format!("Atlas reports that `{}` is there, and it is not", one.beside))?;
         let indexes = live.indexes(&one.beside)?;
         expire.push(
             indexes
