@@ -7,6 +7,8 @@ pub mod find;
 pub mod import;
 pub mod list;
 pub mod prune;
+pub mod snapshot;
+pub mod snapshot_import;
 pub mod verify;
 
 mod compare;

@@ -2,6 +2,7 @@
 //!
 //! Secrets are never here: the file names environment variables.
 
+mod atlas;
 mod environment;
 mod error;
 mod incremental;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 use crate::domain::step;
 use environment::{Lists, OneOfEach};
 
+pub use atlas::{AtlasConfig, Engine};
 pub use environment::{
     AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig,
     FrontendPlatform, MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, VercelConfig, Via,
@@ -197,6 +199,8 @@ pub struct BackupConfig {
     pub oplog: Oplog,
     /// From which size of the database on a backup holds only what changed since the last full one.
     pub incremental_above: IncrementalAbove,
+    /// What keeps the data before a release.
+    pub engine: Engine,
     #[serde(rename = "places")]
     pub storage: Vec<StorageConfig>,
 }
@@ -211,6 +215,7 @@ impl Default for BackupConfig {
             retention_days: 90,
             oplog: Oplog::Auto,
             incremental_above: IncrementalAbove::default(),
+            engine: Engine::default(),
             storage: vec![StorageConfig::Directory {
                 path: "backups".into(),
                 required: true,
@@ -536,6 +541,7 @@ impl Config {
     pub fn secret_names(&self, environment: &EnvironmentConfig) -> Vec<String> {
         let mut names: Vec<String> = environment.tokens().into_iter().map(str::to_owned).collect();
         names.extend(environment.mongodb.iter().map(|mongodb| mongodb.uri.clone()));
+        names.extend(environment.atlas.iter().flat_map(AtlasConfig::secret_names));
         let variables = environment.variables.iter();
         names.extend(variables.map(|variable| variable.secret.clone()));
         names.extend(self.backup.identity.clone());
@@ -552,6 +558,14 @@ impl Config {
             names.extend(project.build_env.clone());
         }
         names
+    }
+
+    /// What keeps the data of an environment: where no cluster of Atlas is named, a backup.
+    pub const fn engine(&self, environment: &EnvironmentConfig) -> Engine {
+        match environment.atlas {
+            Some(_) => self.backup.engine,
+            None => Engine::Archive,
+        }
     }
 
     /// Environment variables with secrets that a release can do without: those of notifications and of drills.

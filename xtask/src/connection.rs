@@ -165,6 +165,11 @@ impl ConnectionString {
         }
     }
 
+    /// The members that the string itself names: DNS is not asked.
+    pub fn members(&self) -> BTreeSet<String> {
+        members_of(&self.hosts)
+    }
+
     /// The string for the driver.
     pub fn for_driver(&self) -> Secret {
         let scheme = if self.srv { "mongodb+srv" } else { "mongodb" };

@@ -16,6 +16,7 @@ pub mod release;
 pub mod release_chain;
 pub mod restore_name;
 pub mod root_directory;
+pub mod snapshot;
 pub mod spread;
 pub mod status_record;
 pub mod step;

@@ -1,6 +1,7 @@
 //! One file per command line program: typed arguments in, typed facts out; its traps and proofs live there.
 
 pub mod adapter;
+pub mod atlas;
 pub mod az;
 pub mod backend;
 pub mod deployment;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::BackupFile;
 use crate::config::StorageConfig;
 use crate::context::Context;
+use crate::domain::ledger::RESTORE;
 use crate::domain::manifest::BackupMetadata;
 use crate::domain::release::BackupRef;
 use crate::error::catalogue::backup as errors;
@@ -34,13 +35,18 @@ pub fn is_configured(ctx: &Context) -> bool {
     ctx.config.backup.storage.iter().any(is_off_machine)
 }
 
+/// Whether an operation of this kind writes a backup: a snapshot of Atlas is on no machine of ours.
+fn writes_backup(ctx: &Context, kind: &str) -> bool {
+    ctx.env().mongodb.is_some() && (kind == RESTORE || ctx.config.engine(ctx.env()).has_archive())
+}
+
 /// Refuses to begin what cannot become live here: nothing would have the backup when the machine is gone.
 ///
 /// # Errors
 /// Exit 3, in a workflow's job without a storage that outlives it.
 pub fn require_configured(ctx: &Context, kind: &str) -> Result<()> {
     ensure!(
-        ctx.env().mongodb.is_none() || !machine_vanishes() || is_configured(ctx),
+        !writes_backup(ctx, kind) || !machine_vanishes() || is_configured(ctx),
         errors::no_storage_off_machine(kind)
     );
     Ok(())

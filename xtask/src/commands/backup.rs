@@ -59,7 +59,8 @@ Exit codes:
   2  no dump of the environment's database, or wrong usage
 
 Example:
-  cargo xtask backup import dump/";
+  cargo xtask backup import dump/
+  cargo xtask backup import --snapshot 6a79468a2c88faeba59de489";
 
 const DRILL_HELP: &str = "\
 Exit codes:
@@ -104,7 +105,7 @@ enum Action {
     /// Download a backup from the first storage that has it
     #[command(after_help = FETCH_HELP)]
     Fetch(fetch::Args),
-    /// Make a verified backup of a dump that mongodump wrote by itself
+    /// Make a verified backup of a dump that mongodump wrote by itself, or of a snapshot on Atlas
     #[command(after_help = IMPORT_HELP)]
     Import(import::Args),
     /// Restore a backup into a scratch server, compare everything, measure the time

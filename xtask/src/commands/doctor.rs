@@ -1,6 +1,7 @@
 //! `cargo xtask doctor`: one page, read only: would a deploy and a rollback succeed now, and if not, how to fix it.
 
 mod adapter;
+mod atlas;
 mod files;
 mod github;
 mod here;
@@ -129,6 +130,7 @@ fn page(ctx: &Context, config_only: bool) -> Page {
             platforms::railway,
             platforms::vercel,
             platforms::database,
+            atlas::atlas,
             github::github,
         ]);
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Common;
 use crate::domain::release::Release;
+use crate::domain::snapshot::SnapshotRef;
 use crate::error::catalogue::release as errors;
 use crate::release::releases::Releases;
 use crate::report;
@@ -56,6 +57,9 @@ struct ListedRelease {
     backup: Option<String>,
     /// Whole days until that backup may be pruned: so long a rollback with the data is possible.
     backup_days_left: Option<i64>,
+    /// The snapshot on Atlas that has the data of it, which no rollback restores by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot: Option<SnapshotRef>,
     /// Whether the backend comes back with the image that the platform still has, or is built again; asked of the
     /// releases that a rollback offers.
     image_kept: Option<bool>,
@@ -95,6 +99,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             known_good: is_offered(release),
             backup_days_left: backup.as_ref().and_then(|id| asked.days_left.get(id).copied()),
             backup,
+            snapshot: releases.snapshot_of(&release.tag).cloned(),
             release: release.clone(),
         }
     });
@@ -145,7 +150,7 @@ fn text(listing: &ReleaseList) -> String {
     let rows = listing
         .releases
         .iter()
-        .map(|listed| (listed.row(), vec![listed.origin()]));
+        .map(|listed| (listed.row(), listed.notes()));
     head + &report::table_with_notes(&header, rows)
 }
 
@@ -172,6 +177,18 @@ impl ListedRelease {
             }
             .into(),
         ]
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let snapshot = self.snapshot.iter();
+        let snapshot = snapshot.map(|one| {
+            format!(
+                "data in the snapshot {} on Atlas until {}",
+                one.id,
+                one.expires.format("%F")
+            )
+        });
+        std::iter::once(self.origin()).chain(snapshot).collect()
     }
 
     /// Who made it and, of a rollback, why: free text has a line of its own.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::atlas::AtlasConfig;
+
 pub(super) use lists::{KEYS_OF_PARTS, Lists, PartPlatform};
 pub(super) use one_of_each::OneOfEach;
 
@@ -26,6 +28,8 @@ pub struct EnvironmentConfig {
     pub frontends: Vec<FrontendConfig>,
     /// `None` where the application has no database, or one that this program leaves alone.
     pub mongodb: Option<MongodbConfig>,
+    /// The cluster of the database, where it is on Atlas.
+    pub atlas: Option<AtlasConfig>,
     /// Secrets that a deploy sets as variables on the platforms.
     pub variables: Vec<VariableConfig>,
     /// Systems whose state no release and no backup has.

@@ -230,6 +230,10 @@ impl Rules<'_> {
         if let Some(uri) = &backup.drill_uri {
             self.variable(&["backup", "drill_uri"], uri);
         }
+        let is_somewhere = config.environments.values().any(|one| one.atlas.is_some());
+        let message = "needs the table `[environments.NAME.atlas]` in one environment at least";
+        let fits = !backup.engine.has_snapshot() || is_somewhere;
+        self.require(fits, &["backup", "engine"], message);
         let keys = &["backup", "places"];
         self.require(!backup.storage.is_empty(), keys, "needs one storage at least");
         for storage in &backup.storage {

@@ -17,6 +17,9 @@ pub const RESTORE: &str = "restore";
 /// The kind of an operation that drops what a restore kept.
 pub const FORGET: &str = "forget";
 
+/// The kind of an operation that reads a snapshot of Atlas back.
+pub const SNAPSHOT_READ: &str = "snapshot-read";
+
 /// The fact, at the end of an operation, that its holder let go of it before anything of it was live.
 pub const PREPARED: &str = "prepared";
 

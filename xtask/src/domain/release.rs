@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::parts::ReleaseParts;
+use super::snapshot::SnapshotRef;
 use super::step::Step;
 
 /// Schema of the record at the end of a tag's message.
@@ -28,6 +29,9 @@ pub struct Release {
     pub parts: ReleaseParts,
     /// Taken just before this release: the last state that the release before it wrote.
     pub backup: Option<BackupRef>,
+    /// The same of the whole cluster, by Atlas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotRef>,
     pub approvers: Vec<String>,
     pub actor: String,
     pub reason: Option<String>,

@@ -207,11 +207,19 @@ impl LedgerRelease {
 /// # Errors
 /// In words, where the record of the next release is in doubt.
 pub fn backup_of<'a>(links: &'a [ReleaseLink], target: &str) -> Result<Option<&'a BackupRef>, String> {
+    Ok(replaced_by(links, target)?.and_then(|release| release.backup.as_ref()))
+}
+
+/// The release that replaced another one, whose record is not in doubt.
+///
+/// # Errors
+/// In words, where it is.
+pub fn replaced_by<'a>(links: &'a [ReleaseLink], target: &str) -> Result<Option<&'a Release>, String> {
     let Some(next) = next_of(links, target) else {
         return Ok(None);
     };
     match &next.release {
-        Some(release) if next.problems.is_empty() => Ok(release.backup.as_ref()),
+        Some(release) if next.problems.is_empty() => Ok(Some(release)),
         _ => Err(next.problems.join("; ")),
     }
 }

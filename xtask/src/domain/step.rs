@@ -79,6 +79,8 @@ steps! {
     Approvals = "approvals", Staged, Unbudgeted, Whole;
     /// The backup that a deploy takes before it changes anything.
     Backup = "backup", Staged, Backup, Whole;
+    /// The snapshot that Atlas takes. How long it takes is Atlas's.
+    Snapshot = "snapshot", Staged, Unbudgeted, Whole;
     SetFrontendVariables = "set frontend variables", Staged, Unbudgeted, Frontend;
     StageFrontend = "stage frontend", Staged, Redeploy, Frontend;
     CheckStagedFrontend = "check staged frontend", Staged, Unbudgeted, Frontend;

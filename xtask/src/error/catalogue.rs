@@ -11,6 +11,7 @@
 //! ```
 
 pub mod approval;
+pub mod atlas;
 pub mod backup;
 pub mod configuration;
 pub mod database;
@@ -55,6 +56,7 @@ pub const AREAS: &[Area] = &[
     restore::AREA,
     backup::AREA,
     storage::AREA,
+    atlas::AREA,
     database::AREA,
     operation::AREA,
     approval::AREA,

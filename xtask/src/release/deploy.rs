@@ -17,7 +17,7 @@ use super::never_live;
 use super::platforms::{Platforms, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
-use super::steps::{backend_up, backup_step, check_release, require_off_machine};
+use super::steps::{KeptData, backend_up, check_release, keep_data, require_off_machine};
 use super::variables::Variables;
 use crate::approval;
 use crate::backup::off_machine;
@@ -25,7 +25,7 @@ use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
 use crate::domain::parts::{OnRailway, OnVercel, ReleaseParts};
-use crate::domain::release::{BackupRef, Health, Release};
+use crate::domain::release::{Health, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
 use crate::exec::interrupted;
@@ -195,8 +195,8 @@ fn execute(
     approvers: Option<Vec<String>>,
 ) -> Result<(Release, bool)> {
     let deploy = Deploy::open(ctx, plan, operation)?;
-    let (approvers, backup, staged) = deploy.stage(releases, approvers)?;
-    require_off_machine(ctx, operation, backup.as_ref())?;
+    let (approvers, kept, staged) = deploy.stage(releases, approvers)?;
+    require_off_machine(ctx, operation, kept.backup.as_ref())?;
     let mut parts = plan.kept.clone().unwrap_or_default();
     // From here on users see the new backends.
     let backends = deploy.backends_up()?;
@@ -232,7 +232,7 @@ fn execute(
         health,
         health_report: deploy.snapshot.take(),
     };
-    Ok((deploy.record(releases, live, backup, approvers)?, is_partial))
+    Ok((deploy.record(releases, live, kept, approvers)?, is_partial))
 }
 
 impl<'a> Deploy<'a> {
@@ -251,30 +251,30 @@ impl<'a> Deploy<'a> {
         &self,
         releases: &Releases,
         approvers: Option<Vec<String>>,
-    ) -> Result<(Vec<String>, Option<BackupRef>, AllStaged)> {
+    ) -> Result<(Vec<String>, KeptData, AllStaged)> {
         let approvers = self.operation.step(Step::Approvals, || {
             approvers.map_or_else(
                 || approval::verify(self.ctx, &plan_sha256(self.plan)?, None, releases.newest()),
                 Ok,
             )
         })?;
-        let (backup, staged) = self.prepare()?;
+        let (kept, staged) = self.prepare()?;
         for frontend in &self.platforms.frontends {
             if let Some(staged) = staged.get(frontend.name()) {
                 self.check_staged(frontend, staged)?;
             }
         }
-        Ok((approvers, backup, staged))
+        Ok((approvers, kept, staged))
     }
 
-    /// Backup and frontends have nothing to do with each other: both at once.
-    fn prepare(&self) -> Result<(Option<BackupRef>, AllStaged)> {
+    /// Data and frontends have nothing to do with each other: both at once.
+    fn prepare(&self) -> Result<(KeptData, AllStaged)> {
         std::thread::scope(|scope| {
             let staged = scope.spawn(|| self.stage_frontends());
             let purpose = format!("before the release of {}", self.plan.commit);
-            let backup = backup_step(self.ctx, self.operation, Step::Backup, purpose);
+            let kept = keep_data(self.ctx, self.operation, Step::Backup, purpose);
             let staged = join(staged);
-            Ok((backup?, staged?))
+            Ok((kept?, staged?))
         })
     }
 
@@ -320,12 +320,13 @@ impl<'a> Deploy<'a> {
         &self,
         releases: &Releases,
         live: LiveRelease,
-        backup: Option<BackupRef>,
+        kept: KeptData,
         approvers: Vec<String>,
     ) -> Result<Release> {
         record(self.ctx, self.operation, releases, live, |draft| {
             Ok(Release {
-                backup,
+                backup: kept.backup,
+                snapshot: kept.snapshot,
                 approvers,
                 variables: Variables::read(self.ctx)?.fingerprints()?,
                 ..draft

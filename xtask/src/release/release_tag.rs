@@ -77,6 +77,7 @@ pub fn record(
             commit: live.commit,
             parts: live.parts,
             backup: None,
+            snapshot: None,
             approvers: Vec::new(),
             actor: ctx.actor(),
             reason: None,

@@ -14,8 +14,9 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::{BackupRef, Health, Release, known_good, tag_name, tag_time};
 use crate::domain::release_chain::{
     ExpectedLive, LedgerRelease, RecordedRelease, ReleaseLink, backup_of, data_since, expected_live, next_of,
-    releases_of,
+    releases_of, replaced_by,
 };
+use crate::domain::snapshot::SnapshotRef;
 use crate::domain::status_record::{StatusRecord, is_healthy_between};
 use crate::operation::append::{self, Append};
 use crate::operation::ledger::{self, Ledger};
@@ -181,6 +182,11 @@ impl Releases {
     /// Where the record that names it is in doubt.
     pub fn backup_of(&self, tag: &str) -> Result<Option<&BackupRef>> {
         backup_of(&self.links, tag).map_err(anyhow::Error::msg)
+    }
+
+    /// The snapshot that Atlas took when this release was replaced.
+    pub fn snapshot_of(&self, tag: &str) -> Option<&SnapshotRef> {
+        replaced_by(&self.links, tag).ok()??.snapshot.as_ref()
     }
 
     /// The releases after `tag` that have worked on the data which are live, the newest first.

@@ -26,13 +26,13 @@ use super::external::{TickedExternal, TickedHow};
 use super::platforms::{Platforms, each_at_once, frontend_back, join, on_railway};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
-use super::steps::{backend_back, backend_up, backup_step, check_release, require_off_machine};
+use super::steps::{KeptData, backend_back, backend_up, check_release, keep_data, require_off_machine};
 use crate::backup::{self, BackupFile, off_machine};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
 use crate::domain::parts::{OnRailway, OnVercel, ReleaseParts};
-use crate::domain::release::{BackupRef, DatabaseChoice, Health, Release};
+use crate::domain::release::{DatabaseChoice, Health, Release};
 use crate::domain::step::Step;
 use crate::domain::timeline::Timing;
 use crate::error::{CliError, ExitKind};
@@ -355,7 +355,7 @@ fn execute(
     let rollback = Rollback::open(ctx, plan, operation, wanted.delta)?;
     let external = external_step(plan, operation, wanted.ticked)?;
     let (safety, (shadow, mongorestore_ms)) = rollback.prepare()?;
-    require_off_machine(ctx, operation, safety.as_ref())?;
+    require_off_machine(ctx, operation, safety.backup.as_ref())?;
     let in_place = rollback.swap(shadow)?;
     let mut parts = rollback.code_back()?;
     let stays = plan.stays.clone().unwrap_or_default();
@@ -398,11 +398,11 @@ impl<'a> Rollback<'a> {
     }
 
     /// Takes the safety backup and fills the shadow, in parallel; with the shadow comes the time of mongorestore in ms.
-    fn prepare(&self) -> Result<(Option<BackupRef>, (Shadow<'a>, u64))> {
+    fn prepare(&self) -> Result<(KeptData, (Shadow<'a>, u64))> {
         std::thread::scope(|scope| {
             let prepared = scope.spawn(|| self.prepare_database());
             let purpose = format!("before the rollback to {}", self.plan.target);
-            let safety = backup_step(self.ctx, self.operation, Step::SafetyBackup, purpose);
+            let safety = keep_data(self.ctx, self.operation, Step::SafetyBackup, purpose);
             let prepared = join(prepared);
             Ok((safety?, prepared?))
         })
@@ -567,7 +567,7 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    fn record(&self, releases: &Releases, live: LiveRelease, safety: Option<BackupRef>) -> Result<Release> {
+    fn record(&self, releases: &Releases, live: LiveRelease, safety: KeptData) -> Result<Release> {
         record(self.ctx, self.operation, releases, live, |draft| {
             // With its image the platform brings back the variables of the target; a new build takes those of now.
             // Also where the platform refused the image at the last moment.
@@ -583,7 +583,8 @@ impl<'a> Rollback<'a> {
                 .find(ran_with)
                 .with_context(|| format!("the tag {ran_with} is gone"))?;
             Ok(Release {
-                backup: safety,
+                backup: safety.backup,
+                snapshot: safety.snapshot,
                 reason: Some(self.operation.reason().to_owned()),
                 variables: ran_with.variables.clone(),
                 rollback_of: Some(self.plan.from.clone()),

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::checkout::Checkout;
-use super::platforms::{self, on_railway};
+use super::platforms::{self, join, on_railway};
 use super::release_tag::HealthSnapshot;
-use crate::backup::{self, CreateOptions, off_machine};
+use crate::backup::{self, CreateOptions, off_machine, snapshot};
 use crate::context::Context;
 use crate::domain::parts::OnRailway;
 use crate::domain::release::{BackupRef, Health};
+use crate::domain::snapshot::SnapshotRef;
 use crate::domain::step::Step;
 use crate::domain::verdict::{CheckResult, HealthStatus, Severity};
 use crate::error::CliError;
@@ -22,17 +23,45 @@ use crate::report;
 use crate::tools::backend::BackendService;
 use crate::tools::deployment::BackendDeployment;
 
-/// Takes and verifies a backup of what is live; `None` where there is no database.
-pub fn backup_step(
-    ctx: &Context,
-    operation: &Operation,
-    step: Step,
-    purpose: String,
-) -> Result<Option<BackupRef>> {
+/// What keeps the data that were live before a release.
+#[derive(Debug, Clone, Default)]
+pub struct KeptData {
+    /// Taken and verified here.
+    pub backup: Option<BackupRef>,
+    /// Taken by Atlas; not restored by anybody yet.
+    pub snapshot: Option<SnapshotRef>,
+}
+
+/// Keeps what is live, by what `backup.engine` names: nothing where there is no database. Atlas works while this machine does.
+pub fn keep_data(ctx: &Context, operation: &Operation, step: Step, purpose: String) -> Result<KeptData> {
     if ctx.env().mongodb.is_none() {
-        return Ok(None);
+        return Ok(KeptData::default());
     }
-    let taken = operation.step(step, || {
+    let engine = ctx.config.engine(ctx.env());
+    // Users wait for a rollback, and Atlas takes its time: with a backup there is none.
+    let has_snapshot = engine.has_snapshot() && (step == Step::Backup || !engine.has_archive());
+    let snapshot = || {
+        let taken = || operation.step(Step::Snapshot, || snapshot::take(ctx, &operation.id));
+        has_snapshot.then(taken).transpose()
+    };
+    let backup = || {
+        let taken = || backup_step(ctx, operation, step, purpose);
+        engine.has_archive().then(taken).transpose()
+    };
+    std::thread::scope(|scope| {
+        let snapshot = scope.spawn(snapshot);
+        let backup = backup();
+        let snapshot = join(snapshot);
+        Ok(KeptData {
+            backup: backup?,
+            snapshot: snapshot?,
+        })
+    })
+}
+
+/// Takes and verifies a backup of what is live.
+fn backup_step(ctx: &Context, operation: &Operation, step: Step, purpose: String) -> Result<BackupRef> {
+    operation.step(step, || {
         let backup = backup::create(
             ctx,
             &CreateOptions {
@@ -42,11 +71,10 @@ pub fn backup_step(
             },
         )?;
         Ok(backup.reference())
-    });
-    taken.map(Some)
+    })
 }
 
-/// Right before the first live change: what is live must not be lost with this machine.
+/// Right before the first live change: what is live must not be lost with this machine. A snapshot is not on it.
 ///
 /// # Errors
 /// Exit 3 where a machine that vanishes has the only copy of the backup.

@@ -18,6 +18,7 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::{
     BackupRef, DatabaseAction, DatabaseChoice, Release, SchemaFacts, database_action,
 };
+use crate::domain::snapshot::SnapshotRef;
 use crate::domain::step::Step;
 use crate::error::catalogue::release as errors;
 use crate::operation::after::AfterFailures;
@@ -327,7 +328,13 @@ impl Revert<'_> {
             report::progress(&format!("  the database is kept: {why}"));
             return Ok(None);
         }
-        let taken = self.operation.done(&Step::Backup.into()).context(
+        let taken = self.operation.done(&Step::Backup.into());
+        if let (None, Some(snapshot)) = (taken, self.operation.done(&Step::Snapshot.into())) {
+            let snapshot: SnapshotRef = serde_json::from_value(snapshot.clone())?;
+            let id = &self.operation.id;
+            return Err(errors::data_only_in_snapshot(&snapshot.id, &snapshot.cluster, id).into());
+        }
+        let taken = taken.context(
             "the backend was uploaded without a backup on record: restore one by hand (cargo xtask backup list)",
         )?;
         Ok(Some(serde_json::from_value(taken.clone())?))

@@ -4,6 +4,7 @@
 //! through `CONNECT` and TLS, or over a unix socket. All of that is one generic stream here.
 
 pub mod client;
+pub mod digest;
 pub mod message;
 pub mod proxy;
 pub mod router;

@@ -13,6 +13,27 @@ pub(super) struct Config {
     pub(super) railway: Railway,
     pub(super) vercel: Vercel,
     pub(super) github: GitHub,
+    #[serde(default)]
+    pub(super) atlas: Atlas,
+}
+
+/// One project on MongoDB Atlas.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Atlas {
+    pub(super) project: String,
+    pub(super) public_key: String,
+    pub(super) private_key: String,
+    pub(super) clusters: Vec<Cluster>,
+}
+
+/// A cluster, and the server that it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cluster {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) uri: String,
 }
 
 /// One service of one project on Railway.

@@ -33,6 +33,7 @@ impl Control {
             "services": self.platforms.all_services.report(),
             "projects": self.platforms.all_projects.report(),
             "github": self.platforms.github.report(),
+            "atlas": self.platforms.atlas.report(),
         })
     }
 
@@ -88,9 +89,10 @@ impl Control {
                     .services
                     .set_status(text("page")?, text("component")?, text("status")?);
             }
-            path => match path.strip_prefix("/github/") {
-                Some(what) => platforms.github.control(what, &body)?,
-                None => return Err(anyhow!("there is no control {path}")),
+            path => match (path.strip_prefix("/github/"), path.strip_prefix("/atlas/")) {
+                (Some(what), _) => platforms.github.control(what, &body)?,
+                (_, Some(what)) => platforms.atlas.control(what, &body)?,
+                _ => return Err(anyhow!("there is no control {path}")),
             },
         }
         Ok(json!({"done": true}))

@@ -1,5 +1,6 @@
-//! The outside platforms on one machine: Railway, Vercel, GitHub, status pages, a Slack webhook and a mail server.
+//! The outside platforms on one machine: Railway, Vercel, GitHub, MongoDB Atlas, status pages, a Slack webhook and a mail server.
 
+mod atlas;
 mod clock;
 mod config;
 mod control;
@@ -50,6 +51,7 @@ struct Platforms {
     all_projects: Arc<several::Projects>,
     github: Arc<github::GitHub>,
     services: Arc<services::Services>,
+    atlas: Arc<atlas::Atlas>,
     mail: Arc<mail::Mail>,
 }
 
@@ -101,6 +103,7 @@ impl Platforms {
             all_projects: Arc::new(several::Projects(projects)),
             github: Arc::new(github::GitHub::new(config.github, Arc::clone(&shared))),
             services: Arc::new(services::Services::default()),
+            atlas: Arc::new(atlas::Atlas::new(config.atlas, Arc::clone(&shared))),
             mail: Arc::new(mail::Mail::new(state)?),
             shared,
         })
@@ -133,6 +136,10 @@ fn start(platforms: &Arc<Platforms>, state: &Path) -> Result<Value> {
         Arc::clone(&platforms.services),
         Arc::clone(shared),
     )))?;
+    let atlas = serve_tcp(Arc::new(Observed::new(
+        Arc::clone(&platforms.atlas),
+        Arc::clone(shared),
+    )))?;
     let backend = serve_tcp(Arc::new(platforms.railway.stable_address()))?;
     let frontend = serve_tcp(Arc::new(platforms.vercel.production_domain()))?;
     let mut others = serde_json::Map::new();
@@ -154,6 +161,7 @@ fn start(platforms: &Arc<Platforms>, state: &Path) -> Result<Value> {
         "vercel_api": format!("http://{vercel}"),
         "github_socket": socket,
         "services": format!("http://{services}"),
+        "atlas": format!("http://{atlas}/"),
         "backend": format!("http://{backend}"),
         "frontend": format!("http://{frontend}"),
         "others": others,

@@ -1,5 +1,6 @@
 //! Stand-ins of the platforms' command line programs: strict about their arguments, and saying what the real ones say.
 
+pub mod atlas;
 pub mod gh;
 pub mod railway;
 pub mod ssh;

@@ -259,6 +259,7 @@ impl History {
                 id: planned.began.format("%Y%m%d-%H%M%S").to_string(),
                 hash: "h".into(),
             }),
+            snapshot: None,
             ledger: None,
             approvers: vec!["bob".into()],
             actor: "ann".into(),

@@ -14,6 +14,10 @@ use super::platform::Addresses;
 
 /// The variable with the token of the account on Railway.
 pub(super) const ACCOUNT_TOKEN: &str = "ACCOUNT_RAILWAY_TOKEN";
+/// The variables with the key of the project on Atlas, and the project.
+const ATLAS_PUBLIC_KEY: &str = "ATLAS_PUBLIC_KEY";
+const ATLAS_PRIVATE_KEY: &str = "ATLAS_PRIVATE_KEY";
+const ATLAS_PROJECT: &str = "6a793f6b2c88faeba59bae37";
 /// Who logs in to the sample application.
 const TEST_USER: &str = "tester@rehearsal.example";
 
@@ -47,6 +51,8 @@ pub(super) fn secrets(uri: &str) -> BTreeMap<String, String> {
         ("PROD_VERCEL_TOKEN", random()),
         ("GH_TOKEN", random()),
         ("PROD_MONGODB_URI", uri.to_owned()),
+        (ATLAS_PUBLIC_KEY, random()),
+        (ATLAS_PRIVATE_KEY, random()),
         ("PROD_JWT_SECRET", random()),
         ("HEALTH_PASSWORD", random()),
         ("HEALTH_EMAIL", TEST_USER.to_owned()),
@@ -77,6 +83,10 @@ pub(super) fn platforms(uri: &str, secrets: &BTreeMap<String, String>, ssh_key: 
         "github": {
             "owner": "rehearsal", "repo": "sample", "token": secrets["GH_TOKEN"], "collaborators": ["ann", "bob"],
         },
+        "atlas": {
+            "project": ATLAS_PROJECT, "public_key": secrets[ATLAS_PUBLIC_KEY], "private_key": secrets[ATLAS_PRIVATE_KEY],
+            "clusters": [{"id": "6a793f762c88faeba59bba72", "name": "shop", "uri": uri}],
+        },
     })
 }
 
@@ -95,7 +105,7 @@ pub(super) fn environment(
     for dir in [&bin, &vercel, &gh] {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
-    for name in ["railway", "vercel", "gh", "ssh"] {
+    for name in ["railway", "vercel", "gh", "ssh", "atlas"] {
         std::os::unix::fs::symlink(programs.join(format!("standin-{name}")), bin.join(name))
             .with_context(|| format!("cannot link the stand-in {name}"))?;
     }
@@ -126,6 +136,10 @@ pub(super) fn environment(
         ("XDG_CONFIG_HOME".to_owned(), home.join("config").into()),
         ("GH_CONFIG_DIR".to_owned(), gh.into()),
         ("GH_REPO".to_owned(), "rehearsal/sample".into()),
+        (
+            "MONGODB_ATLAS_OPS_MANAGER_URL".to_owned(),
+            addresses.atlas.clone().into(),
+        ),
         ("HTTPS_PROXY".to_owned(), addresses.railway_proxy.clone().into()),
         ("NO_PROXY".to_owned(), "127.0.0.1,localhost".into()),
         (

@@ -18,6 +18,7 @@ pub struct Addresses {
     pub vercel_api: String,
     pub github_socket: PathBuf,
     pub services: String,
+    pub atlas: String,
     pub backend: String,
     pub frontend: String,
     /// Of the other services and projects, by their ids.

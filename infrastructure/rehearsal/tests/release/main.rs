@@ -2,6 +2,7 @@
 
 mod adopted;
 mod approvals;
+mod atlas;
 mod checks;
 mod github;
 mod job_token;

@@ -1,4 +1,4 @@
-//! `backup import`: makes a backup of a dump that mongodump wrote by itself.
+//! `backup import`: makes a backup of a dump that mongodump wrote by itself, or of a snapshot of Atlas.
 
 use std::path::PathBuf;
 
@@ -6,18 +6,24 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::backup::import::import;
+use crate::backup::snapshot_import::import_snapshot;
 use crate::context::Context;
 use crate::domain::manifest::BackupMetadata;
 use crate::report;
 
 /// Options of `backup import`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
 pub struct Args {
     /// An archive (`mongodump --archive`), a compressed one, or the folder that mongodump wrote
-    dump: PathBuf,
+    #[arg(group = "what")]
+    dump: Option<PathBuf>,
+    /// A snapshot on Atlas (`backup list` has them): restored beside the live collections, read, and dropped there
+    #[arg(long, value_name = "ID", group = "what")]
+    snapshot: Option<String>,
     /// What it is for; shown by `backup list`
-    #[arg(long, default_value = "imported from a dump")]
-    purpose: String,
+    #[arg(long, value_name = "TEXT")]
+    purpose: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -27,7 +33,19 @@ struct Imported<'a> {
 }
 
 pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
-    let backup = import(ctx, &args.dump, &args.purpose)?;
+    let backup = match (&args.dump, &args.snapshot) {
+        (_, Some(snapshot)) => {
+            let purpose = format!("imported from the snapshot {snapshot}");
+            import_snapshot(ctx, snapshot, args.purpose.as_deref().unwrap_or(&purpose))?
+        }
+        (Some(dump), None) => import(
+            ctx,
+            dump,
+            args.purpose.as_deref().unwrap_or("imported from a dump"),
+        )?,
+        // One of both is required.
+        (None, None) => return Ok(()),
+    };
     let imported = Imported {
         path: backup.path.display().to_string(),
         metadata: &backup.metadata.sealed()?,

@@ -12,6 +12,7 @@ use super::{
     FrontendPlatform, MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, VercelConfig,
     default_deploy_s, default_staged_url,
 };
+use crate::config::atlas::AtlasConfig;
 
 /// `[environments.NAME]` of `pipeline/2`.
 #[derive(Debug, Deserialize)]
@@ -29,6 +30,7 @@ pub(in crate::config) struct Lists {
     #[serde(default)]
     frontends: Vec<Part>,
     mongodb: Option<MongodbConfig>,
+    atlas: Option<AtlasConfig>,
     #[serde(default)]
     variables: Vec<VariableConfig>,
     #[serde(default)]
@@ -143,6 +145,7 @@ impl From<Lists> for EnvironmentConfig {
             mongodb: lists
                 .mongodb
                 .map(|mongodb| mongodb.in_project(&project.project, &project.environment, &project.token)),
+            atlas: lists.atlas,
             variables: lists.variables,
             external: lists.external,
         }

@@ -9,6 +9,7 @@ use super::{
     MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, VercelConfig, default_deploy_s,
     default_staged_url,
 };
+use crate::config::atlas::AtlasConfig;
 use crate::domain::parts::{BACKEND, FRONTEND};
 
 /// `[environments.NAME]` of `pipeline/1`.
@@ -23,6 +24,7 @@ pub(in crate::config) struct OneOfEach {
     railway: Railway,
     vercel: Vercel,
     mongodb: MongodbConfig,
+    atlas: Option<AtlasConfig>,
     #[serde(default)]
     variables: Vec<Variable>,
     #[serde(default)]
@@ -87,6 +89,7 @@ impl From<OneOfEach> for EnvironmentConfig {
             backends: vec![one.railway.into()],
             frontends: vec![one.vercel.into()],
             mongodb: Some(mongodb),
+            atlas: one.atlas,
             variables: variables.collect(),
             external: one.external,
         }

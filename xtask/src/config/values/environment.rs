@@ -84,6 +84,7 @@ impl Rules<'_> {
         self.each_once(name, environment);
         self.order(name, &environment.backends);
         self.database(name, environment);
+        self.atlas(name, environment);
         self.external(name, environment);
         self.variables(name, environment);
     }
@@ -304,6 +305,44 @@ impl Rules<'_> {
             "is the name of a database",
         );
         self.way(name, mongodb);
+    }
+
+    /// The cluster that the database is on.
+    fn atlas(&mut self, name: &str, environment: &EnvironmentConfig) {
+        let Some(atlas) = &environment.atlas else { return };
+        let keys = |key| ["environments", name, "atlas", key];
+        let table = ["environments", name, "atlas"];
+        self.require(
+            environment.mongodb.is_some(),
+            &table,
+            "is of a database, and the environment has none",
+        );
+        let is_id = atlas.project.len() == 24 && atlas.project.bytes().all(|byte| byte.is_ascii_hexdigit());
+        self.require(
+            is_id,
+            &keys("project"),
+            "is the id of a project: 24 hexadecimal digits",
+        );
+        // Atlas takes letters, digits and hyphens (API, "Create one cluster").
+        let is_name = is_word(&atlas.cluster) && !atlas.cluster.contains(['.', '_']);
+        self.require(
+            is_name,
+            &keys("cluster"),
+            "is the name of a cluster: letters, digits and `-`",
+        );
+        let message = "needs `public_key` and `private_key`, or `client_id` and `client_secret`";
+        self.require(atlas.has_one_pair(), &table, message);
+        for (key, variable) in [
+            ("public_key", &atlas.public_key),
+            ("private_key", &atlas.private_key),
+            ("client_id", &atlas.client_id),
+            ("client_secret", &atlas.client_secret),
+        ] {
+            if let Some(variable) = variable {
+                self.variable(&keys(key), variable);
+            }
+        }
+        self.seconds(&keys("snapshot_s"), atlas.snapshot_s);
     }
 
     /// How the database is reached.

@@ -24,6 +24,7 @@ fn release(tag: &str) -> Release {
             id: format!("before-{tag}"),
             hash: "h".into(),
         }),
+        snapshot: None,
         approvers: vec![],
         actor: "ann".into(),
         reason: None,

@@ -118,6 +118,12 @@ catalogue! {
         live "{tag} is live; its data are restored and written to since",
         next "if the replaced release wrote them in another form: cargo xtask restore {backup} --reason \"…\"   (a rescue file keeps them)";
 
+    /// The undo of a deploy that may have migrated the data, where Atlas alone kept them.
+    data_only_in_snapshot(snapshot, cluster, operation) Midway
+        "the deploy may have migrated the data, and those of before are only in the snapshot {snapshot} of the cluster {cluster} on Atlas",
+        live "what the deploy made live stays live; the data stay as they are",
+        next "cargo xtask deploy --resume {operation}   (then the rollback: its plan names the commands for the snapshot)";
+
     /// `releases`: a platform or a storage is away. What is known without it was printed.
     not_all_answered(which) Failed
         "the list is not complete: {which}",

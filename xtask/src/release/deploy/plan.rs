@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kept;
 use crate::approval;
-use crate::backup::{self, encryption, off_machine};
+use crate::backup::{self, encryption, off_machine, snapshot};
 use crate::config::OnUnhealthy;
 use crate::context::{Context, PIPELINE_FILE};
 use crate::domain::migration::ChangedMigration;
@@ -117,6 +117,11 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         preflight.check("the database's secret", ctx.connection_string(&mongodb.uri));
         preflight.check("the backup's keys", encryption::check(ctx));
         notes.extend(not_restorable(ctx));
+        if ctx.config.engine(ctx.env()).has_snapshot()
+            && preflight.check("Atlas", snapshot::check(ctx)).is_some()
+        {
+            notes.push(snapshot::note(ctx));
+        }
     }
     preflight.check("the health checks", health::check_for_release(ctx));
     preflight.check("the migrations", migrations::require(ctx, &git, &commit));

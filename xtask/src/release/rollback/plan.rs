@@ -310,8 +310,11 @@ fn check_backup(
 ) -> Option<BackupRef> {
     // In doubt, the record that names it is a problem of its own.
     let Some(backup) = releases.backup_of(tag).ok()? else {
-        preflight.require(false, || {
-            format!("no backup was taken when {tag} was replaced: --database keep rolls back the code only")
+        preflight.require(false, || match releases.snapshot_of(tag) {
+            Some(snapshot) => backup::snapshot::way_back(snapshot, tag),
+            None => format!(
+                "no backup was taken when {tag} was replaced: --database keep rolls back the code only"
+            ),
         });
         return None;
     };
@@ -335,6 +338,9 @@ fn check_backup(
             }
             notes.extend(part.notes);
         }
+    }
+    if releases.snapshot_of(tag).is_some() {
+        notes.push("the data come from the backup of this program, and not from the snapshot on Atlas: that takes longer".into());
     }
     Some(backup.clone())
 }

@@ -483,3 +483,65 @@ fn a_key_of_another_platform_is_refused_at_its_place() {
         assert!(error.contains(&format!("`parts` has `{part}`")), "{error}");
     }
 }
+
+/// A cluster of Atlas, with other lines than these where a key is named.
+fn with_atlas(engine: &str, changed: &[(&str, &str)]) -> Result<Config, String> {
+    let mut table = vec![
+        ("project", "project = \"6a793f6b2c88faeba59bae37\""),
+        ("cluster", "cluster = \"Shop-1\""),
+        ("public_key", "public_key = \"ATLAS_PUBLIC_KEY\""),
+        ("private_key", "private_key = \"ATLAS_PRIVATE_KEY\""),
+    ];
+    for (key, line) in changed {
+        table.retain(|(known, _)| known != key);
+        table.push((key, line));
+    }
+    let lines: Vec<&str> = table.iter().map(|(_, line)| *line).collect();
+    let text = format!(
+        "{SET}\n[environments.production.atlas]\n{}\n\n[backup]\nengine = \"{engine}\"\n",
+        lines.join("\n")
+    );
+    Config::parse(Path::new("pipeline.toml"), &text).map_err(|error| format!("{error:#}"))
+}
+
+#[test]
+fn a_cluster_of_atlas_has_one_pair_of_credentials_and_the_engine_is_for_environments_with_one() {
+    let config = with_atlas("both", &[]).unwrap();
+    let environment = &config.environments["production"];
+    assert!(config.engine(environment).has_archive() && config.engine(environment).has_snapshot());
+    let names = config.secret_names(environment);
+    assert!(names.contains(&"ATLAS_PRIVATE_KEY".to_owned()), "{names:?}");
+    let alone = Config::parse(
+        Path::new("pipeline.toml"),
+        &format!("{SET}\n[backup]\nengine = \"atlas\"\n"),
+    );
+    assert!(format!("{:#}", alone.unwrap_err()).contains("`engine` needs the table"));
+    let account = [
+        ("public_key", ""),
+        ("private_key", ""),
+        ("client_id", "client_id = \"ATLAS_ID\""),
+        ("client_secret", "client_secret = \"ATLAS_SECRET\""),
+    ];
+    with_atlas("atlas", &account).unwrap();
+    for (key, line, told) in [
+        ("project", "project = \"shop\"", "24 hexadecimal digits"),
+        ("cluster", "cluster = \"--help\"", "is the name of a cluster"),
+        ("private_key", "", "`public_key` and `private_key`, or"),
+        (
+            "client_id",
+            "client_id = \"ATLAS_ID\"",
+            "`public_key` and `private_key`, or",
+        ),
+        (
+            "public_key",
+            "public_key = \"abcdefgh\"",
+            "name of an environment variable",
+        ),
+        ("snapshot_s", "snapshot_s = 0", "from 1 to 86400 seconds"),
+        ("watch", "watch = true", "unknown field"),
+    ] {
+        let error = with_atlas("both", &[(key, line)]).unwrap_err();
+        assert!(error.contains(told), "{line}: {error}");
+    }
+    assert!(with_atlas("cloud", &[]).is_err());
+}

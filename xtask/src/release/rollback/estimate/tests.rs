@@ -19,6 +19,7 @@ fn release(tag: &str, restores: Option<&str>, took_s: &[(Step, u64)]) -> Release
         commit: String::new(),
         parts: ReleaseParts::one_of_each(railway(), vercel()),
         backup: None,
+        snapshot: None,
         approvers: Vec::new(),
         actor: String::new(),
         reason: None,

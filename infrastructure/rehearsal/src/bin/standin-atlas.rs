@@ -1,0 +1,5 @@
+//! Stands in for `atlas`.
+
+fn main() -> std::process::ExitCode {
+    rehearsal::standins::atlas::main()
+}
