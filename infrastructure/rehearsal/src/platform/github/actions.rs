@@ -213,10 +213,9 @@ impl GitHub {
             .map_or_else(not_found, |run| Response::json(200, &run.value())))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
-    #[expect(clippy::unused_self, reason = "an endpoint like the others")]
     /// The workflows of the default branch. `disabled_inactivity` is what GitHub makes of a schedule in a public repository
     /// where nothing happened for 60 days.
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
     fn list_workflows(&self, request: &Request, _: &Captures) -> Result<Response> {
         let state = self.state();
         let files = state.default_branch.workflows.iter();
@@ -238,6 +237,8 @@ impl GitHub {
         Ok(())
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "an endpoint like the others")]
+    #[expect(clippy::unused_self, reason = "an endpoint like the others")]
     fn workflow(&self, _: &Request, captures: &Captures) -> Result<Response> {
         let path = ".github/workflows/production-deploy.yml";
         let id = captures[0].parse::<u64>().unwrap_or(1);
