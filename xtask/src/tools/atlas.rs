@@ -189,7 +189,13 @@ pub fn may_pass(error: &anyhow::Error) -> bool {
 
 fn explained(error: anyhow::Error) -> anyhow::Error {
     let text = format!("{error:#}");
-    let denied = [": HTTP 401", ": HTTP 403", "requires authentication"];
+    // A 401 without a challenge is worded in another way (1.46.3, tried).
+    let denied = [
+        ": HTTP 401",
+        "(401 Unauthorized)",
+        ": HTTP 403",
+        "requires authentication",
+    ];
     if denied.iter().any(|sign| text.contains(sign)) {
         return errors::atlas_denied(text).into();
     }

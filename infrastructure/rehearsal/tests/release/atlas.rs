@@ -186,7 +186,7 @@ fn a_deploy_whose_snapshot_is_not_completed_and_kept_stops_before_anything_is_li
         // The last one is still queued: nobody can ask for another.
         case.control("/atlas/next", &json!({"statuses": ["completed"]}));
         case.control("/atlas/finish", &json!({}));
-        case.refused(1, &["atlas-denied", &format!("HTTP {status}")]);
+        case.refused(1, &["atlas-denied", &status.to_string()]);
         case.control("/faults/clear", &json!({}));
     }
     let before = case.snapshots().len();

@@ -116,6 +116,9 @@ impl Client {
         };
         let first = send(&fields)?;
         let Some(challenge) = first.headers.get("www-authenticate") else {
+            if first.status == 401 {
+                bail!("(401 Unauthorized) failed to read response body: http: read on closed response body");
+            }
             return Ok(first);
         };
         let challenge = challenge
