@@ -11,6 +11,7 @@ pub mod platforms;
 pub mod routes;
 pub mod services;
 pub mod tree;
+mod upload_source;
 pub mod variables;
 
 use std::path::Path;

@@ -18,8 +18,9 @@ const MEMBERS: usize = 3;
 /// What the driver calls a replica set of which no member is the primary, and one of which it has reached no member: it has
 /// read the set's name in the connection string, or in the DNS.
 const NO_PRIMARY: &str = "ReplicaSetNoPrimary";
-/// What it writes for a member that has answered, whatever it is.
+/// What it writes for a member that has answered, whatever it is, and for one that has not. Members of another set it leaves out.
 const MEMBER: &str = "Type: RS";
+const UNKNOWN: &str = "Type: Unknown";
 /// Alert 80 of TLS: how Atlas ends the handshake with an address that is not on the project's list (`mongodb-js/vscode` 600).
 const ALERT: &str = "received fatal alert: InternalError";
 /// The domain of every cluster of Atlas.
@@ -55,7 +56,7 @@ pub(super) fn why(host: &str, members: &[ServerAddress], with_tls: bool, error: 
     if cause.contains(ALERT) {
         return errors::address_refused(host);
     }
-    if cause.contains(NO_PRIMARY) && cause.contains(MEMBER) {
+    if cause.contains(NO_PRIMARY) && (cause.contains(MEMBER) || !cause.contains(UNKNOWN)) {
         return errors::no_primary(host, cause);
     }
     if host.contains(ATLAS) {
@@ -171,6 +172,8 @@ mod tests {
         assert_eq!(code(&[gone.clone(), tls], false, timeout), "server_with_tls");
         let topology = "No available servers. Topology: { Type: ReplicaSetNoPrimary, Servers: [ { Type: RSSecondary } ] }";
         assert_eq!(code(&[gone], false, topology), "no_primary");
+        let of_another_set = "No available servers. Topology: { Type: ReplicaSetNoPrimary, Set Name: other }";
+        assert_eq!(code(&[], false, of_another_set), "no_primary");
         let atlas = why("a-00.x.mongodb.net:27017", &[], true, &anyhow!("{timeout}"));
         assert_eq!(atlas.code, Some("no_atlas_server"));
     }

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::mongo::Database;
 use super::package::Package;
-use super::services::{Services, railway_text, root_directories, shown};
+use super::services::{Services, shown};
 use super::tree::{SourceTree, is_below, is_public, join, line_of, name, read_text};
+use super::upload_source::{railway_text, root_directories};
 use crate::tools::git::Git;
 
 static DEPLOYS: LazyLock<Regex> = LazyLock::new(|| {
