@@ -223,6 +223,29 @@ fn each_job_that_reaches_the_database_runs_where_pipeline_toml_says() {
 }
 
 #[test]
+fn jobs_that_may_take_a_snapshot_install_the_program_that_takes_it() {
+    let jobs_with = |config: &Config| -> Vec<String> {
+        let workflows = generate(config, &[]).unwrap();
+        let jobs = workflows.iter().flat_map(|workflow| {
+            let jobs = meaning(&workflow.text).unwrap()["jobs"]
+                .as_object()
+                .unwrap()
+                .clone();
+            jobs.into_iter()
+                .filter(|(_, job)| job.to_string().contains("mongodb-atlas-cli"))
+        });
+        jobs.map(|(name, _)| name).collect()
+    };
+    assert_eq!(jobs_with(&config("")), [""; 0]);
+    let table = "[environments.production.atlas]\nproject = \"5f4007f327a3bd7b6f4103c5\"\ncluster = \"Shop\"\n\
+                 public_key = \"ATLAS_PUBLIC_KEY\"\nprivate_key = \"ATLAS_PRIVATE_KEY\"\n";
+    assert_eq!(
+        jobs_with(&config(table)),
+        ["deploy", "request", "rollback", "validate"]
+    );
+}
+
+#[test]
 fn a_plan_is_made_by_a_job_that_sees_drafts_where_backups_are_in_them() {
     let contents = |config: &Config| {
         let rollback = generate(config, &[]).unwrap().remove(1);

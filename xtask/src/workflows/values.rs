@@ -169,6 +169,9 @@ fn setups(config: &Config, lists: &mut BTreeMap<&'static str, Vec<String>>) {
     let setup = |with: &[&str]| {
         let mut lines = setup(&config.workflows.setup, with);
         lines.extend(rclone(config));
+        if with.contains(&"platforms") {
+            lines.extend(atlas(config));
+        }
         lines
     };
     let of_source = |with: &'static str| is_source.then_some(with);
@@ -216,8 +219,30 @@ fn rclone(config: &Config) -> Vec<String> {
     } else {
         return Vec::new();
     };
-    let mut lines = vec!["- name: Install rclone".to_owned(), "  run: |".to_owned()];
-    lines.extend(commands.map(|command| format!("    {command}")));
+    step("Install rclone", &commands)
+}
+
+/// The step that installs the Atlas CLI, where the environment has snapshots: from MongoDB's packages, whose signatures apt checks
+/// (Atlas CLI "Install or update the Atlas CLI", Apt).
+fn atlas(config: &Config) -> Vec<String> {
+    let environment = config.environments.get(&config.default_environment);
+    if environment.is_none_or(|environment| environment.atlas.is_none()) {
+        return Vec::new();
+    }
+    step(
+        "Install the Atlas CLI",
+        &[
+            "curl --fail --silent --show-error https://pgp.mongodb.com/server-8.0.asc | sudo gpg --dearmor --output /usr/share/keyrings/mongodb.gpg",
+            "echo \"deb [signed-by=/usr/share/keyrings/mongodb.gpg] https://repo.mongodb.org/apt/ubuntu $(lsb_release --codename --short)/mongodb-org/8.0 multiverse\" | sudo tee /etc/apt/sources.list.d/mongodb.list",
+            "sudo apt-get update --quiet",
+            "sudo apt-get install --yes --no-install-recommends mongodb-atlas-cli",
+        ],
+    )
+}
+
+fn step(name: &str, commands: &[&str]) -> Vec<String> {
+    let mut lines = vec![format!("- name: {name}"), "  run: |".to_owned()];
+    lines.extend(commands.iter().map(|command| format!("    {command}")));
     lines
 }
 
