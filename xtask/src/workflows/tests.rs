@@ -12,6 +12,20 @@ fn deploy(config: &Config) -> Workflow {
     generate(config, &["HEALTH_EMAIL".to_owned()]).unwrap().remove(0)
 }
 
+/// Every job of every workflow: the path of its workflow, its name, its meaning.
+fn jobs(config: &Config) -> Vec<(String, String, Value)> {
+    let workflows = generate(config, &[]).unwrap();
+    let jobs = workflows.into_iter().flat_map(|workflow| {
+        let jobs = meaning(&workflow.text).unwrap()["jobs"]
+            .as_object()
+            .unwrap()
+            .clone();
+        jobs.into_iter()
+            .map(move |(name, job)| (workflow.path.clone(), name, job))
+    });
+    jobs.collect()
+}
+
 fn states(root: &Path, config: &Config) -> Vec<(String, WorkflowState)> {
     let compared = compare(root, config, &[]).unwrap();
     let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
@@ -208,16 +222,14 @@ fn each_job_that_reaches_the_database_runs_where_pipeline_toml_says() {
         (vec!["self-hosted", "on"], json!(["self-hosted", "on"])),
     ] {
         config.workflows.runs_on = labels.into_iter().map(str::to_owned).collect();
-        for workflow in generate(&config, &[]).unwrap() {
-            for (name, job) in meaning(&workflow.text).unwrap()["jobs"].as_object().unwrap() {
-                let reaches = job.to_string().contains("secrets.PROD_MONGODB_URI");
-                let machine = if reaches {
-                    &expected
-                } else {
-                    &json!("ubuntu-latest")
-                };
-                assert_eq!(&job["runs-on"], machine, "{} {name}", workflow.path);
-            }
+        for (path, name, job) in jobs(&config) {
+            let reaches = job.to_string().contains("secrets.PROD_MONGODB_URI");
+            let machine = if reaches {
+                &expected
+            } else {
+                &json!("ubuntu-latest")
+            };
+            assert_eq!(&job["runs-on"], machine, "{path} {name}");
         }
     }
 }
@@ -225,16 +237,10 @@ fn each_job_that_reaches_the_database_runs_where_pipeline_toml_says() {
 #[test]
 fn jobs_that_may_take_a_snapshot_install_the_program_that_takes_it() {
     let jobs_with = |config: &Config| -> Vec<String> {
-        let workflows = generate(config, &[]).unwrap();
-        let jobs = workflows.iter().flat_map(|workflow| {
-            let jobs = meaning(&workflow.text).unwrap()["jobs"]
-                .as_object()
-                .unwrap()
-                .clone();
-            jobs.into_iter()
-                .filter(|(_, job)| job.to_string().contains("mongodb-atlas-cli"))
-        });
-        jobs.map(|(name, _)| name).collect()
+        let with = jobs(config)
+            .into_iter()
+            .filter(|(.., job)| job.to_string().contains("mongodb-atlas-cli"));
+        with.map(|(_, name, _)| name).collect()
     };
     assert_eq!(jobs_with(&config("")), [""; 0]);
     let table = "[environments.production.atlas]\nproject = \"5f4007f327a3bd7b6f4103c5\"\ncluster = \"Shop\"\n\
@@ -308,39 +314,30 @@ fn what_a_rollback_of_normal_urgency_showed_is_bound_to_what_it_runs() {
 /// ("Skip output 'plan' since it may contain secret", actions/runner, `JobExtension.cs`).
 #[test]
 fn no_job_with_secrets_has_outputs() {
-    for workflow in generate(&config(""), &[]).unwrap() {
-        for (name, job) in meaning(&workflow.text).unwrap()["jobs"].as_object().unwrap() {
-            let secrets = job.to_string().contains("secrets.");
-            assert!(
-                !secrets || job["outputs"].is_null(),
-                "{} {name}: {}",
-                workflow.path,
-                job["outputs"]
-            );
-        }
+    for (path, name, job) in jobs(&config("")) {
+        let secrets = job.to_string().contains("secrets.");
+        assert!(
+            !secrets || job["outputs"].is_null(),
+            "{path} {name}: {}",
+            job["outputs"]
+        );
     }
 }
 
 /// The name of an artifact stays taken when a job of the run is run again (409 Conflict, actions/upload-artifact `docs/MIGRATION.md`).
 #[test]
 fn a_job_that_is_run_again_can_keep_its_artifacts() {
-    for workflow in generate(&config(""), &[]).unwrap() {
-        let meaning = meaning(&workflow.text).unwrap();
-        let jobs = meaning["jobs"].as_object().unwrap();
-        let steps = jobs.values().flat_map(|job| job["steps"].as_array().unwrap());
-        for step in steps.filter(|step| {
+    for (path, _, job) in jobs(&config("")) {
+        let uploads = |step: &&Value| {
             step["uses"]
                 .as_str()
                 .is_some_and(|uses| uses.contains("upload-artifact"))
-        }) {
+        };
+        for step in job["steps"].as_array().unwrap().iter().filter(uploads) {
             let name = step["with"]["name"].as_str().unwrap();
             // Each attempt makes a backup with an id of its own.
             let is_new = name.contains("backup-id") || name.contains("rescue-id");
-            assert!(
-                is_new || step["with"]["overwrite"] == true,
-                "{}: {name}",
-                workflow.path
-            );
+            assert!(is_new || step["with"]["overwrite"] == true, "{path}: {name}");
         }
     }
 }

@@ -67,13 +67,6 @@ fn check(ctx: &Context) -> Result<Vec<Line>> {
 /// Workflows that GitHub does not run any more. In a public repository where nothing happened for 60 days it ends schedules
 /// by itself (Actions "disabling and enabling a workflow"): then no drill is made, and nobody is notified.
 fn workflows(github: &GitHub) -> Vec<Line> {
-    let is_own = |path: &str| {
-        let file = path
-            .strip_prefix(WORKFLOWS_DIR)
-            .map(|path| path.trim_start_matches('/'));
-        file.filter(|file| TEMPLATES.iter().any(|(name, _)| name == file))
-            .map(str::to_owned)
-    };
     let found = match github.workflows() {
         Ok(found) => found,
         Err(error) => {
@@ -84,14 +77,16 @@ fn workflows(github: &GitHub) -> Vec<Line> {
             )];
         }
     };
-    let ended = found.iter().filter(|workflow| !workflow.is_active());
-    let lines = ended.filter_map(|workflow| {
-        let file = is_own(&workflow.path)?;
-        Some(Line::problem(
-            "workflows",
-            format!("GitHub does not run {file} ({})", one_line(&workflow.state)),
-            format!("gh workflow enable {file}"),
-        ))
+    let lines = TEMPLATES.iter().filter_map(|(file, _)| {
+        let path = format!("{WORKFLOWS_DIR}/{file}");
+        let own = found.iter().find(|workflow| workflow.path == path)?;
+        (!own.is_active()).then(|| {
+            Line::problem(
+                "workflows",
+                format!("GitHub does not run {file} ({})", one_line(&own.state)),
+                format!("gh workflow enable {file}"),
+            )
+        })
     });
     lines.collect()
 }
