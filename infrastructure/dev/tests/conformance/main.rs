@@ -6,6 +6,7 @@ mod azure;
 mod compare;
 mod gh;
 mod names;
+mod packed;
 mod pages;
 mod platforms;
 mod requests;

@@ -26,7 +26,17 @@ impl Clock {
 
 /// As the platforms write times.
 pub(super) fn iso(time_ms: i64) -> String {
+    written(time_ms, SecondsFormat::Millis)
+}
+
+/// As GitHub writes them (REST API, "timezones and the REST API": `2014-02-27T15:05:06Z`). `fromdate` of jq, which the action runs,
+/// takes no fraction of a second.
+pub(super) fn iso_s(time_ms: i64) -> String {
+    written(time_ms, SecondsFormat::Secs)
+}
+
+fn written(time_ms: i64, precision: SecondsFormat) -> String {
     DateTime::from_timestamp_millis(time_ms)
         .unwrap_or_default()
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
+        .to_rfc3339_opts(precision, true)
 }

@@ -1,5 +1,5 @@
-//! What the jobs of a real repository meet: red checks of before, a machine that is lost in the middle of a release, a job whose
-//! time runs out, a tag that its token may not push.
+//! What the jobs of a real repository meet: red checks of before, an account without room for a backup, a machine that is lost in
+//! the middle of a release, a job whose time runs out, a tag that its token may not push.
 
 use std::time::Duration;
 
@@ -53,6 +53,12 @@ impl Runner {
         std::fs::remove_dir_all(self.env.folder.join("home/.cache/act")).unwrap();
     }
 
+    /// What a person starts when a machine was lost.
+    fn recover(&self, run: u64, action: &str) -> Ran {
+        let inputs = [("action", action), ("reason", "the machine was lost")];
+        self.run("workflow_dispatch", "production-rollback", run, &inputs)
+    }
+
     fn roll_back(&self, run: u64, tag: &str) -> Ran {
         let inputs = [
             ("tag", tag),
@@ -87,27 +93,46 @@ fn jobs_pass_red_checks_lost_machines_a_late_hour_and_tags_that_are_refused() {
     let text = std::fs::read_to_string(&ci).unwrap();
     std::fs::write(&ci, text + "# changed\n").unwrap();
     let commit = env.commit_release("v3").unwrap();
+
+    // A backup that the account has no room for: nothing is live, and the next run is not kept away.
     runner.approve(2, &commit);
-    runner.lose_in_the_middle(2);
+    runner.uploads_are("full", true);
+    let full = runner.run("push", "production-deploy", 2, &[]);
+    assert!(
+        !full.passed && full.log.contains("quota has been hit"),
+        "{}",
+        full.tail()
+    );
+    assert_eq!((env.served().unwrap(), inventory(env)), v1);
+    runner.uploads_are("full", false);
+
+    runner.approve(3, &commit);
+    runner.lose_in_the_middle(3);
+    assert_ne!(env.served().unwrap(), v1.0, "the backend is live");
+    let undone = runner.recover(4, "undo");
+    assert!(undone.passed, "{:?}\n{}", undone.jobs, undone.tail());
+    assert_eq!((env.served().unwrap(), inventory(env)), v1);
+
+    runner.approve(5, &commit);
+    runner.lose_in_the_middle(5);
     let lost = env.last_operation().unwrap();
     assert_eq!(lost["ended"], Value::Null, "{lost}");
-    let inputs = [("action", "resume"), ("reason", "the machine was lost")];
-    let resumed = runner.run("workflow_dispatch", "production-rollback", 3, &inputs);
+    let resumed = runner.recover(6, "resume");
     assert!(resumed.passed, "{:?}\n{}", resumed.jobs, resumed.tail());
     assert_eq!(env.last_operation().unwrap()["id"], lost["id"]);
     let v3 = (env.served().unwrap(), inventory(env));
     assert_ne!(v3.0, v1.0);
 
     // What may not end before the job does is not begun, and the job after it has the time.
-    runner.upload_slowly(true);
-    let late = runner.roll_back(4, &tag);
+    runner.uploads_are("late", true);
+    let late = runner.roll_back(7, &tag);
     assert!(!late.passed, "{}", late.tail());
     assert!(late.log.contains("the job ends in "), "{}", late.tail());
     assert_eq!((env.served().unwrap(), inventory(env)), v3);
-    runner.upload_slowly(false);
+    runner.uploads_are("late", false);
 
     env.refuse_tags_of_other_workflows().unwrap();
-    let back = runner.roll_back(5, &tag);
+    let back = runner.roll_back(8, &tag);
     assert!(back.passed, "{:?}\n{}", back.jobs, back.tail());
     assert_eq!((env.served().unwrap(), inventory(env)), v1);
     let released = env.release_tags().unwrap().remove(0);

@@ -14,7 +14,7 @@ use xtask::config::Config;
 use crate::real;
 
 /// The stub of `actions/upload-artifact`, and its half of `actions/download-artifact`. Beside a file `late` the upload took most of
-/// the job's time.
+/// the job's time, beside a file `full` the account has no room for backups (actions/upload-artifact 307).
 const ARTIFACTS: &str = r#"
 import base64, io, json, os, sys, time, urllib.request, zipfile
 name, path, kept = os.environ["NAME"], os.environ["WHERE"], os.path.join(os.environ["STUBS"], "artifacts")
@@ -35,6 +35,8 @@ with zipfile.ZipFile(memory, "w") as archive:
 taken = file + ".run-" + os.environ["GITHUB_RUN_ID"]
 if os.path.exists(taken) and os.environ["OVERWRITE"] != "true":
     sys.exit("Failed to CreateArtifact: (409) Conflict: an artifact with this name already exists on the workflow run")
+if name.startswith("mongodb-backup-") and os.path.exists(os.path.join(os.environ["STUBS"], "full")):
+    sys.exit("Failed to CreateArtifact: Artifact storage quota has been hit. Unable to upload any new artifacts.")
 os.makedirs(kept, exist_ok=True)
 open(taken, "w").close()
 with open(file, "wb") as out:
@@ -275,13 +277,13 @@ impl Runner {
         self.env.folder.join("stubs")
     }
 
-    /// From now on an upload takes most of a job's time; or no longer.
-    pub(super) fn upload_slowly(&self, slowly: bool) {
-        let late = self.stub_folder().join("late");
-        if slowly {
-            std::fs::write(late, "").unwrap();
+    /// From now on uploads are as the file `how` beside the stub makes them (`late`, `full`); or no longer.
+    pub(super) fn uploads_are(&self, how: &str, so: bool) {
+        let file = self.stub_folder().join(how);
+        if so {
+            std::fs::write(file, "").unwrap();
         } else {
-            std::fs::remove_file(late).unwrap();
+            std::fs::remove_file(file).unwrap();
         }
     }
 }

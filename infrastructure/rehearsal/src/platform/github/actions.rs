@@ -11,7 +11,7 @@ use super::{Endpoint, GitHub, State, counted, id_of, list, message, not_found, u
 use crate::hex::hex;
 use crate::http::router::Captures;
 use crate::http::{Request, Response};
-use crate::platform::clock::iso;
+use crate::platform::clock::iso_s;
 
 pub(super) const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("GET /repos/{owner}/{repo}/actions/runs", GitHub::list_runs),
@@ -331,7 +331,7 @@ impl GitHub {
             "id": one.id, "name": one.name, "size_in_bytes": one.zip.len(), "url": base,
             "archive_download_url": format!("{base}/zip"), "digest": format!("sha256:{digest}"),
             "expired": one.expires_ms <= self.shared.clock.now_ms(),
-            "created_at": iso(one.created_ms), "updated_at": iso(one.created_ms), "expires_at": iso(one.expires_ms),
+            "created_at": iso_s(one.created_ms), "updated_at": iso_s(one.created_ms), "expires_at": iso_s(one.expires_ms),
             "workflow_run": {
                 "id": one.run, "repository_id": own, "head_repository_id": run["head_repository_id"].as_u64().unwrap_or(own),
                 "head_branch": run["head_branch"].as_str().unwrap_or("main"),

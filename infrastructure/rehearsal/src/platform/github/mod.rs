@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::clock::iso;
+use super::clock::iso_s;
 use super::config;
 use super::observed::Simulated;
 use crate::http::router::{Captures, matches};
@@ -185,7 +185,7 @@ fn user_value(login: &str) -> Value {
 
 impl GitHub {
     pub(super) fn new(config: config::GitHub, shared: Arc<Shared>) -> Self {
-        let now = iso(shared.clock.now_ms());
+        let now = iso_s(shared.clock.now_ms());
         let initial = State {
             secrets: config
                 .secrets
@@ -209,7 +209,7 @@ impl GitHub {
     }
 
     fn now(&self) -> String {
-        iso(self.shared.clock.now_ms())
+        iso_s(self.shared.clock.now_ms())
     }
 
     pub(super) fn report(&self) -> Value {
