@@ -39,6 +39,7 @@ pub use indexes::{clustered_expiry, create_without_expiry, expiries, is_capped, 
 pub use list::{BackupListing, last_verified, list};
 pub use masked_copy::{CopyTarget, MaskedCopy, Masks, copy_masked};
 pub use open::{base_of, copy_archive, identities, open_archive};
+pub use recorded::remember as remember_recorded;
 pub use restorable::{
     Restorable, live_problem, missing_rights, needed_bytes, restorable, restorable_live, room_problem,
     sharded,

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::domain::ledger::LedgerState;
 use crate::domain::manifest::{BackupMetadata, check_backup_id};
 use crate::domain::release::Release;
+use crate::domain::release_chain::RecordedRelease;
 use crate::operation::ledger::Ledger;
 use crate::report;
 use crate::sync::lock;
@@ -26,11 +27,10 @@ pub(super) fn hash(ctx: &Context, id: &str) -> Option<String> {
     if let Some(hash) = known(id) {
         return Some(hash);
     }
-    match read(ctx) {
-        Ok(read) => lock(&KNOWN).extend(read),
-        Err(error) => report::progress(&format!(
+    if let Err(error) = read(ctx) {
+        report::progress(&format!(
             "warning: no record to compare the backup {id} with: {error:#}"
-        )),
+        ));
     }
     known(id)
 }
@@ -48,16 +48,22 @@ pub(super) fn check(metadata: &BackupMetadata, recorded: Option<&str>) -> Result
     Ok(())
 }
 
-/// What the ledger has stands over what tags have: a tag can be made by hand.
-fn read(ctx: &Context) -> Result<BTreeMap<String, String>> {
-    let mut found = BTreeMap::new();
-    for recorded in Git::open(ctx).recorded_releases(&ctx.env().tag_prefix)? {
+fn read(ctx: &Context) -> Result<()> {
+    let releases = Git::open(ctx).recorded_releases(&ctx.env().tag_prefix)?;
+    remember(&releases, &Ledger::open(ctx).state()?);
+    Ok(())
+}
+
+/// Keeps what was read of the remote for another reason: the same command asks for it once only. What the ledger has stands over
+/// what tags have: a tag can be made by hand.
+pub fn remember(releases: &[RecordedRelease], ledger: &LedgerState) {
+    let mut known = lock(&KNOWN);
+    for recorded in releases {
         let release = Release::from_message(&recorded.name, &recorded.message).ok();
         let backup = release.and_then(|release| release.backup);
-        found.extend(backup.map(|backup| (backup.id, backup.hash)));
+        known.extend(backup.map(|backup| (backup.id, backup.hash)));
     }
-    found.extend(of_ledger(&Ledger::open(ctx).state()?));
-    Ok(found)
+    known.extend(of_ledger(ledger));
 }
 
 /// The backups that operations took or restored, and the rescue files that they wrote.

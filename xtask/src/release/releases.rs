@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{TimeDelta, Utc};
 
+use crate::backup;
 use crate::context::Context;
 use crate::domain::commit::CommitId;
 use crate::domain::ledger::{LedgerOperation, LedgerState};
@@ -64,6 +65,9 @@ impl Releases {
         let found = Git::open(ctx)
             .recorded_releases(prefix)
             .context("cannot read the releases")?;
+        if let Some(state) = &state {
+            backup::remember_recorded(&found, state);
+        }
         Ok(Self::compared(&ctx.env_name, prefix, state, found, |commit| {
             ledger.has(commit)
         }))
