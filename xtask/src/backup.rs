@@ -35,7 +35,7 @@ pub use crate::storage::backup_file::{
 pub use copies::keep;
 pub use create::{BackupTimings, CreateOptions, create, create_timed};
 pub use find::{find, free_id, resolve};
-pub use indexes::{clustered_expiry, create_without_expiry, expiries, is_capped, secondary_indexes};
+pub use indexes::{clustered_expiry, create_beforehand, expiries, is_capped, secondary_indexes};
 pub use list::{BackupListing, last_verified, list};
 pub use masked_copy::{CopyTarget, MaskedCopy, Masks, copy_masked};
 pub use open::{base_of, copy_archive, identities, open_archive};

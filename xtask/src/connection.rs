@@ -14,7 +14,7 @@ use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use mongodb::options::{ClientOptions, Credential, ServerAddress};
+use mongodb::options::{ClientOptions, Credential, ServerAddress, Tls};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::catalogue::database as errors;
@@ -135,6 +135,11 @@ impl ConnectionString {
             _ => bail!("it must begin with mongodb:// or mongodb+srv://"),
         };
         let (main, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if query.contains('@') && !main.contains('@') {
+            bail!(
+                "a `?` stands before an `@`: write special characters of a user, a password or an option as %3F, %40, %2F"
+            );
+        }
         let (user, place) = main.split_at(main.rfind('@').map_or(0, |at| at + 1));
         let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
         let mut read = Self {
@@ -146,23 +151,34 @@ impl ConnectionString {
             left_out: BTreeSet::new(),
             overridden: BTreeSet::new(),
         };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        // Tools and older drivers end an option with `;` too (mongo-go-driver, `extractQueryArgsFromURI`).
+        for pair in query.split(['&', ';']).filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            read.take(name, &percent_decode_str(value).decode_utf8_lossy());
+            read.take(name, &percent_decode_str(value).decode_utf8_lossy())?;
         }
         Ok(read)
     }
 
-    fn take(&mut self, given: &str, value: &str) {
+    fn take(&mut self, given: &str, value: &str) -> Result<()> {
         match rule(given, value) {
             Rule::Keep(name, value) => {
+                // One of the two would be in the clear, and which is another question to each reader.
+                let both = self
+                    .options
+                    .iter()
+                    .find(|(other, _)| *other == name && name == "tls");
+                if both.is_some_and(|(_, other)| *other != value) {
+                    bail!("`tls` and `ssl` contradict each other");
+                }
                 // Where an option is repeated, the last one counts, as for the tools.
                 self.options.retain(|(other, _)| *other != name);
                 self.options.push((name, value));
             }
             Rule::LeaveOut => drop(self.left_out.insert(given.to_owned())),
             Rule::Override => drop(self.overridden.insert(given.to_owned())),
+            Rule::Refuse(instead) => bail!("it has `{given}`: {instead}"),
         }
+        Ok(())
     }
 
     /// The members that the string itself names: DNS is not asked.
@@ -235,10 +251,13 @@ impl ConnectionString {
                 .map(ServerAddress::to_string)
                 .collect::<Vec<_>>()
                 .join(",");
-            add("tls", "true");
             if client.load_balanced == Some(true) {
                 add("loadBalanced", "true");
             }
+        }
+        // The driver takes `tlsInsecure` for `tls` too, and mongodump would connect in the clear (mongo-go-driver, `connstring`).
+        if self.srv || matches!(client.tls, Some(Tls::Enabled(_))) {
+            add("tls", "true");
         }
         let source = client
             .credential

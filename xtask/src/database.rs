@@ -268,7 +268,8 @@ mod tests {
             // One member was exchanged.
             ("d.example:27017,c.example:27017,b.example:27017", true),
             ("a.example:27018,b.example:27018,c.example:27018", false),
-            ("A.example,B.Example.:27017", true),
+            ("A.EXAMPLE", true),
+            ("b.example.:27017", true),
             ("a.example.test:27017", false),
             ("", false),
         ] {

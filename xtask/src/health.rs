@@ -57,6 +57,8 @@ pub struct HealthOptions {
     pub before_promotion: bool,
     /// The longest that all checks may take, where less than the file says.
     pub deadline: Option<Duration>,
+    /// Whether each check is made once, however often the file repeats it.
+    pub once: bool,
 }
 
 /// A frontend that is built and that users do not see yet.
@@ -149,19 +151,22 @@ pub fn try_once(
     group: CheckGroup,
     deadline: Duration,
 ) -> Result<Vec<CheckReport>> {
-    let mut plan = compile::parse(Path::new(HEALTH_FILE), text)?;
-    for check in &mut plan.checks {
-        check.retry = file::Retry::default();
-    }
+    let plan = compile::parse(Path::new(HEALTH_FILE), text)?;
     let request = HealthOptions {
         only: Some(group),
         deadline: Some(deadline),
+        once: true,
         ..HealthOptions::default()
     };
     Ok(run_plan(ctx, plan, &request)?.checks)
 }
 
 fn run_plan(ctx: &Context, mut plan: HealthPlan, request: &HealthOptions) -> Result<HealthReport> {
+    if request.once {
+        for check in &mut plan.checks {
+            check.retry = file::Retry::default();
+        }
+    }
     if let Some(group) = request.only {
         plan.only(|check| check.group == group);
         if plan.checks.is_empty() {

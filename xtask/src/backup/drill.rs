@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::list::verified;
 use super::{
-    BackupFile, clustered_expiry, compare, copy_archive, create_without_expiry, fetch, find, is_capped,
-    recorded, resolve, secondary_indexes, verify,
+    BackupFile, clustered_expiry, compare, copy_archive, create_beforehand, fetch, find, is_capped, recorded,
+    resolve, secondary_indexes, verify,
 };
 use crate::archive::container::default_workers;
 use crate::context::Context;
@@ -255,7 +255,7 @@ impl Part {
             "restoring {documents} documents of `{}` into the scratch server",
             self.live.name()
         ));
-        create_without_expiry(&self.live, "", self.collections(backup))?;
+        create_beforehand(&self.live, "", self.collections(backup))?;
         mongorestore::restore(&ctx.shell()?, &request, |pipe| copy_archive(ctx, backup, pipe))?;
         Ok(())
     }

@@ -65,18 +65,29 @@ pub fn clustered_expiry(namespace: &NamespaceRecord) -> Result<Option<(String, i
     Ok(Some((name.to_owned(), expire_after_s)))
 }
 
-/// Creates clustered collections whose documents expire, for mongorestore to fill: nothing in them expires before it was
-/// compared. Where the server cannot set the expiry later, mongorestore creates them as they were.
-pub fn create_without_expiry<'a>(
+/// What servers list as an option of a collection, and let nobody else set: temporary collections of an aggregation with `$out`
+/// that ran during the dump, and options that servers before 4.0 had (mongod `create`: "the 'temp' field is an invalid option").
+const OF_SERVER: [&str; 3] = ["autoIndexId", "flags", "temp"];
+
+/// Creates the collections that mongorestore cannot create as they are recorded, for it to fill: those with options that only a
+/// server sets, without these; and clustered ones whose documents expire, in which nothing expires before it was compared.
+/// Where the server cannot set that expiry later, mongorestore creates them as they were.
+pub fn create_beforehand<'a>(
     live: &Live,
     prefix: &str,
     namespaces: impl Iterator<Item = &'a NamespaceRecord>,
 ) -> Result<()> {
     for namespace in namespaces {
+        let mut options = document_of_json(&namespace.options)?;
+        let recorded = options.len();
+        for option in OF_SERVER {
+            options.remove(option);
+        }
+        let name = format!("{prefix}{}", namespace.collection);
         if let Some((index, expire_after_s)) = clustered_expiry(namespace)? {
-            let options = document_of_json(&namespace.options)?;
-            let name = format!("{prefix}{}", namespace.collection);
             live.create_unexpiring(&name, options, &index, expire_after_s)?;
+        } else if options.len() < recorded {
+            live.create_collection(&name, &options)?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ mod adapter;
 mod atlas;
 mod files;
 mod github;
+mod health;
 mod here;
 mod platforms;
 
@@ -39,6 +40,10 @@ pub struct Args {
     /// Only check the programs that deploy this backend (`platform = "command"`): they are asked, nothing is deployed
     #[arg(long, value_name = "NAME", conflicts_with = "config_only")]
     adapter: Option<String>,
+
+    /// Also make each check of health.toml once, and show what it finds
+    #[arg(long, conflicts_with_all = ["config_only", "adapter"])]
+    health: bool,
 }
 
 /// One check and its finding.
@@ -108,7 +113,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = common.context()?;
     let page = match &args.adapter {
         Some(name) => counted(&ctx, adapter::lines(&ctx, name)?),
-        None => page(&ctx, args.config_only),
+        None => page(&ctx, args),
     };
     report::emit(common.format, "doctor/1", &page, || text(&page))?;
     if page.problems == 0 {
@@ -117,9 +122,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     Err(errors::doctor_problems(page.problems).into())
 }
 
-fn page(ctx: &Context, config_only: bool) -> Page {
+fn page(ctx: &Context, args: &Args) -> Page {
     let mut checks: Vec<fn(&Context) -> Vec<Line>> = vec![here::configuration, files::files];
-    if config_only {
+    if args.health {
+        checks.push(health::first_checks);
+    }
+    if args.config_only {
         checks.push(files::ids);
     } else {
         checks.extend([

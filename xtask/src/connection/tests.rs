@@ -6,6 +6,12 @@ type Case = (&'static str, Option<(&'static str, &'static str)>);
 /// A plain server without options, as both see it.
 const PLAIN: Option<(&str, &str)> = Some(("mongodb://h/", "mongodb://h/shop"));
 
+/// Encrypted, by a certificate that nobody checks.
+const UNCHECKED: Option<(&str, &str)> = Some((
+    "mongodb://h/?tlsInsecure=true",
+    "mongodb://h/shop?tlsInsecure=true&tls=true",
+));
+
 const CASES: &[Case] = &[
     ("mongodb://h", PLAIN),
     ("mongodb://h/", PLAIN),
@@ -112,6 +118,11 @@ const CASES: &[Case] = &[
         None,
     ),
     ("mongodb://u:p@h/?authMechanism=NTLM", None),
+    ("mongodb://u:p@h/?authMechanism=MONGODB-CR", None),
+    (
+        "mongodb://h/?authMechanism=MONGODB-OIDC&authMechanismProperties=ENVIRONMENT:test",
+        None,
+    ),
     // Protection, under the names of all years.
     (
         "mongodb://h/?ssl=true",
@@ -140,6 +151,58 @@ const CASES: &[Case] = &[
         Some(("mongodb://h/?tls=true", "mongodb://h/shop?tls=true")),
     ),
     ("mongodb://h/?tls=maybe", None),
+    ("mongodb://h/?tls=true&ssl=false", None),
+    ("mongodb://h/?ssl=false&tls=true", None),
+    // The driver takes it for TLS; mongodump alone would not.
+    ("mongodb://h/?tlsInsecure=true", UNCHECKED),
+    ("mongodb://h/?ssl_cert_reqs=CERT_NONE", UNCHECKED),
+    ("mongodb://h/?sslValidate=false", UNCHECKED),
+    ("mongodb://h/?sslVerifyCertificate=false", UNCHECKED),
+    ("mongodb://h/?checkServerIdentity=false", UNCHECKED),
+    ("mongodb://h/?sslAllowInvalidCertificates=true", UNCHECKED),
+    ("mongodb://h/?sslInvalidHostNameAllowed=true", UNCHECKED),
+    (
+        "mongodb://h/?sslValidate=true&ssl_cert_reqs=CERT_REQUIRED&checkServerIdentity=true",
+        PLAIN,
+    ),
+    (
+        "mongodb://h/?ssl=true&ssl_ca_certs=%2Fca.pem&sslPEMKeyFile=%2Fk.pem",
+        Some((
+            "mongodb://h/?tls=true&tlsCAFile=%2Fca.pem&tlsCertificateKeyFile=%2Fk.pem",
+            "mongodb://h/shop?tls=true&tlsCAFile=%2Fca.pem&tlsCertificateKeyFile=%2Fk.pem",
+        )),
+    ),
+    (
+        "mongodb://h/?tlsCAFile=%2Fca.pem",
+        Some((
+            "mongodb://h/?tlsCAFile=%2Fca.pem",
+            "mongodb://h/shop?tlsCAFile=%2Fca.pem&tls=true",
+        )),
+    ),
+    (
+        "mongodb://h/?tlsCertificateFile=%2Fc.pem&tlsPrivateKeyFile=%2Fk.pem",
+        None,
+    ),
+    ("mongodb://h/?ssl_certfile=%2Fc.pem&ssl_keyfile=%2Fk.pem", None),
+    (
+        "mongodb://h/?tls=true&tlsCertificateKeyFile=%2Fk.pem&tlsCertificateKeyFilePassword=x",
+        None,
+    ),
+    ("mongodb://h/?tls=true&sslPass=x", None),
+    // Options that `;` ends.
+    (
+        "mongodb://h/?w=majority;tls=true;readPreference=primary",
+        Some(("mongodb://h/?tls=true", "mongodb://h/shop?tls=true")),
+    ),
+    (
+        "mongodb://u:p@h/?replicaSet=rs0;authSource=users&w=1",
+        Some((
+            "mongodb://u:p@h/?replicaSet=rs0&authSource=users",
+            "mongodb://u:p@h/shop?replicaSet=rs0&authSource=users",
+        )),
+    ),
+    // No other way to the server than the one that is asked for.
+    ("mongodb://h/?proxyHost=p&proxyPort=1080", None),
     // Where to.
     (
         "mongodb://h/?connect=direct",
@@ -230,21 +293,50 @@ const CASES: &[Case] = &[
     ("mongodb+srv://a,b/", None),
     ("mongodb+srv://h:27017/", None),
     ("mongodb://u:p@p@h/", None),
+    ("mongodb://u:p?w@h/shop", None),
+    ("mongodb://u:1?w=x@h/shop", None),
+    ("mongodb://u:p/w@h/shop", None),
 ];
 
 #[test]
 fn a_connection_string_means_the_same_for_the_driver_and_the_tools() {
+    let mut wrong = Vec::new();
     for (given, expected) in CASES {
         let read = ConnectionString::read(&Secret::new(*given));
-        let tool = read.and_then(|read| Ok((read.for_tool("shop")?, read.for_driver())));
-        match (tool, expected) {
-            (Ok((tool, driver)), Some(expected)) => {
-                assert_eq!((driver.expose(), tool.expose()), *expected, "{given}");
-            }
-            (Err(_), None) => {}
-            (Ok((tool, _)), None) => panic!("{given}: taken as {}", tool.expose()),
-            (Err(error), Some(_)) => panic!("{given}: {error:#}"),
+        let both = read.and_then(|read| Ok((read.for_driver(), read.for_tool("shop")?)));
+        let both = both
+            .as_ref()
+            .map(|(driver, tool)| (driver.expose(), tool.expose()));
+        if both.as_ref().ok() != expected.as_ref() {
+            wrong.push(format!("{given}: {both:?}"));
         }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_refused_is_named_with_what_to_write_and_without_a_secret() {
+    for (given, told) in [
+        (
+            "mongodb://h/?tlsPrivateKeyFile=%2Fk5ecret.pem",
+            "tlsCertificateKeyFile",
+        ),
+        (
+            "mongodb://h/?ssl_pem_passphrase=k5ecret",
+            "whose key has no password",
+        ),
+        ("mongodb://me:pa?k5ecret@h/shop", "%3F"),
+        ("mongodb://h/?tls=true&ssl=false", "contradict each other"),
+        ("mongodb://h/?proxyHost=k5ecret", "proxy"),
+        ("mongodb://h/?authMechanism=MONGODB-OIDC", "OIDC"),
+    ] {
+        let read = ConnectionString::read(&Secret::new(given));
+        let error = read.and_then(|read| read.for_client()).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(
+            error.contains(told) && !error.contains("k5ecret"),
+            "{given}: {error}"
+        );
     }
 }
 

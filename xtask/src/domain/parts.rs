@@ -20,6 +20,9 @@ pub struct OnRailway {
     /// The commit that it was built from, where that is not the release's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// How the platform built and started it, by the names of its API; earlier versions did not record it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// A frontend of a release.

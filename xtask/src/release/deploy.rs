@@ -14,7 +14,7 @@ use self::plan::DeployPlan;
 use super::basis::PlanBasis;
 use super::checkout;
 use super::never_live;
-use super::platforms::{Platforms, join, on_railway};
+use super::platforms::{Platforms, built_now, join};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
 use super::steps::{KeptData, backend_up, check_release, keep_data, require_off_machine};
@@ -284,7 +284,7 @@ impl<'a> Deploy<'a> {
         self.platforms.backends_in_order(is_changed, |railway, ()| {
             self.set_variables(railway)?;
             let deployment = backend_up(self.ctx, self.operation, railway, &self.plan.commit)?;
-            Ok(on_railway(&deployment))
+            Ok(built_now(railway, &deployment))
         })
     }
 

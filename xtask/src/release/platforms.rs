@@ -211,6 +211,7 @@ pub fn backend_back(railway: &BackendService, to: &OnRailway, age: Duration) -> 
 fn built_as(to: &OnRailway, now: OnRailway) -> OnRailway {
     OnRailway {
         commit: to.commit.clone(),
+        settings: to.settings.clone(),
         ..now
     }
 }
@@ -224,11 +225,21 @@ pub fn frontend_back(frontend: &FrontendService, to: &OnVercel) -> Result<OnVerc
 }
 
 /// What a release records of a backend deployment.
-pub fn on_railway(deployment: &BackendDeployment) -> OnRailway {
+fn on_railway(deployment: &BackendDeployment) -> OnRailway {
     OnRailway {
         deployment: deployment.id.clone(),
         image_digest: deployment.image_digest().map(str::to_owned),
         commit: None,
+        settings: BTreeMap::new(),
+    }
+}
+
+/// The same of one that was built just now, with the settings of now. Where they cannot be read, a later plan compares nothing.
+pub fn built_now(railway: &BackendService, deployment: &BackendDeployment) -> OnRailway {
+    let service = railway.service();
+    OnRailway {
+        settings: service.map(|service| service.settings()).unwrap_or_default(),
+        ..on_railway(deployment)
     }
 }
 

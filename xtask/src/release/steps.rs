@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::checkout::Checkout;
-use super::platforms::{self, join, on_railway};
+use super::platforms::{self, built_now, join};
 use super::release_tag::HealthSnapshot;
 use crate::backup::{self, CreateOptions, off_machine, snapshot};
 use crate::context::Context;
@@ -118,7 +118,7 @@ pub fn backend_back(
             let id = upload(ctx, operation, railway, commit)?;
             Ok(OnRailway {
                 commit: to.commit.clone(),
-                ..on_railway(&railway.wait(&id, Duration::ZERO)?)
+                ..built_now(railway, &railway.wait(&id, Duration::ZERO)?)
             })
         }
         other => other,

@@ -76,7 +76,7 @@ impl Copying<'_> {
         let sh = ctx.shell()?;
         let archive = |pipe: &mut dyn std::io::Write| backup::copy_archive(ctx, self.backup, pipe);
         mongorestore::check_renaming(&sh, &request, archive)?;
-        backup::create_without_expiry(live, self.prefix, self.chosen(live))?;
+        backup::create_beforehand(live, self.prefix, self.chosen(live))?;
         let documents: u64 = self.chosen(live).map(|n| n.documents).sum();
         let _ticker = report::Ticker::start(format!("restoring {documents} documents beside the live ones"));
         Ok(mongorestore::restore(&sh, &request, archive)?.documents)

@@ -141,16 +141,16 @@ pub(super) fn preview_of(
     detail: LossDetail,
     show_values: bool,
 ) -> Result<LossPreview> {
+    let live = connect(ctx)?;
     if detail == LossDetail::None {
         return Ok(LossPreview {
             collections: Vec::new(),
             structure: Vec::new(),
             delta: detail,
             exact: false,
-            time_series: Vec::new(),
+            time_series: time_series::stay(&live, backup, selection, Digests::Structure)?,
         });
     }
-    let live = connect(ctx)?;
     let mut expected = backup_inventory(&backup.metadata.namespaces, live.name());
     expected.collections.retain(|name, _| selection.has(name));
     let taken = |name: &str| is_application(name) && selection.has(name);

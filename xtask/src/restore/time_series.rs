@@ -1,4 +1,5 @@
-//! Time-series collections: no server renames them, so a restore leaves them as they are and compares them.
+//! Time-series collections: no server renames them, so a restore leaves them as they are, compares them, and names the commands
+//! that restore them with stock tools.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +8,11 @@ use anyhow::Result;
 use super::selection::Selection;
 use crate::backup::BackupFile;
 use crate::database::{Digests, Live, backup_inventory};
-use crate::domain::inventory::{CollectionFacts, Inventory, is_application};
+use crate::domain::inventory::{Aspect, CollectionFacts, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
 
-/// Every time-series collection of the backup and of the live database, with what it has and the backup has not.
+/// Every time-series collection of the backup and of the live database, with what it has and the backup has not, and how that of
+/// the backup is restored.
 pub(super) fn stay(
     live: &Live,
     backup: &BackupFile,
@@ -32,14 +34,63 @@ pub(super) fn stay(
             .is_some_and(|l| l.kind == NamespaceKind::Timeseries);
         (is_series && names.contains(&name.to_owned())).then(|| name.to_owned())
     })?;
-    Ok(names
-        .into_iter()
-        .map(|name| text(name, &expected, &found))
-        .collect())
+    let mut lines = Vec::new();
+    for name in names {
+        lines.push(text(name, &expected, &found));
+        if expected.collections.get(name).is_some_and(is_one) && !is_as_in_backup(name, &expected, &found) {
+            lines.extend(commands(backup, live.name(), name));
+        }
+    }
+    Ok(lines)
+}
+
+/// What restores it with stock tools: first into another database, where nothing live is changed and it shows whether this
+/// server takes the buckets back; then in its place.
+///
+/// `--nsInclude` would not do: where the connection string names a database, mongorestore adds all of that database to it
+/// (mongo-tools `ParseAndValidateOptions`), and `--drop` would replace every collection of the backup.
+fn commands(backup: &BackupFile, database: &str, name: &str) -> [String; 2] {
+    let quote =
+        |text: &str| shlex::try_quote(text).map_or_else(|_| String::new(), std::borrow::Cow::into_owned);
+    let file = quote(&backup.path.to_string_lossy());
+    let archive = match (&backup.metadata.base, backup.metadata.encrypted) {
+        (Some(_), _) => "ARCHIVE (\"A differential backup\" in docs/EMERGENCY.md) <".to_owned(),
+        (None, true) => format!("age -d -i KEY {file} | tar -xzO --wildcards 'data/*' |"),
+        (None, false) => format!("tar -xzOf {file} --wildcards 'data/*' |"),
+    };
+    let restore = format!(
+        "{archive} mongorestore --config URI.yaml --archive --db {} --collection {}",
+        quote(database),
+        quote(&name.replace('\\', "\\\\").replace('*', "\\*"))
+    );
+    let elsewhere =
+        [format!("{database}.*"), format!("{database}_restored.*")].map(|pattern| quote(&pattern));
+    [
+        format!(
+            "to restore `{name}`, first into another database: {restore} --nsFrom {} --nsTo {}",
+            elsewhere[0], elsewhere[1]
+        ),
+        format!("then, after a backup and with the writers stopped, in its place: {restore} --drop"),
+    ]
+}
+
+fn is_as_in_backup(name: &str, expected: &Inventory, found: &Inventory) -> bool {
+    text(name, expected, found).ends_with(AS_IN_BACKUP)
 }
 
 fn is_one(facts: &CollectionFacts) -> bool {
     facts.kind == NamespaceKind::Timeseries
+}
+
+const AS_IN_BACKUP: &str = "is as in the backup";
+
+/// Its documents are buckets, of many measurements each.
+fn in_buckets(aspect: &Aspect) -> String {
+    match aspect {
+        Aspect::Documents { expected, found } => format!("{found} buckets instead of {expected}"),
+        Aspect::Content => "as many buckets, but not the same ones".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn text(name: &str, expected: &Inventory, found: &Inventory) -> String {
@@ -56,9 +107,9 @@ fn text(name: &str, expected: &Inventory, found: &Inventory) -> String {
         (None, _) => "stays as it is: the backup has no time-series collection of this name".to_owned(),
         (Some(_), Some(facts)) => {
             let differences = expected.compare(&found);
-            let texts: Vec<String> = differences.iter().map(|d| d.aspect.to_string()).collect();
+            let texts: Vec<String> = differences.iter().map(|d| in_buckets(&d.aspect)).collect();
             match (texts.is_empty(), facts.content_digest) {
-                (true, Some(_)) => "is as in the backup".to_owned(),
+                (true, Some(_)) => AS_IN_BACKUP.to_owned(),
                 (true, None) => "stays as it is: its documents were not compared".to_owned(),
                 (false, _) => format!("stays as it is, and not as in the backup: {}", texts.join("; ")),
             }
@@ -102,12 +153,12 @@ mod tests {
             (
                 &backup,
                 &with("timeseries", 2, Some("1"), 1),
-                "the backup: as many documents, but not the same ones",
+                "the backup: as many buckets, but not the same ones",
             ),
             (
                 &backup,
                 &with("timeseries", 3, Some("1"), 2),
-                "the backup: 3 documents instead of 2; option `a` differs",
+                "the backup: 3 buckets instead of 2; option `a` differs",
             ),
         ] {
             let told = text("m", expected, found);

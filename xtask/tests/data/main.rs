@@ -18,3 +18,4 @@ mod restore_shapes;
 mod restore_states;
 mod restore_verbs;
 mod server_limits;
+mod time_series;

@@ -392,7 +392,7 @@ fn a_time_series_collection_stays_and_is_compared_while_everything_else_is_resto
     ] {
         let told = told[0].as_str().unwrap();
         assert!(
-            told.ends_with("not as in the backup: 2 documents instead of 1"),
+            told.ends_with("not as in the backup: 2 buckets instead of 1"),
             "{told}"
         );
     }

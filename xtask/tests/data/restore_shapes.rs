@@ -1,7 +1,7 @@
 //! What `backup create` accepts, `restore` can restore; where it cannot, the backup reports it at once.
 
 use mongodb::bson::{Bson, Document, doc, serialize_to_vec};
-use rehearsal::test_env::restore::{DATABASE, RestoreEnv};
+use rehearsal::test_env::restore::{DATABASE, RestoreEnv, seed};
 use serde_json::Value;
 use xtask::archive::writer::{ArchiveWriter, CollectionShape};
 use xtask::domain::manifest::METADATA_FILE;
@@ -281,6 +281,57 @@ fn indexes_of_servers_of_before_are_named_built_as_servers_of_today_take_them_an
     }
     env.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
     assert_eq!(env.live().indexes("old").unwrap().len(), 1);
+}
+
+/// A temporary collection of an aggregation with `$out` that ran during the dump, and options of servers before 4.0: no server
+/// lets anybody else set them.
+#[test]
+fn options_that_only_a_server_sets_stop_no_restore_and_all_others_come_back() {
+    let env = RestoreEnv::start();
+    seed(&env);
+    let options = [
+        ("tmp.agg_out.0b5a", doc! { "temp": true }),
+        ("before 4.0", doc! { "autoIndexId": false, "flags": 1 }),
+        (
+            "images",
+            doc! { "changeStreamPreAndPostImages": { "enabled": true } },
+        ),
+        (
+            "engine",
+            doc! { "storageEngine": { "wiredTiger": { "configString": "block_compressor=zlib" } },
+            "indexOptionDefaults": { "storageEngine": { "wiredTiger": { "configString": "" } } } },
+        ),
+        (
+            "checked",
+            doc! { "validator": { "a": 1 }, "validationLevel": "moderate", "validationAction": "errorAndLog" },
+        ),
+    ];
+    let shapes = options.clone().map(|(name, options)| {
+        let indexes = vec![doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" }];
+        (name.to_owned(), CollectionShape { options, indexes })
+    });
+    let mut archive = ArchiveWriter::with_shapes(Vec::new(), "8.0.4", DATABASE, &shapes).unwrap();
+    for (name, _) in &options {
+        archive.collection(name).unwrap();
+        archive
+            .document(&serialize_to_vec(&doc! { "_id": *name }).unwrap())
+            .unwrap();
+    }
+    let before = env.inventory();
+    let backup = env.store(&archive.finish().unwrap());
+    let restored = env.ok(&["restore", backup.to_str().unwrap()]);
+    let live = env.live().listed().unwrap();
+    for (name, options) in options {
+        let kept = live[name].options.keys().cloned().collect::<Vec<_>>();
+        let of_server = ["temp", "autoIndexId", "flags"];
+        let expected = options
+            .keys()
+            .filter(|option| !of_server.contains(&option.as_str()));
+        assert_eq!(kept, expected.cloned().collect::<Vec<_>>(), "{name}");
+        assert_eq!(env.collection(name).count_documents(doc! {}).run().unwrap(), 1);
+    }
+    env.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
+    assert_eq!(before.compare(&env.inventory()), []);
 }
 
 /// A dump by the real mongodump, with an expiry that servers before 5.0 accepted.

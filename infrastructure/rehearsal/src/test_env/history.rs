@@ -249,6 +249,7 @@ impl History {
                     deployment: "d".into(),
                     image_digest: None,
                     commit: None,
+                    settings: std::collections::BTreeMap::new(),
                 },
                 OnVercel {
                     deployment: "dpl".into(),

@@ -5,6 +5,8 @@
 
 mod guise;
 
+pub use guise::kept_buckets;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -179,6 +181,12 @@ impl Proxy {
         lock(&self.state).guise.timeseries = Some(collection.to_owned());
     }
 
+    /// From here on buckets of time-series collections can be inserted, as on servers before 8.3; they are in
+    /// [`kept_buckets`].
+    pub fn take_buckets(&self) {
+        lock(&self.state).guise.takes_buckets = true;
+    }
+
     /// Everything passes again as it is.
     pub fn mend(&self) {
         let mut state = lock(&self.state);
@@ -256,10 +264,11 @@ struct Connection {
 impl Connection {
     fn pass_requests(&self, state: &Mutex<State>) -> io::Result<()> {
         loop {
-            let message = read_message(&self.client)?;
+            let mut message = read_message(&self.client)?;
             if lock(state).fault == Some(Fault::Silent) {
                 continue;
             }
+            lock(state).guise.change_question(&mut message);
             if let Some(answer) = lock(state).guise.answer(&message) {
                 (&self.client).write_all(&answer_to(&message, &answer))?;
                 continue;

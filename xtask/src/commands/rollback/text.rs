@@ -93,11 +93,13 @@ pub(in crate::commands) fn rollback_text(done: &RolledBack) -> String {
     let conflicts = done.data.conflicts.iter();
     let conflicts =
         conflicts.map(|conflict| format!("changed before it was put back: {}\n", conflict.text()));
+    let series = done.data.time_series.iter().map(|line| format!("{line}\n"));
     let external = done.external.iter().map(|system| format!("{}\n", system.text()));
     let data: String = in_place
         .chain(conflicts)
         .chain(written)
         .chain(rescue)
+        .chain(series)
         .chain(external)
         .collect();
     format!(

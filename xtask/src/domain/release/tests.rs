@@ -14,6 +14,7 @@ fn release(tag: &str) -> Release {
                 deployment: "d".into(),
                 image_digest: None,
                 commit: None,
+                settings: std::collections::BTreeMap::new(),
             },
             OnVercel {
                 deployment: "dpl".into(),

@@ -21,6 +21,9 @@ pub struct RestoredData {
     pub conflicts: Vec<DeltaConflict>,
     /// What was written to the restored collections before they were compared: it is live.
     pub written_since: Vec<WrittenSince>,
+    /// Time-series collections, which stay as they are, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub time_series: Vec<String>,
     /// The backup that was restored.
     pub backup: Option<String>,
 }
@@ -33,6 +36,7 @@ impl RestoredData {
             in_place: proved.in_place,
             conflicts: proved.conflicts,
             written_since: proved.written_since,
+            time_series: proved.time_series,
             backup: Some(proved.backup_id),
         }
     }

@@ -15,7 +15,7 @@ use crate::health::ExpectedRelease;
 use crate::operation::after::AfterFailures;
 use crate::operation::run::Operation;
 use crate::release::external::TickedExternal;
-use crate::release::platforms::{Platforms, each_at_once, frontend_back, join, on_railway};
+use crate::release::platforms::{Platforms, built_now, each_at_once, frontend_back, join};
 use crate::release::release_tag::{HealthSnapshot, LiveRelease, record};
 use crate::release::releases::Releases;
 use crate::release::steps::{
@@ -271,7 +271,7 @@ impl<'a> Rollback<'a> {
             let serving = backend_up(self.ctx, self.operation, railway, commit)?;
             return Ok(OnRailway {
                 commit: back.to.commit.clone(),
-                ..on_railway(&serving)
+                ..built_now(railway, &serving)
             });
         }
         self.operation.step(step, || {

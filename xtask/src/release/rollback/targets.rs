@@ -1,6 +1,6 @@
 //! The parts that a rollback moves, and what their platforms let it do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
@@ -135,6 +135,8 @@ pub(super) fn check_platforms(
         let name = &one.config.name;
         preflight.check(&about("the backend's token", name), one.token);
         let service = preflight.check(&about("the service on Railway", name), one.service);
+        let recorded = target.parts.backends.get(name).map(|to| &to.settings);
+        let settings = service.as_ref().map(RailwayService::settings);
         checked
             .services
             .extend(service.map(|service| (one.config.clone(), service)));
@@ -152,9 +154,46 @@ pub(super) fn check_platforms(
         checked.notes.push(format!(
             "{why} is rebuilt from the tag, which takes as long as its deploy did{took}"
         ));
+        if let (Some(recorded), Some(settings)) = (recorded, &settings) {
+            checked.notes.extend(set_otherwise(
+                &about("the service on Railway", name),
+                recorded,
+                settings,
+            ));
+        }
         if let Some(back) = checked.backends.get_mut(name) {
             back.how = Backend::Rebuild;
         }
     }
     checked
+}
+
+/// In what a service is not set as when the release was built: a rebuild takes what it is set to now. Releases of earlier versions
+/// recorded no settings.
+fn set_otherwise(
+    what: &str,
+    recorded: &BTreeMap<String, String>,
+    now: &BTreeMap<String, String>,
+) -> Option<String> {
+    let names: BTreeSet<&String> = recorded.keys().chain(now.keys()).collect();
+    let shown =
+        |value: Option<&String>| value.map_or_else(|| "nothing".to_owned(), |value| format!("`{value}`"));
+    let differ = names
+        .into_iter()
+        .filter(|name| recorded.get(*name) != now.get(*name));
+    let differ: Vec<String> = differ
+        .map(|name| {
+            format!(
+                "{name} is {}, was {}",
+                shown(now.get(name)),
+                shown(recorded.get(name))
+            )
+        })
+        .collect();
+    (!recorded.is_empty() && !differ.is_empty()).then(|| {
+        format!(
+            "{what} is not set as when the release was built, and the new build takes these settings: {}",
+            differ.join("; ")
+        )
+    })
 }

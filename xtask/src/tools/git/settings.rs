@@ -33,6 +33,8 @@ const SETTINGS: &[&str] = &[
     // Hooks and the monitor of files are programs of the user's: they fail where nothing is installed, and change files.
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
+    // A commit is what it is on every machine, whatever this clone replaces.
+    "core.useReplaceRefs=false",
     // Answers that are read.
     "core.quotePath=false",
     "color.ui=false",

@@ -237,6 +237,20 @@ fn settings_of_the_user_change_no_answer() {
         ("status.showUntrackedFiles", "no"),
         ("remote.origin.mirror", "true"),
         ("submodule.recurse", "true"),
+        ("column.ui", "always"),
+        ("core.abbrev", "4"),
+        ("diff.external", "false"),
+        ("diff.noprefix", "true"),
+        ("diff.relative", "true"),
+        ("diff.renames", "copies"),
+        ("diff.submodule", "log"),
+        ("fetch.prune", "true"),
+        ("fetch.pruneTags", "true"),
+        ("log.follow", "true"),
+        ("push.default", "nothing"),
+        ("status.relativePaths", "true"),
+        ("status.short", "false"),
+        ("tag.sort", "-refname"),
     ];
     for (name, value) in settings {
         world.git("a", &["config", name, value]);
@@ -259,6 +273,25 @@ fn settings_of_the_user_change_no_answer() {
 }
 
 /// Whoever may push can make such references, and rules of the remote may forbid to delete them.
+#[test]
+fn what_this_clone_replaces_or_grafts_is_released_as_it_was_committed() {
+    let world = World::new();
+    let git = world.clone("a");
+    let first = world.commit("a", "f", "one");
+    let second = world.commit("a", "f", "two");
+    world.git("a", &["replace", second.as_str(), first.as_str()]);
+    let folder = world.dir.path().join("files");
+    std::fs::create_dir(&folder).unwrap();
+    let export = git
+        .export(&second, &folder, &world.dir.path().join("index"))
+        .unwrap();
+    assert_eq!(std::fs::read_to_string(folder.join("f")).unwrap(), "two");
+    assert_eq!(export.differences().unwrap(), [""; 0]);
+    world.git("a", &["replace", "--delete", second.as_str()]);
+    std::fs::write(world.dir.path().join("a/.git/info/grafts"), format!("{second}\n")).unwrap();
+    assert!(git.is_ancestor(&first, &second).unwrap());
+}
+
 #[test]
 fn a_reference_that_is_no_release_costs_only_itself() {
     let world = World::new();

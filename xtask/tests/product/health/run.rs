@@ -139,3 +139,45 @@ fn conforms(root: &Value, schema: &Value, value: &Value, at: &str) {
         _ => {}
     }
 }
+
+#[test]
+fn doctor_makes_each_check_once_and_shows_what_it_finds() {
+    let server = serve(|seen, stream| {
+        stream.write_all(&json(match seen.path() {
+            "/good" => r#"{"ok":true}"#,
+            "/down" => r#"{"status":"down"}"#,
+            _ => "<html>",
+        }))
+    });
+    let mut health = String::from("schema = \"health/1\"\n");
+    for (name, more) in [("good", ""), ("down", ""), ("page", "severity = \"warning\"\n")] {
+        health.push_str(&format!(
+            "[check.{name}]\ngroup = \"api\"\nretry = {{ for_s = 600 }}\n{more}\
+             [check.{name}.http]\nurl = \"${{backend}}/{name}\"\n[check.{name}.http.expect]\nhealthy = true\n"
+        ));
+    }
+    let backend = format!("http://{server}");
+    let repository = Repository::new(&backend, &backend, &health);
+    let output = repository
+        .xtask("doctor")
+        .args(["--health", "--format", "json"])
+        .output()
+        .unwrap();
+    let page: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
+    let lines = page["lines"].as_array().unwrap();
+    for (name, state, found) in [
+        ("good", "ok", "(status 200)"),
+        (
+            "down",
+            "problem",
+            r#"the answer reports that not all is well: {"status":"down"}"#,
+        ),
+        ("page", "warning", "the answer is a page of HTML"),
+    ] {
+        let subject = format!("health check {name}");
+        let line = lines.iter().find(|line| line["subject"] == subject.as_str());
+        let line = line.unwrap_or_else(|| panic!("no line for {name}: {page:#}"));
+        assert_eq!(line["state"], state, "{line}");
+        assert!(line["found"].as_str().unwrap().contains(found), "{line}");
+    }
+}

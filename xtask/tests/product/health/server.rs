@@ -157,10 +157,16 @@ impl Repository {
 
     /// `xtask health` in a cleared environment that has the test user's credentials.
     pub fn health(&self, args: &[&str]) -> Command {
+        let mut command = self.xtask("health");
+        command.args(args);
+        command
+    }
+
+    /// Another command in the same environment.
+    pub fn xtask(&self, subcommand: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command
-            .arg("health")
-            .args(args)
+            .arg(subcommand)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())

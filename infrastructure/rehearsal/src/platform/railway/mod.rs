@@ -77,6 +77,8 @@ pub(super) struct Settings {
     /// Folder of an upload that is built.
     root_directory: Option<String>,
     watch_patterns: Vec<String>,
+    build_command: Option<String>,
+    start_command: Option<String>,
     /// The connected repository.
     repo: Option<String>,
 }

@@ -32,6 +32,16 @@ pub(super) struct Guise {
     pub(super) full: bool,
     /// Whether the user may only read.
     pub(super) reader: bool,
+    pub(super) takes_buckets: bool,
+}
+
+/// Where buckets of time-series collections are, and the collection that the local server keeps them in: it makes its own, and
+/// lets nobody insert any. Both have as many letters.
+const BUCKETS: [&[u8]; 2] = [b"system.buckets.", b"system_buckets_"];
+
+/// The collection with the buckets that were inserted for this time-series collection.
+pub fn kept_buckets(collection: &str) -> String {
+    format!("system_buckets_{collection}")
 }
 
 impl Guise {
@@ -59,6 +69,19 @@ impl Guise {
             .or_else(|| router_answer(self.sharded.as_deref()?, &asked))
             .or_else(|| self.full.then(|| full_disk(&asked)).flatten())
             .or_else(|| self.reader.then(|| rights_of_reader(&asked)).flatten())
+    }
+
+    /// Changes a question to the local server.
+    pub(super) fn change_question(&self, message: &mut [u8]) {
+        if self.takes_buckets && command(message) == b"insert" {
+            // The name and its end, the length of the collection's name.
+            let at = NAME_AT + b"insert\0".len() + 4;
+            if let Some(name) = message.get_mut(at..at + BUCKETS[0].len())
+                && name == BUCKETS[0]
+            {
+                name.copy_from_slice(BUCKETS[1]);
+            }
+        }
     }
 
     /// Changes an answer of the local server.

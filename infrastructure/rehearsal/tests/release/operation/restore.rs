@@ -13,8 +13,10 @@ use rehearsal::test_env::restore::crash::{CrashCase, NEW_DOCUMENTS};
 /// Of so many cells one is in the sample.
 const SAMPLE: usize = 11;
 
-/// The steps: their moments, and what each asks. `BACKUP` is the folder of the one that is restored.
-const STEPS: [(&str, &str, Asks); 17] = [
+/// A step: what it is called, its moment, and what it asks. `BACKUP` is the folder of the backup that is restored.
+type RestoreStep = (&'static str, &'static str, Asks);
+
+const STEPS: &[RestoreStep] = &[
     (
         "compare with what is live",
         "read:1:*/pipeline.toml",
@@ -70,17 +72,130 @@ const STEPS: [(&str, &str, Asks); 17] = [
     ),
 ];
 
+/// Those that only a restore has whose documents are put back in place.
+const STEPS_IN_PLACE: &[RestoreStep] = &[
+    (
+        "compare what is put back",
+        "text:\"event\":\"verified\"",
+        Asks::Database,
+    ),
+    (
+        "compare it once more",
+        "text:\"entry\":\"begun\",\"step\":\"swap database\"",
+        Asks::Database,
+    ),
+    (
+        "export what is overwritten",
+        "create:1:*/rescue-before/*",
+        Asks::File,
+    ),
+    (
+        "keep the changes",
+        "text:\"event\":\"rescued-before\"",
+        Asks::Database,
+    ),
+    ("keep the plan", "text:\"event\":\"swap-begun\"", Asks::Database),
+    (
+        "put documents back",
+        "text:\"event\":\"before\",\"step\":{\"do\":\"put-back\"",
+        Asks::Database,
+    ),
+    (
+        "compare what is live",
+        "text:\"event\":\"swapped\"",
+        Asks::Database,
+    ),
+    (
+        "rescue what only the old state has",
+        "text:\"event\":\"compared\"",
+        Asks::Database,
+    ),
+];
+
+/// The steps of an undo, of what was swapped and of what was put back in place.
+const STEPS_OF_UNDO: &[RestoreStep] = &[
+    ("ask the ledger", "start:1:*git", Asks::Command),
+    (
+        "read what was live before",
+        "read:1:*/pipeline.toml",
+        Asks::Database,
+    ),
+    (
+        "drop a view",
+        "text:\"event\":\"undoing\",\"step\":{\"do\":\"make-view\"",
+        Asks::Database,
+    ),
+    (
+        "rename a restored collection",
+        "text:\"event\":\"undoing\",\"step\":{\"do\":\"bring\"",
+        Asks::Database,
+    ),
+    (
+        "make a view",
+        "text:\"event\":\"undoing\",\"step\":{\"do\":\"drop-view\"",
+        Asks::Database,
+    ),
+    (
+        "rename a previous collection",
+        "text:\"event\":\"undoing\",\"step\":{\"do\":\"aside\"",
+        Asks::Database,
+    ),
+    (
+        "put documents back as they were",
+        "text:\"event\":\"undoing\",\"step\":{\"do\":\"put-back\"",
+        Asks::Database,
+    ),
+    (
+        "export what was written since",
+        "text:\"event\":\"undone\"",
+        Asks::Database,
+    ),
+];
+
 /// A backup, and what has become of the database since.
 struct Restored {
     case: CrashCase,
     library: Library,
+    steps: &'static [RestoreStep],
+    method: &'static str,
 }
 
 impl Restored {
-    fn new() -> Self {
-        let case = CrashCase::new(RestoreEnv::behind_proxy());
+    fn by_swap() -> Self {
+        Self::with(CrashCase::new(RestoreEnv::behind_proxy()), STEPS, "auto")
+    }
+
+    fn in_place(steps: &'static [RestoreStep]) -> Self {
+        Self::with(CrashCase::in_place(RestoreEnv::behind_proxy()), steps, "delta")
+    }
+
+    fn with(case: CrashCase, steps: &'static [RestoreStep], method: &'static str) -> Self {
         let library = Library::compile(case.env.dir.path());
-        Self { case, library }
+        Self {
+            case,
+            library,
+            steps,
+            method,
+        }
+    }
+
+    fn rows(&self) -> Vec<String> {
+        self.steps.iter().map(|(step, _, _)| (*step).to_owned()).collect()
+    }
+
+    /// The environment in which the step of the cell is disturbed.
+    fn disturbance(&self, cell: &Cell) -> Vec<(&'static str, String)> {
+        let (_, at, asks) = self.steps[cell.row];
+        let proxy = self.case.env.proxy.as_ref().unwrap();
+        let at = at.replace("BACKUP", self.case.backup.to_str().unwrap());
+        self.library
+            .env("/steps.jsonl", &at, &how(cell.column, asks, proxy))
+    }
+
+    /// What restores the backup.
+    fn restore(&self) -> [&str; 4] {
+        let backup = self.case.backup.to_str().unwrap();
+        ["restore", backup, "--method", self.method]
     }
 
     fn run(&self, args: &[&str], env: &[(&'static str, String)]) -> Finished {
@@ -94,17 +209,9 @@ impl Restored {
     }
 
     fn disturb(&self, cell: &Cell) -> String {
-        let (_, at, asks) = STEPS[cell.row];
-        let backup = self.case.backup.to_str().unwrap();
-        let proxy = self.case.env.proxy.as_ref().unwrap();
-        let env = self.library.env(
-            "/steps.jsonl",
-            &at.replace("BACKUP", backup),
-            &how(cell.column, asks, proxy),
-        );
         let began = self.last_operation()["id"].clone();
-        let ended = self.run(&["restore", backup], &env);
-        proxy.mend();
+        let ended = self.run(&self.restore(), &self.disturbance(cell));
+        self.case.env.proxy.as_ref().unwrap().mend();
         let verdict = ended_well(&ended, &cell.told);
         let last = self.last_operation();
         if last["id"] == began {
@@ -113,6 +220,36 @@ impl Restored {
         }
         let (verdict, report) = self.go_on(&ended, &last, cell, verdict);
         self.assert_whole(&ended, last["id"].as_str().unwrap(), report, &cell.told);
+        verdict
+    }
+
+    /// The undo of a restore is disturbed, and undone again where it did not end.
+    fn disturb_undo(&self, cell: &Cell) -> String {
+        let env = &self.case.env;
+        let restored = env.ok(&self.restore());
+        assert_eq!(
+            restored["rescue"]["documents"], NEW_DOCUMENTS,
+            "{}: {restored}",
+            cell.told
+        );
+        let undo = ["restore", "--undo", restored["operation"].as_str().unwrap()];
+        let ended = self.run(&undo, &self.disturbance(cell));
+        env.proxy.as_ref().unwrap().mend();
+        let mut verdict = ended_well(&ended, &cell.told);
+        if ended.code != Some(0) {
+            let again = self.run(&undo, &[]);
+            assert_eq!(again.code, Some(0), "{}, again: {}", cell.told, again.error());
+            verdict.push_str(", undone");
+        }
+        self.assert_nothing_changed(&cell.told);
+        // The undo of what had ended is an operation of its own.
+        let outcome = self.last_operation()["ended"]["outcome"].clone();
+        assert!(
+            outcome == "done" || outcome == "undone",
+            "{}: {outcome}",
+            cell.told
+        );
+        self.case.forget_all();
         verdict
     }
 
@@ -172,16 +309,33 @@ impl Restored {
     }
 }
 
+fn all_steps(name: &str, offset: usize, start: impl Fn() -> Restored, run: fn(&Restored, &Cell) -> String) {
+    let table = Table {
+        name: name.to_owned(),
+        columns: COLUMNS.to_vec(),
+        one_of: SAMPLE,
+        offset,
+        is_of_parts: false,
+    };
+    table.run(start, Restored::rows, run);
+}
+
 #[test]
 #[ignore = "the stage `faults` of `cargo xtask ci`"]
 fn every_step_of_a_restore_is_disturbed() {
-    let table = Table {
-        name: "steps of a restore".to_owned(),
-        columns: COLUMNS.to_vec(),
-        one_of: SAMPLE,
-        offset: 4,
-        is_of_parts: false,
-    };
-    let rows = |_: &Restored| STEPS.iter().map(|(step, _, _)| (*step).to_owned()).collect();
-    table.run(Restored::new, rows, Restored::disturb);
+    all_steps("steps of a restore", 4, Restored::by_swap, Restored::disturb);
+}
+
+#[test]
+#[ignore = "the stage `faults` of `cargo xtask ci`"]
+fn every_step_of_a_restore_in_place_is_disturbed() {
+    let start = || Restored::in_place(STEPS_IN_PLACE);
+    all_steps("steps of a restore in place", 6, start, Restored::disturb);
+}
+
+#[test]
+#[ignore = "the stage `faults` of `cargo xtask ci`"]
+fn every_step_of_an_undo_is_disturbed() {
+    let start = || Restored::in_place(STEPS_OF_UNDO);
+    all_steps("steps of an undo", 2, start, Restored::disturb_undo);
 }

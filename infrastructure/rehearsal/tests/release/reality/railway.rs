@@ -121,3 +121,48 @@ fn a_status_that_is_no_success_is_reported_with_its_meaning() {
         assert_eq!(case.seen(), case.old(), "{status}");
     }
 }
+
+#[test]
+fn a_rebuild_names_settings_of_the_service_that_are_not_those_of_the_release() {
+    let case = Case::new();
+    let settings = |build: Option<&str>| {
+        control(
+            &case,
+            "/railway/service",
+            &json!({ "build_command": build, "start_command": "node server.js" }),
+        );
+    };
+    settings(None);
+    case.env.commit_release("v3").unwrap();
+    let deployed = case.run(&["deploy", "--format", "json"], &[]);
+    let release: Value = serde_json::from_str(&deployed.stdout).unwrap();
+    let recorded = &release["release"]["railway"];
+    assert_eq!(
+        recorded["settings"],
+        json!({ "builder": "RAILPACK", "healthcheckPath": "/api/health", "startCommand": "node server.js" }),
+        "{release:#}"
+    );
+    // The first release was built with the settings of a new service.
+    let first = deployments(&case)[0]["id"].clone();
+    let plan = || {
+        let planned = case.run(&["rollback", &case.old_tag, "--plan"], &[]);
+        planned.stdout + &planned.stderr_tail.join("\n")
+    };
+    settings(Some("npm run build"));
+    let kept = plan();
+    assert!(!kept.contains("is not set as when"), "its image has them: {kept}");
+    control(&case, "/railway/purge-image", &json!({ "deployment": first }));
+    let rebuilt = plan();
+    assert!(
+        rebuilt.contains(
+            "buildCommand is `npm run build`, was nothing; startCommand is `node server.js`, was nothing"
+        ),
+        "{rebuilt}"
+    );
+    control(&case, "/railway/service", &json!({}));
+    let same = plan();
+    assert!(
+        same.contains("is rebuilt") && !same.contains("is not set as when"),
+        "{same}"
+    );
+}

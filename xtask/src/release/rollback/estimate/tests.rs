@@ -39,6 +39,7 @@ fn railway() -> OnRailway {
         deployment: "d".into(),
         image_digest: None,
         commit: None,
+        settings: BTreeMap::new(),
     }
 }
 
