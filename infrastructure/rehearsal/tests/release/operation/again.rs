@@ -26,6 +26,24 @@ fn an_unhealthy_deploy_is_rolled_back_at_once_where_the_configuration_says_so() 
     let changed = pipeline.replace("on_unhealthy = \"stop\"", "on_unhealthy = \"rollback\"");
     assert_ne!(changed, pipeline);
     std::fs::write(&file, changed).unwrap();
+
+    // Where that is refused, what is live is unhealthy all the same. For this it need not be checked for long.
+    let file = case.env.clone_dir().join("infrastructure/health.toml");
+    let patient = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, patient.replace("for_s = 10", "for_s = 1")).unwrap();
+    case.env.commit_release("v2").unwrap();
+    let refused = case.run(&["deploy"], &[("BACKUP_AGE_IDENTITY", String::new())]);
+    let said = refused.stderr_tail.join("\n");
+    assert_eq!(refused.code, Some(4), "{said}");
+    for part in [
+        "was not rolled back: ",
+        "BACKUP_AGE_IDENTITY",
+        &format!("next: cargo xtask rollback {} ", case.old_tag),
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    std::fs::write(&file, patient).unwrap();
     case.env.commit_release("v2").unwrap();
     let ended = case.run(&["deploy", "--format", "json"], &[]);
     assert_eq!(ended.code, Some(1), "{}", ended.error());
