@@ -113,7 +113,7 @@ impl std::error::Error for CliError {}
 /// stopped midway knows better.
 pub fn unchanged(error: &anyhow::Error) -> anyhow::Error {
     let stop = error.downcast_ref::<CliError>();
-    let exit = stop.map_or(ExitKind::Failed, |stop| stop.exit);
+    let exit = exit_of(error);
     let filled = |said: Option<String>, otherwise: &str| {
         let otherwise = (exit != ExitKind::Midway).then(|| otherwise.to_owned());
         said.or(otherwise)
@@ -173,12 +173,16 @@ pub fn render(error: &anyhow::Error) -> String {
     crate::secret::scrub(&brief(&text))
 }
 
-/// The exit code that the error asks for: 1 where nothing in its chain says otherwise.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let exit = error
+/// How the program ends with this error: as failed where nothing in its chain says otherwise.
+pub fn exit_of(error: &anyhow::Error) -> ExitKind {
+    error
         .downcast_ref::<CliError>()
-        .map_or(ExitKind::Failed, |stop| stop.exit);
-    ExitCode::from(exit.code())
+        .map_or(ExitKind::Failed, |stop| stop.exit)
+}
+
+/// The exit code that the error asks for.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(exit_of(error).code())
 }
 
 #[cfg(test)]

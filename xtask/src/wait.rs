@@ -19,6 +19,8 @@ const FIRST_POLL: Duration = Duration::from_secs(1);
 const LONGEST_POLL: Duration = Duration::from_secs(10);
 /// How long nothing but errors may come while something is waited for.
 const UNANSWERED: Duration = Duration::from_secs(120);
+/// For how long a read that fails is tried again: one that took longer was ended by its deadline, and would take as long again.
+const TRIED_FOR: Duration = Duration::from_secs(15);
 /// How long a read waits for a rate limit to end.
 const LIMITED: Duration = Duration::from_secs(90);
 
@@ -122,7 +124,10 @@ fn retry_by<T>(
                 poll = longer(poll);
                 (clock.elapsed() + next <= LIMITED).then_some(next)
             }
-            None => (tries < TRIES && may_pass(&error)).then_some(pause),
+            None => {
+                let again = tries < TRIES && clock.elapsed() < TRIED_FOR;
+                (again && may_pass(&error)).then_some(pause)
+            }
         };
         let Some(next) = next else { return Err(error) };
         crate::report::trace(&format!("trying again in {} ms: {error:#}", next.as_millis()));

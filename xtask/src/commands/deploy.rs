@@ -13,6 +13,7 @@ use crate::domain::operation::OperationId;
 use crate::domain::release::{Health, Release};
 use crate::domain::timeline::Timing;
 use crate::error::catalogue::release as errors;
+use crate::error::{ExitKind, exit_of};
 use crate::operation::basis::schema_fingerprint;
 use crate::operation::run::plan_sha256;
 use crate::release::basis::PlanBasis;
@@ -134,10 +135,21 @@ pub(super) fn resume(ctx: &Context, id: &OperationId) -> Result<()> {
 /// Rolls an unhealthy release back where the configuration says so, and prints the result. An unhealthy release is an
 /// error.
 fn finish(ctx: &Context, deployed: Deployed) -> Result<()> {
-    let live = live(&deployed);
+    let rolled_back = match roll_back_if_unhealthy(ctx, &deployed.release, print_plan) {
+        // Its error has what is live now.
+        Err(error) if exit_of(&error) == ExitKind::Midway => return Err(error),
+        Err(error) => {
+            report::progress(&format!(
+                "{} was not rolled back: {error:#}",
+                deployed.release.tag
+            ));
+            None
+        }
+        Ok(rolled_back) => rolled_back,
+    };
     let result = DeployResult {
-        live,
-        rolled_back: roll_back_if_unhealthy(ctx, &deployed.release, print_plan)?,
+        live: live(&deployed),
+        rolled_back,
         release: deployed.release,
         elapsed_ms: deployed.elapsed_ms,
         timeline: deployed.timeline,
@@ -149,7 +161,7 @@ fn finish(ctx: &Context, deployed: Deployed) -> Result<()> {
         (_, Some(back)) => {
             Err(errors::rolled_back_automatically(&release.tag, back.restored(), &back.release.tag).into())
         }
-        (_, None) => Err(unhealthy(ctx, &Releases::read(ctx)?, release, &result.live)),
+        (_, None) => Err(unhealthy(ctx, release, &result.live)),
     }
 }
 
@@ -213,16 +225,22 @@ fn text(result: &DeployResult) -> String {
     )
 }
 
-/// The release is live and recorded, but its checks fail.
-fn unhealthy(ctx: &Context, releases: &Releases, release: &Release, live: &str) -> anyhow::Error {
-    let next = releases.known_good(ctx).first().map_or_else(
-        || "no earlier healthy release exists: fix the problem and deploy".to_owned(),
-        |good| {
-            format!(
-                "cargo xtask rollback {} --reason \"{} is unhealthy\"",
-                good.tag, release.tag
-            )
-        },
-    );
+/// The release is live and recorded, but its checks fail. Where the releases cannot be read now, it is live all the same.
+fn unhealthy(ctx: &Context, release: &Release, live: &str) -> anyhow::Error {
+    let next = match Releases::read(ctx) {
+        Ok(releases) => releases.known_good(ctx).first().map_or_else(
+            || "no earlier healthy release exists: fix the problem and deploy".to_owned(),
+            |good| {
+                format!(
+                    "cargo xtask rollback {} --reason \"{} is unhealthy\"",
+                    good.tag, release.tag
+                )
+            },
+        ),
+        Err(error) => {
+            report::progress(&format!("warning: {error:#}"));
+            "cargo xtask releases   (then the rollback to one that it offers)".to_owned()
+        }
+    };
     errors::release_unhealthy(&release.tag, live, next).into()
 }

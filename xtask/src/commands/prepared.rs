@@ -21,10 +21,11 @@ pub(super) fn print_prepared(ctx: &Context, kind: &str, operation: &OperationId)
         operation,
         next: format!("cargo xtask {kind} --resume {operation}"),
     };
-    report::emit(ctx.format, "prepared/1", &prepared, || {
+    report::emit_done(ctx.format, "prepared/1", &prepared, || {
         format!(
             "{operation} is prepared, nothing live was changed; next: {}\n",
             prepared.next
         )
-    })
+    });
+    Ok(())
 }

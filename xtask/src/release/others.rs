@@ -1,12 +1,18 @@
 //! Settings of the platforms that stand in the way of a release, and others who deploy: a connected repository deploys each
 //! push before its approval, without a backup, and over a rollback.
 
+use std::thread::scope;
+
+use anyhow::Result;
+
 use super::checkout::Checkout;
-use super::platforms::Platforms;
+use super::platforms::{Platforms, join};
 use crate::config::{BackendConfig, FrontendConfig};
 use crate::context::Context;
 use crate::domain::parts::about;
 use crate::operation::preflight::Preflight;
+use crate::tools::backend::BackendService;
+use crate::tools::frontend::FrontendService;
 use crate::tools::railway::RailwayService;
 use crate::tools::vercel::VercelProject;
 
@@ -17,23 +23,56 @@ pub struct Settings {
     projects: Vec<(FrontendConfig, VercelProject)>,
 }
 
+/// The answers of the platforms, each by itself.
+#[derive(Debug)]
+pub struct AskedSettings<'a> {
+    services: Vec<(&'a BackendService, Result<RailwayService>)>,
+    projects: Vec<(&'a FrontendService, Result<VercelProject>)>,
+}
+
+impl<'a> AskedSettings<'a> {
+    /// Asks all of them at once: one that does not answer costs its deadline once.
+    pub fn ask(platforms: &'a Platforms) -> Self {
+        scope(|scope| {
+            let services = platforms.backends.iter();
+            let services: Vec<_> = services
+                .map(|railway| (railway, scope.spawn(|| railway.service())))
+                .collect();
+            let projects = platforms.frontends.iter();
+            let projects: Vec<_> = projects
+                .map(|frontend| (frontend, scope.spawn(|| frontend.project())))
+                .collect();
+            Self {
+                services: services
+                    .into_iter()
+                    .map(|(one, asked)| (one, join(asked)))
+                    .collect(),
+                projects: projects
+                    .into_iter()
+                    .map(|(one, asked)| (one, join(asked)))
+                    .collect(),
+            }
+        })
+    }
+}
+
 impl Settings {
-    /// Asks the platforms of all parts.
-    pub fn ask(platforms: &Platforms, preflight: &mut Preflight) -> Self {
+    /// What the platforms of all parts answered.
+    pub fn of(asked: AskedSettings<'_>, preflight: &mut Preflight) -> Self {
         let mut settings = Self::default();
-        for railway in &platforms.backends {
+        for (railway, service) in asked.services {
             let what = about("the service on Railway", railway.name());
-            let service = preflight.check(&what, railway.service());
+            let service = preflight.check(&what, service);
             settings
                 .services
                 .extend(service.map(|service| (railway.backend().clone(), service)));
         }
-        for service in &platforms.frontends {
-            let what = about("the project on Vercel", service.name());
-            let project = preflight.check(&what, service.project());
+        for (frontend, project) in asked.projects {
+            let what = about("the project on Vercel", frontend.name());
+            let project = preflight.check(&what, project);
             settings
                 .projects
-                .extend(project.map(|project| (service.frontend().clone(), project)));
+                .extend(project.map(|project| (frontend.frontend().clone(), project)));
         }
         settings
     }

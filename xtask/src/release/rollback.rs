@@ -29,7 +29,7 @@ use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
 use crate::domain::release::{DatabaseChoice, Release};
 use crate::domain::timeline::Timing;
-use crate::error::{CliError, ExitKind};
+use crate::error::{ExitKind, exit_of};
 use crate::operation::run::{Operation, ResumeMode, is_taken_over};
 use crate::report;
 use crate::restore::{
@@ -269,9 +269,7 @@ fn run(ctx: &Context, wanted: &Wanted<'_>, operation: Operation, releases: &Rele
 /// Ends the operation after an error. The database comes first: where its swap was refused before the first rename, nothing at all
 /// was changed.
 fn end_of(ctx: &Context, plan: &RollbackPlan, operation: Operation, error: anyhow::Error) -> anyhow::Error {
-    let refused = error
-        .downcast_ref::<CliError>()
-        .is_some_and(|stop| stop.exit == ExitKind::Refused);
+    let refused = exit_of(&error) == ExitKind::Refused;
     let untouched = plan.restores() && !operation.was_resumed() && restore::is_untouched(ctx, &operation.id);
     if refused && untouched && !is_taken_over(&error) {
         return operation.fail_unchanged(&error);

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use super::platforms::Platforms;
+use super::platforms::{Platforms, each_at_once};
 use crate::config::VariableConfig;
 use crate::context::Context;
 use crate::domain::release::{Release, VariableFingerprint, hex};
@@ -62,11 +62,12 @@ impl Variables {
     /// cannot be read back (sealed ones on Railway, every secret on Vercel) is set each time: a record says what we set,
     /// not what somebody, or an operation that was taken back, set since.
     pub fn to_set(&self, platforms: &Platforms) -> Result<BTreeMap<String, Vec<String>>> {
-        let mut to_set = BTreeMap::new();
         let services = platforms.backends.iter();
-        for railway in services.filter(|one| one.backend().railway().is_some()) {
-            to_set.insert(railway.name().to_owned(), self.different_on(railway)?);
-        }
+        let services: Vec<_> = services.filter(|one| one.backend().railway().is_some()).collect();
+        let different = each_at_once(&services, |railway| {
+            Ok((railway.name().to_owned(), self.different_on(railway)?))
+        })?;
+        let mut to_set: BTreeMap<_, _> = different.into_iter().collect();
         let projects = platforms.frontends.iter();
         for frontend in projects.filter(|one| one.frontend().vercel().is_some()) {
             to_set.insert(

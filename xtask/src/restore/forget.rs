@@ -25,7 +25,7 @@ use crate::error::catalogue::restore as errors;
 use crate::operation::basis::DataBasis;
 use crate::operation::journal::operation_dir;
 use crate::operation::ledger::Ledger;
-use crate::operation::run::Operation;
+use crate::operation::run::{Operation, is_taken_over};
 use crate::report;
 
 /// What was dropped.
@@ -94,11 +94,14 @@ fn drop_kept(ctx: &Context, operation: &Operation, known: &KnownRestore) -> Resu
     } else {
         restore.prove_elsewhere(&known.rescues)?
     };
-    operation.check()?;
+    restore.claim()?;
     restore.write_kept(&RestoreRecord::ForgetBegun)?;
-    let dropped = restore
-        .drop_beside()
-        .map_err(|error| errors::forget_stopped(id, format!("{error:#}")))?;
+    let dropped = restore.drop_beside().map_err(|error| {
+        if is_taken_over(&error) {
+            return error;
+        }
+        errors::forget_stopped(id, format!("{error:#}")).into()
+    })?;
     Ok(Forgotten {
         operation: id.clone(),
         dropped,
@@ -111,6 +114,8 @@ impl Restore<'_> {
         let mut dropped = Vec::new();
         for role in [Role::Previous, Role::Shadow, Role::Late] {
             for (name, _) in self.with_role(role)? {
+                // Whoever took over has the names of this restore in hand now.
+                self.still_ours()?;
                 self.live.drop_own(&name)?;
                 dropped.push(name);
             }

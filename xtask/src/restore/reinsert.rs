@@ -19,7 +19,7 @@ use crate::domain::ledger::OperationOutcome;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
 use crate::operation::basis::DataBasis;
-use crate::operation::run::Operation;
+use crate::operation::run::{LockProof, Operation, is_taken_over};
 
 /// The kind, in the ledger, of an operation that puts documents back.
 pub(super) const REINSERT: &str = "reinsert";
@@ -80,11 +80,15 @@ pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> R
     let request =
         json!({ "reinsert": file.metadata.id, "sha256": file.metadata.hash, "collections": options.only });
     let operation = Operation::begin(ctx, REINSERT, &file.metadata.id, options.reason, &request)?;
-    let mut done = Reinserted::default();
+    let live = live.clone().fenced(operation.fence());
+    let mut into = Into {
+        live: &live,
+        lock: operation.lock_proof(),
+        done: Reinserted::default(),
+    };
     let unchanged = options.basis.require_unchanged(ctx, &operation.id);
-    let outcome = unchanged
-        .and_then(|()| operation.check())
-        .and_then(|()| put_back(ctx, &live, file, &chosen, &mut done));
+    let outcome = unchanged.and_then(|()| into.put_back(ctx, file, &chosen));
+    let done = into.done;
     let inserted: u64 = done.inserted.values().sum();
     match outcome {
         Ok(()) => {
@@ -95,6 +99,9 @@ pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> R
         }
         Err(error) => {
             operation.record_end(OperationOutcome::Failed, &error)?;
+            if is_taken_over(&error) {
+                return Err(error.context(format!("{inserted} documents were inserted before")));
+            }
             let changed = inserted > 0 || !done.created.is_empty();
             ensure!(!changed, errors::reinsert_stopped(format!("{error:#}"), inserted));
             Err(error)
@@ -162,35 +169,68 @@ fn problems(
     Ok(problems)
 }
 
-fn put_back(
-    ctx: &Context,
-    live: &Live,
-    file: &BackupFile,
-    chosen: &[&NamespaceRecord],
-    done: &mut Reinserted,
-) -> Result<()> {
-    let listed = live.listed()?;
-    for record in chosen {
-        let name = &record.collection;
-        if record.documents > 0 && !listed.contains_key(name) {
-            live.create_collection(name, &document_of_json(&record.options)?)?;
-            done.created.push(name.clone());
-            live.create_indexes(name, &backup::secondary_indexes(record)?)?;
+/// The database that documents are put back into, and what became of them so far.
+struct Into<'a> {
+    live: &'a Live,
+    /// Whoever took over has perhaps restored other data since: asked before each change.
+    lock: LockProof,
+    done: Reinserted,
+}
+
+impl Into<'_> {
+    fn put_back(&mut self, ctx: &Context, file: &BackupFile, chosen: &[&NamespaceRecord]) -> Result<()> {
+        let listed = self.live.listed()?;
+        for record in chosen {
+            let name = &record.collection;
+            if record.documents > 0 && !listed.contains_key(name) {
+                self.lock.check()?;
+                self.live
+                    .create_collection(name, &document_of_json(&record.options)?)?;
+                self.done.created.push(name.clone());
+                self.live
+                    .create_indexes(name, &backup::secondary_indexes(record)?)?;
+            }
         }
+        let names: Vec<String> = chosen.iter().map(|record| record.collection.clone()).collect();
+        let mut batch = Batch::default();
+        each_document(ctx, file, self.live.name(), &names, |number, raw| {
+            if number != batch.collection || batch.is_full() {
+                self.insert(&mut batch, &names)?;
+                batch.collection = number;
+            }
+            let document =
+                RawDocument::from_bytes(raw).context("a document of the rescue file is damaged")?;
+            batch.bytes += raw.len();
+            batch.documents.push(document.to_owned());
+            Ok(true)
+        })?;
+        self.insert(&mut batch, &names)
     }
-    let names: Vec<String> = chosen.iter().map(|record| record.collection.clone()).collect();
-    let mut batch = Batch::default();
-    each_document(ctx, file, live.name(), &names, |number, raw| {
-        if number != batch.collection || batch.is_full() {
-            batch.flush(live, &names, done)?;
-            batch.collection = number;
+
+    /// Inserts what the batch holds, and empties it.
+    fn insert(&mut self, batch: &mut Batch, names: &[String]) -> Result<()> {
+        let documents = std::mem::take(&mut batch.documents);
+        batch.bytes = 0;
+        let Some(collection) = names.get(batch.collection).filter(|_| !documents.is_empty()) else {
+            return Ok(());
+        };
+        self.lock.check()?;
+        let refused = self.live.insert_where_free(collection, &documents)?;
+        let inserted = documents.len() - refused.len();
+        *self.done.inserted.entry(collection.clone()).or_default() += inserted as u64;
+        self.done.conflicts += refused.len() as u64;
+        for (at, why) in refused {
+            if self.done.listed.len() < MAX_LISTED {
+                let id = documents[at].get("_id").ok().flatten();
+                let id = id
+                    .and_then(|id| serde_json::to_value(id).ok())
+                    .unwrap_or(Value::Null);
+                let collection = collection.clone();
+                self.done.listed.push(ReinsertConflict { collection, id, why });
+            }
         }
-        let document = RawDocument::from_bytes(raw).context("a document of the rescue file is damaged")?;
-        batch.bytes += raw.len();
-        batch.documents.push(document.to_owned());
-        Ok(true)
-    })?;
-    batch.flush(live, &names, done)
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -203,29 +243,6 @@ struct Batch {
 impl Batch {
     fn is_full(&self) -> bool {
         self.documents.len() >= BATCH_DOCUMENTS || self.bytes >= BATCH_BYTES
-    }
-
-    fn flush(&mut self, live: &Live, names: &[String], done: &mut Reinserted) -> Result<()> {
-        let documents = std::mem::take(&mut self.documents);
-        self.bytes = 0;
-        let Some(collection) = names.get(self.collection).filter(|_| !documents.is_empty()) else {
-            return Ok(());
-        };
-        let refused = live.insert_where_free(collection, &documents)?;
-        let inserted = documents.len() - refused.len();
-        *done.inserted.entry(collection.clone()).or_default() += inserted as u64;
-        done.conflicts += refused.len() as u64;
-        for (at, why) in refused {
-            if done.listed.len() < MAX_LISTED {
-                let id = documents[at].get("_id").ok().flatten();
-                let id = id
-                    .and_then(|id| serde_json::to_value(id).ok())
-                    .unwrap_or(Value::Null);
-                let collection = collection.clone();
-                done.listed.push(ReinsertConflict { collection, id, why });
-            }
-        }
-        Ok(())
     }
 }
 

@@ -193,13 +193,16 @@ impl Railway {
     /// Whether the platform refuses rollbacks to this token. That is documented nowhere, so it is asked for a deployment
     /// that cannot exist: the answer proves something only where a *question* for it is answered otherwise.
     pub fn refuses_rollbacks(&self) -> bool {
-        let unauthorized = |answer: Result<()>| {
-            answer
-                .err()
-                .is_some_and(|error| fault::mentions(&error, UNAUTHORIZED))
+        let unauthorized = |error: &anyhow::Error| fault::mentions(error, UNAUTHORIZED);
+        let is_answered = match self.query("query($id:String!){deployment(id:$id){id}}", &[("id", NOBODY)]) {
+            Ok(_) => true,
+            // Who does not answer this does not answer the next one either.
+            Err(error) => error.is::<Refusal>() && !unauthorized(&error),
         };
-        let question = self.query("query($id:String!){deployment(id:$id){id}}", &[("id", NOBODY)]);
-        !unauthorized(question.map(drop)) && unauthorized(self.ask_to_roll_back(NOBODY))
+        is_answered
+            && self
+                .ask_to_roll_back(NOBODY)
+                .is_err_and(|error| unauthorized(&error))
     }
 
     fn ask_to_roll_back(&self, id: &str) -> Result<()> {

@@ -56,6 +56,19 @@ fn only_passing_faults_are_retried_and_not_for_ever() {
 }
 
 #[test]
+fn who_did_not_answer_for_a_minute_is_not_asked_again() {
+    let clock = Simulated::default();
+    let mut calls = 0;
+    let result: Result<()> = retry_by(&clock, in_general, || {
+        calls += 1;
+        clock.pause(Duration::from_mins(1));
+        bail!("`railway api` did not end within 60 s and was stopped")
+    });
+    assert!(result.is_err());
+    assert_eq!(calls, 1);
+}
+
+#[test]
 fn a_wait_ends_at_its_deadline_and_names_the_last_fault() {
     let clock = Simulated::default();
     let silent = waited(&clock, 10_000, || Ok(None)).unwrap_err();

@@ -1,6 +1,7 @@
 //! What a deploy will do: facts, the plan made of them, and everything that speaks against it.
 
 use std::collections::BTreeMap;
+use std::thread::scope;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,8 @@ use crate::release::break_glass;
 use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
 use crate::release::migrations;
-use crate::release::others::{Settings, absent, accepted_in_words};
-use crate::release::platforms::Platforms;
+use crate::release::others::{AskedSettings, Settings, absent, accepted_in_words};
+use crate::release::platforms::{Platforms, Serving, join};
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
@@ -85,25 +86,24 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
     notes.extend(absent(ctx));
     let (mut kept, mut variables) = (None, BTreeMap::new());
     if let Some(platforms) = preflight.check("the platforms", Platforms::open(ctx)) {
-        for railway in &platforms.backends {
-            preflight.check(
-                &about("the backend's token", railway.name()),
-                railway.check_token(),
-            );
+        let asked = Asked::ask(ctx, &platforms);
+        for (railway, token) in platforms.backends.iter().zip(asked.tokens) {
+            preflight.check(&about("the backend's token", railway.name()), token);
         }
-        let settings = Settings::ask(&platforms, &mut preflight);
+        let settings = Settings::of(asked.settings, &mut preflight);
         if let Some(checkout) = &checkout {
             notes.extend(settings.check_folders(checkout, &mut preflight));
         }
         notes.extend(settings.check(ctx, &mut preflight));
-        if let Some(serving) = preflight.check("what serves now", platforms.serving()) {
+        if let Some(serving) = preflight.check("what serves now", asked.serving) {
             let drift = allowed.drift || accepted_in_words(ctx);
             notes.extend(releases.require_no_drift(&serving, drift, &mut preflight));
             let unchanged = kept::unchanged(ctx, &git, &commit, &releases, &serving);
             kept = preflight.check("what changed", unchanged).flatten();
         }
-        let to_set = Variables::read(ctx).and_then(|variables| variables.to_set(&platforms));
-        variables = preflight.check("the variables", to_set).unwrap_or_default();
+        variables = preflight
+            .check("the variables", asked.variables)
+            .unwrap_or_default();
     }
     for gap in preflight
         .check("the protection on GitHub", protection::gaps(ctx))
@@ -168,6 +168,35 @@ pub fn make(ctx: &Context, allowed: Allowed) -> Result<(DeployPlan, Releases)> {
         notes,
     };
     Ok((plan, releases))
+}
+
+/// What the platforms answered, asked all at once.
+struct Asked<'a> {
+    tokens: Vec<Result<()>>,
+    settings: AskedSettings<'a>,
+    serving: Result<Serving>,
+    /// Those to set, by part.
+    variables: Result<BTreeMap<String, Vec<String>>>,
+}
+
+impl<'a> Asked<'a> {
+    fn ask(ctx: &Context, platforms: &'a Platforms) -> Self {
+        scope(|scope| {
+            let serving = scope.spawn(|| platforms.serving());
+            let settings = scope.spawn(|| AskedSettings::ask(platforms));
+            let variables = scope.spawn(|| Variables::read(ctx)?.to_set(platforms));
+            let tokens = platforms.backends.iter();
+            let tokens: Vec<_> = tokens
+                .map(|railway| scope.spawn(|| railway.check_token()))
+                .collect();
+            Self {
+                tokens: tokens.into_iter().map(join).collect(),
+                settings: join(settings),
+                serving: join(serving),
+                variables: join(variables),
+            }
+        })
+    }
 }
 
 /// What is live and no rollback could put back, before the release: the same check as `doctor`'s. A database that cannot be asked

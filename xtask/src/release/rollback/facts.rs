@@ -156,11 +156,11 @@ impl OfBackend {
         scope(|scope| {
             let refused = scope.spawn(|| railway.refuses_rollbacks());
             let service = scope.spawn(|| railway.service());
-            let token = railway.check_token();
+            let token = scope.spawn(|| railway.check_token());
             let image = railway.deployment(&to.deployment).ok();
             let asked = Self {
                 config: railway.backend().clone(),
-                token,
+                token: join(token),
                 image_kept: image
                     .as_ref()
                     .is_some_and(|image| image.can_rollback.unwrap_or(false)),

@@ -331,6 +331,8 @@ fn check_backup(
         preflight.require(found.metadata.verified.is_some(), || {
             format!("the backup {} was never verified", backup.id)
         });
+        // Without it the backup is found unreadable only under the lock, where nothing is compared before.
+        preflight.check("the backup's key", backup::open_archive(ctx, &found));
         let ledger = releases.ledger.clone().unwrap_or_default();
         if let Some(part) = preflight.check("the restore", restore::as_part(ctx, &found, &ledger)) {
             for problem in part.problems {

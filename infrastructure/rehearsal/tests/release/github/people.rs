@@ -1,9 +1,14 @@
 //! Who is an author, who is one person, and whose rules count: what would let a release approve itself.
 
 use std::process::Command;
+use std::time::Instant;
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
+use xtask::config::Config;
+use xtask::context::{Context, PIPELINE_FILE};
+use xtask::release::releases::Releases;
+use xtask::report::Format;
 
 use rehearsal::test_env::github::{GithubEnv, TWO_PEOPLE, pipeline, with_run};
 
@@ -60,6 +65,22 @@ fn whoever_wrote_since_the_live_release_is_an_author_also_under_a_merge_by_a_bot
     env.approve("cleo", "production-approval-2");
     let (code, text) = env.said(&["gate", "verify", "plan.json"]);
     assert!(code == 0 && text.contains("bob, cleo"), "{text}");
+}
+
+/// What a plan has of approvals, where this release is live.
+fn notes_of_plan(env: &GithubEnv, live: &str) -> Vec<String> {
+    let root = env.path("clone");
+    let config = Config::read(&root.join(PIPELINE_FILE)).unwrap();
+    let ctx = Context {
+        env_name: config.default_environment.clone(),
+        root,
+        config,
+        format: Format::Json,
+        yes: true,
+        started: Instant::now(),
+    };
+    let releases = Releases::read(&ctx).unwrap();
+    xtask::approval::notes(&ctx, releases.find(live)).unwrap()
 }
 
 /// A team with a key each, its approvers' file in the clone.
@@ -228,7 +249,8 @@ fn a_commit_that_adds_an_approver_or_asks_for_fewer_does_not_approve_itself() {
     let env = &team.env;
     env.git_as_user(&["add", "infrastructure"]);
     let live = commit_as(env, "dev", "the approvers");
-    env.live_release(&live);
+    let tag = env.live_release(&live);
+    assert_eq!(notes_of_plan(env, &tag), [] as [String; 0]);
     team.write(&[
         ours[0],
         ours[1],
@@ -241,6 +263,17 @@ fn a_commit_that_adds_an_approver_or_asks_for_fewer_does_not_approve_itself() {
     env.git_as_user(&["add", "infrastructure"]);
     commit_as(env, "eve", "me too");
     env.git_as_user(&["push", "--quiet", "origin", "main"]);
+    // The plan has it: who looks at the plan alone knows which keys approve.
+    let notes = notes_of_plan(env, &tag);
+    let changed =
+        |what: &str| format!("{what} differs from that of {tag}: for this release the keys of {tag} approve");
+    assert!(notes.contains(&changed("infrastructure/approvers")), "{notes:?}");
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.starts_with("the rules of approval in ")),
+        "{notes:?}"
+    );
 
     let unknown = "is signed by a key that is not in infrastructure/approvers";
     let (code, text) = team.approve("eva");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use rehearsal::test_env::Served;
 
-use super::case::{Case, NEW, OLD};
+use super::case::{Case, NEW, OLD, assert_no_drift};
 use super::fault::Library;
 
 /// The remote takes every event but the end of an operation.
@@ -26,6 +26,24 @@ fn an_unhealthy_deploy_is_rolled_back_at_once_where_the_configuration_says_so() 
     let changed = pipeline.replace("on_unhealthy = \"stop\"", "on_unhealthy = \"rollback\"");
     assert_ne!(changed, pipeline);
     std::fs::write(&file, changed).unwrap();
+
+    // Where that is refused, what is live is unhealthy all the same. For this it need not be checked for long.
+    let file = case.env.clone_dir().join("infrastructure/health.toml");
+    let patient = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, patient.replace("for_s = 10", "for_s = 1")).unwrap();
+    case.env.commit_release("v2").unwrap();
+    let refused = case.run(&["deploy"], &[("BACKUP_AGE_IDENTITY", String::new())]);
+    let said = refused.stderr_tail.join("\n");
+    assert_eq!(refused.code, Some(4), "{said}");
+    for part in [
+        "was not rolled back: ",
+        "BACKUP_AGE_IDENTITY",
+        &format!("next: cargo xtask rollback {} ", case.old_tag),
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    std::fs::write(&file, patient).unwrap();
     case.env.commit_release("v2").unwrap();
     let ended = case.run(&["deploy", "--format", "json"], &[]);
     assert_eq!(ended.code, Some(1), "{}", ended.error());
@@ -59,6 +77,7 @@ fn what_was_taken_back_is_not_deployed_again_and_an_undo_brings_it_back() {
     // A deploy that has ended is undone by a rollback.
     case.ok(&["deploy", "--undo", &deploy]);
     assert_eq!(case.seen(), case.old());
+    assert_no_drift(&case);
     let rollback = case.last_operation();
     assert_eq!(rollback["kind"], "rollback");
 
@@ -72,6 +91,7 @@ fn what_was_taken_back_is_not_deployed_again_and_an_undo_brings_it_back() {
 
     case.ok(&["rollback", "--undo", rollback["id"].as_str().unwrap()]);
     assert_eq!(case.seen(), new);
+    assert_no_drift(&case);
     assert_eq!(case.env.served().unwrap(), Served::both(NEW));
 
     // The record has what the checks saw, and a later look can be compared with it.
@@ -112,6 +132,17 @@ fn the_undo_of_a_first_deploy_takes_nothing_away_and_reports_what_is_live() {
     let case = Case::without_release(str::to_owned);
     let library = Library::compile(&case.env.folder);
     let data = case.data();
+    // A remote that hides the ledger takes no lock either.
+    case.git("git config transfer.hideRefs refs/xtask");
+    let hidden = case.run(&["deploy"], &[]);
+    assert_eq!(hidden.code, Some(1), "{}", hidden.error());
+    let said = hidden.stderr_tail.join("\n");
+    assert!(said.contains("live: nothing live was changed"), "{said}");
+    assert_eq!(
+        case.env.platform_report().unwrap()["railway"]["deployments"],
+        serde_json::json!([])
+    );
+    case.git("git config --unset transfer.hideRefs");
     let killed_after = |step: &str| {
         let at = format!(r#"text:"entry":"done","step":"{step}""#);
         let killed = case.run(&["deploy"], &library.env("/steps.jsonl", &at, "after"));

@@ -267,6 +267,13 @@ fn port_of(uri: &str) -> u16 {
     rest.split('/').next().unwrap().parse().unwrap()
 }
 
+/// What serves is what was recorded, also in the moment after an operation.
+pub fn assert_no_drift(case: &Case) {
+    let listed = case.ok(&["releases", "--format", "json"]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(listed["drift"], serde_json::json!([]), "{listed:#}");
+}
+
 pub fn tag_of(report: &Value) -> String {
     report["release"]["tag"].as_str().unwrap().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Random sequences of deploys, rollbacks, undos, resumes, kills, writes, deleted and forged tags, by two people. After each step
+//! Random sequences of deploys, rollbacks, undos, resumes, kills, writes, deleted, moved and forged tags, by two people. After each step
 //! backend, frontend, data, ledger and records agree with one release, or the program reports which do not; what was refused or
 //! failed has changed nothing; no document that was written is lost. At the end the program's own commands repair what is left.
 //!
@@ -33,15 +33,38 @@ const LINES: i64 = 60;
 /// What happens next.
 #[derive(Debug, Clone)]
 enum Act {
-    Deploy { sample: &'static str },
-    RollBack { tag: String },
-    Undo { kind: String, operation: String },
-    Resume { kind: String, operation: String },
-    Recover { is_undo: bool },
+    Deploy {
+        sample: &'static str,
+    },
+    RollBack {
+        tag: String,
+    },
+    Undo {
+        kind: String,
+        operation: String,
+    },
+    Resume {
+        kind: String,
+        operation: String,
+    },
+    Recover {
+        is_undo: bool,
+    },
     Write,
-    DeleteTag { tag: String },
-    DeleteRecord { tag: String },
-    Forge,
+    DeleteTag {
+        tag: String,
+    },
+    DeleteRecord {
+        tag: String,
+    },
+    /// To the commit of the branch; an annotated tag becomes a plain one.
+    MoveTag {
+        tag: String,
+    },
+    /// A tag of the future, which claims to be a release of this environment.
+    Forge {
+        environment: &'static str,
+    },
 }
 
 impl Act {
@@ -67,6 +90,8 @@ struct Model {
     people: [Person; 2],
     /// What was written so far; each is somewhere in the database.
     written: std::cell::RefCell<Vec<i32>>,
+    /// Tags that were moved, and what they were.
+    moved: std::cell::RefCell<Vec<(String, String)>>,
     steps: std::cell::RefCell<String>,
 }
 
@@ -83,6 +108,7 @@ impl Model {
             library,
             people,
             written: std::cell::RefCell::default(),
+            moved: std::cell::RefCell::default(),
             steps: std::cell::RefCell::default(),
         }
     }
@@ -193,6 +219,8 @@ impl Model {
 
     /// What the program offers for what was left: finish or undo the operation, push what is gone again.
     fn put_right(&self, random: &mut Random, mut world: World) {
+        // As the message of `ledger --repair` has it: no command changes a tag.
+        self.move_back();
         for _ in 0..4 {
             if world.unfinished.is_none() {
                 break;
@@ -240,9 +268,14 @@ fn next(world: &World, random: &mut Random) -> Act {
             is_undo: random.range(0, 2) == 0,
         },
         12 | 13 => Act::Write,
-        14 if random.range(0, 2) == 0 => Act::DeleteTag { tag },
-        14 => Act::DeleteRecord { tag },
-        _ => Act::Forge,
+        14 => match random.range(0, 3) {
+            0 => Act::DeleteTag { tag },
+            1 => Act::DeleteRecord { tag },
+            _ => Act::MoveTag { tag },
+        },
+        _ => Act::Forge {
+            environment: ["production", "staging"][usize::from(random.range(0, 2) == 0)],
+        },
     }
 }
 

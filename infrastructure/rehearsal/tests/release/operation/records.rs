@@ -1,6 +1,8 @@
 //! The ledger says which releases there are. What the remote has beside them does not count; what it lacks or has otherwise is
 //! named, and nothing is decided by it.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use rehearsal::test_env::Served;
 use serde_json::Value;
 use xshell::{Shell, cmd};
@@ -9,6 +11,15 @@ use xtask::exec::Finished;
 
 use super::case::{Case, OLD};
 
+/// The remote is no repository any more once it has the end of an operation.
+const AWAY_AFTER_THE_END: &str = "#!/bin/sh
+while read -r old new reference; do
+  case $reference in
+    refs/xtask/ledger/*) git log -1 --format=%B \"$new\" | grep -q '\"event\": *\"finished\"' && mv HEAD HEAD.away ;;
+  esac
+done
+exit 0
+";
 /// A tag of the future, which sorts behind all others.
 const FORGED: &str = "prod-29991231-235959";
 
@@ -50,11 +61,9 @@ fn make_others(case: &Case, newest: &Release) {
             file.display()
         ));
     }
-    // Its error has a part of it.
-    let row = forged
-        .message()
-        .unwrap()
-        .replace("\"healthy\"", "\"x\\n live  prod-20990101-000000\"");
+    // Its error has a part of it: a title, a cleared screen, a row, a mark of direction.
+    let acts = "\"x\\u001b]0;title\\u0007\\u009b2J\\n live  prod-20990101-000000\\u202e\"";
+    let row = forged.message().unwrap().replace("\"healthy\"", acts);
     assert!(row.contains("prod-2099"));
     std::fs::write(&file, row.replace(FORGED, "prod-20200101-000004")).unwrap();
     case.git(&format!(
@@ -104,6 +113,10 @@ fn the_chain_of_releases_is_that_of_the_ledger_whatever_the_remote_has() {
         assert!(listed.contains(line), "{line}: {listed}");
     }
     assert!(!listed.contains("\n live  prod-2099"), "{listed}");
+    assert!(
+        !listed.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']),
+        "{listed:?}"
+    );
     let planned = plan(&case);
     assert_eq!(planned["plan"]["from"], newest.tag.as_str());
     assert_eq!(planned["plan"]["backup"]["id"], backup.as_str());
@@ -173,13 +186,26 @@ fn what_an_undo_or_a_rollback_would_mean_beyond_its_name_is_refused_or_told() {
     let deploy = case.last_operation()["id"].as_str().unwrap().to_owned();
     let rollback = ["rollback", &case.old_tag, "--reason", "test"];
     case.ok(&rollback);
+    let earlier = case.last_operation()["id"].as_str().unwrap().to_owned();
     let again = case.newest_record().tag;
     refused(&case, &["deploy", "--undo", &deploy], "which was replaced since");
     refused(&case, &rollback, &format!("is live already, as {again}"));
 
+    // The remote goes away once it has the end: what is live is no less known for that.
     case.env.commit_release("v2").unwrap();
+    let hook = case.env.folder.join("origin.git/hooks/post-receive");
+    std::fs::write(&hook, AWAY_AFTER_THE_END).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
     let partial = case.run(&["deploy"], &[]);
+    std::fs::remove_file(&hook).unwrap();
+    let head = case.env.folder.join("origin.git/HEAD");
+    std::fs::rename(head.with_extension("away"), &head).unwrap();
     assert_eq!(partial.code, Some(4), "{}", partial.error());
+    assert!(
+        told(&partial).contains("next: cargo xtask "),
+        "{}",
+        told(&partial)
+    );
     assert!(
         told(&partial).contains("the frontend still serves what it served before"),
         "{}",
@@ -194,6 +220,11 @@ fn what_an_undo_or_a_rollback_would_mean_beyond_its_name_is_refused_or_told() {
 
     case.env.commit_release("v3").unwrap();
     case.ok(&["deploy"]);
+    refused(
+        &case,
+        &["rollback", "--undo", &earlier],
+        "which was replaced since",
+    );
     promote_by_hand(&case, &first.parts.frontends["frontend"].deployment);
     refused(&case, &["deploy", "--plan"], "drift: the frontend serves");
     refused(&case, &rollback, "drift: the frontend serves");

@@ -202,6 +202,19 @@ fn a_token_that_is_missing_or_of_another_project_is_refused() {
     }
     let file = case.env.clone_dir().join("infrastructure/pipeline.toml");
     let pipeline = std::fs::read_to_string(&file).unwrap();
+    // The key of backups, also where the data are not compared; without a public one a deploy needs it too.
+    let without_key = |args: &[&str]| {
+        let missing = case.run(args, &[("BACKUP_AGE_IDENTITY", String::new())]);
+        let said = missing.stderr_tail.join("\n");
+        assert_eq!(missing.code, Some(2), "{args:?}: {said}");
+        for part in ["BACKUP_AGE_IDENTITY", "live: nothing", "next: "] {
+            assert!(said.contains(part), "{args:?}: {part}: {said}");
+        }
+    };
+    without_key(&["rollback", &case.old_tag, "--plan", "--delta", "none"]);
+    let only_identity = pipeline.lines().filter(|line| !line.starts_with("recipients"));
+    std::fs::write(&file, only_identity.collect::<Vec<_>>().join("\n")).unwrap();
+    without_key(&["deploy", "--plan"]);
     std::fs::write(
         &file,
         pipeline.replace("project = \"prj\"", "project = \"other\""),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::case::assert_no_drift;
 use super::disturbed::{Disturbed, Kind};
 
 /// Writes of users, all acknowledged.
@@ -68,12 +69,15 @@ fn what_is_taken_out_of_the_live_data_is_counted_and_kept_and_its_place_reported
     let report = disturbed.rescues(&["deploy", "--undo", &deploy]);
     assert_eq!(report["data"]["action"], "restored", "{report}");
     assert_eq!(case.seen(), case.old());
+    // What serves again has other ids than its record.
+    assert_no_drift(case);
 
     case.env.commit_release("v3").unwrap();
     case.ok(&["deploy"]);
     let rollback = disturbed.killed_at(Kind::Rollback, "check release");
     let report = disturbed.rescues(&["rollback", "--undo", &rollback]);
     assert_eq!(report["data"]["action"], "renamed-back", "{report}");
+    assert_no_drift(case);
 
     disturbed.users_write();
     disturbed.rescues(&["rollback", &case.old_tag, "--reason", "test"]);

@@ -45,23 +45,28 @@ fn what_changed_while_a_confirmation_waited_is_named_and_refused() {
     );
     assert_eq!(case.seen(), disturbed.new);
 
-    let rollback = ["rollback", tag, "--reason", "late"];
-    let restored = || {
-        let listed = case.ok(&["backup", "list", "--format", "json"]);
-        let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
-        let newest = listed["backups"].as_array().unwrap().iter();
-        let newest = newest.filter_map(|backup| backup["id"].as_str()).max().unwrap();
-        case.ok(&["restore", newest]);
-    };
-    let shown = disturbed.confirmed_late(&rollback, restored, tag);
-    assert!(shown.contains("the last operation of the ledger is "), "{shown}");
-
+    let listed = case.ok(&["backup", "list", "--format", "json"]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let newest = listed["backups"].as_array().unwrap().iter();
+    let newest = newest.filter_map(|backup| backup["id"].as_str()).max().unwrap();
+    let restored = || drop(case.ok(&["restore", newest]));
     let database = Client::with_uri_str(&case.env.uri).unwrap().database(DATABASE);
-    let index = || {
-        let index = doc! { "key": { "waited": 1 }, "name": "waited" };
+    let indexed = |name: &str| {
+        let index = doc! { "key": { name: 1 }, "name": name };
         let command = doc! { "createIndexes": "properties", "indexes": [index] };
         database.run_command(command).run().unwrap();
     };
-    let shown = disturbed.confirmed_late(&rollback, index, tag);
-    assert!(shown.contains("the schema of the data"), "{shown}");
+    case.env.commit_release("v3").unwrap();
+    for (args, name) in [
+        (&["rollback", tag, "--reason", "late"][..], tag),
+        (&["deploy"], "production"),
+    ] {
+        let shown = disturbed.confirmed_late(args, restored, name);
+        assert!(
+            shown.contains("the last operation of the ledger is "),
+            "{args:?}: {shown}"
+        );
+        let shown = disturbed.confirmed_late(args, || indexed(args[0]), name);
+        assert!(shown.contains("the schema of the data"), "{args:?}: {shown}");
+    }
 }

@@ -7,21 +7,18 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rehearsal::test_env::git::clone_empty;
-use rehearsal::test_env::restore::RestoreEnv;
-use rehearsal::test_env::restore::crash::CrashCase;
+use rehearsal::test_env::process::told;
 use rehearsal::test_env::sample::sampled;
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, Kind};
-use super::fault::Library;
 
 /// One of so many lines is in the sample; the two kinds take turns.
 const ONE_OF: usize = 20;
 /// The line of a rollback's journal after which its shadow is compared.
 const SHADOW_FILLED: usize = 7;
 /// Longer than the lease and what two clocks may be apart.
-const LATER_S: u32 = 200;
+pub(super) const LATER_S: u32 = 200;
 const DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -41,17 +38,12 @@ impl Disturbed {
         }
         // Half of the clocks show how long it slept; the others stand still.
         let how = format!("stop:{}", if line.is_multiple_of(2) { LATER_S } else { 0 });
-        let stopped = command
+        command
             .current_dir(env.clone_dir())
             .env_clear()
             .envs(env.environment())
-            .envs(self.library.env("/steps.jsonl", &format!("line:{line}"), &how))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        wait_for("the stop", || state_of(stopped.id()) == Some('T'));
-        stopped
+            .envs(self.library.env("/steps.jsonl", &format!("line:{line}"), &how));
+        stopped(&mut command)
     }
 
     /// Somebody else, on whose machine more than a lease has passed.
@@ -69,12 +61,23 @@ impl Disturbed {
     }
 }
 
-fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
+/// Starts the command, and waits until it is stopped.
+pub(super) fn stopped(command: &mut Command) -> Child {
+    let mut stopped = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let since = Instant::now();
-    while !happened() {
-        assert!(since.elapsed() < DEADLINE, "{what} did not happen");
+    while state_of(stopped.id()) != Some('T') {
+        if stopped.try_wait().unwrap().is_some() {
+            let ended = stopped.wait_with_output().unwrap();
+            panic!("it was not stopped: {}", told(&ended));
+        }
+        assert!(since.elapsed() < DEADLINE, "the stop did not happen");
         std::thread::sleep(POLL);
     }
+    stopped
 }
 
 /// The letter that the kernel shows for the state of a process.
@@ -83,14 +86,17 @@ fn state_of(pid: u32) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-fn wake(stopped: Child) -> String {
+/// Wakes a process that somebody else has replaced, and gives what it reports.
+pub(super) fn wake(stopped: Child, told: &str) -> String {
     let pid = stopped.id().to_string();
     let woken = Command::new("kill").args(["-CONT", &pid]).status().unwrap();
     assert!(woken.success());
     let ended = stopped.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!(ended.status.code(), Some(4), "{told}");
-    told
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(4), "{told}: {said}");
+    assert!(said.contains("was taken over by"), "{told}: {said}");
+    assert!(!said.contains("--resume"), "{told}: {said}");
+    said
 }
 
 fn stopped_and_undone(disturbed: &Disturbed, clone: &Path, kind: Kind, line: usize) {
@@ -105,12 +111,10 @@ fn stopped_and_undone(disturbed: &Disturbed, clone: &Path, kind: Kind, line: usi
     let ledger = disturbed.case.last_operation();
     let platforms = platforms_of(disturbed);
 
-    let said = wake(stopped);
+    let said = wake(stopped, &told);
     assert_eq!(disturbed.case.seen(), undone, "{told}: it woke: {said}");
     assert_eq!(platforms_of(disturbed), platforms, "{told}: it woke: {said}");
     assert_eq!(disturbed.case.last_operation(), ledger, "{told}: it woke: {said}");
-    assert!(said.contains("was taken over by"), "{told}: {said}");
-    assert!(!said.contains("--resume"), "{told}: {said}");
     let listed = disturbed.case.ok(&["restore", "--list"]).stdout;
     assert!(!listed.contains("stopped midway"), "{told}: {listed}");
     disturbed.forget();
@@ -142,54 +146,5 @@ fn a_holder_that_wakes_after_its_operation_was_undone_changes_nothing() {
     let rollback = sampled(1..=disturbed.rollback.len(), ONE_OF, 14);
     for line in rollback.into_iter().chain([SHADOW_FILLED]) {
         stopped_and_undone(&disturbed, clone(line), Kind::Rollback, line);
-    }
-}
-
-/// The last collection has its name when it is stopped: what it compares when it wakes is what the undo made live.
-#[test]
-fn a_restore_that_wakes_after_its_last_change_was_undone_ends_with_who_took_it_over() {
-    let case = CrashCase::new(RestoreEnv::start());
-    let library = Library::compile(case.env.dir.path());
-    clone_empty(case.env.dir.path(), "remote.git", "elsewhere");
-    let elsewhere = case.env.dir.path().join("elsewhere");
-    let configuration = "infrastructure/pipeline.toml";
-    std::fs::create_dir_all(elsewhere.join("infrastructure")).unwrap();
-    std::fs::copy(case.env.root().join(configuration), elsewhere.join(configuration)).unwrap();
-    // Half of the clocks show how long it slept; the others stand still.
-    for slept_s in [0, LATER_S] {
-        let at = library.env(
-            "/steps.jsonl",
-            "text:\"event\":\"swapped\"",
-            &format!("stop:{slept_s}"),
-        );
-        let stopped = case
-            .env
-            .xtask(&["restore", case.backup.to_str().unwrap(), "--yes"])
-            .envs(at)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        wait_for("the stop", || state_of(stopped.id()) == Some('T'));
-        let shown = case.env.ok(&["ledger"]);
-        let operation = shown["operations"].as_array().unwrap().last().unwrap()["id"].clone();
-        let hurry = library.env("/steps.jsonl", "nothing", &format!("hurry:{LATER_S}"));
-        let undone = case
-            .env
-            .xtask(&["restore", "--undo", operation.as_str().unwrap(), "--yes"])
-            .envs(hurry)
-            .current_dir(&elsewhere)
-            .output()
-            .unwrap();
-        assert!(
-            undone.status.success(),
-            "{}",
-            String::from_utf8_lossy(&undone.stderr)
-        );
-        let said = wake(stopped);
-        assert!(said.contains("was taken over by"), "{said}");
-        assert!(!said.contains("--resume"), "{said}");
-        assert_eq!(case.changed.compare(&case.env.inventory()), [], "{said}");
-        case.forget_all();
     }
 }

@@ -152,7 +152,8 @@ impl Model {
                 self.delete(&format!("refs/tags/{tag}"));
                 self.delete(&format!("refs/xtask/releases/{tag}"));
             }
-            Act::Forge => self.forge(&before.newest),
+            Act::MoveTag { tag } => self.move_tag(tag),
+            Act::Forge { environment } => self.forge(&before.newest, environment),
             _ => unreachable!("a command"),
         }
     }
@@ -161,9 +162,30 @@ impl Model {
         self.case.git(&format!("git update-ref -d {reference}"));
     }
 
-    fn forge(&self, newest: &Value) {
+    fn move_tag(&self, tag: &str) {
+        let reference = format!("refs/tags/{tag}");
+        // It may have been deleted.
+        let object = self
+            .case
+            .git(&format!("git for-each-ref --format=%(objectname) {reference}"));
+        if !object.is_empty() {
+            self.case.git(&format!("git update-ref {reference} main"));
+            self.moved.borrow_mut().push((reference, object));
+        }
+    }
+
+    /// The last one first: a tag may have been moved twice.
+    pub(super) fn move_back(&self) {
+        for (reference, object) in self.moved.borrow_mut().drain(..).rev() {
+            self.case.git(&format!("git update-ref {reference} {object}"));
+        }
+    }
+
+    fn forge(&self, newest: &Value, environment: &str) {
+        let mut forged = newest.clone();
+        forged["environment"] = environment.into();
         let tag = text(&newest["tag"]);
-        let message = serde_json::to_string(newest).unwrap().replace(&tag, FORGED);
+        let message = serde_json::to_string(&forged).unwrap().replace(&tag, FORGED);
         let file = self.case.env.folder.join("forged");
         std::fs::write(&file, format!("Release {FORGED}\n\n{message}\n")).unwrap();
         self.case.git(&format!(

@@ -1,0 +1,117 @@
+//! A platform or a remote that does not answer: what is waited for is named before the answer comes, also where no bar is drawn, and a
+//! plan asks a platform everything at once.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rehearsal::test_env::process::wait_until;
+use serde_json::{Value, json};
+
+use super::case::Case;
+
+/// What a plan asks Railway before it knows any answer: what serves, the token, the service, the image, and whether it may roll back.
+const QUESTIONS_OF_ROLLBACK: u64 = 5;
+/// The token, the service, what serves, the variables.
+const QUESTIONS_OF_DEPLOY: u64 = 4;
+fn command(case: &Case, args: &[&str]) -> Command {
+    let env = &case.env;
+    let mut command = Command::new(env.program());
+    command
+        .args(args)
+        .current_dir(env.clone_dir())
+        .env_clear()
+        .envs(env.environment())
+        .env("TERM", "dumb")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Reads what it prints up to the line that names what is waited for, lets the answer come, and reads the rest; it succeeds.
+fn named_before_the_answer(mut command: Command, waited: &str, waits: impl FnOnce(), answer: impl FnOnce()) {
+    let mut running = command.spawn().unwrap();
+    waits();
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    let expected = format!("waiting for `{waited}");
+    let mut told = String::new();
+    for line in lines.by_ref() {
+        told += &(line.unwrap() + "\n");
+        if told.contains(&expected) {
+            break;
+        }
+    }
+    assert!(told.contains(&expected), "it ended without {expected}: {told}");
+    answer();
+    told.extend(lines.map(|line| line.unwrap() + "\n"));
+    assert_eq!(running.wait().unwrap().code(), Some(0), "{told}");
+}
+
+/// How many requests to Railway are held.
+fn held(case: &Case) -> u64 {
+    let report = case.env.platform_report().unwrap();
+    let faults = report["faults"].as_array().unwrap().iter();
+    faults.filter_map(|fault| fault["hit"].as_u64()).sum()
+}
+
+/// Holds the answers of Railway from now on.
+fn hold(case: &Case) {
+    let fault: Value =
+        json!({"id": "hold", "platform": "railway", "operation": "*", "kind": "hold-before", "times": 0});
+    case.env.control("/faults", &fault).unwrap();
+}
+
+/// A git that asks its remote only once the file `answers` is there; gives its folder.
+fn slow_git(folder: &Path, path: &OsStr, answers: &Path) -> PathBuf {
+    let programs = folder.join("slow");
+    std::fs::create_dir_all(&programs).unwrap();
+    let real = which::which_in_global("git", Some(path)).unwrap().next().unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' fetch '*|*' ls-remote '*) while [ ! -e '{}' ]; do sleep 0.05; done ;; esac\nexec '{}' \"$@\"\n",
+        answers.display(),
+        real.display()
+    );
+    let git = programs.join("git");
+    std::fs::write(&git, script).unwrap();
+    std::fs::set_permissions(&git, std::fs::Permissions::from_mode(0o755)).unwrap();
+    programs
+}
+
+#[test]
+fn what_is_waited_for_is_named_and_a_plan_asks_a_platform_everything_at_once() {
+    let case = Case::new();
+    case.env.commit_release("v3").unwrap();
+    let answers = || case.env.control("/faults/clear", &json!({})).unwrap();
+
+    hold(&case);
+    let mut plan = command(&case, &["deploy", "--plan"]);
+    let asked = || {
+        wait_until("all questions of a deploy", || held(&case) == QUESTIONS_OF_DEPLOY);
+    };
+    let mut running = plan.spawn().unwrap();
+    asked();
+    answers();
+    assert_eq!(running.wait().unwrap().code(), Some(0));
+
+    case.ok(&["deploy"]);
+    let (path, answered) = (&case.env.environment()["PATH"], case.env.folder.join("answers"));
+    let slow = slow_git(&case.env.folder, path, &answered);
+    let path = std::env::join_paths(std::iter::once(slow).chain(std::env::split_paths(path))).unwrap();
+    let mut ledger = command(&case, &["ledger"]);
+    ledger.env("PATH", path);
+    hold(&case);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            named_before_the_answer(ledger, "git ", || (), || std::fs::write(&answered, "").unwrap());
+        });
+        let plan = command(&case, &["rollback", &case.old_tag, "--plan"]);
+        let asked = || {
+            wait_until("all questions of a rollback", || {
+                held(&case) == QUESTIONS_OF_ROLLBACK
+            });
+        };
+        named_before_the_answer(plan, "railway ", asked, answers);
+    });
+}
