@@ -3,6 +3,7 @@
 //!
 //! It knows so much of the protocol that a fault hits a command of ours, and not the driver's own "are you there?".
 
+pub mod before;
 mod guise;
 
 use std::collections::BTreeMap;
@@ -164,6 +165,16 @@ impl Proxy {
         lock(&self.state).guise.full = true;
     }
 
+    /// From here on the server has what drivers and servers of before stored: see [`before`].
+    pub fn become_old(&self) {
+        lock(&self.state).guise.old = true;
+    }
+
+    /// From here on the server has this version.
+    pub fn become_version(&self, version: &str) {
+        lock(&self.state).guise.version = Some(version.to_owned());
+    }
+
     /// The names of the search indexes by collection.
     pub fn searchable(&self) -> BTreeMap<String, Vec<String>> {
         let state = lock(&self.state);
@@ -256,7 +267,7 @@ struct Connection {
 impl Connection {
     fn pass_requests(&self, state: &Mutex<State>) -> io::Result<()> {
         loop {
-            let message = read_message(&self.client)?;
+            let mut message = read_message(&self.client)?;
             if lock(state).fault == Some(Fault::Silent) {
                 continue;
             }
@@ -273,6 +284,7 @@ impl Connection {
                 }
                 *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = once;
             }
+            lock(state).guise.change_request(&mut message);
             (&self.server).write_all(&message)?;
         }
     }
