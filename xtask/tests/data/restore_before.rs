@@ -1,4 +1,5 @@
-//! A server that has what drivers and servers of before stored, read by the real mongodump and written by the real mongorestore.
+//! A server that has what drivers and servers of before stored, and what the local one does not take, read by the real mongodump and
+//! written by the real mongorestore.
 
 use mongodb::bson::{Document, doc};
 use rehearsal::test_env::process::told;
@@ -130,4 +131,34 @@ fn an_expiry_that_mongodump_does_not_write_is_named_with_what_corrects_it() {
         doctor.contains("index `of before: not dumped` of `texts`"),
         "{doctor}"
     );
+}
+
+/// A `mongod` sets the expiry of a clustered collection, and the local server only says so.
+#[test]
+fn a_clustered_collection_expires_neither_before_it_is_compared_nor_never() {
+    let env = RestoreEnv::behind_proxy();
+    env.proxy.as_ref().unwrap().become_clustering();
+    env.command(doc! { "create": "visits", "clusteredIndex": { "key": { "_id": 1 }, "unique": true, "name": "by time" },
+        "expireAfterSeconds": 2_000_000_000_i64 });
+    let visits = env.collection("visits");
+    let at = mongodb::bson::DateTime::from_millis(1_700_000_000_000);
+    visits.insert_one(doc! { "_id": at }).run().unwrap();
+    let before = seen(&env);
+    let backup = env.backup();
+    visits.insert_one(doc! { "_id": 5 }).run().unwrap();
+    let changed = seen(&env);
+    let prepared = env.ok(&["restore", backup.to_str().unwrap(), "--prepare"]);
+    let operation = prepared["operation"].as_str().unwrap();
+    let expiry = |name: &str| {
+        let listed = env.seen().listed().unwrap();
+        let expiry = listed[name].options.get("expireAfterSeconds").cloned();
+        expiry.map(|expiry| expiry.to_string())
+    };
+    assert_eq!(expiry(&format!("__new_{operation}_visits")), None);
+    env.ok(&["restore", "--resume", operation]);
+    assert_eq!(before.compare(&seen(&env)), []);
+    assert_eq!(expiry("visits").as_deref(), Some("2000000000"));
+    env.ok(&["restore", "--undo", operation]);
+    assert_eq!(changed.compare(&seen(&env)), []);
+    env.ok(&["restore", "--forget", operation]);
 }

@@ -4,6 +4,7 @@
 //! It knows so much of the protocol that a fault hits a command of ours, and not the driver's own "are you there?".
 
 pub mod before;
+mod clustered;
 mod guise;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, serialize_to_vec};
 
+use clustered::ClusteredExpiry;
 use guise::Guise;
 
 /// Header of every message: its length, two numbers, and its kind.
@@ -168,6 +170,11 @@ impl Proxy {
     /// From here on the server has what drivers and servers of before stored: see [`before`].
     pub fn become_old(&self) {
         lock(&self.state).guise.old = true;
+    }
+
+    /// From here on the expiry of a clustered collection can be set. Whoever changes it, or its name, does so through here.
+    pub fn become_clustering(&self) {
+        lock(&self.state).guise.clustered = Some(ClusteredExpiry::default());
     }
 
     /// From here on the server has this version.

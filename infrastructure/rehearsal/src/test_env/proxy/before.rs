@@ -14,7 +14,7 @@ const NAN: u64 = 0x7ff8_0000_0000_0001;
 /// Begins the names of the indexes.
 const OF_BEFORE: &str = "of before: ";
 /// The document of a message: behind the header, the flags and the kind of its section.
-const DOCUMENT_AT: usize = HEADER_BYTES + 4 + 1;
+pub(super) const DOCUMENT_AT: usize = HEADER_BYTES + 4 + 1;
 
 /// An index of before: as it is built on the local server, and what others see of it. A restore builds keys as whole numbers.
 pub fn indexes_of_before() -> Vec<(Document, Document)> {
@@ -88,7 +88,12 @@ fn with_indexes_of_before(message: &[u8]) -> Option<Vec<u8>> {
             listed.extend(seen.clone());
         }
     }
-    let document = serialize_to_vec(&answer).ok()?;
+    with_document(message, &answer)
+}
+
+/// The same message with another document.
+pub(super) fn with_document(message: &[u8], document: &Document) -> Option<Vec<u8>> {
+    let document = serialize_to_vec(document).ok()?;
     let mut changed = [&message[..DOCUMENT_AT], &document[..]].concat();
     let length = i32::try_from(changed.len()).ok()?;
     changed[..4].copy_from_slice(&length.to_le_bytes());

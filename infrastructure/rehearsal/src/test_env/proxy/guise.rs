@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use mongodb::bson::{Document, deserialize_from_slice, doc};
 
+use super::clustered::ClusteredExpiry;
 use super::{COMMAND, HEADER_BYTES, NAME_AT, before, command, number};
 
 /// What Atlas's small tiers refuse: the command, and the bytes in it (a field of BSON) that they refuse it for.
@@ -36,6 +37,8 @@ pub(super) struct Guise {
     /// Whether the user may only read.
     pub(super) reader: bool,
     pub(super) version: Option<String>,
+    /// What was set of clustered collections, where that can be set.
+    pub(super) clustered: Option<ClusteredExpiry>,
     /// Whether it has what drivers and servers of before stored.
     pub(super) old: bool,
 }
@@ -70,7 +73,10 @@ impl Guise {
     }
 
     /// Changes a request to the local server.
-    pub(super) fn change_request(&self, message: &mut [u8]) {
+    pub(super) fn change_request(&mut self, message: &mut [u8]) {
+        if let Some(clustered) = &mut self.clustered {
+            clustered.note(message);
+        }
         if self.old {
             before::to_local(message);
         }
@@ -80,6 +86,10 @@ impl Guise {
     pub(super) fn change(&self, message: &mut Vec<u8>) {
         if self.old {
             before::from_local(message);
+        }
+        let clustered = self.clustered.as_ref().filter(|clustered| !clustered.is_empty());
+        if let Some(changed) = clustered.and_then(|clustered| clustered.listed(message)) {
+            *message = changed;
         }
         if let Some(collection) = &self.timeseries {
             list_as_timeseries(message, collection);
