@@ -4,6 +4,7 @@ pub mod approval;
 pub mod checks;
 pub mod commit;
 pub mod content_digest;
+pub mod database_name;
 pub mod index_options;
 pub mod inventory;
 pub mod ledger;

@@ -32,6 +32,13 @@ const CAUSES: &[(&[&str], &str, &str)] = &[
         "correct user, password and authSource in the connection string (special characters are percent-encoded), and run the command again",
     ),
     (
+        // TOOLS-3611, TOOLS-3637: options and indexes are written as JSON only where they can be read back byte by byte.
+        &["error marshaling metadata json"],
+        "an option or an index of the collection has a value that mongodump does not write, such as an expiry of NaN",
+        "correct it, and run the command again; cargo xtask doctor names indexes with such an expiry, and mongosh corrects them: \
+         db.runCommand({ collMod: \"COLLECTION\", index: { name: \"INDEX\", expireAfterSeconds: 2147483647 } })",
+    ),
+    (
         &["DnsResolve", "DNS", "failed to lookup address", "no such host"],
         "the server's name is not known",
         "correct the host in the connection string, and run the command again",
@@ -118,6 +125,13 @@ mod tests {
         }
         let said = render(&explain(&anyhow::anyhow!("No space left on device"), "`shop`"));
         assert!(said.contains("backup prune"), "{said}");
+        let nan = "Failed: error dumping metadata: error marshaling metadata json for collection `shop.users`: marshaling BSON to ExtJSON \
+                   and back resulted in discrepancies";
+        let said = render(&explain(&anyhow::anyhow!(nan), "`shop`"));
+        assert!(
+            said.contains("an expiry of NaN") && said.contains("collMod"),
+            "{said}"
+        );
         let long = r#"Error code 13 (Unauthorized): not authorized, labels: {}, source: None, server response: Some(RawDocumentBuf { data: "06ab" })"#;
         let said = render(&explain(&anyhow::anyhow!(long), "`shop`"));
         assert!(said.contains("(Unauthorized): not authorized\n"), "{said}");

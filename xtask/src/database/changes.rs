@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use mongodb::bson::{Bson, Document, RawDocumentBuf, deserialize_from_slice, doc, serialize_to_vec};
+use mongodb::bson::{
+    Bson, Document, RawDocumentBuf, cstr, deserialize_from_slice, doc, rawdoc, serialize_to_vec,
+};
 use mongodb::error::ErrorKind;
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use serde::{Deserialize, Serialize};
 
 use super::deadline::{PAUSE, RIDE_OUT, is_broken, within};
 use super::index_spec::{Buildable, NEVER_S};
+use super::put_back::write_command;
 use super::{DUPLICATE_KEY, Live, OPTION_REFUSED, RawId, server_code};
 use crate::domain::inventory::is_reserved;
 use crate::domain::manifest::NamespaceKind;
@@ -158,9 +161,56 @@ impl Live {
         collection: &str,
         documents: &[RawDocumentBuf],
     ) -> Result<Vec<(usize, String)>> {
+        // The driver reads each `_id`, and those only that are UTF-8.
+        let is_read = |at: &usize| documents[*at].get("_id").is_ok();
+        let (read, raw): (Vec<usize>, Vec<usize>) = (0..documents.len()).partition(is_read);
+        let batch: Vec<RawDocumentBuf> = read.iter().map(|at| documents[*at].clone()).collect();
+        let refused = self.insert_batch(collection, batch)?.into_iter();
+        let mut refused: Vec<(usize, String)> = refused.map(|(at, why)| (read[at], why)).collect();
+        for at in raw {
+            refused.extend(self.insert_raw(collection, &documents[at])?.map(|why| (at, why)));
+        }
+        Ok(refused)
+    }
+
+    /// One document as it is; gives the reason where it is refused.
+    fn insert_raw(&self, collection: &str, document: &RawDocumentBuf) -> Result<Option<String>> {
+        let inserting = || format!("cannot insert into `{}.{collection}`", self.name());
+        let statements = [document.as_bytes().to_vec()];
+        let mut command = write_command("insert", "documents", collection, &statements, false)?;
+        command.append(cstr!("writeConcern"), rawdoc! { "w": "majority", "j": true });
+        let database = self.database.clone();
+        let inserted = within(self.answer, &self.host, move || {
+            database.run_raw_command(command).run()
+        });
+        let answer = match inserted {
+            Ok(answer) => answer,
+            // Only a refusal has words, which repeat the key.
+            Err(error) if is_not_readable(&error) => {
+                return Ok(Some("the server refuses it, in words that are not UTF-8".into()));
+            }
+            Err(error) => return Err(error).with_context(inserting),
+        };
+        let errors = answer.get_array("writeErrors").ok();
+        if let Some(error) = errors.and_then(|errors| errors.first()?.as_document()) {
+            let message = error.get_str("errmsg").unwrap_or_default();
+            return Ok(Some(refusal(error.get_i32("code").unwrap_or_default(), message)));
+        }
+        ensure!(
+            !answer.contains_key("writeConcernError"),
+            "{}: {answer}",
+            inserting()
+        );
+        Ok(None)
+    }
+
+    /// The same of documents whose ids the driver reads.
+    fn insert_batch(&self, collection: &str, documents: Vec<RawDocumentBuf>) -> Result<Vec<(usize, String)>> {
+        if documents.is_empty() {
+            return Ok(Vec::new());
+        }
         let inserting = || format!("cannot insert into `{}.{collection}`", self.name());
         let target = self.database.collection::<RawDocumentBuf>(collection);
-        let documents = documents.to_vec();
         // Not again where the connection broke: what was inserted would be refused as taken.
         let inserted = within(self.answer, &self.host, move || {
             target.insert_many(documents).ordered(false).run()
@@ -297,6 +347,12 @@ impl Live {
             .map(drop)
             .with_context(|| format!("cannot set the expiry of index `{index}` of `{collection}`"))
     }
+}
+
+/// Whether the answer came, and is no BSON that the driver reads.
+fn is_not_readable(error: &anyhow::Error) -> bool {
+    let answered = error.downcast_ref::<mongodb::error::Error>();
+    answered.is_some_and(|error| matches!(*error.kind, ErrorKind::Bson(_)))
 }
 
 fn is_option_refused(error: &anyhow::Error) -> bool {

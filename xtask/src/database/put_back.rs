@@ -13,7 +13,8 @@ use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RES
 use mongodb::options::{Acknowledgment, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::sync::{Client, ClientSession, Database};
 
-use self::statements::{chunks, damaged, removal, replacement, write_command};
+pub(super) use self::statements::write_command;
+use self::statements::{chunks, damaged, removal, replacement};
 use super::changes::refusal;
 use super::deadline::{PAUSE, RIDE_OUT, is_broken, within};
 use super::fence::TOKEN_ID;

@@ -24,12 +24,9 @@ impl Restore<'_> {
         self.mark(true)
     }
 
-    /// No name shows that documents are being put back in place: a backup asks for the mark.
+    /// No name shows that documents are being put back in place, nor that views, expiries and the comparison follow once all
+    /// collections are renamed: a backup asks for the mark.
     fn mark(&self, is_midway: bool) -> Result<()> {
-        let swap = self.journal.history.swap.as_ref();
-        if swap.is_none_or(|swap| swap.delta.is_none()) {
-            return Ok(());
-        }
         self.live.mark_midway(&names::plan(&self.operation), is_midway)
     }
 

@@ -4,6 +4,7 @@ mod archive;
 mod backup;
 mod outputs;
 mod restore;
+mod restore_before;
 mod restore_copy;
 mod restore_crash;
 mod restore_crash_outside;

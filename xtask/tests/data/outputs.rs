@@ -51,11 +51,28 @@ fn the_exit_code_reports_what_happened_to_the_data_whatever_is_behind_the_output
         !changed.compare(&env.inventory()).is_empty(),
         "the restore took place"
     );
+    let ended = |kind: &str, outcome: &str| {
+        let ledger = env.ok(&["ledger"]);
+        let last = ledger["operations"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(last["kind"], kind, "{last}");
+        assert_eq!(last["ended"]["outcome"], outcome, "{last}");
+    };
+    ended("restore", "done");
     let list = env.ok(&["restore", "--list"]);
     let operation = list["restores"][0]["operation"].as_str().unwrap();
     let undo = env.xtask(&["restore", "--undo", operation, "--yes"]);
     assert_eq!(code(undo, closed(), closed()), Some(0));
     assert_eq!(changed.compare(&env.inventory()), []);
+    ended("restore", "done");
+    let rescue = list["restores"][0]["rescues"][0]["id"].as_str().unwrap();
+    for (args, kind) in [
+        (["restore", "--reinsert", rescue, "--yes"], "reinsert"),
+        (["restore", "--forget", operation, "--yes"], "forget"),
+    ] {
+        assert_eq!(code(env.xtask(&args), full(), closed()), Some(0), "{args:?}");
+        ended(kind, "done");
+    }
+    assert_eq!(code(env.xtask(&["backup"]), full(), closed()), Some(0));
 
     // What only reads fails where its result is lost, and not where the reader has read enough.
     let reads: [&[&str]; 4] = [

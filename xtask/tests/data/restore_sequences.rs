@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use rehearsal::data::random::Random;
 use rehearsal::test_env::git::git;
 use rehearsal::test_env::restore::RestoreEnv;
-use rehearsal::test_env::restore::shapes::generate;
+use rehearsal::test_env::restore::shapes::{ODD_DATABASE, generate};
+use xtask::database::Digests;
 use xtask::domain::inventory::Inventory;
 
 use checks::differences;
@@ -71,16 +72,25 @@ impl Drop for Steps {
     }
 }
 
+/// As the program sees it.
+fn inventory(env: &RestoreEnv) -> Inventory {
+    env.seen().inventory(Digests::Full).unwrap()
+}
+
 impl Sequence {
-    /// Each third one is on a small tier of Atlas.
+    /// A third of them is on a small tier of Atlas, a third on a server with what was stored before, and each fourth has a database
+    /// with an odd name.
     fn new(seed: u64) -> Self {
-        let env = if seed.is_multiple_of(3) {
-            let env = RestoreEnv::behind_proxy();
-            env.proxy.as_ref().unwrap().become_small_tier();
-            env
-        } else {
-            RestoreEnv::start()
-        };
+        let mut env = RestoreEnv::behind_proxy();
+        let proxy = env.proxy.as_ref().unwrap();
+        match seed % 3 {
+            0 => proxy.become_small_tier(),
+            1 => proxy.become_old(),
+            _ => {}
+        }
+        if seed.is_multiple_of(4) {
+            env = env.with_database(ODD_DATABASE);
+        }
         let (first, second) = (env.root(), env.dir.path().join("second"));
         git(env.dir.path(), &["init", "--quiet", "second"]);
         git(&second, &["remote", "add", "origin", "../remote.git"]);
@@ -162,7 +172,7 @@ impl Sequence {
     }
 
     fn backup(&mut self) {
-        let inventory = self.env.inventory();
+        let inventory = inventory(&self.env);
         let Some(output) = self.run(&["backup", "--allow-empty"]) else {
             return;
         };
@@ -187,7 +197,7 @@ impl Sequence {
     fn restore(&mut self) {
         let at = usize::try_from(self.random.range(0, i64::try_from(self.backups.len()).unwrap())).unwrap();
         let path = self.backups[at].path.display().to_string();
-        let before = self.env.inventory();
+        let before = inventory(&self.env);
         let writes = self.random.range(0, 3) == 0;
         let method = *self.random.pick(&["auto", "delta", "delta", "swap"]);
         let conflicts = *self.random.pick(&["keep", "restore", "stop"]);
@@ -207,7 +217,7 @@ impl Sequence {
         let is_whole = operation.is_some() && !writes;
         if is_whole {
             assert_eq!(
-                differences(&self.backups[at].inventory, &self.env.inventory()),
+                differences(&self.backups[at].inventory, &inventory(&self.env)),
                 []
             );
         }
@@ -255,7 +265,7 @@ impl Sequence {
         if let Some(before) = self.restores[at].before.take_if(|_| verb == "--undo")
             && done
         {
-            let found = self.env.inventory();
+            let found = inventory(&self.env);
             let mut wrong = differences(&before, &found);
             // What was made since has no name from before.
             wrong.retain(|difference| before.collections.contains_key(&difference.collection));

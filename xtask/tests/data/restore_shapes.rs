@@ -1,6 +1,7 @@
 //! What `backup create` accepts, `restore` can restore; where it cannot, the backup reports it at once.
 
 use mongodb::bson::{Bson, Document, doc, serialize_to_vec};
+use rehearsal::test_env::process::told;
 use rehearsal::test_env::restore::{DATABASE, RestoreEnv, seed};
 use serde_json::Value;
 use xtask::archive::writer::{ArchiveWriter, CollectionShape};
@@ -48,7 +49,8 @@ fn there_and_back(env: &RestoreEnv, change: impl FnOnce()) {
 
 #[test]
 fn documents_of_every_shape_are_backed_up_previewed_restored_rescued_and_undone() {
-    let env = RestoreEnv::start();
+    // It refuses commands of more than 16 MB, as a `mongod` does.
+    let env = RestoreEnv::behind_proxy();
     env.collection("alike").insert_many(lookalikes()).run().unwrap();
     // 160 of them are more than a command may have.
     let long = |n: i32| doc! { "_id": format!("{n}-{}", "x".repeat(110_000)) };
@@ -172,6 +174,8 @@ fn what_no_restore_can_restore_is_reported_when_the_backup_is_taken() {
         ("/etc/passwd", "has the form of a path"),
         ("a\tb", "a control character"),
         ("a\u{7f}b", "a control character"),
+        ("shop.new\nline", "a control character"),
+        ("a\u{1b}[2Jb", "a control character"),
         (long.as_str(), "too long to be kept beside"),
     ] {
         let env = RestoreEnv::start();
@@ -190,7 +194,9 @@ fn what_no_restore_can_restore_is_reported_when_the_backup_is_taken() {
             "{warnings}"
         );
         let said = env.fails(3, &["restore", created["path"].as_str().unwrap()]);
-        assert!(said.contains("problem"), "{said}");
+        assert!(said.contains(why) && !said.contains('\u{1b}'), "{said}");
+        let doctor = told(&env.run(&["doctor"]));
+        assert!(doctor.contains("restorable") && doctor.contains(why), "{doctor}");
     }
 }
 

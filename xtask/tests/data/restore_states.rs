@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use mongodb::bson::{Bson, doc};
 use rehearsal::test_env::git::git;
 use rehearsal::test_env::process::told as told_of;
 use rehearsal::test_env::restore::RestoreEnv;
 use rehearsal::test_env::restore::crash::CrashCase;
-use xtask::domain::inventory::Inventory;
+use xtask::domain::inventory::{Aspect, Inventory};
 
 const BEGIN: &str =
     "<!-- states: printed by `XTASK_BLESS=1 cargo test -p xtask --test data restore_states` -->\n";
 const END: &str = "<!-- end of states -->\n";
-const VERBS: [&str; 3] = ["--resume", "--undo", "--forget"];
+const VERBS: [&str; 4] = ["--resume", "--undo", "--forget", "--reinsert"];
 
 /// A restore up to some point.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +89,8 @@ struct Case {
     crash: CrashCase,
     /// A backup of what was live before the restores.
     changed: PathBuf,
+    /// The rescue file of one of them: two documents that the backup does not have.
+    rescue: String,
     /// What a restore, and its undo, write into the journal behind its first line.
     restore: Vec<String>,
     undo: Vec<String>,
@@ -99,12 +102,13 @@ impl Case {
         env.storage_elsewhere(false);
         let crash = make(env);
         let operation = crash.begin_recorded();
-        crash.env.ok(&["restore", "--resume", &operation]);
+        let restored = crash.env.ok(&["restore", "--resume", &operation]);
         let restore = crash.whole_journal(&operation).split_off(1);
         crash.env.ok(&["restore", "--undo", &operation]);
         let undo = crash.whole_journal(&operation).split_off(1 + restore.len());
         Self {
             changed: crash.env.backup(),
+            rescue: restored["rescue"]["id"].as_str().unwrap().to_owned(),
             crash,
             restore,
             undo,
@@ -162,7 +166,12 @@ impl Case {
     /// The outcome of a command; `None` in the second place where it has changed nothing.
     fn outcome(&self, verb: &str, operation: &str) -> (String, Option<&'static str>) {
         let before = self.everything();
-        let output = self.env().run(&["restore", verb, operation]);
+        let what = if verb == "--reinsert" {
+            self.rescue.as_str()
+        } else {
+            operation
+        };
+        let output = self.env().run(&["restore", verb, what]);
         let stderr = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             assert_eq!(output.status.code(), Some(3), "{verb}: {}", told_of(&output));
@@ -170,21 +179,50 @@ impl Case {
             let code = stderr.split_once("error[").unwrap().1.split(']').next().unwrap();
             return (format!("refused ({code})"), None);
         }
-        let expected = match verb {
-            "--resume" => &self.crash.backed_up,
-            "--undo" => &self.crash.changed,
-            _ => &before.0,
-        };
         let (found, names) = self.everything();
-        assert_eq!(expected.compare(&found), [], "{verb}");
+        match verb {
+            "--resume" => assert_eq!(self.crash.backed_up.compare(&found), []),
+            "--undo" => assert_eq!(self.crash.changed.compare(&found), []),
+            "--forget" => assert_eq!(before.0.compare(&found), []),
+            _ => self.require_reinserted(&before.0, &found),
+        }
         let own = names.iter().any(|name| name.contains(operation));
         assert!(verb != "--forget" || !own, "{names:?}");
         let done = match verb {
             "--resume" => "restores",
             "--undo" => "undoes",
-            _ => "drops what was kept",
+            "--forget" => "drops what was kept",
+            _ => "inserts what is missing",
         };
         (done.to_owned(), Some(done))
+    }
+
+    /// Both documents are live, and nothing else is otherwise than before.
+    fn require_reinserted(&self, before: &Inventory, found: &Inventory) {
+        for (name, id) in [("users", Bson::from("new")), ("payments", Bson::from(1))] {
+            let collection = self.env().collection(name);
+            let found = collection.count_documents(doc! { "_id": id }).run();
+            assert_eq!(found.unwrap(), 1, "{name}");
+        }
+        let mut others = before.compare(found);
+        others.retain(|other| match other.collection.as_str() {
+            "users" => !other.aspect.is_data(),
+            "payments" => other.aspect != Aspect::Unexpected,
+            _ => true,
+        });
+        assert_eq!(others, []);
+    }
+
+    /// What `restore --list` advises to do with it.
+    fn advised(&self, operation: &str) -> Vec<&'static str> {
+        let listed = self.env().ok(&["restore", "--list"]);
+        let mut restores = listed["restores"].as_array().unwrap().iter();
+        let known = restores.find(|known| known["operation"] == operation);
+        let next = known.and_then(|known| known["next"].as_str()).unwrap_or_default();
+        let verbs = VERBS
+            .into_iter()
+            .filter(|verb| next.contains(&format!("{verb} {operation}")));
+        verbs.collect()
     }
 
     /// Whether another restore may begin, as its plan shows.
@@ -211,7 +249,8 @@ impl Case {
 
     fn table(&self) -> String {
         let mut table = String::from(
-            "| state | `--resume` | `--undo` | `--forget` | another restore |\n|---|---|---|---|---|\n",
+            "| state | `--resume` | `--undo` | `--forget` | `--reinsert` | another restore | `--list` advises |\n\
+             |---|---|---|---|---|---|---|\n",
         );
         for (name, state) in STATES {
             let here = self.row(state, false);
@@ -221,7 +260,7 @@ impl Case {
         table
     }
 
-    fn row(&self, state: State, elsewhere: bool) -> [String; 4] {
+    fn row(&self, state: State, elsewhere: bool) -> Vec<String> {
         let fresh = || {
             let operation = self.reach(state);
             if elsewhere {
@@ -231,6 +270,7 @@ impl Case {
         };
         let mut operation = fresh();
         let another = self.another().to_owned();
+        let advised = self.advised(&operation);
         let mut cells = Vec::new();
         let mut changed = false;
         for verb in VERBS {
@@ -239,12 +279,18 @@ impl Case {
                 operation = fresh();
             }
             let (cell, done) = self.outcome(verb, &operation);
+            assert!(
+                done.is_some() || !advised.contains(&verb),
+                "{verb} is advised and {cell}"
+            );
             changed = done.is_some();
             cells.push(cell);
         }
         self.settle(&operation);
-        cells.push(another);
-        cells.try_into().unwrap()
+        let advised: Vec<String> = advised.iter().map(|verb| format!("`{verb}`")).collect();
+        let nothing = if advised.is_empty() { "nothing" } else { "" };
+        cells.extend([another, format!("{nothing}{}", advised.join(" or "))]);
+        cells
     }
 }
 

@@ -9,7 +9,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::sync::{Client, Database};
 use xtask::domain::manifest::BackupMetadata;
 
-use super::process::{Owned, program, wait_until};
+use super::process::{Owned, as_user, program, wait_until};
 use super::programs::{PRODUCT, built};
 pub use super::restore::DATABASE;
 use super::server::Server;
@@ -178,7 +178,7 @@ database = "{DATABASE}"
 
     /// The program, ready to run in this repository.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(built(PRODUCT));
+        let mut command = as_user(&built(PRODUCT));
         command.args(args);
         self.surround(&mut command);
         command

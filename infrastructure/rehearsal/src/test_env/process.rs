@@ -174,3 +174,17 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         std::thread::sleep(POLL);
     }
 }
+
+/// The program with no more rights over other processes and files than a user has: root may look into all of them and write to
+/// all, and a job's user may not.
+pub fn as_user(program: &Path) -> Command {
+    let is_root = cfg!(target_os = "linux") && rustix::process::geteuid().is_root();
+    let words: &[&str] = if is_root {
+        &["setpriv", "--bounding-set=-sys_ptrace,-dac_override", "--"]
+    } else {
+        &["env", "--"]
+    };
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(program);
+    command
+}

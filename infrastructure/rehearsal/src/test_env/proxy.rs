@@ -3,6 +3,8 @@
 //!
 //! It knows so much of the protocol that a fault hits a command of ours, and not the driver's own "are you there?".
 
+pub mod before;
+mod clustered;
 mod guise;
 
 pub use guise::kept_buckets;
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, serialize_to_vec};
 
+use clustered::ClusteredExpiry;
 use guise::Guise;
 
 /// Header of every message: its length, two numbers, and its kind.
@@ -166,6 +169,21 @@ impl Proxy {
         lock(&self.state).guise.full = true;
     }
 
+    /// From here on the server has what drivers and servers of before stored: see [`before`].
+    pub fn become_old(&self) {
+        lock(&self.state).guise.old = true;
+    }
+
+    /// From here on the expiry of a clustered collection can be set. Whoever changes it, or its name, does so through here.
+    pub fn become_clustering(&self) {
+        lock(&self.state).guise.clustered = Some(ClusteredExpiry::default());
+    }
+
+    /// From here on the server has this version.
+    pub fn become_version(&self, version: &str) {
+        lock(&self.state).guise.version = Some(version.to_owned());
+    }
+
     /// The names of the search indexes by collection.
     pub fn searchable(&self) -> BTreeMap<String, Vec<String>> {
         let state = lock(&self.state);
@@ -268,7 +286,6 @@ impl Connection {
             if lock(state).fault == Some(Fault::Silent) {
                 continue;
             }
-            lock(state).guise.change_question(&mut message);
             if let Some(answer) = lock(state).guise.answer(&message) {
                 (&self.client).write_all(&answer_to(&message, &answer))?;
                 continue;
@@ -282,6 +299,7 @@ impl Connection {
                 }
                 *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = once;
             }
+            lock(state).guise.change_request(&mut message);
             (&self.server).write_all(&message)?;
         }
     }

@@ -22,7 +22,7 @@ pub mod shapes;
 pub use data::{change, seed};
 
 use super::git::{clone_empty, remote_and_clone};
-use super::process::told;
+use super::process::{as_user, told};
 use super::programs::{PRODUCT, built};
 use super::proxy::Proxy;
 use super::server::Server;
@@ -42,6 +42,8 @@ pub struct RestoreEnv {
     /// What `xtask` reaches the server through, where a test wants to cut it off.
     pub proxy: Option<Proxy>,
     pub dir: tempfile::TempDir,
+    /// The name of the database.
+    database_name: &'static str,
     next_backup_s: std::cell::Cell<i64>,
     /// Machines that are gone.
     lost: std::cell::Cell<u32>,
@@ -76,9 +78,18 @@ impl RestoreEnv {
             server,
             proxy: None,
             dir,
+            database_name: DATABASE,
             next_backup_s: std::cell::Cell::new(0),
             lost: std::cell::Cell::new(0),
         }
+    }
+
+    /// The same with a database of another name.
+    #[must_use]
+    pub fn with_database(mut self, name: &'static str) -> Self {
+        self.database_name = name;
+        self.configure(str::to_owned);
+        self
     }
 
     pub fn root(&self) -> PathBuf {
@@ -121,8 +132,14 @@ impl RestoreEnv {
         }
     }
 
+    /// The database itself.
     pub fn live(&self) -> Live {
-        Live::connect(&Secret::new(self.server.uri()), DATABASE).unwrap()
+        Live::connect(&Secret::new(self.server.uri()), self.database_name).unwrap()
+    }
+
+    /// The database as `xtask` sees it.
+    pub fn seen(&self) -> Live {
+        Live::connect(&Secret::new(self.uri()), self.database_name).unwrap()
     }
 
     pub fn database(&self) -> Database {
@@ -195,7 +212,8 @@ impl RestoreEnv {
 
     /// Writes pipeline.toml anew.
     pub fn configure(&self, change: impl FnOnce(&str) -> String) {
-        let changed = change(PIPELINE);
+        let own = format!("database = \"{}\"", self.database_name);
+        let changed = change(&PIPELINE.replace("database = \"shop\"", &own));
         assert_ne!(changed, PIPELINE);
         std::fs::write(self.root().join("infrastructure/pipeline.toml"), changed).unwrap();
     }
@@ -238,19 +256,6 @@ impl RestoreEnv {
         stored.commit().unwrap();
         folder
     }
-}
-
-/// The program with no more rights over other processes than a user has: root may look into all of them, and a job's user may not.
-fn as_user(program: &Path) -> Command {
-    let is_root = cfg!(target_os = "linux") && rustix::process::geteuid().is_root();
-    let words: &[&str] = if is_root {
-        &["setpriv", "--bounding-set=-sys_ptrace", "--"]
-    } else {
-        &["env", "--"]
-    };
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).arg(program);
-    command
 }
 
 /// As a program asks: for JSON, and without being asked back.

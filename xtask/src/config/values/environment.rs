@@ -9,11 +9,7 @@ use crate::config::environment::{
     AdapterConfig, BackendConfig, BackendPlatform, EnvironmentConfig, FrontendConfig, FrontendPlatform,
     KEYS_OF_PARTS, MongodbConfig, PartPlace, PartPlatform, RailwayConfig, VercelConfig,
 };
-
-/// A name of MongoDB's databases is shorter (mongodb.com/docs, "MongoDB Limits and Thresholds").
-const DATABASE_NAME_BYTES: usize = 64;
-/// What such a name must not have, on any of the server's systems.
-const NOT_IN_DATABASE_NAMES: &str = "/\\. \"$*<>:|?";
+use crate::domain::database_name::database_name_problems;
 
 /// Where the keys of a part stand in the file.
 #[derive(Debug, Clone, Copy)]
@@ -296,13 +292,10 @@ impl Rules<'_> {
             return;
         };
         self.variable(&["environments", name, "mongodb", "uri"], &mongodb.uri);
-        let database = &mongodb.database;
-        let fits = (1..DATABASE_NAME_BYTES).contains(&database.len())
-            && !database.contains(|c: char| NOT_IN_DATABASE_NAMES.contains(c) || c.is_control());
         self.require(
-            fits,
+            database_name_problems(&mongodb.database).is_empty(),
             &["environments", name, "mongodb", "database"],
-            "is the name of a database",
+            "is the name of a database: at most 63 bytes, without `/`, `\\`, `.`, `$`, quotes and spaces",
         );
         self.way(name, mongodb);
     }

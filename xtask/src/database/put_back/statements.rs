@@ -44,7 +44,7 @@ pub(super) fn replacement(id: &RawId, after: &[u8]) -> Vec<u8> {
     document_of([(DOCUMENT, "q", &query(id)[..]), (DOCUMENT, "u", after)])
 }
 
-pub(super) fn write_command(
+pub(in crate::database) fn write_command(
     command: &str,
     list: &str,
     collection: &str,

@@ -83,7 +83,9 @@ fn white_space_around_a_connection_string_is_left_out_and_quotes_and_wrong_limit
     let server = Mongo::with_one_document();
     let mut repo = Repo::new("");
     let uri = server.uri();
-    for value in [format!("{uri}\n"), format!(" {uri}\r\n")] {
+    // A line break behind an option would be a part of its value.
+    let with_option = format!("{uri}?directConnection=true\n");
+    for value in [format!("{uri}\n"), format!(" {uri}\r\n"), with_option] {
         repo.set("LOCAL_MONGODB_URI", &value);
         repo.xtask(&["backup"]).ok();
     }

@@ -141,6 +141,47 @@ fn copies_of_a_backup_folder_are_one_backup_and_go_together() {
     assert_eq!(listed(&repo), [last.as_str()]);
 }
 
+/// One folder that cannot be changed, and one in which something cannot be deleted once its metadata are gone.
+#[test]
+fn what_cannot_be_deleted_is_named_the_rest_goes_and_half_a_backup_is_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let server = Mongo::with_one_document();
+    let repo = Repo::new(&server.uri());
+    repo.add_remote();
+    let ids = [(); 4].map(|()| repo.backup()["metadata"]["id"].as_str().unwrap().to_owned());
+    repo.configure("retention_days = 1");
+    age(&repo.backups());
+    let folder = |number: usize| repo.backups().join(&ids[number]);
+    let beside = folder(1).join("beside");
+    std::fs::create_dir(&beside).unwrap();
+    std::fs::write(beside.join("file"), "").unwrap();
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(&folder(0), 0o555);
+    set(&beside, 0o555);
+    let refused = repo.xtask(&["--yes", "backup", "prune"]);
+    refused.code(1);
+    for number in 0..2 {
+        refused.says(&format!("cannot remove {}", folder(number).display()));
+    }
+    assert!(!folder(2).exists() && folder(3).exists());
+    assert_eq!(files_below(&folder(0)).len(), 2, "it is whole");
+    repo.xtask(&["backup", "list"])
+        .ok()
+        .says(&ids[0])
+        .never_says(&ids[1]);
+    repo.xtask(&["backup", "verify", &ids[1]]).code(1);
+    set(&folder(0), 0o755);
+    set(&beside, 0o755);
+    repo.xtask(&["--yes", "backup", "prune"]).ok();
+    repo.xtask(&["backup", "list"])
+        .ok()
+        .never_says(&ids[0])
+        .says(&ids[3]);
+}
+
 /// The simulator of GitHub; ends when it is dropped.
 fn platform(folder: &Path) -> Platform {
     let config = json!({

@@ -79,7 +79,8 @@ fn change_once(env: &RestoreEnv, random: &mut Random, kinds: i64) -> String {
         }
         9 => {
             let other = *random.pick(&NAMES);
-            let rename = doc! { "renameCollection": format!("shop.{name}"), "to": format!("shop.{other}") };
+            let of = env.database().name().to_owned();
+            let rename = doc! { "renameCollection": format!("{of}.{name}"), "to": format!("{of}.{other}") };
             let ok = env
                 .server
                 .client()

@@ -8,7 +8,7 @@ use xtask::domain::inventory::{Difference, Inventory};
 
 use super::commands::json;
 use super::places::{in_database, measurements, rescue_files};
-use super::{MAX_ADVICE, Sequence, application, places};
+use super::{MAX_ADVICE, Sequence, application, inventory, places};
 
 /// In what the database is not as expected. The time-series collection stays as it is, whatever is restored.
 pub fn differences(expected: &Inventory, found: &Inventory) -> Vec<Difference> {
@@ -90,7 +90,7 @@ impl Sequence {
             .run_on(&machine, &["restore", &last.path.display().to_string()], None)
             .unwrap();
         assert!(output.status.success(), "{}", told(&output));
-        assert_eq!(differences(&last.inventory, &self.env.inventory()), []);
+        assert_eq!(differences(&last.inventory, &inventory(&self.env)), []);
         self.backups.push(last);
         self.check();
     }

@@ -1,11 +1,12 @@
 //! What the local server has not, and others have: the limits of Atlas's small tiers, search indexes, routers of sharded clusters,
-//! time-series collections, a full disk.
+//! time-series collections, a full disk, what was stored before.
 
 use std::collections::BTreeMap;
 
 use mongodb::bson::{Document, deserialize_from_slice, doc};
 
-use super::{NAME_AT, command};
+use super::clustered::ClusteredExpiry;
+use super::{COMMAND, HEADER_BYTES, NAME_AT, before, command, number};
 
 /// What Atlas's small tiers refuse: the command, and the bytes in it (a field of BSON) that they refuse it for.
 const OF_SMALL_TIERS: [(&str, &[u8]); 6] = [
@@ -16,6 +17,9 @@ const OF_SMALL_TIERS: [(&str, &[u8]); 6] = [
     ("aggregate", b"$currentOp\0"),
     ("find", b"find\0\x09\0\0\0oplog.rs\0"),
 ];
+
+/// 16 MB for a document, and 16 kB for what a command has beside it.
+const MAX_COMMAND_BYTES: i32 = (16 << 20) + (16 << 10);
 
 /// What the server seems to be.
 #[derive(Debug, Default)]
@@ -33,6 +37,11 @@ pub(super) struct Guise {
     /// Whether the user may only read.
     pub(super) reader: bool,
     pub(super) takes_buckets: bool,
+    pub(super) version: Option<String>,
+    /// What was set of clustered collections, where that can be set.
+    pub(super) clustered: Option<ClusteredExpiry>,
+    /// Whether it has what drivers and servers of before stored.
+    pub(super) old: bool,
 }
 
 /// Where buckets of time-series collections are, and the collection that the local server keeps them in: it makes its own, and
@@ -48,11 +57,12 @@ impl Guise {
     /// The answer to a message that the local server would answer otherwise.
     pub(super) fn answer(&mut self, message: &[u8]) -> Option<Document> {
         let refused = self.small_tier.then(|| refusal(message)).flatten();
+        let refused = refused.or_else(|| too_large(message));
         if refused.is_some() {
             return refused;
         }
         let is_local = self.search.is_none() && self.hidden_search.is_none() && self.sharded.is_none();
-        if is_local && !self.full && !self.reader {
+        if is_local && !self.full && !self.reader && self.version.is_none() {
             return None;
         }
         let asked: Document = deserialize_from_slice(message.get(NAME_AT - 5..)?).ok()?;
@@ -69,10 +79,17 @@ impl Guise {
             .or_else(|| router_answer(self.sharded.as_deref()?, &asked))
             .or_else(|| self.full.then(|| full_disk(&asked)).flatten())
             .or_else(|| self.reader.then(|| rights_of_reader(&asked)).flatten())
+            .or_else(|| build_of(self.version.as_deref()?, &asked))
     }
 
-    /// Changes a question to the local server.
-    pub(super) fn change_question(&self, message: &mut [u8]) {
+    /// Changes a request to the local server.
+    pub(super) fn change_request(&mut self, message: &mut [u8]) {
+        if let Some(clustered) = &mut self.clustered {
+            clustered.note(message);
+        }
+        if self.old {
+            before::to_local(message);
+        }
         if self.takes_buckets && command(message) == b"insert" {
             // The name and its end, the length of the collection's name.
             let at = NAME_AT + b"insert\0".len() + 4;
@@ -85,11 +102,27 @@ impl Guise {
     }
 
     /// Changes an answer of the local server.
-    pub(super) fn change(&self, message: &mut [u8]) {
+    pub(super) fn change(&self, message: &mut Vec<u8>) {
+        if self.old {
+            before::from_local(message);
+        }
+        let clustered = self.clustered.as_ref().filter(|clustered| !clustered.is_empty());
+        if let Some(changed) = clustered.and_then(|clustered| clustered.listed(message)) {
+            *message = changed;
+        }
         if let Some(collection) = &self.timeseries {
             list_as_timeseries(message, collection);
         }
     }
+}
+
+/// The local server takes a command of any size. A `mongod` has a limit for each document (`BSONObjMaxInternalSize`).
+fn too_large(message: &[u8]) -> Option<Document> {
+    let is_command = number(message, HEADER_BYTES - 4) == Some(COMMAND);
+    let bytes = number(message, NAME_AT - 5).filter(|bytes| is_command && *bytes > MAX_COMMAND_BYTES)?;
+    let what =
+        format!("BSONObj size: {bytes} is invalid. Size must be between 0 and {MAX_COMMAND_BYTES}(16MB)");
+    Some(doc! { "ok": 0, "errmsg": what, "code": 10334, "codeName": "BSONObjectTooLarge" })
 }
 
 /// The answer of one of Atlas's small tiers to what it refuses.
@@ -155,6 +188,13 @@ fn rights_of_reader(asked: &Document) -> Option<Document> {
         "authenticatedUserRoles": [{ "role": "read", "db": "shop" }],
         "authenticatedUserPrivileges": [{ "resource": { "db": "", "collection": "" }, "actions": actions.to_vec() }],
     } })
+}
+
+fn build_of(version: &str, asked: &Document) -> Option<Document> {
+    let numbers = version.split('.').filter_map(|number| number.parse::<i32>().ok());
+    let numbers: Vec<i32> = numbers.chain([0]).collect();
+    asked.get("buildInfo")?;
+    Some(doc! { "ok": 1, "version": version, "versionArray": numbers, "maxBsonObjectSize": 16_777_216 })
 }
 
 fn full_disk(asked: &Document) -> Option<Document> {

@@ -10,6 +10,7 @@ use mongodb::bson::{
 
 use super::RestoreEnv;
 use crate::data::random::Random;
+use crate::test_env::proxy::before::{IN_PLACE_OF_NOT_UTF8, indexes_of_before};
 
 /// Names of collections that a restore must take; the longest fits its own names by one byte.
 pub const NAMES: [&str; 24] = [
@@ -42,8 +43,12 @@ pub const NAMES: [&str; 24] = [
 const LONGEST: &str = "ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc\
                        ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc\
                        cccccccccccccccccccccccccccc";
-/// Long enough that 160 of them are more than a command may have, were they asked for at once.
+/// Long enough that so many of them are more than a command may have, were they asked for at once.
 const LONG_ID_BYTES: usize = 110_000;
+const TOO_MANY_LONG_IDS: i64 = 160;
+
+/// A name with all that Linux allows in one and Windows does not, as long as `shop`.
+pub const ODD_DATABASE: &str = "?*|:";
 
 /// One collection of some shape.
 type Shape = fn(&RestoreEnv, &str, &mut Random);
@@ -271,12 +276,11 @@ fn raw_documents(env: &RestoreEnv, name: &str, random: &mut Random) {
 }
 
 fn long_ids(env: &RestoreEnv, name: &str, random: &mut Random) {
-    let count = random.range(1, 4);
-    insert(
-        env,
-        name,
-        (0..count).map(|n| doc! { "_id": format!("{n}-{}", "x".repeat(LONG_ID_BYTES)) }),
-    );
+    let count = *random.pick(&[1, 2, 3, TOO_MANY_LONG_IDS]);
+    let documents: Vec<Document> = (0..count)
+        .map(|n| doc! { "_id": format!("{n}-{}", "x".repeat(LONG_ID_BYTES)) })
+        .collect();
+    env.collection(name).insert_many(documents).run().ok();
 }
 
 fn capped(env: &RestoreEnv, name: &str, random: &mut Random) {
@@ -356,32 +360,33 @@ fn indexes(env: &RestoreEnv, name: &str, random: &mut Random) {
     );
 }
 
-/// Options and kinds of values that servers of today keep, and take no more.
+/// Options and kinds of values that servers of today keep, and take no more. What the local server does not take is seen through the
+/// proxy only.
 fn old_indexes(env: &RestoreEnv, name: &str, random: &mut Random) {
     insert(env, name, numbered(random, 12));
     index(
         env,
         name,
         [
-            doc! { "key": { "n": 1 }, "name": "old", "background": true, "dropDups": true, "safe": Bson::Null, "w": 1 },
-            doc! { "key": { "words": true }, "name": "true" },
             doc! { "key": { "value": 1 }, "name": "version 1", "v": 1 },
             doc! { "key": { "at": "2dsphere" }, "name": "sphere", "2dsphereIndexVersion": 2 },
         ],
     );
+    index(env, name, indexes_of_before().into_iter().map(|(built, _)| built));
 }
 
-/// The bytes of a string that a broken client wrote.
+/// What a broken client wrote, seen through the proxy: in values, names of fields and ids.
 fn not_utf8(env: &RestoreEnv, name: &str, random: &mut Random) {
+    let text = |n: i32| format!("caf{IN_PLACE_OF_NOT_UTF8}{n}");
     for n in 0..4_i32 {
-        let mut bytes = serialize_to_vec(&doc! { "_id": n, "text": "xxxx", "words": random.words(2) })
-            .expect("a document");
-        let at = bytes
-            .windows(4)
-            .position(|found| found == b"xxxx")
-            .expect("the text");
-        bytes[at + 1] = 0xff;
-        insert_raw(env, name, bytes);
+        let id = if n % 2 == 0 {
+            Bson::from(n)
+        } else {
+            Bson::from(text(n))
+        };
+        let document =
+            doc! { "_id": id, "text": text(n), "words": random.words(2), "deep": [{ text(n): 1 }] };
+        insert(env, name, [document]);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rehearsal::test_env::DATABASE;
+use rehearsal::test_env::proxy::Proxy;
 use serde_json::json;
 use xtask::database::Live;
 use xtask::exec::Finished;
@@ -116,6 +117,48 @@ fn a_plan_has_what_blocks_the_restore_of_its_data() {
         );
     }
     assert_eq!(untouched(&case), before);
+}
+
+/// What the server lacks from then on.
+type Limit<'a> = &'a dyn Fn(&Proxy);
+
+#[test]
+fn the_plan_of_a_rollback_has_what_server_user_disk_and_names_forbid() {
+    let case = scene_with_a_bad_release();
+    let collection = case.old_data.collections.keys().next().unwrap();
+    let before = untouched(&case);
+    let refused = |why: &str, seen: &(Seen, serde_json::Value, serde_json::Value)| {
+        for how in [&["--plan"][..], &["--reason", "test"]] {
+            let args = [&["rollback", &case.old_tag, "--database", "restore"], how].concat();
+            let refused = case.run(&args, &[]);
+            assert_eq!(refused.code, Some(3), "{why}: {how:?}: {}", refused.error());
+            let said = refused.stderr_tail.join("\n");
+            assert!(said.contains(why), "{why}: {how:?}: {said}");
+        }
+        assert_eq!(untouched(&case), *seen, "{why}");
+    };
+    let limits: [(&str, Limit); 4] = [
+        (
+            "the database user may not insert, createCollection",
+            &Proxy::become_reader,
+        ),
+        ("the second copy needs about", &Proxy::fill_disk),
+        ("is older than the one that was dumped", &|proxy| {
+            proxy.become_version("3.6.23");
+        }),
+        ("is sharded", &|proxy| proxy.become_router_of(collection)),
+    ];
+    for (why, limit) in limits {
+        limit(&case.proxy);
+        refused(why, &before);
+        case.proxy.mend();
+    }
+    let live = Live::connect(&Secret::new(&case.env.uri), DATABASE).unwrap();
+    live.database().create_collection("c".repeat(220)).run().unwrap();
+    refused(
+        "has a name too long to be kept beside the live one",
+        &untouched(&case),
+    );
 }
 
 #[test]
