@@ -136,6 +136,12 @@ mod tests {
             r#"{"status":"pass","checks":{}}"#,
             r#"{"message":"pong"}"#,
             r#"{"ok":1,"db":"connected"}"#,
+            // Terminus of NestJS, AdonisJS, LoopBack, Keystone, lightship.
+            r#"{"status":"ok","info":{"mongodb":{"status":"up"}},"error":{},"details":{"mongodb":{"status":"up"}}}"#,
+            r#"{"isHealthy":true,"status":"ok","finishedAt":"2026-01-31T12:00:00.000Z","checks":[]}"#,
+            r#"{"status":"UP","checks":[]}"#,
+            r#"{"status":"pass","timestamp":1769860800000}"#,
+            "SERVER_IS_READY",
         ] {
             assert_eq!(is_well(well), Ok(()), "{well}");
         }
@@ -157,6 +163,10 @@ mod tests {
             r#"{"status":503}"#,
             r#"{"status":"starting"}"#,
             r#"{"uptime":12}"#,
+            r#"{"status":"error","info":{},"error":{"mongodb":{"status":"down"}}}"#,
+            r#"{"isHealthy":false,"status":"error","checks":[]}"#,
+            "SERVER_IS_NOT_READY",
+            "Degraded",
         ] {
             assert!(is_well(bad).is_err(), "{bad}");
         }
