@@ -1,7 +1,7 @@
 //! A holder is stopped (SIGSTOP, a suspended laptop) for longer than its lease, and somebody else undoes its operation. When it
 //! wakes, it changes nothing: not the data, not a platform, not the ledger. It ends with its own message and offers no resume.
 //!
-//! A sample of the lines of the journal; `XTASK_LINES=all` stops at each of them.
+//! Where a change of a platform begins, and a sample of the other lines of the journal; `XTASK_LINES=all` stops at each of them.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::disturbed::{Disturbed, Kind};
 
 /// One of so many lines is in the sample; the two kinds take turns.
-const ONE_OF: usize = 20;
+const ONE_OF: usize = 30;
 /// The line of a rollback's journal after which its shadow is compared.
 const SHADOW_FILLED: usize = 7;
 /// Longer than the lease and what two clocks may be apart.
@@ -126,6 +126,13 @@ fn platforms_of(disturbed: &Disturbed) -> Value {
     serde_json::json!([report["railway"]["deployments"], report["vercel"]["deployments"]])
 }
 
+/// The line after which the platform is asked to change something.
+fn line_where_begins(journal: &[Value], step: &str) -> usize {
+    let mut lines = journal.iter();
+    let begins = lines.position(|line| line["entry"] == "begun" && line["step"] == step);
+    begins.expect("the step is in the journal") + 1
+}
+
 #[test]
 fn a_holder_that_wakes_after_its_operation_was_undone_changes_nothing() {
     let disturbed = Disturbed::new();
@@ -139,12 +146,15 @@ fn a_holder_that_wakes_after_its_operation_was_undone_changes_nothing() {
             &elsewhere
         }
     };
-    for line in sampled(1..=disturbed.deploy.len(), ONE_OF, 6) {
+    let deploy = sampled(1..=disturbed.deploy.len(), ONE_OF, 6);
+    let uploads = line_where_begins(&disturbed.deploy, "upload backend");
+    for line in deploy.into_iter().chain([uploads]) {
         stopped_and_undone(&disturbed, clone(line), Kind::Deploy, line);
     }
     // Where it is stopped beside a filled shadow, it wakes without one.
     let rollback = sampled(1..=disturbed.rollback.len(), ONE_OF, 14);
-    for line in rollback.into_iter().chain([SHADOW_FILLED]) {
+    let back = line_where_begins(&disturbed.rollback, "backend back");
+    for line in rollback.into_iter().chain([SHADOW_FILLED, back]) {
         stopped_and_undone(&disturbed, clone(line), Kind::Rollback, line);
     }
 }
