@@ -206,10 +206,14 @@ impl Restore<'_> {
         }
     }
 
-    /// What an undo gives back of the collections that were put back in place, as the changes and the facts of the backup show it.
+    /// What an undo gives back of the collections that were changed in place, as the changes and the facts of the backup show it. Of
+    /// one without a change there is nothing to revert, whatever became of it since.
     pub(super) fn before_delta(&self, plan: &DeltaPlan) -> Result<BTreeMap<String, CollectionFacts>> {
+        let batches = self.kept_batches()?.into_iter();
+        let changes: Vec<DocumentChange> = batches.flat_map(|batch| batch.changes).collect();
         let mut facts = plan.restored.clone();
-        for change in self.kept_batches()?.into_iter().flat_map(|batch| batch.changes) {
+        facts.retain(|name, _| changes.iter().any(|change| change.collection == *name));
+        for change in changes {
             let own = facts.get_mut(&change.collection);
             let own = own.with_context(|| format!("`{}` is not put back in place", change.collection))?;
             let digest = own.content_digest.get_or_insert_default();

@@ -396,3 +396,21 @@ fn an_undo_gives_back_what_was_live_and_what_was_written_since_is_in_a_file() {
         "{listed}"
     );
 }
+
+/// Nothing was put back in it: an undo has nothing to revert there.
+#[test]
+fn an_undo_leaves_alone_what_was_not_changed_in_place_and_was_dropped_since() {
+    let env = RestoreEnv::start();
+    let insert = |name: &str, id: i32| env.collection(name).insert_one(doc! { "_id": id }).run().unwrap();
+    insert("users", 1);
+    insert("orders", 1);
+    let backup = env.backup();
+    insert("users", 2);
+    let restored = env.ok(&["restore", backup.to_str().unwrap(), "--method", "delta"]);
+    env.command(doc! { "drop": "orders" });
+    env.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
+    let users = env.collection("users").count_documents(doc! {}).run();
+    assert_eq!(users.unwrap(), 2);
+    let names = env.database().list_collection_names().run().unwrap();
+    assert!(!names.contains(&"orders".to_owned()), "{names:?}");
+}
