@@ -59,6 +59,7 @@ impl Restore<'_> {
         };
         if phase < RestorePhase::Undoing {
             self.refuse_timeseries(&plan)?;
+            self.refuse_gone(&plan)?;
         }
         let (collections, written_since) = self
             .claim()
@@ -117,6 +118,23 @@ impl Restore<'_> {
             blocking.is_empty(),
             errors::timeseries_blocks(blocking.join("`, `"))
         );
+        Ok(())
+    }
+
+    /// The rest of a collection that was changed in place is nowhere but in it.
+    fn refuse_gone(&self, plan: &SwapPlan) -> Result<()> {
+        let changed = self.before_delta(&plan.delta)?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let listed = self.live.listed()?;
+        let is_there = |name: &str| {
+            listed
+                .get(name)
+                .is_some_and(|one| one.kind == NamespaceKind::Collection)
+        };
+        let gone: Vec<String> = changed.into_keys().filter(|name| !is_there(name)).collect();
+        ensure!(gone.is_empty(), errors::put_back_gone(gone.join("`, `")));
         Ok(())
     }
 

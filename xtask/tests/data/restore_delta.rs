@@ -408,9 +408,37 @@ fn an_undo_leaves_alone_what_was_not_changed_in_place_and_was_dropped_since() {
     insert("users", 2);
     let restored = env.ok(&["restore", backup.to_str().unwrap(), "--method", "delta"]);
     env.command(doc! { "drop": "orders" });
-    env.ok(&["restore", "--undo", restored["operation"].as_str().unwrap()]);
+    let operation = restored["operation"].as_str().unwrap();
+    env.ok(&["restore", "--undo", operation]);
     let users = env.collection("users").count_documents(doc! {}).run();
     assert_eq!(users.unwrap(), 2);
     let names = env.database().list_collection_names().run().unwrap();
     assert!(!names.contains(&"orders".to_owned()), "{names:?}");
+}
+
+/// All but the documents that were put back is gone with it.
+#[test]
+fn an_undo_is_refused_where_what_was_changed_in_place_was_dropped_since() {
+    let env = RestoreEnv::start();
+    let insert = |id: i32| {
+        env.collection("users")
+            .insert_one(doc! { "_id": id })
+            .run()
+            .unwrap()
+    };
+    insert(1);
+    let backup = env.backup();
+    insert(2);
+    let restored = env.ok(&["restore", backup.to_str().unwrap(), "--method", "delta"]);
+    env.command(doc! { "drop": "users" });
+    let operation = restored["operation"].as_str().unwrap();
+    let refused = env.run(&["restore", "--undo", operation]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert!(
+        told(&refused).contains("`users` is no collection any more"),
+        "{refused:?}"
+    );
+    let names = env.database().list_collection_names().run().unwrap();
+    assert!(!names.contains(&"users".to_owned()), "{names:?}");
+    env.ok(&["restore", "--forget", operation]);
 }

@@ -47,6 +47,12 @@ catalogue! {
         live "nothing live was changed",
         next "export it with mongodump and drop it, then run the command again: see \"Time-series collections\" in docs/RESTORE.md";
 
+    /// Documents of a collection were put back in place, and it was dropped or replaced by something else since.
+    put_back_gone(names) Refused
+        "`{names}` is no collection any more: an undo has only the documents that were put back in it",
+        live "nothing live was changed",
+        next "restore the safety backup that was taken before it: `cargo xtask backup list`";
+
     /// The backup file is not what its metadata say.
     backup_damaged(file, problems) Failed
         "{file} is damaged or is not the file that was stored: {problems}",
