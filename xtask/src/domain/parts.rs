@@ -9,6 +9,10 @@ pub const BACKEND: &str = "backend";
 /// The name of the frontend there.
 pub const FRONTEND: &str = "frontend";
 
+/// By which an application reports what it is. The platform sets `RAILWAY_GIT_COMMIT_SHA` for deployments of a connected repository
+/// only, not for an upload (docs.railway.com, "Variables"). These belong to the deployment: a rollback brings those of its image back.
+pub const RELEASE_VARIABLES: [&str; 2] = ["RELEASE_ID", "RELEASE_COMMIT"];
+
 /// In the place of the commit of a deployment that no release recorded.
 pub const UNKNOWN_COMMIT: &str = "unknown";
 

@@ -43,6 +43,8 @@ pub(super) struct Compiler<'a> {
     captured_by: BTreeMap<String, String>,
     /// Where each check uses captured variables.
     uses: Vec<(String, String, usize)>,
+    /// Whether a check asks the applications which release they are.
+    asks_applications: bool,
     timeout: Duration,
     pub(super) body_limit_bytes: u64,
 }
@@ -55,6 +57,7 @@ impl<'a> Compiler<'a> {
             secrets: BTreeSet::new(),
             captured_by: BTreeMap::new(),
             uses: Vec::new(),
+            asks_applications: false,
             timeout: Duration::from_millis(*run.timeout_ms.get_ref()),
             body_limit_bytes: *run.body_limit_bytes.get_ref(),
         };
@@ -99,6 +102,7 @@ impl<'a> Compiler<'a> {
             }
         }
         let depends_on = order::resolve(&entries, &mut self.mistakes);
+        self.asks_applications = entries.iter().any(|(_, entry)| entry.release.is_some());
         let mut checks: Vec<HealthCheck> = Vec::new();
         for ((name, entry), depends_on) in entries.iter().zip(depends_on) {
             if let Some(check) = self.check(name, entry, depends_on) {
@@ -170,6 +174,7 @@ impl<'a> Compiler<'a> {
         if let Some(serving) = &entry.serving {
             probes.push(Probe::Serving(ServingProbe {
                 timeout: self.timeout(serving.get_ref().timeout_ms.as_ref()),
+                is_alone: !self.asks_applications,
             }));
         }
         let given = [

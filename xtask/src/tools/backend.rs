@@ -110,7 +110,9 @@ impl BackendService {
             return Ok(earlier);
         }
         let started = match &self.platform {
-            Platform::Railway(railway) => railway.upload(folder, &message),
+            Platform::Railway(railway) => railway
+                .set_release(release, commit)
+                .and_then(|()| railway.upload(folder, &message)),
             Platform::Command(adapter) => adapter.deploy(folder, release, commit),
         };
         match started {

@@ -111,6 +111,9 @@ impl Vercel {
         let build = self
             .without_token(cmd!(sh, "vercel build --prod --yes"))
             .foreign()
+            // The folder has no `.git` to ask, and a prebuilt frontend gets no `VERCEL_GIT_COMMIT_SHA`.
+            .env("RELEASE_ID", release)
+            .env("RELEASE_COMMIT", commit)
             .deadline(left());
         self.of_build
             .iter()

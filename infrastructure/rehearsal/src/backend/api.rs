@@ -59,11 +59,6 @@ impl Api {
         let started = Instant::now();
         let reached = self.database.run_command(doc! {"ping": 1}).run();
         let latency_ms = started.elapsed().as_secs_f64() * 1000.0;
-        let release = self
-            .settings
-            .message
-            .split(' ')
-            .find_map(|word| word.strip_prefix("release="));
         let (status, code, state) = if reached.is_ok() {
             ("ok", 200, "connected")
         } else {
@@ -74,7 +69,7 @@ impl Api {
             "name": self.manifest.name,
             "version": self.manifest.version,
             "commit": self.settings.commit,
-            "release": release.unwrap_or_default(),
+            "release": self.settings.release,
             "deployment": self.settings.deployment,
             "database": {"state": state, "latency_ms": latency_ms},
         });

@@ -27,7 +27,7 @@ struct Settings {
     database: String,
     jwt_secret: String,
     commit: String,
-    message: String,
+    release: String,
     deployment: String,
 }
 
@@ -40,8 +40,8 @@ impl Settings {
             uri: required("MONGODB_URI")?,
             database: required("MONGODB_DATABASE")?,
             jwt_secret: required("JWT_SECRET")?,
-            commit: optional("RAILWAY_GIT_COMMIT_SHA"),
-            message: optional("RAILWAY_GIT_COMMIT_MESSAGE"),
+            commit: optional("RELEASE_COMMIT"),
+            release: optional("RELEASE_ID"),
             deployment: optional("RAILWAY_DEPLOYMENT_ID"),
         })
     }

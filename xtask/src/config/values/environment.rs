@@ -10,6 +10,7 @@ use crate::config::environment::{
     KEYS_OF_PARTS, MongodbConfig, PartPlace, PartPlatform, RailwayConfig, VercelConfig,
 };
 use crate::domain::database_name::database_name_problems;
+use crate::domain::parts::RELEASE_VARIABLES;
 
 /// Where the keys of a part stand in the file.
 #[derive(Debug, Clone, Copy)]
@@ -427,6 +428,8 @@ impl Rules<'_> {
                 let Some(name) = name else { continue };
                 let is_name = is_word(name) && !name.starts_with(|c: char| c.is_ascii_digit());
                 self.require(is_name, keys, "has a name that no platform takes");
+                let is_ours = RELEASE_VARIABLES.contains(&name.as_str());
+                self.require(!is_ours, keys, "has a name that `deploy` sets itself");
                 self.require(
                     !parts.is_empty(),
                     keys,

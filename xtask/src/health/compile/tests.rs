@@ -142,3 +142,18 @@ fn one_group_brings_what_it_depends_on() {
     );
     assert!(plan.checks[1..].iter().all(|check| check.depends_on == [0]));
 }
+
+#[test]
+fn a_release_that_no_application_reports_is_proved_by_the_platforms_alone() {
+    let serving = "schema = \"health/1\"\n[check.serving]\ngroup = \"release\"\n[check.serving.serving]\n";
+    let release = "[check.release]\ngroup = \"release\"\n[check.release.release]\nbackend = \"${backend}/\"\ncommit = \"$.commit\"\n\
+                   frontend = \"${frontend}/\"\nmarker = \"release\"\nmarker_is = \"commit\"\n";
+    for (text, expected) in [(serving.to_owned(), true), (format!("{serving}{release}"), false)] {
+        let plan = parse(Path::new("health.toml"), &text).unwrap();
+        let is_alone = plan.checks.iter().find_map(|check| match &check.probe {
+            Probe::Serving(serving) => Some(serving.is_alone),
+            _ => None,
+        });
+        assert_eq!(is_alone, Some(expected), "{text}");
+    }
+}

@@ -21,6 +21,8 @@ use crate::tools::frontend::FrontendService;
 #[derive(Debug)]
 pub(in crate::health) struct ServingProbe {
     pub timeout: Duration,
+    /// Whether no check asks the applications which release they are: a weaker proof, which the report shows.
+    pub is_alone: bool,
 }
 
 impl ServingProbe {
@@ -49,6 +51,11 @@ impl ServingProbe {
             "both domains serve the release's deployments"
         } else {
             "every part serves the release's deployment"
+        };
+        let message = if self.is_alone {
+            format!("{message}, as the platforms report it alone: no check `release` asks the applications")
+        } else {
+            message.to_owned()
         };
         let mut result = ProbeResult::new(CheckResult::Passed, message);
         let mut faults = Vec::new();

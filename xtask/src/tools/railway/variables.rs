@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use xshell::cmd;
 
 use super::{Railway, answer_of, is_transient};
+use crate::domain::parts::RELEASE_VARIABLES;
 use crate::exec::shell_in;
 use crate::secret::Secret;
 use crate::wait;
@@ -43,13 +44,24 @@ impl Railway {
         if values.is_empty() {
             return Ok(());
         }
-        let exposed: BTreeMap<&str, &str> = values
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.expose()))
-            .collect();
+        let exposed = values.iter();
+        self.upsert(
+            &exposed
+                .map(|(name, value)| (name.as_str(), value.expose()))
+                .collect(),
+        )
+    }
+
+    /// Sets what the next deployment reports itself by.
+    pub fn set_release(&self, release: &str, commit: &str) -> Result<()> {
+        let [id, of_commit] = RELEASE_VARIABLES;
+        self.upsert(&BTreeMap::from([(id, release), (of_commit, commit)]))
+    }
+
+    fn upsert(&self, values: &BTreeMap<&str, &str>) -> Result<()> {
         let input = json!({"input": {
             "projectId": self.place.project, "environmentId": self.place.environment, "serviceId": self.place.service,
-            "variables": exposed,
+            "variables": values,
             // Without it, every change starts a deployment.
             "skipDeploys": true,
         }});
@@ -59,7 +71,7 @@ impl Railway {
             let request = self.prepared(cmd!(sh, "railway api {UPSERT} --variables @- --compact"));
             answer_of(request.stdin(input.as_str()))
         };
-        let names = || values.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let names = || values.keys().copied().collect::<Vec<_>>().join(", ");
         let answer = wait::retry(is_transient, set)
             .with_context(|| format!("cannot set the variables {} on Railway", names()))?;
         if answer["variableCollectionUpsert"] != true {

@@ -114,11 +114,6 @@ impl Deployment {
         was_live && kept && self.image.exists()
     }
 
-    /// The release's commit, as the one who deployed named it.
-    pub(super) fn commit(&self) -> Option<&str> {
-        self.message.split(' ').find_map(|word| word.strip_prefix("sha="))
-    }
-
     pub(super) fn meta(&self) -> Value {
         let mut meta = json!({"reason": self.reason, "cliMessage": self.message, "cliCaller": "cli"});
         if let Some(digest) = &self.image_digest {
@@ -158,7 +153,6 @@ mod tests {
             is_completed: false,
             history: Vec::new(),
         };
-        assert_eq!(deployment.commit(), Some("abc"));
         assert!(!deployment.can_roll_back(0, 100), "it was never live");
         deployment.enter(Status::Success, 10);
         assert!(deployment.can_roll_back(1000, 100), "what is live does not age");

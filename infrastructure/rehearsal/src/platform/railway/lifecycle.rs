@@ -192,7 +192,8 @@ impl Railway {
         Ok(())
     }
 
-    /// Starts the application with its variables as its only environment; where it listens.
+    /// Starts the application with its variables as its only environment; where it listens. `RAILWAY_GIT_COMMIT_SHA` is not among
+    /// them: the platform sets it for deployments of a connected repository, not for an upload (docs.railway.com, "Variables").
     fn start_child(&self, deployment: &Deployment) -> Result<SocketAddr> {
         let log = File::create(self.log_path(&deployment.id)).context("cannot create the log")?;
         let (mut command, known) = self
@@ -202,8 +203,6 @@ impl Railway {
         command
             .env("RAILWAY_DEPLOYMENT_ID", &deployment.id)
             .env("RAILWAY_ENVIRONMENT_NAME", &self.config.environment_name)
-            .env("RAILWAY_GIT_COMMIT_MESSAGE", &deployment.message)
-            .env("RAILWAY_GIT_COMMIT_SHA", deployment.commit().unwrap_or_default())
             // The application ends when this pipe does: so it cannot outlive a simulator that was killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

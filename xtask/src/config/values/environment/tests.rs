@@ -545,3 +545,10 @@ fn a_cluster_of_atlas_has_one_pair_of_credentials_and_the_engine_is_for_environm
     }
     assert!(with_atlas("cloud", &[]).is_err());
 }
+
+#[test]
+fn a_variable_that_deploy_sets_itself_is_refused() {
+    let text = SET.replacen("railway = \"JWT_SECRET\"", "railway = \"RELEASE_COMMIT\"", 1);
+    let error = read(&text).unwrap_err();
+    assert!(error.contains("has a name that `deploy` sets itself"), "{error}");
+}
