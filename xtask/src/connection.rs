@@ -243,6 +243,10 @@ impl ConnectionString {
                 options.push((name, value));
             }
         };
+        // The driver takes `tlsInsecure` for `tls` too, and mongodump would connect in the clear (mongo-go-driver, `connstring`).
+        if self.srv || matches!(client.tls, Some(Tls::Enabled(_))) {
+            add("tls", "true");
+        }
         let mut hosts = self.hosts.clone();
         if self.srv {
             hosts = client
@@ -254,10 +258,6 @@ impl ConnectionString {
             if client.load_balanced == Some(true) {
                 add("loadBalanced", "true");
             }
-        }
-        // The driver takes `tlsInsecure` for `tls` too, and mongodump would connect in the clear (mongo-go-driver, `connstring`).
-        if self.srv || matches!(client.tls, Some(Tls::Enabled(_))) {
-            add("tls", "true");
         }
         let source = client
             .credential
