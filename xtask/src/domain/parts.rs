@@ -13,6 +13,12 @@ pub const FRONTEND: &str = "frontend";
 /// only, not for an upload (docs.railway.com, "Variables"). These belong to the deployment: a rollback brings those of its image back.
 pub const RELEASE_VARIABLES: [&str; 2] = ["RELEASE_ID", "RELEASE_COMMIT"];
 
+/// These variables, with their values for a release of this commit.
+pub fn release_variables<'a>(release: &'a str, commit: &'a str) -> [(&'static str, &'a str); 2] {
+    let [id, of_commit] = RELEASE_VARIABLES;
+    [(id, release), (of_commit, commit)]
+}
+
 /// In the place of the commit of a deployment that no release recorded.
 pub const UNKNOWN_COMMIT: &str = "unknown";
 

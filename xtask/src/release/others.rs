@@ -6,7 +6,7 @@ use std::thread::scope;
 use anyhow::Result;
 
 use super::checkout::Checkout;
-use super::platforms::{Platforms, join};
+use super::platforms::{Platforms, each_answer, join};
 use crate::config::{BackendConfig, FrontendConfig};
 use crate::context::Context;
 use crate::domain::parts::about;
@@ -33,24 +33,13 @@ pub struct AskedSettings<'a> {
 impl<'a> AskedSettings<'a> {
     /// Asks all of them at once: one that does not answer costs its deadline once.
     pub fn ask(platforms: &'a Platforms) -> Self {
+        let services: Vec<&BackendService> = platforms.backends.iter().collect();
+        let projects: Vec<&FrontendService> = platforms.frontends.iter().collect();
         scope(|scope| {
-            let services = platforms.backends.iter();
-            let services: Vec<_> = services
-                .map(|railway| (railway, scope.spawn(|| railway.service())))
-                .collect();
-            let projects = platforms.frontends.iter();
-            let projects: Vec<_> = projects
-                .map(|frontend| (frontend, scope.spawn(|| frontend.project())))
-                .collect();
+            let projects = scope.spawn(move || each_answer(&projects, |one| (one, one.project())));
             Self {
-                services: services
-                    .into_iter()
-                    .map(|(one, asked)| (one, join(asked)))
-                    .collect(),
-                projects: projects
-                    .into_iter()
-                    .map(|(one, asked)| (one, join(asked)))
-                    .collect(),
+                services: each_answer(&services, |one| (one, one.service())),
+                projects: join(projects),
             }
         })
     }

@@ -263,13 +263,17 @@ pub fn each_at_once<I: Copy + Send + Sync, T: Send>(
     items: &[I],
     act: impl Fn(I) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
+    each_answer(items, act).into_iter().collect()
+}
+
+/// The same, with each one's error beside it.
+pub fn each_answer<I: Copy + Send + Sync, T: Send>(items: &[I], act: impl Fn(I) -> T + Sync) -> Vec<T> {
     if let [one] = items {
-        return Ok(vec![act(*one)?]);
+        return vec![act(*one)];
     }
     std::thread::scope(|scope| {
         let act = &act;
         let running: Vec<_> = items.iter().map(|item| scope.spawn(move || act(*item))).collect();
-        let ended: Vec<Result<T>> = running.into_iter().map(join).collect();
-        ended.into_iter().collect()
+        running.into_iter().map(join).collect()
     })
 }

@@ -1,7 +1,7 @@
 //! Puts documents back in place, batch by batch, and takes them out again. A document that was changed since the changes were
 //! planned is never overwritten without a copy in a rescue file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -212,7 +212,8 @@ impl Restore<'_> {
         let batches = self.kept_batches()?.into_iter();
         let changes: Vec<DocumentChange> = batches.flat_map(|batch| batch.changes).collect();
         let mut facts = plan.restored.clone();
-        facts.retain(|name, _| changes.iter().any(|change| change.collection == *name));
+        let names: BTreeSet<&str> = changes.iter().map(|change| change.collection.as_str()).collect();
+        facts.retain(|name, _| names.contains(name.as_str()));
         for change in changes {
             let own = facts.get_mut(&change.collection);
             let own = own.with_context(|| format!("`{}` is not put back in place", change.collection))?;
@@ -244,7 +245,7 @@ fn settle(
         ConflictOutcome::Kept
     };
     let mut conflicts = Vec::new();
-    let mut kept = std::collections::BTreeSet::new();
+    let mut kept = BTreeSet::new();
     for (number, now) in found {
         let change = &mut changes[number];
         let is_listed = conflicts.len() < MAX_LISTED;

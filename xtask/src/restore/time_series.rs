@@ -36,8 +36,10 @@ pub(super) fn stay(
     })?;
     let mut lines = Vec::new();
     for name in names {
-        lines.push(text(name, &expected, &found));
-        if expected.collections.get(name).is_some_and(is_one) && !is_as_in_backup(name, &expected, &found) {
+        let state = text(name, &expected, &found);
+        let is_behind = expected.collections.get(name).is_some_and(is_one) && !state.ends_with(AS_IN_BACKUP);
+        lines.push(state);
+        if is_behind {
             lines.extend(commands(backup, live.name(), name));
         }
     }
@@ -72,10 +74,6 @@ fn commands(backup: &BackupFile, database: &str, name: &str) -> [String; 2] {
         ),
         format!("then, after a backup and with the writers stopped, in its place: {restore} --drop"),
     ]
-}
-
-fn is_as_in_backup(name: &str, expected: &Inventory, found: &Inventory) -> bool {
-    text(name, expected, found).ends_with(AS_IN_BACKUP)
 }
 
 fn is_one(facts: &CollectionFacts) -> bool {

@@ -121,19 +121,22 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// The rest of a collection that was changed in place is nowhere but in it.
+    /// The rest of a collection that was changed in place is nowhere but in it. The changes themselves are read only where one of these
+    /// collections is gone: all of its changes may have been left out as conflicts.
     fn refuse_gone(&self, plan: &SwapPlan) -> Result<()> {
-        let changed = self.before_delta(&plan.delta)?;
-        if changed.is_empty() {
+        if plan.delta.is_none() {
             return Ok(());
         }
         let listed = self.live.listed()?;
-        let is_there = |name: &str| {
-            listed
-                .get(name)
-                .is_some_and(|one| one.kind == NamespaceKind::Collection)
+        let is_gone = |name: &String| {
+            let one = listed.get(name);
+            one.is_none_or(|one| one.kind != NamespaceKind::Collection)
         };
-        let gone: Vec<String> = changed.into_keys().filter(|name| !is_there(name)).collect();
+        if !plan.delta.collections.keys().any(is_gone) {
+            return Ok(());
+        }
+        let changed = self.before_delta(&plan.delta)?;
+        let gone: Vec<String> = changed.into_keys().filter(is_gone).collect();
         ensure!(gone.is_empty(), errors::put_back_gone(gone.join("`, `")));
         Ok(())
     }

@@ -19,6 +19,7 @@ use xshell::cmd;
 
 use crate::config;
 use crate::context::Context;
+use crate::domain::parts::release_variables;
 use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, OF_NODE, shell_in};
 use crate::report;
@@ -111,10 +112,11 @@ impl Vercel {
         let build = self
             .without_token(cmd!(sh, "vercel build --prod --yes"))
             .foreign()
-            // The folder has no `.git` to ask, and a prebuilt frontend gets no `VERCEL_GIT_COMMIT_SHA`.
-            .env("RELEASE_ID", release)
-            .env("RELEASE_COMMIT", commit)
             .deadline(left());
+        // The folder has no `.git` to ask, and a prebuilt frontend gets no `VERCEL_GIT_COMMIT_SHA`.
+        let build = release_variables(release, commit)
+            .into_iter()
+            .fold(build, |build, (name, value)| build.env(name, value));
         self.of_build
             .iter()
             .fold(build, |build, (name, value)| build.secret_env(name, value))

@@ -397,19 +397,25 @@ fn an_undo_gives_back_what_was_live_and_what_was_written_since_is_in_a_file() {
     );
 }
 
-/// Nothing was put back in it: an undo has nothing to revert there.
-#[test]
-fn an_undo_leaves_alone_what_was_not_changed_in_place_and_was_dropped_since() {
-    let env = RestoreEnv::start();
+/// A restore in place that takes a document out of `users` and leaves `orders` as it is; then one of the two is dropped. Gives the
+/// operation.
+fn dropped_after_restore_in_place(env: &RestoreEnv, dropped: &str) -> String {
     let insert = |name: &str, id: i32| env.collection(name).insert_one(doc! { "_id": id }).run().unwrap();
     insert("users", 1);
     insert("orders", 1);
     let backup = env.backup();
     insert("users", 2);
     let restored = env.ok(&["restore", backup.to_str().unwrap(), "--method", "delta"]);
-    env.command(doc! { "drop": "orders" });
-    let operation = restored["operation"].as_str().unwrap();
-    env.ok(&["restore", "--undo", operation]);
+    env.command(doc! { "drop": dropped });
+    restored["operation"].as_str().unwrap().to_owned()
+}
+
+/// Nothing was put back in it: an undo has nothing to revert there.
+#[test]
+fn an_undo_leaves_alone_what_was_not_changed_in_place_and_was_dropped_since() {
+    let env = RestoreEnv::start();
+    let operation = dropped_after_restore_in_place(&env, "orders");
+    env.ok(&["restore", "--undo", &operation]);
     let users = env.collection("users").count_documents(doc! {}).run();
     assert_eq!(users.unwrap(), 2);
     let names = env.database().list_collection_names().run().unwrap();
@@ -420,19 +426,8 @@ fn an_undo_leaves_alone_what_was_not_changed_in_place_and_was_dropped_since() {
 #[test]
 fn an_undo_is_refused_where_what_was_changed_in_place_was_dropped_since() {
     let env = RestoreEnv::start();
-    let insert = |id: i32| {
-        env.collection("users")
-            .insert_one(doc! { "_id": id })
-            .run()
-            .unwrap()
-    };
-    insert(1);
-    let backup = env.backup();
-    insert(2);
-    let restored = env.ok(&["restore", backup.to_str().unwrap(), "--method", "delta"]);
-    env.command(doc! { "drop": "users" });
-    let operation = restored["operation"].as_str().unwrap();
-    let refused = env.run(&["restore", "--undo", operation]);
+    let operation = dropped_after_restore_in_place(&env, "users");
+    let refused = env.run(&["restore", "--undo", &operation]);
     assert_eq!(refused.status.code(), Some(3), "{refused:?}");
     assert!(
         told(&refused).contains("`users` is no collection any more"),
@@ -440,5 +435,5 @@ fn an_undo_is_refused_where_what_was_changed_in_place_was_dropped_since() {
     );
     let names = env.database().list_collection_names().run().unwrap();
     assert!(!names.contains(&"users".to_owned()), "{names:?}");
-    env.ok(&["restore", "--forget", operation]);
+    env.ok(&["restore", "--forget", &operation]);
 }

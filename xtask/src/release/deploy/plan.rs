@@ -23,12 +23,13 @@ use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
 use crate::release::migrations;
 use crate::release::others::{AskedSettings, Settings, absent, accepted_in_words};
-use crate::release::platforms::{Platforms, Serving, join};
+use crate::release::platforms::{Platforms, Serving, each_answer, join};
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
 use crate::restore;
 use crate::setup::protection;
+use crate::tools::backend::BackendService;
 use crate::tools::git::Git;
 
 /// The plan; its SHA-256 is what approvals are bound to, so it holds no times and no random names.
@@ -185,12 +186,9 @@ impl<'a> Asked<'a> {
             let serving = scope.spawn(|| platforms.serving());
             let settings = scope.spawn(|| AskedSettings::ask(platforms));
             let variables = scope.spawn(|| Variables::read(ctx)?.to_set(platforms));
-            let tokens = platforms.backends.iter();
-            let tokens: Vec<_> = tokens
-                .map(|railway| scope.spawn(|| railway.check_token()))
-                .collect();
+            let backends: Vec<_> = platforms.backends.iter().collect();
             Self {
-                tokens: tokens.into_iter().map(join).collect(),
+                tokens: each_answer(&backends, BackendService::check_token),
                 settings: join(settings),
                 serving: join(serving),
                 variables: join(variables),

@@ -272,7 +272,6 @@ fn settings_of_the_user_change_no_answer() {
     assert_eq!(tags, "prod-1", "only what was named is pushed");
 }
 
-/// Whoever may push can make such references, and rules of the remote may forbid to delete them.
 #[test]
 fn what_this_clone_replaces_or_grafts_is_released_as_it_was_committed() {
     let world = World::new();
@@ -292,6 +291,7 @@ fn what_this_clone_replaces_or_grafts_is_released_as_it_was_committed() {
     assert!(git.is_ancestor(&first, &second).unwrap());
 }
 
+/// Whoever may push can make such references, and rules of the remote may forbid to delete them.
 #[test]
 fn a_reference_that_is_no_release_costs_only_itself() {
     let world = World::new();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use xshell::cmd;
 
 use super::{Railway, answer_of, is_transient};
-use crate::domain::parts::RELEASE_VARIABLES;
+use crate::domain::parts::release_variables;
 use crate::exec::shell_in;
 use crate::secret::Secret;
 use crate::wait;
@@ -44,18 +44,13 @@ impl Railway {
         if values.is_empty() {
             return Ok(());
         }
-        let exposed = values.iter();
-        self.upsert(
-            &exposed
-                .map(|(name, value)| (name.as_str(), value.expose()))
-                .collect(),
-        )
+        let exposed = values.iter().map(|(name, value)| (name.as_str(), value.expose()));
+        self.upsert(&exposed.collect())
     }
 
     /// Sets what the next deployment reports itself by.
     pub fn set_release(&self, release: &str, commit: &str) -> Result<()> {
-        let [id, of_commit] = RELEASE_VARIABLES;
-        self.upsert(&BTreeMap::from([(id, release), (of_commit, commit)]))
+        self.upsert(&BTreeMap::from(release_variables(release, commit)))
     }
 
     fn upsert(&self, values: &BTreeMap<&str, &str>) -> Result<()> {
