@@ -8,6 +8,7 @@ fn a_release_goes_out_and_back() {
     let env = SimulatorEnv::start();
     env.seed(400);
 
+    env.name_release("one", "aaa111");
     let v1 = env.up("v1", "release=one sha=aaa111");
     assert_eq!(env.settled(&v1), "SUCCESS");
     let (status, health) = env.backend("/api/health");
@@ -28,6 +29,7 @@ fn a_release_goes_out_and_back() {
         "{listing}"
     );
 
+    env.name_release("two", "bbb222");
     let v2 = env.up("v2", "release=two sha=bbb222");
     assert_eq!(
         env.settled(&v2),
@@ -78,7 +80,11 @@ fn a_release_goes_out_and_back() {
         env.deployment(&v1)["meta"]["imageDigest"]
     );
     let (_, health) = env.backend("/api/health");
-    assert_eq!(health["version"], "1.0.0");
+    assert_eq!(
+        (&health["version"], &health["commit"], &health["release"]),
+        (&json!("1.0.0"), &json!("aaa111"), &json!("one")),
+        "the variables go back with the image"
+    );
     let (_, listing) = env.backend("/api/properties?limit=5");
     let old_items_without_price = listing["items"]
         .as_array()

@@ -6,7 +6,17 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{SimulatorEnv, TIMEOUT};
+use super::{SimulatorEnv, TIMEOUT, text};
+
+/// The service that the environment has, as the CLI names it.
+const PLACE: [&str; 6] = [
+    "--project",
+    "prj",
+    "--environment",
+    "production",
+    "--service",
+    "backend",
+];
 
 impl SimulatorEnv {
     /// A release's tree: `v1`, or an overlay on it.
@@ -20,18 +30,23 @@ impl SimulatorEnv {
         target
     }
 
+    /// Sets what the application reports its release by, as `deploy` does before an upload.
+    pub fn name_release(&self, id: &str, commit: &str) {
+        for (name, value) in [("RELEASE_ID", id), ("RELEASE_COMMIT", commit)] {
+            let arguments = [
+                &["variable", "set", name, "--stdin", "--skip-deploys", "--json"],
+                &PLACE[..],
+            ]
+            .concat();
+            let output = self.run_with_input("railway", &arguments, value.as_bytes());
+            assert!(output.status.success(), "{}", text(&output));
+        }
+    }
+
     /// Uploads a release's backend; the deployment's id.
     pub fn up(&self, release: &str, message: &str) -> String {
         let folder = self.tree(release).join("backend");
         let folder = folder.to_str().unwrap();
-        let place = [
-            "--project",
-            "prj",
-            "--environment",
-            "production",
-            "--service",
-            "backend",
-        ];
         let mut arguments = vec![
             "up",
             folder,
@@ -41,7 +56,7 @@ impl SimulatorEnv {
             "--message",
             message,
         ];
-        arguments.extend(place);
+        arguments.extend(PLACE);
         self.json("railway", &arguments)["deploymentId"]
             .as_str()
             .unwrap()
