@@ -18,8 +18,8 @@ const STEPS: [(Kind, &str); 8] = [
     (Kind::Rollback, "frontend back"),
     (Kind::Rollback, "record release"),
 ];
-/// What is always run.
-const SAMPLE: [(usize, Then); 2] = [(0, Then::Undo), (4, Then::Resume)];
+/// What is always run. Nothing but the database has the plan of the swap that the last one undoes.
+const SAMPLE: [(usize, Then); 3] = [(0, Then::Undo), (4, Then::Resume), (4, Then::Undo)];
 
 /// Backups are in the clone, and in drafts on GitHub.
 fn places(pipeline: &str) -> String {
