@@ -358,7 +358,7 @@ fn faults(sh: &Shell, root: &Path, all: bool) -> Result<()> {
     every_fault(
         cmd!(
             sh,
-            "cargo test --package xtask --locked --test data restore_crash -- --nocapture"
+            "cargo test --package xtask --locked --test data -- restore_crash restore_delta --nocapture"
         ),
         root,
     )

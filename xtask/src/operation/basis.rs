@@ -1,7 +1,7 @@
 //! What a command stands on: a confirmation may wait for an hour, and others act in that time. Under the lock it is looked at
 //! again.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
@@ -63,11 +63,22 @@ impl DataBasis {
     /// Reads both again, under the lock that the operation `own` holds.
     ///
     /// # Errors
-    /// Refused (exit 3) where something has changed since; nothing was changed by us.
+    /// Refused (exit 3) where something has changed since, failed (exit 1) where it cannot be read; nothing was changed by us.
     pub fn require_unchanged(&self, ctx: &Context, own: &OperationId) -> Result<()> {
         let ledger = Ledger::open(ctx).state()?;
-        let now = Self::before(Some(&ledger), schema_fingerprint(ctx), Some(own));
+        let now = Self::before(Some(&ledger), self.schema_again(ctx)?, Some(own));
         require_none(&self.changes(&now))
+    }
+
+    /// Reads the schema again. A database that does not answer now has not changed.
+    ///
+    /// # Errors
+    /// It could be read before, and not now.
+    pub fn schema_again(&self, ctx: &Context) -> Result<Option<String>> {
+        match self.schema {
+            Some(_) => live_schema(ctx),
+            None => Ok(schema_fingerprint(ctx)),
+        }
     }
 
     /// What is another one now, in words.
@@ -80,9 +91,13 @@ impl DataBasis {
                 .map_or_else(|| "none".to_owned(), LastOperation::text);
             changes.push(format!("the last operation of the ledger is {last}"));
         }
-        if self.schema != now.schema {
-            changes
-                .push("the schema of the data (collections, options or indexes) is another one".to_owned());
+        match (&self.schema, &now.schema) {
+            (then, now) if then == now => {}
+            (None, Some(_)) => {
+                changes.push("the schema of the data could not be read when the plan was made".to_owned());
+            }
+            _ => changes
+                .push("the schema of the data (collections, options or indexes) is another one".to_owned()),
         }
         changes
     }
@@ -102,12 +117,21 @@ pub fn require_none(changes: &[String]) -> Result<()> {
 /// Fingerprint of the live schema, or `None` where the database could not be read: a rollback then restores. Also where there
 /// is no database.
 pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
-    let place = ctx.env().mongodb.as_ref()?;
-    let inventory = Live::connect(&database_uri(ctx).ok()?, &place.database)
-        .and_then(|live| live.inventory(Digests::Structure));
-    inventory
-        .ok()
-        .and_then(|inventory| inventory.schema_fingerprint().ok())
+    live_schema(ctx).ok().flatten()
+}
+
+/// Fingerprint of the live schema; `None` where there is no database.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn live_schema(ctx: &Context) -> Result<Option<String>> {
+    let Some(place) = &ctx.env().mongodb else {
+        return Ok(None);
+    };
+    Live::connect(&database_uri(ctx)?, &place.database)
+        .and_then(|live| live.inventory(Digests::Structure)?.schema_fingerprint())
+        .map(Some)
+        .context("cannot read the schema of the live data")
 }
 
 impl LastOperation {
@@ -145,11 +169,20 @@ mod tests {
         };
         let now = DataBasis {
             last: Some(last),
-            schema: None,
+            schema: Some("b".into()),
         };
         let error = require_none(&then.changes(&now)).unwrap_err().to_string();
         let last = "the last operation of the ledger is 20260102-030405-ab12 (done)";
         let schema = "the schema of the data (collections, options or indexes) is another one";
         assert!(error.contains(&format!("{last}; {schema}")), "{error}");
+        let unread = DataBasis {
+            schema: None,
+            ..now.clone()
+        };
+        let error = require_none(&unread.changes(&now)).unwrap_err().to_string();
+        assert!(
+            error.contains("could not be read when the plan was made"),
+            "{error}"
+        );
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::releases::Releases;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::operation::basis::{DataBasis, require_none, schema_fingerprint};
+use crate::operation::basis::{DataBasis, require_none};
 
 /// The newest release, the last operation and the schema of the data when a plan was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,10 +38,10 @@ impl PlanBasis {
     /// Reads all of it again, under the lock that the operation `own` holds.
     ///
     /// # Errors
-    /// Refused (exit 3) where something has changed since; nothing was changed by us.
+    /// As [`DataBasis::require_unchanged`].
     pub fn require_unchanged(&self, ctx: &Context, own: &OperationId) -> Result<Releases> {
         let releases = Releases::read(ctx)?;
-        let now = Self::before(&releases, schema_fingerprint(ctx), Some(own));
+        let now = Self::before(&releases, self.data.schema_again(ctx)?, Some(own));
         require_none(&self.changes(&now))?;
         Ok(releases)
     }

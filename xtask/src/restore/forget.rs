@@ -41,7 +41,8 @@ pub struct Forgotten {
 /// not proved to be elsewhere.
 ///
 /// # Errors
-/// Refused (exit 3) with nothing dropped; failed (exit 1) where it stopped: the same command goes on.
+/// Refused (exit 3) with nothing dropped; failed (exit 1) where it stopped: the same command goes on. Exit 4 where only the ledger
+/// does not have its end.
 pub fn forget(ctx: &Context, id: &OperationId, reason: &str, basis: &DataBasis) -> Result<Forgotten> {
     let ledger = Ledger::open(ctx).state()?;
     let known = known::find(ctx, &connect(ctx)?, &ledger, id)?;
@@ -53,7 +54,7 @@ pub fn forget(ctx: &Context, id: &OperationId, reason: &str, basis: &DataBasis) 
     match unchanged.and_then(|()| drop_kept(ctx, &operation, &known)) {
         Ok(forgotten) => {
             let facts = json!({ "dropped": forgotten.dropped, "rescue": forgotten.rescue });
-            operation.finish(OperationOutcome::Done, facts)?;
+            operation.conclude_with(OperationOutcome::Done, facts, "cargo xtask restore --list".into())?;
             Ok(forgotten)
         }
         Err(error) => {

@@ -94,7 +94,11 @@ pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> R
         Ok(()) => {
             let facts =
                 json!({ "inserted": done.inserted, "created": done.created, "conflicts": done.conflicts });
-            operation.finish(OperationOutcome::Done, facts)?;
+            let again = format!(
+                "cargo xtask restore --reinsert {}   (it skips what is there)",
+                file.path.display()
+            );
+            operation.conclude_with(OperationOutcome::Done, facts, again)?;
             Ok(done)
         }
         Err(error) => {

@@ -1,5 +1,6 @@
 //! Deploy, rollback, backup and restore as operations: refused, killed, cut off, resumed, taken back.
 
+mod after_restore;
 mod again;
 mod backup;
 mod break_glass;

@@ -25,6 +25,14 @@ impl Operation {
     /// Exit 4 where the ledger could not be written: what was asked for is live, and resuming records it.
     pub fn conclude(self, outcome: OperationOutcome, facts: Value) -> Result<()> {
         let command = self.again();
+        self.conclude_with(outcome, facts, command)
+    }
+
+    /// The same; `command` is what to run where the ledger could not be written.
+    ///
+    /// # Errors
+    /// As [`Self::conclude`].
+    pub fn conclude_with(self, outcome: OperationOutcome, facts: Value, command: String) -> Result<()> {
         with_signals_deferred(|| self.finish(outcome, facts)).map_err(|error| {
             if is_taken_over(&error) {
                 return error;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Operation;
 use crate::context::Context;
@@ -10,7 +10,7 @@ use crate::domain::ledger::{LedgerOperation, OperationOutcome, PREPARED};
 use crate::domain::operation::OperationId;
 use crate::domain::step::{Impact, Step};
 use crate::error::catalogue::operation as errors;
-use crate::operation::basis::{DataBasis, schema_fingerprint};
+use crate::operation::basis::{DataBasis, live_schema, schema_fingerprint};
 
 /// How old the backup of a prepared operation may be when its live changes begin: an upload takes minutes.
 const FRESH: TimeDelta = TimeDelta::hours(1);
@@ -54,8 +54,14 @@ pub(super) fn refuse_stale(ctx: &Context, recorded: &LedgerOperation) -> Result<
     );
     let facts = recorded.ended.as_ref().map(|end| &end.facts);
     if let Some(then) = facts.and_then(|facts| facts.get(SCHEMA)) {
-        let is_same = then.as_str() == schema_fingerprint(ctx).as_deref();
-        ensure!(is_same, errors::schema_changed_since_prepared(id, kind));
+        let now = match then {
+            Value::Null => schema_fingerprint(ctx),
+            _ => live_schema(ctx)?,
+        };
+        ensure!(
+            then.as_str() == now.as_deref(),
+            errors::schema_changed_since_prepared(id, kind)
+        );
     }
     Ok(())
 }

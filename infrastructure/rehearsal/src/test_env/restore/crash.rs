@@ -31,6 +31,7 @@ pub struct CrashCase {
     pub backup: PathBuf,
     pub backed_up: Inventory,
     pub changed: Inventory,
+    users: i32,
     /// When the operations began: before the safety backup.
     began: chrono::DateTime<chrono::Utc>,
     first_line: String,
@@ -88,29 +89,17 @@ impl CrashCase {
 
     fn prepared(env: RestoreEnv, users: i32) -> Self {
         let began = chrono::Utc::now();
-        let old = mongodb::bson::DateTime::from_millis(0);
-        let users = (0..users).map(|n| doc! { "_id": n, "seen": old });
-        env.collection("users").insert_many(users).run().unwrap();
-        let expiry = doc! { "key": { "seen": 1 }, "name": "seen", "expireAfterSeconds": 2_000_000_000_i64 };
-        env.command(doc! { "createIndexes": "users", "indexes": [expiry] });
-        let insert = |name, document| env.collection(name).insert_one(document).run().unwrap();
-        insert("gone", doc! { "_id": 1 });
-        env.command(doc! { "create": "seen_users", "viewOn": "users", "pipeline": [] });
+        fill(&env, users);
         let backed_up = env.inventory();
         let backup = env.backup();
-        let few = doc! { "_id": { "$lt": 3 } };
-        env.collection("users").delete_many(few).run().unwrap();
-        insert("users", doc! { "_id": "new" });
-        insert("payments", doc! { "_id": 1 });
-        env.command(doc! { "drop": "gone" });
-        env.command(doc! { "drop": "seen_users" });
-        env.command(doc! { "create": "seen_users", "viewOn": "payments", "pipeline": [] });
+        change(&env);
         let changed = env.inventory();
         Self {
             env,
             backup,
             backed_up,
             changed,
+            users,
             began,
             first_line: String::new(),
             only: &[],
@@ -327,6 +316,21 @@ impl CrashCase {
         );
     }
 
+    /// What was live when the operations began is live again, without a restore.
+    pub fn begin_anew(&self) {
+        let database = self.env.database();
+        for name in database.list_collection_names().run().unwrap() {
+            database
+                .collection::<mongodb::bson::Document>(&name)
+                .drop()
+                .run()
+                .unwrap();
+        }
+        fill(&self.env, self.users);
+        change(&self.env);
+        assert_eq!(self.changed.compare(&self.env.inventory()), []);
+    }
+
     /// Nothing of the operations is left once they are forgotten.
     pub fn forget_all(&self) {
         let listed = self.env.ok(&["restore", "--list"]);
@@ -339,4 +343,35 @@ impl CrashCase {
         let names = self.env.database().list_collection_names().run().unwrap();
         assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
     }
+}
+
+/// What is backed up.
+fn fill(env: &RestoreEnv, users: i32) {
+    let old = mongodb::bson::DateTime::from_millis(0);
+    let users = (0..users).map(|n| doc! { "_id": n, "seen": old });
+    env.collection("users").insert_many(users).run().unwrap();
+    let expiry = doc! { "key": { "seen": 1 }, "name": "seen", "expireAfterSeconds": 2_000_000_000_i64 };
+    env.command(doc! { "createIndexes": "users", "indexes": [expiry] });
+    env.collection("gone")
+        .insert_one(doc! { "_id": 1 })
+        .run()
+        .unwrap();
+    env.command(doc! { "create": "seen_users", "viewOn": "users", "pipeline": [] });
+}
+
+/// What becomes of it.
+fn change(env: &RestoreEnv) {
+    let few = doc! { "_id": { "$lt": 3 } };
+    env.collection("users").delete_many(few).run().unwrap();
+    env.collection("users")
+        .insert_one(doc! { "_id": "new" })
+        .run()
+        .unwrap();
+    env.collection("payments")
+        .insert_one(doc! { "_id": 1 })
+        .run()
+        .unwrap();
+    env.command(doc! { "drop": "gone" });
+    env.command(doc! { "drop": "seen_users" });
+    env.command(doc! { "create": "seen_users", "viewOn": "payments", "pipeline": [] });
 }

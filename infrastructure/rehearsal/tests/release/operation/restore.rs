@@ -14,7 +14,7 @@ use rehearsal::test_env::restore::crash::{CrashCase, NEW_DOCUMENTS};
 const SAMPLE: usize = 11;
 
 /// A step: what it is called, its moment, and what it asks. `BACKUP` is the folder of the backup that is restored.
-type RestoreStep = (&'static str, &'static str, Asks);
+pub(super) type RestoreStep = (&'static str, &'static str, Asks);
 
 const STEPS: &[RestoreStep] = &[
     (
@@ -153,8 +153,8 @@ const STEPS_OF_UNDO: &[RestoreStep] = &[
 ];
 
 /// A backup, and what has become of the database since.
-struct Restored {
-    case: CrashCase,
+pub(super) struct Restored {
+    pub(super) case: CrashCase,
     library: Library,
     steps: &'static [RestoreStep],
     method: &'static str,
@@ -165,7 +165,7 @@ impl Restored {
         Self::with(CrashCase::new(RestoreEnv::behind_proxy()), STEPS, "auto")
     }
 
-    fn in_place(steps: &'static [RestoreStep]) -> Self {
+    pub(super) fn in_place(steps: &'static [RestoreStep]) -> Self {
         Self::with(CrashCase::in_place(RestoreEnv::behind_proxy()), steps, "delta")
     }
 
@@ -184,7 +184,7 @@ impl Restored {
     }
 
     /// The environment in which the step of the cell is disturbed.
-    fn disturbance(&self, cell: &Cell) -> Vec<(&'static str, String)> {
+    pub(super) fn disturbance(&self, cell: &Cell) -> Vec<(&'static str, String)> {
         let (_, at, asks) = self.steps[cell.row];
         let proxy = self.case.env.proxy.as_ref().unwrap();
         let at = at.replace("BACKUP", self.case.backup.to_str().unwrap());
@@ -193,17 +193,17 @@ impl Restored {
     }
 
     /// What restores the backup.
-    fn restore(&self) -> [&str; 4] {
+    pub(super) fn restore(&self) -> [&str; 4] {
         let backup = self.case.backup.to_str().unwrap();
         ["restore", backup, "--method", self.method]
     }
 
-    fn run(&self, args: &[&str], env: &[(&'static str, String)]) -> Finished {
+    pub(super) fn run(&self, args: &[&str], env: &[(&'static str, String)]) -> Finished {
         self.case.env.finished(args, env)
     }
 
     /// The last operation of the ledger.
-    fn last_operation(&self) -> Value {
+    pub(super) fn last_operation(&self) -> Value {
         let shown = self.case.env.ok(&["ledger"]);
         shown["operations"].as_array().unwrap().last().unwrap().clone()
     }
@@ -309,7 +309,12 @@ impl Restored {
     }
 }
 
-fn all_steps(name: &str, offset: usize, start: impl Fn() -> Restored, run: fn(&Restored, &Cell) -> String) {
+pub(super) fn all_steps(
+    name: &str,
+    offset: usize,
+    start: impl Fn() -> Restored,
+    run: fn(&Restored, &Cell) -> String,
+) {
     let table = Table {
         name: name.to_owned(),
         columns: COLUMNS.to_vec(),
