@@ -16,7 +16,7 @@ pub mod platform;
 pub mod process;
 pub mod programs;
 pub mod proxy;
-mod remote;
+pub mod remote;
 pub mod restore;
 pub mod sample;
 pub mod server;

@@ -2,6 +2,7 @@
 
 use mongodb::bson::doc;
 use rehearsal::test_env::process::told as told_of;
+use rehearsal::test_env::remote::refuse_the_end;
 use rehearsal::test_env::restore::{RestoreEnv, change, seed};
 
 #[test]
@@ -85,4 +86,28 @@ fn documents_are_put_back_only_where_they_came_from_with_the_indexes_that_they_h
         "{last}"
     );
     assert_eq!(last["reason"], "they were paid");
+}
+
+#[test]
+fn documents_that_were_put_back_are_not_called_unchanged_where_the_ledger_does_not_take_the_end() {
+    let env = RestoreEnv::start();
+    seed(&env);
+    let backup = env.backup();
+    change(&env);
+    let restored = env.ok(&["restore", backup.to_str().unwrap()]);
+    let rescue = restored["rescue"]["path"].as_str().unwrap();
+    let hook = refuse_the_end(&env.dir.path().join("remote.git"));
+    let told = env.fails(4, &["restore", "--reinsert", rescue, "--collection", "payments"]);
+    std::fs::remove_file(hook).unwrap();
+    assert!(
+        told.contains("live: what was asked for is done and proved"),
+        "{told}"
+    );
+    assert!(
+        told.contains(&format!("cargo xtask restore --reinsert {rescue}")),
+        "{told}"
+    );
+    let again = env.ok(&["restore", "--reinsert", rescue, "--collection", "payments"]);
+    assert_eq!(again["inserted"]["payments"], 0, "{again}");
+    assert_ne!(again["conflicts"], 0, "{again}");
 }

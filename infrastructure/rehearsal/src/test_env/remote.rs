@@ -1,7 +1,7 @@
 //! What a git remote refuses.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -20,6 +20,28 @@ while read -r old new name; do
   esac
 done
 "#;
+
+/// The remote takes every event but the end of an operation.
+const REFUSES_THE_END: &str = "#!/bin/sh
+while read -r old new reference; do
+  case $reference in
+    refs/xtask/ledger/*) git log -1 --format=%B \"$new\" | grep -q '\"event\": *\"finished\"' && exit 1 ;;
+  esac
+done
+exit 0
+";
+
+/// From now on the ledger of the bare repository takes no end of an operation. Without the file that it gives, it takes them again.
+///
+/// # Panics
+/// Where the hook cannot be written.
+pub fn refuse_the_end(repository: &Path) -> PathBuf {
+    let hook = repository.join("hooks/pre-receive");
+    std::fs::create_dir_all(repository.join("hooks")).unwrap();
+    std::fs::write(&hook, REFUSES_THE_END).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    hook
+}
 
 impl TestEnv {
     /// From now on the remote refuses tags as GitHub does to the token of a workflow's job. Without the file that it gives, it

@@ -1,22 +1,11 @@
 //! What may follow on a deploy or a rollback: the automatic way back, an undo of what has ended, no second try of what was
 //! taken back.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use rehearsal::test_env::Served;
+use rehearsal::test_env::remote::refuse_the_end;
 
 use super::case::{Case, NEW, OLD, assert_no_drift};
 use super::fault::Library;
-
-/// The remote takes every event but the end of an operation.
-const REFUSES_THE_END: &str = "#!/bin/sh
-while read -r old new reference; do
-  case $reference in
-    refs/xtask/ledger/*) git log -1 --format=%B \"$new\" | grep -q '\"event\": *\"finished\"' && exit 1 ;;
-  esac
-done
-exit 0
-";
 
 #[test]
 fn an_unhealthy_deploy_is_rolled_back_at_once_where_the_configuration_says_so() {
@@ -107,10 +96,7 @@ fn what_was_taken_back_is_not_deployed_again_and_an_undo_brings_it_back() {
     assert_eq!(other.code, Some(2), "{}", other.error());
 
     // The end that the ledger does not take: what was asked for is live, and the exit code does not call it done.
-    let hook = case.env.folder.join("origin.git/hooks/pre-receive");
-    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    std::fs::write(&hook, REFUSES_THE_END).unwrap();
-    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let hook = refuse_the_end(&case.env.folder.join("origin.git"));
     let unrecorded = case.run(&["rollback", &case.old_tag, "--reason", "after all"], &[]);
     assert_eq!(unrecorded.code, Some(4), "{}", unrecorded.error());
     std::fs::remove_file(hook).unwrap();
