@@ -62,7 +62,9 @@ impl Rules<'_> {
 
     fn require(&mut self, holds: bool, keys: &[&str], message: &str) {
         if !holds {
-            let key = keys.last().copied().unwrap_or_default();
+            // The place in a list is no name.
+            let named = keys.iter().rfind(|key| key.parse::<usize>().is_err());
+            let key = named.copied().unwrap_or_default();
             self.mistake(keys, format!("`{key}` {message}"));
         }
     }
@@ -236,7 +238,8 @@ impl Rules<'_> {
         self.require(fits, &["backup", "engine"], message);
         let keys = &["backup", "places"];
         self.require(!backup.storage.is_empty(), keys, "needs one storage at least");
-        for storage in &backup.storage {
+        for (at, storage) in backup.storage.iter().enumerate() {
+            let keys = &["backup", "places", &at.to_string()];
             match storage {
                 StorageConfig::Directory { path, .. } => {
                     self.require(!path.as_os_str().is_empty(), keys, "has a folder without a path");

@@ -134,56 +134,6 @@ fn names_that_yaml_reads_otherwise_are_quoted() {
 }
 
 #[test]
-fn each_secret_of_pipeline_and_health_checks_gets_to_the_steps_that_need_it() {
-    let more = "[notify.email]\nserver = \"smtp.example.com\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n\
-                user = \"SMTP_USER\"\npassword = \"SMTP_PASSWORD\"\n";
-    let mut config = config(more);
-    config.backup.storage.push(crate::config::StorageConfig::Azure {
-        container: "backups".into(),
-        prefix: String::new(),
-        connection: "AZURE_CONNECTION".into(),
-        required: true,
-    });
-    config.tests.get_mut("frontend").unwrap().env = vec!["NPM_TOKEN".to_owned()];
-    let meaning = meaning(&deploy(&config).text).unwrap();
-    let env = |job: &str, step: &str| {
-        let steps = meaning["jobs"][job]["steps"].as_array().unwrap();
-        let step = steps
-            .iter()
-            .find(|one| one["name"] == step || one["run"].as_str().is_some_and(|run| run.contains(step)));
-        let env = step.unwrap()["env"].as_object().unwrap();
-        env.keys().cloned().collect::<Vec<_>>()
-    };
-    for (job, step) in [
-        ("request", "Plan"),
-        ("deploy", "Deploy"),
-        ("deploy", "Check health"),
-    ] {
-        for secret in [
-            "PROD_MONGODB_URI",
-            "PROD_GOOGLE_CLIENT_SECRET",
-            "AZURE_CONNECTION",
-            "HEALTH_EMAIL",
-        ] {
-            assert!(
-                env(job, step).contains(&secret.to_owned()),
-                "{job} {step}: {secret}"
-            );
-        }
-    }
-    assert_eq!(
-        env("request", "Take a backup and read it back"),
-        ["AZURE_CONNECTION", "BACKUP_AGE_IDENTITY", "PROD_MONGODB_URI"]
-    );
-    assert_eq!(env("test", "xtask test"), ["NPM_TOKEN", "SUITE"]);
-    assert_eq!(meaning["jobs"]["test"]["environment"], "production");
-    assert_eq!(
-        env("deploy", "Tell that it starts"),
-        ["SLACK_WEBHOOK_URL", "SMTP_PASSWORD", "SMTP_USER"]
-    );
-}
-
-#[test]
 fn containers_of_all_suites_are_beside_each_of_them() {
     let services =
         |config: &Config| meaning(&deploy(config).text).unwrap()["jobs"]["test"]["services"].clone();

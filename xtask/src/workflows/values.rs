@@ -311,3 +311,6 @@ fn one_or_list(texts: &[String]) -> String {
 fn quoted(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }
+
+#[cfg(test)]
+mod tests;

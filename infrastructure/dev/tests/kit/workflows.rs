@@ -357,3 +357,29 @@ fn a_rollback_takes_an_earlier_program_that_writes_the_same_workflows_rather_tha
         .count();
     assert_eq!(asked, 2, "both jobs of a rollback ask for it");
 }
+
+/// A key of the commit would be a new one with each push: the first job after it, perhaps a rollback, would compile.
+#[test]
+fn the_cache_has_one_program_for_each_state_of_the_sources() {
+    let action = std::fs::read_to_string(repository().join(".github/actions/xtask/action.yml")).unwrap();
+    let values = |step: &str, key: &str| -> Vec<String> {
+        let (_, from) = action.split_once(&format!("actions/cache/{step}@")).expect(step);
+        let step = from.split("\n    - name: ").next().unwrap();
+        let (_, value) = step.split_once(&format!("        {key}:")).expect(key);
+        let lines = value.lines().enumerate();
+        let of_key = lines.take_while(|(at, line)| *at == 0 || line.starts_with("          "));
+        of_key.map(|(_, line)| line.trim().to_owned()).collect()
+    };
+    let (_, sources) = action.split_once("SOURCES: ${{ ").unwrap();
+    let (sources, _) = sources.split_once(" }}").unwrap();
+    let key = values("restore", "key").concat();
+    assert!(key.ends_with(&format!("-${{{{ {sources} }}}}")), "{key}");
+    for changes in ["github.", "run_id", "ref_name"] {
+        assert!(!key.contains(changes), "{key}");
+    }
+    let saved = values("save", "key").concat();
+    assert_eq!(saved, "${{ steps.cache.outputs.cache-primary-key }}");
+    assert_eq!(values("save", "path"), values("restore", "path"));
+    let is_new = "if: steps.prebuilt.outputs.found != 'true' && steps.cache.outputs.cache-hit != 'true'";
+    assert_eq!(action.matches(is_new).count(), 3, "both builds and the save");
+}

@@ -15,26 +15,15 @@ use rustix::process::{Pid, Signal, kill_process_group};
 const START_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a process has to end once its standard input is closed, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a program on a terminal may show nothing.
+const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(2);
 
 /// Runs the command on a terminal, where `change` happens while it asks for a confirmation, before `name` is typed. Gives the exit
 /// code and what was shown after that.
 pub fn confirmed_late(command: &Command, change: impl FnOnce(), name: &str) -> (Option<i32>, String) {
     const PROMPT: &str = "to confirm: ";
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let quoted: Vec<String> = words.map(|word| format!("'{}'", word.display())).collect();
-    let environment = command
-        .get_envs()
-        .filter_map(|(name, value)| Some((name, value?)));
-    let mut terminal = Command::new(program(&["script"]))
-        .args(["--quiet", "--return", "--command", &quoted.join(" "), "/dev/null"])
-        .current_dir(command.get_current_dir().expect("a folder"))
-        .env_clear()
-        .envs(environment)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a terminal");
+    let mut terminal = terminal(command);
     let mut shown = Vec::new();
     let mut screen = terminal.stdout.take().expect("a screen");
     let mut part = [0; 4096];
@@ -50,6 +39,67 @@ pub fn confirmed_late(command: &Command, change: impl FnOnce(), name: &str) -> (
     screen.read_to_end(&mut shown).expect("the screen is read");
     let code = terminal.wait().expect("the terminal ends").code();
     (code, String::from_utf8_lossy(&shown).into_owned())
+}
+
+/// Types these lines into a shell on a terminal, each when the shell asks for one. Gives its exit code and what was shown.
+pub fn typed(shell: &Command, lines: &str) -> (Option<i32>, String) {
+    const PROMPTS: [(&str, &str); 2] = [("PS1", "[next]"), ("PS2", "[more]")];
+    let mut shell_with_prompts = Command::new(shell.get_program());
+    shell_with_prompts
+        .args(shell.get_args())
+        .current_dir(shell.get_current_dir().expect("a folder"))
+        .envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .envs(PROMPTS);
+    let mut terminal = terminal(&shell_with_prompts);
+    let mut keyboard = terminal.stdin.take().expect("a keyboard");
+    let mut screen = terminal.stdout.take().expect("a screen");
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(count @ 1..) = screen.read(&mut part) {
+            tell.send(part[..count].to_vec()).ok();
+        }
+    });
+    let mut shown = Vec::new();
+    let mut lines = lines.lines().chain(["exit"]);
+    loop {
+        match told.recv_timeout(ANSWER_DEADLINE) {
+            Ok(part) => shown.extend_from_slice(&part),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                terminal.kill().ok();
+                panic!("it waits for somebody: {}", String::from_utf8_lossy(&shown));
+            }
+        }
+        if PROMPTS
+            .iter()
+            .any(|(_, prompt)| shown.ends_with(prompt.as_bytes()))
+            && let Some(line) = lines.next()
+        {
+            writeln!(keyboard, "{line}").expect("a line is typed");
+        }
+    }
+    let code = terminal.wait().expect("the terminal ends").code();
+    (code, String::from_utf8_lossy(&shown).into_owned())
+}
+
+/// The command on a terminal that shows nothing of what is typed.
+fn terminal(command: &Command) -> Child {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted: Vec<String> = words.map(|word| format!("'{}'", word.display())).collect();
+    let environment = command
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    Command::new(program(&["script"]))
+        .args(["--quiet", "--return", "--echo", "never"])
+        .args(["--command", &quoted.join(" "), "/dev/null"])
+        .current_dir(command.get_current_dir().expect("a folder"))
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a terminal")
 }
 
 /// A process that ends, with all that it started, when this value goes.

@@ -13,6 +13,7 @@ mod meanwhile;
 mod migrations;
 mod model;
 mod network;
+mod newer_records;
 mod outputs;
 mod prepared;
 mod records;

@@ -383,7 +383,6 @@ impl Rules<'_> {
     }
 
     fn variables(&mut self, name: &str, environment: &EnvironmentConfig) {
-        let keys = &["environments", name, "variables"];
         // Programs of the team get none: what they deploy to has variables of its own.
         let backends: Vec<&str> = environment
             .backends
@@ -399,6 +398,8 @@ impl Rules<'_> {
             .collect();
         let mut known = BTreeSet::new();
         for (at, variable) in environment.variables.iter().enumerate() {
+            let at = at.to_string();
+            let keys = &["environments", name, "variables", &at];
             self.variable(keys, &variable.secret);
             let sides = [
                 ("railway", &variable.railway, &backends),
@@ -418,10 +419,7 @@ impl Rules<'_> {
                     let message = format!(
                         "`parts` has `{part}`, which is no part on a platform that the variable has a name for"
                     );
-                    self.mistake(
-                        &["environments", name, "variables", &at.to_string(), "parts"],
-                        message,
-                    );
+                    self.mistake(&["environments", name, "variables", &at, "parts"], message);
                 }
             }
             for (platform, name, parts) in sides {

@@ -1,8 +1,10 @@
 //! `docs/EMERGENCY.md`, every block of it, in a rehearsed test environment: two releases, users' data, a lock that somebody holds.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rehearsal::test_env::process::typed;
 use rehearsal::test_env::{DATABASE, TestEnv};
 use serde_json::{Value, json};
 use xshell::{Shell, cmd};
@@ -98,74 +100,52 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
         .split('"')
         .next()
         .unwrap();
-    let sh = Shell::new().unwrap();
-    sh.change_dir(env.clone_dir());
-    // As a terminal reads it: line by line, in one shell that an error must not end.
-    let typed = format!("{}echo 'the shell is still there'\n", script());
-    let in_shell = |target: &str, typed: &str| {
-        env.in_env(cmd!(sh, "bash --norc --noprofile -i"))
-            .stdin(typed)
-            .env("PS1", "")
+    // As a person types it: one shell on a terminal, which an error must not end.
+    let typed_into = |target: &str, lines: &str| {
+        let mut shell = Command::new("bash");
+        shell
+            .args(["--norc", "--noprofile", "--noediting", "-i"])
+            .current_dir(env.clone_dir())
+            .envs(env.environment())
             .env("DB", DATABASE)
             .env("TARGET", target)
             .env("FILE", backup_file(&env, backup))
             .env("RECIPIENT", recipient)
             .env("DOMAIN", "www.rehearsal.example")
             .env("VERCEL_ORG_ID", "team_x")
-            .env("VERCEL_PROJECT_ID", "prj_x")
-            .output()
-            .unwrap()
+            .env("VERCEL_PROJECT_ID", "prj_x");
+        let (code, screen) = typed(&shell, &format!("{lines}echo 'the shell is still there'\n"));
+        assert_eq!(code, Some(0), "{screen}");
+        assert!(screen.contains("the shell is still there"), "{screen}");
+        screen
     };
+    let script = script();
     // The newest release has no backup: nothing that is named may be taken for one.
-    let tag = second["release"]["tag"].as_str().unwrap();
-    let (choose, _) = typed.split_once("echo '== Save what is live now'").unwrap();
-    let newest = in_shell(tag, &format!("{choose}echo 'the shell is still there'\n"));
-    let errors = newest.stderr_tail.join("\n");
+    let (first_tag, tag) = (tag_of(&first), tag_of(&second));
+    let (choose, _) = script.split_once("echo '== Save what is live now'").unwrap();
+    let newest = typed_into(tag, choose);
     assert!(
-        errors.contains(&format!("STOP: no release after {tag}")),
-        "{errors}"
+        newest.contains(&format!("STOP: no release after {tag}")),
+        "{newest}"
     );
-    assert!(
-        newest.stdout.contains("the shell is still there"),
-        "{}",
-        newest.stdout
-    );
-    assert!(!newest.stdout.contains("SHA-256"), "{}", newest.stdout);
+    assert!(!newest.contains("SHA-256"), "{newest}");
 
     // Without the remote the same release has the same backup, where this clone has read the records.
     env.xtask_json("read", &["releases"]).unwrap();
     let (remote, away) = (folder.path().join("origin.git"), folder.path().join("away.git"));
     std::fs::rename(&remote, &away).unwrap();
     let forget = "git for-each-ref --format='delete %(refname)' refs/emergency | git update-ref --stdin\n";
-    let alone = in_shell(
-        first["release"]["tag"].as_str().unwrap(),
-        &format!("{forget}{choose}"),
-    );
+    let alone = typed_into(first_tag, &format!("{forget}{choose}"));
     std::fs::rename(&away, &remote).unwrap();
     let named = format!("backup {backup}, SHA-256 ");
-    assert!(
-        alone.stdout.contains("origin does not answer"),
-        "{}",
-        alone.stdout
-    );
-    assert!(
-        alone.stdout.contains(&named),
-        "{}\n{}",
-        alone.stdout,
-        alone.error()
-    );
-    let ran = in_shell(first["release"]["tag"].as_str().unwrap(), &typed);
-    assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.error());
-    assert!(ran.stdout.contains("the shell is still there"), "{}", ran.stdout);
-    let errors = ran.stderr_tail.join("\n");
-    assert!(!errors.contains("STOP"), "{errors}");
+    assert!(alone.contains("origin does not answer"), "{alone}");
+    assert!(alone.contains(&named), "{alone}");
+    let ran = typed_into(first_tag, &script);
+    assert!(ran.contains(&named) && !ran.contains("STOP"), "{ran}");
+    let sh = Shell::new().unwrap();
+    sh.change_dir(env.clone_dir());
     let left = env.in_env(cmd!(sh, "git status --porcelain")).read().unwrap();
     assert_eq!(left, "", "nothing of it makes a deploy refuse");
-    assert!(
-        ran.stdout.contains(&format!("backup {backup}, SHA-256 ")),
-        "{}",
-        ran.stdout
-    );
 
     data_is_back(&env, &before);
     serves(&env, "1.0.0");
@@ -183,25 +163,43 @@ fn each_block_of_the_emergency_page_does_what_it_says() {
         .unwrap();
     assert_eq!(aside.lines().count(), 1, "the old ledger is kept: {aside}");
     drop(held);
-    // The rollback that the page recommends keeps what users wrote since.
+    // What the page recommends is not refused, and keeps what users wrote since.
     env.users_write(10, 3).unwrap();
     let written = inventory(&env);
-    let tag = first["release"]["tag"].as_str().unwrap();
-    let rollback = [
-        "rollback",
-        tag,
-        "--reason",
-        "after the emergency",
-        "--allow-drift",
-        "--database",
-        "keep",
-        "--yes",
-    ];
-    let page = read(&root().join("docs/EMERGENCY.md"));
-    assert!(page.contains("rollback TAG --allow-drift --database keep --reason 'after the emergency'"));
-    env.xtask_json("rollback", &rollback).unwrap();
+    for recommended in recommended() {
+        let words = recommended.iter().map(String::as_str);
+        let mut arguments: Vec<&str> = words
+            .map(|word| if word == "TAG" { first_tag } else { word })
+            .collect();
+        let is_deploy = arguments[0] == "deploy";
+        arguments.push(if is_deploy { "--plan" } else { "--yes" });
+        env.xtask_json("recommended", &arguments).unwrap();
+    }
     serves(&env, "1.0.0");
     assert!(written.compare(&inventory(&env)).is_empty());
+}
+
+fn tag_of(report: &Value) -> &str {
+    report["release"]["tag"].as_str().unwrap()
+}
+
+/// The commands that the page ends with, each as its arguments.
+fn recommended() -> [Vec<String>; 2] {
+    let page = read(&root().join("docs/EMERGENCY.md"));
+    let (_, text) = page.split_once("The next `cargo xtask ").unwrap();
+    let text = text.replace('\n', " ");
+    let mut commands = text.split('`').step_by(2);
+    let mut next = || {
+        let command = commands.next().unwrap().trim_start_matches("cargo xtask ");
+        // One argument in quotes, with spaces.
+        let parts = command.split('\'').enumerate();
+        let words = parts.flat_map(|(at, part)| match at % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        });
+        words.collect()
+    };
+    [next(), next()]
 }
 
 /// Every collection of the backup is as it was; those that came later may still be there.

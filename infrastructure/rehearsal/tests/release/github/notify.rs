@@ -1,5 +1,8 @@
 //! Who is told, how often, and what happens when nobody listens.
 
+use std::fs::File;
+use std::process::Stdio;
+
 use serde_json::json;
 
 use rehearsal::test_env::github::{GithubEnv, TWO_PEOPLE, pipeline};
@@ -37,6 +40,25 @@ fn slack_is_told_once_and_a_deaf_slack_fails_nothing() {
         "{text}"
     );
     assert_eq!(tell(deaf, &["--test"]).0, 1);
+}
+
+#[test]
+fn a_message_that_was_delivered_is_so_whatever_is_behind_stdout() {
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let url = format!("{}/slack/T/B/x", env.platform.addresses.services);
+    let (_, closed) = std::io::pipe().unwrap();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let behind: [(&str, Stdio); 2] = [("started", full.into()), ("success", closed.into())];
+    for (event, stdout) in behind {
+        let mut command = env.command(&["notify", "--event", event]);
+        let output = command
+            .env("SLACK_WEBHOOK_URL", &url)
+            .stdout(stdout)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{event}: {output:?}");
+    }
+    assert_eq!(env.report()["slack"].as_array().unwrap().len(), 2);
 }
 
 #[test]

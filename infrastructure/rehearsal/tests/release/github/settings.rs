@@ -126,6 +126,36 @@ fn a_workflow_that_github_does_not_run_any_more_is_named() {
 }
 
 #[test]
+fn a_workflow_that_does_not_do_what_pipeline_toml_asks_for_is_named() {
+    let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
+    let health = repository().join("infrastructure/health.toml");
+    std::fs::copy(health, env.path("clone/infrastructure/health.toml")).unwrap();
+    let (code, text) = env.said(&["generate"]);
+    assert_eq!(code, 0, "{text}");
+    let found = "warning  workflows: ";
+    let (_, text) = env.said(&["doctor", "--config-only"]);
+    assert!(!text.contains(found), "{text}");
+    let file = env.path("clone/.github/workflows/production-deploy.yml");
+    let ours = std::fs::read_to_string(&file).unwrap();
+    for (right, wrong, named) in [
+        ("branches: [main]", "branches: [master]", "on.push.branches[0]"),
+        ("needs: approval-2", "needs: request", "jobs.deploy.needs"),
+        (
+            "environment: production-approval-1",
+            "environment: a",
+            "jobs.approval-1.environment",
+        ),
+        ("PROD_JWT_SECRET: ", "JWT: ", "env.PROD_JWT_SECRET is missing"),
+    ] {
+        assert!(ours.contains(right), "{right}");
+        std::fs::write(&file, ours.replacen(right, wrong, 1)).unwrap();
+        let (_, text) = env.said(&["doctor", "--config-only"]);
+        let mut lines = text.lines().filter(|line| line.contains(found));
+        assert!(lines.any(|line| line.contains(named)), "{named}: {text}");
+    }
+}
+
+#[test]
 fn a_rollback_that_github_would_not_offer_is_named() {
     let env = GithubEnv::start(|_| {}, &pipeline(TWO_PEOPLE));
     assert!(!env.said(&["doctor"]).1.contains("default branch"));

@@ -16,6 +16,12 @@ fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
+/// A pipe whose reader has ended.
+fn closed() -> Stdio {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer.into()
+}
+
 fn command(case: &Case, args: &[&str]) -> Command {
     let env = &case.env;
     let mut command = Command::new(env.program());
@@ -45,13 +51,21 @@ fn shown(output: &Output) -> (String, String) {
 
 /// Exit code 0 is what the ledger has too. Gives the operation.
 fn assert_done(case: &Case, kind: &str, code: Option<i32>) -> String {
+    assert_outcome(case, kind, "done", code, "")
+}
+
+fn assert_outcome(case: &Case, kind: &str, outcome: &str, code: Option<i32>, told: &str) -> String {
     let last = case.last_operation();
     assert_eq!(
         (code, &last["ended"]["outcome"], &last["kind"]),
-        (Some(0), &"done".into(), &kind.into()),
-        "{last:#}"
+        (Some(0), &outcome.into(), &kind.into()),
+        "{told}\n{last:#}"
     );
     last["id"].as_str().unwrap().to_owned()
+}
+
+fn assert_ended(case: &Case, kind: &str, outcome: &str, ended: &Output) -> String {
+    assert_outcome(case, kind, outcome, ended.status.code(), &shown(ended).1)
 }
 
 #[test]
@@ -112,4 +126,32 @@ fn the_exit_code_reports_what_happened_to_production_whatever_is_behind_the_outp
     let (result, _) = shown(&undone);
     assert!(result.contains("over the budget of 1.0 s"), "{result}");
     assert_eq!(case.seen(), new);
+}
+
+#[test]
+fn what_is_prepared_finished_and_undone_is_so_whatever_is_behind_stdout() {
+    let case = Case::new();
+    for behind in [full, closed] {
+        let run = |args: &[&str]| command(&case, args).stdout(behind()).output().unwrap();
+        case.env.commit_release("v3").unwrap();
+        let prepared = run(&["deploy", "--prepare"]);
+        let deploy = assert_ended(&case, "deploy", "stopped", &prepared);
+        assert_eq!(case.seen(), case.old());
+        let deployed = run(&["deploy", "--resume", &deploy]);
+        assert_ended(&case, "deploy", "done", &deployed);
+        let new = case.seen();
+        assert_ne!(new, case.old());
+
+        let prepared = run(&["rollback", &case.old_tag, "--reason", "test", "--prepare"]);
+        let rollback = assert_ended(&case, "rollback", "stopped", &prepared);
+        assert_eq!(case.seen(), new);
+        let abandoned = run(&["rollback", "--undo", &rollback]);
+        assert_ended(&case, "rollback", "undone", &abandoned);
+        assert_eq!(case.seen(), new);
+
+        // It ended: its undo is a rollback to what was live before.
+        let undone = run(&["deploy", "--undo", &deploy]);
+        assert_ended(&case, "rollback", "done", &undone);
+        assert_eq!(case.seen(), case.old());
+    }
 }
