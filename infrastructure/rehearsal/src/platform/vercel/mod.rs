@@ -12,12 +12,13 @@ use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 use sha1::Digest as _;
 
+use xtask::sync::lock;
+
 use super::Shared;
 use super::config;
 use super::journal::fingerprint;
-use super::observed::Simulated;
-use crate::hex::hex;
-use crate::http::router::{Captures, matches};
+use super::observed::{Simulated, name_of};
+use crate::http::router::{self, Captures};
 use crate::http::{Request, Response};
 use deployment::{Deployment, Wanted};
 use site::{Protection, Site};
@@ -100,20 +101,12 @@ impl Simulated for Arc<Vercel> {
     const PLATFORM: &'static str = "vercel";
 
     fn operation(&self, request: &Request) -> String {
-        let known = ENDPOINTS
-            .iter()
-            .find(|(pattern, _)| matches(pattern, request).is_some());
-        known.map_or_else(
-            || format!("{} {}", request.method, request.path),
-            |(pattern, _)| (*pattern).to_owned(),
-        )
+        let known = router::find(&[&ENDPOINTS], "", request);
+        name_of(known.map(|(pattern, ..)| pattern), request)
     }
 
     fn answer(&self, request: &Request) -> Response {
-        let found = ENDPOINTS
-            .iter()
-            .find_map(|(pattern, endpoint)| matches(pattern, request).map(|captures| (endpoint, captures)));
-        let Some((endpoint, captures)) = found else {
+        let Some((_, endpoint, captures)) = router::find(&[&ENDPOINTS], "", request) else {
             return error(501, "not_implemented", "not implemented");
         };
         if request.bearer() != Some(&self.config.token) {
@@ -191,9 +184,7 @@ impl Vercel {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no thread panics while it holds this lock")
+        lock(&self.state)
     }
 
     pub(super) fn report(&self) -> Value {
@@ -281,7 +272,7 @@ impl Vercel {
         let Some(announced) = announced else {
             return error(400, "bad_request", "Missing `x-now-digest` header");
         };
-        let actual = hex(&sha1::Sha1::digest(&request.body));
+        let actual = hex::encode(sha1::Sha1::digest(&request.body));
         if announced != actual {
             return error(400, "bad_request", "The digest does not match the file");
         }
@@ -460,5 +451,5 @@ impl Vercel {
 fn new_id(prefix: &str) -> Result<String> {
     let mut bytes = [0_u8; 14];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
-    Ok(format!("{prefix}{}", hex(&bytes)))
+    Ok(format!("{prefix}{}", hex::encode(bytes)))
 }
