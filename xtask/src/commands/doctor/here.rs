@@ -135,7 +135,7 @@ pub(super) fn tools(ctx: &Context) -> Vec<Line> {
 
 fn notifications(ctx: &Context) -> Line {
     let notify = &ctx.config.notify;
-    let names = ctx.config.notification_secret_names().into_iter();
+    let names = notify.secret_names().into_iter();
     let missing: Vec<String> = names.filter(|name| ctx.secret_if_set(name).is_none()).collect();
     if notify.slack.is_none() && notify.email.is_none() {
         return Line::warning(
