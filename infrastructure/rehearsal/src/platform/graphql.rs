@@ -55,17 +55,19 @@ fn parse(document: &str, name: Option<&str>, variables: &Map<String, Value>) -> 
         .context("the document has no such operation")?;
     let mut document = Filled {
         fragments,
-        values: variables.clone(),
+        values: Map::new(),
     };
+    // What a server validates (GraphQL specification, "All Variable Uses Defined" and "Coercing Variable Values").
     for variable in *declared {
-        if let Some(value) = variable
-            .default_value
-            .as_ref()
-            .filter(|_| !variables.contains_key(&variable.name))
-        {
-            let value = document.value(value)?;
-            document.values.insert(variable.name.clone(), value);
-        }
+        let name = &variable.name;
+        let is_required = matches!(variable.var_type, query::Type::NonNullType(_));
+        let value = match (variables.get(name), &variable.default_value) {
+            (Some(value), _) if !(is_required && value.is_null()) => value.clone(),
+            (None, Some(value)) => document.value(value)?,
+            _ if is_required => bail!("Variable \"${name}\" of required type was not provided."),
+            _ => Value::Null,
+        };
+        document.values.insert(name.clone(), value);
     }
     let is_mutation = is_mutation.context("subscriptions need a WebSocket")?;
     Ok(Operation {
@@ -145,7 +147,10 @@ impl Filled<'_> {
 
     fn value(&self, value: &query::Value<'_, String>) -> Result<Value> {
         Ok(match value {
-            query::Value::Variable(name) => self.values.get(name).cloned().unwrap_or(Value::Null),
+            query::Value::Variable(name) => {
+                let value = self.values.get(name).cloned();
+                value.with_context(|| format!("Variable \"${name}\" is not defined."))?
+            }
             query::Value::Int(number) => number.as_i64().into(),
             query::Value::Float(number) => (*number).into(),
             query::Value::String(text) | query::Value::Enum(text) => text.as_str().into(),
@@ -200,7 +205,7 @@ mod tests {
                 json!({"id": "d1"}),
             ),
             (
-                "query A { a(x: {y: [1, $first], z: \"q\\\"\"}) { ...F } } fragment F on T { b ... on T { c } }",
+                "query A($first: Int) { a(x: {y: [1, $first], z: \"q\\\"\"}) { ...F } } fragment F on T { b ... on T { c } }",
                 false,
                 json!({"x": {"y": [1, 2], "z": "q\""}}),
             ),
@@ -227,6 +232,8 @@ mod tests {
             "subscription { a }",
             "{ ...Missing }",
             "{ a ~ }",
+            "{ a(n: $first) }",
+            "query($n: Int!) { a(n: $n) }",
         ] {
             assert!(parse(wrong, None, &variables).is_err(), "{wrong}");
         }

@@ -75,6 +75,16 @@ pub fn built(name: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// The step of our action that takes a packed program, and the script that it runs.
+pub fn prebuilt_step() -> (String, String) {
+    let action = std::fs::read_to_string(repository().join(".github/actions/xtask/action.yml"));
+    let action = action.expect("the action is in the repository");
+    let step = action.split_once("      id: prebuilt\n").expect("the step").1;
+    let step = step.split_once("\n    - name: ").expect("a step after it").0;
+    let script = step.split_once("      run: |\n").expect("a script").1;
+    (step.to_owned(), script.to_owned())
+}
+
 /// PATH with the folders of these tools in front.
 pub fn path_with(tools: &[Tool]) -> Result<OsString> {
     let mut dirs: Vec<PathBuf> = Vec::new();
