@@ -364,7 +364,7 @@ pub fn read_plan(file: &Path) -> Result<Planned> {
     let planned: Planned = serde_json::from_str(&text)
         .with_context(|| format!("{} is not what `--plan --format json` prints", file.display()))?;
     let bytes = serde_json::to_vec(&planned.plan).context("cannot write the plan as JSON")?;
-    let computed = crate::domain::release::hex(&sha2::Sha256::digest(bytes));
+    let computed = hex::encode(sha2::Sha256::digest(bytes));
     if computed == planned.plan_sha256 {
         Ok(planned)
     } else {

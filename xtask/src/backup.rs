@@ -36,7 +36,7 @@ pub use copies::keep;
 pub use create::{BackupTimings, CreateOptions, create, create_timed};
 pub use find::{find, free_id, resolve};
 pub use indexes::{clustered_expiry, create_beforehand, expiries, is_capped, secondary_indexes};
-pub use list::{BackupListing, last_verified, list};
+pub use list::{BackupListing, list};
 pub use masked_copy::{CopyTarget, MaskedCopy, Masks, copy_masked};
 pub use open::{base_of, copy_archive, identities, open_archive};
 pub use recorded::remember as remember_recorded;

@@ -8,6 +8,8 @@ mod environment;
 mod error;
 mod incremental;
 mod mask;
+mod notify;
+mod release;
 mod storage;
 mod suite;
 mod values;
@@ -20,7 +22,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use crate::domain::step;
 use environment::{Lists, OneOfEach};
 
 pub use atlas::{AtlasConfig, Engine};
@@ -34,6 +35,11 @@ pub use environment::{
 };
 pub use incremental::IncrementalAbove;
 pub use mask::{FixedValue, MaskRule};
+pub use notify::{EmailConfig, MailSecurity, NotifyConfig};
+pub use release::{
+    ApprovalConfig, ApprovalMethod, BudgetsConfig, CiConfig, DeployConfig, GitConfig, GithubConfig,
+    OnUnhealthy, WorkflowsConfig,
+};
 pub use storage::{ObjectLock, ObjectLockMode, RcloneConfig, S3Config, StorageConfig};
 pub use suite::{ServiceConfig, TestSuiteConfig};
 
@@ -136,213 +142,6 @@ impl<E: Into<EnvironmentConfig>> Config<E> {
     }
 }
 
-/// Where releases and the ledger are recorded.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct GitConfig {
-    /// Name of the remote that tags and the ledger are pushed to.
-    pub remote: String,
-    /// Branch that releases come from; a commit that is not on it is not deployed.
-    pub branch: String,
-    /// Whether the commit's checks on GitHub must have passed before it is deployed.
-    pub require_ci: bool,
-}
-
-impl Default for GitConfig {
-    fn default() -> Self {
-        Self {
-            remote: "origin".into(),
-            branch: "main".into(),
-            require_ci: true,
-        }
-    }
-}
-
-/// Which checks of a commit must have passed before it is released (with `git.require_ci`).
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CiConfig {
-    /// Names of the check runs and commit statuses that count; empty: all that ran for the commit.
-    pub required: Vec<String>,
-    /// How long a deploy waits for checks that are pending.
-    pub wait_s: u64,
-}
-
-impl Default for CiConfig {
-    fn default() -> Self {
-        Self {
-            required: Vec::new(),
-            wait_s: 1_200,
-        }
-    }
-}
-
-/// The repository on GitHub.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GithubConfig {
-    /// `owner/name`.
-    pub repository: String,
-}
-
-/// How a deploy behaves.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DeployConfig {
-    /// What happens when health fails after promotion.
-    pub on_unhealthy: OnUnhealthy,
-}
-
-impl Default for DeployConfig {
-    fn default() -> Self {
-        Self {
-            on_unhealthy: OnUnhealthy::Stop,
-        }
-    }
-}
-
-/// `deploy.on_unhealthy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnUnhealthy {
-    /// Stop and print the rollback command.
-    Stop,
-    /// Roll back at once.
-    Rollback,
-}
-
-/// Who must approve a release.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ApprovalConfig {
-    pub method: ApprovalMethod,
-    /// Distinct people other than the author.
-    pub required: u32,
-    /// An approval, and the backup it approved, count for this long.
-    pub max_age_hours: u32,
-    /// GitHub environments whose reviewers approve, one after the other.
-    pub environments: Vec<String>,
-    /// The GitHub environment one of whose reviewers approves a rollback of normal urgency. One of critical urgency is reviewed
-    /// afterwards.
-    pub rollback: Option<String>,
-    /// Logins of the reviewers of an environment, as `setup` sets them; left alone where none are named.
-    pub reviewers: BTreeMap<String, Vec<String>>,
-}
-
-impl Default for ApprovalConfig {
-    fn default() -> Self {
-        Self {
-            method: ApprovalMethod::Github,
-            required: 2,
-            max_age_hours: 24,
-            environments: vec!["production-approval-1".into(), "production-approval-2".into()],
-            rollback: None,
-            reviewers: BTreeMap::new(),
-        }
-    }
-}
-
-/// `approval.method`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ApprovalMethod {
-    /// Reviewers of GitHub environments.
-    Github,
-    /// Signed git tags bound to the plan's hash, checked against `infrastructure/approvers`.
-    SignedTag,
-}
-
-/// How the workflows that `generate` writes get this program.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WorkflowsConfig {
-    /// The action that puts it on PATH: a folder of the repository (`./…`), which builds it, or
-    /// `owner/repository/folder@commit`, which downloads it.
-    pub setup: String,
-    /// Labels of the machine for the jobs that reach the database: one of one's own has a fixed address, which a firewall can name.
-    pub runs_on: Vec<String>,
-}
-
-impl Default for WorkflowsConfig {
-    fn default() -> Self {
-        Self {
-            setup: "./.github/actions/xtask".into(),
-            runs_on: vec!["ubuntu-latest".into()],
-        }
-    }
-}
-
-/// Who is notified.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NotifyConfig {
-    /// Environment variable with the URL of a Slack incoming webhook.
-    pub slack: Option<String>,
-    pub email: Option<EmailConfig>,
-}
-
-/// Mail by SMTP.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EmailConfig {
-    /// Host name of the mail server.
-    pub server: String,
-    pub port: Option<u16>,
-    #[serde(default)]
-    pub security: MailSecurity,
-    pub from: String,
-    pub to: Vec<String>,
-    /// Environment variables with the name and the password for logging in.
-    pub user: Option<String>,
-    pub password: Option<String>,
-}
-
-/// `notify.email.security`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MailSecurity {
-    /// STARTTLS is required; the connection is refused without it.
-    #[default]
-    Starttls,
-    /// From the first byte.
-    Tls,
-    /// In the clear: only to this machine.
-    None,
-}
-
-/// Time budgets in seconds; the requirement's, unless set lower.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BudgetsConfig {
-    pub backup_s: u64,
-    pub restore_s: u64,
-    pub redeploy_s: u64,
-    pub total_s: u64,
-}
-
-impl BudgetsConfig {
-    /// The same budgets in milliseconds, as steps have them.
-    pub fn limits(&self) -> step::Budgets {
-        step::Budgets {
-            backup_ms: self.backup_s * 1_000,
-            restore_ms: self.restore_s * 1_000,
-            redeploy_ms: self.redeploy_s * 1_000,
-            total_ms: self.total_s * 1_000,
-        }
-    }
-}
-
-impl Default for BudgetsConfig {
-    fn default() -> Self {
-        Self {
-            backup_s: 180,
-            restore_s: 300,
-            redeploy_s: 420,
-            total_s: 900,
-        }
-    }
-}
-
 impl Config {
     /// Reads and checks the file.
     pub fn read(path: &Path) -> Result<Self> {
@@ -429,21 +228,9 @@ impl Config {
 
     /// Environment variables with secrets that a release can do without: those of notifications and of drills.
     pub fn optional_secret_names(&self) -> Vec<String> {
-        let mut names = self.notification_secret_names();
+        let mut names = self.notify.secret_names();
         names.extend(self.backup.drill_uri.clone());
         names
-    }
-
-    /// Environment variables with the secrets of notifications.
-    pub fn notification_secret_names(&self) -> Vec<String> {
-        let email = self.notify.email.iter();
-        let email = email.flat_map(|email| [&email.user, &email.password]);
-        self.notify
-            .slack
-            .iter()
-            .cloned()
-            .chain(email.filter_map(Clone::clone))
-            .collect()
     }
 }
 

@@ -81,11 +81,6 @@ impl CliError {
         Self::new(ExitKind::Refused, what)
     }
 
-    /// Stopped midway (exit 4): say with [`CliError::live`] what is live, with [`CliError::next`] how to go on.
-    pub fn midway(what: impl Into<String>) -> Self {
-        Self::new(ExitKind::Midway, what)
-    }
-
     /// What state the live system is in now.
     #[must_use]
     pub fn live(mut self, live: impl Into<String>) -> Self {
@@ -203,7 +198,10 @@ mod tests {
             said(refused.into()),
             "error: locked\n  live: as it was\n  next: wait"
         );
-        assert_eq!(said(CliError::midway("half done").into()), "error: half done");
+        assert_eq!(
+            said(CliError::new(ExitKind::Midway, "half done").into()),
+            "error: half done"
+        );
     }
 
     #[test]
@@ -224,10 +222,13 @@ mod tests {
 
     #[test]
     fn ending_and_next_command_survive_added_context() {
-        let result: anyhow::Result<()> = Err(CliError::midway("the swap stopped after 2 of 5 collections")
-            .live("two collections hold the backup")
-            .next("cargo xtask restore --resume 20260102-030405-ab12")
-            .into());
+        let result: anyhow::Result<()> = Err(CliError::new(
+            ExitKind::Midway,
+            "the swap stopped after 2 of 5 collections",
+        )
+        .live("two collections hold the backup")
+        .next("cargo xtask restore --resume 20260102-030405-ab12")
+        .into());
         let error = result.context("cannot restore").unwrap_err();
         assert_eq!(
             error.downcast_ref::<CliError>().map(|stop| stop.exit),

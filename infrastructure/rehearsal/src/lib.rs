@@ -4,7 +4,6 @@
 
 pub mod backend;
 pub mod data;
-mod hex;
 pub mod http;
 mod page;
 pub mod platform;

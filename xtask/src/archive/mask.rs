@@ -6,7 +6,6 @@ use sha2::Sha256;
 
 use super::bson::{ARRAY, BOOLEAN, DOCUMENT, RawField, elements};
 use crate::config::{FixedValue, MaskRule};
-use crate::domain::release::hex;
 
 /// As much of the digest as is kept: two values get the same one in no database that exists.
 const HASH_BYTES: usize = 16;
@@ -188,7 +187,7 @@ impl Pass<'_> {
             TEXT | SYMBOL => {
                 // Its length and its end are no part of it.
                 let text = field.value.get(4..field.value.len() - 1).unwrap_or_default();
-                let digits = hex(&key.digest(TEXT, text)[..HASH_BYTES]);
+                let digits = hex::encode(&key.digest(TEXT, text)[..HASH_BYTES]);
                 // What programs check of an address holds for its mask too.
                 let is_address = text.split(|byte| *byte == b'@').count() == 2;
                 let ends = if is_address { "@masked.invalid" } else { "" };

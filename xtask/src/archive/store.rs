@@ -30,11 +30,6 @@ impl StoredBackup {
         BackupMetadata::new(&self.manifest, self.stored.clone(), consistency)
     }
 
-    /// Where [`StoredBackup::commit`] will put the file.
-    pub fn target(&self) -> &Path {
-        self.file.target()
-    }
-
     /// Where it lies until then.
     pub fn partial_path(&self) -> &Path {
         self.file.partial_path()

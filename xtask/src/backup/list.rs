@@ -55,11 +55,6 @@ pub fn list_all(ctx: &Context) -> Result<AllBackups> {
     Ok(read_all(&stores(ctx)?))
 }
 
-/// The newest verified backup of this environment.
-pub fn last_verified(ctx: &Context) -> Result<Option<BackupListing>> {
-    Ok(verified(ctx)?.pop())
-}
-
 /// The verified backups of this environment, oldest first.
 pub(super) fn verified(ctx: &Context) -> Result<Vec<BackupListing>> {
     let mut backups = list(ctx)?;

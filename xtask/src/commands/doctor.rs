@@ -9,6 +9,7 @@ mod here;
 mod platforms;
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use super::Common;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::error::catalogue::setup as errors;
+use crate::release::releases::Releases;
 use crate::report;
 
 /// The end of `--help`.
@@ -63,6 +65,18 @@ enum State {
     Ok,
     Warning,
     Problem,
+}
+
+/// What several checks need: it is read by the first of them.
+struct Asked<'a> {
+    ctx: &'a Context,
+    releases: OnceLock<Result<Releases>>,
+}
+
+impl Asked<'_> {
+    fn releases(&self) -> Result<&Releases, &anyhow::Error> {
+        self.releases.get_or_init(|| Releases::read(self.ctx)).as_ref()
+    }
 }
 
 #[derive(Serialize)]
@@ -123,30 +137,35 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 fn page(ctx: &Context, args: &Args) -> Page {
-    let mut checks: Vec<fn(&Context) -> Vec<Line>> = vec![here::configuration, files::files];
+    let mut checks: Vec<fn(&Asked<'_>) -> Vec<Line>> =
+        vec![|of| here::configuration(of.ctx), |of| files::files(of.ctx)];
     if args.health {
-        checks.push(health::first_checks);
+        checks.push(|of| health::first_checks(of.ctx));
     }
     if args.config_only {
-        checks.push(files::ids);
+        checks.push(|of| files::ids(of.ctx));
     } else {
         checks.extend([
-            here::tools as fn(&Context) -> Vec<Line>,
-            here::secrets,
+            (|of| here::tools(of.ctx)) as fn(&Asked<'_>) -> Vec<Line>,
+            |of| here::secrets(of.ctx),
             here::repository,
             here::backups,
             platforms::railway,
-            platforms::vercel,
-            platforms::database,
-            atlas::atlas,
-            github::github,
+            |of| platforms::vercel(of.ctx),
+            |of| platforms::database(of.ctx),
+            |of| atlas::atlas(of.ctx),
+            |of| github::github(of.ctx),
         ]);
     }
+    let asked = &Asked {
+        ctx,
+        releases: OnceLock::new(),
+    };
     // Each waits for another part of the world.
     let lines: Vec<Line> = std::thread::scope(|scope| {
         let running: Vec<_> = checks
             .into_iter()
-            .map(|check| scope.spawn(move || check(ctx)))
+            .map(|check| scope.spawn(move || check(asked)))
             .collect();
         running
             .into_iter()

@@ -1,6 +1,5 @@
 //! The few changes that a restore makes. Each first asks whether it was made already: all can be repeated.
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -48,10 +47,7 @@ impl From<ViewDefinition> for String {
     fn from(definition: ViewDefinition) -> Self {
         // A document that came from the server can be written again.
         let bytes = serialize_to_vec(&definition.options).unwrap_or_default();
-        bytes.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string");
-            text
-        })
+        hex::encode(bytes)
     }
 }
 

@@ -6,7 +6,6 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Document, deserialize_from_slice, doc};
 
 use super::{Live, RawId};
-use crate::domain::release::hex;
 
 const MIDWAY_ID: &str = "midway";
 /// Bytes of one part.
@@ -109,5 +108,5 @@ fn part_id(id: &str, generation: i32, number: usize) -> String {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
+    hex::encode(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
 }

@@ -11,7 +11,6 @@ use sha2::{Digest as _, Sha256};
 use super::content_digest::ContentDigest;
 use super::index_options;
 use super::manifest::NamespaceKind;
-use super::release::hex;
 use super::restore_name;
 
 /// Whether a collection belongs to the server.
@@ -141,7 +140,7 @@ impl Inventory {
             .map(|(name, facts)| (name, facts.kind, &facts.options, of_today(facts)));
         let text =
             serde_json::to_vec(&shape.collect::<Vec<_>>()).context("cannot write the schema as JSON")?;
-        Ok(hex(&Sha256::digest(text)))
+        Ok(hex::encode(Sha256::digest(text)))
     }
 
     /// What `self` has and `found` has not, or has otherwise, documents apart: nothing where `found` only has more.

@@ -131,7 +131,7 @@ impl ReleaseRecord {
 
 fn record_sha256<T: Serialize>(record: &T) -> Result<String> {
     let record = serde_json::to_vec(record).context("cannot write the release record as JSON")?;
-    Ok(hex(&Sha256::digest(record)))
+    Ok(hex::encode(Sha256::digest(record)))
 }
 
 /// `<prefix>-YYYYMMDD-HHMMSS`.
@@ -204,17 +204,6 @@ fn start(text: &str, bytes: usize) -> &str {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string");
-            text
-        })
 }
 
 /// The releases that a rollback offers: found healthy by their first check or a later one, of other code than what is live, and

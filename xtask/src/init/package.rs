@@ -91,7 +91,6 @@ pub struct Package {
     pub scripts: BTreeMap<String, String>,
     pub is_python: bool,
     pub has_workspaces: bool,
-    pub homepage: Option<String>,
     is_library: bool,
     /// Whether it has a page of its own before it is built.
     has_page: bool,
@@ -215,7 +214,6 @@ fn of_node(tree: &SourceTree, file: &str, text: &str) -> Option<Package> {
         scripts,
         is_python: false,
         has_workspaces,
-        homepage: manifest["homepage"].as_str().map(str::to_owned),
         is_library,
         has_page,
     })
@@ -235,7 +233,6 @@ fn of_python(file: &str, text: &str) -> Package {
         scripts: BTreeMap::new(),
         is_python: true,
         has_workspaces: false,
-        homepage: None,
         is_library: false,
         has_page: false,
     }

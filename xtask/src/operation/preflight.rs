@@ -37,11 +37,6 @@ impl Preflight {
         }
     }
 
-    /// All problems as texts.
-    pub fn problems(&self) -> Vec<String> {
-        self.problems.iter().map(|(_, problem)| problem.clone()).collect()
-    }
-
     /// One error with all problems: wrong usage (exit 2) where one of them is, else refused (exit 3) where a rule says
     /// no, else failed (exit 1).
     pub fn finish(self, what: &str) -> Result<()> {

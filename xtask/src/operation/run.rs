@@ -25,7 +25,6 @@ use sha2::{Digest as _, Sha256};
 use crate::context::Context;
 use crate::database::Fence;
 use crate::domain::operation::OperationId;
-use crate::domain::release::hex;
 use crate::domain::step::{Budgets, Impact, PartStep, Step};
 use crate::domain::timeline::{Timing, mark_critical};
 use crate::exec::check_interrupted;
@@ -94,7 +93,7 @@ pub struct Operation {
 
 /// Hash of a plan: its identity, which approvals are bound to.
 pub fn plan_sha256<P: Serialize>(plan: &P) -> Result<String> {
-    Ok(hex(&Sha256::digest(
+    Ok(hex::encode(Sha256::digest(
         serde_json::to_vec(plan).context("cannot write the plan as JSON")?,
     )))
 }

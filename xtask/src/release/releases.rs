@@ -1,8 +1,8 @@
 //! The releases of an environment: the chain that the ledger tells, compared with records and tags on the remote, and published
 //! as both.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{TimeDelta, Utc};
@@ -50,6 +50,7 @@ pub struct Releases {
     untagged: Vec<(String, String)>,
     /// Every name that is taken on the remote.
     names: Vec<String>,
+    checks: OnceLock<Result<Vec<StatusRecord>>>,
 }
 
 impl Releases {
@@ -132,18 +133,27 @@ impl Releases {
 
     /// The releases that a rollback offers, newest first.
     pub fn known_good(&self, ctx: &Context) -> Vec<&Release> {
-        let checks = LaterChecks::default();
-        known_good(&self.all, |release| self.is_good(ctx, release, &checks))
+        known_good(&self.all, |release| self.is_good(ctx, release))
     }
 
     /// Whether the checks after its deploy, or any recorded while it was live, found a release healthy: the first ones may have
     /// come too early, or have met a fault that passed.
-    pub fn is_good(&self, ctx: &Context, release: &Release, checks: &LaterChecks) -> bool {
+    pub fn is_good(&self, ctx: &Context, release: &Release) -> bool {
         if release.health == Health::Healthy {
             return true;
         }
         let next = self.all.iter().find(|later| later.created > release.created);
-        is_healthy_between(checks.read(ctx), release.created, next.map(|next| next.created))
+        let checks = self.checks(ctx).unwrap_or_else(|error| {
+            report::progress(&format!("warning: the recorded checks cannot be read: {error:#}"));
+            &[]
+        });
+        is_healthy_between(checks, release.created, next.map(|next| next.created))
+    }
+
+    /// The recorded checks and drills of the environment, read where they are needed, and once.
+    pub fn checks(&self, ctx: &Context) -> Result<&[StatusRecord], &anyhow::Error> {
+        let read = self.checks.get_or_init(|| status_records::read(ctx));
+        read.as_deref()
     }
 
     pub fn find(&self, tag: &str) -> Option<&Release> {
@@ -288,21 +298,6 @@ impl Releases {
             }
             at += TimeDelta::seconds(1);
         }
-    }
-}
-
-/// The recorded checks of an environment, read where they are needed.
-#[derive(Debug, Default)]
-pub struct LaterChecks(OnceCell<Vec<StatusRecord>>);
-
-impl LaterChecks {
-    fn read(&self, ctx: &Context) -> &[StatusRecord] {
-        self.0.get_or_init(|| {
-            status_records::read(ctx).unwrap_or_else(|error| {
-                report::progress(&format!("warning: the recorded checks cannot be read: {error:#}"));
-                Vec::new()
-            })
-        })
     }
 }
 

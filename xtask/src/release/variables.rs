@@ -9,7 +9,7 @@ use sha2::Sha256;
 use super::platforms::{Platforms, each_at_once};
 use crate::config::VariableConfig;
 use crate::context::Context;
-use crate::domain::release::{Release, VariableFingerprint, hex};
+use crate::domain::release::{Release, VariableFingerprint};
 use crate::secret::Secret;
 use crate::tools::backend::BackendService;
 use crate::tools::frontend::FrontendService;
@@ -169,6 +169,6 @@ impl Variables {
         mac.update(name.as_bytes());
         mac.update(&[0]);
         mac.update(value.expose().as_bytes());
-        Ok(hex(&mac.finalize().into_bytes()[..FINGERPRINT_BYTES]))
+        Ok(hex::encode(&mac.finalize().into_bytes()[..FINGERPRINT_BYTES]))
     }
 }

@@ -20,7 +20,6 @@ use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::inventory::is_application;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
-use crate::domain::release::hex;
 use crate::error::catalogue::restore as errors;
 use crate::secret::Secret;
 use crate::tools::railway::tunnel_name;
@@ -97,7 +96,7 @@ pub fn target_context(ctx: &Context, target: RestoreTarget<'_>) -> Result<Contex
             let members: Vec<String> = members.into_iter().collect();
             let place = format!("{}/{}", members.join(","), mongodb.database);
             environment.mongodb = Some(mongodb);
-            let name = format!("to-{}", &hex(&Sha256::digest(place))[..8]);
+            let name = format!("to-{}", &hex::encode(Sha256::digest(place))[..8]);
             environment.tag_prefix.clone_from(&name);
             of_target.env_name.clone_from(&name);
             of_target.config.environments.insert(name, environment);

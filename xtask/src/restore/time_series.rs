@@ -2,6 +2,7 @@
 //! that restore them with stock tools.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use anyhow::Result;
 
@@ -36,10 +37,9 @@ pub(super) fn stay(
     })?;
     let mut lines = Vec::new();
     for name in names {
-        let state = text(name, &expected, &found);
-        let is_behind = expected.collections.get(name).is_some_and(is_one) && !state.ends_with(AS_IN_BACKUP);
-        lines.push(state);
-        if is_behind {
+        let state = SeriesState::of(name, &expected, &found);
+        lines.push(format!("time-series collection `{name}` {state}"));
+        if !matches!(state, SeriesState::AsInBackup | SeriesState::NotInBackup) {
             lines.extend(commands(backup, live.name(), name));
         }
     }
@@ -80,7 +80,55 @@ fn is_one(facts: &CollectionFacts) -> bool {
     facts.kind == NamespaceKind::Timeseries
 }
 
-const AS_IN_BACKUP: &str = "is as in the backup";
+/// How a time-series collection that stays compares with that of the backup.
+#[derive(Debug, PartialEq)]
+enum SeriesState {
+    AsInBackup,
+    NotInBackup,
+    NotLive,
+    NotCompared,
+    /// In these ways.
+    Differs(Vec<String>),
+}
+
+impl SeriesState {
+    fn of(name: &str, expected: &Inventory, found: &Inventory) -> Self {
+        let one_of = |inventory: &Inventory| {
+            let facts = inventory.collections.get(name).filter(|facts| is_one(facts));
+            let collections = facts.map(|facts| (name.to_owned(), facts.clone()));
+            Inventory {
+                collections: collections.into_iter().collect(),
+            }
+        };
+        let (expected, found) = (one_of(expected), one_of(found));
+        match (expected.collections.get(name), found.collections.get(name)) {
+            (Some(_), None) => Self::NotLive,
+            (None, _) => Self::NotInBackup,
+            (Some(_), Some(facts)) => {
+                let differences = expected.compare(&found);
+                match (differences.is_empty(), facts.content_digest) {
+                    (true, Some(_)) => Self::AsInBackup,
+                    (true, None) => Self::NotCompared,
+                    (false, _) => Self::Differs(differences.iter().map(|d| in_buckets(&d.aspect)).collect()),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for SeriesState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AsInBackup => "is as in the backup",
+            Self::NotInBackup => "stays as it is: the backup has no time-series collection of this name",
+            Self::NotLive => "is in the backup and not live: it is not restored",
+            Self::NotCompared => "stays as it is: its documents were not compared",
+            Self::Differs(how) => {
+                return write!(f, "stays as it is, and not as in the backup: {}", how.join("; "));
+            }
+        })
+    }
+}
 
 /// Its documents are buckets, of many measurements each.
 fn in_buckets(aspect: &Aspect) -> String {
@@ -91,31 +139,6 @@ fn in_buckets(aspect: &Aspect) -> String {
     }
 }
 
-fn text(name: &str, expected: &Inventory, found: &Inventory) -> String {
-    let one_of = |inventory: &Inventory| {
-        let facts = inventory.collections.get(name).filter(|facts| is_one(facts));
-        let collections = facts.map(|facts| (name.to_owned(), facts.clone()));
-        Inventory {
-            collections: collections.into_iter().collect(),
-        }
-    };
-    let (expected, found) = (one_of(expected), one_of(found));
-    let how = match (expected.collections.get(name), found.collections.get(name)) {
-        (Some(_), None) => "is in the backup and not live: it is not restored".to_owned(),
-        (None, _) => "stays as it is: the backup has no time-series collection of this name".to_owned(),
-        (Some(_), Some(facts)) => {
-            let differences = expected.compare(&found);
-            let texts: Vec<String> = differences.iter().map(|d| in_buckets(&d.aspect)).collect();
-            match (texts.is_empty(), facts.content_digest) {
-                (true, Some(_)) => AS_IN_BACKUP.to_owned(),
-                (true, None) => "stays as it is: its documents were not compared".to_owned(),
-                (false, _) => format!("stays as it is, and not as in the backup: {}", texts.join("; ")),
-            }
-        }
-    };
-    format!("time-series collection `{name}` {how}")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -124,7 +147,7 @@ mod tests {
     use crate::domain::content_digest::ContentDigest;
 
     #[test]
-    fn what_became_of_a_time_series_collection_is_told_in_words() {
+    fn what_becomes_of_a_time_series_collection() {
         let with = |kind: &str, documents: u64, digest: Option<&str>, option: u64| {
             let facts = json!({
                 "kind": kind, "documents": documents, "bytes": 0, "indexes": {}, "options": { "a": option },
@@ -138,32 +161,33 @@ mod tests {
         let zero = ContentDigest::default().to_string();
         assert_eq!(zero.len(), 64);
         let (none, backup) = (Inventory::default(), with("timeseries", 2, Some("0"), 1));
-        for (expected, found, ends) in [
-            (&backup, &backup, "is as in the backup"),
-            (&backup, &none, "it is not restored"),
-            (&none, &backup, "no time-series collection of this name"),
+        let differs = |how: &[&str]| SeriesState::Differs(how.iter().map(ToString::to_string).collect());
+        for (expected, found, state) in [
+            (&backup, &backup, SeriesState::AsInBackup),
+            (&backup, &none, SeriesState::NotLive),
+            (&none, &backup, SeriesState::NotInBackup),
             (
                 &with("collection", 2, Some("0"), 1),
                 &backup,
-                "no time-series collection of this name",
+                SeriesState::NotInBackup,
             ),
-            (&backup, &with("timeseries", 0, None, 1), "were not compared"),
+            (&backup, &with("timeseries", 0, None, 1), SeriesState::NotCompared),
             (
                 &backup,
                 &with("timeseries", 2, Some("1"), 1),
-                "the backup: as many buckets, but not the same ones",
+                differs(&["as many buckets, but not the same ones"]),
             ),
             (
                 &backup,
                 &with("timeseries", 3, Some("1"), 2),
-                "the backup: 3 buckets instead of 2; option `a` differs",
+                differs(&["3 buckets instead of 2", "option `a` differs"]),
             ),
         ] {
-            let told = text("m", expected, found);
-            assert!(
-                told.ends_with(ends) && told.starts_with("time-series collection `m` "),
-                "{told}"
-            );
+            assert_eq!(SeriesState::of("m", expected, found), state);
         }
+        assert_eq!(
+            differs(&["a", "b"]).to_string(),
+            "stays as it is, and not as in the backup: a; b"
+        );
     }
 }

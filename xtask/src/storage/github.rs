@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use super::backup_file::{BackupFile, parse_metadata};
 use super::{BackupStore, Consume, read_back, record_for, refuse_unencrypted};
 use crate::config::Unencrypted;
-use crate::context::{Context, PIPELINE_FILE};
+use crate::context::Context;
 use crate::domain::manifest::{BackupMetadata, METADATA_FILE, StoredCopy, check_backup_id};
-use crate::error::CliError;
+use crate::error::catalogue::tools::no_github_repository;
 use crate::exec::read_bounded;
 use crate::tools::gh::artifacts::TrustedRuns;
 use crate::tools::gh::release::{Asset, Files, GhRelease};
@@ -40,13 +40,8 @@ pub struct DraftReleases {
 
 impl DraftReleases {
     pub fn open(ctx: &Context) -> Result<Self> {
-        let github = ctx.config.github.as_ref().ok_or_else(|| {
-            CliError::usage(format!(
-                "{PIPELINE_FILE} keeps backups on GitHub, but names no repository"
-            ))
-            .live("nothing was changed")
-            .next("add [github] repository = \"owner/name\"")
-        })?;
+        let github = ctx.config.github.as_ref();
+        let github = github.ok_or_else(no_github_repository)?;
         Ok(Self {
             files: Files::new(ctx.shell()?, &github.repository),
             repository: github.repository.clone(),

@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use xshell::cmd;
 
-use crate::context::{Context, PIPELINE_FILE};
-use crate::error::CliError;
+use crate::context::Context;
+use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, Finished, OF_GITHUB};
 use crate::wait;
 
@@ -37,10 +37,8 @@ pub struct GitHub {
 
 impl GitHub {
     pub fn open(ctx: &Context) -> Result<Self> {
-        let github = ctx.config.github.as_ref().ok_or_else(|| {
-            CliError::usage(format!("{PIPELINE_FILE} names no GitHub repository"))
-                .next("add [github] repository = \"owner/name\"")
-        })?;
+        let github = ctx.config.github.as_ref();
+        let github = github.ok_or_else(errors::no_github_repository)?;
         Ok(Self {
             root: ctx.root.clone(),
             repository: github.repository.clone(),

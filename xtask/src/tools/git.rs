@@ -108,11 +108,6 @@ impl Git {
             .collect())
     }
 
-    /// Whether the work tree is exactly the commit that is checked out.
-    pub fn is_clean(&self) -> Result<bool> {
-        Ok(self.uncommitted()?.is_empty())
-    }
-
     /// Whether the remote's branch contains the commit that is checked out.
     pub fn is_pushed(&self, branch: &str) -> Result<bool> {
         let remote = self.fetch(branch)?;

@@ -69,7 +69,6 @@ pub struct Dumped<T> {
     pub value: T,
     /// Documents per namespace as mongodump counted them.
     pub counts: BTreeMap<String, u64>,
-    pub duration: Duration,
 }
 
 /// In which order collections come.
@@ -117,11 +116,7 @@ pub fn archive<T>(
         })?;
     let value = judge(consumed, &finished, ended.get())?;
     let counts = std::mem::take(&mut lock(&counts).documents);
-    Ok(Dumped {
-        value,
-        counts,
-        duration: finished.duration,
-    })
+    Ok(Dumped { value, counts })
 }
 
 impl<'a> Scope<'a> {

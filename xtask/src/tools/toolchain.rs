@@ -17,7 +17,7 @@ use xshell::{Shell, cmd};
 pub use build::{BUILD_DEADLINE, CargoBuild, GoBuild, TOOLCHAIN_ENV, require};
 pub use cache::{Key, provide};
 
-use crate::error::CliError;
+use crate::error::catalogue::tools as errors;
 use crate::exec::Exec;
 
 #[derive(Debug, Deserialize)]
@@ -93,9 +93,7 @@ pub fn resolve(root: &Path, names: &[String]) -> Result<Vec<Tool>> {
         .find(|name| pins.tool.iter().all(|pin| pin.name != **name))
     {
         let known: Vec<&str> = pins.tool.iter().map(|pin| pin.name.as_str()).collect();
-        return Err(CliError::usage(format!("no tool is called `{unknown}`"))
-            .next(format!("choose among: {}", known.join(", ")))
-            .into());
+        return Err(errors::tool_unknown(unknown, known.join(", ")).into());
     }
     let wanted = pins
         .tool
@@ -125,7 +123,7 @@ impl Pin {
         }
         if self.go.is_none() && self.cargo.is_none() {
             let package = self.package.as_deref().unwrap_or(&self.name);
-            return Err(missing(&self.name, package));
+            return Err(errors::tool_missing(&self.name, package).into());
         }
         let mut key = Key::new(&self.programs, self.go.as_ref(), self.cargo.as_ref());
         if let Some(go) = &self.go {
@@ -156,23 +154,4 @@ fn version_of(path: &Path, args: &[String]) -> Result<String> {
         .map(|word| word.trim_start_matches('v'))
         .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()));
     Ok(number.unwrap_or("unknown").to_owned())
-}
-
-fn missing(program: &str, package: &str) -> anyhow::Error {
-    CliError::usage(format!("{program} is not on PATH"))
-        .live("nothing was changed")
-        .next(format!("install the package {package} and run the command again"))
-        .into()
-}
-
-/// PATH with the folders of these tools in front.
-pub fn path_with(tools: &[Tool]) -> Result<std::ffi::OsString> {
-    let mut dirs: Vec<PathBuf> = Vec::new();
-    for tool in tools.iter().filter(|tool| tool.from != Origin::Path) {
-        dirs.extend(tool.path.parent().map(Path::to_path_buf));
-    }
-    dirs.extend(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    ));
-    std::env::join_paths(dirs).context("a folder of PATH has a colon in its name")
 }

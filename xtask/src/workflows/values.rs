@@ -41,7 +41,7 @@ pub(super) fn values(config: &Config, health_secrets: &[String]) -> Result<Templ
     let backup = [uri, read.clone()].concat();
     let drill_uri = config.backup.drill_uri.clone();
     let drill = [read.clone(), drill_uri.iter().cloned().collect()].concat();
-    let notify = config.notification_secret_names();
+    let notify = config.notify.secret_names();
     let suite: Vec<String> = config
         .tests
         .values()

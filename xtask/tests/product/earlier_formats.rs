@@ -133,10 +133,10 @@ fn an_operation_that_was_killed_can_be_taken_over_from_the_step_it_had_reached()
 
 #[test]
 fn every_release_tag_gives_its_record() {
-    let tags = Earlier::new().git().list_tags("prod").unwrap();
-    let releases: Vec<_> = tags
+    let recorded = Earlier::new().git().recorded_releases("prod").unwrap();
+    let releases: Vec<_> = recorded
         .iter()
-        .map(|tag| Release::from_message(&tag.name, tag.message.as_deref().unwrap()).unwrap())
+        .map(|one| Release::from_message(&one.name, &one.message).unwrap())
         .collect();
     let found: Vec<_> = releases
         .iter()

@@ -69,12 +69,12 @@ fn the_pins_of_the_tools_come_with_it_and_a_repository_may_have_its_own() {
     }
     let (code, text) = tools(&["no-such"]);
     assert!(
-        code == 2 && text.contains("choose among: mongodump, mongorestore"),
+        code == 2 && text.contains("choose from: mongodump, mongorestore"),
         "{text}"
     );
     let own =
         "[[tool]]\nname = \"ours\"\nprograms = [\"git\"]\nversion = [\"--version\"]\npackage = \"git\"\n";
     std::fs::write(folder.path().join("infrastructure/tools/tools.toml"), own).unwrap();
     let (code, text) = tools(&["mongodump"]);
-    assert!(code == 2 && text.contains("choose among: ours"), "{text}");
+    assert!(code == 2 && text.contains("choose from: ours"), "{text}");
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use rehearsal::test_env::programs::{self, PRODUCT};
+use rehearsal::test_env::programs::{self, PRODUCT, path_with};
 use tempfile::TempDir;
 use xshell::{Shell, cmd};
 
@@ -13,7 +13,7 @@ use super::data::DATABASE;
 use super::report::Row;
 use xtask::context::{Context, PIPELINE_FILE};
 use xtask::exec::{Exec, shell_in};
-use xtask::tools::toolchain::{path_with, resolve};
+use xtask::tools::toolchain::resolve;
 
 /// The variable that a scratch repository names for its connection string.
 pub(super) const URI_VARIABLE: &str = "BENCH_MONGODB_URI";

@@ -36,7 +36,7 @@ impl Machine {
             processor: after("/proc/cpuinfo", "model name").unwrap_or_default(),
             memory_bytes: kib * 1024,
             commit: git.head().map(|id| id.to_string()).unwrap_or_default(),
-            uncommitted: !git.is_clean().unwrap_or(false),
+            uncommitted: git.uncommitted().map_or(true, |changed| !changed.is_empty()),
             profile: if cfg!(debug_assertions) { "dev" } else { "release" },
         }
     }

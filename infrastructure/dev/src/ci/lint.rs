@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use xshell::{Cmd, Shell, cmd};
 
+use rehearsal::test_env::programs::path_with;
 use xtask::config::Config;
 use xtask::context::PIPELINE_FILE;
 use xtask::exec::Exec;
 use xtask::report;
-use xtask::tools::toolchain::path_with;
 use xtask::workflows;
 
 use crate::tools::{self, ToolStage};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rehearsal::test_env::github::{GithubEnv, TOKEN, TWO_PEOPLE, pipeline};
-use rehearsal::test_env::programs::repository;
+use rehearsal::test_env::programs::prebuilt_step;
 use serde_json::json;
 
 use crate::real;
@@ -37,14 +37,10 @@ struct Job {
 
 impl Job {
     fn start() -> Self {
-        let action = std::fs::read_to_string(repository().join(".github/actions/xtask/action.yml")).unwrap();
-        let (_, step) = action.split_once("      id: prebuilt\n").unwrap();
-        let (step, _) = step.split_once("\n    - name: ").unwrap();
-        let (_, script) = step.split_once("      run: |\n").unwrap();
         let env = GithubEnv::start_with(&real("gh"), |_| {}, &pipeline(TWO_PEOPLE));
         std::fs::create_dir(env.path("job")).unwrap();
         Self {
-            script: script.to_owned(),
+            script: prebuilt_step().1,
             env,
         }
     }

@@ -148,8 +148,7 @@ fn a_job_gets_the_released_program_without_a_compiler_and_only_with_its_checksum
     let mut lines = String::new();
     for entry in std::fs::read_dir(job.path("dist")).unwrap() {
         let file = entry.unwrap().path();
-        let digest = Sha256::digest(std::fs::read(&file).unwrap());
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::encode(Sha256::digest(std::fs::read(&file).unwrap()));
         lines += &format!("{digest}  {}\n", file.file_name().unwrap().to_str().unwrap());
     }
     assert_eq!(lines.lines().count(), 3, "{lines}");

@@ -9,6 +9,7 @@ mod source;
 mod tree;
 mod words;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use source::Source;
@@ -97,4 +98,46 @@ fn the_product_has_the_structure_that_the_documents_describe() {
         violations.len(),
         violations.join("\n")
     );
+}
+
+/// The list of "Follow a rollback through the code": file and function, in the order of the calls.
+fn followed(architecture: &str) -> Vec<(String, String)> {
+    let section = architecture.split_once("\n## Follow a rollback through the code\n");
+    let list = section.map_or("", |(_, section)| section).split("\n\n").nth(1);
+    let list = list.unwrap_or_default().split('`').skip(1).step_by(2);
+    let mut file = "";
+    let mut calls = Vec::new();
+    for name in list {
+        if name.contains('/') {
+            file = name;
+        } else {
+            calls.push((file.to_owned(), name.to_owned()));
+        }
+    }
+    calls
+}
+
+#[test]
+fn a_reader_follows_a_rollback_to_the_first_rename_through_five_files_at_most() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let calls = followed(&read(&root.join("docs/ARCHITECTURE.md")));
+    let text = |file: &str| read(&root.join("xtask/src").join(file));
+    let files: BTreeSet<&String> = calls.iter().map(|(file, _)| file).collect();
+    assert!(calls.len() > 5 && files.len() <= 5, "{calls:?}");
+    for (file, function) in &calls {
+        let defined = format!("fn {function}(");
+        assert!(text(file).contains(&defined), "{file} has no {function}");
+    }
+    for pair in calls.windows(2) {
+        let ((file, caller), (_, next)) = (&pair[0], &pair[1]);
+        let body = text(file)
+            .split_once(&format!("fn {caller}("))
+            .unwrap()
+            .1
+            .to_owned();
+        assert!(
+            body.contains(&format!("{next}(")),
+            "{caller} of {file} does not call {next}"
+        );
+    }
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rehearsal::test_env::programs::repository;
+use rehearsal::test_env::programs::{prebuilt_step, repository};
 
 const DEPLOY: &str = "production-deploy";
 const ROLLBACK: &str = "production-rollback";
@@ -309,10 +309,7 @@ esac
 
 #[test]
 fn a_rollback_takes_an_earlier_program_that_writes_the_same_workflows_rather_than_a_compiler() {
-    let action = std::fs::read_to_string(repository().join(".github/actions/xtask/action.yml")).unwrap();
-    let (_, step) = action.split_once("      id: prebuilt\n").unwrap();
-    let (step, _) = step.split_once("\n    - name: ").unwrap();
-    let (_, script) = step.split_once("      run: |\n").unwrap();
+    let (step, script) = prebuilt_step();
     assert!(
         step.contains("KIND: xtask-ledger-event-1-"),
         "the form of the ledger"

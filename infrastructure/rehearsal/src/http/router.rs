@@ -32,6 +32,19 @@ pub fn matches(pattern: &str, request: &Request) -> Option<Captures> {
     actual.next().is_none().then_some(captures)
 }
 
+/// The first endpoint of the tables that a request is for, with its pattern. `below` stands before the path of each pattern.
+pub fn find<E: Copy>(
+    tables: &[&[(&'static str, E)]],
+    below: &str,
+    request: &Request,
+) -> Option<(&'static str, E, Captures)> {
+    let mut endpoints = tables.iter().copied().flatten();
+    endpoints.find_map(|&(pattern, endpoint)| {
+        let whole = pattern.replacen(' ', &format!(" {below}"), 1);
+        matches(&whole, request).map(|captures| (pattern, endpoint, captures))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

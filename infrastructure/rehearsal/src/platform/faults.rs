@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use xtask::sync::lock;
+
 use crate::http::{ExitKind, Request, Response};
 
 /// A delayed answer is let go after this even when nobody releases it.
@@ -82,30 +84,19 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn add(&self, fault: Fault) {
-        let mut list = self
-            .list
-            .lock()
-            .expect("no thread panics while it holds this lock");
+        let mut list = lock(&self.list);
         list.retain(|other| other.id != fault.id);
         list.push(fault);
     }
 
     pub(super) fn clear(&self) {
-        self.list
-            .lock()
-            .expect("no thread panics while it holds this lock")
-            .clear();
+        lock(&self.list).clear();
         self.changed.notify_all();
     }
 
     /// Lets go what that fault holds; all of them without an id.
     pub(super) fn release(&self, id: Option<&str>) {
-        for fault in self
-            .list
-            .lock()
-            .expect("no thread panics while it holds this lock")
-            .iter_mut()
-        {
+        for fault in lock(&self.list).iter_mut() {
             if id.is_none_or(|id| id == fault.id) {
                 fault.released = true;
             }
@@ -114,21 +105,13 @@ impl Faults {
     }
 
     pub(super) fn list(&self) -> Vec<Fault> {
-        self.list
-            .lock()
-            .expect("no thread panics while it holds this lock")
-            .clone()
+        lock(&self.list).clone()
     }
 
     /// Counts this request on every fault that matches it and returns the first fault that is due.
     pub(super) fn due(&self, platform: &str, operation: &str) -> Option<Fault> {
         let mut due = None;
-        for fault in self
-            .list
-            .lock()
-            .expect("no thread panics while it holds this lock")
-            .iter_mut()
-        {
+        for fault in lock(&self.list).iter_mut() {
             if fault.platform != platform || !(fault.operation == "*" || fault.operation == operation) {
                 continue;
             }
@@ -192,10 +175,7 @@ impl Faults {
 
     fn hold(&self, id: &str) {
         let deadline = Instant::now() + MAX_HOLD;
-        let mut list = self
-            .list
-            .lock()
-            .expect("no thread panics while it holds this lock");
+        let mut list = lock(&self.list);
         while list.iter().any(|fault| fault.id == id && !fault.released) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

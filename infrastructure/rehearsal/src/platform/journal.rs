@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::hex::hex;
+use xtask::sync::lock;
+
 use crate::http::Request;
 
 /// One request and its answer.
@@ -39,17 +40,11 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn add(&self, entry: Entry) {
-        self.entries
-            .lock()
-            .expect("no thread panics while it holds this lock")
-            .push(entry);
+        lock(&self.entries).push(entry);
     }
 
     pub(super) fn entries(&self) -> Vec<Entry> {
-        self.entries
-            .lock()
-            .expect("no thread panics while it holds this lock")
-            .clone()
+        lock(&self.entries).clone()
     }
 
     /// Calls that nobody implemented.
@@ -66,7 +61,7 @@ impl Journal {
 
 /// What a report shows of a value that nobody may see: two of them can be compared.
 pub(super) fn fingerprint(value: &str) -> String {
-    hex(&Sha256::digest(value))
+    hex::encode(Sha256::digest(value))
 }
 
 /// `project-access-token`, or `authorization` with its scheme.

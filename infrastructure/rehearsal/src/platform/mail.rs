@@ -5,12 +5,14 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+
+use xtask::sync::lock;
 
 use super::tls::Tls;
 
@@ -63,12 +65,12 @@ impl Mail {
     }
 
     pub(super) fn messages(&self) -> Vec<Value> {
-        locked(&self.messages).clone()
+        lock(&self.messages).clone()
     }
 
     /// The next sender is answered with this line.
     pub(super) fn refuse(&self, line: &str) {
-        locked(&self.refusals).push_back(line.to_owned());
+        lock(&self.refusals).push_back(line.to_owned());
     }
 
     /// Listens on a free port of this machine.
@@ -144,7 +146,7 @@ impl Mail {
                     say(&mut wire, "235 welcome")?;
                 }
                 "MAIL" => {
-                    let refusal = locked(&self.refusals).pop_front();
+                    let refusal = lock(&self.refusals).pop_front();
                     rest.clone_into(&mut session.from);
                     say(&mut wire, refusal.as_deref().unwrap_or("250 ok"))?;
                 }
@@ -155,8 +157,7 @@ impl Mail {
                 "DATA" => {
                     say(&mut wire, "354 go on")?;
                     let data = data(&mut wire)?;
-                    locked(&self.messages)
-                        .push(json!({"encrypted": session.encrypted, "login": session.login,
+                    lock(&self.messages).push(json!({"encrypted": session.encrypted, "login": session.login,
                         "from": session.from, "to": session.to, "data": data}));
                     say(&mut wire, "250 taken")?;
                 }
@@ -169,10 +170,6 @@ impl Mail {
             }
         }
     }
-}
-
-fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().expect("no thread panics while it holds this lock")
 }
 
 fn say<S: Read + Write>(wire: &mut BufReader<S>, text: &str) -> Result<()> {

@@ -24,6 +24,11 @@ pub(super) trait Simulated: Send + Sync + 'static {
     fn tunnel(&self, _authority: &str, _stream: TcpStream, _inside: &dyn Handler) {}
 }
 
+/// The name of what a request asks for: the pattern of its endpoint, or itself where it has none.
+pub(super) fn name_of(pattern: Option<&str>, request: &Request) -> String {
+    pattern.map_or_else(|| format!("{} {}", request.method, request.path), str::to_owned)
+}
+
 /// A platform with its recorder and its faults.
 pub(super) struct Observed<S> {
     platform: S,

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use xtask::sync::lock;
+
 use super::observed::Simulated;
 use crate::http::router::matches;
 use crate::http::{Request, Response};
@@ -62,18 +64,12 @@ impl Simulated for Arc<Services> {
 
 impl Services {
     pub(super) fn messages(&self) -> Vec<Value> {
-        self.messages
-            .lock()
-            .expect("no thread panics while it holds this lock")
-            .clone()
+        lock(&self.messages).clone()
     }
 
     /// Sets a component's status: operational, `degraded_performance`, `partial_outage`, `major_outage`.
     pub(super) fn set_status(&self, page: &str, component: &str, status: &str) {
-        let mut troubles = self
-            .troubles
-            .lock()
-            .expect("no thread panics while it holds this lock");
+        let mut troubles = lock(&self.troubles);
         troubles
             .entry(page.to_owned())
             .or_default()
@@ -84,10 +80,7 @@ impl Services {
         let Some((id, name, components)) = PAGES.iter().find(|(id, ..)| *id == page) else {
             return Response::text(404, "there is no such page");
         };
-        let troubles = self
-            .troubles
-            .lock()
-            .expect("no thread panics while it holds this lock");
+        let troubles = lock(&self.troubles);
         let status_of = |component: &str| {
             troubles
                 .get(*id)
@@ -137,10 +130,7 @@ impl Services {
         if let Err(word) = check_message(&message) {
             return Response::text(400, word);
         }
-        self.messages
-            .lock()
-            .expect("no thread panics while it holds this lock")
-            .push(message);
+        lock(&self.messages).push(message);
         Response::text(200, "ok")
     }
 }

@@ -9,7 +9,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use xtask::domain::ledger::OperationOutcome;
-use xtask::domain::release::{Release, hex, tag_name};
+use xtask::domain::release::{Release, tag_name};
 use xtask::operation::ledger::{Ledger, LockTiming, Start};
 use xtask::tools::git::Git;
 
@@ -148,7 +148,7 @@ impl GithubEnv {
     }
 
     pub fn plan(&self, file: &str, plan: &Value) {
-        let sha = hex(&Sha256::digest(serde_json::to_vec(plan).unwrap()));
+        let sha = hex::encode(Sha256::digest(serde_json::to_vec(plan).unwrap()));
         let text = json!({"schema": "deploy-plan/1", "plan": plan, "plan_sha256": sha}).to_string();
         std::fs::write(self.path("clone").join(file), text).unwrap();
     }

@@ -232,9 +232,10 @@ impl History {
         let git = self.git();
         let commit = match &planned.takes_back {
             // The code goes back to the release before the bad one.
-            Some(_) => git
-                .commit_of(&self.releases[self.releases.len() - 2].tag)
-                .unwrap(),
+            Some(_) => {
+                let tag = git.tag(&self.releases[self.releases.len() - 2].tag).unwrap();
+                tag.and_then(|tag| tag.commit).unwrap()
+            }
             None => git.head().unwrap(),
         };
         let release = Release {

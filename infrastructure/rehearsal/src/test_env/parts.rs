@@ -7,10 +7,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use xtask::tools::toolchain::{Tool, path_with};
+use xtask::tools::toolchain::Tool;
 
 use super::DATABASE;
 use super::platform::Addresses;
+use super::programs::path_with;
 
 /// The variable with the token of the account on Railway.
 pub(super) const ACCOUNT_TOKEN: &str = "ACCOUNT_RAILWAY_TOKEN";

@@ -1,6 +1,7 @@
 //! The programs of this workspace that a test environment runs: the product, the simulator, the stand-ins.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use anyhow::{Context as _, Result};
 use xshell::{Shell, cmd};
 use xtask::exec::Exec;
 use xtask::report;
+use xtask::tools::toolchain::{Origin, Tool};
 
 /// Name of the product's program.
 pub const PRODUCT: &str = "xtask";
@@ -71,4 +73,26 @@ fn run_cargo(root: &Path) -> Result<PathBuf> {
 pub fn built(name: &str) -> PathBuf {
     let folder = build(repository()).unwrap_or_else(|error| panic!("{error:#}"));
     folder.join(name)
+}
+
+/// The step of our action that takes a packed program, and the script that it runs.
+pub fn prebuilt_step() -> (String, String) {
+    let action = std::fs::read_to_string(repository().join(".github/actions/xtask/action.yml"));
+    let action = action.expect("the action is in the repository");
+    let step = action.split_once("      id: prebuilt\n").expect("the step").1;
+    let step = step.split_once("\n    - name: ").expect("a step after it").0;
+    let script = step.split_once("      run: |\n").expect("a script").1;
+    (step.to_owned(), script.to_owned())
+}
+
+/// PATH with the folders of these tools in front.
+pub fn path_with(tools: &[Tool]) -> Result<OsString> {
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    for tool in tools.iter().filter(|tool| tool.from != Origin::Path) {
+        dirs.extend(tool.path.parent().map(Path::to_path_buf));
+    }
+    dirs.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    std::env::join_paths(dirs).context("a folder of PATH has a colon in its name")
 }

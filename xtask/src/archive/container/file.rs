@@ -34,11 +34,6 @@ impl PendingFile {
         Ok((Self { partial, target }, file))
     }
 
-    /// Where the file will be.
-    pub fn target(&self) -> &Path {
-        &self.target
-    }
-
     /// Where the file is until then.
     pub fn partial_path(&self) -> &Path {
         &self.partial

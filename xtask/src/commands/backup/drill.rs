@@ -1,11 +1,11 @@
 //! `backup drill`: proves that a backup can be restored, within the budget.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::backup::drill::{self, DrillReport, DrilledBackup};
 use crate::context::Context;
 use crate::domain::status_record::StatusResult;
-use crate::error::CliError;
+use crate::error::catalogue::backup as errors;
 use crate::operation::status_records;
 use crate::report;
 
@@ -53,22 +53,12 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
         };
         status_records::record(ctx, seen).context("the drill was not kept")?;
     }
-    if drill.good && drill.within_budget {
-        return Ok(());
+    if !drill.good {
+        return Err(errors::drill_not_equal(&drill.backup).into());
     }
-    let what = if drill.good {
-        format!(
-            "the restore took {} of the {} it may take",
-            report::duration_ms(drill.total_ms),
-            report::duration_ms(drill.budget_ms)
-        )
-    } else {
-        format!("what was restored of {} is not what was backed up", drill.backup)
-    };
-    Err(CliError::failed(what)
-        .live("nothing live was touched")
-        .next("take a new backup and drill again; if it fails again, do not deploy")
-        .into())
+    let [took, budget] = [drill.total_ms, drill.budget_ms].map(report::duration_ms);
+    ensure!(drill.within_budget, errors::drill_too_slow(took, budget));
+    Ok(())
 }
 
 fn text(drill: &DrillReport) -> String {

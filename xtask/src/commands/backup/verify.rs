@@ -8,6 +8,7 @@ use crate::backup;
 use crate::backup::drill::{self, DrilledBackup};
 use crate::context::Context;
 use crate::error::CliError;
+use crate::error::catalogue::backup::backups_not_good;
 use crate::report;
 
 /// Options of `backup verify`.
@@ -58,10 +59,8 @@ pub(super) fn run(args: &Args, ctx: &Context) -> Result<()> {
     if bad.is_empty() {
         return Ok(());
     }
-    Err(CliError::failed(format!("not good: {}", bad.join(", ")))
-        .live("nothing was changed")
-        .next(next.unwrap_or("fetch another copy (cargo xtask backup fetch ID), or take a new backup"))
-        .into())
+    let next = next.unwrap_or("fetch another copy (cargo xtask backup fetch ID), or take a new backup");
+    Err(backups_not_good(bad.join(", "), next).into())
 }
 
 fn verify_one(ctx: &Context, named: &str, deep: bool) -> VerifiedBackup {

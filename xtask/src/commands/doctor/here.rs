@@ -2,14 +2,12 @@
 
 use chrono::{TimeDelta, Utc};
 
-use super::Line;
+use super::{Asked, Line};
 use crate::backup::encryption;
 use crate::config::Unencrypted;
 use crate::context::Context;
 use crate::domain::status_record::StatusResult;
 use crate::operation::ledger::Ledger;
-use crate::operation::status_records;
-use crate::release::releases::Releases;
 use crate::report;
 use crate::setup;
 use crate::tools::git::Git;
@@ -137,12 +135,8 @@ pub(super) fn tools(ctx: &Context) -> Vec<Line> {
 
 fn notifications(ctx: &Context) -> Line {
     let notify = &ctx.config.notify;
-    let missing: Vec<String> = ctx
-        .config
-        .notification_secret_names()
-        .into_iter()
-        .filter(|name| ctx.secret_if_set(name).is_none())
-        .collect();
+    let names = notify.secret_names().into_iter();
+    let missing: Vec<String> = names.filter(|name| ctx.secret_if_set(name).is_none()).collect();
     if notify.slack.is_none() && notify.email.is_none() {
         return Line::warning(
             "notifications",
@@ -179,7 +173,8 @@ pub(super) fn secrets(ctx: &Context) -> Vec<Line> {
     vec![problem, notifications(ctx)]
 }
 
-pub(super) fn repository(ctx: &Context) -> Vec<Line> {
+pub(super) fn repository(asked: &Asked<'_>) -> Vec<Line> {
+    let ctx = asked.ctx;
     let git = Git::open(ctx);
     let mut lines = Vec::new();
     let branch = &ctx.config.git.branch;
@@ -211,14 +206,14 @@ pub(super) fn repository(ctx: &Context) -> Vec<Line> {
             ),
         },
     });
-    lines.extend(records(ctx));
+    lines.extend(records(asked));
     lines.extend(room(ctx));
     lines
 }
 
 /// The records of the releases, as far as the ledger can be read.
-fn records(ctx: &Context) -> Vec<Line> {
-    let Ok(releases) = Releases::read(ctx) else {
+fn records(asked: &Asked<'_>) -> Vec<Line> {
+    let Ok(releases) = asked.releases() else {
         return Vec::new();
     };
     let problems = releases.links.iter().flat_map(|link| &link.problems);
@@ -256,7 +251,8 @@ fn room(ctx: &Context) -> Option<Line> {
     })
 }
 
-pub(super) fn backups(ctx: &Context) -> Vec<Line> {
+pub(super) fn backups(asked: &Asked<'_>) -> Vec<Line> {
+    let ctx = asked.ctx;
     if !has_database(ctx) {
         return Vec::new();
     }
@@ -288,16 +284,16 @@ pub(super) fn backups(ctx: &Context) -> Vec<Line> {
         ),
         Some((one, _)) => Line::ok("last verified backup", one.id.clone()),
     };
-    vec![last, last_drill(ctx)]
+    vec![last, last_drill(asked)]
 }
 
 /// Whether a backup was restored and compared lately: one that nobody ever restored is a hope.
-fn last_drill(ctx: &Context) -> Line {
+fn last_drill(asked: &Asked<'_>) -> Line {
     const DRILL: &str = "cargo xtask backup drill --record";
     let subject = "last drill";
-    let records = match status_records::read(ctx) {
+    let records = match asked.releases().and_then(|releases| releases.checks(asked.ctx)) {
         Ok(records) => records,
-        Err(error) => return Line::error(subject, &error, "check the git remote and its credentials"),
+        Err(error) => return Line::error(subject, error, "check the git remote and its credentials"),
     };
     let drills = records.iter().filter_map(|record| match &record.result {
         StatusResult::Drill { backup, good, .. } => Some((record.at, backup, *good)),

@@ -2,14 +2,13 @@
 
 use anyhow::Result;
 
-use super::Line;
+use super::{Asked, Line};
 use crate::backup;
 use crate::config::{BackendConfig, FrontendConfig, VercelConfig};
 use crate::context::Context;
 use crate::database::{Digests, Live};
 use crate::domain::parts::about;
 use crate::operation::ledger::Ledger;
-use crate::release::releases::Releases;
 use crate::restore::{self, DataCapacity, Leftover};
 use crate::tools::backend::BackendService;
 use crate::tools::frontend::FrontendService;
@@ -19,12 +18,13 @@ use crate::tools::vercel::VercelProject;
 /// More requests than these would make a page that nobody waits for.
 const IMAGES_LOOKED_AT: usize = 5;
 
-pub(super) fn railway(ctx: &Context) -> Vec<Line> {
-    let backends = ctx.env().backends.iter();
-    backends.flat_map(|backend| of_backend(ctx, backend)).collect()
+pub(super) fn railway(asked: &Asked<'_>) -> Vec<Line> {
+    let backends = asked.ctx.env().backends.iter();
+    backends.flat_map(|backend| of_backend(asked, backend)).collect()
 }
 
-fn of_backend(ctx: &Context, backend: &BackendConfig) -> Vec<Line> {
+fn of_backend(asked: &Asked<'_>, backend: &BackendConfig) -> Vec<Line> {
+    let ctx = asked.ctx;
     let Some(place) = backend.railway() else {
         let active = BackendService::open(ctx, backend).and_then(|backend| backend.active());
         return vec![of_adapter(&backend.name, active.map(|active| Some(active?.id)))];
@@ -56,7 +56,7 @@ fn of_backend(ctx: &Context, backend: &BackendConfig) -> Vec<Line> {
             let fix = "remove the watch patterns in the settings of the service on Railway";
             lines.push(Line::warning(about("railway service", &backend.name), note, fix));
         }
-        lines.extend(image_window(ctx, &railway)?);
+        lines.extend(image_window(asked, &railway)?);
         Ok(lines)
     };
     let fix = format!("check {} and the ids in pipeline.toml", place.token);
@@ -184,9 +184,16 @@ fn restorable(live: &Live) -> Result<Vec<Line>> {
 
 /// How far back the images reach that Railway keeps: past them a rollback builds again, which takes longer. Railway
 /// keeps the image of a replaced deployment for a time that depends on its plan (24 h, 72 h, 120 h, 360 h).
-fn image_window(ctx: &Context, railway: &BackendService) -> Result<Option<Line>> {
-    let releases = Releases::read(ctx)?;
-    let good = releases.known_good(ctx);
+fn image_window(asked: &Asked<'_>, railway: &BackendService) -> Result<Option<Line>> {
+    let subject = about("images", railway.name());
+    let releases = match asked.releases() {
+        Ok(releases) => releases,
+        Err(error) => {
+            let fix = "check the git remote and its credentials";
+            return Ok(Some(Line::error(subject, error, fix)));
+        }
+    };
+    let good = releases.known_good(asked.ctx);
     let Some(newest) = good.first() else {
         return Ok(None);
     };
@@ -202,7 +209,7 @@ fn image_window(ctx: &Context, railway: &BackendService) -> Result<Option<Line>>
     }
     Ok(Some(match reach {
         Some(oldest) => Line::ok(
-            about("images", railway.name()),
+            subject,
             format!(
                 "Railway keeps those of the releases back to {} ({} UTC)",
                 oldest.tag,
@@ -210,7 +217,7 @@ fn image_window(ctx: &Context, railway: &BackendService) -> Result<Option<Line>>
             ),
         ),
         None => Line::warning(
-            about("images", railway.name()),
+            subject,
             format!("Railway no longer keeps that of {}", newest.tag),
             "none is needed: a rollback builds from the tag, which takes some minutes longer",
         ),

@@ -18,79 +18,80 @@ use crate::config::atlas::AtlasConfig;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Lists {
-    tag_prefix: String,
+    pub(super) tag_prefix: String,
     #[serde(default)]
-    protected: bool,
+    pub(super) protected: bool,
     #[serde(default)]
-    others_deploy: Option<String>,
-    railway: Option<SharedByBackends>,
-    vercel: Option<SharedByFrontends>,
+    pub(super) others_deploy: Option<String>,
+    pub(super) railway: Option<SharedByBackends>,
+    pub(super) vercel: Option<SharedByFrontends>,
     #[serde(default)]
-    backends: Vec<Part>,
+    pub(super) backends: Vec<ListedPart>,
     #[serde(default)]
-    frontends: Vec<Part>,
-    mongodb: Option<MongodbConfig>,
-    atlas: Option<AtlasConfig>,
+    pub(super) frontends: Vec<ListedPart>,
+    pub(super) mongodb: Option<MongodbConfig>,
+    pub(super) atlas: Option<AtlasConfig>,
     #[serde(default)]
-    variables: Vec<VariableConfig>,
+    pub(super) variables: Vec<VariableConfig>,
     #[serde(default)]
-    external: Vec<ExternalConfig>,
+    pub(super) external: Vec<ExternalConfig>,
 }
 
 /// The project on Railway, which all backends are services of.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SharedByBackends {
-    project: String,
-    environment: String,
-    token: String,
+pub(super) struct SharedByBackends {
+    pub(super) project: String,
+    pub(super) environment: String,
+    pub(super) token: String,
 }
 
 /// The team on Vercel, which has the project of each frontend.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SharedByFrontends {
-    org: String,
-    token: String,
+pub(super) struct SharedByFrontends {
+    pub(super) org: String,
+    pub(super) token: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum PartPlatform {
+    #[default]
     Railway,
     Vercel,
     Command,
 }
 
 /// A part as both lists have it. Which keys it needs follows from its platform; the checks of values refuse the others.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Part {
-    name: String,
-    platform: PartPlatform,
-    folder: PathBuf,
+pub(super) struct ListedPart {
+    pub(super) name: String,
+    pub(super) platform: PartPlatform,
+    pub(super) folder: PathBuf,
     #[serde(default)]
-    shares: Vec<PathBuf>,
-    url: Option<String>,
+    pub(super) shares: Vec<PathBuf>,
+    pub(super) url: Option<String>,
     #[serde(default = "default_deploy_s")]
-    deploy_s: u64,
+    pub(super) deploy_s: u64,
     #[serde(default)]
-    service: String,
+    pub(super) service: String,
     #[serde(default)]
-    upload: UploadFrom,
+    pub(super) upload: UploadFrom,
     #[serde(default)]
-    after: Vec<String>,
+    pub(super) after: Vec<String>,
     #[serde(default)]
-    command: AdapterConfig,
+    pub(super) command: AdapterConfig,
     #[serde(default)]
-    project: String,
+    pub(super) project: String,
     #[serde(default)]
-    domain: String,
+    pub(super) domain: String,
     #[serde(default = "default_staged_url")]
-    staged_url: String,
-    protection_bypass: Option<String>,
+    pub(super) staged_url: String,
+    pub(super) protection_bypass: Option<String>,
     #[serde(default)]
-    build_env: Vec<String>,
+    pub(super) build_env: Vec<String>,
 }
 
 impl PartPlatform {
@@ -152,7 +153,7 @@ impl From<Lists> for EnvironmentConfig {
     }
 }
 
-impl Part {
+impl ListedPart {
     fn uploaded(self, project: &SharedByBackends, listed: PartPlace) -> BackendConfig {
         let platform = if self.platform == PartPlatform::Command {
             BackendPlatform::Command(self.command)

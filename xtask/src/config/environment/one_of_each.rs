@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::lists::{ListedPart, Lists, PartPlatform, SharedByBackends, SharedByFrontends};
 use super::{
-    BackendConfig, BackendPlatform, EnvironmentConfig, ExternalConfig, FrontendConfig, FrontendPlatform,
-    MongodbConfig, PartPlace, RailwayConfig, UploadFrom, VariableConfig, VercelConfig, default_deploy_s,
-    default_staged_url,
+    EnvironmentConfig, ExternalConfig, MongodbConfig, VariableConfig, default_deploy_s, default_staged_url,
 };
 use crate::config::atlas::AtlasConfig;
 use crate::domain::parts::{BACKEND, FRONTEND};
@@ -70,25 +69,53 @@ struct Variable {
     vercel: Option<String>,
 }
 
-impl From<OneOfEach> for EnvironmentConfig {
+impl From<OneOfEach> for Lists {
     fn from(one: OneOfEach) -> Self {
+        let (railway, vercel) = (one.railway, one.vercel);
         let variables = one.variables.into_iter().map(|variable| VariableConfig {
             secret: variable.secret,
             railway: variable.railway,
             vercel: variable.vercel,
             parts: Vec::new(),
         });
-        let railway = &one.railway;
-        let mongodb = one
-            .mongodb
-            .in_project(&railway.project, &railway.environment, &railway.token);
+        let backend = ListedPart {
+            name: BACKEND.to_owned(),
+            platform: PartPlatform::Railway,
+            folder: railway.source,
+            url: Some(railway.url),
+            deploy_s: railway.deploy_s,
+            service: railway.service,
+            ..ListedPart::default()
+        };
+        let frontend = ListedPart {
+            name: FRONTEND.to_owned(),
+            platform: PartPlatform::Vercel,
+            folder: vercel.source,
+            url: vercel.url,
+            deploy_s: vercel.deploy_s,
+            project: vercel.project,
+            domain: vercel.domain,
+            staged_url: vercel.staged_url,
+            protection_bypass: vercel.protection_bypass,
+            build_env: vercel.build_env,
+            ..ListedPart::default()
+        };
         Self {
             tag_prefix: one.tag_prefix,
             protected: one.protected,
             others_deploy: one.others_deploy,
-            backends: vec![one.railway.into()],
-            frontends: vec![one.vercel.into()],
-            mongodb: Some(mongodb),
+            railway: Some(SharedByBackends {
+                project: railway.project,
+                environment: railway.environment,
+                token: railway.token,
+            }),
+            vercel: Some(SharedByFrontends {
+                org: vercel.org,
+                token: vercel.token,
+            }),
+            backends: vec![backend],
+            frontends: vec![frontend],
+            mongodb: Some(one.mongodb),
             atlas: one.atlas,
             variables: variables.collect(),
             external: one.external,
@@ -96,46 +123,8 @@ impl From<OneOfEach> for EnvironmentConfig {
     }
 }
 
-impl From<Railway> for BackendConfig {
-    fn from(railway: Railway) -> Self {
-        Self {
-            name: BACKEND.to_owned(),
-            platform: BackendPlatform::Railway(RailwayConfig {
-                project: railway.project,
-                environment: railway.environment,
-                service: railway.service,
-                token: railway.token,
-            }),
-            listed: PartPlace::default(),
-            folder: railway.source,
-            upload: UploadFrom::Folder,
-            url: Some(railway.url),
-            after: Vec::new(),
-            shares: Vec::new(),
-            deploy_s: railway.deploy_s,
-        }
-    }
-}
-
-impl From<Vercel> for FrontendConfig {
-    fn from(vercel: Vercel) -> Self {
-        Self {
-            name: FRONTEND.to_owned(),
-            platform: FrontendPlatform::Vercel(VercelConfig {
-                org: vercel.org,
-                project: vercel.project,
-                token: vercel.token,
-                domain: vercel.domain,
-                staged_url: vercel.staged_url,
-                protection_bypass: vercel.protection_bypass,
-                build_env: vercel.build_env,
-            }),
-            listed: PartPlace::default(),
-            folder: vercel.source,
-            upload: UploadFrom::Folder,
-            shares: Vec::new(),
-            url: vercel.url,
-            deploy_s: vercel.deploy_s,
-        }
+impl From<OneOfEach> for EnvironmentConfig {
+    fn from(one: OneOfEach) -> Self {
+        Lists::from(one).into()
     }
 }

@@ -112,4 +112,22 @@ catalogue! {
         "the masked copy of backup {id} was not made: {cause}",
         live "nothing was changed, and nothing of the copy remains",
         next "fix the cause (a mask: in [mask] of pipeline.toml) and run the command again";
+
+    /// `backup verify` found damage, or could not read a backup.
+    backups_not_good(backups, next) Failed
+        "not good: {backups}",
+        live "nothing was changed",
+        next "{next}";
+
+    /// A drill took longer than a restore may take.
+    drill_too_slow(took, budget) Failed
+        "the restore took {took} of the {budget} it may take",
+        live "nothing live was changed",
+        next "take a new backup and drill again; if it fails again, do not deploy";
+
+    /// A drill found differences.
+    drill_not_equal(backup) Failed
+        "what was restored of {backup} is not what was backed up",
+        live "nothing live was changed",
+        next "take a new backup and drill again; if it fails again, do not deploy";
 }

@@ -147,4 +147,34 @@ catalogue! {
         "cannot roll back to {tag}: {why}",
         live "nothing was changed",
         next "choose one of: {choices}";
+
+    /// A filter or an attribute of the clone changes files.
+    not_as_committed(files) Refused
+        "the files to release are not what was committed: {files}",
+        live "nothing was changed",
+        next "search for a filter or for attributes in the clone's git configuration, or release from a new clone";
+
+    /// The content of the files is not in this clone.
+    only_pointers(files) Refused
+        "these files are pointers of Git LFS, without their content: {files}",
+        live "nothing was changed",
+        next "git lfs install --local && git lfs fetch";
+
+    /// `railway up` has rules about what it takes.
+    left_out_of_upload(files, folder) Refused
+        "`railway up` leaves these committed files out: {files}",
+        live "nothing was changed",
+        next "take them out of the rules in .ignore, or out of git: `git rm -r --cached {folder}`";
+
+    /// Submodules within a part.
+    empty_submodules(folders) Refused
+        "the release would have empty folders in the place of submodules: {folders}",
+        live "nothing was changed",
+        next "take their files into this repository, for example by `git subtree add`";
+
+    /// Rules of folders above count for an upload.
+    rules_above(file) Refused
+        "{file} decides about files below the folder for temporary files: an upload would leave some out",
+        live "nothing was changed",
+        next "set TMPDIR to a folder that has none of .git, .ignore and .railwayignore in or above it";
 }

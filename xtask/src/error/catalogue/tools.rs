@@ -146,4 +146,16 @@ catalogue! {
         "{program} is not on PATH",
         live "nothing was changed",
         next "install the package {package} and run the command again";
+
+    /// Something on GitHub is needed, and pipeline.toml has no `[github]`.
+    no_github_repository() Usage
+        "pipeline.toml names no GitHub repository",
+        live "nothing was changed",
+        next "add [github] repository = \"owner/name\"";
+
+    /// The token of a workflow's job lacks a permission.
+    no_permission_for_checks(cause) Refused
+        "{cause}",
+        live "nothing was changed",
+        next "give the job `checks: read`, `statuses: read` and `actions: read` under `permissions`";
 }

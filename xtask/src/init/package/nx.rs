@@ -76,7 +76,6 @@ pub(super) fn project(tree: &SourceTree, file: &str, text: &str) -> Option<Packa
         scripts,
         is_python: false,
         has_workspaces: false,
-        homepage: None,
         is_library: false,
         has_page: tree.has(&crate::init::tree::join(dir, "index.html")),
     })

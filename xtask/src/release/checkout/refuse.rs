@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::Checkout;
 use crate::error::CliError;
+use crate::error::catalogue::release as errors;
 
 /// Files with rules that decide what `railway up` leaves out, also in the folders above (it walks with the library
 /// `ignore`); inside a git work tree, those of git do too.
@@ -22,13 +23,7 @@ impl Checkout {
     /// Refused unless the folder holds what was committed, and nothing else.
     pub(super) fn compare(&self) -> Result<()> {
         let differences = self.export.differences()?;
-        refuse(
-            &differences,
-            "the files to release are not what was committed",
-            || {
-                "search for a filter or for attributes in the clone's git configuration, or release from a new clone".into()
-            },
-        )
+        refuse(&differences, errors::not_as_committed)
     }
 
     pub(super) fn refuse_pointers(&self, sources: &[&Path]) -> Result<()> {
@@ -40,11 +35,7 @@ impl Checkout {
                 }
             }
         }
-        refuse(
-            &pointers,
-            "these files are pointers of Git LFS, without their content",
-            || "git lfs install --local && git lfs fetch".into(),
-        )
+        refuse(&pointers, errors::only_pointers)
     }
 
     /// `railway up` would leave them out without a word.
@@ -55,10 +46,8 @@ impl Checkout {
             .collect();
         let excluded = self.export.excluded_by(".ignore")?.into_iter();
         left_out.extend(excluded.filter(|file| Path::new(file).starts_with(source)));
-        refuse(&left_out, "`railway up` leaves these committed files out", || {
-            format!(
-                "take them out of the rules in .ignore, or out of git: `git rm -r --cached {NEVER_UPLOADED}`"
-            )
+        refuse(&left_out, |files| {
+            errors::left_out_of_upload(files, NEVER_UPLOADED)
         })
     }
 }
@@ -78,11 +67,7 @@ pub(super) fn refuse_submodules(submodules: &[String], sources: &[&Path]) -> Res
             .any(|source| path.starts_with(source) || source.starts_with(path))
     });
     let inside: Vec<String> = inside.cloned().collect();
-    refuse(
-        &inside,
-        "the release would have empty folders in the place of submodules",
-        || "take their files into this repository, for example by `git subtree add`".into(),
-    )
+    refuse(&inside, errors::empty_submodules)
 }
 
 /// Rules of folders above would count for an upload.
@@ -91,14 +76,7 @@ pub(super) fn refuse_rules_above(folder: &Path) -> Result<()> {
     let found = above
         .flat_map(|folder| RULES.iter().map(move |name| folder.join(name)))
         .find(|path| path.exists());
-    let Some(found) = found else { return Ok(()) };
-    Err(CliError::refused(format!(
-        "{} decides about files below the folder for temporary files: an upload would leave some out",
-        found.display()
-    ))
-    .live("nothing was changed")
-    .next("set TMPDIR to a folder that has none of .git, .ignore and .railwayignore in or above it")
-    .into())
+    found.map_or(Ok(()), |found| Err(errors::rules_above(found.display()).into()))
 }
 
 fn is_pointer(file: &Path) -> bool {
@@ -109,7 +87,7 @@ fn is_pointer(file: &Path) -> bool {
     file.read_exact(&mut start).is_ok() && start == LFS_POINTER
 }
 
-fn refuse(paths: &[String], what: &str, fix: impl FnOnce() -> String) -> Result<()> {
+fn refuse(paths: &[String], error: impl FnOnce(String) -> CliError) -> Result<()> {
     if paths.is_empty() {
         return Ok(());
     }
@@ -120,8 +98,5 @@ fn refuse(paths: &[String], what: &str, fix: impl FnOnce() -> String) -> Result<
     } else {
         String::new()
     };
-    Err(CliError::refused(format!("{what}: {}{more}", named.join(", ")))
-        .live("nothing was changed")
-        .next(fix())
-        .into())
+    Err(error(format!("{}{more}", named.join(", "))).into())
 }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::domain::commit::CommitId;
 use crate::domain::parts::ReleaseParts;
 use crate::release::platforms::Serving;
-use crate::release::releases::{LaterChecks, Releases};
+use crate::release::releases::Releases;
 use crate::release::variables::Variables;
 use crate::tools::git::Git;
 
@@ -29,7 +29,7 @@ pub(super) fn unchanged(
     let (Some(last), Some(expected)) = (releases.newest(), releases.expected_live()) else {
         return Ok(None);
     };
-    if !releases.is_good(ctx, last, &LaterChecks::default()) {
+    if !releases.is_good(ctx, last) {
         return Ok(None);
     }
     let variables = Variables::read(ctx)?;

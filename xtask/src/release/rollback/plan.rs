@@ -28,7 +28,7 @@ use crate::release::break_glass;
 use crate::release::checkout::Checkout;
 use crate::release::migrations::applied_note;
 use crate::release::others::absent;
-use crate::release::releases::{LaterChecks, Releases, tag_note};
+use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
 use crate::restore;
@@ -84,7 +84,7 @@ pub(super) fn make(ctx: &Context, wanted: &RollbackTarget<'_>) -> Result<Made> {
     releases.require_sound(Some(tag), &mut preflight);
     break_glass::require_none(ctx, &mut preflight);
     preflight.require(
-        wanted.health == RequiredHealth::Any || releases.is_good(ctx, target, &LaterChecks::default()),
+        wanted.health == RequiredHealth::Any || releases.is_good(ctx, target),
         || {
             format!(
                 "{tag} was never healthy: its record has {}, and no later check recorded another verdict (`cargo xtask health --record` \

@@ -13,7 +13,6 @@ use crate::secret::Secret;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AtlasCluster {
-    pub id: String,
     pub name: String,
     #[serde(default)]
     pub state_name: String,

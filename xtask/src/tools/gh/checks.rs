@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::GitHub;
 use crate::domain::checks::{CheckState, CommitCheck, CommitChecks, CommitRun};
-use crate::error::CliError;
+use crate::error::catalogue::tools::no_permission_for_checks;
 
 #[derive(Deserialize)]
 struct CheckRuns {
@@ -136,10 +136,7 @@ fn state(status: &str, conclusion: Option<String>) -> CheckState {
 /// GitHub's words for a permission that the token of a workflow's job lacks.
 pub(super) fn explain_permission(error: anyhow::Error) -> anyhow::Error {
     if format!("{error:#}").contains("Resource not accessible by integration") {
-        CliError::refused(format!("{error:#}"))
-            .live("nothing was changed")
-            .next("give the job `checks: read`, `statuses: read` and `actions: read` under `permissions`")
-            .into()
+        no_permission_for_checks(format!("{error:#}")).into()
     } else {
         error
     }

@@ -84,11 +84,6 @@ pub struct Ruleset {
 }
 
 #[derive(Deserialize)]
-struct Repository {
-    private: bool,
-}
-
-#[derive(Deserialize)]
 struct Person {
     id: u64,
 }
@@ -126,13 +121,6 @@ impl GitHub {
     pub fn has_file(&self, path: &str) -> Result<bool> {
         let found: Option<serde::de::IgnoredAny> = self.get(&format!("contents/{path}"))?;
         Ok(found.is_some())
-    }
-
-    pub fn is_private(&self) -> Result<bool> {
-        let repository: Option<Repository> = self.get("")?;
-        Ok(repository
-            .with_context(|| format!("GitHub has no repository {}", self.repository))?
-            .private)
     }
 
     /// An environment; `None` where there is none (a job that names it would make one without any protection).

@@ -41,14 +41,6 @@ pub enum Signature {
 }
 
 impl Git {
-    /// The remote's tags `<prefix>-…`, sorted by name.
-    pub fn list_tags(&self, prefix: &str) -> Result<Vec<Tag>> {
-        let specs = format!("+refs/tags/{prefix}-*:{KEPT}/{prefix}-*");
-        self.fetch_specs(&["--prune", &specs])
-            .with_context(|| format!("cannot fetch the tags {prefix}-* of {}", self.remote))?;
-        self.kept_tags(&format!("{KEPT}/{prefix}-*"))
-    }
-
     /// One tag of the remote; `None` where the remote has none of this name.
     pub fn tag(&self, name: &str) -> Result<Option<Tag>> {
         let kept = format!("{KEPT}/{name}");
@@ -58,20 +50,6 @@ impl Git {
         self.fetch_specs(&[&format!("+refs/tags/{name}:{kept}")])
             .with_context(|| format!("cannot fetch the tag {name} of {}", self.remote))?;
         Ok(self.kept_tags(&kept)?.pop())
-    }
-
-    /// The whole message of an annotated tag of the remote.
-    pub fn tag_message(&self, name: &str) -> Result<String> {
-        self.existing(name)?
-            .message
-            .with_context(|| format!("the tag {name} has no message"))
-    }
-
-    /// The commit that a tag of the remote marks.
-    pub fn commit_of(&self, name: &str) -> Result<CommitId> {
-        self.existing(name)?
-            .commit
-            .with_context(|| format!("the tag {name} marks no commit"))
     }
 
     /// Makes a tag signed with the user's own key (ssh or gpg, as his git is set up).
@@ -195,11 +173,6 @@ impl Git {
                 self.remote
             )
         })
-    }
-
-    fn existing(&self, name: &str) -> Result<Tag> {
-        self.tag(name)?
-            .with_context(|| format!("the remote {} has no tag {name}", self.remote))
     }
 
     fn remote_tag(&self, name: &str) -> Result<Option<String>> {

@@ -51,7 +51,7 @@ fn clean_pushed_and_changed_are_told_apart() {
     let git = world.clone("a");
     let first = world.commit("a", "backend/app", "one");
     world.git("a", &["push", "--quiet", "origin", "HEAD:main"]);
-    assert!(git.is_clean().unwrap() && git.is_pushed("main").unwrap());
+    assert!(git.uncommitted().unwrap().is_empty() && git.is_pushed("main").unwrap());
 
     let second = world.commit("a", "backend/migrations/ä 1", "two");
     assert!(!git.is_pushed("main").unwrap());
@@ -115,15 +115,13 @@ fn tags_of_the_remote_keep_their_message_and_never_change() {
 
     let other = world.clone("b");
     world.git("b", &["tag", "--force", name, second.as_str()]);
-    let tags = other.list_tags("prod").unwrap();
-    let names: Vec<&str> = tags.iter().map(|tag| tag.name.as_str()).collect();
+    let releases = other.recorded_releases("prod").unwrap();
+    let names: Vec<&str> = releases.iter().map(|release| release.name.as_str()).collect();
     assert_eq!(names, [name, "prod-20260102-030406", "prod-light"]);
-    assert_eq!(tags[0].message.as_deref(), Some(message));
-    assert_eq!(tags[0].commit.as_ref(), Some(&first));
-    assert!(tags[0].tagged_at.is_some());
-    assert_eq!(tags[2].message, None);
-    assert_eq!(other.commit_of(name).unwrap(), first);
-    assert_eq!(other.tag_message(name).unwrap(), message);
+    assert_eq!(releases[0].message, message);
+    assert_eq!(releases[0].marks.as_ref(), Some(&first));
+    assert!(other.tag(name).unwrap().unwrap().tagged_at.is_some());
+    assert_eq!(other.tag("prod-light").unwrap().unwrap().message, None);
     // The user's own tag of the same name is untouched, and is not taken for the remote's.
     assert_eq!(other.resolve(name).unwrap(), second);
     other.push_tag(name).unwrap_err();

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use xshell::cmd;
 
-use super::{Build, missing};
+use super::Build;
+use crate::error::catalogue::tools::tool_missing;
 use crate::exec::{Exec, OF_CARGO, OF_NODE};
 
 /// A build from source may take this long on a slow machine.
@@ -141,8 +142,5 @@ pub fn require(programs: &[String]) -> Result<()> {
             .find(|(name, _)| name == program)
             .map_or(*program, |(_, package)| *package)
     });
-    Err(missing(
-        &absent.join(", "),
-        &packages.collect::<Vec<_>>().join(", "),
-    ))
+    Err(tool_missing(absent.join(", "), packages.collect::<Vec<_>>().join(", ")).into())
 }

@@ -1,6 +1,6 @@
 //! The cache of built programs.
 
-use std::fmt::{Debug, Write as _};
+use std::fmt::Debug;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -40,11 +40,7 @@ impl Key {
     }
 
     fn hex(self) -> String {
-        let digest = self.0.finalize();
-        digest.iter().take(8).fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("writing to a string");
-            hex
-        })
+        hex::encode(&self.0.finalize()[..8])
     }
 }
 

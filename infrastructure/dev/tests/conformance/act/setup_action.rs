@@ -59,8 +59,7 @@ impl Published {
         let mut checksums = String::new();
         for entry in std::fs::read_dir(&archives).unwrap() {
             let file = entry.unwrap().path();
-            let digest = Sha256::digest(std::fs::read(&file).unwrap());
-            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex::encode(Sha256::digest(std::fs::read(&file).unwrap()));
             checksums += &format!("{digest}  {}\n", file.file_name().unwrap().display());
         }
         std::fs::write(action.join("setup-action/checksums"), checksums).unwrap();

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use xtask::domain::release::hex;
 
 /// The report with the verdict of each check in place of its measurements, and the steps without their times.
 pub fn without_times(report: &Value) -> Value {
@@ -79,7 +78,7 @@ pub fn files(folder: &Path) -> Vec<String> {
             if path.is_dir() {
                 open.push(path);
             } else {
-                let hash = hex(&Sha256::digest(std::fs::read(&path).unwrap()));
+                let hash = hex::encode(Sha256::digest(std::fs::read(&path).unwrap()));
                 let name = path.strip_prefix(folder).unwrap();
                 // Shortened, or it would be taken for one that differs from run to run.
                 found.push(format!("{} {}", name.display(), &hash[..16]));

@@ -7,7 +7,6 @@ use rehearsal::test_env::programs::repository;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use xtask::domain::release::hex;
 use xtask::exec::Finished;
 
 use super::outcome;
@@ -215,7 +214,7 @@ impl Case {
             (CHANGED_SECRET, SHOWN_SECRET),
             (&self.test_env.uri, "(the database's address)"),
         ] {
-            names.add(&hex(&Sha256::digest(value)), name);
+            names.add(&hex::encode(Sha256::digest(value)), name);
         }
         names
     }

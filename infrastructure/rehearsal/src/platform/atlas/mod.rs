@@ -14,11 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use xtask::sync::lock;
+
 use super::Shared;
 use super::clock::iso;
 use super::config;
-use super::observed::Simulated;
-use crate::http::router::{Captures, matches};
+use super::observed::{Simulated, name_of};
+use crate::http::router::{self, Captures};
 use crate::http::{Request, Response};
 
 /// What every answer has, and every question asks for.
@@ -64,24 +66,14 @@ type Endpoint = fn(&Atlas, &Request, &Captures) -> Result<Response, Response>;
 const TABLES: [&[(&str, Endpoint)]; 3] = [clusters::ENDPOINTS, snapshots::ENDPOINTS, jobs::ENDPOINTS];
 
 fn find(request: &Request) -> Option<(&'static str, Endpoint, Captures)> {
-    TABLES
-        .iter()
-        .flat_map(|table| table.iter())
-        .find_map(|(pattern, endpoint)| {
-            let (method, path) = pattern.split_once(' ')?;
-            let whole = format!("{method} /api/atlas/v2/groups/{{groupId}}{path}");
-            matches(&whole, request).map(|captures| (*pattern, *endpoint, captures))
-        })
+    router::find(&TABLES, "/api/atlas/v2/groups/{groupId}", request)
 }
 
 impl Simulated for Arc<Atlas> {
     const PLATFORM: &'static str = "atlas";
 
     fn operation(&self, request: &Request) -> String {
-        find(request).map_or_else(
-            || format!("{} {}", request.method, request.path),
-            |(pattern, ..)| pattern.to_owned(),
-        )
+        name_of(find(request).map(|(pattern, ..)| pattern), request)
     }
 
     fn answer(&self, request: &Request) -> Response {
@@ -171,9 +163,7 @@ impl Atlas {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no thread panics while it holds this lock")
+        lock(&self.state)
     }
 
     fn now(&self) -> String {

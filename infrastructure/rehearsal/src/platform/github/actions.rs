@@ -8,7 +8,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::checks::suite_of;
 use super::{Endpoint, GitHub, State, counted, id_of, list, message, not_found, user_value};
-use crate::hex::hex;
 use crate::http::router::Captures;
 use crate::http::{Request, Response};
 use crate::platform::clock::iso_s;
@@ -320,7 +319,7 @@ impl GitHub {
 
     /// As listed: with the run's branch, and the repository that it came from, a fork where it is one.
     pub(super) fn artifact_value(&self, state: &State, one: &Artifact) -> Value {
-        let digest = hex(&Sha256::digest(&one.zip));
+        let digest = hex::encode(Sha256::digest(&one.zip));
         let base = format!(
             "https://api.github.com/repos/{}/{}/actions/artifacts/{}",
             self.config.owner, self.config.repo, one.id

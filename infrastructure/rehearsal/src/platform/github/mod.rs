@@ -15,11 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use xtask::sync::lock;
+
 use super::Shared;
 use super::clock::iso_s;
 use super::config;
-use super::observed::Simulated;
-use crate::http::router::{Captures, matches};
+use super::observed::{Simulated, name_of};
+use crate::http::router::{self, Captures};
 use crate::http::{Request, Response};
 
 /// The simulated repository.
@@ -79,22 +81,14 @@ fn find(request: &Request) -> Option<(&'static str, Endpoint, Captures)> {
     if request.method == "HEAD" {
         "GET".clone_into(&mut request.method);
     }
-    TABLES
-        .iter()
-        .flat_map(|table| table.iter())
-        .find_map(|(pattern, endpoint)| {
-            matches(pattern, &request).map(|captures| (*pattern, *endpoint, captures))
-        })
+    router::find(&TABLES, "", &request)
 }
 
 impl Simulated for Arc<GitHub> {
     const PLATFORM: &'static str = "github";
 
     fn operation(&self, request: &Request) -> String {
-        find(request).map_or_else(
-            || format!("{} {}", request.method, request.path),
-            |(pattern, ..)| pattern.to_owned(),
-        )
+        name_of(find(request).map(|(pattern, ..)| pattern), request)
     }
 
     fn answer(&self, request: &Request) -> Response {
@@ -203,9 +197,7 @@ impl GitHub {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no thread panics while it holds this lock")
+        lock(&self.state)
     }
 
     fn now(&self) -> String {

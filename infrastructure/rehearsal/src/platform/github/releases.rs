@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Endpoint, GitHub, list, message, not_found, user_value};
-use crate::hex::hex;
 use crate::http::router::Captures;
 use crate::http::{Request, Response};
 use crate::platform::graphql::Field;
@@ -74,7 +73,7 @@ impl GitHub {
     }
 
     fn asset_value(&self, asset: &Asset) -> Value {
-        let digest = hex(&Sha256::digest(&asset.bytes));
+        let digest = hex::encode(Sha256::digest(&asset.bytes));
         json!({"id": asset.id, "name": asset.name, "size": asset.bytes.len(), "content_type": asset.content_type,
                "state": "uploaded", "digest": format!("sha256:{digest}"),
                "url": format!("{}/assets/{}", self.base(), asset.id), "created_at": asset.created,

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
+use xtask::sync::lock;
+
 use super::deployment::{Deployment, Status};
 use super::{Railway, new_id};
-use crate::hex::hex;
 use crate::http::client::{Client, Route};
 use crate::process;
 
@@ -65,7 +66,7 @@ impl Railway {
             is_completed: false,
             history: Vec::new(),
         };
-        let digest = format!("sha256:{}", hex(&Sha256::digest(archive)));
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(archive)));
         self.begin(deployment, digest);
         Ok(id)
     }
@@ -146,10 +147,7 @@ impl Railway {
         self.state().deployments.push(deployment);
         let railway = Arc::clone(self);
         thread::spawn(move || {
-            let _turn = railway
-                .turn
-                .lock()
-                .expect("no thread panics while it holds this lock");
+            let _turn = lock(&railway.turn);
             if let Err(error) = railway.go_live(&id, digest) {
                 railway.note(&id, &format!("{error:#}"));
                 railway.stop_child(&id);

@@ -16,12 +16,13 @@ use anyhow::{Context as _, Result, anyhow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use xtask::sync::lock;
+
 use super::Shared;
 use super::config;
 use super::journal::fingerprint;
 use super::observed::Simulated;
 use super::tls::Tls;
-use crate::hex::hex;
 use crate::http::proxy::ReverseProxy;
 use crate::http::router::matches;
 use crate::http::server::Handler;
@@ -170,9 +171,7 @@ impl Railway {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no thread panics while it holds this lock")
+        lock(&self.state)
     }
 
     /// Removes the image of a deployment, as the end of its retention would.
@@ -332,7 +331,7 @@ fn new_id() -> Result<String> {
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex = hex(&bytes);
+    let hex = hex::encode(bytes);
     Ok(format!(
         "{}-{}-{}-{}-{}",
         &hex[..8],

@@ -2,7 +2,9 @@
 
 mod answers;
 mod deployment;
+mod domain;
 mod site;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,12 +14,13 @@ use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 use sha1::Digest as _;
 
+use xtask::sync::lock;
+
 use super::Shared;
 use super::config;
 use super::journal::fingerprint;
-use super::observed::Simulated;
-use crate::hex::hex;
-use crate::http::router::{Captures, matches};
+use super::observed::{Simulated, name_of};
+use crate::http::router::{self, Captures};
 use crate::http::{Request, Response};
 use deployment::{Deployment, Wanted};
 use site::{Protection, Site};
@@ -100,20 +103,12 @@ impl Simulated for Arc<Vercel> {
     const PLATFORM: &'static str = "vercel";
 
     fn operation(&self, request: &Request) -> String {
-        let known = ENDPOINTS
-            .iter()
-            .find(|(pattern, _)| matches(pattern, request).is_some());
-        known.map_or_else(
-            || format!("{} {}", request.method, request.path),
-            |(pattern, _)| (*pattern).to_owned(),
-        )
+        let known = router::find(&[&ENDPOINTS], "", request);
+        name_of(known.map(|(pattern, ..)| pattern), request)
     }
 
     fn answer(&self, request: &Request) -> Response {
-        let found = ENDPOINTS
-            .iter()
-            .find_map(|(pattern, endpoint)| matches(pattern, request).map(|captures| (endpoint, captures)));
-        let Some((endpoint, captures)) = found else {
+        let Some((_, endpoint, captures)) = router::find(&[&ENDPOINTS], "", request) else {
             return error(501, "not_implemented", "not implemented");
         };
         if request.bearer() != Some(&self.config.token) {
@@ -191,9 +186,7 @@ impl Vercel {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no thread panics while it holds this lock")
+        lock(&self.state)
     }
 
     pub(super) fn report(&self) -> Value {
@@ -281,7 +274,7 @@ impl Vercel {
         let Some(announced) = announced else {
             return error(400, "bad_request", "Missing `x-now-digest` header");
         };
-        let actual = hex(&sha1::Sha1::digest(&request.body));
+        let actual = hex::encode(sha1::Sha1::digest(&request.body));
         if announced != actual {
             return error(400, "bad_request", "The digest does not match the file");
         }
@@ -338,127 +331,10 @@ impl Vercel {
         }
         Ok(Response::json(200, &self.deployment_value(&state, &made)))
     }
-
-    /// Gives the production domain to a deployment.
-    fn make_live(&self, state: &mut State, id: &str) {
-        let Some(deployment) = state.deployments.iter_mut().find(|one| one.id == id) else {
-            return;
-        };
-        deployment.was_live = true;
-        self.domain.switch(id, &deployment.folder);
-        if let Some(previous) = state.live.replace(id.to_owned()) {
-            state.earlier.push(previous);
-        }
-    }
-
-    fn promote(&self, request: &Request, captures: &Captures) -> Response {
-        let _ = request;
-        self.alias(captures, "promote", 201)
-    }
-
-    fn roll_back(&self, request: &Request, captures: &Captures) -> Response {
-        let _ = request;
-        self.alias(captures, "rollback", 201)
-    }
-
-    fn alias(&self, captures: &Captures, kind: &str, done: u16) -> Response {
-        if !self.is_project(&captures[0]) {
-            return error(404, "not_found", "Project not found");
-        }
-        let mut state = self.state();
-        let Some(target) = state
-            .deployments
-            .iter()
-            .find(|one| one.id == captures[1])
-            .cloned()
-        else {
-            return error(404, "not_found", "Deployment not found");
-        };
-        if target.state != "READY" || !target.is_production() {
-            return error(
-                400,
-                "bad_request",
-                "The deployment is not a ready production deployment",
-            );
-        }
-        if state.live.as_deref() == Some(&target.id) {
-            let message = "This deployment is already the current production deployment";
-            return error(409, "conflict", message);
-        }
-        if kind == "rollback" && !target.was_live {
-            return error(
-                422,
-                "unprocessable_entity",
-                "The deployment was never in production",
-            );
-        }
-        if kind == "rollback" && self.config.hobby && state.earlier.last() != Some(&target.id) {
-            let message = "Hobby accounts can roll back to the previous production deployment only";
-            return error(402, "upgrade_required", message);
-        }
-        let from = state.live.clone();
-        let rolls_out = state
-            .settings
-            .get("rollingRelease")
-            .is_some_and(|set| !set.is_null());
-        if kind == "rollback" || !rolls_out {
-            self.make_live(&mut state, &target.id);
-        }
-        state.assigns_domains = kind == "promote";
-        state.last_alias_request = json!({
-            "fromDeploymentId": from, "toDeploymentId": target.id, "jobStatus": "succeeded", "type": kind,
-            "requestedAt": self.shared.clock.now_ms(),
-        });
-        Response::json(done, &json!({}))
-    }
-
-    fn add_variable(&self, request: &Request, captures: &Captures) -> Response {
-        if !self.is_project(&captures[0]) {
-            return error(404, "not_found", "Project not found");
-        }
-        match self.try_add_variable(request) {
-            Ok(response) => response,
-            Err(problem) => error(400, "bad_request", &format!("{problem:#}")),
-        }
-    }
-
-    fn try_add_variable(&self, request: &Request) -> Result<Response> {
-        let body = request.json()?;
-        let key = body["key"].as_str().context("`key` is missing")?;
-        let value = body["value"].as_str().context("`value` is missing")?;
-        let kind = body["type"].as_str().unwrap_or("encrypted");
-        let targets: Vec<String> = match &body["target"] {
-            Value::String(one) => vec![one.clone()],
-            Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            _ => return Err(anyhow!("`target` is missing")),
-        };
-        let mut state = self.state();
-        let same = |one: &Variable| one.key == key && one.targets == targets;
-        if state.variables.iter().any(same) {
-            if request.param("upsert") != Some("true") {
-                let message = format!("A variable with the name `{key}` already exists for the target");
-                return Ok(error(400, "ENV_CONFLICT", &message));
-            }
-            state.variables.retain(|one| !same(one));
-        }
-        let id = new_id("env_")?;
-        let updated_ms = self.shared.clock.now_ms();
-        let variable = Variable {
-            id: id.clone(),
-            key: key.to_owned(),
-            value: value.to_owned(),
-            kind: kind.to_owned(),
-            targets: targets.clone(),
-            updated_ms,
-        };
-        state.variables.push(variable);
-        let created = json!({"id": id, "key": key, "type": kind, "target": targets, "updatedAt": updated_ms});
-        Ok(Response::json(201, &json!({"created": created, "failed": []})))
-    }
 }
 
 fn new_id(prefix: &str) -> Result<String> {
     let mut bytes = [0_u8; 14];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
-    Ok(format!("{prefix}{}", hex(&bytes)))
+    Ok(format!("{prefix}{}", hex::encode(bytes)))
 }

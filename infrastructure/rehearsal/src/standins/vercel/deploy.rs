@@ -11,7 +11,6 @@ use sha1::Digest as _;
 use super::api::{Api, accept};
 use super::build::OUTPUT;
 use super::{DeployOptions, Global, git};
-use crate::hex::hex;
 
 /// One archive is cut into parts of this size.
 const PART_BYTES: usize = 100_000_000;
@@ -61,7 +60,7 @@ fn pack() -> Result<Vec<Upload>> {
         .enumerate()
         .map(|(index, part)| Upload {
             name: format!(".vercel/source.tgz.part{}", index + 1),
-            digest: hex(&sha1::Sha1::digest(part)),
+            digest: hex::encode(sha1::Sha1::digest(part)),
             bytes: part.to_vec(),
         });
     Ok(parts.collect())

@@ -2,7 +2,6 @@
 //! input, and nowhere to be read.
 
 use sha2::{Digest as _, Sha256};
-use xtask::domain::release::hex;
 
 use super::case::Case;
 
@@ -31,7 +30,7 @@ fn variables_are_set_on_both_platforms_before_they_are_needed() {
     assert_eq!(deployed.code, Some(0), "{}", deployed.error());
     let seen = case.env.platform_report().unwrap();
     let set = serde_json::json!([{
-        "key": "FRONTEND_KEY", "type": "sensitive", "target": ["production"], "value": hex(&Sha256::digest(ANOTHER)),
+        "key": "FRONTEND_KEY", "type": "sensitive", "target": ["production"], "value": hex::encode(Sha256::digest(ANOTHER)),
     }]);
     assert_eq!(seen["vercel"]["variables"], set);
     let requests = seen["requests"].as_array().unwrap();
