@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use xtask::domain::release::hex;
 
 use super::case::Case;
 
@@ -36,7 +35,7 @@ fn add_what_a_newer_version_has(case: &Case) -> Value {
     record["canary"] = json!({"percent": 5.5, "regions": ["eu", null]});
     record["backup"]["region"] = "eu".into();
     record["railway"]["replicas"] = 2.into();
-    let sha256 = hex(&Sha256::digest(serde_json::to_vec(&record).unwrap()));
+    let sha256 = hex::encode(Sha256::digest(serde_json::to_vec(&record).unwrap()));
 
     let file = case.env.folder.join("message");
     let tree = case.git(&format!("git rev-parse {reference}^{{tree}}"));
