@@ -27,6 +27,8 @@ pub struct Restore<'a> {
     pub(super) selection: Selection,
     /// What of it is put back in place.
     pub(super) delta: DeltaChoice,
+    /// Whether the process before this one was killed, and perhaps the server too: what a change stream shows is not enough then.
+    pub(super) after_crash: bool,
     lock: LockProof,
 }
 
@@ -63,6 +65,7 @@ impl<'a> Restore<'a> {
             journal,
             selection: Selection::default(),
             delta: DeltaChoice::default(),
+            after_crash: false,
             lock: under_way.lock_proof(),
         };
         restore.adopt_kept()?;

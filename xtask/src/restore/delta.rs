@@ -10,6 +10,7 @@ use super::method::{
     MAX_BYTES, MAX_DOCUMENTS, TRANSACTION_BYTES, TRANSACTION_DOCUMENTS, has_unique_index, unfit,
 };
 use super::preview::{RowLoss, differing, each_document};
+use super::scope::CompareScope;
 use crate::archive::elements;
 use crate::backup::BackupFile;
 use crate::database::{Digests, DocumentChange, RawId, backup_inventory};
@@ -123,7 +124,8 @@ impl Restore<'_> {
         let names: Vec<String> = delta.collections.iter().cloned().collect();
         let as_named: Vec<(String, String)> = names.iter().map(|name| (name.clone(), name.clone())).collect();
         let mut ids: Vec<HashMap<RawId, Sides>> = vec![HashMap::new(); names.len()];
-        for found in differing(self.ctx, backup, &self.live, &names, &as_named)? {
+        let scope = CompareScope::of(&self.live, backup, &names)?;
+        for found in differing(self.ctx, backup, &self.live, &names, &scope, &as_named)? {
             let found = found?;
             let wanted = Sides {
                 of_backup: found.loss != RowLoss::Created,

@@ -234,6 +234,7 @@ impl<'a> Restore<'a> {
         }
         self.require_same_database(&planned.database)?;
         // The process before this one was killed, and perhaps the server too.
+        self.after_crash = true;
         if !self.journal.history.compared {
             self.claim()?;
             self.repair_previous()
