@@ -246,6 +246,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn patterns_and_operators_are_no_values() {
+        let is_value = |id: Bson| {
+            let document = mongodb::bson::serialize_to_vec(&doc! { "_id": id }).unwrap();
+            RawId::of_document(&document).unwrap().is_value()
+        };
+        let pattern = mongodb::bson::Regex {
+            pattern: mongodb::bson::cstr!("a").into(),
+            options: mongodb::bson::cstr!("").into(),
+        };
+        for id in [
+            Bson::RegularExpression(pattern),
+            Bson::Undefined,
+            doc! { "$x": 1 }.into(),
+        ] {
+            assert!(!is_value(id));
+        }
+        for id in [
+            Bson::Null,
+            1.into(),
+            doc! {}.into(),
+            doc! { "a": { "$x": 1 } }.into(),
+        ] {
+            assert!(is_value(id));
+        }
+    }
+
+    #[test]
     fn a_batch_of_ids_is_bounded_in_number_and_bytes_and_none_is_lost() {
         let id = |bytes: usize| {
             Ok(RawId {

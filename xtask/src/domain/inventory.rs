@@ -71,9 +71,14 @@ impl CollectionFacts {
 
     /// The same without one of its documents.
     pub fn remove(&mut self, document: &[u8]) {
-        self.content_digest.get_or_insert_default().sub(document);
+        self.remove_read(&ContentDigest::of(document), document.len() as u64);
+    }
+
+    /// The same without one of its documents, which was read before.
+    pub fn remove_read(&mut self, digest: &ContentDigest, bytes: u64) {
+        self.content_digest.get_or_insert_default().unmerge(digest);
         self.documents = self.documents.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(document.len() as u64);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 

@@ -43,7 +43,8 @@ impl Restore<'_> {
     pub(super) fn live_differences(&self, backup: &BackupFile) -> Result<Vec<Difference>> {
         let mut expected = backup_inventory(&backup.metadata.namespaces, self.live.name());
         let restored = |name: &str| is_application(name) && self.selection.has(name);
-        let scope = self.proof_scope(backup)?;
+        let in_place: Vec<String> = self.delta.collections.iter().cloned().collect();
+        let scope = self.proof_scope(backup, &in_place)?;
         let of_scope = |digests, in_scope: bool| {
             let named = |name: &str| restored(name) && scope.ids(name).is_some() == in_scope;
             self.live
@@ -61,13 +62,12 @@ impl Restore<'_> {
         Ok(expected.compare(&found))
     }
 
-    /// What was put back in place is compared by what was written since the backup.
-    fn proof_scope(&self, backup: &BackupFile) -> Result<CompareScope> {
-        if self.after_crash || self.delta.is_none() {
+    /// These collections are compared by what was written since the backup, unless a process was killed.
+    pub(super) fn proof_scope(&self, backup: &BackupFile, names: &[String]) -> Result<CompareScope> {
+        if self.after_crash {
             return Ok(CompareScope::everything());
         }
-        let names: Vec<String> = self.delta.collections.iter().cloned().collect();
-        CompareScope::of(&self.live, backup, &names)
+        CompareScope::of(&self.live, backup, names)
     }
 
     /// What the collections hold: what is recorded of the backup, less what it has of the documents that were written since, with
@@ -87,20 +87,14 @@ impl Restore<'_> {
             facts.content_digest = recorded.content_digest;
             facts.order.clone_from(&recorded.order);
         }
-        let names: Vec<String> = found.collections.keys().cloned().collect();
-        in_scope(
-            self.ctx,
-            backup,
-            self.live.name(),
-            &names,
-            scope,
-            |number, raw| {
-                if let Some(facts) = found.collections.get_mut(&names[number]) {
-                    facts.remove(raw);
-                }
-                Ok(())
-            },
-        )?;
+        let names: Vec<String> = found
+            .collections
+            .iter_mut()
+            .filter_map(|(name, facts)| (!self.remove_read(name, scope, facts)).then(|| name.clone()))
+            .collect();
+        if !names.is_empty() {
+            self.remove_of_backup(backup, scope, &names, found)?;
+        }
         for (name, facts) in &mut found.collections {
             scope.scan(&self.live, name, name, |raw| {
                 facts.add(raw);
@@ -108,6 +102,36 @@ impl Restore<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// Takes out what was read of the backup before the documents were put back, and gives whether that is all.
+    fn remove_read(&self, name: &str, scope: &CompareScope, facts: &mut CollectionFacts) -> bool {
+        let Some((ids, read)) = scope.ids(name).zip(self.of_backup.get(name)) else {
+            return false;
+        };
+        if !ids.iter().all(|id| read.contains_key(id)) {
+            return false;
+        }
+        for (digest, bytes) in ids.iter().filter_map(|id| read.get(id)?.as_ref()) {
+            facts.remove_read(digest, *bytes);
+        }
+        true
+    }
+
+    /// Takes out what the backup has of the documents that were written since: a pass over it.
+    fn remove_of_backup(
+        &self,
+        backup: &BackupFile,
+        scope: &CompareScope,
+        names: &[String],
+        found: &mut Inventory,
+    ) -> Result<()> {
+        in_scope(self.ctx, backup, self.live.name(), names, scope, |number, raw| {
+            if let Some(facts) = found.collections.get_mut(&names[number]) {
+                facts.remove(raw);
+            }
+            Ok(())
+        })
     }
 
     /// The operation's collections of this role, by their live names.

@@ -367,22 +367,20 @@ impl WrittenSince {
     }
 }
 
-/// Counts in what these collections differ from the backup now. Writers may continue.
+/// Counts in what these collections, sorted by name, differ from the backup now. Writers may continue.
 pub(super) fn written(
     ctx: &Context,
     backup: &BackupFile,
     live: &Live,
-    mut names: Vec<String>,
+    names: Vec<String>,
+    scope: &CompareScope,
 ) -> Result<Vec<WrittenSince>> {
-    names.sort();
-    names.dedup();
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let scope = CompareScope::of(live, backup, &names)?;
     let folder = ctx.state_dir("tmp")?;
     let as_named = |name: &str| Some(name.to_owned());
-    let (of_backup, of_live) = both_sides(ctx, backup, live, &names, &scope, &folder, &as_named)?;
+    let (of_backup, of_live) = both_sides(ctx, backup, live, &names, scope, &folder, &as_named)?;
     let merged = merge(of_backup, of_live, names.len())?;
     let counted = names.into_iter().zip(merged).map(|(collection, found)| {
         let [created, changed, deleted] = found.counts.map(|count| count.documents);

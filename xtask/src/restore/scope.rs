@@ -51,6 +51,9 @@ impl CompareScope {
 
     /// Asks the server what has happened to these collections since the backup was begun.
     pub(super) fn of(live: &Live, backup: &BackupFile, names: &[String]) -> Result<Self> {
+        if names.is_empty() {
+            return Ok(Self::everything());
+        }
         let since = changes_since(live, backup);
         check_interrupted()?;
         let mut since = match since {

@@ -14,6 +14,11 @@ const BATCH: usize = 10_000;
 
 /// The same backup without a mark in the server's change stream: every document is compared.
 pub fn without_mark(env: &RestoreEnv, backup: &Path) -> PathBuf {
+    with_metadata(env, backup, |metadata| metadata.change_start = None)
+}
+
+/// A copy of the backup that states something else of itself.
+fn with_metadata(env: &RestoreEnv, backup: &Path, change: impl FnOnce(&mut BackupMetadata)) -> PathBuf {
     let folder = if backup.is_dir() {
         backup
     } else {
@@ -28,7 +33,7 @@ pub fn without_mark(env: &RestoreEnv, backup: &Path) -> PathBuf {
     }
     let file = other.join(METADATA_FILE);
     let mut metadata = BackupMetadata::from_text(&std::fs::read_to_string(&file).unwrap()).unwrap();
-    metadata.change_start = None;
+    change(&mut metadata);
     std::fs::write(&file, metadata.to_text().unwrap()).unwrap();
     other
 }
@@ -115,6 +120,20 @@ fn only_what_was_written_since_the_backup_is_compared_and_the_plan_has_the_reaso
     for part in ["collections", "structure"] {
         assert_eq!(planned["loss"][part], naive["loss"][part], "{part}");
     }
+    // A document is missing, and no event shows it.
+    let more = with_metadata(&env, &backup, |metadata| {
+        let mut records = metadata.namespaces.iter_mut();
+        records
+            .find(|record| record.collection == "quiet")
+            .unwrap()
+            .documents += 1;
+    });
+    let planned_of_more = plan(&env, &more);
+    let (compared, _, reason) = scope(&planned_of_more, "quiet");
+    assert!(
+        compared == "all" && reason.contains("9 documents instead of 10"),
+        "{reason}"
+    );
     let changed = &planned["loss"]["collections"][0];
     assert_eq!(changed["collection"], "changed");
     for (kind, count) in [("created", 2), ("changed", 1), ("deleted", 1)] {
