@@ -1,6 +1,8 @@
 //! The live database, through the official driver: facts, digests, and the few changes that a restore makes.
 
 mod changes;
+mod changes_during;
+mod changes_since;
 mod deadline;
 mod emergency;
 mod facts;
@@ -29,6 +31,8 @@ use crate::error::catalogue::database as errors;
 use crate::secret::Secret;
 
 pub use changes::{Renamed, ViewDefinition};
+pub use changes_during::{ChangesDuring, Following};
+pub use changes_since::ChangesSince;
 pub use facts::{Privileges, Server, Space};
 pub use fence::Fence;
 pub use index_spec::{Buildable, NEVER_S, index_problems, seconds};
@@ -39,7 +43,6 @@ pub use oplog::{OplogAccess, refusal};
 pub use put_back::{BatchState, DocumentChange, PutBack};
 pub use raw_id::{RawId, shown_document};
 pub use search_indexes::{SearchIndex, SearchIndexes};
-pub use stream::{ChangesDuring, Following};
 
 /// How long a server may take to be found, where the connection string has no time for it.
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::archive::{self, Base, Check, ContainerOptions, Identities, Recipients, StoredBackup};
 use crate::context::Context;
+use crate::domain::inventory::MARK_COLLECTION;
 use crate::domain::manifest::{BackupMetadata, NamespaceRecord};
 use crate::domain::operation::OperationId;
 use crate::domain::restore_name;
@@ -99,6 +100,8 @@ fn take(
     let keys = Keys::of(ctx)?;
     let shadows = options.within.as_ref().map(restore_name::shadow_prefix);
     let watch = Watch::begin(ctx, &source, &before.own, &partial.id, shadows.as_deref())?;
+    let change_start = source.mark_start();
+    check_interrupted()?;
 
     let increment::Choice {
         incremental,
@@ -113,7 +116,8 @@ fn take(
         source.name(),
         partial.id
     ));
-    let beside: Vec<String> = before.beside.iter().map(|(_, name)| name.clone()).collect();
+    let beside = before.beside.iter().map(|(_, name)| name.clone());
+    let beside: Vec<String> = beside.chain([MARK_COLLECTION.to_owned()]).collect();
     let scope = source.scope(watch.takes_oplog(), &beside, shadows.as_deref());
     let order = if incremental {
         DumpOrder::Same
@@ -159,6 +163,10 @@ fn take(
 
     let step = Instant::now();
     let mut metadata = stored.metadata(consistency);
+    match change_start {
+        Ok(start) => metadata.change_start = Some(start),
+        Err(why) => metadata.no_change_start = why,
+    }
     metadata.environment.clone_from(&ctx.env_name);
     source.host().clone_into(&mut metadata.host);
     metadata.purpose.clone_from(&options.purpose);

@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use super::error_hints;
 use super::restorable::server_problems;
-use crate::database::{Digests, Live, OplogAccess, SearchIndexes};
+use crate::database::{Digests, Live, OplogAccess, SearchIndexes, refusal};
 use crate::domain::inventory::{is_application, is_reserved};
-use crate::domain::manifest::NamespaceKind;
+use crate::domain::manifest::{ChangeStart, NamespaceKind};
 use crate::secret::Secret;
 use crate::tools::mongodump::Scope;
 
@@ -111,6 +111,11 @@ impl BackupSource {
     /// Whether mongodump could take the oplog too.
     pub(super) fn oplog(&self) -> Result<OplogAccess> {
         self.live.oplog()
+    }
+
+    /// Marks the moment from which on a change stream shows what has changed since this backup; otherwise why it does not.
+    pub(super) fn mark_start(&self) -> Result<ChangeStart, String> {
+        self.live.mark_start().map_err(|error| refusal(&error))
     }
 
     /// Databases of applications on the server; none where our user may not ask.

@@ -177,14 +177,19 @@ impl Live {
         }
     }
 
-    /// Documents and bytes as the server's statistics state them: at once, and right on an idle server.
-    fn stated_size(&self, collection: &str) -> Result<(u64, u64)> {
+    /// Documents as the server's statistics state them.
+    pub fn stated_documents(&self, collection: &str) -> Result<u64> {
         let name = collection.to_owned();
         let documents = self.ask(move |_, database| {
             let counted = database.collection::<RawDocumentBuf>(&name);
             counted.estimated_document_count().run()
         });
-        let documents = documents.with_context(|| format!("cannot count `{}.{collection}`", self.name()))?;
+        documents.with_context(|| format!("cannot count `{}.{collection}`", self.name()))
+    }
+
+    /// Documents and bytes as the server's statistics state them: at once, and right on an idle server.
+    fn stated_size(&self, collection: &str) -> Result<(u64, u64)> {
+        let documents = self.stated_documents(collection)?;
         // Statistics may need a role that counting does not: a size of 0 hurts nobody.
         let stats = self.command(&doc! { "collStats": collection });
         let bytes = stats.ok().as_ref().and_then(|s| s.get("size")).map_or(0, whole);

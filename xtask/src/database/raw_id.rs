@@ -14,7 +14,9 @@ pub(super) const DOCUMENT: u8 = 0x03;
 pub(super) const ARRAY: u8 = 0x04;
 const INT64: u8 = 0x12;
 const TEXT: u8 = 0x02;
+const UNDEFINED: u8 = 0x06;
 const NULL: u8 = 0x0a;
+const PATTERN: u8 = 0x0b;
 /// The most ids of one command, and their bytes: a command may have 16 MB, and one `_id` nearly as many.
 const BATCH_IDS: usize = 1_000;
 const BATCH_BYTES: usize = 8 << 20;
@@ -64,6 +66,16 @@ impl RawId {
     /// As a field of this name: type, name, value.
     pub(super) fn field<'a>(&'a self, name: &'a str) -> (u8, &'a str, &'a [u8]) {
         (self.kind, name, &self.value[..])
+    }
+
+    /// Whether `$in` takes it for a value and nothing else: a pattern finds texts, and a document whose first name begins with `$` is
+    /// refused as an operator.
+    pub fn is_value(&self) -> bool {
+        match self.kind {
+            UNDEFINED | ARRAY | PATTERN => false,
+            DOCUMENT => self.value.get(5) != Some(&b'$'),
+            _ => true,
+        }
     }
 
     /// Its length in a command and in memory.
@@ -232,6 +244,33 @@ pub(super) fn document_of<'a>(fields: impl IntoIterator<Item = (u8, &'a str, &'a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_and_operators_are_no_values() {
+        let is_value = |id: Bson| {
+            let document = mongodb::bson::serialize_to_vec(&doc! { "_id": id }).unwrap();
+            RawId::of_document(&document).unwrap().is_value()
+        };
+        let pattern = mongodb::bson::Regex {
+            pattern: mongodb::bson::cstr!("a").into(),
+            options: mongodb::bson::cstr!("").into(),
+        };
+        for id in [
+            Bson::RegularExpression(pattern),
+            Bson::Undefined,
+            doc! { "$x": 1 }.into(),
+        ] {
+            assert!(!is_value(id));
+        }
+        for id in [
+            Bson::Null,
+            1.into(),
+            doc! {}.into(),
+            doc! { "a": { "$x": 1 } }.into(),
+        ] {
+            assert!(is_value(id));
+        }
+    }
 
     #[test]
     fn a_batch_of_ids_is_bounded_in_number_and_bytes_and_none_is_lost() {

@@ -39,7 +39,11 @@ impl ContentDigest {
 
     /// Takes one raw BSON document out again.
     pub fn sub(&mut self, document: &[u8]) {
-        let other = Self::of(document);
+        self.unmerge(&Self::of(document));
+    }
+
+    /// Takes all documents of another digest out again.
+    pub fn unmerge(&mut self, other: &Self) {
         let (low, borrow) = self.low.overflowing_sub(other.low);
         self.low = low;
         self.high = self

@@ -60,6 +60,27 @@ pub struct CollectionFacts {
     pub order: Option<String>,
 }
 
+impl CollectionFacts {
+    /// The same with one more document.
+    pub fn add(&mut self, document: &[u8]) {
+        self.content_digest.get_or_insert_default().add(document);
+        self.documents += 1;
+        self.bytes += document.len() as u64;
+    }
+
+    /// The same without one of its documents.
+    pub fn remove(&mut self, document: &[u8]) {
+        self.remove_read(&ContentDigest::of(document), document.len() as u64);
+    }
+
+    /// The same without one of its documents, which was read before.
+    pub fn remove_read(&mut self, digest: &ContentDigest, bytes: u64) {
+        self.content_digest.get_or_insert_default().unmerge(digest);
+        self.documents = self.documents.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
 /// One thing in which a database is not as expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {

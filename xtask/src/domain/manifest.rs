@@ -151,6 +151,12 @@ pub struct BackupMetadata {
     pub server_version: String,
     pub tool_version: String,
     pub consistency: Consistency,
+    /// Where a change stream begins that has all which was written since the dump began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_start: Option<ChangeStart>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub no_change_start: String,
     pub archive_bytes: u64,
     pub documents: u64,
     pub namespaces: Vec<NamespaceRecord>,
@@ -179,6 +185,18 @@ pub enum BackupKind {
     Full,
     /// What it has that its base, a full backup, has not.
     Differential,
+}
+
+/// A moment of a server, and the proof that what is read of its change stream begins there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeStart {
+    /// Operation time of the server: seconds, and the number within the second.
+    pub time: u32,
+    pub increment: u32,
+    /// `_id` of a document that was inserted just after it. A server may begin later than it is asked to, without a word: a stream
+    /// that has the event of this document has everything that came after it.
+    pub mark: String,
 }
 
 /// Which moment the data belongs to.
@@ -243,6 +261,8 @@ impl BackupMetadata {
             server_version: manifest.server_version.clone(),
             tool_version: manifest.tool_version.clone(),
             consistency,
+            change_start: None,
+            no_change_start: String::new(),
             archive_bytes: manifest.archive_bytes,
             documents: manifest.namespaces.iter().map(|n| n.documents).sum(),
             namespaces: manifest.namespaces.clone(),

@@ -1,5 +1,7 @@
 //! What every part of a restore works with: the live database, the operation and its journal.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result, ensure};
 
 use super::backup_file;
@@ -9,7 +11,8 @@ use super::names::{self, Role};
 use super::selection::Selection;
 use crate::backup::BackupFile;
 use crate::context::Context;
-use crate::database::Live;
+use crate::database::{Live, RawId};
+use crate::domain::content_digest::ContentDigest;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
 use crate::operation::run::{LockProof, Operation, is_taken_over};
@@ -27,8 +30,15 @@ pub struct Restore<'a> {
     pub(super) selection: Selection,
     /// What of it is put back in place.
     pub(super) delta: DeltaChoice,
+    /// Whether the process before this one was killed, and perhaps the server too: what a change stream shows is not enough then.
+    pub(super) after_crash: bool,
+    /// What the backup has of the documents that were written since, as it was read before they were put back.
+    pub(super) of_backup: BackupReadings,
     lock: LockProof,
 }
+
+/// By collection and `_id`: digest and bytes of the document, or that there is none.
+pub(super) type BackupReadings = HashMap<String, HashMap<RawId, Option<(ContentDigest, u64)>>>;
 
 /// Connects to the environment's database.
 pub fn connect(ctx: &Context) -> Result<Live> {
@@ -63,6 +73,8 @@ impl<'a> Restore<'a> {
             journal,
             selection: Selection::default(),
             delta: DeltaChoice::default(),
+            after_crash: false,
+            of_backup: BackupReadings::new(),
             lock: under_way.lock_proof(),
         };
         restore.adopt_kept()?;

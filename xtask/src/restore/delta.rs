@@ -9,10 +9,12 @@ use super::delta_choice::DeltaCounts;
 use super::method::{
     MAX_BYTES, MAX_DOCUMENTS, TRANSACTION_BYTES, TRANSACTION_DOCUMENTS, has_unique_index, unfit,
 };
-use super::preview::{RowLoss, differing, each_document};
+use super::preview::{RowLoss, differing, each_document, in_scope};
+use super::scope::CompareScope;
 use crate::archive::elements;
 use crate::backup::BackupFile;
 use crate::database::{Digests, DocumentChange, RawId, backup_inventory};
+use crate::domain::content_digest::ContentDigest;
 use crate::report;
 
 /// The number of the BSON type of timestamps.
@@ -41,6 +43,16 @@ impl Delta {
             }
         }
         counts
+    }
+
+    /// The documents of one collection that are not the same on both sides.
+    fn add(&mut self, collection: &str, sides: HashMap<RawId, Sides>) {
+        let changes = sides.into_values().filter(|sides| sides.before != sides.after);
+        self.changes.extend(changes.map(|sides| DocumentChange {
+            collection: collection.to_owned(),
+            before: sides.before,
+            after: sides.after,
+        }));
     }
 
     fn without(&mut self, collection: &str) {
@@ -119,11 +131,85 @@ impl Restore<'_> {
         Ok(delta)
     }
 
-    fn read_changes(&self, backup: &BackupFile, delta: &mut Delta) -> Result<()> {
+    fn read_changes(&mut self, backup: &BackupFile, delta: &mut Delta) -> Result<()> {
         let names: Vec<String> = delta.collections.iter().cloned().collect();
+        let scope = CompareScope::of(&self.live, backup, &names)?;
+        let is_known = |name: &&String| scope.ids(name).is_some();
+        let mut written: Vec<String> = names.iter().filter(is_known).cloned().collect();
+        let mut bytes = 0;
+        let known = self.read_written(backup, &written, &scope, &mut bytes)?;
+        if bytes > MAX_BYTES {
+            // Many may be as they were: those are not kept then.
+            written.clear();
+            bytes = 0;
+        }
+        let others: Vec<String> = names.into_iter().filter(|name| !written.contains(name)).collect();
+        self.read_differing(backup, &others, &scope, bytes, delta)?;
+        if delta.collections.is_empty() {
+            return Ok(());
+        }
+        for (name, sides) in written.iter().zip(known) {
+            self.of_backup.insert(name.clone(), readings(&sides));
+            delta.add(name, sides);
+        }
+        if delta.changes.len() as u64 > MAX_DOCUMENTS {
+            delta.changes.clear();
+            delta.nothing();
+        }
+        leave_odd_documents(delta)
+    }
+
+    /// Both sides of all documents that were written since the backup: one pass over the backup, where there is any.
+    fn read_written(
+        &self,
+        backup: &BackupFile,
+        names: &[String],
+        scope: &CompareScope,
+        bytes: &mut u64,
+    ) -> Result<Vec<HashMap<RawId, Sides>>> {
+        let mut known: Vec<HashMap<RawId, Sides>> = Vec::new();
+        for name in names {
+            let ids = scope.ids(name).into_iter().flatten();
+            let mut sides: HashMap<RawId, Sides> = ids.map(|id| (id.clone(), Sides::default())).collect();
+            scope.scan(&self.live, name, name, |raw| {
+                *bytes += raw.len() as u64;
+                let own = sides.get_mut(&RawId::of_document(raw)?);
+                if let Some(own) = own.filter(|_| *bytes <= MAX_BYTES) {
+                    own.before = Some(raw.to_vec());
+                }
+                Ok(())
+            })?;
+            known.push(sides);
+        }
+        if names.is_empty() {
+            return Ok(known);
+        }
+        in_scope(self.ctx, backup, self.live.name(), names, scope, |number, raw| {
+            *bytes += raw.len() as u64;
+            let own = known[number].get_mut(&RawId::of_document(raw)?);
+            if let Some(own) = own.filter(|_| *bytes <= MAX_BYTES) {
+                own.after = Some(raw.to_vec());
+            }
+            Ok(())
+        })?;
+        Ok(known)
+    }
+
+    /// What differs in the others, document by document.
+    fn read_differing(
+        &self,
+        backup: &BackupFile,
+        names: &[String],
+        scope: &CompareScope,
+        mut bytes: u64,
+        delta: &mut Delta,
+    ) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
         let as_named: Vec<(String, String)> = names.iter().map(|name| (name.clone(), name.clone())).collect();
         let mut ids: Vec<HashMap<RawId, Sides>> = vec![HashMap::new(); names.len()];
-        for found in differing(self.ctx, backup, &self.live, &names, &as_named)? {
+        for found in differing(self.ctx, backup, &self.live, names, scope, &as_named)? {
             let found = found?;
             let wanted = Sides {
                 of_backup: found.loss != RowLoss::Created,
@@ -139,7 +225,6 @@ impl Restore<'_> {
                 return Ok(());
             }
         }
-        let mut bytes = 0;
         for (name, wanted) in names.iter().zip(&mut ids) {
             let listed: Vec<Result<RawId>> = wanted.keys().cloned().map(Ok).collect();
             self.live.scan_ids(name, listed, |raw| {
@@ -159,7 +244,7 @@ impl Restore<'_> {
             .filter(|sides| sides.of_backup)
             .count();
         if missing > 0 {
-            each_document(self.ctx, backup, self.live.name(), &names, |number, raw| {
+            each_document(self.ctx, backup, self.live.name(), names, |number, raw| {
                 if let Some(sides) = ids[number].get_mut(&RawId::of_document(raw)?)
                     && sides.of_backup
                     && sides.after.is_none()
@@ -180,15 +265,9 @@ impl Restore<'_> {
             "the backup lacks {missing} documents that it had a moment ago"
         );
         for (name, sides) in names.iter().zip(ids) {
-            let changes = sides.into_values().filter(|sides| sides.before != sides.after);
-            let changes = changes.map(|sides| DocumentChange {
-                collection: name.clone(),
-                before: sides.before,
-                after: sides.after,
-            });
-            delta.changes.extend(changes);
+            delta.add(name, sides);
         }
-        leave_odd_documents(delta)
+        Ok(())
     }
 }
 
@@ -213,7 +292,16 @@ fn whole(name: &str, reason: &str) {
     report::progress(&format!("  `{name}` is restored whole: {reason}"));
 }
 
-/// Both sides of one document that differs.
+/// What the backup has of each document.
+fn readings(sides: &HashMap<RawId, Sides>) -> HashMap<RawId, Option<(ContentDigest, u64)>> {
+    let reading = |raw: &Vec<u8>| (ContentDigest::of(raw), raw.len() as u64);
+    let readings = sides.iter();
+    readings
+        .map(|(id, sides)| (id.clone(), sides.after.as_ref().map(reading)))
+        .collect()
+}
+
+/// Both sides of one document.
 #[derive(Debug, Clone, Default)]
 struct Sides {
     of_backup: bool,

@@ -224,6 +224,7 @@ mod tests {
             structure: Vec::new(),
             delta: LossDetail::Full,
             exact: true,
+            scope: Vec::new(),
             time_series: Vec::new(),
         }
     }

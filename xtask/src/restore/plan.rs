@@ -95,7 +95,7 @@ impl RestorePlan {
         preflight.rescue_room(ctx, &loss)?;
         let methods = choose(&live, backup, selection, options.method, &loss)?;
         let in_place = in_place(&methods);
-        let reading = loss.exact.then(|| MeasuredReading {
+        let reading = loss.is_all_read().then(|| MeasuredReading {
             bytes: backup.metadata.archive_bytes + replaced_bytes,
             ms: elapsed_ms(started),
         });

@@ -9,7 +9,7 @@ mod key;
 mod merge;
 mod sorter;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use anyhow::{Result, anyhow, ensure};
@@ -20,6 +20,7 @@ pub(super) use self::elsewhere::missing_elsewhere;
 use self::merge::{Merge, merge};
 use self::sorter::{Sorted, Sorter};
 use super::context::connect;
+use super::scope::{CollectionScope, CompareScope, Compared};
 use super::selection::Selection;
 use super::time_series;
 use crate::archive::{self, ArchiveReader, Event};
@@ -59,6 +60,8 @@ pub struct LossPreview {
     pub delta: LossDetail,
     /// Whether every document was compared, but for those of time-series collections.
     pub exact: bool,
+    /// How much of each collection was compared, and why; empty where no documents were.
+    pub scope: Vec<CollectionScope>,
     /// Time-series collections of either side, in words: they stay as they are.
     pub time_series: Vec<String>,
 }
@@ -108,6 +111,11 @@ pub struct LossExample {
 }
 
 impl LossPreview {
+    /// Whether every document of both sides was read.
+    pub(super) fn is_all_read(&self) -> bool {
+        self.exact && self.scope.iter().all(|scope| scope.compared == Compared::All)
+    }
+
     /// Documents of all collections: created, changed, deleted.
     pub fn totals(&self) -> [DocumentCount; 3] {
         let sum = |count: fn(&CollectionLoss) -> DocumentCount| {
@@ -148,6 +156,7 @@ pub(super) fn preview_of(
             structure: Vec::new(),
             delta: detail,
             exact: false,
+            scope: Vec::new(),
             time_series: time_series::stay(&live, backup, selection, Digests::Structure)?,
         });
     }
@@ -163,14 +172,14 @@ pub(super) fn preview_of(
     let time_series = time_series::stay(&live, backup, selection, digests)?;
     if detail == LossDetail::Counts {
         // Nothing of it is read below.
-        let is_own = backup.check_digest();
-        is_own.map_err(|error| errors::backup_damaged(backup.path.display(), format!("{error:#}")))?;
+        require_own_digest(backup)?;
         let found = inventory(Digests::None)?;
         return Ok(LossPreview {
             collections: Vec::new(),
             structure: expected.compare(&found),
             delta: detail,
             exact: false,
+            scope: Vec::new(),
             time_series,
         });
     }
@@ -180,9 +189,10 @@ pub(super) fn preview_of(
     structure.retain(|difference| !difference.aspect.is_data());
     let _ticker = report::Ticker::start("comparing the backup with what is live");
     let names = names(&expected, &found);
+    let scope = CompareScope::of(&live, backup, &names)?;
     let folder = ctx.state_dir("tmp")?;
     let as_named = |name: &str| Some(name.to_owned());
-    let (of_backup, of_live) = both_sides(ctx, backup, &live, &names, &folder, &as_named)?;
+    let (of_backup, of_live) = both_sides(ctx, backup, &live, &names, &scope, &folder, &as_named)?;
     let merged = merge(of_backup, of_live, names.len())?;
     let collections = examples::describe(ctx, backup, &live, &names, merged, show_values)?;
     Ok(LossPreview {
@@ -190,6 +200,7 @@ pub(super) fn preview_of(
         structure,
         delta: detail,
         exact: true,
+        scope: scope.listed(),
         time_series,
     })
 }
@@ -209,12 +220,13 @@ fn both_sides(
     backup: &BackupFile,
     live: &Live,
     names: &[String],
+    scope: &CompareScope,
     folder: &Path,
     full_name_of: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Sorted, Sorted)> {
-    std::thread::scope(|scope| {
-        let of_backup = scope.spawn(|| read_backup(ctx, backup, live.name(), names, folder));
-        let of_live = read_live(live, names, folder, full_name_of);
+    std::thread::scope(|threads| {
+        let of_backup = threads.spawn(|| read_backup(ctx, backup, live.name(), names, scope, folder));
+        let of_live = read_live(live, names, scope, folder, full_name_of);
         let of_backup = of_backup
             .join()
             .map_err(|_| anyhow!("the thread that reads the backup panicked"))?;
@@ -225,6 +237,7 @@ fn both_sides(
 fn read_live(
     live: &Live,
     names: &[String],
+    scope: &CompareScope,
     folder: &Path,
     full_name_of: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Sorted> {
@@ -234,7 +247,9 @@ fn read_live(
         let Some(full) = full_name_of(name) else { continue };
         let kind = listed.get(&full).map(|l| l.kind);
         if kind == Some(NamespaceKind::Collection) {
-            live.scan(&full, |document| sorter.push(&key::entry(number, document)?))?;
+            scope.scan(live, name, &full, |document| {
+                sorter.push(&key::entry(number, document)?)
+            })?;
         }
     }
     sorter.finish()
@@ -245,13 +260,45 @@ fn read_backup(
     backup: &BackupFile,
     database: &str,
     names: &[String],
+    scope: &CompareScope,
     folder: &Path,
 ) -> Result<Sorted> {
     let mut sorter = Sorter::new(folder);
-    each_document(ctx, backup, database, names, |number, document| {
-        sorter.push(&key::entry(number, document)?).map(|()| true)
+    in_scope(ctx, backup, database, names, scope, |number, document| {
+        sorter.push(&key::entry(number, document)?)
     })?;
     sorter.finish()
+}
+
+/// Gives the documents of the backup that may differ to `visit`, with the number of their collection. The file is proved to be the
+/// one that its metadata name, also where nothing of it has to be read.
+pub(super) fn in_scope(
+    ctx: &Context,
+    backup: &BackupFile,
+    database: &str,
+    names: &[String],
+    scope: &CompareScope,
+    mut visit: impl FnMut(usize, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let ids: Vec<Option<&HashSet<RawId>>> = names.iter().map(|name| scope.ids(name)).collect();
+    if ids.iter().all(|ids| ids.is_some_and(HashSet::is_empty)) {
+        return require_own_digest(backup);
+    }
+    each_document(ctx, backup, database, names, |number, document| {
+        let is_wanted = match ids[number] {
+            None => true,
+            Some(ids) => !ids.is_empty() && ids.contains(&RawId::of_document(document)?),
+        };
+        if is_wanted {
+            visit(number, document)?;
+        }
+        Ok(true)
+    })
+}
+
+fn require_own_digest(backup: &BackupFile) -> Result<()> {
+    let is_own = backup.check_digest();
+    is_own.map_err(|error| errors::backup_damaged(backup.path.display(), format!("{error:#}")).into())
 }
 
 /// Gives every document of the backup with the number of its collection to `visit`, until it says `false`. Where it never does,
@@ -320,21 +367,20 @@ impl WrittenSince {
     }
 }
 
-/// Counts in what these collections differ from the backup now. Writers may continue.
+/// Counts in what these collections, sorted by name, differ from the backup now. Writers may continue.
 pub(super) fn written(
     ctx: &Context,
     backup: &BackupFile,
     live: &Live,
-    mut names: Vec<String>,
+    names: Vec<String>,
+    scope: &CompareScope,
 ) -> Result<Vec<WrittenSince>> {
-    names.sort();
-    names.dedup();
     if names.is_empty() {
         return Ok(Vec::new());
     }
     let folder = ctx.state_dir("tmp")?;
     let as_named = |name: &str| Some(name.to_owned());
-    let (of_backup, of_live) = both_sides(ctx, backup, live, &names, &folder, &as_named)?;
+    let (of_backup, of_live) = both_sides(ctx, backup, live, &names, scope, &folder, &as_named)?;
     let merged = merge(of_backup, of_live, names.len())?;
     let counted = names.into_iter().zip(merged).map(|(collection, found)| {
         let [created, changed, deleted] = found.counts.map(|count| count.documents);
@@ -362,6 +408,7 @@ pub(super) fn differing(
     backup: &BackupFile,
     live: &Live,
     names: &[String],
+    scope: &CompareScope,
     aside: &[(String, String)],
 ) -> Result<impl Iterator<Item = Result<Differing>>> {
     let folder = ctx.state_dir("tmp")?;
@@ -371,7 +418,7 @@ pub(super) fn differing(
             .find(|(_, n)| n == name)
             .map(|(full, _)| full.clone())
     };
-    let (of_backup, of_aside) = both_sides(ctx, backup, live, names, &folder, &full_name_of)?;
+    let (of_backup, of_aside) = both_sides(ctx, backup, live, names, scope, &folder, &full_name_of)?;
     let mut merge = Merge::new(of_backup, of_aside)?;
     Ok(std::iter::from_fn(move || {
         merge.next().transpose().map(|found| {

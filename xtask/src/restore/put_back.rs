@@ -217,17 +217,8 @@ impl Restore<'_> {
         for change in changes {
             let own = facts.get_mut(&change.collection);
             let own = own.with_context(|| format!("`{}` is not put back in place", change.collection))?;
-            let digest = own.content_digest.get_or_insert_default();
-            if let Some(after) = &change.after {
-                digest.sub(after);
-                own.documents = own.documents.saturating_sub(1);
-                own.bytes = own.bytes.saturating_sub(after.len() as u64);
-            }
-            if let Some(before) = &change.before {
-                digest.add(before);
-                own.documents += 1;
-                own.bytes += before.len() as u64;
-            }
+            change.after.iter().for_each(|after| own.remove(after));
+            change.before.iter().for_each(|before| own.add(before));
         }
         Ok(facts)
     }

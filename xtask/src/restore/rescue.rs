@@ -13,6 +13,7 @@ use super::delta_choice::ConflictOutcome;
 use super::journal::{Rescue, RestoreRecord};
 use super::names::Role;
 use super::preview::{RowLoss, differing};
+use super::scope::CompareScope;
 use crate::archive::ContainerOptions;
 use crate::archive::writer::{ArchiveWriter, CollectionShape, store_written};
 use crate::backup::{self, BackupFile, off_machine};
@@ -209,7 +210,8 @@ fn write_archive(
 ) -> Result<BTreeMap<String, u64>> {
     let names = exported.names();
     let backup = backup.filter(|_| !exported.aside.is_empty());
-    let differing = backup.map(|backup| differing(ctx, backup, live, &names, &exported.aside));
+    let all = CompareScope::everything();
+    let differing = backup.map(|backup| differing(ctx, backup, live, &names, &all, &exported.aside));
     let mut differing = differing.transpose()?.into_iter().flatten().peekable();
     let version = live.server()?.version;
     let shapes = shapes(live, &names, exported)?;

@@ -1,7 +1,7 @@
 //! The swap: live → previous, shadow → live, collection by collection. Each step is recorded before and after, and can be
 //! repeated, because it asks the server what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -234,6 +234,7 @@ impl<'a> Restore<'a> {
         }
         self.require_same_database(&planned.database)?;
         // The process before this one was killed, and perhaps the server too.
+        self.after_crash = true;
         if !self.journal.history.compared {
             self.claim()?;
             self.repair_previous()
@@ -283,8 +284,10 @@ impl<'a> Restore<'a> {
             })?;
         }
         let written = self.journal.history.written_since.iter();
-        let names = written.map(|difference| difference.collection.clone());
-        let written_since = preview::written(self.ctx, backup, &self.live, names.collect())?;
+        let names: BTreeSet<String> = written.map(|difference| difference.collection.clone()).collect();
+        let names: Vec<String> = names.into_iter().collect();
+        let scope = self.proof_scope(backup, &names)?;
+        let written_since = preview::written(self.ctx, backup, &self.live, names, &scope)?;
         let left_alone = self.left_alone(&self.swap_plan()?)?;
         let time_series = time_series::stay(&self.live, backup, &self.selection, Digests::Full)?;
         let rescue = self.rescue_after_swap(backup)?;

@@ -14,6 +14,7 @@ mod restore_guards;
 mod restore_names;
 mod restore_part;
 mod restore_reinsert;
+mod restore_scope;
 mod restore_sequences;
 mod restore_shapes;
 mod restore_states;

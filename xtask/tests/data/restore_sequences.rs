@@ -197,6 +197,7 @@ impl Sequence {
     fn restore(&mut self) {
         let at = usize::try_from(self.random.range(0, i64::try_from(self.backups.len()).unwrap())).unwrap();
         let path = self.backups[at].path.display().to_string();
+        self.plans_agree(&self.backups[at].path);
         let before = inventory(&self.env);
         let writes = self.random.range(0, 3) == 0;
         let method = *self.random.pick(&["auto", "delta", "delta", "swap"]);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
 use mongodb::bson::{Document, doc};
 use serde_json::Value;
 
@@ -58,14 +59,30 @@ fn at(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
         let size = archive.metadata()?.len();
         let text = format!("{}, {} documents", xtask::report::bytes(size), 3 * documents);
         let mut rows = ground.grown("restore", text.clone(), scale).run(&sides)?;
-        let changed = |exec: Exec| data.changed_and_restored(server, &expected, exec);
+        let changed = |exec: Exec| {
+            data.change_few()?;
+            data.read_while_restored(server, &expected, exec)
+        };
         let sides = [
             Side::new("mongorestore --drop", || {
+                data.fill(BACKED_UP)?;
                 Ok(changed(server.mongorestore(&archive, &["--drop"])?)?.0)
             }),
             Side::new("ours", || {
-                let exec = repository.xtask(&["restore", &backup.to_string_lossy(), "--method", "delta"])?;
-                Ok(changed(server.reached_by(exec))?.0)
+                data.fill(BACKED_UP)?;
+                // One that was taken of this server: it knows from when on it must have been changed.
+                let (created, _) = measure::run(server.reached_by(repository.xtask(&["backup"])?))?;
+                let created: Value = serde_json::from_str(&created).context("the backup printed no JSON")?;
+                let id = created["metadata"]["id"]
+                    .as_str()
+                    .context("a backup without id")?;
+                let exec = repository.xtask(&["restore", id, "--method", "delta"])?;
+                let (run, printed) = changed(server.reached_by(exec))?;
+                let printed: Value = serde_json::from_str(&printed).context("the restore printed no JSON")?;
+                let operation = printed["operation"].as_str().context("a restore without id")?;
+                let (shown, _) = measure::run(server.reached_by(repository.xtask(&["ledger", operation])?))?;
+                let [safety_s, data_s] = parts_s(&shown)?;
+                Ok(run.with("safety_backup_s", safety_s).with("data_s", data_s))
             }),
         ];
         let few = format!("{text}, {} changed", 3 * CHANGED);
@@ -82,6 +99,26 @@ fn renaming_s(printed: &str) -> Result<f64> {
         .context("the restore names no collections")?;
     let times_ms = collections.iter().filter_map(|c| c["unavailable_ms"].as_u64());
     Ok(times_ms.sum::<u64>() as f64 / 1e3)
+}
+
+/// How long the safety backup took, and from then on the data, as the ledger has it.
+fn parts_s(shown: &str) -> Result<[f64; 2]> {
+    let shown: Value = serde_json::from_str(shown).context("the ledger printed no JSON")?;
+    let operation = &shown["operations"][0];
+    let time = |value: &Value| -> Result<DateTime<Utc>> {
+        Ok(value.as_str().context("a step without a time")?.parse()?)
+    };
+    let end_of = |name: &str| -> Result<DateTime<Utc>> {
+        let mut steps = operation["steps"].as_array().into_iter().flatten();
+        let step = steps.find(|step| step["name"] == name);
+        time(&step.with_context(|| format!("the ledger has no {name}"))?["at"])
+    };
+    let (safety, data) = (end_of("safety backup")?, end_of("swap database")?);
+    let seconds = |span: TimeDelta| span.num_milliseconds() as f64 / 1e3;
+    Ok([
+        seconds(safety - time(&operation["started_at"])?),
+        seconds(data - safety),
+    ])
 }
 
 struct Data {
@@ -117,14 +154,8 @@ impl Data {
         self.read_while_restored(server, expected, exec)
     }
 
-    /// Runs a restore over data of which few documents were changed.
-    fn changed_and_restored(
-        &self,
-        server: &Server,
-        expected: &Inventory,
-        exec: Exec,
-    ) -> Result<(Run, String)> {
-        self.fill(BACKED_UP)?;
+    /// Changes few documents.
+    fn change_few(&self) -> Result<()> {
         for name in COLLECTIONS {
             let collection = self.live.database().collection::<Document>(name);
             let few = doc! { "_id": { "$lt": CHANGED } };
@@ -132,7 +163,7 @@ impl Data {
                 .update_many(few, doc! { "$set": { "version": LIVE } })
                 .run()?;
         }
-        self.read_while_restored(server, expected, exec)
+        Ok(())
     }
 
     /// Somebody reads while a restore runs; the backup must be live afterwards.

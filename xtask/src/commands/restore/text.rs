@@ -1,11 +1,13 @@
 //! What `restore` prints for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::report;
 use crate::restore::{
-    CollectionMethod, DocumentCount, Forgotten, KnownRestore, LossDetail, LossExample, LossPreview,
-    Reinserted, Repaired, Rescue, RestorePhase, RestorePlan, RestoreUndone, RowLoss, Swapped,
+    CollectionMethod, CollectionScope, Compared, DocumentCount, Forgotten, KnownRestore, LossDetail,
+    LossExample, LossPreview, Reinserted, Repaired, Rescue, RestorePhase, RestorePlan, RestoreUndone,
+    RowLoss, Swapped,
 };
 
 const CAPACITY_HELP: &str = "restore only what is needed (--collection), on a machine near the server";
@@ -251,6 +253,7 @@ pub fn loss_text(loss: &LossPreview, text: &mut String) {
     } else if loss.exact && loss.time_series.is_empty() {
         text.push_str("  every document is live as it is in the backup\n");
     }
+    scope_text(&loss.scope, text);
     if loss.delta == LossDetail::None {
         text.push_str("  not compared with what is live: what would be lost is counted when it is kept in the rescue file\n");
     }
@@ -264,6 +267,28 @@ pub fn loss_text(loss: &LossPreview, text: &mut String) {
     }
     for difference in &loss.structure {
         writeln!(text, "  live now: {difference}").expect("writing to a string");
+    }
+}
+
+/// Which documents were compared; nothing where there was none to compare.
+fn scope_text(scope: &[CollectionScope], text: &mut String) {
+    let (whole, known): (Vec<_>, Vec<_>) = scope.iter().partition(|own| own.compared == Compared::All);
+    if !known.is_empty() {
+        let documents: u64 = known.iter().map(|own| own.documents).sum();
+        writeln!(
+            text,
+            "  compared: {documents} documents of {} collections that were written since the backup, no others",
+            known.len()
+        )
+        .expect("writing to a string");
+    }
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for own in whole {
+        let names = reasons.entry(&own.reason).or_default();
+        names.push(format!("`{}`", own.collection));
+    }
+    for (reason, names) in reasons {
+        writeln!(text, "  compared whole: {}: {reason}", names.join(", ")).expect("writing to a string");
     }
 }
 

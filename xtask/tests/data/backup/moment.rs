@@ -120,6 +120,10 @@ fn a_backup_of_one_database_is_of_one_moment_while_others_write() {
         "{reason}"
     );
     assert_eq!(restored(&created), (SUM, 2 * ACCOUNTS));
+    assert!(
+        created["metadata"]["change_start"]["mark"].is_string(),
+        "{created}"
+    );
     let left = server.database().list_collection_names().run().unwrap();
     assert_eq!(left.len(), 2, "{left:?}");
 
@@ -178,6 +182,10 @@ fn what_no_stream_can_tell_is_told_and_the_backup_is_taken_all_the_same() {
     let (kind, reason) = consistency(&created);
     assert_eq!(kind, "per-collection");
     assert!(reason.contains("cannot be followed"), "{reason}");
+    let metadata = &created["metadata"];
+    assert_eq!(metadata["change_start"], Value::Null);
+    let why = metadata["no_change_start"].as_str().unwrap();
+    assert!(why.contains("no member of a replica set"), "{why}");
     // What the server lists before the dump rules it out: nothing is followed.
     let options = doc! { "create": "metered", "timeseries": { "timeField": "at" } };
     alone.database().run_command(options).run().unwrap();

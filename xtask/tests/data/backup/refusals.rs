@@ -71,6 +71,9 @@ fn refusals_say_what_to_do_and_hide_the_password() {
             .says("10 documents")
             .never_says("ss-w0rd");
     }
+    // It may not write the mark from which on a restore could know what has changed.
+    let created = repo.xtask(&["backup", "--format", "json"]).ok().json();
+    assert_eq!(created["metadata"]["no_change_start"], "Unauthorized");
     for path in files_below(repo.root()) {
         let text = std::fs::read(&path).unwrap();
         let found = text.windows(7).any(|window| window == b"ss-w0rd");

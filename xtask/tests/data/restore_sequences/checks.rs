@@ -1,14 +1,17 @@
 //! What must be true after each step, and in the end.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use rehearsal::test_env::process::told;
 use rehearsal::test_env::restore::shapes::METERED;
+use serde_json::Value;
 use xtask::domain::inventory::{Difference, Inventory};
 
 use super::commands::json;
 use super::places::{in_database, measurements, rescue_files};
 use super::{MAX_ADVICE, Sequence, application, inventory, places};
+use crate::restore_scope::without_mark;
 
 /// In what the database is not as expected. The time-series collection stays as it is, whatever is restored.
 pub fn differences(expected: &Inventory, found: &Inventory) -> Vec<Difference> {
@@ -46,6 +49,20 @@ impl Sequence {
             &lost[..lost.len().min(5)]
         );
         assert_eq!(measurements(&self.env), self.measured, "measurements");
+    }
+
+    /// What a plan finds by the change stream of the server is what it finds when it compares everything.
+    pub fn plans_agree(&self, backup: &Path) {
+        let plan = |backup: &Path| {
+            let output = self.env.run(&["restore", backup.to_str().unwrap(), "--plan"]);
+            json(&output).map(|plan| plan["loss"].clone())
+        };
+        let (by_stream, naive) = (plan(backup), plan(&without_mark(&self.env, backup)));
+        let part = |loss: &Option<Value>, name: &str| loss.as_ref().map(|loss| loss[name].clone());
+        for name in ["collections", "structure"] {
+            let (found, expected) = (part(&by_stream, name), part(&naive, name));
+            assert_eq!(found, expected, "{name}: {by_stream:?}");
+        }
     }
 
     /// Whatever happened: the advice of `restore --list` is never refused, and leads to where a backup can be restored.
