@@ -69,7 +69,7 @@ pub struct RestorePlan {
 }
 
 impl RestorePlan {
-    /// Observes backup and server. Changes nothing.
+    /// Observes backup and server. Changes no data: it writes and drops the mark at which a change stream ends.
     pub fn make(
         ctx: &Context,
         backup: &BackupFile,

@@ -131,7 +131,7 @@ impl LossPreview {
     }
 }
 
-/// Compares the whole backup with what is live now. Changes nothing.
+/// Compares the whole backup with what is live now. Changes no data.
 pub fn preview(
     ctx: &Context,
     backup: &BackupFile,
@@ -141,7 +141,7 @@ pub fn preview(
     preview_of(ctx, backup, &Selection::default(), detail, show_values)
 }
 
-/// Compares these collections of the backup with what is live now. Changes nothing.
+/// Compares these collections of the backup with what is live now. Changes no data.
 pub(super) fn preview_of(
     ctx: &Context,
     backup: &BackupFile,
