@@ -271,7 +271,7 @@ fn read_backup(
 }
 
 /// Gives the documents of the backup that may differ to `visit`, with the number of their collection. The file is proved to be the
-/// one that its metadata name, also where nothing of it has to be read.
+/// one that its metadata name, and that its key and its base are here, also where nothing of it has to be read.
 pub(super) fn in_scope(
     ctx: &Context,
     backup: &BackupFile,
@@ -282,7 +282,8 @@ pub(super) fn in_scope(
 ) -> Result<()> {
     let ids: Vec<Option<&HashSet<RawId>>> = names.iter().map(|name| scope.ids(name)).collect();
     if ids.iter().all(|ids| ids.is_some_and(HashSet::is_empty)) {
-        return require_own_digest(backup);
+        require_own_digest(backup)?;
+        return backup::open_archive(ctx, backup).map(drop);
     }
     each_document(ctx, backup, database, names, |number, document| {
         let is_wanted = match ids[number] {
