@@ -66,19 +66,8 @@ impl DataBasis {
     /// Refused (exit 3) where something has changed since, failed (exit 1) where it cannot be read; nothing was changed by us.
     pub fn require_unchanged(&self, ctx: &Context, own: &OperationId) -> Result<()> {
         let ledger = Ledger::open(ctx).state()?;
-        let now = Self::before(Some(&ledger), self.schema_again(ctx)?, Some(own));
+        let now = Self::before(Some(&ledger), schema_again(ctx, self.schema())?, Some(own));
         require_none(&self.changes(&now))
-    }
-
-    /// Reads the schema again. A database that does not answer now has not changed.
-    ///
-    /// # Errors
-    /// It could be read before, and not now.
-    pub fn schema_again(&self, ctx: &Context) -> Result<Option<String>> {
-        match self.schema {
-            Some(_) => live_schema(ctx),
-            None => Ok(schema_fingerprint(ctx)),
-        }
     }
 
     /// What is another one now, in words.
@@ -120,11 +109,22 @@ pub fn schema_fingerprint(ctx: &Context) -> Option<String> {
     live_schema(ctx).ok().flatten()
 }
 
+/// Reads the schema again that was `then`. A database that does not answer now has not changed.
+///
+/// # Errors
+/// It could be read before, and not now.
+pub fn schema_again(ctx: &Context, then: Option<&str>) -> Result<Option<String>> {
+    match then {
+        Some(_) => live_schema(ctx),
+        None => Ok(schema_fingerprint(ctx)),
+    }
+}
+
 /// Fingerprint of the live schema; `None` where there is no database.
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn live_schema(ctx: &Context) -> Result<Option<String>> {
+fn live_schema(ctx: &Context) -> Result<Option<String>> {
     let Some(place) = &ctx.env().mongodb else {
         return Ok(None);
     };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::releases::Releases;
 use crate::context::Context;
 use crate::domain::operation::OperationId;
-use crate::operation::basis::{DataBasis, require_none};
+use crate::operation::basis::{DataBasis, require_none, schema_again};
 
 /// The newest release, the last operation and the schema of the data when a plan was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl PlanBasis {
     /// As [`DataBasis::require_unchanged`].
     pub fn require_unchanged(&self, ctx: &Context, own: &OperationId) -> Result<Releases> {
         let releases = Releases::read(ctx)?;
-        let now = Self::before(&releases, self.data.schema_again(ctx)?, Some(own));
+        let now = Self::before(&releases, schema_again(ctx, self.data.schema())?, Some(own));
         require_none(&self.changes(&now))?;
         Ok(releases)
     }

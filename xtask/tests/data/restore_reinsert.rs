@@ -96,7 +96,7 @@ fn documents_that_were_put_back_are_not_called_unchanged_where_the_ledger_does_n
     change(&env);
     let restored = env.ok(&["restore", backup.to_str().unwrap()]);
     let rescue = restored["rescue"]["path"].as_str().unwrap();
-    let hook = refuse_the_end(&env.dir.path().join("remote.git"));
+    let hook = refuse_the_end(&env.dir.path().join("remote.git")).unwrap();
     let told = env.fails(4, &["restore", "--reinsert", rescue, "--collection", "payments"]);
     std::fs::remove_file(hook).unwrap();
     assert!(

@@ -32,26 +32,26 @@ exit 0
 ";
 
 /// From now on the ledger of the bare repository takes no end of an operation. Without the file that it gives, it takes them again.
-///
-/// # Panics
-/// Where the hook cannot be written.
-pub fn refuse_the_end(repository: &Path) -> PathBuf {
-    let hook = repository.join("hooks/pre-receive");
-    std::fs::create_dir_all(repository.join("hooks")).unwrap();
-    std::fs::write(&hook, REFUSES_THE_END).unwrap();
-    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
-    hook
+pub fn refuse_the_end(repository: &Path) -> Result<PathBuf> {
+    hook(repository, "pre-receive", REFUSES_THE_END)
+}
+
+/// Gives a bare repository a hook: its file.
+pub fn hook(repository: &Path, name: &str, script: &str) -> Result<PathBuf> {
+    let folder = repository.join("hooks");
+    std::fs::create_dir_all(&folder).context("cannot make the folder of hooks")?;
+    let hook = folder.join(name);
+    std::fs::write(&hook, script).context("cannot write the hook")?;
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755))
+        .context("cannot make the hook executable")?;
+    Ok(hook)
 }
 
 impl TestEnv {
     /// From now on the remote refuses tags as GitHub does to the token of a workflow's job. Without the file that it gives, it
     /// takes them again.
     pub fn refuse_tags_of_other_workflows(&self) -> Result<PathBuf> {
-        let hook = self.folder.join("origin.git/hooks/pre-receive");
-        std::fs::write(&hook, JOB_TOKEN).context("cannot write the hook")?;
-        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755))
-            .context("cannot make the hook executable")?;
-        Ok(hook)
+        hook(&self.folder.join("origin.git"), "pre-receive", JOB_TOKEN)
     }
 
     /// The tags that the remote has, one a line.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Operation;
 use crate::context::Context;
@@ -10,7 +10,7 @@ use crate::domain::ledger::{LedgerOperation, OperationOutcome, PREPARED};
 use crate::domain::operation::OperationId;
 use crate::domain::step::{Impact, Step};
 use crate::error::catalogue::operation as errors;
-use crate::operation::basis::{DataBasis, live_schema, schema_fingerprint};
+use crate::operation::basis::{DataBasis, schema_again};
 
 /// How old the backup of a prepared operation may be when its live changes begin: an upload takes minutes.
 const FRESH: TimeDelta = TimeDelta::hours(1);
@@ -54,12 +54,9 @@ pub(super) fn refuse_stale(ctx: &Context, recorded: &LedgerOperation) -> Result<
     );
     let facts = recorded.ended.as_ref().map(|end| &end.facts);
     if let Some(then) = facts.and_then(|facts| facts.get(SCHEMA)) {
-        let now = match then {
-            Value::Null => schema_fingerprint(ctx),
-            _ => live_schema(ctx)?,
-        };
+        let then = then.as_str();
         ensure!(
-            then.as_str() == now.as_deref(),
+            then == schema_again(ctx, then)?.as_deref(),
             errors::schema_changed_since_prepared(id, kind)
         );
     }

@@ -340,6 +340,11 @@ impl CrashCase {
                     .ok(&["restore", "--forget", restore["operation"].as_str().unwrap()]);
             }
         }
+        self.assert_nothing_beside();
+    }
+
+    /// No collection of ours is there.
+    pub fn assert_nothing_beside(&self) {
         let names = self.env.database().list_collection_names().run().unwrap();
         assert!(names.iter().all(|name| !name.starts_with("__")), "{names:?}");
     }

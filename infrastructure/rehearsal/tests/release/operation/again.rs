@@ -96,7 +96,7 @@ fn what_was_taken_back_is_not_deployed_again_and_an_undo_brings_it_back() {
     assert_eq!(other.code, Some(2), "{}", other.error());
 
     // The end that the ledger does not take: what was asked for is live, and the exit code does not call it done.
-    let hook = refuse_the_end(&case.env.folder.join("origin.git"));
+    let hook = refuse_the_end(&case.env.folder.join("origin.git")).unwrap();
     let unrecorded = case.run(&["rollback", &case.old_tag, "--reason", "after all"], &[]);
     assert_eq!(unrecorded.code, Some(4), "{}", unrecorded.error());
     std::fs::remove_file(hook).unwrap();

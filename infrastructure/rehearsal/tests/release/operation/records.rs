@@ -1,9 +1,8 @@
 //! The ledger says which releases there are. What the remote has beside them does not count; what it lacks or has otherwise is
 //! named, and nothing is decided by it.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use rehearsal::test_env::Served;
+use rehearsal::test_env::remote::hook;
 use serde_json::Value;
 use xshell::{Shell, cmd};
 use xtask::domain::release::Release;
@@ -193,9 +192,8 @@ fn what_an_undo_or_a_rollback_would_mean_beyond_its_name_is_refused_or_told() {
 
     // The remote goes away once it has the end: what is live is no less known for that.
     case.env.commit_release("v2").unwrap();
-    let hook = case.env.folder.join("origin.git/hooks/post-receive");
-    std::fs::write(&hook, AWAY_AFTER_THE_END).unwrap();
-    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let origin = case.env.folder.join("origin.git");
+    let hook = hook(&origin, "post-receive", AWAY_AFTER_THE_END).unwrap();
     let partial = case.run(&["deploy"], &[]);
     std::fs::remove_file(&hook).unwrap();
     let head = case.env.folder.join("origin.git/HEAD");
