@@ -65,19 +65,18 @@ pub struct Args {
     /// Run every cell of the tables of `docs/FAULTS.md` and write them, not a sample; it takes some hours
     #[arg(long)]
     all: bool,
-    /// Fuzz each target for so many minutes, not for some seconds
-    #[arg(long, value_name = "MINUTES")]
-    fuzz_minutes: Option<u64>,
+    /// Fuzz each target for so many minutes
+    #[arg(long, value_name = "MINUTES", default_value_t = 1)]
+    fuzz_minutes: u64,
 }
 
 impl Args {
-    /// Those named, or all of them. What takes long is asked for: the real programs, and fuzzing, whose kept inputs are run by the
-    /// tests of each time.
+    /// Those named, or all of them but the real programs, which take long.
     fn wants(&self, stage: Stage) -> bool {
-        let by_default = match stage {
-            Stage::Conformance => self.conformance,
-            Stage::Fuzz => self.fuzz_minutes.is_some(),
-            _ => self.stages.is_empty(),
+        let by_default = if stage == Stage::Conformance {
+            self.conformance
+        } else {
+            self.stages.is_empty()
         };
         by_default || self.stages.contains(&stage)
     }
@@ -227,6 +226,7 @@ impl Stage {
             Self::Dns => Ok((!has_namespaces(root)?).then(|| {
                 "no network namespace can be made here: it needs `unshare` and `ip`, and the right to use them".to_owned()
             })),
+            Self::Fuzz => Ok(fuzz::cannot_run()),
             _ => Ok(None),
         }
     }
@@ -234,14 +234,14 @@ impl Stage {
     /// Whether it runs before the others, or needs the machine for itself.
     fn is_alone(self) -> bool {
         match self {
-            Self::Tools
-            | Self::Format
-            | Self::Lint
-            | Self::Clippy
-            | Self::Build
+            Self::Tools | Self::Format | Self::Lint | Self::Clippy | Self::Build | Self::Conformance => true,
+            Self::Test
+            | Self::Faults
             | Self::Fuzz
-            | Self::Conformance => true,
-            Self::Test | Self::Faults | Self::Dns | Self::Pages | Self::Rehearse | Self::Scenarios => false,
+            | Self::Dns
+            | Self::Pages
+            | Self::Rehearse
+            | Self::Scenarios => false,
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use attempts::Attempts;
 use chrono::{DateTime, Utc};
+pub use end::not_recorded;
 pub use failure::is_taken_over;
 pub use proof::LockProof;
 pub use resume::{find, refuse_other_kind};

@@ -34,8 +34,8 @@ use crate::error::{CliError, ExitKind};
 use crate::operation::after::AfterFailures;
 use crate::operation::basis::DataBasis;
 use crate::operation::ledger::Ledger;
-use crate::operation::run::Operation;
 use crate::operation::run::ResumeMode::{Continue, Revert};
+use crate::operation::run::{Operation, not_recorded};
 use crate::report;
 
 /// How a restore runs.
@@ -358,7 +358,7 @@ fn live_step<T: Serialize + DeserializeOwned>(
     });
     done.map_err(|error| {
         if acted {
-            errors::end_not_recorded(format!("{error:#}"), verb.command(&operation.id)).into()
+            not_recorded(error, verb.command(&operation.id))
         } else {
             error
         }

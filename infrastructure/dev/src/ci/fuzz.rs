@@ -11,8 +11,6 @@ use xtask::exec::Exec;
 use xtask::report;
 use xtask_fuzz::{TARGET_VARIABLE, TARGETS, Target};
 
-/// Time for each target, where none is given: the inputs that are kept, and some more.
-const SHORT: Duration = Duration::from_secs(15);
 /// Building the program, and what a run may take beyond its time.
 const BUILD_DEADLINE: Duration = Duration::from_mins(30);
 /// Cargo's variable for the program that compiles the crates of this workspace, and only those.
@@ -25,9 +23,17 @@ const MEMORY_MIB: u64 = 2048;
 /// The longest input that is made up.
 const INPUT_BYTES: u64 = 65_536;
 
+/// Why this machine cannot fuzz.
+pub(super) fn cannot_run() -> Option<String> {
+    // cc takes it where `CXX` names no other one: https://docs.rs/cc#external-configuration-via-environment-variables
+    which::which("c++")
+        .is_err()
+        .then(|| "libFuzzer is C++, and there is no `c++` here".to_owned())
+}
+
 /// Runs every target; stops at the first finding.
-pub(super) fn run(sh: &Shell, root: &Path, minutes: Option<u64>) -> Result<()> {
-    let time = minutes.map_or(SHORT, Duration::from_mins);
+pub(super) fn run(sh: &Shell, root: &Path, minutes: u64) -> Result<()> {
+    let time = Duration::from_mins(minutes);
     let build = cmd!(
         sh,
         "cargo build --package dev --package xtask-fuzz --features xtask-fuzz/libfuzzer --bin xtask-fuzz --locked"

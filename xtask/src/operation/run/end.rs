@@ -33,12 +33,7 @@ impl Operation {
     /// # Errors
     /// As [`Self::conclude`].
     pub fn conclude_with(self, outcome: OperationOutcome, facts: Value, command: String) -> Result<()> {
-        with_signals_deferred(|| self.finish(outcome, facts)).map_err(|error| {
-            if is_taken_over(&error) {
-                return error;
-            }
-            ended::end_not_recorded(format!("{error:#}"), command).into()
-        })
+        with_signals_deferred(|| self.finish(outcome, facts)).map_err(|error| not_recorded(error, command))
     }
 
     /// The command that finishes it.
@@ -115,4 +110,13 @@ impl Operation {
             }
         }
     }
+}
+
+/// What to report where something is live and proved, and the ledger did not take its record: `command` records it. Where another
+/// process took the operation over, what is live is for that one to report.
+pub fn not_recorded(error: anyhow::Error, command: String) -> anyhow::Error {
+    if is_taken_over(&error) {
+        return error;
+    }
+    ended::end_not_recorded(format!("{error:#}"), command).into()
 }

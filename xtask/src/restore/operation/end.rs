@@ -7,9 +7,7 @@ use super::super::request::Verb;
 use super::super::swap::Swapped;
 use super::super::undo::RestoreUndone;
 use crate::domain::ledger::OperationOutcome;
-use crate::error::catalogue::restore as errors;
 use crate::error::{CliError, ExitKind};
-use crate::exec::with_signals_deferred;
 use crate::operation::run::Operation;
 
 /// What the ledger keeps of how an operation went.
@@ -44,8 +42,7 @@ pub(super) fn end<T: EndFacts>(
     let command = verb.command(&operation.id);
     match done {
         Ok(value) => {
-            let finished = with_signals_deferred(|| operation.finish(outcome, value.facts()));
-            finished.map_err(|error| errors::end_not_recorded(format!("{error:#}"), command))?;
+            operation.conclude_with(outcome, value.facts(), command)?;
             Ok(value)
         }
         Err(error) if exit_of(&error) == Some(ExitKind::Midway) => {
