@@ -43,6 +43,7 @@ pub use oplog::{OplogAccess, refusal};
 pub use put_back::{BatchState, DocumentChange, PutBack};
 pub use raw_id::{RawId, shown_document};
 pub use search_indexes::{SearchIndex, SearchIndexes};
+pub use stream::PreImage;
 
 /// How long a server may take to be found, where the connection string has no time for it.
 const SELECTION_DEADLINE: Duration = Duration::from_secs(10);

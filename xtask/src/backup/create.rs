@@ -19,7 +19,7 @@ use super::{
 use crate::archive::{self, Base, Check, ContainerOptions, Identities, Recipients, StoredBackup};
 use crate::context::Context;
 use crate::domain::inventory::MARK_COLLECTION;
-use crate::domain::manifest::{BackupMetadata, NamespaceRecord};
+use crate::domain::manifest::{BackupMetadata, ChangeStart, NamespaceRecord};
 use crate::domain::operation::OperationId;
 use crate::domain::restore_name;
 use crate::error::CliError;
@@ -137,7 +137,7 @@ fn take(
         options: &container,
         identities: &keys.identities,
     };
-    let (stored, consistency) = watch.settle(ctx, &source, &place, stored)?;
+    let (stored, consistency, as_of) = watch.settle(ctx, &source, &place, stored)?;
     timings.dump_ms = elapsed_ms(step);
     let namespaces = &stored.manifest.namespaces;
     let only = (!everything).then_some(source.database());
@@ -164,7 +164,7 @@ fn take(
     let step = Instant::now();
     let mut metadata = stored.metadata(consistency);
     match change_start {
-        Ok(start) => metadata.change_start = Some(start),
+        Ok(start) => metadata.change_start = Some(ChangeStart { as_of, ..start }),
         Err(why) => metadata.no_change_start = why,
     }
     metadata.environment.clone_from(&ctx.env_name);

@@ -2,7 +2,7 @@
 //! in some of them. So a change stream tells which documents changed during the dump, and the archive is written a second time with
 //! these documents as they were at one moment after it. Stock tools restore that moment too.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -17,9 +17,12 @@ use crate::archive::writer::store_written;
 use crate::archive::{ContainerOptions, Identities, StoredBackup, split_documents};
 use crate::config::Oplog;
 use crate::context::Context;
-use crate::database::{ChangesDuring, Following, Live, OplogAccess, RawId, refusal};
+use crate::database::{ChangesDuring, Following, Live, OplogAccess, PreImage, RawId, refusal};
+use crate::domain::content_digest::ContentDigest;
 use crate::domain::inventory::is_system_collection;
-use crate::domain::manifest::{Consistency, ConsistencyKind, NamespaceKind, NamespaceRecord, namespace_name};
+use crate::domain::manifest::{
+    ChangeStart, Consistency, ConsistencyKind, NamespaceKind, NamespaceRecord, ServerTime, namespace_name,
+};
 use crate::error::CliError;
 use crate::exec::check_interrupted;
 use crate::report;
@@ -89,7 +92,7 @@ impl Watch {
         matches!(self, Self::Oplog(_))
     }
 
-    /// The dump as of one moment, or as it is where that cannot be had.
+    /// The dump as of one moment, or as it is where that cannot be had; the moment, where it was read from the server.
     ///
     /// # Errors
     /// Usage (exit 2) as before; failed (exit 1) where the archive cannot be written again.
@@ -99,23 +102,23 @@ impl Watch {
         source: &BackupSource,
         place: &Place<'_>,
         stored: StoredBackup,
-    ) -> Result<(StoredBackup, Consistency)> {
+    ) -> Result<(StoredBackup, Consistency, Option<ServerTime>)> {
         let (stored, settled) = match self {
             Self::Oplog(set) => {
                 let how = format!(
                     "the oplog of the replica set `{set}` during the dump is in the archive: `mongorestore --oplogReplay` applies it"
                 );
-                (stored, Ok(how))
+                (stored, Ok((how, None)))
             }
             Self::Not(why) => (stored, Err(why)),
             Self::Stream(following) => at_one_moment(ctx, source.live(), place, stored, *following)?,
         };
-        let (kind, reason) = match settled {
-            Ok(how) => (ConsistencyKind::PointInTime, how),
+        let (kind, reason, at) = match settled {
+            Ok((how, at)) => (ConsistencyKind::PointInTime, how, at),
             Err(why) if ctx.config.backup.oplog == Oplog::Require => return Err(not_to_be_had(&why)),
-            Err(why) => (ConsistencyKind::PerCollection, why),
+            Err(why) => (ConsistencyKind::PerCollection, why, None),
         };
-        Ok((stored, Consistency { kind, reason }))
+        Ok((stored, Consistency { kind, reason }, at))
     }
 }
 
@@ -125,8 +128,8 @@ fn not_to_be_had(why: &str) -> anyhow::Error {
         .into()
 }
 
-/// What it is as of, or why not.
-type Settled = Result<String, String>;
+/// What it is as of, in words and where a change stream has that moment; or why not.
+type Settled = Result<(String, Option<ServerTime>), String>;
 
 fn at_one_moment(
     ctx: &Context,
@@ -143,9 +146,14 @@ fn at_one_moment(
         }
     };
     let at = shown(changes.at);
+    let moment = ServerTime {
+        time: changes.at.time,
+        increment: changes.at.increment,
+    };
     let count: usize = changes.documents.values().map(HashSet::len).sum();
     if count == 0 {
-        return Ok((stored, Ok(format!("as of {at}: nothing changed during the dump"))));
+        let how = format!("as of {at}: nothing changed during the dump");
+        return Ok((stored, Ok((how, Some(moment)))));
     }
     if let Err(error) = require_room(place.partial.path(), stored.manifest.archive_bytes) {
         return Ok((stored, Err(format!("{error:#}"))));
@@ -157,15 +165,16 @@ fn at_one_moment(
         live,
         at: changes.at,
         documents: changes.documents,
+        given: BTreeMap::new(),
         unread: None,
     };
     match with_changes(ctx, live.name(), place, &stored, &mut put) {
-        Ok(stored) => Ok((
-            stored,
-            Ok(format!(
-                "as of {at}: {count} documents that changed during the dump are as of then"
-            )),
-        )),
+        Ok(stored) => {
+            let how = format!("as of {at}: {count} documents that changed during the dump are as of then");
+            let is_exact = is_exact(live, moment, changes.mark, &put.given);
+            check_interrupted()?;
+            Ok((stored, Ok((how, is_exact.then_some(moment)))))
+        }
         Err(error) => {
             check_interrupted()?;
             let why = put.unread.ok_or(error)?;
@@ -237,11 +246,49 @@ fn with_changes(
     written.map(|((), stored)| stored)
 }
 
+/// Whether what was given as of the moment is what the documents were before the first write after it. A server whose snapshot is a
+/// moment later than it states gives another state of those that were written in between; the local server does.
+fn is_exact(live: &Live, moment: ServerTime, mark: String, given: &BTreeMap<String, Given>) -> bool {
+    match live.keeps_pre_images() {
+        Ok(false) => return true,
+        Ok(true) => {}
+        Err(_) => return false,
+    }
+    let after = ChangeStart {
+        time: moment.time,
+        increment: moment.increment,
+        mark,
+        as_of: Some(moment),
+    };
+    let Ok(written) = live.changes_since(&after, true) else {
+        return false;
+    };
+    let is_it = |collection: &str, id: &RawId, image: &PreImage| {
+        // What was not written during the dump is in it as it was.
+        let Some(given) = given.get(collection).and_then(|given| given.get(id)) else {
+            return true;
+        };
+        match image {
+            PreImage::Absent => given.is_none(),
+            PreImage::Document(document) => *given == Some(ContentDigest::of(document)),
+            PreImage::Unknown => true,
+        }
+    };
+    written
+        .documents
+        .iter()
+        .all(|(collection, images)| images.iter().all(|(id, image)| is_it(collection, id, image)))
+}
+
+/// The documents that the server gave as of the moment, and those that it had not.
+type Given = HashMap<RawId, Option<ContentDigest>>;
+
 /// Leaves the documents that changed out of the dump, and adds what they were at the moment.
 struct Put<'a> {
     live: &'a Live,
     at: Timestamp,
     documents: BTreeMap<String, HashSet<RawId>>,
+    given: BTreeMap<String, Given>,
     /// Why the server did not give them.
     unread: Option<String>,
 }
@@ -266,11 +313,14 @@ impl Edit for Put<'_> {
             return Ok(());
         };
         let ids = missing.clone().into_iter().map(Ok);
+        let mut given: Given = missing.iter().map(|id| (id.clone(), None)).collect();
         let (mut portion, mut is_read) = (Vec::new(), true);
         let read = self.live.scan_ids_at(collection, ids, self.at, |raw| {
             // One document may be found by two ids: 1 and 1.0 are the same to the server.
-            if missing.remove(&RawId::of_document(raw)?) {
+            let id = RawId::of_document(raw)?;
+            if missing.remove(&id) {
                 portion.extend_from_slice(raw);
+                given.insert(id, Some(ContentDigest::of(raw)));
             }
             if portion.len() >= PORTION_BYTES {
                 is_read = false;
@@ -289,6 +339,7 @@ impl Edit for Put<'_> {
             self.unread = is_read.then(why);
             return Err(error);
         }
+        self.given.insert(collection.to_owned(), given);
         add(&portion)
     }
 }

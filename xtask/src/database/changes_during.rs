@@ -19,6 +19,8 @@ pub(super) type Changed = BTreeMap<String, HashSet<RawId>>;
 #[derive(Debug)]
 pub struct ChangesDuring {
     pub at: Timestamp,
+    /// `_id` of the mark that was written after it.
+    pub mark: String,
     pub documents: Changed,
 }
 
@@ -47,7 +49,7 @@ impl Live {
         Ok(Following {
             live: self.clone(),
             mark: mark.to_owned(),
-            reading: self.read_stream(None, left_out_prefix, note)?,
+            reading: self.read_stream(None, left_out_prefix, false, note)?,
         })
     }
 }
@@ -67,7 +69,11 @@ impl Following {
         let dropped = self.live.drop_own(MARK_COLLECTION);
         let documents = documents?;
         dropped?;
-        Ok(ChangesDuring { at, documents })
+        Ok(ChangesDuring {
+            at,
+            mark: self.mark,
+            documents,
+        })
     }
 }
 
@@ -102,7 +108,7 @@ impl Collected {
                 Some(name) => bail!("`{kind}` of `{name}` came during the dump"),
                 None => bail!("`{kind}` came during the dump"),
             },
-            StreamEvent::Document { collection, id } => {
+            StreamEvent::Document { collection, id, .. } => {
                 self.id_bytes += id.len_bytes() + size_of::<RawId>();
                 ensure!(
                     self.id_bytes <= MAX_ID_BYTES,

@@ -7,24 +7,44 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mongodb::bson::{RawDocument, RawDocumentBuf, Timestamp, doc};
+use mongodb::options::FullDocumentBeforeChangeType;
 
 use super::deadline::on_a_thread;
 use super::{Live, RawId};
 use crate::domain::inventory::{MARK_COLLECTION, is_application};
+use crate::domain::manifest::ServerTime;
 
 /// How long the server waits for an event before it answers that there is none.
 const AWAIT: Duration = Duration::from_secs(1);
+/// The field of an event that has the document as it was before.
+const PRE_IMAGE: &str = "fullDocumentBeforeChange";
 
 /// What one event is about.
 pub(super) enum StreamEvent {
     /// The mark with this `_id` was inserted.
     Mark(String),
     /// A document of the application was written or deleted.
-    Document { collection: String, id: RawId },
+    Document {
+        collection: String,
+        id: RawId,
+        /// The operation time of the write.
+        at: ServerTime,
+        before: PreImage,
+    },
     /// Something happened to collections: a rename has two names, `dropDatabase` and `invalidate` have none.
     Other { kind: String, names: Vec<String> },
     /// It concerns what is not the application's.
     Own,
+}
+
+/// A document as it was before a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PreImage {
+    /// It was inserted.
+    Absent,
+    Document(Vec<u8>),
+    /// The collection keeps none (`changeStreamPreAndPostImages`), it has expired, or it was not asked for.
+    Unknown,
 }
 
 impl StreamEvent {
@@ -56,8 +76,21 @@ impl StreamEvent {
         if !is_application(&collection) {
             return Ok(Self::Own);
         }
-        let id = RawId::of_document(key.as_bytes())?;
-        Ok(Self::Document { collection, id })
+        let before = match event.get_document(PRE_IMAGE) {
+            _ if kind == "insert" => PreImage::Absent,
+            Ok(document) => PreImage::Document(document.as_bytes().to_vec()),
+            Err(_) => PreImage::Unknown,
+        };
+        let at = event.get_timestamp("clusterTime")?;
+        Ok(Self::Document {
+            collection,
+            id: RawId::of_document(key.as_bytes())?,
+            at: ServerTime {
+                time: at.time,
+                increment: at.increment,
+            },
+            before,
+        })
     }
 }
 
@@ -84,7 +117,7 @@ impl<T> Drop for Reading<T> {
 
 impl Live {
     /// Reads the change stream of the database from a moment on, or from now on, and gives each event to `note`, until it gives what
-    /// it has collected. Collections whose names begin with `left_out_prefix` are left out.
+    /// it has collected. Collections whose names begin with `left_out_prefix` are left out. Pre-images are costly to read.
     ///
     /// # Errors
     /// Where the server has no change streams (it is no replica set), or the user lacks a role.
@@ -92,6 +125,7 @@ impl Live {
         &self,
         from: Option<Timestamp>,
         left_out_prefix: Option<&str>,
+        pre_images: bool,
         mut note: impl FnMut(StreamEvent) -> Result<Option<T>> + Send + 'static,
     ) -> Result<Reading<T>> {
         let mut pipeline = Vec::new();
@@ -99,7 +133,11 @@ impl Live {
             let theirs = format!("^{}", regex::escape(prefix));
             pipeline.push(doc! { "$match": { "ns.coll": { "$not": { "$regex": theirs } } } });
         }
-        pipeline.push(doc! { "$project": { "operationType": 1, "ns": 1, "to": 1, "documentKey": 1 } });
+        let mut fields = doc! { "operationType": 1, "ns": 1, "to": 1, "documentKey": 1, "clusterTime": 1 };
+        if pre_images {
+            fields.insert(PRE_IMAGE, 1);
+        }
+        pipeline.push(doc! { "$project": fields });
         let open = |expanded: bool| {
             let pipeline = pipeline.clone();
             self.ask(move |_, database| {
@@ -107,6 +145,9 @@ impl Live {
                 // Servers before 6.0 do not know the option: there new collections and indexes make no event.
                 if expanded {
                     watch = watch.show_expanded_events(true);
+                }
+                if pre_images {
+                    watch = watch.full_document_before_change(FullDocumentBeforeChangeType::WhenAvailable);
                 }
                 if let Some(from) = from {
                     watch = watch.start_at_operation_time(from);
@@ -152,7 +193,15 @@ pub(super) mod tests {
     }
 
     pub(in super::super) fn event(kind: &str, collection: &str, id: i32) -> Document {
-        doc! { "operationType": kind, "ns": { "db": "shop", "coll": collection }, "documentKey": { "_id": id } }
+        event_at(kind, collection, id, 1)
+    }
+
+    /// An event of this second.
+    pub(in super::super) fn event_at(kind: &str, collection: &str, id: i32, time: u32) -> Document {
+        doc! {
+            "operationType": kind, "ns": { "db": "shop", "coll": collection }, "documentKey": { "_id": id },
+            "clusterTime": Timestamp { time, increment: 1 },
+        }
     }
 
     pub(in super::super) fn mark(id: &str) -> Document {

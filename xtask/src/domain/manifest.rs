@@ -197,6 +197,19 @@ pub struct ChangeStart {
     /// `_id` of a document that was inserted just after it. A server may begin later than it is asked to, without a word: a stream
     /// that has the event of this document has everything that came after it.
     pub mark: String,
+    /// The moment that all documents are as of, where there is one and it was read from the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<ServerTime>,
+}
+
+/// An operation time of a server. They are ordered as the operations were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTime {
+    /// Seconds since 1970.
+    pub time: u32,
+    /// The number within the second.
+    pub increment: u32,
 }
 
 /// Which moment the data belongs to.

@@ -34,6 +34,8 @@ pub struct Restore<'a> {
     pub(super) after_crash: bool,
     /// What the backup has of the documents that were written since, as it was read before they were put back.
     pub(super) of_backup: BackupReadings,
+    /// Whether all of the backup's file was compared with what is recorded of it.
+    pub(super) is_checked: bool,
     lock: LockProof,
 }
 
@@ -75,6 +77,7 @@ impl<'a> Restore<'a> {
             delta: DeltaChoice::default(),
             after_crash: false,
             of_backup: BackupReadings::new(),
+            is_checked: false,
             lock: under_way.lock_proof(),
         };
         restore.adopt_kept()?;

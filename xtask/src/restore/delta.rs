@@ -134,7 +134,10 @@ impl Restore<'_> {
     fn read_changes(&mut self, backup: &BackupFile, delta: &mut Delta) -> Result<()> {
         let names: Vec<String> = delta.collections.iter().cloned().collect();
         let scope = CompareScope::of(&self.live, backup, &names)?;
-        let is_known = |name: &&String| scope.ids(name).is_some();
+        if names.iter().any(|name| scope.of_backup(name).is_none()) {
+            self.require_undamaged(backup)?;
+        }
+        let is_known = |name: &&String| !scope.is_whole(name);
         let mut written: Vec<String> = names.iter().filter(is_known).cloned().collect();
         let mut bytes = 0;
         let known = self.read_written(backup, &written, &scope, &mut bytes)?;

@@ -39,7 +39,8 @@ pub struct ShadowFacts {
 }
 
 impl<'a> Restore<'a> {
-    /// Checks the whole backup and the server, restores beside the live collections, compares.
+    /// Checks the server and the whole backup, restores beside the live collections, compares. Where the server has kept everything
+    /// that is put back, the file is proved to be the right one, and not unpacked.
     ///
     /// # Errors
     /// Refused (exit 3) by the preflight; failed (exit 1) otherwise. Nothing live was changed.
@@ -59,9 +60,6 @@ impl<'a> Restore<'a> {
             delta: self.delta.clone(),
         }))?;
         preflight(self.ctx, &self.live, backup, &self.selection, &self.operation)?.require_no_problem()?;
-        report::progress(&format!("checking backup {}", backup.metadata.id));
-        backup_file::require_undamaged(self.ctx, backup)?;
-        self.journal.write(&RestoreRecord::Verified)?;
         let delta = self.read_delta(backup)?;
         let mut prepared = Prepared {
             restore: self,
@@ -69,10 +67,24 @@ impl<'a> Restore<'a> {
             delta,
             restore_ms: 0,
         };
+        if prepared.restore.delta.is_none() || prepared.collections().next().is_some() {
+            prepared.restore.require_undamaged(backup)?;
+        }
         prepared
             .fill_shadow()
             .map_err(|error| prepared.abandoned(&error))?;
         Ok(prepared)
+    }
+
+    /// Unpacks all of the backup's file and compares it, before anything of it is used; once.
+    pub(super) fn require_undamaged(&mut self, backup: &BackupFile) -> Result<()> {
+        if self.is_checked {
+            return Ok(());
+        }
+        report::progress(&format!("checking backup {}", backup.metadata.id));
+        backup_file::require_undamaged(self.ctx, backup)?;
+        self.is_checked = true;
+        self.journal.write(&RestoreRecord::Verified)
     }
 
     fn drop_shadow(&self) -> Result<()> {

@@ -9,7 +9,7 @@ mod key;
 mod merge;
 mod sorter;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, ensure};
@@ -194,7 +194,7 @@ pub(super) fn preview_of(
     let as_named = |name: &str| Some(name.to_owned());
     let (of_backup, of_live) = both_sides(ctx, backup, &live, &names, &scope, &folder, &as_named)?;
     let merged = merge(of_backup, of_live, names.len())?;
-    let collections = examples::describe(ctx, backup, &live, &names, merged, show_values)?;
+    let collections = examples::describe(ctx, backup, &live, &names, &scope, merged, show_values)?;
     Ok(LossPreview {
         collections,
         structure,
@@ -280,16 +280,22 @@ pub(super) fn in_scope(
     scope: &CompareScope,
     mut visit: impl FnMut(usize, &[u8]) -> Result<()>,
 ) -> Result<()> {
-    let ids: Vec<Option<&HashSet<RawId>>> = names.iter().map(|name| scope.ids(name)).collect();
-    if ids.iter().all(|ids| ids.is_some_and(HashSet::is_empty)) {
+    let mut is_read = vec![true; names.len()];
+    for (number, name) in names.iter().enumerate() {
+        if let Some(documents) = scope.of_backup(name) {
+            is_read[number] = false;
+            for document in documents {
+                visit(number, document)?;
+            }
+        }
+    }
+    if !is_read.contains(&true) {
         require_own_digest(backup)?;
         return backup::open_archive(ctx, backup).map(drop);
     }
     each_document(ctx, backup, database, names, |number, document| {
-        let is_wanted = match ids[number] {
-            None => true,
-            Some(ids) => !ids.is_empty() && ids.contains(&RawId::of_document(document)?),
-        };
+        let is_wanted = is_read[number]
+            && (scope.is_whole(&names[number]) || scope.has(&names[number], &RawId::of_document(document)?));
         if is_wanted {
             visit(number, document)?;
         }

@@ -1,13 +1,13 @@
 //! What a comparison of a backup with the live database has to read. Where a change stream has everything that was written since the
 //! backup was begun, these documents are all that can differ. Otherwise all of a collection is read, and the reason is reported.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::backup::{self, BackupFile};
-use crate::database::{ChangesSince, Listed, Live, RawId, listed_options, refusal};
+use crate::database::{ChangesSince, Listed, Live, PreImage, RawId, listed_options, refusal};
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::exec::check_interrupted;
 
@@ -37,8 +37,8 @@ pub enum Compared {
 /// What is to be read of each collection.
 #[derive(Debug, Default)]
 pub(super) struct CompareScope {
-    /// The documents that may differ.
-    changed: BTreeMap<String, HashSet<RawId>>,
+    /// The documents that may differ, each as the backup has it.
+    changed: BTreeMap<String, HashMap<RawId, PreImage>>,
     /// Why all of the others is compared.
     whole: BTreeMap<String, String>,
 }
@@ -91,8 +91,32 @@ impl CompareScope {
     }
 
     /// The documents that may differ; `None` where all of the collection is compared.
-    pub(super) fn ids(&self, collection: &str) -> Option<&HashSet<RawId>> {
-        self.changed.get(collection)
+    pub(super) fn ids(&self, collection: &str) -> Option<impl ExactSizeIterator<Item = &RawId>> {
+        self.changed.get(collection).map(HashMap::keys)
+    }
+
+    /// Whether all of the collection is compared.
+    pub(super) fn is_whole(&self, collection: &str) -> bool {
+        !self.changed.contains_key(collection)
+    }
+
+    /// Whether the document is one of those that may differ.
+    pub(super) fn has(&self, collection: &str, id: &RawId) -> bool {
+        self.changed
+            .get(collection)
+            .is_some_and(|ids| ids.contains_key(id))
+    }
+
+    /// What the backup has of the documents that may differ, where the server has kept all of them: nobody has to read it then.
+    pub(super) fn of_backup(&self, collection: &str) -> Option<impl Iterator<Item = &[u8]>> {
+        let images = self.changed.get(collection)?;
+        if images.values().any(|image| *image == PreImage::Unknown) {
+            return None;
+        }
+        Some(images.values().filter_map(|image| match image {
+            PreImage::Document(document) => Some(&document[..]),
+            PreImage::Absent | PreImage::Unknown => None,
+        }))
     }
 
     /// Gives the live documents of a collection that may differ to `visit`, each once.
@@ -107,8 +131,9 @@ impl CompareScope {
             return live.scan(full_name, visit);
         };
         // One document may be found by two ids: 1 and 1.0 are the same to the server.
-        let mut left: HashSet<&RawId> = ids.iter().collect();
-        live.scan_ids(full_name, ids.iter().cloned().map(Ok), |raw| {
+        let ids: Vec<&RawId> = ids.collect();
+        let mut left: HashSet<&RawId> = ids.iter().copied().collect();
+        live.scan_ids(full_name, ids.into_iter().cloned().map(Ok), |raw| {
             if left.remove(&RawId::of_document(raw)?) {
                 visit(raw)?;
             }
@@ -149,12 +174,17 @@ fn changes_since(live: &Live, backup: &BackupFile) -> Result<ChangesSince, Strin
             "the backup has no mark in the server's change stream{why}"
         ));
     };
-    let since = live.changes_since(start);
+    let pre_images = start.as_of.is_some() && live.keeps_pre_images().unwrap_or(false);
+    let since = live.changes_since(start, pre_images);
     since.map_err(|error| format!("what has changed since is not known: {}", refusal(&error)))
 }
 
 /// Why the stream does not show all that has changed in a collection.
-fn blind(record: Option<&NamespaceRecord>, live: Option<&Listed>, ids: &HashSet<RawId>) -> Option<String> {
+fn blind(
+    record: Option<&NamespaceRecord>,
+    live: Option<&Listed>,
+    ids: &HashMap<RawId, PreImage>,
+) -> Option<String> {
     let is_collection = |kind: NamespaceKind| kind == NamespaceKind::Collection;
     let Some(record) = record.filter(|record| is_collection(record.kind)) else {
         return Some("the backup has no collection of this name".to_owned());
@@ -166,7 +196,7 @@ fn blind(record: Option<&NamespaceRecord>, live: Option<&Listed>, ids: &HashSet<
     if backup::is_capped(record) || listed_options(&live.options).contains_key("capped") {
         return Some("it is capped".to_owned());
     }
-    let is_odd = ids.iter().any(|id| !id.is_value());
+    let is_odd = ids.keys().any(|id| !id.is_value());
     is_odd.then(|| "it has an `_id` that no query finds".to_owned())
 }
 

@@ -2,10 +2,13 @@
 //! stream is proved to have all of them.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Binary, Document, doc, spec::BinarySubtype};
+use rehearsal::data::random::Random;
 use rehearsal::test_env::restore::RestoreEnv;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use xtask::domain::manifest::{BackupMetadata, METADATA_FILE};
 
 /// More entries than the local server keeps of its past.
@@ -31,11 +34,18 @@ fn with_metadata(env: &RestoreEnv, backup: &Path, change: impl FnOnce(&mut Backu
         let path = entry.unwrap().path();
         std::fs::copy(&path, other.join(path.file_name().unwrap())).unwrap();
     }
-    let file = other.join(METADATA_FILE);
-    let mut metadata = BackupMetadata::from_text(&std::fs::read_to_string(&file).unwrap()).unwrap();
-    change(&mut metadata);
-    std::fs::write(&file, metadata.to_text().unwrap()).unwrap();
+    rewrite(&other, change);
     other
+}
+
+fn metadata_of(backup: &Path) -> BackupMetadata {
+    BackupMetadata::from_text(&std::fs::read_to_string(backup.join(METADATA_FILE)).unwrap()).unwrap()
+}
+
+fn rewrite(backup: &Path, change: impl FnOnce(&mut BackupMetadata)) {
+    let mut metadata = metadata_of(backup);
+    change(&mut metadata);
+    std::fs::write(backup.join(METADATA_FILE), metadata.to_text().unwrap()).unwrap();
 }
 
 fn plan(env: &RestoreEnv, backup: &Path) -> Value {
@@ -197,4 +207,122 @@ fn what_is_put_back_in_place_is_what_was_written_since_and_the_rest_is_left_alon
         undone["loss"]["collections"],
         plan(&env, &without_mark(&env, &backup))["loss"]["collections"]
     );
+}
+
+/// A collection of which the server keeps what each document was before a write.
+fn with_images(env: &RestoreEnv, collection: &str) {
+    let options = doc! { "enabled": true };
+    env.command(doc! { "create": collection, "changeStreamPreAndPostImages": options });
+    let mut random = Random::new(7);
+    let documents = (0..900).map(|n| {
+        // No compression makes little of it.
+        let text = Binary {
+            subtype: BinarySubtype::Generic,
+            bytes: random.bytes(2_000),
+        };
+        doc! { "_id": n, "n": n, "text": text }
+    });
+    env.collection(collection).insert_many(documents).run().unwrap();
+}
+
+/// The same backup with another file: it can be opened, not unpacked.
+fn not_unpackable(env: &RestoreEnv, backup: &Path, change: impl FnOnce(&mut BackupMetadata)) -> PathBuf {
+    let other = with_metadata(env, backup, |_| ());
+    let mut files = other.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| !path.ends_with(METADATA_FILE)).unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() * 3 / 4;
+    bytes[middle..middle + 64].fill(0);
+    std::fs::write(file, &bytes).unwrap();
+    rewrite(&other, |metadata| {
+        metadata.hash = hex::encode(Sha256::digest(&bytes));
+        change(metadata);
+    });
+    other
+}
+
+#[test]
+fn what_the_server_keeps_of_before_a_write_is_put_back_and_the_file_is_not_read() {
+    let env = RestoreEnv::start();
+    with_images(&env, "users");
+    let backed_up = env.inventory();
+    let backup = env.backup();
+    update(&env, "users", 1);
+    env.collection("users")
+        .update_one(doc! { "_id": 1 }, doc! { "$set": { "n": "again" } })
+        .run()
+        .unwrap();
+    env.collection("users")
+        .delete_one(doc! { "_id": 2 })
+        .run()
+        .unwrap();
+    insert(&env, "users", 1000..1002);
+    let changed = env.inventory();
+
+    let naive = plan(&env, &without_mark(&env, &backup));
+    let unreadable = not_unpackable(&env, &backup, |metadata| {
+        metadata
+            .change_start
+            .as_mut()
+            .unwrap()
+            .as_of
+            .take()
+            .expect("a moment");
+    });
+    let path = unreadable.to_str().unwrap().to_owned();
+    let refused = env.fails(1, &["restore", &path, "--method", "delta"]);
+    assert!(refused.contains("damaged"), "{refused}");
+    assert_eq!(changed.compare(&env.inventory()), []);
+
+    not_unpackable(&env, &backup, |_| ());
+    assert_eq!(
+        plan(&env, &unreadable)["loss"]["collections"],
+        naive["loss"]["collections"]
+    );
+    let done = env.ok(&["restore", &path, "--method", "delta"]);
+    let counts = serde_json::json!({ "created": 2, "changed": 1, "deleted": 1 });
+    assert_eq!(done["in_place"]["users"], counts, "{done}");
+    assert_eq!(backed_up.compare(&env.inventory()), []);
+    env.ok(&["restore", "--undo", done["operation"].as_str().unwrap()]);
+    assert_eq!(changed.compare(&env.inventory()), []);
+}
+
+#[test]
+fn what_was_written_during_the_dump_is_as_of_the_moment_of_the_backup() {
+    let env = RestoreEnv::start();
+    with_images(&env, "users");
+    let users = env.collection("users");
+    let stop = AtomicBool::new(false);
+    let backup = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut random = Random::new(3);
+            let mut written = 0;
+            while !stop.load(Ordering::SeqCst) {
+                let id = i32::try_from(random.range(0, 899)).unwrap();
+                users
+                    .update_one(doc! { "_id": id }, doc! { "$inc": { "n": 1 } })
+                    .run()
+                    .unwrap();
+                written += 1;
+            }
+            written
+        });
+        let backup = env.backup();
+        stop.store(true, Ordering::SeqCst);
+        assert!(writer.join().unwrap() > 0);
+        backup
+    });
+    let consistency = metadata_of(&backup).consistency.reason;
+    assert!(
+        consistency.contains("that changed during the dump are as of then"),
+        "{consistency}"
+    );
+    let path = match metadata_of(&backup).change_start.unwrap().as_of {
+        Some(_) => not_unpackable(&env, &backup, |_| ()),
+        // The snapshot of the local server is some writes later than it states.
+        None => backup.clone(),
+    };
+    env.ok(&["restore", path.to_str().unwrap(), "--method", "delta"]);
+    let naive = plan(&env, &without_mark(&env, &backup));
+    assert_eq!(naive["loss"]["collections"], serde_json::json!([]));
 }

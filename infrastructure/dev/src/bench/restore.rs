@@ -59,31 +59,38 @@ fn at(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
         let size = archive.metadata()?.len();
         let text = format!("{}, {} documents", xtask::report::bytes(size), 3 * documents);
         let mut rows = ground.grown("restore", text.clone(), scale).run(&sides)?;
-        let changed = |exec: Exec| {
+        let changed = |exec: Exec, expected: &Inventory| {
             data.change_few()?;
-            data.read_while_restored(server, &expected, exec)
+            data.read_while_restored(server, expected, exec)
+        };
+        let in_place = |keeps_images: bool| {
+            data.fill(BACKED_UP)?;
+            let mut expected = expected.clone();
+            if keeps_images {
+                data.keep_images()?;
+                expected = data.live.inventory(Digests::Full)?;
+            }
+            // One that was taken of this server: it knows from when on it must have been changed.
+            let (created, _) = measure::run(server.reached_by(repository.xtask(&["backup"])?))?;
+            let created: Value = serde_json::from_str(&created).context("the backup printed no JSON")?;
+            let id = created["metadata"]["id"]
+                .as_str()
+                .context("a backup without id")?;
+            let exec = repository.xtask(&["restore", id, "--method", "delta"])?;
+            let (run, printed) = changed(server.reached_by(exec), &expected)?;
+            let printed: Value = serde_json::from_str(&printed).context("the restore printed no JSON")?;
+            let operation = printed["operation"].as_str().context("a restore without id")?;
+            let (shown, _) = measure::run(server.reached_by(repository.xtask(&["ledger", operation])?))?;
+            let [safety_s, data_s] = parts_s(&shown)?;
+            Ok(run.with("safety_backup_s", safety_s).with("data_s", data_s))
         };
         let sides = [
             Side::new("mongorestore --drop", || {
                 data.fill(BACKED_UP)?;
-                Ok(changed(server.mongorestore(&archive, &["--drop"])?)?.0)
+                Ok(changed(server.mongorestore(&archive, &["--drop"])?, &expected)?.0)
             }),
-            Side::new("ours", || {
-                data.fill(BACKED_UP)?;
-                // One that was taken of this server: it knows from when on it must have been changed.
-                let (created, _) = measure::run(server.reached_by(repository.xtask(&["backup"])?))?;
-                let created: Value = serde_json::from_str(&created).context("the backup printed no JSON")?;
-                let id = created["metadata"]["id"]
-                    .as_str()
-                    .context("a backup without id")?;
-                let exec = repository.xtask(&["restore", id, "--method", "delta"])?;
-                let (run, printed) = changed(server.reached_by(exec))?;
-                let printed: Value = serde_json::from_str(&printed).context("the restore printed no JSON")?;
-                let operation = printed["operation"].as_str().context("a restore without id")?;
-                let (shown, _) = measure::run(server.reached_by(repository.xtask(&["ledger", operation])?))?;
-                let [safety_s, data_s] = parts_s(&shown)?;
-                Ok(run.with("safety_backup_s", safety_s).with("data_s", data_s))
-            }),
+            Side::new("ours", || in_place(false)),
+            Side::new("ours, pre-images kept", || in_place(true)),
         ];
         let few = format!("{text}, {} changed", 3 * CHANGED);
         rows.extend(ground.grown("restore in place", few, scale).run(&sides)?);
@@ -144,6 +151,15 @@ impl Data {
             }
             let index = doc! { "key": { "city": 1 }, "name": "city" };
             self.live.create_indexes(name, &[index])?;
+        }
+        Ok(())
+    }
+
+    /// The server keeps what each document was before a write.
+    fn keep_images(&self) -> Result<()> {
+        for name in COLLECTIONS {
+            let keep = doc! { "collMod": name, "changeStreamPreAndPostImages": { "enabled": true } };
+            self.live.database().run_command(keep).run()?;
         }
         Ok(())
     }

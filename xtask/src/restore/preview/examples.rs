@@ -6,6 +6,7 @@ use anyhow::Result;
 use mongodb::bson::{Bson, Document};
 use serde_json::Value;
 
+use super::super::scope::CompareScope;
 use super::merge::Merged;
 use super::{CollectionLoss, LossExample, RowLoss, each_document, key};
 use crate::backup::BackupFile;
@@ -21,10 +22,11 @@ pub(super) fn describe(
     backup: &BackupFile,
     live: &Live,
     names: &[String],
+    scope: &CompareScope,
     merged: Vec<Merged>,
     show_values: bool,
 ) -> Result<Vec<CollectionLoss>> {
-    let in_backup = from_backup(ctx, backup, live, names, &merged, show_values)?;
+    let in_backup = from_backup(ctx, backup, live, names, scope, &merged, show_values)?;
     let mut losses = Vec::new();
     for (name, found) in names.iter().zip(merged) {
         if found.keys.is_empty() {
@@ -47,12 +49,14 @@ pub(super) fn describe(
     Ok(losses)
 }
 
-/// The documents of the backup that examples need, by key: a second pass, which ends when all are found.
+/// The documents of the backup that examples need, by key: a second pass where the server has not kept them, which ends when all are
+/// found.
 fn from_backup(
     ctx: &Context,
     backup: &BackupFile,
     live: &Live,
     names: &[String],
+    scope: &CompareScope,
     merged: &[Merged],
     show_values: bool,
 ) -> Result<HashMap<Vec<u8>, Document>> {
@@ -65,13 +69,22 @@ fn from_backup(
     if wanted.is_empty() {
         return Ok(found);
     }
-    each_document(ctx, backup, live.name(), names, |number, document| {
+    let mut take = |number: usize, document: &[u8]| -> Result<bool> {
         let key = key::key(number, document)?;
         if wanted.remove(&key) {
             found.insert(key, shown_document(document)?);
         }
         Ok(!wanted.is_empty())
-    })?;
+    };
+    let mut is_missing = true;
+    for (number, name) in names.iter().enumerate() {
+        for document in scope.of_backup(name).into_iter().flatten() {
+            is_missing = take(number, document)?;
+        }
+    }
+    if is_missing {
+        each_document(ctx, backup, live.name(), names, take)?;
+    }
     Ok(found)
 }
 
