@@ -200,15 +200,19 @@ fn is_told(script: &str, action: &str, folder: &Path) -> bool {
     std::fs::write(&file, script).unwrap();
     std::fs::remove_file(&told).ok();
     let xtask = folder.join("xtask");
-    // It ends with its input, so that nothing is left of one that the signal did not reach.
+    // It ends with its input, so that nothing is left of one that the signal did not reach. A handler would not run for a signal that
+    // came just before the main thread reads: Python looks for signals between its own instructions only.
     let program = r#"#!/usr/bin/env python3
-import os, signal, sys
-def told(*_):
-    open(os.environ["TOLD"], "w").write(" ".join(sys.argv))
-    os._exit(4)
-signal.signal(signal.SIGTERM, told)
+import os, signal, sys, threading
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+def end():
+    sys.stdin.read()
+    os._exit(0)
+threading.Thread(target=end, daemon=True).start()
 print("ready", flush=True)
-sys.stdin.read()
+signal.sigwait([signal.SIGTERM])
+open(os.environ["TOLD"], "w").write(" ".join(sys.argv))
+os._exit(4)
 "#;
     std::fs::write(&xtask, program).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
