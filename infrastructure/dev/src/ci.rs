@@ -353,13 +353,13 @@ fn faults(sh: &Shell, root: &Path, all: bool) -> Result<()> {
     }
     let tables = cmd!(
         sh,
-        "cargo test --package rehearsal --locked --test release operation:: -- --include-ignored --nocapture"
+        "cargo test --package rehearsal --locked --test release operation:: -- --include-ignored --nocapture --test-threads {TEST_THREADS}"
     );
     every_fault(tables, root)?;
     every_fault(
         cmd!(
             sh,
-            "cargo test --package xtask --locked --test data -- restore_crash restore_delta --nocapture"
+            "cargo test --package xtask --locked --test data -- restore_crash restore_delta --nocapture --test-threads {TEST_THREADS}"
         ),
         root,
     )
