@@ -173,7 +173,8 @@ fn at_one_moment(
             let how = format!("as of {at}: {count} documents that changed during the dump are as of then");
             let is_exact = is_exact(live, moment, changes.mark, &put.given);
             check_interrupted()?;
-            Ok((stored, Ok((how, is_exact.then_some(moment)))))
+            let as_of = is_exact.unwrap_or(false).then_some(moment);
+            Ok((stored, Ok((how, as_of))))
         }
         Err(error) => {
             check_interrupted()?;
@@ -246,13 +247,24 @@ fn with_changes(
     written.map(|((), stored)| stored)
 }
 
-/// Whether what was given as of the moment is what the documents were before the first write after it. A server whose snapshot is a
-/// moment later than it states gives another state of those that were written in between; the local server does.
-fn is_exact(live: &Live, moment: ServerTime, mark: String, given: &BTreeMap<String, Given>) -> bool {
-    match live.keeps_pre_images() {
-        Ok(false) => return true,
-        Ok(true) => {}
-        Err(_) => return false,
+/// Whether what was given as of the moment is what the documents were before the first write after it, or still are. A server whose
+/// snapshot is a moment later than it states, as that of the local server, gives another state of those that were written in between.
+///
+/// # Errors
+/// Where that cannot be told, also because the server keeps of no collection what documents were.
+fn is_exact(live: &Live, moment: ServerTime, mark: String, given: &BTreeMap<String, Given>) -> Result<bool> {
+    if !live.keeps_pre_images()? {
+        return Ok(false);
+    }
+    // Read before the stream: it has what is written meanwhile.
+    let mut now: BTreeMap<&str, Given> = BTreeMap::new();
+    for (collection, given) in given {
+        let mut found: Given = given.keys().map(|id| (id.clone(), None)).collect();
+        live.scan_ids(collection, given.keys().cloned().map(Ok), |raw| {
+            found.insert(RawId::of_document(raw)?, Some(ContentDigest::of(raw)));
+            Ok(())
+        })?;
+        now.insert(collection, found);
     }
     let after = ChangeStart {
         time: moment.time,
@@ -260,24 +272,23 @@ fn is_exact(live: &Live, moment: ServerTime, mark: String, given: &BTreeMap<Stri
         mark,
         as_of: Some(moment),
     };
-    let Ok(written) = live.changes_since(&after, true) else {
-        return false;
-    };
-    let is_it = |collection: &str, id: &RawId, image: &PreImage| {
-        // What was not written during the dump is in it as it was.
-        let Some(given) = given.get(collection).and_then(|given| given.get(id)) else {
-            return true;
-        };
-        match image {
-            PreImage::Absent => given.is_none(),
-            PreImage::Document(document) => *given == Some(ContentDigest::of(document)),
-            PreImage::Unknown => true,
+    let mut written = live.changes_since(&after, true)?.documents;
+    for (collection, given) in given {
+        let images = written.remove(collection).unwrap_or_default();
+        for (id, given) in given {
+            let is_it = match images.get(id) {
+                None => now.get(&**collection).and_then(|now| now.get(id)) == Some(given),
+                Some(PreImage::Absent) => given.is_none(),
+                Some(PreImage::Document(document)) => *given == Some(ContentDigest::of(document)),
+                // A collection of which the server keeps none: what the backup has of it is read from the backup.
+                Some(PreImage::Unknown) => true,
+            };
+            if !is_it {
+                return Ok(false);
+            }
         }
-    };
-    written
-        .documents
-        .iter()
-        .all(|(collection, images)| images.iter().all(|(id, image)| is_it(collection, id, image)))
+    }
+    Ok(true)
 }
 
 /// The documents that the server gave as of the moment, and those that it had not.
