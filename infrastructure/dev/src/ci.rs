@@ -71,12 +71,13 @@ pub struct Args {
 }
 
 impl Args {
-    /// Those named, or all of them but the real programs, which take long.
+    /// Those named, or all of them. What takes long is asked for: the real programs, and fuzzing, whose kept inputs are run by the
+    /// tests of each time.
     fn wants(&self, stage: Stage) -> bool {
-        let by_default = if stage == Stage::Conformance {
-            self.conformance
-        } else {
-            self.stages.is_empty()
+        let by_default = match stage {
+            Stage::Conformance => self.conformance,
+            Stage::Fuzz => false,
+            _ => self.stages.is_empty(),
         };
         by_default || self.stages.contains(&stage)
     }
@@ -234,14 +235,14 @@ impl Stage {
     /// Whether it runs before the others, or needs the machine for itself.
     fn is_alone(self) -> bool {
         match self {
-            Self::Tools | Self::Format | Self::Lint | Self::Clippy | Self::Build | Self::Conformance => true,
-            Self::Test
-            | Self::Faults
+            Self::Tools
+            | Self::Format
+            | Self::Lint
+            | Self::Clippy
+            | Self::Build
             | Self::Fuzz
-            | Self::Dns
-            | Self::Pages
-            | Self::Rehearse
-            | Self::Scenarios => false,
+            | Self::Conformance => true,
+            Self::Test | Self::Faults | Self::Dns | Self::Pages | Self::Rehearse | Self::Scenarios => false,
         }
     }
 
