@@ -65,9 +65,9 @@ pub struct Args {
     /// Run every cell of the tables of `docs/FAULTS.md` and write them, not a sample; it takes some hours
     #[arg(long)]
     all: bool,
-    /// Fuzz each target for so many minutes
-    #[arg(long, value_name = "MINUTES", default_value_t = 1)]
-    fuzz_minutes: u64,
+    /// Fuzz each target for so many minutes, not for one
+    #[arg(long, value_name = "MINUTES")]
+    fuzz_minutes: Option<u64>,
 }
 
 impl Args {
@@ -76,7 +76,7 @@ impl Args {
     fn wants(&self, stage: Stage) -> bool {
         let by_default = match stage {
             Stage::Conformance => self.conformance,
-            Stage::Fuzz => false,
+            Stage::Fuzz => self.fuzz_minutes.is_some(),
             _ => self.stages.is_empty(),
         };
         by_default || self.stages.contains(&stage)
@@ -274,7 +274,7 @@ impl Stage {
                 "cargo test --package xtask --locked --test data backup::srv::strings -- --ignored"
             ),
             Self::Faults => return faults(sh, root, args.all),
-            Self::Fuzz => return fuzz::run(sh, root, args.fuzz_minutes),
+            Self::Fuzz => return fuzz::run(sh, root, args.fuzz_minutes.unwrap_or(1)),
             Self::Pages => cmd!(
                 sh,
                 "cargo test --package dev --locked --test conformance pages:: -- --ignored"

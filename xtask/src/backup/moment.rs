@@ -146,10 +146,7 @@ fn at_one_moment(
         }
     };
     let at = shown(changes.at);
-    let moment = ServerTime {
-        time: changes.at.time,
-        increment: changes.at.increment,
-    };
+    let moment = ServerTime::from(changes.at);
     let count: usize = changes.documents.values().map(HashSet::len).sum();
     if count == 0 {
         let how = format!("as of {at}: nothing changed during the dump");

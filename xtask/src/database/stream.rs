@@ -37,6 +37,15 @@ pub(super) enum StreamEvent {
     Own,
 }
 
+impl From<Timestamp> for ServerTime {
+    fn from(at: Timestamp) -> Self {
+        Self {
+            time: at.time,
+            increment: at.increment,
+        }
+    }
+}
+
 /// A document as it was before a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PreImage {
@@ -81,14 +90,10 @@ impl StreamEvent {
             Ok(document) => PreImage::Document(document.as_bytes().to_vec()),
             Err(_) => PreImage::Unknown,
         };
-        let at = event.get_timestamp("clusterTime")?;
         Ok(Self::Document {
             collection,
             id: RawId::of_document(key.as_bytes())?,
-            at: ServerTime {
-                time: at.time,
-                increment: at.increment,
-            },
+            at: event.get_timestamp("clusterTime")?.into(),
             before,
         })
     }

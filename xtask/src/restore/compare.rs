@@ -46,7 +46,7 @@ impl Restore<'_> {
         let in_place: Vec<String> = self.delta.collections.iter().cloned().collect();
         let scope = self.proof_scope(backup, &in_place)?;
         let of_scope = |digests, in_scope: bool| {
-            let named = |name: &str| restored(name) && scope.is_whole(name) != in_scope;
+            let named = |name: &str| restored(name) && scope.ids(name).is_some() == in_scope;
             self.live
                 .inventory_of(digests, |name| named(name).then(|| name.to_owned()))
         };
@@ -109,10 +109,10 @@ impl Restore<'_> {
         let Some((ids, read)) = scope.ids(name).zip(self.of_backup.get(name)) else {
             return false;
         };
-        let Some(read) = ids.map(|id| read.get(id)).collect::<Option<Vec<_>>>() else {
+        if !ids.keys().all(|id| read.contains_key(id)) {
             return false;
-        };
-        for (digest, bytes) in read.into_iter().flatten() {
+        }
+        for (digest, bytes) in ids.keys().filter_map(|id| read.get(id)?.as_ref()) {
             facts.remove_read(digest, *bytes);
         }
         true

@@ -137,7 +137,7 @@ impl Restore<'_> {
         if names.iter().any(|name| scope.of_backup(name).is_none()) {
             self.require_undamaged(backup)?;
         }
-        let is_known = |name: &&String| !scope.is_whole(name);
+        let is_known = |name: &&String| scope.ids(name).is_some();
         let mut written: Vec<String> = names.iter().filter(is_known).cloned().collect();
         let mut bytes = 0;
         let known = self.read_written(backup, &written, &scope, &mut bytes)?;
@@ -172,7 +172,7 @@ impl Restore<'_> {
     ) -> Result<Vec<HashMap<RawId, Sides>>> {
         let mut known: Vec<HashMap<RawId, Sides>> = Vec::new();
         for name in names {
-            let ids = scope.ids(name).into_iter().flatten();
+            let ids = scope.ids(name).into_iter().flat_map(HashMap::keys);
             let mut sides: HashMap<RawId, Sides> = ids.map(|id| (id.clone(), Sides::default())).collect();
             scope.scan(&self.live, name, name, |raw| {
                 *bytes += raw.len() as u64;

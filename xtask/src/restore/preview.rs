@@ -293,9 +293,13 @@ pub(super) fn in_scope(
         require_own_digest(backup)?;
         return backup::open_archive(ctx, backup).map(drop);
     }
+    let ids: Vec<_> = names.iter().map(|name| scope.ids(name)).collect();
     each_document(ctx, backup, database, names, |number, document| {
-        let is_wanted = is_read[number]
-            && (scope.is_whole(&names[number]) || scope.has(&names[number], &RawId::of_document(document)?));
+        let is_wanted = match ids[number] {
+            _ if !is_read[number] => false,
+            None => true,
+            Some(ids) => ids.contains_key(&RawId::of_document(document)?),
+        };
         if is_wanted {
             visit(number, document)?;
         }

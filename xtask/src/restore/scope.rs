@@ -90,26 +90,14 @@ impl CompareScope {
         Ok(scope)
     }
 
-    /// The documents that may differ; `None` where all of the collection is compared.
-    pub(super) fn ids(&self, collection: &str) -> Option<impl ExactSizeIterator<Item = &RawId>> {
-        self.changed.get(collection).map(HashMap::keys)
-    }
-
-    /// Whether all of the collection is compared.
-    pub(super) fn is_whole(&self, collection: &str) -> bool {
-        !self.changed.contains_key(collection)
-    }
-
-    /// Whether the document is one of those that may differ.
-    pub(super) fn has(&self, collection: &str, id: &RawId) -> bool {
-        self.changed
-            .get(collection)
-            .is_some_and(|ids| ids.contains_key(id))
+    /// The documents that may differ, each as the backup has it; `None` where all of the collection is compared.
+    pub(super) fn ids(&self, collection: &str) -> Option<&HashMap<RawId, PreImage>> {
+        self.changed.get(collection)
     }
 
     /// What the backup has of the documents that may differ, where the server has kept all of them: nobody has to read it then.
     pub(super) fn of_backup(&self, collection: &str) -> Option<impl Iterator<Item = &[u8]>> {
-        let images = self.changed.get(collection)?;
+        let images = self.ids(collection)?;
         if images.values().any(|image| *image == PreImage::Unknown) {
             return None;
         }
@@ -131,9 +119,8 @@ impl CompareScope {
             return live.scan(full_name, visit);
         };
         // One document may be found by two ids: 1 and 1.0 are the same to the server.
-        let ids: Vec<&RawId> = ids.collect();
-        let mut left: HashSet<&RawId> = ids.iter().copied().collect();
-        live.scan_ids(full_name, ids.into_iter().cloned().map(Ok), |raw| {
+        let mut left: HashSet<&RawId> = ids.keys().collect();
+        live.scan_ids(full_name, ids.keys().cloned().map(Ok), |raw| {
             if left.remove(&RawId::of_document(raw)?) {
                 visit(raw)?;
             }
