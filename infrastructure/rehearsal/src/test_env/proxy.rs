@@ -12,7 +12,7 @@ pub use guise::kept_buckets;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, serialize_to_vec};
@@ -82,8 +82,8 @@ struct State {
     fault: Option<Fault>,
     /// When a connection that breaks stands again.
     until: Option<Instant>,
-    /// Both ends of every connection.
-    open: Vec<TcpStream>,
+    /// The connections that stand, and some that have ended.
+    open: Vec<Weak<Connection>>,
 }
 
 impl State {
@@ -239,8 +239,8 @@ fn obey(mut asker: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     state.fault = Some(fault.unwrap_or_else(|| panic!("no fault is called {name:?}")));
     state.until = Some(Instant::now() + BROKEN);
     if state.is_cut() {
-        for stream in state.open.drain(..) {
-            stream.shutdown(Shutdown::Both).ok();
+        for connection in state.open.drain(..).filter_map(|open| open.upgrade()) {
+            connection.end();
         }
     }
     Ok(())
@@ -252,13 +252,14 @@ fn serve(client: TcpStream, server: u16, state: &Arc<Mutex<State>>) -> io::Resul
         return Ok(());
     }
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
-    held.open.extend([client.try_clone()?, server.try_clone()?]);
-    drop(held);
     let connection = Arc::new(Connection {
         client,
         server,
         answer: Mutex::new(None),
     });
+    held.open.retain(|open| open.strong_count() > 0);
+    held.open.push(Arc::downgrade(&connection));
+    drop(held);
     let (requests, shared) = (Arc::clone(&connection), Arc::clone(state));
     std::thread::spawn(move || {
         requests.pass_requests(&shared).ok();
@@ -272,6 +273,7 @@ fn serve(client: TcpStream, server: u16, state: &Arc<Mutex<State>>) -> io::Resul
     Ok(())
 }
 
+#[derive(Debug)]
 struct Connection {
     client: TcpStream,
     server: TcpStream,
