@@ -34,7 +34,9 @@ const TEST_THREADS: &str = "4";
 /// Documents of the short rehearsal.
 const REHEARSAL_DOCUMENTS: &str = "2000";
 const SCENARIO_DOCUMENTS: &str = "300";
-// Tests, tables of faults and stories wait for servers and platforms more than they compute: one after the other they use
+/// Of the scenario of a large database: enough that little of a collection is put back in place.
+const LARGE_SCENARIO_DOCUMENTS: &str = "6000";
+// Tests, tables of faults and scenarios wait for servers and platforms more than they compute: one after the other they use
 // half of two cores.
 const SCENARIOS_AT_ONCE: usize = 3;
 const STAGES_AT_ONCE: usize = 2;
@@ -378,18 +380,22 @@ fn every_fault(tests: xshell::Cmd<'_>, root: &Path) -> Result<()> {
         .run()
 }
 
-/// One story beside the whole one.
+/// One scenario beside the whole release and its rollback.
 fn scenario(root: &Path, scenario: Scenario) -> Result<()> {
     let sh = shell(root)?;
     let name = scenario.to_possible_value().context("a scenario has a name")?;
     let name = name.get_name();
+    let documents = match scenario {
+        Scenario::Large => LARGE_SCENARIO_DOCUMENTS,
+        _ => SCENARIO_DOCUMENTS,
+    };
     let command = cmd!(
         sh,
-        "cargo xtask rehearse --scenario {name} --documents {SCENARIO_DOCUMENTS}"
+        "cargo xtask rehearse --scenario {name} --documents {documents}"
     );
     Stage::Scenarios
         .run_command(command, root)
-        .with_context(|| format!("the story `{name}`"))
+        .with_context(|| format!("the scenario `{name}`"))
 }
 
 fn closing(line: &str) -> bool {

@@ -145,8 +145,11 @@ pub(crate) fn kept(env: &TestEnv, backup: &BackupMetadata) -> Result<u64> {
     let aside: Vec<&String> = names.iter().filter(is_aside).collect();
     if aside.is_empty() {
         let rescue = newest_backup(env)?;
+        let is_rescue = ["overwritten in place", "rescue of restore"]
+            .iter()
+            .any(|begin| rescue.purpose.starts_with(begin));
         ensure!(
-            rescue.purpose.starts_with("overwritten in place"),
+            is_rescue,
             "no collection was set aside for `properties`, and there is no rescue file"
         );
         let own = rescue.namespaces.iter().find(|n| n.collection == "properties");

@@ -2,6 +2,7 @@
 //! rollback can go, and prove how it ended.
 
 pub mod adopted;
+mod delta;
 mod jobs;
 mod meanwhile;
 pub mod release_and_rollback;
@@ -27,9 +28,9 @@ use crate::test_env::{Served, TestEnv};
 /// How large a scenario is.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Setting {
-    /// Documents in the database, about
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
-    pub documents: u32,
+    /// Documents in the database, about; 20,000 unless the scenario says another number
+    #[arg(long, value_name = "N")]
+    pub documents: Option<u32>,
     /// The same seed makes the same data
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
@@ -72,8 +73,16 @@ pub enum Scenario {
     Overrun,
     /// Three backends and two frontends: only a worker changes; a part fails after others are live; the set is rolled back
     Set,
+    /// A release changes little of the data: a rollback puts these documents back in place, and is undone
+    Delta,
+    /// The same in a large database (200,000 documents unless --documents is given), with the method that the plan chooses
+    Large,
 }
 
+/// Documents in the database of a rehearsal.
+pub(crate) const DOCUMENTS: u32 = 20_000;
+/// Documents in a large one.
+const LARGE: u32 = 200_000;
 const FIRST: &str = "1.0.0";
 /// The sample release that migrates the data and works.
 const GOOD: (&str, &str) = ("v3", "3.0.0");
@@ -113,7 +122,12 @@ impl Played {
 /// Runs one scenario in a new test environment.
 pub fn play(scenario: Scenario, setting: Setting, env: &TestEnv) -> Result<Played> {
     let began = Instant::now();
-    let mut case = Case::set_up(setting, env)?;
+    let usual = if scenario == Scenario::Large {
+        LARGE
+    } else {
+        DOCUMENTS
+    };
+    let mut case = Case::set_up(setting.documents.unwrap_or(usual), setting.seed, env)?;
     match scenario {
         Scenario::CodeOnly => case.code_only()?,
         Scenario::Database => case.database()?,
@@ -127,6 +141,8 @@ pub fn play(scenario: Scenario, setting: Setting, env: &TestEnv) -> Result<Playe
         Scenario::Writer => case.writer()?,
         Scenario::Overrun => case.overrun()?,
         Scenario::Set => case.set()?,
+        Scenario::Delta => case.delta("delta")?,
+        Scenario::Large => case.delta("auto")?,
     }
     let unknown = &env.platform_report()?["unimplemented"];
     ensure!(
@@ -153,14 +169,16 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn set_up(setting: Setting, env: &'a TestEnv) -> Result<Self> {
-        say("fill the database and deploy the first release");
-        env.seed(setting.documents, setting.seed)?;
+    fn set_up(documents: u32, seed: u64, env: &'a TestEnv) -> Result<Self> {
+        say(&format!(
+            "fill the database with {documents} documents and deploy the first release"
+        ));
+        env.seed(documents, seed)?;
         env.commit_release("v1")?;
         let first = env.xtask_json("deploy-v1", &["deploy", "--yes"])?;
         Ok(Self {
             env,
-            seed: setting.seed,
+            seed,
             tag: tag_of(&first)?,
             first,
             proved: Vec::new(),

@@ -12,7 +12,7 @@ use xtask::domain::release::Release;
 use xtask::domain::timeline::Timing;
 use xtask::report;
 
-use super::{Setting, say};
+use super::{DOCUMENTS, Setting, say};
 use crate::proof::{differences, kept, live, newest_backup};
 use crate::test_env::TestEnv;
 use crate::test_env::adopted::Adopted;
@@ -62,7 +62,7 @@ pub fn play(setting: Setting, env: &TestEnv) -> Result<AdoptedRehearsal> {
     }
     if team.has_database() {
         say("fill the database");
-        env.seed(setting.documents, setting.seed)?;
+        env.seed(setting.documents.unwrap_or(DOCUMENTS), setting.seed)?;
     }
     say("check the configuration");
     env.xtask("doctor", &["doctor", "--config-only"])?.checked()?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use xtask::domain::timeline::Timing;
 use xtask::report;
 
-use super::{Setting, say, tag_of};
+use super::{DOCUMENTS, Setting, say, tag_of};
 use crate::proof::Proof;
 use crate::test_env::{Served, TestEnv};
 
@@ -48,7 +48,7 @@ pub(crate) struct Faulty {
 /// Up to the faulty release. Each step reports what it is about to do; the product's progress is in the logs.
 pub(crate) fn release_a_faulty_one(setting: Setting, env: &TestEnv) -> Result<Faulty> {
     say("fill the database");
-    env.seed(setting.documents, setting.seed)?;
+    env.seed(setting.documents.unwrap_or(DOCUMENTS), setting.seed)?;
     say("deploy the first release");
     env.commit_release("v1")?;
     let first = env.xtask_json("deploy-v1", &["deploy", "--yes"])?;

@@ -222,7 +222,7 @@ impl Case<'_> {
         self.env.xtask_json(log, &["deploy", "--yes"])
     }
 
-    fn new_version(&self, file: &str, version: &str) -> Result<()> {
+    pub(super) fn new_version(&self, file: &str, version: &str) -> Result<()> {
         let path = self.env.clone_dir().join(file);
         let text = std::fs::read_to_string(&path)?;
         let (head, rest) = text.split_once("version = \"").context("no version")?;

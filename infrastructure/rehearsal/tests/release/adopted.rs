@@ -138,7 +138,7 @@ pub fn rehearsed(team: Adopted, documents: u32, name: &str) -> String {
         .unwrap();
     let env = TestEnv::start_adopted(repository(), folder.path(), team).unwrap();
     let setting = Setting {
-        documents,
+        documents: Some(documents),
         seed: 1,
         platform_s: 0,
     };

@@ -1,0 +1,90 @@
+//! A release that changes little of the data: a rollback puts these documents back in place.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use xtask::report;
+
+use super::{Case, FIRST, WRITES, say, strs, tag_of, text_at};
+use crate::proof::Proof;
+use crate::test_env::Served;
+
+/// The release that comes with the migration.
+const SECOND: &str = "1.1.0";
+/// Users that the migration changes.
+const CHANGED: u64 = 10;
+/// The steps of a rollback in which the data come back.
+const DATA_STEPS: [&str; 2] = ["restore into shadow", "swap database"];
+
+impl Case<'_> {
+    pub(super) fn delta(&mut self, method: &str) -> Result<()> {
+        say(&format!(
+            "deploy a release whose migration changes {CHANGED} users"
+        ));
+        self.commit_migration()?;
+        self.env.xtask_json("deploy-second", &["deploy", "--yes"])?;
+        self.prove_served(SECOND)?;
+        let (written, new) = (self.users_write()?, self.data()?);
+        let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
+
+        say(&format!("roll back to {}", self.tag));
+        let arguments = self.rollback_arguments("the wrong users were changed");
+        let arguments = [&strs(&arguments)[..], &["--method", method]].concat();
+        let ended = self.env.xtask("rollback", &arguments)?.checked()?;
+        let back: Value = serde_json::from_str(&ended.stdout).context("the rollback printed no JSON")?;
+        let tag = tag_of(&back)?;
+        proof.after(self.env, &backup, written, &[&self.tag, &tag])?;
+        self.prove_all(&proof);
+        self.prove(
+            back["in_place"]["users"] == json!({ "created": 0, "changed": CHANGED, "deleted": 0 })
+                && back["in_place"]["properties"] == json!({ "created": WRITES, "changed": 0, "deleted": 0 }),
+            &format!(
+                "{CHANGED} users and {WRITES} properties were put back or taken out in place, of {} documents",
+                backup.documents
+            ),
+        )?;
+        self.take_timeline(&back)?;
+        let data_ms = self.data_ms()?;
+        self.proved
+            .push(format!("the data were back in {}", report::duration_ms(data_ms)));
+
+        say("the rollback was a mistake: undo it");
+        let operation = text_at(&back, "/release/operation")?;
+        self.env
+            .xtask("undo", &["rollback", "--undo", &operation, "--yes"])?
+            .checked()?;
+        self.prove(
+            self.data()? == new,
+            "the undo brought back every document as the newer release had it",
+        )
+    }
+
+    /// The first release with another version and one migration more.
+    fn commit_migration(&self) -> Result<()> {
+        let users: Vec<String> = (0..CHANGED)
+            .map(|number| format!("user{number}@rehearsal.example"))
+            .collect();
+        let migration = json!({
+            "collection": "users",
+            "filter": { "email": { "$in": users } },
+            "update": [{ "$set": { "verified": true } }],
+        });
+        let file = self.env.clone_dir().join("backend/migrations/002-verified.json");
+        std::fs::write(&file, migration.to_string())
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        self.new_version("backend/app.toml", SECOND)?;
+        let page = self.env.clone_dir().join("frontend/index.html");
+        let text = std::fs::read_to_string(&page)?;
+        std::fs::write(&page, text.replace(FIRST, SECOND))?;
+        self.env.commit("Verified users", "main").map(drop)
+    }
+
+    /// How long the steps took in which the data came back.
+    fn data_ms(&self) -> Result<u64> {
+        let took = |name: &str| {
+            let step = self.timeline.iter().find(|timing| timing.step == name);
+            step.map(|timing| timing.duration_ms)
+                .with_context(|| format!("the rollback has no step {name}"))
+        };
+        DATA_STEPS.into_iter().map(took).sum()
+    }
+}
