@@ -16,9 +16,8 @@ use rehearsal::scenarios::Scenario;
 use rehearsal::test_env::programs::path_with;
 use xtask::error::CliError;
 use xtask::exec::Exec;
-use xtask::release::platforms::join;
 use xtask::report::{self, Format};
-use xtask::sync::lock;
+use xtask::sync::{join, lock};
 use xtask::tools::toolchain::resolve;
 
 use crate::tools::{self, ToolStage};

@@ -32,7 +32,7 @@ impl Practice {
     fn text(&self) -> String {
         format!(
             "\n{} is live, and faulty ({}).\nIt is yours. In another terminal:\n\n  . {}\n  cargo xtask releases\n\n\
-             Take it back to {} by section 3 of\ndocs/PRODUCTION-ROLLBACK-GUIDE.md. Ctrl-C here ends it all.\n",
+             Roll back to {} by section 3 of\ndocs/PRODUCTION-ROLLBACK-GUIDE.md. Ctrl-C here ends it all.\n",
             self.bad_release,
             self.fault_found.join(", "),
             self.shell.display(),

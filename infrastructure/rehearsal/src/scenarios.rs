@@ -18,8 +18,8 @@ use xtask::database::Digests;
 use xtask::domain::inventory::{Inventory, is_application};
 use xtask::domain::timeline::Timing;
 use xtask::exec::Finished;
-use xtask::release::platforms::join;
 use xtask::report;
+use xtask::sync::join;
 use xtask::wait;
 
 use crate::proof::{Proof, live};

@@ -11,7 +11,11 @@ use crate::archive::crc::Crc64;
 use crate::archive::{Check, DigestPool};
 use crate::domain::inventory::{CollectionFacts, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
+use crate::sync::each_at_once;
 
+/// So many collections are asked about at once where no document is read: each takes a round trip or two, and a database on another
+/// continent may have hundreds of them.
+const ASKED_AT_ONCE: usize = 8;
 /// Threads that hash while one reads: a second one gains nothing, the driver reads slower than one core hashes two.
 const HASHING_THREADS: usize = 2;
 /// `NamespaceNotFound`, `Unauthorized`.
@@ -95,11 +99,23 @@ impl Live {
         digests: Digests,
         named: impl Fn(&str) -> Option<String>,
     ) -> Result<Inventory> {
+        let listed = self.listed()?;
+        let wanted: Vec<_> = listed
+            .iter()
+            .filter_map(|one| Some((named(one.0)?, one)))
+            .collect();
+        let wanted: Vec<_> = wanted.iter().collect();
+        // One that is read to its end keeps server and processors busy by itself.
+        let at_once = if digests == Digests::Full {
+            1
+        } else {
+            ASKED_AT_ONCE
+        };
         let mut collections = BTreeMap::new();
-        for (name, listed) in self.listed()? {
-            if let Some(shown) = named(&name) {
-                collections.insert(shown, self.facts_of(&name, &listed, digests)?);
-            }
+        for some in wanted.chunks(at_once) {
+            collections.extend(each_at_once(some, |(shown, (name, listed))| {
+                Ok((shown.clone(), self.facts_of(name, listed, digests)?))
+            })?);
         }
         Ok(Inventory { collections })
     }
@@ -189,11 +205,16 @@ impl Live {
 
     /// Documents and bytes as the server's statistics state them: at once, and right on an idle server.
     fn stated_size(&self, collection: &str) -> Result<(u64, u64)> {
-        let documents = self.stated_documents(collection)?;
         // Statistics may need a role that counting does not: a size of 0 hurts nobody.
-        let stats = self.command(&doc! { "collStats": collection });
-        let bytes = stats.ok().as_ref().and_then(|s| s.get("size")).map_or(0, whole);
-        Ok((documents, bytes))
+        let stats = self
+            .command(&doc! { "collStats": collection })
+            .unwrap_or_default();
+        let bytes = stats.get("size").map_or(0, whole);
+        let documents = stats.get("count").map(|count| Ok(whole(count)));
+        Ok((
+            documents.unwrap_or_else(|| self.stated_documents(collection))?,
+            bytes,
+        ))
     }
 }
 

@@ -14,7 +14,7 @@ use self::plan::DeployPlan;
 use super::basis::PlanBasis;
 use super::checkout;
 use super::never_live;
-use super::platforms::{Platforms, built_now, join};
+use super::platforms::{Platforms, built_now};
 use super::release_tag::{HealthSnapshot, LiveRelease, record};
 use super::releases::Releases;
 use super::steps::{KeptData, backend_up, check_release, keep_data, require_off_machine};
@@ -32,6 +32,7 @@ use crate::exec::interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease};
 use crate::operation::run::{Operation, ResumeMode, is_taken_over, plan_sha256};
 use crate::report;
+use crate::sync::join;
 use crate::tools::backend::BackendService;
 
 /// The kind of the operation in the ledger.

@@ -6,11 +6,12 @@ use std::thread::scope;
 use anyhow::Result;
 
 use super::checkout::Checkout;
-use super::platforms::{Platforms, each_answer, join};
+use super::platforms::Platforms;
 use crate::config::{BackendConfig, FrontendConfig};
 use crate::context::Context;
 use crate::domain::parts::about;
 use crate::operation::preflight::Preflight;
+use crate::sync::{each_answer, join};
 use crate::tools::backend::BackendService;
 use crate::tools::frontend::FrontendService;
 use crate::tools::railway::RailwayService;

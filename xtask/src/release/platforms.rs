@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::domain::parts::{OnRailway, OnVercel, about};
 use crate::domain::release_chain::ExpectedLive;
 use crate::error::catalogue::release as errors;
+use crate::sync::{each_at_once, join};
 use crate::tools::backend::BackendService;
 use crate::tools::deployment::{BackendDeployment, FrontendDeployment};
 use crate::tools::frontend::FrontendService;
@@ -246,34 +247,4 @@ pub fn built_now(railway: &BackendService, deployment: &BackendDeployment) -> On
 fn serves(active: &BackendDeployment, wanted: &OnRailway) -> bool {
     let same_image = wanted.image_digest.is_some() && active.image_digest() == wanted.image_digest.as_deref();
     active.id == wanted.deployment || same_image
-}
-
-/// The value of a scoped thread; its panic goes on in ours.
-pub fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// Does the same for each at once, and gives the results in their order.
-///
-/// # Errors
-/// The first one, after all have ended.
-pub fn each_at_once<I: Copy + Send + Sync, T: Send>(
-    items: &[I],
-    act: impl Fn(I) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
-    each_answer(items, act).into_iter().collect()
-}
-
-/// The same, with each one's error beside it.
-pub fn each_answer<I: Copy + Send + Sync, T: Send>(items: &[I], act: impl Fn(I) -> T + Sync) -> Vec<T> {
-    if let [one] = items {
-        return vec![act(*one)];
-    }
-    std::thread::scope(|scope| {
-        let act = &act;
-        let running: Vec<_> = items.iter().map(|item| scope.spawn(move || act(*item))).collect();
-        running.into_iter().map(join).collect()
-    })
 }

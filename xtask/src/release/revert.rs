@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 
-use super::platforms::{Platforms, each_at_once, frontend_back, join};
+use super::platforms::{Platforms, frontend_back};
 use super::steps::backend_back;
 use crate::context::Context;
 use crate::domain::parts::OnVercel;
 use crate::domain::release::Release;
 use crate::domain::step::Step;
 use crate::operation::run::Operation;
+use crate::sync::{each_at_once, join};
 use crate::tools::backend::BackendService;
 use crate::tools::frontend::FrontendService;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::checkout::Checkout;
-use super::platforms::{self, built_now, join};
+use super::platforms::{self, built_now};
 use super::release_tag::HealthSnapshot;
 use crate::backup::{self, CreateOptions, off_machine, snapshot};
 use crate::context::Context;
@@ -20,6 +20,7 @@ use crate::exec::check_interrupted;
 use crate::health::{self, CheckGroup, ExpectedRelease, HealthReport};
 use crate::operation::run::Operation;
 use crate::report;
+use crate::sync::join;
 use crate::tools::backend::BackendService;
 use crate::tools::deployment::BackendDeployment;
 

@@ -6,11 +6,12 @@ use anyhow::{Context as _, Result};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use super::platforms::{Platforms, each_at_once};
+use super::platforms::Platforms;
 use crate::config::VariableConfig;
 use crate::context::Context;
 use crate::domain::release::{Release, VariableFingerprint};
 use crate::secret::Secret;
+use crate::sync::each_at_once;
 use crate::tools::backend::BackendService;
 use crate::tools::frontend::FrontendService;
 

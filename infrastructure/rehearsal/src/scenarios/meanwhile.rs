@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use xtask::release::platforms::join;
+use xtask::sync::join;
 use xtask::wait;
 
 use super::{Case, FIRST, GOOD, MOMENT, say};

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::env::{REHEARSAL, SimulatorEnv, all_gone, is_running};
 
-fn running_world() -> (SimulatorEnv, Vec<u32>) {
+fn running_env() -> (SimulatorEnv, Vec<u32>) {
     let env = SimulatorEnv::start();
     env.seed(60);
     let id = env.up("v1", "release=a sha=1");
@@ -17,13 +17,13 @@ fn running_world() -> (SimulatorEnv, Vec<u32>) {
 
 #[test]
 fn the_simulator_ends_its_applications() {
-    let (env, _) = running_world();
+    let (env, _) = running_env();
     assert_eq!(env.end(), [0_u32; 0]);
 }
 
 #[test]
 fn applications_end_when_the_simulator_is_killed() {
-    let (mut env, pids) = running_world();
+    let (mut env, pids) = running_env();
     env.kill_platform();
     assert!(all_gone(&pids));
 }

@@ -23,12 +23,13 @@ use crate::release::checkout::Checkout;
 use crate::release::commit_checks;
 use crate::release::migrations;
 use crate::release::others::{AskedSettings, Settings, absent, accepted_in_words};
-use crate::release::platforms::{Platforms, Serving, each_answer, join};
+use crate::release::platforms::{Platforms, Serving};
 use crate::release::releases::{Releases, tag_note};
 use crate::release::variables::Variables;
 use crate::report;
 use crate::restore;
 use crate::setup::protection;
+use crate::sync::{each_answer, join};
 use crate::tools::backend::BackendService;
 use crate::tools::git::Git;
 

@@ -15,13 +15,14 @@ use crate::health::ExpectedRelease;
 use crate::operation::after::AfterFailures;
 use crate::operation::run::Operation;
 use crate::release::external::TickedExternal;
-use crate::release::platforms::{Platforms, built_now, each_at_once, frontend_back, join};
+use crate::release::platforms::{Platforms, built_now, frontend_back};
 use crate::release::release_tag::{HealthSnapshot, LiveRelease, record};
 use crate::release::releases::Releases;
 use crate::release::steps::{
     KeptData, backend_back, backend_up, check_release, keep_data, require_off_machine,
 };
 use crate::restore::{DeltaChoice, InPlace, Prepared, Restore, ShadowFacts, Swapped};
+use crate::sync::{each_at_once, join};
 use crate::tools::backend::BackendService;
 
 /// What is to be carried out.

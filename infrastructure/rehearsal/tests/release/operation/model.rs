@@ -5,16 +5,16 @@
 //! `XTASK_SEQUENCES=N` runs so many in place of 50. A sequence that fails prints its seed and its steps;
 //! `XTASK_SEED=S XTASK_SEQUENCES=1` runs it again.
 
+mod observed;
 mod people;
-mod world;
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use observed::Observed;
 use rehearsal::data::random::Random;
-use world::World;
 
 use super::case::Case;
 use super::fault::Library;
@@ -117,7 +117,7 @@ impl Model {
     fn sequence(&self, seed: u64) {
         self.steps.borrow_mut().clear();
         let mut random = Random::new(seed);
-        let mut before = self.world();
+        let mut before = self.observe();
         for _ in 0..random.range(3, 6) {
             let act = next(&before, &mut random);
             let person = random.range(0, 2);
@@ -132,7 +132,7 @@ impl Model {
                 let other = next(&before, &mut random);
                 writeln!(self.steps.borrow_mut(), "  the other person: {other:?}").unwrap();
                 self.both(&act, &other);
-                self.world()
+                self.observe()
             } else {
                 self.one(&act, person, kill, &before)
             };
@@ -142,12 +142,12 @@ impl Model {
     }
 
     /// One person acts, and may be killed at a line of the journal.
-    fn one(&self, act: &Act, person: i64, kill: Option<i64>, before: &World) -> World {
+    fn one(&self, act: &Act, person: i64, kill: Option<i64>, before: &Observed) -> Observed {
         let person = &self.people[usize::try_from(person).unwrap()];
         self.prepare(act, &[person]);
         let Some(args) = act.args() else {
             self.outside(act, before);
-            return self.world();
+            return self.observe();
         };
         let env = kill.map_or_else(Vec::new, |line| {
             let how = if line % 2 == 0 { "torn" } else { "after" };
@@ -155,7 +155,7 @@ impl Model {
         });
         let ended = person.run(&self.case, &args, &env);
         self.note(&ended);
-        let after = self.world();
+        let after = self.observe();
         if matches!(ended.code, Some(1..=3)) && before.unfinished.is_none() {
             assert_eq!(after.live, before.live, "it changed something: {}", ended.error());
             assert_eq!(after.releases.last(), before.releases.last(), "{}", ended.error());
@@ -218,30 +218,30 @@ impl Model {
     }
 
     /// What the program offers for what was left: finish or undo the operation, push what is gone again.
-    fn put_right(&self, random: &mut Random, mut world: World) {
+    fn put_right(&self, random: &mut Random, mut observed: Observed) {
         // As the message of `ledger --repair` has it: no command changes a tag.
         self.move_back();
         for _ in 0..4 {
-            if world.unfinished.is_none() {
+            if observed.unfinished.is_none() {
                 break;
             }
             let verb = *random.pick(&["--resume", "--undo"]);
             let ended = self.people[0].run(&self.case, &["recover".to_owned(), verb.to_owned()], &[]);
             writeln!(self.steps.borrow_mut(), "recover {verb}").unwrap();
             self.note(&ended);
-            world = self.world();
-            if ended.code == Some(3) && world.unfinished.is_some() {
+            observed = self.observe();
+            if ended.code == Some(3) && observed.unfinished.is_some() {
                 self.repair();
             }
         }
         self.remove_forged();
-        if !world.problems.is_empty() {
+        if !observed.problems.is_empty() {
             self.repair();
-            world = self.world();
+            observed = self.observe();
         }
-        assert_eq!(world.unfinished, None, "an operation cannot be finished");
-        assert_eq!(world.problems, [] as [String; 0], "records cannot be repaired");
-        self.assert_told(&world);
+        assert_eq!(observed.unfinished, None, "an operation cannot be finished");
+        assert_eq!(observed.problems, [] as [String; 0], "records cannot be repaired");
+        self.assert_told(&observed);
         self.forget();
     }
 
@@ -252,10 +252,10 @@ impl Model {
     }
 }
 
-fn next(world: &World, random: &mut Random) -> Act {
-    let operation = random.pick(&world.operations).clone();
+fn next(observed: &Observed, random: &mut Random) -> Act {
+    let operation = random.pick(&observed.operations).clone();
     let (kind, id) = operation;
-    let tag = random.pick(&world.releases).clone();
+    let tag = random.pick(&observed.releases).clone();
     match random.range(0, 16) {
         0..=3 => {
             let sample: &&str = random.pick(&SAMPLES);

@@ -21,7 +21,7 @@ const NOT_RUN: &str = "not run";
 /// From a column's sample to the next one's.
 const STRIDE: usize = 3;
 /// So many cells share a test environment: with its ledger grows the time of each.
-const CELLS_OF_A_WORLD: usize = 40;
+const CELLS_OF_AN_ENVIRONMENT: usize = 40;
 
 /// Several tests write one page.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -67,7 +67,7 @@ impl Table {
         let rows = rows(&env);
         let (mut verdicts, mut failures) = (Verdicts::new(), Vec::new());
         for (number, cell) in self.cells(&rows).into_iter().enumerate() {
-            if number > 0 && number.is_multiple_of(CELLS_OF_A_WORLD) {
+            if number > 0 && number.is_multiple_of(CELLS_OF_AN_ENVIRONMENT) {
                 env = start();
             }
             let began = Instant::now();

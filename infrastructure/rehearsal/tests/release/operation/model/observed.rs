@@ -29,7 +29,7 @@ pub(super) struct LiveNow {
 
 /// All of it at one moment.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct Observed {
     pub live: LiveNow,
     /// Oldest first.
     pub releases: Vec<String>,
@@ -44,7 +44,7 @@ pub(super) struct World {
 }
 
 impl Model {
-    pub(super) fn world(&self) -> World {
+    pub(super) fn observe(&self) -> Observed {
         let case = &self.case;
         let json = |args: &[&str]| -> Value {
             let shown = case.ok(&[args, &["--format", "json"]].concat());
@@ -67,7 +67,7 @@ impl Model {
             .rev()
             .filter(|one| one["kind"] == "deploy" || one["kind"] == "rollback");
         let outcome = operations.iter().find(|one| one["id"] == newest["operation"]);
-        World {
+        Observed {
             live: LiveNow {
                 backend_commit: backend_commit(case),
                 frontend_version: case.env.served().unwrap().frontend,
@@ -87,30 +87,30 @@ impl Model {
     }
 
     /// One release is whole, or an operation is reported as unfinished.
-    pub(super) fn assert_told(&self, world: &World) {
+    pub(super) fn assert_told(&self, observed: &Observed) {
         self.assert_nothing_lost();
-        if world.unfinished.is_some() {
+        if observed.unfinished.is_some() {
             return;
         }
         assert_eq!(
-            world.drift,
+            observed.drift,
             [] as [String; 0],
             "nobody changed a platform by hand"
         );
-        let (commit, tag) = (text(&world.newest["commit"]), text(&world.newest["tag"]));
+        let (commit, tag) = (text(&observed.newest["commit"]), text(&observed.newest["tag"]));
         assert_eq!(
-            world.live.backend_commit, commit,
+            observed.live.backend_commit, commit,
             "the backend is not that of {tag}"
         );
-        let healthy = world.newest["health"] == "healthy";
+        let healthy = observed.newest["health"] == "healthy";
         assert_eq!(
-            world.outcome_of_newest == "partial",
-            !healthy && world.newest["restores"].is_null(),
+            observed.outcome_of_newest == "partial",
+            !healthy && observed.newest["restores"].is_null(),
             "{tag}"
         );
         if healthy {
             assert_eq!(
-                world.live.frontend_version,
+                observed.live.frontend_version,
                 self.version(&commit),
                 "frontend of {tag}"
             );
@@ -137,7 +137,7 @@ impl Model {
     }
 
     /// What is no command of ours.
-    pub(super) fn outside(&self, act: &Act, before: &World) {
+    pub(super) fn outside(&self, act: &Act, before: &Observed) {
         match act {
             Act::Write => {
                 let mut written = self.written.borrow_mut();
