@@ -4,7 +4,6 @@ mod attempts;
 mod end;
 mod failure;
 mod prepared;
-mod proof;
 mod resume;
 
 use std::collections::BTreeMap;
@@ -16,7 +15,6 @@ use attempts::Attempts;
 use chrono::{DateTime, Utc};
 pub use end::not_recorded;
 pub use failure::is_taken_over;
-pub use proof::LockProof;
 pub use resume::{find, refuse_other_kind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,6 +32,7 @@ use crate::operation::job_limit::JobLimit;
 use crate::operation::journal::Journal;
 use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::sync::lock;
+use crate::tools::lock_proof::LockProof;
 use crate::wait::millis;
 use crate::{report, secret};
 
@@ -295,9 +294,9 @@ impl Operation {
         }
     }
 
-    /// What a part of the operation needs before its first live change.
+    /// What a part of the operation needs before its first live change, and a platform before each.
     pub fn lock_proof(&self) -> LockProof {
-        LockProof(Arc::new(lock(&self.held).checked()))
+        LockProof::new(lock(&self.held).checked())
     }
 
     /// Why it was begun.

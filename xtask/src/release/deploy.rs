@@ -242,7 +242,7 @@ impl<'a> Deploy<'a> {
             ctx,
             plan,
             operation,
-            platforms: Platforms::open(ctx)?,
+            platforms: Platforms::of_operation(ctx, operation)?,
             snapshot: HealthSnapshot::default(),
         })
     }

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::domain::parts::{OnRailway, OnVercel, about};
 use crate::domain::release_chain::ExpectedLive;
 use crate::error::catalogue::release as errors;
+use crate::operation::run::Operation;
 use crate::sync::{each_at_once, join};
 use crate::tools::backend::BackendService;
 use crate::tools::deployment::{BackendDeployment, FrontendDeployment};
@@ -98,6 +99,22 @@ impl Platforms {
             backends: backends.collect::<Result<_>>()?,
             frontends: frontends.collect::<Result<_>>()?,
         })
+    }
+
+    /// The same for an operation, which changes them only as long as it holds its lock.
+    ///
+    /// # Errors
+    /// Usage (exit 2) where a token is not set.
+    pub fn of_operation(ctx: &Context, operation: &Operation) -> Result<Self> {
+        let mut platforms = Self::open(ctx)?;
+        let proof = operation.lock_proof();
+        for backend in &mut platforms.backends {
+            backend.require(proof.clone());
+        }
+        for frontend in &mut platforms.frontends {
+            frontend.require(proof.clone());
+        }
+        Ok(platforms)
     }
 
     /// The backend of this name.

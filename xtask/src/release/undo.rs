@@ -265,7 +265,7 @@ struct Revert<'a> {
 
 impl Revert<'_> {
     fn run(&self) -> Result<DataFacts> {
-        let platforms = Platforms::open(self.ctx)?;
+        let platforms = Platforms::of_operation(self.ctx, self.operation)?;
         let code = CodeUndo {
             ctx: self.ctx,
             operation: self.operation,

@@ -19,7 +19,8 @@ use crate::domain::ledger::OperationOutcome;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
 use crate::operation::basis::DataBasis;
-use crate::operation::run::{LockProof, Operation, is_taken_over};
+use crate::operation::run::{Operation, is_taken_over};
+use crate::tools::lock_proof::LockProof;
 
 /// The kind, in the ledger, of an operation that puts documents back.
 pub(super) const REINSERT: &str = "reinsert";

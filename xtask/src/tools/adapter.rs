@@ -20,6 +20,7 @@ use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, Finished, OF_TEAM, shell_in};
 use crate::secret::Secret;
 use crate::tools::deployment::{BackendDeployment, FrontendDeployment, PRODUCTION, Phase, READY, message_of};
+use crate::tools::lock_proof::LockProof;
 use crate::wait;
 
 /// The form of questions and answers.
@@ -40,6 +41,8 @@ pub struct Adapter {
     programs: AdapterConfig,
     deploy_s: u64,
     secrets: Vec<(String, Secret)>,
+    /// Needed right before each change: between this and the check of the step are questions to the platform.
+    pub(super) proof: LockProof,
 }
 
 /// What a program is asked.
@@ -137,6 +140,7 @@ impl Adapter {
             programs: programs.clone(),
             deploy_s,
             secrets: secrets.collect::<Result<_>>()?,
+            proof: LockProof::default(),
         })
     }
 
@@ -332,6 +336,7 @@ impl Adapter {
     }
 
     fn started(&self, action: &str, question: &Question<'_>) -> Result<String> {
+        self.proof.check()?;
         let Started { deployment } = self.ask(action, question, Duration::from_secs(self.deploy_s))?;
         self.require_id(action, &deployment)?;
         Ok(deployment)

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::secret::Secret;
 use crate::tools::adapter::Adapter;
 use crate::tools::deployment::{BackendDeployment, message_of};
+use crate::tools::lock_proof::LockProof;
 use crate::tools::railway::{self, Railway, RailwayService};
 
 /// One backend and its platform.
@@ -45,6 +46,14 @@ impl BackendService {
             config: config.clone(),
             platform,
         })
+    }
+
+    /// Each change is made only after this proof.
+    pub fn require(&mut self, proof: LockProof) {
+        match &mut self.platform {
+            Platform::Railway(railway) => railway.proof = proof,
+            Platform::Command(adapter) => adapter.proof = proof,
+        }
     }
 
     /// The backend as it is configured.

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::secret::Secret;
 use crate::tools::adapter::Adapter;
 use crate::tools::deployment::FrontendDeployment;
+use crate::tools::lock_proof::LockProof;
 use crate::tools::vercel::{Vercel, VercelProject};
 
 /// One frontend and its platform.
@@ -42,6 +43,14 @@ impl FrontendService {
             config: config.clone(),
             platform,
         })
+    }
+
+    /// Each change is made only after this proof.
+    pub fn require(&mut self, proof: LockProof) {
+        match &mut self.platform {
+            Platform::Vercel(vercel) => vercel.proof = proof,
+            Platform::Command(adapter) => adapter.proof = proof,
+        }
     }
 
     /// The frontend as it is configured.

@@ -25,6 +25,7 @@ use crate::exec::{Exec, shell_in};
 use crate::secret::Secret;
 use crate::tools::deployment::{BackendDeployment, Phase};
 use crate::tools::fault;
+use crate::tools::lock_proof::LockProof;
 use crate::wait;
 
 pub use account::{ListedService, listed_services};
@@ -54,6 +55,8 @@ pub struct Railway {
     place: config::RailwayConfig,
     deploy_s: u64,
     token: Secret,
+    /// Needed right before each change: between this and the check of the step are questions to the platform.
+    pub(super) proof: LockProof,
 }
 
 impl Railway {
@@ -67,6 +70,7 @@ impl Railway {
             token: ctx.secret(&place.token)?,
             place: place.clone(),
             deploy_s,
+            proof: LockProof::default(),
         })
     }
 
@@ -150,6 +154,7 @@ impl Railway {
             "railway up {folder} --path-as-root --project {project} --environment {environment} --service {service} --detach --json --message {message}"
         ));
         let deadline_s = self.deploy_s;
+        self.proof.check()?;
         let started: Started = upload
             .env("RAILWAY_HTTP_TIMEOUT", deadline_s.to_string())
             .deadline(Duration::from_secs(deadline_s))
@@ -168,6 +173,7 @@ impl Railway {
             .into_iter()
             .map(|deployment| deployment.id)
             .collect();
+        self.proof.check()?;
         let asked = self.ask_to_roll_back(&target.id);
         // Also after an error: the platform may have done it and the answer got lost.
         let appears = match &asked {

@@ -26,6 +26,7 @@ use crate::report;
 use crate::secret::Secret;
 use crate::tools::deployment::{FrontendDeployment, READY};
 use crate::tools::fault;
+use crate::tools::lock_proof::LockProof;
 use crate::wait;
 
 pub use account::{ListedProject, listed_projects, production_domain};
@@ -50,6 +51,8 @@ pub struct Vercel {
     token: Secret,
     /// What only a build is given: tokens of package registries.
     of_build: Vec<(String, Secret)>,
+    /// Needed right before each change: between this and the check of the step are questions to the platform.
+    pub(super) proof: LockProof,
 }
 
 impl Vercel {
@@ -66,6 +69,7 @@ impl Vercel {
             token: ctx.secret(&place.token)?,
             place: place.clone(),
             deploy_s,
+            proof: LockProof::default(),
         })
     }
 
@@ -127,6 +131,7 @@ impl Vercel {
             report::progress(&note);
         }
         let (ours, sha) = (format!("release={release}"), format!("gitSha={commit}"));
+        self.proof.check()?;
         let answer: Value = run(cmd!(
             sh,
             "vercel deploy --prebuilt --prod --skip-domain --archive=tgz --no-wait --json --yes --non-interactive --scope {org} -m {ours} -m {sha}"
@@ -188,6 +193,7 @@ impl Vercel {
             );
         }
         let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
+        self.proof.check()?;
         let asked = self
             .prepared(cmd!(sh, "vercel {verb} {id} --yes --timeout 5m --scope {org}"))
             .deadline(ALIAS_DEADLINE)
@@ -219,6 +225,7 @@ impl Vercel {
     /// Sets one secret variable of production; a build must follow for it to count.
     pub fn set_variable(&self, name: &str, value: &Secret) -> Result<()> {
         let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
+        self.proof.check()?;
         // The CLI waits only half a second for stdin: our pipe is filled before it looks.
         self.prepared(cmd!(
             sh,

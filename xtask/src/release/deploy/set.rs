@@ -45,7 +45,7 @@ pub(super) fn undo(
     let code = CodeUndo {
         ctx,
         operation,
-        platforms: &Platforms::open(ctx)?,
+        platforms: &Platforms::of_operation(ctx, operation)?,
         before: &before,
     };
     code.settle()?;

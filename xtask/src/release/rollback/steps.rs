@@ -128,7 +128,7 @@ impl<'a> Rollback<'a> {
             plan,
             operation,
             delta,
-            platforms: Platforms::open(ctx)?,
+            platforms: Platforms::of_operation(ctx, operation)?,
             snapshot: HealthSnapshot::default(),
         })
     }

@@ -61,6 +61,7 @@ impl Railway {
             "skipDeploys": true,
         }});
         let (sh, input) = (&shell_in(&self.root)?, input.to_string());
+        self.proof.check()?;
         let set = || {
             // The list of processes shows arguments: the values go through standard input.
             let request = self.prepared(cmd!(sh, "railway api {UPSERT} --variables @- --compact"));

@@ -95,6 +95,7 @@ impl Vercel {
     pub(super) fn stop_assigning_domains(&self) -> Result<()> {
         let (sh, org) = (&shell_in(&self.root)?, &self.place.org);
         let endpoint = format!("/v9/projects/{}", self.place.project);
+        self.proof.check()?;
         // Twice is the same as once.
         wait::retry(is_transient, || {
             self.prepared(cmd!(
