@@ -15,6 +15,7 @@ pub mod error;
 pub mod exec;
 pub mod health;
 pub mod init;
+pub mod lock_proof;
 pub mod notify;
 pub mod operation;
 pub mod release;

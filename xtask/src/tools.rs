@@ -9,7 +9,6 @@ pub mod fault;
 pub mod frontend;
 pub mod gh;
 pub mod git;
-pub mod lock_proof;
 pub mod mongo_config;
 pub mod mongo_server;
 pub mod mongodump;

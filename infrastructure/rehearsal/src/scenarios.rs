@@ -196,7 +196,7 @@ impl<'a> Case<'a> {
             plan["plan"]["verdict"]["database"] == "keep",
             "the plan keeps the database: migrations and schema are the same",
         )?;
-        self.roll_back("rollback")?;
+        self.roll_back(&[])?;
         self.prove_served(FIRST)?;
         let after = self.data()?;
         self.prove(before == after, "every document that users wrote is still live")
@@ -205,18 +205,8 @@ impl<'a> Case<'a> {
     fn database(&mut self) -> Result<()> {
         let (written, new) = self.good_release()?;
         self.prove_served(GOOD.1)?;
-        let back = self.roll_back_proved(written)?;
-        let operation = text_at(&back, "/release/operation")?;
-        say("the rollback was a mistake: undo it");
-        self.env
-            .xtask("undo", &["rollback", "--undo", &operation, "--yes"])?
-            .checked()?;
-        self.prove_served(GOOD.1)?;
-        let after = self.data()?;
-        self.prove(
-            after == new,
-            "the undo brought the newer release back with every document that it had",
-        )
+        let back = self.roll_back_proved(written, &[])?;
+        self.undo_proved(&back, GOOD.1, &new)
     }
 
     fn image_gone(&mut self) -> Result<()> {
@@ -230,7 +220,7 @@ impl<'a> Case<'a> {
             plan["plan"]["backend"] == "rebuild",
             "the plan says that the backend is built again from the tag",
         )?;
-        self.roll_back_proved(written).map(drop)
+        self.roll_back_proved(written, &[]).map(drop)
     }
 
     fn crash(&mut self) -> Result<()> {
@@ -324,6 +314,16 @@ impl<'a> Case<'a> {
         Ok(ended)
     }
 
+    /// Sets the version in a file of the sample application.
+    fn new_version(&self, file: &str, version: &str) -> Result<()> {
+        let path = self.env.clone_dir().join(file);
+        let text = std::fs::read_to_string(&path)?;
+        let (head, rest) = text.split_once("version = \"").context("no version")?;
+        let (_, rest) = rest.split_once('"').context("no version")?;
+        std::fs::write(&path, format!("{head}version = \"{version}\"{rest}"))?;
+        Ok(())
+    }
+
     fn users_write(&self) -> Result<u64> {
         let written = self.env.users_write(WRITES, self.seed)?;
         say(&format!("users wrote {written} documents"));
@@ -342,23 +342,40 @@ impl<'a> Case<'a> {
         .map(str::to_owned)
     }
 
-    fn roll_back(&mut self, log: &str) -> Result<Value> {
+    /// Rolls back, with these arguments too.
+    fn roll_back(&mut self, more: &[&str]) -> Result<Value> {
         say(&format!("roll back to {}", self.tag));
         let arguments = self.rollback_arguments("the release is not what it should be");
-        let ended = self.env.xtask(log, &strs(&arguments))?.checked()?;
+        let arguments = [&strs(&arguments)[..], more].concat();
+        let ended = self.env.xtask("rollback", &arguments)?.checked()?;
         let back = serde_json::from_str(&ended.stdout).context("the rollback printed no JSON")?;
         self.take_timeline(&back)?;
         Ok(back)
     }
 
     /// Rolls back, and proves data, platforms and records from outside.
-    fn roll_back_proved(&mut self, written: u64) -> Result<Value> {
+    fn roll_back_proved(&mut self, written: u64, more: &[&str]) -> Result<Value> {
         let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
-        let back = self.roll_back("rollback")?;
+        let back = self.roll_back(more)?;
         let tag = tag_of(&back)?;
         proof.after(self.env, &backup, written, &[&self.tag, &tag])?;
         self.prove_all(&proof);
         Ok(back)
+    }
+
+    /// Undoes that rollback, and proves that the release which it replaced is back with its data.
+    fn undo_proved(&mut self, back: &Value, version: &str, data: &Inventory) -> Result<()> {
+        say("the rollback was a mistake: undo it");
+        let operation = text_at(back, "/release/operation")?;
+        self.env
+            .xtask("undo", &["rollback", "--undo", &operation, "--yes"])?
+            .checked()?;
+        self.prove_served(version)?;
+        let after = self.data()?;
+        self.prove(
+            after == *data,
+            "the undo brought the newer release back with every document that it had",
+        )
     }
 
     fn prove_all(&mut self, proof: &Proof) {

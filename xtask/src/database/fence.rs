@@ -5,7 +5,6 @@
 //! the lease and by a token in the database, which the one that takes over replaces before its own first change.
 
 use std::fmt;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use mongodb::bson::{Document, doc};
@@ -14,6 +13,7 @@ use mongodb::error::{ErrorKind, WriteFailure};
 use super::{DUPLICATE_KEY, Live};
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::operation as errors;
+use crate::lock_proof::LockProof;
 
 /// `_id` of the token, beside the numbered lines of a plan.
 pub(super) const TOKEN_ID: &str = "lock";
@@ -26,7 +26,7 @@ pub struct Fence {
     /// Its fencing token: grows with every change of holder.
     pub token: u64,
     /// Fails once the lease has run out.
-    pub proof: Arc<dyn Fn() -> Result<()> + Send + Sync>,
+    pub proof: LockProof,
 }
 
 impl fmt::Debug for Fence {
@@ -51,7 +51,7 @@ impl Live {
         let Some(fence) = self.fence.clone() else {
             return Ok(());
         };
-        (fence.proof)()?;
+        fence.proof.check()?;
         let token = i64::try_from(fence.token)?;
         let earlier = doc! { "_id": TOKEN_ID, "token": { "$lte": token } };
         let own = doc! { "$set": { "token": token, "operation": fence.operation.as_str() } };
@@ -77,7 +77,7 @@ impl Live {
         let Some(fence) = &self.fence else {
             return Ok(());
         };
-        (fence.proof)()?;
+        fence.proof.check()?;
         let Some(collection) = &self.claimed else {
             return Ok(());
         };

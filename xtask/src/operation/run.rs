@@ -7,7 +7,7 @@ mod prepared;
 mod resume;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -27,12 +27,12 @@ use crate::domain::operation::OperationId;
 use crate::domain::step::{Budgets, Impact, PartStep, Step};
 use crate::domain::timeline::{Timing, mark_critical};
 use crate::exec::check_interrupted;
+use crate::lock_proof::LockProof;
 use crate::operation::budget::{self, BudgetClock, Watched};
 use crate::operation::job_limit::JobLimit;
 use crate::operation::journal::Journal;
 use crate::operation::ledger::{Ledger, OperationLock, Start};
 use crate::sync::lock;
-use crate::tools::lock_proof::LockProof;
 use crate::wait::millis;
 use crate::{report, secret};
 
@@ -290,7 +290,7 @@ impl Operation {
         Fence {
             operation: self.id.clone(),
             token: held.fence(),
-            proof: Arc::new(held.proof()),
+            proof: LockProof::new(held.proof()),
         }
     }
 

@@ -15,8 +15,8 @@ use crate::database::{Live, RawId};
 use crate::domain::content_digest::ContentDigest;
 use crate::domain::operation::OperationId;
 use crate::error::catalogue::restore as errors;
+use crate::lock_proof::LockProof;
 use crate::operation::run::{Operation, is_taken_over};
-use crate::tools::lock_proof::LockProof;
 use crate::tools::railway::database_uri;
 
 /// One restore: `prepare` fills the shadow, `swap` makes it live, `resume` and `undo` start wherever an earlier process

@@ -18,9 +18,9 @@ use crate::database::{Live, document_of_json};
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
+use crate::lock_proof::LockProof;
 use crate::operation::basis::DataBasis;
 use crate::operation::run::{Operation, is_taken_over};
-use crate::tools::lock_proof::LockProof;
 
 /// The kind, in the ledger, of an operation that puts documents back.
 pub(super) const REINSERT: &str = "reinsert";

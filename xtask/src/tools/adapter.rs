@@ -18,9 +18,9 @@ use crate::config::AdapterConfig;
 use crate::context::Context;
 use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, Finished, OF_TEAM, shell_in};
+use crate::lock_proof::LockProof;
 use crate::secret::Secret;
 use crate::tools::deployment::{BackendDeployment, FrontendDeployment, PRODUCTION, Phase, READY, message_of};
-use crate::tools::lock_proof::LockProof;
 use crate::wait;
 
 /// The form of questions and answers.
@@ -171,12 +171,12 @@ impl Adapter {
             release,
             commit,
         };
-        self.started("deploy", &question)
+        self.change("deploy", &question)
     }
 
     /// Starts an earlier deployment again, and gives the id of what serves it.
     pub fn roll_back(&self, id: &str) -> Result<String> {
-        self.started("rollback", &Question::Rollback { deployment: id })
+        self.change("rollback", &Question::Rollback { deployment: id })
     }
 
     /// The deployment that users see now, if there is one.
@@ -198,7 +198,7 @@ impl Adapter {
     /// same one.
     pub fn stage(&self, folder: &Path, release: &str, commit: &str) -> Result<FrontendDeployment> {
         let began = Instant::now();
-        let id = self.started(
+        let id = self.change(
             "stage",
             &Question::Stage {
                 folder,
@@ -242,6 +242,8 @@ impl Adapter {
         if let Some(shown) = is_shown()? {
             return Ok(shown);
         }
+        // Before, and not among what may have got lost: nothing is waited for without the lock.
+        self.proof.check()?;
         let asked = self.started("promote", &Question::Promote { deployment: id });
         let shown = wait::until("what users see", APPEARS_DEADLINE, |_| false, is_shown);
         // The answer may have got lost: what users see decides.
@@ -335,8 +337,13 @@ impl Adapter {
         Ok(current)
     }
 
-    fn started(&self, action: &str, question: &Question<'_>) -> Result<String> {
+    /// Starts something as long as the operation holds its lock; gives the id of the deployment.
+    fn change(&self, action: &str, question: &Question<'_>) -> Result<String> {
         self.proof.check()?;
+        self.started(action, question)
+    }
+
+    fn started(&self, action: &str, question: &Question<'_>) -> Result<String> {
         let Started { deployment } = self.ask(action, question, Duration::from_secs(self.deploy_s))?;
         self.require_id(action, &deployment)?;
         Ok(deployment)

@@ -11,10 +11,10 @@ use anyhow::{Context as _, Result};
 
 use crate::config::{BackendConfig, BackendPlatform};
 use crate::context::Context;
+use crate::lock_proof::LockProof;
 use crate::secret::Secret;
 use crate::tools::adapter::Adapter;
 use crate::tools::deployment::{BackendDeployment, message_of};
-use crate::tools::lock_proof::LockProof;
 use crate::tools::railway::{self, Railway, RailwayService};
 
 /// One backend and its platform.

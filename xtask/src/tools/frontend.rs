@@ -8,10 +8,10 @@ use anyhow::Result;
 
 use crate::config::{FrontendConfig, FrontendPlatform};
 use crate::context::Context;
+use crate::lock_proof::LockProof;
 use crate::secret::Secret;
 use crate::tools::adapter::Adapter;
 use crate::tools::deployment::FrontendDeployment;
-use crate::tools::lock_proof::LockProof;
 use crate::tools::vercel::{Vercel, VercelProject};
 
 /// One frontend and its platform.

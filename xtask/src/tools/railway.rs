@@ -22,10 +22,10 @@ use crate::config;
 use crate::context::Context;
 use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, shell_in};
+use crate::lock_proof::LockProof;
 use crate::secret::Secret;
 use crate::tools::deployment::{BackendDeployment, Phase};
 use crate::tools::fault;
-use crate::tools::lock_proof::LockProof;
 use crate::wait;
 
 pub use account::{ListedService, listed_services};

@@ -22,11 +22,11 @@ use crate::context::Context;
 use crate::domain::parts::release_variables;
 use crate::error::catalogue::tools as errors;
 use crate::exec::{Exec, OF_NODE, shell_in};
+use crate::lock_proof::LockProof;
 use crate::report;
 use crate::secret::Secret;
 use crate::tools::deployment::{FrontendDeployment, READY};
 use crate::tools::fault;
-use crate::tools::lock_proof::LockProof;
 use crate::wait;
 
 pub use account::{ListedProject, listed_projects, production_domain};

@@ -8,6 +8,7 @@ use mongodb::bson::doc;
 use rehearsal::test_env::restore::RestoreEnv;
 use xtask::database::{Fence, Live, Renamed};
 use xtask::domain::operation::OperationId;
+use xtask::lock_proof::LockProof;
 use xtask::operation::run::is_taken_over;
 
 const PLAN: &str = "__plan_20260102-030405-ab12";
@@ -19,7 +20,7 @@ fn holder(env: &RestoreEnv, token: u64) -> (Live, Arc<AtomicBool>) {
     let fence = Fence {
         operation: operation(),
         token,
-        proof: Arc::new(move || {
+        proof: LockProof::new(move || {
             if switch.load(Ordering::SeqCst) {
                 bail!("the lease ran out");
             }

@@ -1,19 +1,18 @@
 //! A release that changes little of the data: a rollback puts these documents back in place.
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde_json::json;
+use xtask::domain::step::Step;
 use xtask::report;
 
-use super::{Case, FIRST, WRITES, say, strs, tag_of, text_at};
-use crate::proof::Proof;
-use crate::test_env::Served;
+use super::{Case, FIRST, WRITES, say};
 
 /// The release that comes with the migration.
 const SECOND: &str = "1.1.0";
 /// Users that the migration changes.
 const CHANGED: u64 = 10;
 /// The steps of a rollback in which the data come back.
-const DATA_STEPS: [&str; 2] = ["restore into shadow", "swap database"];
+const DATA_STEPS: [Step; 2] = [Step::PrepareShadow, Step::SwapDatabase];
 
 impl Case<'_> {
     pub(super) fn delta(&mut self, method: &str) -> Result<()> {
@@ -24,41 +23,19 @@ impl Case<'_> {
         self.env.xtask_json("deploy-second", &["deploy", "--yes"])?;
         self.prove_served(SECOND)?;
         let (written, new) = (self.users_write()?, self.data()?);
-        let (backup, mut proof) = Proof::before(self.env, &Served::both(FIRST))?;
-
-        say(&format!("roll back to {}", self.tag));
-        let arguments = self.rollback_arguments("the wrong users were changed");
-        let arguments = [&strs(&arguments)[..], &["--method", method]].concat();
-        let ended = self.env.xtask("rollback", &arguments)?.checked()?;
-        let back: Value = serde_json::from_str(&ended.stdout).context("the rollback printed no JSON")?;
-        let tag = tag_of(&back)?;
-        proof.after(self.env, &backup, written, &[&self.tag, &tag])?;
-        self.prove_all(&proof);
+        let back = self.roll_back_proved(written, &["--method", method])?;
         // The plan restores a small collection whole, unless it is told otherwise.
         let (of_users, of_properties) = (&back["in_place"]["users"], &back["in_place"]["properties"]);
         let users = json!({ "created": 0, "changed": CHANGED, "deleted": 0 });
         self.prove(
             *of_properties == json!({ "created": WRITES, "changed": 0, "deleted": 0 })
                 && (*of_users == users || (of_users.is_null() && method == "auto")),
-            &format!(
-                "put back in place, of {} documents: properties {of_properties}, users {of_users}",
-                backup.documents
-            ),
+            &format!("put back in place: properties {of_properties}, users {of_users}"),
         )?;
-        self.take_timeline(&back)?;
         let data_ms = self.data_ms()?;
         self.proved
             .push(format!("the data were back in {}", report::duration_ms(data_ms)));
-
-        say("the rollback was a mistake: undo it");
-        let operation = text_at(&back, "/release/operation")?;
-        self.env
-            .xtask("undo", &["rollback", "--undo", &operation, "--yes"])?
-            .checked()?;
-        self.prove(
-            self.data()? == new,
-            "the undo brought back every document as the newer release had it",
-        )
+        self.undo_proved(&back, SECOND, &new)
     }
 
     /// The first release with another version and one migration more.
@@ -83,10 +60,11 @@ impl Case<'_> {
 
     /// How long the steps took in which the data came back.
     fn data_ms(&self) -> Result<u64> {
-        let took = |name: &str| {
-            let step = self.timeline.iter().find(|timing| timing.step == name);
-            step.map(|timing| timing.duration_ms)
-                .with_context(|| format!("the rollback has no step {name}"))
+        let took = |step: Step| {
+            let timing = self.timeline.iter().find(|timing| timing.step == step.name());
+            timing
+                .map(|timing| timing.duration_ms)
+                .with_context(|| format!("the rollback has no step {step}"))
         };
         DATA_STEPS.into_iter().map(took).sum()
     }

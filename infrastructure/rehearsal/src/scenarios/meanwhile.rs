@@ -58,7 +58,7 @@ impl Case<'_> {
 
     pub(super) fn overrun(&mut self) -> Result<()> {
         let (written, _) = self.good_release()?;
-        self.roll_back_proved(written)?;
+        self.roll_back_proved(written, &[])?;
         say("both platforms deploy the head of the branch, which was rolled back");
         self.env.control("/railway/push", &json!({}))?;
         self.env

@@ -222,15 +222,6 @@ impl Case<'_> {
         self.env.xtask_json(log, &["deploy", "--yes"])
     }
 
-    pub(super) fn new_version(&self, file: &str, version: &str) -> Result<()> {
-        let path = self.env.clone_dir().join(file);
-        let text = std::fs::read_to_string(&path)?;
-        let (head, rest) = text.split_once("version = \"").context("no version")?;
-        let (_, rest) = rest.split_once('"').context("no version")?;
-        std::fs::write(&path, format!("{head}version = \"{version}\"{rest}"))?;
-        Ok(())
-    }
-
     /// What each part serves, by the platforms.
     fn live_ids(&self) -> Result<std::collections::BTreeMap<String, String>> {
         let report = self.env.platform_report()?;

@@ -153,8 +153,8 @@ fn a_holder_that_wakes_after_its_operation_was_undone_changes_nothing() {
     }
     // Where it is stopped beside a filled shadow, it wakes without one.
     let rollback = sampled(1..=disturbed.rollback.len(), ONE_OF, 14);
-    // Not where the platforms go back, but with `XTASK_LINES=all`: they do it at once, and another part's line stops one between its question to
-    // the ledger and its change, which no program can exclude.
+    // Where the platforms go back, another part's line may stop one of them between its question to the ledger and its change, which
+    // no program can exclude: only `XTASK_LINES=all` stops there.
     for line in rollback.into_iter().chain([SHADOW_FILLED]) {
         stopped_and_undone(&disturbed, clone(line), Kind::Rollback, line);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-/// Proves, with a question to the ledger, that an operation still holds its lock. Without an operation there is nothing to prove.
+/// Proves that an operation still holds its lock. Without an operation there is nothing to prove.
 #[derive(Clone, Default)]
 pub struct LockProof(Option<Arc<dyn Fn() -> Result<()> + Send + Sync>>);
 
@@ -15,7 +15,7 @@ impl LockProof {
     }
 
     /// # Errors
-    /// Midway (exit 4) where another process holds the operation now.
+    /// Midway (exit 4) where the lease has run out, or another process holds the operation now.
     pub fn check(&self) -> Result<()> {
         self.0.as_ref().map_or(Ok(()), |check| check())
     }
