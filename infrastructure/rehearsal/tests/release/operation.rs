@@ -27,4 +27,5 @@ mod table;
 mod variables;
 mod waits;
 mod zombie;
+mod zombie_asking;
 mod zombie_restore;

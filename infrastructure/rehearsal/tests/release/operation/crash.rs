@@ -1,6 +1,6 @@
 //! `kill -9` at every line of the journal of a deploy and of a rollback. Whatever was done by then, `--resume` ends in
-//! the one release and `--undo` in the other, and code, data and records agree. A sample kills once at each line and then goes in
-//! one of the two ways; `XTASK_LINES=all` goes in both.
+//! the one release and `--undo` in the other, and code, data and records agree. A sample kills at two lines of three, each once, and
+//! then goes in one of the two ways; `XTASK_LINES=all` kills at each and goes in both.
 
 use rehearsal::test_env::sample::sampled;
 use serde_json::Value;
@@ -13,11 +13,14 @@ const HOW: [&str; 2] = ["torn", "after"];
 /// Of so many records of the restore within a rollback one is killed at; the tests of restores kill at each of them.
 const RESTORE_SAMPLE: usize = 5;
 
-/// The lines to kill at: every step, and a sample of the records of the restore between them.
+/// Each of the two ways is gone after one line of so many.
+const ONE_OF: usize = 3;
+
+/// The lines to kill at: a sample of the steps, and of the records of the restore between them.
 fn numbers(lines: &[Value], first: usize) -> impl Iterator<Item = usize> {
     let numbered = (1..).zip(lines);
     let stops = numbered.filter(|(number, line)| line.get("entry").is_some() || number % RESTORE_SAMPLE == 0);
-    sampled(stops.map(|(number, _)| number), 2, first).into_iter()
+    sampled(stops.map(|(number, _)| number), ONE_OF, first).into_iter()
 }
 
 /// Kills the operation at a line; then what is left of it must become one release.

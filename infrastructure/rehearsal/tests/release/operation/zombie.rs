@@ -23,27 +23,28 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
 impl Disturbed {
-    /// Starts the operation, and waits until it is stopped at this line.
-    fn stopped_at(&self, kind: Kind, line: usize) -> Child {
+    /// The operation, ready to start.
+    pub(super) fn command(&self, kind: Kind) -> Command {
         let env = &self.case.env;
-        let mut command = Command::new(env.program());
-        match kind {
-            Kind::Deploy => {
-                env.commit_release("v3").unwrap();
-                command.args(["deploy", "--yes"]);
-            }
-            Kind::Rollback => {
-                command.args(["rollback", &self.case.old_tag, "--reason", "stopped", "--yes"]);
-            }
+        if kind == Kind::Deploy {
+            env.commit_release("v3").unwrap();
         }
-        // Half of the clocks show how long it slept; the others stand still.
-        let how = format!("stop:{}", if line.is_multiple_of(2) { LATER_S } else { 0 });
+        let mut command = Command::new(env.program());
         command
+            .args(self.arguments(kind))
+            .arg("--yes")
             .current_dir(env.clone_dir())
             .env_clear()
-            .envs(env.environment())
-            .envs(self.library.env("/steps.jsonl", &format!("line:{line}"), &how));
-        stopped(&mut command)
+            .envs(env.environment());
+        command
+    }
+
+    /// Starts the operation, and waits until it is stopped at this line.
+    fn stopped_at(&self, kind: Kind, line: usize) -> Child {
+        // Half of the clocks show how long it slept; the others stand still.
+        let how = format!("stop:{}", if line.is_multiple_of(2) { LATER_S } else { 0 });
+        let at = self.library.env("/steps.jsonl", &format!("line:{line}"), &how);
+        stopped(self.command(kind).envs(at))
     }
 
     /// Somebody else, on whose machine more than a lease has passed.
@@ -99,11 +100,17 @@ pub(super) fn wake(stopped: Child, told: &str) -> String {
     said
 }
 
-fn stopped_and_undone(disturbed: &Disturbed, clone: &Path, kind: Kind, line: usize) {
-    let told = format!("{}, line {line}", kind.name());
+/// `stop` starts the operation and stops it; somebody undoes it in this clone, and it wakes.
+pub(super) fn stopped_and_undone(
+    disturbed: &Disturbed,
+    clone: &Path,
+    (kind, at): (Kind, &str),
+    stop: impl FnOnce() -> Child,
+) {
+    let told = format!("{}, {at}", kind.name());
     disturbed.set(kind);
     let before = disturbed.case.seen();
-    let stopped = disturbed.stopped_at(kind, line);
+    let stopped = stop();
     let operation = disturbed.case.last_operation()["id"].as_str().unwrap().to_owned();
     disturbed.undone_by_somebody(clone, kind, &operation);
     let undone = disturbed.case.seen();
@@ -146,16 +153,20 @@ fn a_holder_that_wakes_after_its_operation_was_undone_changes_nothing() {
             &elsewhere
         }
     };
+    let stopped_at = |kind: Kind, line: usize| {
+        let stop = || disturbed.stopped_at(kind, line);
+        stopped_and_undone(&disturbed, clone(line), (kind, &format!("line {line}")), stop);
+    };
     let deploy = sampled(1..=disturbed.deploy.len(), ONE_OF, 6);
     let uploads = line_where_begins(&disturbed.deploy, "upload backend");
     for line in deploy.into_iter().chain([uploads]) {
-        stopped_and_undone(&disturbed, clone(line), Kind::Deploy, line);
+        stopped_at(Kind::Deploy, line);
     }
     // Where it is stopped beside a filled shadow, it wakes without one.
     let rollback = sampled(1..=disturbed.rollback.len(), ONE_OF, 14);
     // Where the platforms go back, another part's line may stop one of them between its question to the ledger and its change, which
     // no program can exclude: only `XTASK_LINES=all` stops there.
     for line in rollback.into_iter().chain([SHADOW_FILLED]) {
-        stopped_and_undone(&disturbed, clone(line), Kind::Rollback, line);
+        stopped_at(Kind::Rollback, line);
     }
 }
