@@ -355,13 +355,13 @@ fn faults(sh: &Shell, root: &Path, all: bool) -> Result<()> {
     }
     let tables = cmd!(
         sh,
-        "cargo test --package rehearsal --locked --test release operation:: -- --include-ignored --nocapture --test-threads {TEST_THREADS}"
+        "cargo test --package rehearsal --locked --test release -- operation:: layouts:: adopted:: --include-ignored --nocapture --test-threads {TEST_THREADS}"
     );
     every_fault(tables, root)?;
     every_fault(
         cmd!(
             sh,
-            "cargo test --package xtask --locked --test data -- restore_crash restore_delta --nocapture --test-threads {TEST_THREADS}"
+            "cargo test --package xtask --locked --test data -- restore_crash restore_delta restore_states --nocapture --test-threads {TEST_THREADS}"
         ),
         root,
     )

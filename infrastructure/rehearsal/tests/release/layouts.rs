@@ -1,5 +1,5 @@
 //! The layouts of repositories with this stack, as teams have them: each is released and rolled back with its own pipeline.toml.
-//! Two of them are played; `XTASK_LINES=all` (`cargo xtask ci --all`) plays all.
+//! Two of them are played; `XTASK_LINES=all` (`cargo xtask ci faults --all`) plays all.
 
 mod more;
 mod nine;

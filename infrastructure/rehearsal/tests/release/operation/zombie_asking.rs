@@ -45,7 +45,10 @@ impl Asking {
     /// Starts the operation, and waits until it is stopped.
     fn stopped(&self, disturbed: &Disturbed) -> Child {
         let env = &disturbed.case.env;
-        let (path, folder) = (&env.environment()["PATH"], tempfile::tempdir_in(&env.folder).unwrap());
+        let (path, folder) = (
+            &env.environment()["PATH"],
+            tempfile::tempdir_in(&env.folder).unwrap(),
+        );
         self.wrap(folder.path(), &env.clone_dir().join(".xtask/operations"), path);
         let wrapped = std::iter::once(PathBuf::from(folder.path())).chain(std::env::split_paths(path));
         let path = std::env::join_paths(wrapped).unwrap();
