@@ -35,9 +35,15 @@ pub(super) fn make(prepared: &Prepared) -> Result<SwapPlan> {
         .namespaces()
         .map(|n| (n.collection.as_str(), n))
         .collect();
+    // Only what is left alone is compared by its number of documents.
+    let digests = if selection.is_all() {
+        Digests::Structure
+    } else {
+        Digests::None
+    };
     let mut plan = SwapPlan {
         steps: Vec::new(),
-        before: prepared.restore.live.inventory(Digests::None)?,
+        before: prepared.restore.live.inventory(digests)?,
         begun: Some(Utc::now()),
         identities: if selection.is_all() {
             BTreeMap::new()
