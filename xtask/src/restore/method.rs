@@ -172,14 +172,13 @@ impl Budget {
 
 /// Whether restoring the whole is as fast: in documents that must be written, with what each costs.
 fn slower(wanted: RestoreMethod, facts: &CollectionFacts, lost: Option<&CollectionLoss>) -> Option<String> {
-    let documents = counts(lost).documents();
-    // What nothing differs in is left alone, however small it is.
-    if wanted == RestoreMethod::Delta || documents == 0 {
+    if wanted == RestoreMethod::Delta {
         return None;
     }
     if facts.bytes < MIN_BYTES {
         return Some("it is small".to_owned());
     }
+    let documents = counts(lost).documents();
     (documents * DOCUMENT_COST > facts.documents).then(|| {
         format!(
             "{documents} of {} documents differ: restoring all of it is faster",
@@ -254,7 +253,6 @@ mod tests {
             (Delta, &large, 50_000, "delta"),
             (Swap, &large, 12, "swap"),
             (Auto, &small, 1, "swap"),
-            (Auto, &small, 0, "delta"),
             (Delta, &small, 100, "delta"),
         ] {
             let (found, reason) = method(wanted, facts, facts, &loss(changed, changed * 500));
