@@ -172,13 +172,14 @@ impl Budget {
 
 /// Whether restoring the whole is as fast: in documents that must be written, with what each costs.
 fn slower(wanted: RestoreMethod, facts: &CollectionFacts, lost: Option<&CollectionLoss>) -> Option<String> {
-    if wanted == RestoreMethod::Delta {
+    let documents = counts(lost).documents();
+    // What nothing differs in is left alone, however small it is.
+    if wanted == RestoreMethod::Delta || documents == 0 {
         return None;
     }
     if facts.bytes < MIN_BYTES {
         return Some("it is small".to_owned());
     }
-    let documents = counts(lost).documents();
     (documents * DOCUMENT_COST > facts.documents).then(|| {
         format!(
             "{documents} of {} documents differ: restoring all of it is faster",
@@ -253,6 +254,7 @@ mod tests {
             (Delta, &large, 50_000, "delta"),
             (Swap, &large, 12, "swap"),
             (Auto, &small, 1, "swap"),
+            (Auto, &small, 0, "delta"),
             (Delta, &small, 100, "delta"),
         ] {
             let (found, reason) = method(wanted, facts, facts, &loss(changed, changed * 500));

@@ -335,7 +335,8 @@ impl CrashCase {
     pub fn forget_all(&self) {
         let listed = self.env.ok(&["restore", "--list"]);
         for restore in listed["restores"].as_array().unwrap() {
-            if !restore["shadow"].as_array().unwrap().is_empty() {
+            let advised = restore["next"].as_str().unwrap_or_default();
+            if advised.contains("--forget") || !restore["shadow"].as_array().unwrap().is_empty() {
                 self.env
                     .ok(&["restore", "--forget", restore["operation"].as_str().unwrap()]);
             }
