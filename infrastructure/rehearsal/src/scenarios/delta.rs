@@ -24,7 +24,7 @@ impl Case<'_> {
         self.prove_served(SECOND)?;
         let (written, new) = (self.users_write()?, self.data()?);
         let back = self.roll_back_proved(written, &["--method", method])?;
-        // The plan restores a small collection whole, unless it is told otherwise.
+        // The plan restores a small collection whole where anything in it differs, unless it is told otherwise.
         let (of_users, of_properties) = (&back["in_place"]["users"], &back["in_place"]["properties"]);
         let users = json!({ "created": 0, "changed": CHANGED, "deleted": 0 });
         self.prove(

@@ -1,7 +1,9 @@
 //! A rehearsed test environment for operations that are disturbed: small data, two releases, and what an onlooker sees of them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::read_to_string;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rehearsal::proof::without_record_of_migrations;
@@ -145,6 +147,18 @@ impl Case {
         let finished = self.run(args, &[]);
         assert_eq!(finished.code, Some(0), "{args:?}: {}", finished.error());
         finished
+    }
+
+    /// PATH of the team with a shell script before the program of this name. `$REAL` in it is that program.
+    pub fn path_with(&self, name: &str, script: &str) -> OsString {
+        let (path, folder) = (&self.env.environment()["PATH"], &self.env.folder);
+        let folder = tempfile::tempdir_in(folder).unwrap().keep();
+        let real = which::which_in_global(name, Some(path)).unwrap().next().unwrap();
+        let program = folder.join(name);
+        let text = format!("#!/bin/sh\nREAL='{}'\n{script}\n", real.display());
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(path))).unwrap()
     }
 
     /// Looks at the addresses that users know, at the database and at the records.

@@ -1,10 +1,9 @@
 //! A platform or a remote that does not answer: what is waited for is named before the answer comes, also where no bar is drawn, and a
 //! plan asks a platform everything at once.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rehearsal::test_env::process::wait_until;
@@ -63,20 +62,13 @@ fn hold(case: &Case) {
     case.env.control("/faults", &fault).unwrap();
 }
 
-/// A git that asks its remote only once the file `answers` is there; gives its folder.
-fn slow_git(folder: &Path, path: &OsStr, answers: &Path) -> PathBuf {
-    let programs = folder.join("slow");
-    std::fs::create_dir_all(&programs).unwrap();
-    let real = which::which_in_global("git", Some(path)).unwrap().next().unwrap();
+/// PATH with a git that asks its remote only once the file `answers` is there.
+fn path_with_slow_git(case: &Case, answers: &Path) -> OsString {
     let script = format!(
-        "#!/bin/sh\ncase \" $* \" in *' fetch '*|*' ls-remote '*) while [ ! -e '{}' ]; do sleep 0.05; done ;; esac\nexec '{}' \"$@\"\n",
-        answers.display(),
-        real.display()
+        "case \" $* \" in *' fetch '*|*' ls-remote '*) while [ ! -e '{}' ]; do sleep 0.05; done ;; esac\nexec \"$REAL\" \"$@\"",
+        answers.display()
     );
-    let git = programs.join("git");
-    std::fs::write(&git, script).unwrap();
-    std::fs::set_permissions(&git, std::fs::Permissions::from_mode(0o755)).unwrap();
-    programs
+    case.path_with("git", &script)
 }
 
 #[test]
@@ -96,11 +88,9 @@ fn what_is_waited_for_is_named_and_a_plan_asks_a_platform_everything_at_once() {
     assert_eq!(running.wait().unwrap().code(), Some(0));
 
     case.ok(&["deploy"]);
-    let (path, answered) = (&case.env.environment()["PATH"], case.env.folder.join("answers"));
-    let slow = slow_git(&case.env.folder, path, &answered);
-    let path = std::env::join_paths(std::iter::once(slow).chain(std::env::split_paths(path))).unwrap();
+    let answered = case.env.folder.join("answers");
     let mut ledger = command(&case, &["ledger"]);
-    ledger.env("PATH", path);
+    ledger.env("PATH", path_with_slow_git(&case, &answered));
     hold(&case);
     std::thread::scope(|scope| {
         scope.spawn(|| {

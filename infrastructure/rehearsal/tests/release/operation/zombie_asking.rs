@@ -1,8 +1,7 @@
 //! The same where it is stopped while it asks a platform something within a step: the question to the ledger of that step lies behind it,
 //! and the change of the platform is still to come.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 
 use super::disturbed::{Disturbed, Kind};
@@ -44,39 +43,26 @@ impl Asking {
 
     /// Starts the operation, and waits until it is stopped.
     fn stopped(&self, disturbed: &Disturbed) -> Child {
-        let env = &disturbed.case.env;
-        let (path, folder) = (
-            &env.environment()["PATH"],
-            tempfile::tempdir_in(&env.folder).unwrap(),
-        );
-        self.wrap(folder.path(), &env.clone_dir().join(".xtask/operations"), path);
-        let wrapped = std::iter::once(PathBuf::from(folder.path())).chain(std::env::split_paths(path));
-        let path = std::env::join_paths(wrapped).unwrap();
+        let case = &disturbed.case;
+        let script = self.script(&case.env.clone_dir().join(".xtask/operations"));
+        let path = case.path_with(self.program, &script);
         stopped(disturbed.command(self.kind).env("PATH", path))
     }
 
-    /// Puts a program in the folder that stops who asks it first within the step, and then answers as the one on `path` does.
-    fn wrap(&self, folder: &Path, operations: &Path, path: &std::ffi::OsStr) {
-        let real = which::which_in_global(self.program, Some(path)).unwrap().next();
+    /// Stops who asks the program first within the step, and then answers as the program does.
+    fn script(&self, operations: &Path) -> String {
         let begun = line("begun", self.step);
         let ended = self.beside.map_or(begun.clone(), |step| line("done", step));
         // `-newer`: the journals of earlier operations have these lines too.
-        let script = format!(
-            "#!/bin/sh\n\
-             folder='{}'\n\
-             journal=$(find '{}' -name steps.jsonl -newer \"$folder\")\n\
-             if [ -n \"$journal\" ] && grep -q '{begun}' \"$journal\" && mkdir \"$folder/stopped\" 2>/dev/null; then\n\
+        format!(
+            "journal=$(find '{}' -name steps.jsonl -newer \"$0\")\n\
+             if [ -n \"$journal\" ] && grep -q '{begun}' \"$journal\" && mkdir \"$0.stopped\" 2>/dev/null; then\n\
              \x20   until grep -q '{ended}' \"$journal\"; do sleep 0.05; done\n\
              \x20   kill -STOP $PPID\n\
              fi\n\
-             exec '{}' \"$@\"\n",
-            folder.display(),
-            operations.display(),
-            real.unwrap().display()
-        );
-        let program = folder.join(self.program);
-        std::fs::write(&program, script).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+             exec \"$REAL\" \"$@\"",
+            operations.display()
+        )
     }
 }
 
