@@ -331,12 +331,12 @@ impl CrashCase {
         assert_eq!(self.changed.compare(&self.env.inventory()), []);
     }
 
-    /// Nothing of the operations is left once they are forgotten.
+    /// Nothing of the operations is left once those are forgotten of which it is advised.
     pub fn forget_all(&self) {
         let listed = self.env.ok(&["restore", "--list"]);
         for restore in listed["restores"].as_array().unwrap() {
             let advised = restore["next"].as_str().unwrap_or_default();
-            if advised.contains("--forget") || !restore["shadow"].as_array().unwrap().is_empty() {
+            if advised.contains("--forget") {
                 self.env
                     .ok(&["restore", "--forget", restore["operation"].as_str().unwrap()]);
             }
