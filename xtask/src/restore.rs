@@ -55,7 +55,7 @@ pub use leftovers::{Leftover, leftovers};
 pub use method::{CollectionMethod, RestoreMethod};
 pub use operation::{RestoreChoice, RestoreOptions, Resumed, is_untouched, prepare, resume, start, undo};
 pub use plan::{PlanOptions, RestorePlan, delta_of, methods};
-pub use preflight::{RestorePart, as_part};
+pub use preflight::{RestorePart, StorageNeed, as_part, room_problems};
 pub use prepare::{Prepared, ShadowFacts};
 pub use preview::{DocumentCount, LossDetail, LossExample, LossPreview, RowLoss, WrittenSince, preview};
 pub use reinsert::{ReinsertOptions, Reinserted, reinsert};

@@ -23,13 +23,14 @@ use super::basis::PlanBasis;
 use super::checkout;
 use super::external::{TickedExternal, TickedHow};
 use super::releases::Releases;
-use crate::backup::{self, off_machine};
+use crate::backup::{self, BackupFile, off_machine};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
 use crate::domain::release::{DatabaseChoice, Release};
 use crate::domain::timeline::Timing;
 use crate::error::{ExitKind, exit_of};
+use crate::operation::preflight::Preflight;
 use crate::operation::run::{Operation, ResumeMode, is_taken_over};
 use crate::report;
 use crate::restore::{
@@ -148,6 +149,7 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
             let loss = restore::preview(ctx, &backup, target.delta, false);
             let loss = loss.context("cannot determine what would be lost")?;
             methods = restore::methods(ctx, &backup, target.method, &loss)?;
+            require_room(ctx, &backup, &methods)?;
             Some(loss)
         }
     };
@@ -165,6 +167,15 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
         ticked: TickedExternal::all(ctx, &ctx.env().external, TickedHow::NotAsked),
         basis,
     })
+}
+
+/// How much is copied is known only now: what is put back in place needs no room.
+fn require_room(ctx: &Context, backup: &BackupFile, methods: &[CollectionMethod]) -> Result<()> {
+    let mut preflight = Preflight::default();
+    for problem in restore::room_problems(ctx, backup, methods)? {
+        preflight.require(false, || format!("the restore: {problem}"));
+    }
+    preflight.finish("the rollback")
 }
 
 /// Takes the lock and rolls back.

@@ -16,6 +16,12 @@ pub(super) const ASSUMED_READ_BYTES_PER_S: u64 = 40 << 20;
 /// Two searches and a change of each document in a transaction, with room for a slow server.
 const IN_PLACE_US: u64 = 200;
 const IN_PLACE: &str = "documents put back in place";
+/// Where nothing is swapped there are none of these: the rescue file has the documents that are written over, and they are at hand.
+const BESIDE: &str = "restore beside the live collections";
+const COMPARISON: &str = "comparison";
+const SWAP: &str = "swap (the time of readers without data)";
+const FROM_OUTSIDE: &str = "comparison from outside";
+const RESCUE: &str = "rescue file";
 /// Renamings of each collection in a swap.
 const RENAMES: u64 = 2;
 
@@ -35,13 +41,19 @@ pub struct RestoreMeasures {
 pub struct RestoreSizes {
     /// The whole archive: it is read to its end, also where only a part of it is restored.
     pub backup_bytes: u64,
-    pub restored_bytes: u64,
+    /// What is restored beside the live collections.
+    pub copied_bytes: u64,
+    /// What is restored whole, and renamed.
     pub collections: u64,
+    /// Whether anything live is renamed.
+    pub swaps: bool,
+    /// Whether documents of any collection are put back in place.
+    pub puts_back: bool,
     /// What is put back in place.
     pub in_place_documents: u64,
     /// What the safety backup has to read.
     pub live_bytes: u64,
-    /// What is live now of the restored collections: the rescue file has to read it.
+    /// What is live now of what is swapped: the rescue file has to read it, and the backup with it.
     pub replaced_bytes: u64,
 }
 
@@ -77,7 +89,7 @@ pub fn estimate(
     // One that restored nothing whole has measured nothing of that.
     let earlier = measures(ledger).find(|(_, earlier)| earlier.bytes > 0);
     let earlier = earlier.map(|(_, earlier)| earlier);
-    let (bytes, collections) = (sizes.restored_bytes, sizes.collections);
+    let (bytes, collections) = (sizes.copied_bytes, sizes.collections);
     let (read_rate, read_from) = match reading {
         // Too little to tell a speed from counts as a second's work.
         Some(reading) => (
@@ -112,22 +124,22 @@ pub fn estimate(
     let mut phases = vec![
         phase("safety backup", 2 * read(sizes.live_bytes), read_from),
         phase("check of the backup", read(sizes.backup_bytes), read_from),
-        phase("restore beside the live collections", restore_ms, restore_from),
-        phase("comparison", read(bytes), read_from),
+        phase(BESIDE, restore_ms, restore_from),
+        phase(COMPARISON, read(bytes), read_from),
         phase(
             IN_PLACE,
             sizes.in_place_documents * IN_PLACE_US / 1_000,
             "an assumed 5,000 documents a second",
         ),
-        phase("swap (the time of readers without data)", swap_ms, swap_from),
-        phase("comparison from outside", read(bytes), read_from),
-        phase(
-            "rescue file",
-            read(sizes.backup_bytes + sizes.replaced_bytes),
-            read_from,
-        ),
+        phase(SWAP, swap_ms, swap_from),
+        phase(FROM_OUTSIDE, read(bytes), read_from),
+        phase(RESCUE, read(sizes.backup_bytes + sizes.replaced_bytes), read_from),
     ];
-    phases.retain(|phase| phase.phase != IN_PLACE || sizes.in_place_documents > 0);
+    phases.retain(|phase| match phase.phase {
+        IN_PLACE => sizes.in_place_documents > 0,
+        BESIDE | COMPARISON | SWAP | FROM_OUTSIDE | RESCUE => sizes.swaps,
+        _ => true,
+    });
     let total_ms = phases.iter().map(|phase| phase.ms).sum();
     Ok(RestoreEstimate { phases, total_ms })
 }

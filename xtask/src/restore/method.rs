@@ -1,6 +1,8 @@
 //! How each collection is restored: put back in place, where little of it differs and that is safe, or whole beside the live one
 //! and swapped.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::delta_choice::DeltaCounts;
@@ -47,6 +49,12 @@ impl CollectionMethod {
     pub(super) fn is_delta(&self) -> bool {
         self.method == "delta"
     }
+}
+
+/// The collections that are put back in place.
+pub(super) fn in_place(methods: &[CollectionMethod]) -> BTreeSet<String> {
+    let delta = methods.iter().filter(|method| method.is_delta());
+    delta.map(|method| method.collection.clone()).collect()
 }
 
 /// Chooses for each collection of the backup.

@@ -1,6 +1,5 @@
 //! What a restore would do: the loss preview, the time and the storage that it needs, and everything that blocks it.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -10,14 +9,15 @@ use super::capacity::DataCapacity;
 use super::context::connect;
 use super::delta_choice::{ConflictChoice, DeltaChoice};
 use super::estimate::{MeasuredReading, RestoreEstimate, RestoreSizes, estimate};
-use super::method::{self, CollectionMethod, RestoreMethod};
+use super::method::{self, CollectionMethod, RestoreMethod, in_place};
 use super::preflight::{CHANGE_STREAMS, RestorePreflight, preflight};
 use super::preview::{LossDetail, LossPreview, preview_of};
 use super::selection::Selection;
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::{Digests, Live, backup_inventory};
-use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
+use crate::domain::inventory::Inventory;
+use crate::domain::manifest::NamespaceKind;
 use crate::operation::basis::DataBasis;
 use crate::operation::ledger::Ledger;
 use crate::operation::new_operation_id;
@@ -27,6 +27,11 @@ const QUIESCED: &str = "kept away by the hooks of pipeline.toml during the swap;
                         collections and in the rescue file";
 const WRITING_ON: &str = "continue; what they write before the swap is kept in __old_ collections and in the rescue file, \
                           what they write after it is live (--quiesce keeps them away during the swap)";
+const QUIESCED_IN_PLACE: &str =
+    "kept away by the hooks of pipeline.toml while documents are put back in place";
+const WRITING_ON_IN_PLACE: &str =
+    "continue; --conflicts decides about a document that they write before it is put back";
+const CHANGE_STREAMS_LIVE_ON: &str = "live on: nothing is renamed";
 
 /// How a plan is made.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +67,7 @@ pub struct RestorePlan {
     #[serde(skip)]
     pub basis: DataBasis,
     /// What happens to writes during the restore.
-    pub writers: &'static str,
+    pub writers: String,
     pub change_streams: &'static str,
     #[serde(flatten)]
     pub preflight: RestorePreflight,
@@ -84,9 +89,8 @@ impl RestorePlan {
         let ledger = Ledger::open(ctx).state()?;
         preflight.other_operations(&ledger);
         let now = live.inventory(Digests::None)?;
-        let live_bytes: u64 = now.collections.values().map(|facts| facts.bytes).sum();
-        let restored = now.collections.iter().filter(|(name, _)| selection.has(name));
-        let replaced_bytes: u64 = restored.map(|(_, facts)| facts.bytes).sum();
+        let compared = now.collections.iter().filter(|(name, _)| selection.has(name));
+        let compared_bytes: u64 = compared.map(|(_, facts)| facts.bytes).sum();
         let records = &backup.metadata.namespaces;
         let documents = selection.of(records, live.name()).map(|n| n.documents).sum();
         let bytes = selection.bytes(backup, live.name());
@@ -94,27 +98,12 @@ impl RestorePlan {
         let loss = preview_of(ctx, backup, selection, options.detail, options.show_values)?;
         preflight.rescue_room(ctx, &loss)?;
         let methods = choose(&live, backup, selection, options.method, &loss)?;
-        let in_place = in_place(&methods);
         let reading = loss.is_all_read().then(|| MeasuredReading {
-            bytes: backup.metadata.archive_bytes + replaced_bytes,
+            bytes: backup.metadata.archive_bytes + compared_bytes,
             ms: elapsed_ms(started),
         });
-        let collections = selection.of(records, live.name());
-        let whole = |n: &&NamespaceRecord| !in_place.contains(&n.collection);
-        let whole: Vec<&NamespaceRecord> = collections.filter(whole).collect();
-        let is_collection = |n: &&&NamespaceRecord| n.kind == NamespaceKind::Collection;
-        let sizes = RestoreSizes {
-            backup_bytes: backup.metadata.archive_bytes,
-            restored_bytes: if in_place.is_empty() {
-                bytes
-            } else {
-                whole.iter().map(|record| record.bytes).sum()
-            },
-            in_place_documents: methods.iter().filter(|m| m.is_delta()).map(|m| m.documents).sum(),
-            collections: whole.iter().filter(is_collection).count() as u64,
-            live_bytes,
-            replaced_bytes,
-        };
+        let sizes = sizes(backup, selection, live.name(), &methods, &now);
+        preflight.room(&live, sizes.copied_bytes)?;
         Ok(Self {
             backup_id: backup.metadata.id.clone(),
             database: live.name().to_owned(),
@@ -126,12 +115,16 @@ impl RestorePlan {
             capacity: DataCapacity::of(
                 Some(&ledger),
                 ctx.config.budgets.limits().restore_ms,
-                bytes.max(replaced_bytes),
+                bytes.max(compared_bytes),
             ),
             estimate: estimate(&live, &sizes, reading, &ledger)?,
             basis: DataBasis::of(Some(&ledger), now.schema_fingerprint().ok()),
-            writers: if options.quiesce { QUIESCED } else { WRITING_ON },
-            change_streams: CHANGE_STREAMS,
+            writers: writers(options.quiesce, &sizes),
+            change_streams: if sizes.swaps {
+                CHANGE_STREAMS
+            } else {
+                CHANGE_STREAMS_LIVE_ON
+            },
             preflight,
         })
     }
@@ -183,7 +176,46 @@ fn choose(
     ))
 }
 
-fn in_place(methods: &[CollectionMethod]) -> BTreeSet<String> {
-    let delta = methods.iter().filter(|method| method.is_delta());
-    delta.map(|method| method.collection.clone()).collect()
+/// How much each phase has to do. `now` is what is live.
+fn sizes(
+    backup: &BackupFile,
+    selection: &Selection,
+    database: &str,
+    methods: &[CollectionMethod],
+    now: &Inventory,
+) -> RestoreSizes {
+    let in_place = in_place(methods);
+    let replaced = now.collections.iter();
+    let replaced = replaced.filter(|(name, _)| selection.has(name) && !in_place.contains(*name));
+    let collections = methods.iter().filter(|m| !m.is_delta()).count() as u64;
+    RestoreSizes {
+        backup_bytes: backup.metadata.archive_bytes,
+        copied_bytes: selection.copied_bytes(backup, database, &in_place),
+        collections,
+        // What the backup has not is renamed too.
+        swaps: collections > 0
+            || replaced
+                .clone()
+                .any(|(_, facts)| facts.kind == NamespaceKind::Collection),
+        puts_back: !in_place.is_empty(),
+        in_place_documents: methods.iter().filter(|m| m.is_delta()).map(|m| m.documents).sum(),
+        live_bytes: now.collections.values().map(|facts| facts.bytes).sum(),
+        replaced_bytes: replaced.map(|(_, facts)| facts.bytes).sum(),
+    }
+}
+
+/// What becomes of writes meanwhile.
+fn writers(quiesces: bool, sizes: &RestoreSizes) -> String {
+    let (swap, place) = if quiesces {
+        (QUIESCED, QUIESCED_IN_PLACE)
+    } else {
+        (WRITING_ON, WRITING_ON_IN_PLACE)
+    };
+    match (sizes.swaps, sizes.puts_back) {
+        (true, true) => {
+            format!("where a collection is swapped: {swap}; where documents are put back in place: {place}")
+        }
+        (false, true) => place.to_owned(),
+        (_, false) => swap.to_owned(),
+    }
 }

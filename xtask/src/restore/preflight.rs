@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::context::connect;
 use super::left_alone::dependent_views;
 use super::leftovers::leftovers;
+use super::method::{CollectionMethod, in_place};
 use super::preview::LossPreview;
 use super::rescue::is_rescue;
 use super::search_indexes::search_indexes;
@@ -28,7 +29,7 @@ use crate::storage::directory::free_bytes;
 use crate::tools::mongorestore::MAX_EXCLUDED;
 
 /// A renaming ends them (MongoDB manual, "Change Events": `invalidate`).
-pub(super) const CHANGE_STREAMS: &str = "end where they watch a collection that is restored, and so do triggers of Atlas: start them again afterwards";
+pub(super) const CHANGE_STREAMS: &str = "end where they watch a collection that is swapped, and so do triggers of Atlas: start them again afterwards";
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -51,15 +52,17 @@ pub struct RestorePart {
     pub notes: Vec<String>,
 }
 
-/// Room for the second copy: both exist until the previous one is forgotten.
+/// Room for the second copy of what is swapped: both exist until the previous one is forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct StorageNeed {
+    /// None where everything is put back in place.
     pub needed_bytes: u64,
-    /// `None` where the server does not report it (Atlas shared tiers).
+    /// `None` where the server does not report it (Atlas shared tiers), and where nothing is copied.
     pub free_bytes: Option<u64>,
 }
 
-/// Checks backup and server. Changes nothing.
+/// Checks backup and server, except for [the room](RestorePreflight::room): how much is copied is known once it is chosen what is put
+/// back in place. Changes nothing.
 pub fn preflight(
     ctx: &Context,
     live: &Live,
@@ -78,7 +81,6 @@ pub fn preflight(
     found.versions(live, backup)?;
     found.leftovers(live, operation)?;
     found.roles(live);
-    found.space(live.space()?, backup, selection);
     found.index_builds(live.index_builds());
     Ok(found)
 }
@@ -99,6 +101,18 @@ pub fn as_part(ctx: &Context, backup: &BackupFile, ledger: &LedgerState) -> Resu
         problems: found.problems,
         notes: found.notes,
     })
+}
+
+/// Why the server has no room for what these methods copy, where it has none.
+pub fn room_problems(
+    ctx: &Context,
+    backup: &BackupFile,
+    methods: &[CollectionMethod],
+) -> Result<Vec<String>> {
+    let (live, mut found) = (connect(ctx)?, RestorePreflight::default());
+    let copied_bytes = Selection::default().copied_bytes(backup, live.name(), &in_place(methods));
+    found.room(&live, copied_bytes)?;
+    Ok(found.problems)
 }
 
 impl RestorePreflight {
@@ -318,11 +332,15 @@ impl RestorePreflight {
         }
     }
 
-    fn space(&mut self, space: Option<Space>, backup: &BackupFile, selection: &Selection) {
-        let records = backup.metadata.namespaces.iter();
-        let restored = records.filter(|n| selection.has(&n.collection));
-        let bytes: u64 = restored.map(|n| n.bytes).sum();
-        let needed_bytes = needed_bytes(bytes);
+    /// Whether the server has room for a second copy of so much. A server that counts for the answer is not asked for nothing.
+    pub(super) fn room(&mut self, live: &Live, copied_bytes: u64) -> Result<()> {
+        if copied_bytes > 0 {
+            self.space(live.space()?, needed_bytes(copied_bytes));
+        }
+        Ok(())
+    }
+
+    fn space(&mut self, space: Option<Space>, needed_bytes: u64) {
         let free_bytes = space.map(|space| space.free_bytes);
         self.storage = StorageNeed {
             needed_bytes,

@@ -59,8 +59,13 @@ impl<'a> Restore<'a> {
             collections: self.selection.clone(),
             delta: self.delta.clone(),
         }))?;
-        preflight(self.ctx, &self.live, backup, &self.selection, &self.operation)?.require_no_problem()?;
+        let mut found = preflight(self.ctx, &self.live, backup, &self.selection, &self.operation)?;
+        found.require_no_problem()?;
         let delta = self.read_delta(backup)?;
+        let database = self.live.name();
+        let copied_bytes = self.selection.copied_bytes(backup, database, &delta.collections);
+        found.room(&self.live, copied_bytes)?;
+        found.require_no_problem()?;
         let mut prepared = Prepared {
             restore: self,
             backup: backup.clone(),

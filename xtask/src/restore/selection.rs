@@ -77,6 +77,18 @@ impl Selection {
         taken.map(|record| record.bytes).sum()
     }
 
+    /// Bytes of the documents that get a second copy: all that is taken but what is put back in place.
+    pub(super) fn copied_bytes(
+        &self,
+        backup: &BackupFile,
+        database: &str,
+        in_place: &BTreeSet<String>,
+    ) -> u64 {
+        let taken = self.of(&backup.metadata.namespaces, database);
+        let copied = taken.filter(|record| !in_place.contains(&record.collection));
+        copied.map(|record| record.bytes).sum()
+    }
+
     /// What of these is taken: the application's own of this database.
     pub(super) fn of<'a>(
         &'a self,

@@ -396,7 +396,7 @@ fn a_small_tier_that_refuses_options_is_backed_up_restored_and_undone() {
     let backup = env.backup();
     let backup = backup.to_str().unwrap();
     env.ok(&["backup", "verify", backup]);
-    let plan = env.ok(&["restore", backup, "--plan"]);
+    let plan = env.ok(&["restore", backup, "--plan", "--method", "swap"]);
     assert_eq!(plan["problems"], serde_json::json!([]), "{plan}");
     let unknown = plan["warnings"].to_string();
     assert!(

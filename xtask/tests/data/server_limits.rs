@@ -34,7 +34,6 @@ fn what_forbids_a_restore_is_reported_by_backup_plan_and_doctor() {
     ];
     for (why, limit) in limits {
         let env = with_one_document();
-        let before = env.inventory();
         limit(env.proxy.as_ref().unwrap());
         let created = env.ok(&["backup"]);
         let warnings = warnings_of(&created);
@@ -43,6 +42,12 @@ fn what_forbids_a_restore_is_reported_by_backup_plan_and_doctor() {
             "{why}: {warnings}"
         );
         let backup = created["metadata"]["id"].as_str().unwrap();
+        // Where nothing differs, nothing is copied.
+        env.collection("users")
+            .insert_one(doc! { "_id": 2 })
+            .run()
+            .unwrap();
+        let before = env.inventory();
         let plan = env.ok(&["restore", backup, "--plan"]);
         assert!(plan["problems"].to_string().contains(why), "{why}: {plan}");
         let refused = env.fails(3, &["restore", backup]);
@@ -54,6 +59,56 @@ fn what_forbids_a_restore_is_reported_by_backup_plan_and_doctor() {
         );
         assert_eq!(before.compare(&env.inventory()), []);
     }
+}
+
+/// A database that fills its disk is the one that needs it most.
+#[test]
+fn a_full_disk_forbids_no_restore_in_place() {
+    let env = with_one_document();
+    let created = env.ok(&["backup"]);
+    let backup = created["metadata"]["id"].as_str().unwrap();
+    let before = env.inventory();
+    let users = env.collection("users");
+    users.insert_one(doc! { "_id": 2 }).run().unwrap();
+    env.proxy.as_ref().unwrap().fill_disk();
+    let refused = env.fails(3, &["restore", backup, "--method", "swap"]);
+    assert!(refused.contains("the second copy needs about"), "{refused}");
+
+    let plan = env.ok(&["restore", backup, "--method", "delta", "--plan"]);
+    assert_eq!(plan["problems"].to_string(), "[]", "{plan}");
+    assert_eq!(plan["storage"]["needed_bytes"], 0, "{plan}");
+    assert_eq!(plan["change_streams"], "live on: nothing is renamed");
+    let writers = plan["writers"].as_str().unwrap();
+    assert!(
+        writers.contains("--conflicts") && !writers.contains("__old_"),
+        "{plan}"
+    );
+    let phases = plan["estimate"]["phases"].as_array().unwrap();
+    let phases: Vec<&str> = phases.iter().map(|one| one["phase"].as_str().unwrap()).collect();
+    assert_eq!(
+        phases,
+        [
+            "safety backup",
+            "check of the backup",
+            "documents put back in place"
+        ]
+    );
+    env.ok(&["restore", backup, "--method", "delta"]);
+    assert_eq!(before.compare(&env.inventory()), []);
+
+    // What the backup has not is renamed: no second copy, but a swap.
+    env.collection("new").insert_one(doc! { "_id": 1 }).run().unwrap();
+    let plan = env.ok(&["restore", backup, "--method", "delta", "--plan"]);
+    assert_eq!(plan["storage"]["needed_bytes"], 0, "{plan}");
+    assert!(
+        plan["change_streams"].as_str().unwrap().starts_with("end where"),
+        "{plan}"
+    );
+    let writers = plan["writers"].as_str().unwrap();
+    assert!(
+        writers.contains("--conflicts") && writers.contains("__old_"),
+        "{plan}"
+    );
 }
 
 #[test]

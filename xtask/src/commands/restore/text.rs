@@ -7,7 +7,7 @@ use crate::report;
 use crate::restore::{
     CollectionMethod, CollectionScope, Compared, DocumentCount, Forgotten, KnownRestore, LossDetail,
     LossExample, LossPreview, Reinserted, Repaired, Rescue, RestorePhase, RestorePlan, RestoreUndone,
-    RowLoss, Swapped,
+    RowLoss, StorageNeed, Swapped,
 };
 
 const CAPACITY_HELP: &str = "restore only what is needed (--collection), on a machine near the server";
@@ -26,17 +26,7 @@ pub(super) fn plan(plan: &RestorePlan) -> String {
     methods_text(&plan.methods, &mut text);
     writeln!(text, "  writers: {}", plan.writers).expect("writing to a string");
     writeln!(text, "  change streams: {}", plan.change_streams).expect("writing to a string");
-    let storage = plan.preflight.storage;
-    let free = storage.free_bytes.map_or_else(
-        || "does not report its free space".into(),
-        |free| format!("has {}", report::bytes(free)),
-    );
-    writeln!(
-        text,
-        "  storage: about {} for the second copy until --forget; the server {free}",
-        report::bytes(storage.needed_bytes)
-    )
-    .expect("writing to a string");
+    writeln!(text, "  storage: {}", storage_text(plan.preflight.storage)).expect("writing to a string");
     writeln!(
         text,
         "  time: about {}",
@@ -58,6 +48,18 @@ pub(super) fn plan(plan: &RestorePlan) -> String {
         writeln!(text, "  problem: {problem}").expect("writing to a string");
     }
     text
+}
+
+fn storage_text(storage: StorageNeed) -> String {
+    if storage.needed_bytes == 0 {
+        return "no second copy is made".to_owned();
+    }
+    let free = storage.free_bytes.map_or_else(
+        || "does not report its free space".into(),
+        |free| format!("has {}", report::bytes(free)),
+    );
+    let needed = report::bytes(storage.needed_bytes);
+    format!("about {needed} for the second copy until --forget; the server {free}")
 }
 
 /// How each collection is restored; nothing where all are swapped, as the operator wanted.

@@ -1,8 +1,11 @@
 //! What a plan has of the restore that a rollback would make: before the release, and before the rollback.
 
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
+use rehearsal::test_env::DATABASE;
 use rehearsal::test_env::proxy::Proxy;
-use serde_json::Value;
+use serde_json::{Value, json};
+use xtask::database::Live;
+use xtask::secret::Secret;
 
 use super::case::Case;
 
@@ -80,4 +83,41 @@ fn the_plan_of_a_rollback_has_search_indexes_change_streams_and_works_on_a_small
     let rolled_back = case.run(&["rollback", &case.old_tag, "--reason", "test"], &[]);
     assert_eq!(rolled_back.code, Some(0), "{}", rolled_back.error());
     assert_eq!(case.seen().data, before.data);
+}
+
+/// Of a release that changed one document nothing is copied; a collection with a collation, or a capped one, always is.
+#[test]
+fn a_full_disk_forbids_no_rollback_in_place() {
+    let case = Case::new();
+    let migration = json!({
+        "collection": "users",
+        "filter": { "email": "user0@rehearsal.example" },
+        "update": [{ "$set": { "verified": true } }],
+    });
+    let live = Live::connect(&Secret::new(&case.env.uri), DATABASE).unwrap();
+    for name in ["audit_log", "cities"] {
+        live.database().collection::<Document>(name).drop().run().unwrap();
+    }
+    let before = case.seen().data;
+    let file = case.env.clone_dir().join("backend/migrations/002-verified.json");
+    std::fs::write(&file, migration.to_string()).unwrap();
+    case.env.commit("Verified users", "main").unwrap();
+    case.ok(&["deploy"]);
+    assert_ne!(case.seen().data, before);
+    case.proxy.fill_disk();
+    let rollback = [
+        "rollback",
+        &case.old_tag,
+        "--database",
+        "restore",
+        "--reason",
+        "test",
+        "--method",
+    ];
+    let refused = case.run(&[&rollback[..], &["swap"]].concat(), &[]);
+    assert_eq!(refused.code, Some(3), "{}", refused.error());
+    let said = refused.stderr_tail.join("\n");
+    assert!(said.contains("the second copy needs about"), "{said}");
+    case.ok(&[&rollback[..], &["delta"]].concat());
+    assert_eq!(case.seen().data, before);
 }
