@@ -26,8 +26,12 @@ use crate::tools::{self, ToolStage};
 const STAGE_DEADLINE: Duration = Duration::from_mins(40);
 /// Every cell of every table of faults; a sample of them has the deadline of the others.
 const ALL_FAULTS_DEADLINE: Duration = Duration::from_hours(6);
-/// How the tables, and the tests that stop an operation at lines of its journal, are asked to run whole.
-const ALL_FAULTS: [(&str, &str); 2] = [("FAULTS", "all"), ("XTASK_LINES", "all")];
+/// How the tables, the tests that stop an operation at lines of its journal, and the model are asked to run whole.
+const ALL_FAULTS: [(&str, &str); 3] = [
+    ("FAULTS", "all"),
+    ("XTASK_LINES", "all"),
+    ("XTASK_SEQUENCES", "2000"),
+];
 /// Tests wait for servers and platforms more than they compute.
 const TEST_THREADS: &str = "4";
 /// Documents of the short rehearsal.
@@ -63,7 +67,8 @@ pub struct Args {
     /// Also run the real programs of the platforms against the simulator; building them takes half an hour once
     #[arg(long)]
     conformance: bool,
-    /// Run every cell of the tables of `docs/FAULTS.md` and write them, not a sample; it takes some hours
+    /// Run every cell of the tables of `docs/FAULTS.md` and write them, and 2,000 sequences of the model, not a sample; it takes
+    /// some hours
     #[arg(long)]
     all: bool,
     /// Fuzz each target for so many minutes, not for one
