@@ -60,6 +60,11 @@ impl Ground {
         Ok(rows?.concat())
     }
 
+    /// The multiple of the smallest data.
+    pub(super) fn smallest_scale(&self) -> u32 {
+        self.scales.iter().copied().min().unwrap_or(1)
+    }
+
     /// All sizes but the largest; the only one where there is one.
     pub(super) fn scales_below_the_largest(&self) -> Vec<u32> {
         let mut scales = self.scales.clone();

@@ -22,7 +22,7 @@ const COLLECTIONS: [&str; 3] = ["bookings", "properties", "users"];
 /// Documents of each collection of the smallest run, of about 370 bytes.
 const SMALLEST_DOCUMENTS: i32 = 1_000;
 /// Documents of each collection that are changed, where most are not: the same number at every size.
-const CHANGED: i32 = SMALLEST_DOCUMENTS / 100;
+const CHANGED_PERCENT: i32 = 1;
 const BATCH: i32 = 5_000;
 /// What the backup holds, and what is live when it is restored.
 const BACKED_UP: i32 = 1;
@@ -39,6 +39,7 @@ fn at(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
         let data = Data {
             live: server.live()?,
             documents,
+            changed: SMALLEST_DOCUMENTS * i32::try_from(ground.smallest_scale())? * CHANGED_PERCENT / 100,
         };
         data.fill(BACKED_UP)?;
         let expected = data.live.inventory(Digests::Full)?;
@@ -92,7 +93,7 @@ fn at(ground: &Ground, scale: u32) -> Result<Vec<Row>> {
             Side::new("ours", || in_place(false)),
             Side::new("ours, pre-images kept", || in_place(true)),
         ];
-        let few = format!("{text}, {} changed", 3 * CHANGED);
+        let few = format!("{text}, {} changed", 3 * data.changed);
         rows.extend(ground.grown("restore in place", few, scale).run(&sides)?);
         Ok(rows)
     })
@@ -131,6 +132,8 @@ fn parts_s(shown: &str) -> Result<[f64; 2]> {
 struct Data {
     live: Live,
     documents: i32,
+    /// Documents of each collection that are changed after a backup.
+    changed: i32,
 }
 
 impl Data {
@@ -174,7 +177,7 @@ impl Data {
     fn change_few(&self) -> Result<()> {
         for name in COLLECTIONS {
             let collection = self.live.database().collection::<Document>(name);
-            let few = doc! { "_id": { "$lt": CHANGED } };
+            let few = doc! { "_id": { "$lt": self.changed } };
             collection
                 .update_many(few, doc! { "$set": { "version": LIVE } })
                 .run()?;
