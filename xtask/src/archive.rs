@@ -31,6 +31,6 @@ pub use digest::{Check, ContentDigest, DigestPool};
 pub use keys::{Identities, KeyError, Recipients};
 pub use prelude::{GZIP, MAGIC, Prelude, PreludeNamespace};
 pub use reader::{ArchiveReader, Event};
-pub use scan::{OnProgress, Progress, Scan, scan};
+pub use scan::{Nobody, OnProgress, Progress, Scan, Visitor, scan};
 pub use store::{StoredBackup, store, store_upon};
-pub use verify::{VerifyReport, verify};
+pub use verify::{VerifyReport, verify, verify_with};

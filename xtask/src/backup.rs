@@ -45,4 +45,4 @@ pub use restorable::{
     sharded,
 };
 pub use room::room_bytes;
-pub use verify::verify;
+pub use verify::{verify, verify_with};

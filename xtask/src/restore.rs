@@ -6,6 +6,7 @@
 //! server what is there. [`start`], [`resume`] and [`undo`] run them as an operation.
 
 mod admit;
+mod backup_documents;
 mod backup_file;
 mod batches;
 mod capacity;

@@ -31,7 +31,7 @@ pub struct Scan {
 }
 
 /// What a pass shows its documents to.
-pub(super) trait Visitor {
+pub trait Visitor {
     /// What is in the archive.
     fn prelude(&mut self, prelude: &Prelude);
 
@@ -39,7 +39,9 @@ pub(super) trait Visitor {
     fn documents(&mut self, namespace: usize, documents: &[u8], offset: u64) -> Result<()>;
 }
 
-struct Nobody;
+/// Shows them to nobody.
+#[derive(Debug)]
+pub struct Nobody;
 
 impl Visitor for Nobody {
     fn prelude(&mut self, _: &Prelude) {}

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::container::{ContainerReader, FileDigest, default_workers};
 use super::digest::Check;
-use super::scan::{OnProgress, Scan, scan};
+use super::scan::{Nobody, OnProgress, Scan, Visitor, scan_with};
 use crate::domain::manifest::{BackupMetadata, Manifest, NamespaceRecord};
 use crate::domain::release::BackupRef;
 
@@ -43,11 +43,23 @@ pub fn verify(
     check: Check,
     progress: OnProgress,
 ) -> Result<VerifyReport> {
+    verify_with(path, opened, metadata, check, progress, &mut Nobody)
+}
+
+/// The same, with a visitor of the documents; an error of the visitor is in the report, too.
+pub fn verify_with(
+    path: &Path,
+    opened: Result<ContainerReader>,
+    metadata: Option<&BackupMetadata>,
+    check: Check,
+    progress: OnProgress,
+    visitor: &mut impl Visitor,
+) -> Result<VerifyReport> {
     let mut report = Findings::default();
     let workers = default_workers();
     let (digest, manifest) = match opened {
         Ok(mut reader) => {
-            let outcome = scan(&mut reader, check, workers.div_ceil(2), progress);
+            let outcome = scan_with(&mut reader, check, workers.div_ceil(2), progress, visitor);
             let manifest = reader.manifest().cloned();
             report.archive(outcome, manifest.as_ref());
             let digest = match reader.finish() {

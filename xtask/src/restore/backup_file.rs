@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use crate::archive::Visitor;
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::error::catalogue::restore as errors;
@@ -28,9 +29,9 @@ pub(super) fn named(
     Ok(found)
 }
 
-/// Reads all of the file and compares it with everything that is recorded of it.
-pub(super) fn require_undamaged(ctx: &Context, file: &BackupFile) -> Result<()> {
-    let found = backup::verify(ctx, file)?;
+/// Reads all of the file and compares it with everything that is recorded of it; `visitor` has what it was shown only then.
+pub(super) fn require_undamaged(ctx: &Context, file: &BackupFile, visitor: &mut impl Visitor) -> Result<()> {
+    let found = backup::verify_with(ctx, file, visitor)?;
     ensure!(
         found.is_good(),
         errors::backup_damaged(file.path.display(), found.problems.join("; "))

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde_json::Value;
 
+use super::backup_documents::in_scope;
 use super::context::Restore;
 use super::names::{self, Role};
-use super::preview::in_scope;
 use super::scope::CompareScope;
 use crate::backup::BackupFile;
 use crate::database::{Digests, backup_inventory};

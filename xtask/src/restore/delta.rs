@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::backup_documents::{each_document, in_scope, in_scope_checked};
 use super::context::Restore;
 use super::delta_choice::DeltaCounts;
 use super::method::{
     MAX_BYTES, MAX_DOCUMENTS, TRANSACTION_BYTES, TRANSACTION_DOCUMENTS, has_unique_index, unfit,
 };
-use super::preview::{RowLoss, differing, each_document, in_scope};
+use super::preview::{RowLoss, differing};
 use super::scope::CompareScope;
 use crate::archive::elements;
 use crate::backup::BackupFile;
@@ -134,13 +135,14 @@ impl Restore<'_> {
     fn read_changes(&mut self, backup: &BackupFile, delta: &mut Delta) -> Result<()> {
         let names: Vec<String> = delta.collections.iter().cloned().collect();
         let scope = CompareScope::of(&self.live, backup, &names)?;
-        if names.iter().any(|name| scope.of_backup(name).is_none()) {
-            self.require_undamaged(backup)?;
-        }
+        let is_unpacked = names.iter().any(|name| scope.of_backup(name).is_none());
         let is_known = |name: &&String| scope.ids(name).is_some();
         let mut written: Vec<String> = names.iter().filter(is_known).cloned().collect();
         let mut bytes = 0;
-        let known = self.read_written(backup, &written, &scope, &mut bytes)?;
+        let known = self.read_written(backup, &written, &scope, is_unpacked, &mut bytes)?;
+        if is_unpacked {
+            self.require_undamaged(backup)?;
+        }
         if bytes > MAX_BYTES {
             // Many may be as they were: those are not kept then.
             written.clear();
@@ -162,12 +164,14 @@ impl Restore<'_> {
         leave_odd_documents(delta)
     }
 
-    /// Both sides of all documents that were written since the backup: one pass over the backup, where there is any.
+    /// Both sides of all documents that were written since the backup: one pass over the backup, where there is any. Where it
+    /// is unpacked at all, that pass compares everything that is recorded of it.
     fn read_written(
-        &self,
+        &mut self,
         backup: &BackupFile,
         names: &[String],
         scope: &CompareScope,
+        is_unpacked: bool,
         bytes: &mut u64,
     ) -> Result<Vec<HashMap<RawId, Sides>>> {
         let mut known: Vec<HashMap<RawId, Sides>> = Vec::new();
@@ -187,14 +191,22 @@ impl Restore<'_> {
         if names.is_empty() {
             return Ok(known);
         }
-        in_scope(self.ctx, backup, self.live.name(), names, scope, |number, raw| {
+        let (ctx, database) = (self.ctx, self.live.name().to_owned());
+        let take = |number: usize, raw: &[u8]| {
             *bytes += raw.len() as u64;
             let own = known[number].get_mut(&RawId::of_document(raw)?);
             if let Some(own) = own.filter(|_| *bytes <= MAX_BYTES) {
                 own.after = Some(raw.to_vec());
             }
             Ok(())
-        })?;
+        };
+        if is_unpacked && !self.is_checked {
+            self.check_file(backup, || {
+                in_scope_checked(ctx, backup, &database, names, scope, take)
+            })?;
+        } else {
+            in_scope(ctx, backup, &database, names, scope, take)?;
+        }
         Ok(known)
     }
 

@@ -14,6 +14,7 @@ use super::journal::{PlannedRestore, RestoreRecord};
 use super::names::{self, Role};
 use super::preflight::preflight;
 use super::search_indexes::search_indexes;
+use crate::archive::Nobody;
 use crate::backup::BackupFile;
 use crate::domain::manifest::{NamespaceKind, NamespaceRecord};
 use crate::error::catalogue::restore as errors;
@@ -86,8 +87,20 @@ impl<'a> Restore<'a> {
         if self.is_checked {
             return Ok(());
         }
+        let ctx = self.ctx;
+        self.check_file(backup, || {
+            backup_file::require_undamaged(ctx, backup, &mut Nobody)
+        })
+    }
+
+    /// Runs a check of all of the backup's file, and records that it is undamaged.
+    pub(super) fn check_file(
+        &mut self,
+        backup: &BackupFile,
+        check: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         report::progress(&format!("checking backup {}", backup.metadata.id));
-        backup_file::require_undamaged(self.ctx, backup)?;
+        check()?;
         self.is_checked = true;
         self.journal.write(&RestoreRecord::Verified)
     }

@@ -12,25 +12,23 @@ mod sorter;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(super) use self::elsewhere::missing_elsewhere;
 use self::merge::{Merge, merge};
 use self::sorter::{Sorted, Sorter};
+use super::backup_documents::{in_scope, require_own_digest};
 use super::context::connect;
 use super::scope::{CollectionScope, CompareScope, Compared};
 use super::selection::Selection;
 use super::time_series;
-use crate::archive::{self, ArchiveReader, Event};
-use crate::backup::{self, BackupFile};
+use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::{Digests, Live, RawId, backup_inventory};
 use crate::domain::inventory::{Difference, Inventory, is_application};
 use crate::domain::manifest::NamespaceKind;
-use crate::error::catalogue::restore as errors;
-use crate::exec::check_interrupted;
 use crate::report;
 
 /// Examples of each kind and collection.
@@ -268,95 +266,6 @@ fn read_backup(
         sorter.push(&key::entry(number, document)?)
     })?;
     sorter.finish()
-}
-
-/// Gives the documents of the backup that may differ to `visit`, with the number of their collection. The file is proved to be the
-/// one that its metadata name, and that its key and its base are here, also where nothing of it has to be read.
-pub(super) fn in_scope(
-    ctx: &Context,
-    backup: &BackupFile,
-    database: &str,
-    names: &[String],
-    scope: &CompareScope,
-    mut visit: impl FnMut(usize, &[u8]) -> Result<()>,
-) -> Result<()> {
-    let mut is_read = vec![true; names.len()];
-    for (number, name) in names.iter().enumerate() {
-        if let Some(documents) = scope.of_backup(name) {
-            is_read[number] = false;
-            for document in documents {
-                visit(number, document)?;
-            }
-        }
-    }
-    if !is_read.contains(&true) {
-        require_own_digest(backup)?;
-        return backup::open_archive(ctx, backup).map(drop);
-    }
-    let ids: Vec<_> = names.iter().map(|name| scope.ids(name)).collect();
-    each_document(ctx, backup, database, names, |number, document| {
-        let is_wanted = match ids[number] {
-            _ if !is_read[number] => false,
-            None => true,
-            Some(ids) => ids.contains_key(&RawId::of_document(document)?),
-        };
-        if is_wanted {
-            visit(number, document)?;
-        }
-        Ok(true)
-    })
-}
-
-fn require_own_digest(backup: &BackupFile) -> Result<()> {
-    let is_own = backup.check_digest();
-    is_own.map_err(|error| errors::backup_damaged(backup.path.display(), format!("{error:#}")).into())
-}
-
-/// Gives every document of the backup with the number of its collection to `visit`, until it says `false`. Where it never does,
-/// the whole file is read, and is the one that its metadata name.
-pub(super) fn each_document(
-    ctx: &Context,
-    backup: &BackupFile,
-    database: &str,
-    names: &[String],
-    mut visit: impl FnMut(usize, &[u8]) -> Result<bool>,
-) -> Result<()> {
-    let mut reader = ArchiveReader::new(backup::open_archive(ctx, backup)?)?;
-    let numbers: Vec<Option<usize>> = reader
-        .prelude()
-        .namespaces
-        .iter()
-        .map(|n| {
-            let own = n.database == database && is_application(&n.collection);
-            own.then(|| names.binary_search(&n.collection).ok()).flatten()
-        })
-        .collect();
-    while let Some(event) = reader.next_event()? {
-        let Event::Documents {
-            namespace, documents, ..
-        } = event
-        else {
-            continue;
-        };
-        let Some(number) = numbers.get(namespace).copied().flatten() else {
-            continue;
-        };
-        for document in archive::split_documents(documents) {
-            if !visit(number, document?)? {
-                return Ok(());
-            }
-        }
-        check_interrupted()?;
-    }
-    let (file, _, _) = reader.into_parts();
-    ensure!(
-        file.finish()?.sha256 == backup.metadata.hash,
-        errors::backup_damaged(
-            backup.path.display(),
-            "its SHA-256 is not the one in its metadata"
-        )
-    );
-    Ok(())
 }
 
 /// What an application wrote to one restored collection: documents that it created, changed and deleted.

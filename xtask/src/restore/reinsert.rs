@@ -7,11 +7,12 @@ use mongodb::bson::{RawDocument, RawDocumentBuf};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::backup_documents::each_document;
 use super::backup_file;
 use super::context::connect;
-use super::preview::each_document;
 use super::rescue::is_rescue;
 use super::selection::Selection;
+use crate::archive::Nobody;
 use crate::backup::{self, BackupFile};
 use crate::context::Context;
 use crate::database::{Live, document_of_json};
@@ -77,7 +78,7 @@ pub fn reinsert(ctx: &Context, file: &BackupFile, options: ReinsertOptions) -> R
         problems.is_empty(),
         errors::not_reinsertable(file.path.display(), listed.collect::<String>())
     );
-    backup_file::require_undamaged(ctx, file)?;
+    backup_file::require_undamaged(ctx, file, &mut Nobody)?;
     let request =
         json!({ "reinsert": file.metadata.id, "sha256": file.metadata.hash, "collections": options.only });
     let operation = Operation::begin(ctx, REINSERT, &file.metadata.id, options.reason, &request)?;

@@ -287,6 +287,30 @@ fn what_the_server_keeps_of_before_a_write_is_put_back_and_the_file_is_not_read(
     assert_eq!(changed.compare(&env.inventory()), []);
 }
 
+/// The pass that finds the documents compares everything that is recorded, of every collection.
+#[test]
+fn what_the_metadata_have_otherwise_than_the_file_is_found_before_a_document_is_put_back() {
+    let env = RestoreEnv::start();
+    insert(&env, "users", 0..20);
+    insert(&env, "orders", 0..20);
+    let backup = env.backup();
+    update(&env, "users", 1);
+    let changed = env.inventory();
+    let other = with_metadata(&env, &backup, |metadata| {
+        let mut records = metadata.namespaces.iter_mut();
+        let orders = records.find(|record| record.collection == "orders");
+        orders.unwrap().crc = "0".repeat(16);
+    });
+    let other = other.to_str().unwrap();
+    let refused = env.fails(1, &["restore", other, "--method", "delta"]);
+    assert!(
+        refused.contains("damaged") && refused.contains("orders"),
+        "{refused}"
+    );
+    assert_eq!(changed.compare(&env.inventory()), []);
+    env.ok(&["restore", backup.to_str().unwrap(), "--method", "delta"]);
+}
+
 #[test]
 fn what_was_written_during_the_dump_is_as_of_the_moment_of_the_backup() {
     let env = RestoreEnv::start();

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use super::super::backup_documents::each_document;
+use super::key;
 use super::sorter::{DIGEST_BYTES, Entry, Sorted, Sorter};
-use super::{each_document, key};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::Live;

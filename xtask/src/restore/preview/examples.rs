@@ -6,9 +6,10 @@ use anyhow::Result;
 use mongodb::bson::{Bson, Document};
 use serde_json::Value;
 
+use super::super::backup_documents::each_document;
 use super::super::scope::CompareScope;
 use super::merge::Merged;
-use super::{CollectionLoss, LossExample, RowLoss, each_document, key};
+use super::{CollectionLoss, LossExample, RowLoss, key};
 use crate::backup::BackupFile;
 use crate::context::Context;
 use crate::database::{Live, shown_document};
