@@ -23,7 +23,7 @@ use super::basis::PlanBasis;
 use super::checkout;
 use super::external::{TickedExternal, TickedHow};
 use super::releases::Releases;
-use crate::backup::{self, BackupFile, off_machine};
+use crate::backup::{self, off_machine};
 use crate::context::Context;
 use crate::domain::ledger::OperationOutcome;
 use crate::domain::operation::OperationId;
@@ -148,8 +148,9 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
             data_bytes = Some(backup.metadata.archive_bytes);
             let loss = restore::preview(ctx, &backup, target.delta, false);
             let loss = loss.context("cannot determine what would be lost")?;
-            methods = restore::methods(ctx, &backup, target.method, &loss)?;
-            require_room(ctx, &backup, &methods)?;
+            let chosen = restore::methods(ctx, &backup, target.method, &loss)?;
+            require_room(chosen.problems)?;
+            methods = chosen.methods;
             Some(loss)
         }
     };
@@ -170,9 +171,9 @@ pub fn plan(ctx: &Context, target: &RollbackTarget<'_>) -> Result<PlannedRollbac
 }
 
 /// How much is copied is known only now: what is put back in place needs no room.
-fn require_room(ctx: &Context, backup: &BackupFile, methods: &[CollectionMethod]) -> Result<()> {
+fn require_room(problems: Vec<String>) -> Result<()> {
     let mut preflight = Preflight::default();
-    for problem in restore::room_problems(ctx, backup, methods)? {
+    for problem in problems {
         preflight.require(false, || format!("the restore: {problem}"));
     }
     preflight.finish("the rollback")

@@ -14,52 +14,52 @@ use crate::domain::inventory::is_application;
 use crate::error::catalogue::restore as errors;
 use crate::exec::check_interrupted;
 
-/// Gives the documents of the backup that may differ to `visit`, with the number of their collection. The file is proved to be the
-/// one that its metadata name, and that its key and its base are here, also where nothing of it has to be read.
+/// What a pass over the backup proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BackupPass {
+    /// That the file is the one that its metadata name, and that its key and its base are here; nothing is unpacked where nothing of it
+    /// has to be read.
+    Own,
+    /// Everything that is recorded of it: what was visited holds only where the pass ends without an error.
+    Undamaged,
+}
+
+/// Gives the documents of the backup that may differ to `visit`, with the number of their collection.
 pub(super) fn in_scope(
     ctx: &Context,
     backup: &BackupFile,
     database: &str,
     names: &[String],
     scope: &CompareScope,
+    pass: BackupPass,
     mut visit: impl FnMut(usize, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let left = known(names, scope, &mut visit)?;
-    if left.is_empty() {
-        require_own_digest(backup)?;
-        return backup::open_archive(ctx, backup).map(drop);
-    }
-    each_document(ctx, backup, database, names, |number, document| {
+    let is_all_known = left.is_empty();
+    let mut visit = |number: usize, document: &[u8]| {
         if left.has(number, document)? {
             visit(number, document)?;
         }
-        Ok(true)
-    })
-}
-
-/// The same in the pass in which all of the file is compared with everything that is recorded of it: what `visit` was given holds only
-/// where this ends without an error.
-pub(super) fn in_scope_checked(
-    ctx: &Context,
-    backup: &BackupFile,
-    database: &str,
-    names: &[String],
-    scope: &CompareScope,
-    mut visit: impl FnMut(usize, &[u8]) -> Result<()>,
-) -> Result<()> {
-    let left = known(names, scope, &mut visit)?;
-    let mut visitor = OfCollections {
-        database,
-        names,
-        numbers: Vec::new(),
-        visit: |number, document: &[u8]| {
-            if left.has(number, document)? {
-                visit(number, document)?;
-            }
-            Ok(())
-        },
+        Ok(())
     };
-    require_undamaged(ctx, backup, &mut visitor)
+    match pass {
+        BackupPass::Undamaged => {
+            let mut visitor = OfCollections {
+                database,
+                names,
+                numbers: Vec::new(),
+                visit,
+            };
+            require_undamaged(ctx, backup, &mut visitor)
+        }
+        BackupPass::Own if is_all_known => {
+            require_own_digest(backup)?;
+            backup::open_archive(ctx, backup).map(drop)
+        }
+        BackupPass::Own => each_document(ctx, backup, database, names, |number, document| {
+            visit(number, document).map(|()| true)
+        }),
+    }
 }
 
 /// What has to be read of the backup: by the number of its collection all of it, or what may differ; nothing of those that are known.

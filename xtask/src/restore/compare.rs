@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::backup_documents::in_scope;
+use super::backup_documents::{BackupPass, in_scope};
 use super::context::Restore;
 use super::names::{self, Role};
 use super::scope::CompareScope;
@@ -126,12 +126,21 @@ impl Restore<'_> {
         names: &[String],
         found: &mut Inventory,
     ) -> Result<()> {
-        in_scope(self.ctx, backup, self.live.name(), names, scope, |number, raw| {
-            if let Some(facts) = found.collections.get_mut(&names[number]) {
-                facts.remove(raw);
-            }
-            Ok(())
-        })
+        let database = self.live.name();
+        in_scope(
+            self.ctx,
+            backup,
+            database,
+            names,
+            scope,
+            BackupPass::Own,
+            |number, raw| {
+                if let Some(facts) = found.collections.get_mut(&names[number]) {
+                    facts.remove(raw);
+                }
+                Ok(())
+            },
+        )
     }
 
     /// The operation's collections of this role, by their live names.

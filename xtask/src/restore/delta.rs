@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::backup_documents::{each_document, in_scope, in_scope_checked};
+use super::backup_documents::{BackupPass, each_document, in_scope};
 use super::context::Restore;
 use super::delta_choice::DeltaCounts;
 use super::method::{
@@ -200,12 +200,11 @@ impl Restore<'_> {
             }
             Ok(())
         };
+        let read = |pass| in_scope(ctx, backup, &database, names, scope, pass, take);
         if is_unpacked && !self.is_checked {
-            self.check_file(backup, || {
-                in_scope_checked(ctx, backup, &database, names, scope, take)
-            })?;
+            self.check_file(backup, || read(BackupPass::Undamaged))?;
         } else {
-            in_scope(ctx, backup, &database, names, scope, take)?;
+            read(BackupPass::Own)?;
         }
         Ok(known)
     }

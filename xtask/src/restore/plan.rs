@@ -145,14 +145,30 @@ pub fn delta_of(methods: &[CollectionMethod], conflicts: ConflictChoice) -> Delt
     }
 }
 
-/// How each collection of a whole backup is restored. `loss` is the comparison with what is live.
+/// How each collection of a whole backup is restored.
+#[derive(Debug)]
+pub struct ChosenMethods {
+    pub methods: Vec<CollectionMethod>,
+    /// Why the server has no room for what they copy.
+    pub problems: Vec<String>,
+}
+
+/// Chooses them; `loss` is the comparison with what is live.
 pub fn methods(
     ctx: &Context,
     backup: &BackupFile,
     wanted: RestoreMethod,
     loss: &LossPreview,
-) -> Result<Vec<CollectionMethod>> {
-    choose(&connect(ctx)?, backup, &Selection::default(), wanted, loss)
+) -> Result<ChosenMethods> {
+    let (live, selection) = (connect(ctx)?, Selection::default());
+    let methods = choose(&live, backup, &selection, wanted, loss)?;
+    let copied_bytes = selection.copied_bytes(backup, live.name(), &in_place(&methods));
+    let mut preflight = RestorePreflight::default();
+    preflight.room(&live, copied_bytes)?;
+    Ok(ChosenMethods {
+        methods,
+        problems: preflight.problems,
+    })
 }
 
 /// How each collection of the backup is restored.

@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::context::connect;
 use super::left_alone::dependent_views;
 use super::leftovers::leftovers;
-use super::method::{CollectionMethod, in_place};
 use super::preview::LossPreview;
 use super::rescue::is_rescue;
 use super::search_indexes::search_indexes;
@@ -101,18 +100,6 @@ pub fn as_part(ctx: &Context, backup: &BackupFile, ledger: &LedgerState) -> Resu
         problems: found.problems,
         notes: found.notes,
     })
-}
-
-/// Why the server has no room for what these methods copy, where it has none.
-pub fn room_problems(
-    ctx: &Context,
-    backup: &BackupFile,
-    methods: &[CollectionMethod],
-) -> Result<Vec<String>> {
-    let (live, mut found) = (connect(ctx)?, RestorePreflight::default());
-    let copied_bytes = Selection::default().copied_bytes(backup, live.name(), &in_place(methods));
-    found.room(&live, copied_bytes)?;
-    Ok(found.problems)
 }
 
 impl RestorePreflight {

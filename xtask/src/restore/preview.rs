@@ -19,7 +19,7 @@ use serde_json::Value;
 pub(super) use self::elsewhere::missing_elsewhere;
 use self::merge::{Merge, merge};
 use self::sorter::{Sorted, Sorter};
-use super::backup_documents::{in_scope, require_own_digest};
+use super::backup_documents::{BackupPass, in_scope, require_own_digest};
 use super::context::connect;
 use super::scope::{CollectionScope, CompareScope, Compared};
 use super::selection::Selection;
@@ -262,9 +262,15 @@ fn read_backup(
     folder: &Path,
 ) -> Result<Sorted> {
     let mut sorter = Sorter::new(folder);
-    in_scope(ctx, backup, database, names, scope, |number, document| {
-        sorter.push(&key::entry(number, document)?)
-    })?;
+    in_scope(
+        ctx,
+        backup,
+        database,
+        names,
+        scope,
+        BackupPass::Own,
+        |number, document| sorter.push(&key::entry(number, document)?),
+    )?;
     sorter.finish()
 }
 

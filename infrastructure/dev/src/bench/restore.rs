@@ -21,7 +21,7 @@ use xtask::exec::Exec;
 const COLLECTIONS: [&str; 3] = ["bookings", "properties", "users"];
 /// Documents of each collection of the smallest run, of about 370 bytes.
 const SMALLEST_DOCUMENTS: i32 = 1_000;
-/// Documents of each collection that are changed, where most are not: the same number at every size.
+/// How much of the smallest data is changed, where most is not: so many documents at every size.
 const CHANGED_PERCENT: i32 = 1;
 const BATCH: i32 = 5_000;
 /// What the backup holds, and what is live when it is restored.
